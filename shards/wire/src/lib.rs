@@ -1,0 +1,13 @@
+//! Bytes to messages and back, for every protocol, without sockets or clocks.
+//!
+//! *Owns* the action table, the decoders and encoders, WebSocket framing, and [`link::Link`]: one connection's
+//! framing, protocol and upgrade as one state machine.
+//! *Promises* that decoding is total: any bytes give a message or a named refusal, never a panic.
+//! *Does not* know sessions, permissions or sockets.
+#![forbid(unsafe_code)]
+
+pub mod action;
+pub mod message;
+
+pub use action::{Action, Topic};
+pub use message::{Flags, Head, Message, Outgoing, Span, Unreadable, Wire};

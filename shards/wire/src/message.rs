@@ -1,0 +1,217 @@
+//! A decoded message: a fixed head over the bytes it was decoded from.
+//!
+//! *Owns* the shapes that travel between decoder, engine and encoder.
+//! *Promises* that every [`Span`] of a decoded message lies inside its bytes, that all text in it is UTF-8, and that
+//! an absent field is told apart from an empty one (protocol-binary §2.1).
+//! *Does not* interpret payloads: `data` is the JSON text as it came, unchecked.
+
+use crate::action::{Action, Topic};
+
+/// Which encoding a connection is spoken to in. Fan-out encodes once per wire present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Wire {
+    /// The protobuf protocol, as JavaScript clients from 7.1.0 speak it.
+    Protobuf = 0,
+    /// The protobuf protocol towards clients that drop PATCH_MULTI: they are sent whole updates instead
+    /// (protocol-binary §12.11).
+    ProtobufNoMulti = 1,
+}
+
+impl Wire {
+    /// How many wires there are; the length of a table indexed by `Wire as usize`.
+    pub const COUNT: usize = 2;
+    /// Every wire, in index order.
+    pub const ALL: [Self; Self::COUNT] = [Self::Protobuf, Self::ProtobufNoMulti];
+}
+
+/// A range of a message's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+impl Span {
+    /// The bytes this span covers. A span outside `bytes` gives the empty slice.
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        bytes.get(start..start + self.len as usize).unwrap_or_default()
+    }
+}
+
+/// Which optional fields were on the wire, and the boolean ones that were true.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(pub u16);
+
+impl Flags {
+    /// `name` was present.
+    pub const NAME: Self = Self(1);
+    /// `names` held at least one entry.
+    pub const NAMES: Self = Self(1 << 1);
+    /// `data` was present.
+    pub const DATA: Self = Self(1 << 2);
+    /// `correlationId` was present.
+    pub const CORRELATION_ID: Self = Self(1 << 3);
+    /// `path` was present, perhaps empty.
+    pub const PATH: Self = Self(1 << 4);
+    /// `subscription` was present.
+    pub const SUBSCRIPTION: Self = Self(1 << 5);
+    /// `version` was present, perhaps 0.
+    pub const VERSION: Self = Self(1 << 6);
+    /// `isError` was true.
+    pub const IS_ERROR: Self = Self(1 << 7);
+    /// `isAck` was true.
+    pub const IS_ACK: Self = Self(1 << 8);
+    /// `isWriteAck` was true.
+    pub const IS_WRITE_ACK: Self = Self(1 << 9);
+
+    /// Whether all bits of `other` are set.
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Sets the bits of `other`.
+    pub fn set(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// The fixed part of a message: decoded once at the edge, then carried with the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Seeded hash of `name`; 0 until the engine has filled it in. Decoders leave it 0.
+    pub name_hash: u64,
+    /// `version`; meaningful where [`Flags::VERSION`] is set.
+    pub version: i32,
+    /// Which fields are there.
+    pub flags: Flags,
+    /// What is said; implies the topic.
+    pub action: Action,
+    /// `name`: record, event or RPC name, user, or listen pattern.
+    pub name: Span,
+    /// `data`: JSON text.
+    pub data: Span,
+    /// `correlationId`.
+    pub correlation_id: Span,
+    /// `path` of a record message, or `subscription` of a listen message; the flags tell which. The handshake's
+    /// CHALLENGE keeps `sdkType` here and `sdkVersion` in `correlation_id`.
+    pub path: Span,
+    /// Where the repeated `names` fields lie, first to last, in wire encoding; read them with [`Message::names`].
+    pub names: Span,
+}
+
+const _: () = assert!(size_of::<Head>() == 56, "a head is copied with every hop");
+
+/// A head and the bytes it points into, owned or borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<B> {
+    /// What was said.
+    pub head: Head,
+    /// The bytes the head's spans point into.
+    pub bytes: B,
+}
+
+impl<B: AsRef<[u8]>> Message<B> {
+    /// `name`, or the empty slice where it was absent.
+    pub fn name(&self) -> &[u8] {
+        self.head.name.of(self.bytes.as_ref())
+    }
+
+    /// `data`, if present.
+    pub fn data(&self) -> Option<&[u8]> {
+        self.field(Flags::DATA, self.head.data)
+    }
+
+    /// `correlationId`, if present.
+    pub fn correlation_id(&self) -> Option<&[u8]> {
+        self.field(Flags::CORRELATION_ID, self.head.correlation_id)
+    }
+
+    /// `path`, if present.
+    pub fn path(&self) -> Option<&[u8]> {
+        self.field(Flags::PATH, self.head.path)
+    }
+
+    /// `subscription`, if present.
+    pub fn subscription(&self) -> Option<&[u8]> {
+        self.field(Flags::SUBSCRIPTION, self.head.path)
+    }
+
+    /// The same message over borrowed bytes.
+    pub fn borrowed(&self) -> Message<&[u8]> {
+        Message { head: self.head, bytes: self.bytes.as_ref() }
+    }
+
+    fn field(&self, flag: Flags, span: Span) -> Option<&[u8]> {
+        self.head.flags.has(flag).then(|| span.of(self.bytes.as_ref()))
+    }
+}
+
+/// Why bytes did not become a message. What is answered depends on the session's state, so the engine decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Not a message of this protocol at all, or cut short, or not UTF-8.
+    #[error("not a message")]
+    Malformed,
+    /// A well-formed message on a topic that does not exist.
+    #[error("unknown topic {0}")]
+    Topic(u32),
+    /// A known topic with an action number it does not have.
+    #[error("unknown action {1} of {topic}", topic = .0.name())]
+    Action(Topic, u32),
+}
+
+/// A message on its way out. Absent fields are not written; `version` is written even when 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// What is said.
+    pub action: Action,
+    /// `name`.
+    pub name: Option<&'a [u8]>,
+    /// `names`.
+    pub names: &'a [&'a [u8]],
+    /// `data`: JSON text, never empty.
+    pub data: Option<&'a [u8]>,
+    /// `correlationId`.
+    pub correlation_id: Option<&'a [u8]>,
+    /// `path`.
+    pub path: Option<&'a [u8]>,
+    /// `subscription`.
+    pub subscription: Option<&'a [u8]>,
+    /// `version`.
+    pub version: Option<i32>,
+    /// `versions` of HEAD_RESPONSE_BULK.
+    pub versions: &'a [(&'a [u8], i32)],
+    /// `originalAction`; left out where the topic's message has no such field.
+    pub original_action: Option<Action>,
+    /// `isError`, written when true.
+    pub is_error: bool,
+    /// `isAck`, written when true.
+    pub is_ack: bool,
+    /// `isWriteAck`, written when true.
+    pub is_write_ack: bool,
+}
+
+impl Outgoing<'_> {
+    /// A message with nothing but its action.
+    pub fn new(action: Action) -> Self {
+        Self {
+            action,
+            name: None,
+            names: &[],
+            data: None,
+            correlation_id: None,
+            path: None,
+            subscription: None,
+            version: None,
+            versions: &[],
+            original_action: None,
+            is_error: false,
+            is_ack: false,
+            is_write_ack: false,
+        }
+    }
+}

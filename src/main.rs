@@ -1,0 +1,2 @@
+//! deepstream
+fn main() {}
