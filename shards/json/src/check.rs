@@ -1,0 +1,91 @@
+//! Checking a text once, on entry.
+//!
+//! *Owns* what counts as a value. *Promises* the answer of the scanner.
+//! *Does not* keep anything of the text.
+
+use thiserror::Error;
+
+use crate::path::Path;
+use crate::scan::scan;
+
+/// How many containers may be open at once (limit `json_depth_max`). Upstream has none but the stack of its parser.
+pub const JSON_DEPTH_MAX: usize = 128;
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `{…}`
+    Object,
+    /// `[…]`
+    Array,
+    /// `"…"`
+    String,
+    /// Any number.
+    Number,
+    /// `true` or `false`
+    Bool,
+    /// `null`
+    Null,
+}
+
+impl Kind {
+    /// A value's first byte tells its kind.
+    pub(crate) fn of_first(byte: Option<u8>) -> Option<Self> {
+        Some(match byte? {
+            b'{' => Self::Object,
+            b'[' => Self::Array,
+            b'"' => Self::String,
+            b'-' | b'0'..=b'9' => Self::Number,
+            b't' | b'f' => Self::Bool,
+            b'n' => Self::Null,
+            _ => return None,
+        })
+    }
+}
+
+/// Where and why a text is not a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{fault} at byte {at}")]
+pub struct Malformed {
+    /// Offset of the first byte that cannot be.
+    pub at: usize,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// The ways a text can fail to be a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// Not JSON.
+    #[error("not JSON")]
+    Syntax,
+    /// Not UTF-8.
+    #[error("not UTF-8")]
+    Utf8,
+    /// More than [`JSON_DEPTH_MAX`] nested containers.
+    #[error("nested too deeply")]
+    TooDeep,
+}
+
+/// Buffers kept between calls, so that steady work allocates nothing. One per shard is enough.
+#[derive(Default)]
+pub struct Scratch {
+    pub(crate) path: Path,
+    pub(crate) text: Vec<u8>,
+    pub(crate) spare: Vec<u8>,
+}
+
+impl Scratch {
+    /// Empty buffers; they grow with use.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// Is `text` one JSON value, in UTF-8, with nothing but whitespace around it?
+pub fn check(text: &[u8], _scratch: &mut Scratch) -> Result<Kind, Malformed> {
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(Malformed { at: error.valid_up_to(), fault: Fault::Utf8 });
+    }
+    scan(text)
+}
