@@ -1,1 +1,33 @@
-//! engine
+//! One core's share of the server: sessions, events, records, fan-out.
+//!
+//! The whole contract is [`Shard`]: inputs are verbs in the past tense and take the time as an argument; outputs are
+//! pulled by the host after each turn. A handler finds out what is missing, then acts without waiting; what is missing
+//! is asked for, the message is parked, and it runs again from the top when the answer came.
+//!
+//! *Owns* this core's connections and the names that hash to it.
+//! *Promises* to run every input to completion; order per connection and name; one encoding per message and wire.
+//! *Does not* block, sleep, read clocks, open sockets or touch disks.
+#![forbid(unsafe_code)]
+
+pub mod ident;
+pub mod limits;
+pub mod output;
+pub mod packet;
+
+mod delivery;
+mod event;
+mod gather;
+mod owner;
+mod record;
+mod route;
+mod session;
+mod shard;
+mod subscribers;
+mod timer;
+
+pub use delivery::Counters;
+pub use ident::{ConnId, CoreId, Nanos, Ticket};
+pub use limits::Limits;
+pub use output::{Ask, Fault, Flow, Frames, Login, Note, Outbox, Outcome, Peer, Reason, StoreBatch, StoreEntry, Stored};
+pub use packet::{Identity, Lane, Packet, Parcel, Tag};
+pub use shard::{Census, Options, Shard};

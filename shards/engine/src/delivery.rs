@@ -1,0 +1,306 @@
+//! Getting bytes to connections, here and on other cores.
+//!
+//! *Owns* this core's sessions with their outboxes, the identities of other cores' connections, and the packet lanes.
+//! *Promises* that a message is encoded once per wire present, whoever and how many receive it, and that an outbox
+//! never grows past its maximum by more than one frame.
+//! *Does not* decide who is told what.
+
+use crate::ident::{ConnId, CoreId, Nanos, Ticket};
+use crate::limits::Limits;
+use crate::output::{Ask, Frames, Note, Reason};
+use crate::owner::Interest;
+use crate::packet::{Identity, Lane, Packet};
+use crate::session::table::{Closing, Session, Sessions, State};
+use crate::subscribers::Subscribers;
+use ahash::RandomState;
+use bytes::Bytes;
+use deepstream_wire::encode::encode;
+use deepstream_wire::{Outgoing, Wire};
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// Everything that leaves the shard.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) core: CoreId,
+    pub(crate) limits: Limits,
+    pub(crate) sessions: Sessions,
+    /// Connections of other cores that have spoken to this one.
+    pub(crate) strangers: HashMap<ConnId, Arc<Identity>, RandomState>,
+    /// Packets per peer and lane.
+    pub(crate) packets: Vec<[Vec<Packet>; 2]>,
+    pub(crate) asks: Vec<Ask>,
+    pub(crate) notes: Vec<Note>,
+    /// Whether notes of level debug are wanted.
+    pub(crate) verbose: bool,
+    pub(crate) dirty: Vec<ConnId>,
+    pub(crate) closes: Vec<Closing>,
+    pub(crate) resumed: Vec<ConnId>,
+    pub(crate) counters: Counters,
+    /// Moment of the input being handled.
+    pub(crate) now: Nanos,
+    ticket: u64,
+    scratch: [Vec<u8>; Wire::COUNT],
+}
+
+/// What happened on this shard since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connected: u64,
+    /// Connections refused because of their number.
+    pub refused_connections: u64,
+    /// Logins accepted.
+    pub logins: u64,
+    /// Logins refused.
+    pub refused_logins: u64,
+    /// Messages of logged-in clients.
+    pub received: u64,
+    /// Messages put into outboxes of this core, fan-outs included.
+    pub sent: u64,
+    /// Bytes of those.
+    pub sent_bytes: u64,
+    /// Packets sent to other cores.
+    pub hops: u64,
+    /// Connections closed because they read too slowly.
+    pub slow_consumers: u64,
+    /// Connections closed because nothing was heard of them.
+    pub heartbeats_missed: u64,
+    /// Connections closed because they did not log in in time.
+    pub authentication_timeouts: u64,
+    /// Record values dropped from memory because of the byte budget.
+    pub evicted: u64,
+    /// Records read from storage.
+    pub loads: u64,
+    /// Records handed to storage.
+    pub stores: u64,
+}
+
+impl Delivery {
+    pub(crate) fn new(core: CoreId, cores: u16, limits: Limits, verbose: bool, hasher: RandomState) -> Self {
+        Self {
+            core,
+            limits,
+            sessions: Sessions::new(core),
+            strangers: HashMap::with_hasher(hasher),
+            packets: (0..cores).map(|_| [Vec::new(), Vec::new()]).collect(),
+            asks: Vec::new(),
+            notes: Vec::new(),
+            verbose,
+            dirty: Vec::new(),
+            closes: Vec::new(),
+            resumed: Vec::new(),
+            counters: Counters::default(),
+            now: Nanos::default(),
+            ticket: 0,
+            scratch: [const { Vec::new() }; Wire::COUNT],
+        }
+    }
+
+    /// A number nothing waits for yet.
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.ticket += 1;
+        Ticket(self.ticket)
+    }
+
+    /// The user a connection, of any core, is logged in as.
+    pub(crate) fn user(&self, conn: ConnId) -> Option<&str> {
+        if conn.core == self.core {
+            self.sessions.get(conn).and_then(Session::user)
+        } else {
+            self.strangers.get(&conn).map(|identity| &*identity.user)
+        }
+    }
+
+    /// What a connection reads; `None` if it is gone or was never introduced.
+    pub(crate) fn wire(&self, conn: ConnId) -> Option<Wire> {
+        if conn.core == self.core {
+            self.sessions.get(conn).map(|session| session.wire)
+        } else {
+            self.strangers.get(&conn).map(|identity| identity.wire)
+        }
+    }
+
+    /// Sends one message to one connection, wherever its socket is. A connection that is gone is passed over.
+    pub(crate) fn reply(&mut self, conn: ConnId, message: &Outgoing<'_>) {
+        let Some(wire) = self.wire(conn) else { return };
+        if conn.core == self.core {
+            let Some(session) = self.sessions.get_mut(conn) else { return };
+            let before = session.outbox.bytes.len();
+            encode(wire, message, &mut session.outbox.bytes);
+            let bytes = session.outbox.bytes.len() - before;
+            self.put(conn.slot, bytes);
+        } else {
+            let frame = &mut self.scratch[wire as usize];
+            frame.clear();
+            encode(wire, message, frame);
+            let frame = Bytes::copy_from_slice(frame);
+            self.post(conn.core, Lane::Deliveries, Packet::Reply(conn, frame));
+        }
+    }
+
+    /// Appends bytes that are not a message of the engine: what the link answers by itself.
+    pub(crate) fn raw(&mut self, conn: ConnId, bytes: &[u8]) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.outbox.bytes.extend_from_slice(bytes);
+            self.put(conn.slot, bytes.len());
+        }
+    }
+
+    /// Another core's answer to a connection of this one.
+    pub(crate) fn deliver(&mut self, conn: ConnId, frame: Bytes) {
+        let copy_bytes_max = self.limits.copy_bytes_max;
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let bytes = frame.len();
+        if bytes >= copy_bytes_max {
+            session.outbox.push_shared(frame);
+        } else {
+            session.outbox.bytes.extend_from_slice(&frame);
+        }
+        self.put(conn.slot, bytes);
+    }
+
+    /// Sends one message to all subscribers of a name this core owns. `message` gives its form for a wire; the forms
+    /// of all wires are the same unless `differs`.
+    pub(crate) fn fan_out<'m>(
+        &mut self,
+        subscribers: &Subscribers,
+        to: &Interest,
+        slot: u32,
+        except: ConnId,
+        end: bool,
+        differs: bool,
+        message: impl Fn(Wire) -> Outgoing<'m>,
+    ) {
+        let wires = to.wires();
+        let mut first = None;
+        for wire in Wire::ALL {
+            let frame = &mut self.scratch[wire as usize];
+            frame.clear();
+            if wires & (1 << wire as u8) != 0 && (first.is_none() || differs) {
+                encode(wire, &message(wire), frame);
+                first = first.or(Some(wire));
+            }
+        }
+        let Some(first) = first else { return };
+        let mut frames = None;
+        for core in to.cores() {
+            if core == self.core {
+                self.fan_out_here(subscribers, core, slot, except, Source::Scratch(first, differs));
+            } else {
+                let frames = frames.get_or_insert_with(|| self.shared_frames(first, differs)).clone();
+                self.post(core, Lane::Deliveries, Packet::FanOut { slot, end, except, frames });
+            }
+        }
+    }
+
+    /// Sends one encoded message to this core's subscribers of an owner's slot.
+    pub(crate) fn fan_out_here(
+        &mut self,
+        subscribers: &Subscribers,
+        owner: CoreId,
+        slot: u32,
+        except: ConnId,
+        source: Source<'_>,
+    ) {
+        let except = if except.core == self.core { except.slot } else { u32::MAX };
+        let copy_bytes_max = self.limits.copy_bytes_max;
+        let mut shared: Option<Frames> = None;
+        for &member in subscribers.members(owner, slot) {
+            if member == except {
+                continue;
+            }
+            let Some(session) = self.sessions.slot_mut(member) else { continue };
+            let wire = session.wire;
+            let frame: &[u8] = match source {
+                Source::Scratch(first, differs) => &self.scratch[(if differs { wire } else { first }) as usize],
+                Source::Frames(frames) => frames.of(wire),
+            };
+            let bytes = frame.len();
+            if bytes < copy_bytes_max {
+                session.outbox.bytes.extend_from_slice(frame);
+            } else {
+                let frames = shared.get_or_insert_with(|| match source {
+                    Source::Scratch(first, differs) => share(&self.scratch, first, differs),
+                    Source::Frames(frames) => frames.clone(),
+                });
+                session.outbox.push_shared(frames.of(wire).clone());
+            }
+            self.put(member, bytes);
+        }
+    }
+
+    fn shared_frames(&self, first: Wire, differs: bool) -> Frames {
+        share(&self.scratch, first, differs)
+    }
+
+    /// Queues a packet for another core.
+    pub(crate) fn post(&mut self, to: CoreId, lane: Lane, packet: Packet) {
+        debug_assert_ne!(to, self.core, "a core does not write to itself");
+        self.counters.hops += 1;
+        self.packets[to.index()][lane as usize].push(packet);
+    }
+
+    /// Whether a peer's backlog is so long that whoever adds to it should wait.
+    pub(crate) fn congested(&self, peer: CoreId) -> bool {
+        self.packets[peer.index()][Lane::Requests as usize].len() >= self.limits.backlog_packets_max
+    }
+
+    /// Ends a connection: what waits for it is sent, nothing more is read.
+    pub(crate) fn close(&mut self, conn: ConnId, reason: Reason) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        if matches!(session.state, State::Closing) {
+            return;
+        }
+        let user = session.user().map(Into::into);
+        session.state = State::Closing;
+        match reason {
+            Reason::SlowConsumerFull | Reason::SlowConsumerStalled => self.counters.slow_consumers += 1,
+            Reason::HeartbeatMissing => self.counters.heartbeats_missed += 1,
+            Reason::AuthenticationTimeout => self.counters.authentication_timeouts += 1,
+            _ => {}
+        }
+        self.closes.push((conn, reason));
+        self.note(Note::Closed { conn, user, reason });
+    }
+
+    pub(crate) fn note(&mut self, note: Note) {
+        self.notes.push(note);
+    }
+
+    /// Accounts for bytes just appended to an outbox of this core.
+    fn put(&mut self, slot: u32, bytes: usize) {
+        self.counters.sent += 1;
+        self.counters.sent_bytes += bytes as u64;
+        let now = self.now;
+        let Some(session) = self.sessions.slot_mut(slot) else { return };
+        if !session.dirty {
+            session.dirty = true;
+            if session.unsent == 0 {
+                session.moved_at = now;
+            }
+            let conn = ConnId { core: self.core, generation: session.generation, slot };
+            self.dirty.push(conn);
+        }
+        if session.backlog() > self.limits.outbox_bytes_max && !matches!(session.state, State::Closing) {
+            let conn = ConnId { core: self.core, generation: session.generation, slot };
+            self.close(conn, Reason::SlowConsumerFull);
+        }
+    }
+}
+
+/// Where the encodings of a fan-out lie.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// In the shard's scratch: the first wire's, and whether the others have their own.
+    Scratch(Wire, bool),
+    /// In what another core sent.
+    Frames(&'a Frames),
+}
+
+fn share(scratch: &[Vec<u8>; Wire::COUNT], first: Wire, differs: bool) -> Frames {
+    let one = Bytes::copy_from_slice(&scratch[first as usize]);
+    Frames::new(Wire::ALL.map(|wire| {
+        if differs && wire != first { Bytes::copy_from_slice(&scratch[wire as usize]) } else { one.clone() }
+    }))
+}

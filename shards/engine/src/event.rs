@@ -1,0 +1,32 @@
+//! Events: publish and subscribe, nothing kept (behaviour-event §2). Owner side.
+
+use crate::ident::ConnId;
+use crate::output::Note;
+use crate::packet::Tag;
+use crate::shard::Shard;
+use deepstream_wire::{Action, Message, Outgoing, Topic};
+
+impl Shard {
+    /// EMIT: to every subscriber but the emitter; nobody listening is no error.
+    pub(crate) fn emit(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        if self.delivery.verbose {
+            self.delivery.note(Note::Emitted {
+                name: String::from_utf8_lossy(message.name()).into(),
+                data: String::from_utf8_lossy(message.data().unwrap_or_default()).into(),
+            });
+        }
+        let Some(slot) = self.names.find(Topic::Event, message.name(), message.head.name_hash) else { return };
+        let interest = &self.names.at(slot).interest;
+        self.delivery.fan_out(&self.subscribers, interest, slot, conn, false, false, |_| Outgoing {
+            name: Some(message.name()),
+            data: message.data(),
+            ..Outgoing::new(Action::EventEmit)
+        });
+    }
+
+    /// SUBSCRIBE of one name.
+    pub(crate) fn event_subscribe(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+        let slot = self.names.find_or_insert(Topic::Event, message.name(), message.head.name_hash);
+        self.join(conn, tag, slot);
+    }
+}

@@ -1,0 +1,113 @@
+//! Bulk messages whose names live on several cores: one answer when the last part is done.
+
+use crate::ident::ConnId;
+use crate::packet::Tag;
+use crate::shard::Shard;
+use deepstream_wire::{Action, Message, Outgoing};
+use slab::Slab;
+
+#[derive(Debug)]
+struct Gather {
+    generation: u32,
+    conn: ConnId,
+    /// The bulk message, kept for its correlation id and names.
+    message: Message<Box<[u8]>>,
+    outstanding: u32,
+    /// Parts that were not refused.
+    done: u32,
+    /// Versions by part, for SUBSCRIBEANDHEAD.
+    versions: Vec<Option<i32>>,
+}
+
+/// The bulk messages of one core's connections that are not answered yet.
+#[derive(Debug, Default)]
+pub(crate) struct Gathers {
+    generation: u32,
+    table: Slab<Gather>,
+}
+
+impl Gathers {
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Begins a bulk message. It counts as one outstanding part itself until [`Shard::settle`] is called with the
+    /// returned tag, so that it cannot be answered while its parts are still being sent out.
+    pub(crate) fn begin(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Tag {
+        self.generation = self.generation.wrapping_add(1);
+        let gather = self.table.insert(Gather {
+            generation: self.generation,
+            conn,
+            message: Message { head: message.head, bytes: message.bytes.into() },
+            outstanding: 1,
+            done: 0,
+            versions: Vec::new(),
+        });
+        Tag { gather: gather as u32, gather_generation: self.generation, ..Tag::default() }
+    }
+
+    /// One part more; the tag for it.
+    pub(crate) fn part(&mut self, tag: Tag, part: u32) -> Tag {
+        if let Some(gather) = self.table.get_mut(tag.gather as usize) {
+            gather.outstanding += 1;
+        }
+        Tag { part, ..tag }
+    }
+}
+
+impl Shard {
+    /// A part of a bulk message is done, or the sending out of its parts is (`refused: false` for an empty one).
+    pub(crate) fn settle(&mut self, tag: Tag, refused: bool, version: Option<i32>) {
+        if tag.gather == Tag::NONE {
+            return;
+        }
+        let Some(gather) = self.gathers.table.get_mut(tag.gather as usize) else { return };
+        if gather.generation != tag.gather_generation {
+            return;
+        }
+        gather.outstanding -= 1;
+        gather.done += u32::from(!refused);
+        if let Some(version) = version {
+            let part = tag.part as usize;
+            if gather.versions.len() <= part {
+                gather.versions.resize(part + 1, None);
+            }
+            gather.versions[part] = Some(version);
+        }
+        if gather.outstanding == 0 {
+            let gather = self.gathers.table.remove(tag.gather as usize);
+            self.answer(&gather);
+        }
+    }
+
+    fn answer(&mut self, gather: &Gather) {
+        // Whoever had every name refused was told so name by name, and is not acknowledged.
+        if gather.done == 0 {
+            return;
+        }
+        let message = gather.message.borrowed();
+        if message.head.action == Action::RecordSubscribeAndHead {
+            let versions: Vec<(&[u8], i32)> = message
+                .names()
+                .zip(&gather.versions)
+                .filter_map(|(name, version)| version.map(|version| (name, version)))
+                .collect();
+            let bulk = Outgoing { versions: &versions, ..Outgoing::new(Action::RecordHeadResponseBulk) };
+            self.delivery.reply(gather.conn, &bulk);
+        }
+        let echo = message.head.action == Action::RecordNotify;
+        self.acknowledge(gather.conn, &message, echo);
+    }
+
+    /// Acknowledges a bulk message; `echo` repeats its names (protocol-binary §8).
+    pub(crate) fn acknowledge(&mut self, conn: ConnId, message: &Message<&[u8]>, echo: bool) {
+        let names: Vec<&[u8]> = if echo { message.names().collect() } else { Vec::new() };
+        let ack = Outgoing {
+            names: &names,
+            correlation_id: message.correlation_id(),
+            is_ack: true,
+            ..Outgoing::new(message.head.action)
+        };
+        self.delivery.reply(conn, &ack);
+    }
+}

@@ -1,0 +1,62 @@
+//! Every bound of the engine: its unit in its name, its fate beside it.
+
+/// What one shard may hold and what one client may ask of it. The configuration's `limits` section has one key each.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections per shard. One more is closed right after it was accepted, and counted.
+    pub connections_max: usize,
+    /// Names in one bulk message. More: INVALID_MESSAGE_DATA, nothing of the message is done.
+    pub names_per_message_max: usize,
+    /// Bytes of a record or event name. Longer: INVALID_MESSAGE_DATA.
+    pub name_bytes_max: usize,
+    /// Subscriptions of one connection, all topics. More: INVALID_MESSAGE_DATA for the name.
+    pub subscriptions_per_connection_max: usize,
+    /// Unsent bytes of one connection above which its own requests are no longer read.
+    pub outbox_high_water_bytes: usize,
+    /// Unsent bytes of one connection above which it is closed as a slow consumer.
+    pub outbox_bytes_max: usize,
+    /// Time an outbox over its high-water mark may stay unmoved before the connection is closed as a slow consumer.
+    pub slow_consumer_timeout_ns: u64,
+    /// Frames of at least this size are held by reference in an outbox instead of being copied.
+    pub copy_bytes_max: usize,
+    /// Messages parked on one shard while something is loaded or removed. One more is answered as a load that timed
+    /// out.
+    pub parked_messages_max: usize,
+    /// Bytes of parked messages on one shard; the fate is that of `parked_messages_max`.
+    pub parked_bytes_max: usize,
+    /// How far beyond the end of an array a path's index may point. Further: INVALID_MESSAGE_DATA.
+    pub array_index_gap_max: usize,
+    /// Bytes of one record's value. More: INVALID_MESSAGE_DATA for the write.
+    pub record_bytes_max: usize,
+    /// Bytes of resident record values per shard above which cold, stored values are dropped from memory.
+    pub record_memory_bytes_max: usize,
+    /// Bytes of values written but not yet stored, per shard. More: RECORD_UPDATE_ERROR for the write.
+    pub dirty_bytes_max: usize,
+    /// Bytes of names and values handed to storage in one batch, unless a single record is larger.
+    pub store_batch_bytes_max: usize,
+    /// Packets waiting for one peer above which connections that send to it are no longer read.
+    pub backlog_packets_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1 << 20,
+            names_per_message_max: 10_000,
+            name_bytes_max: 1024,
+            subscriptions_per_connection_max: 100_000,
+            outbox_high_water_bytes: 1 << 20,
+            outbox_bytes_max: 16 << 20,
+            slow_consumer_timeout_ns: 30_000_000_000,
+            copy_bytes_max: 16 << 10,
+            parked_messages_max: 100_000,
+            parked_bytes_max: 64 << 20,
+            array_index_gap_max: 10_000,
+            record_bytes_max: 16 << 20,
+            record_memory_bytes_max: 1 << 30,
+            dirty_bytes_max: 256 << 20,
+            store_batch_bytes_max: 4 << 20,
+            backlog_packets_max: 4096,
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! What a shard gives its host to do: bytes for sockets, asks for the world, notes for people.
+//!
+//! *Owns* the shapes only; the lanes themselves live in [`Shard`](crate::Shard).
+//! *Promises* that everything frequent is written in place, into memory that is cleared and used again.
+
+use crate::ident::{ConnId, Nanos, Ticket};
+use bytes::Bytes;
+use deepstream_wire::{Unreadable, Wire};
+use std::sync::Arc;
+
+/// Bytes waiting for one socket, in order: one contiguous buffer, with large frames held by reference between its
+/// parts.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Copied frames, back to back.
+    pub bytes: Vec<u8>,
+    /// Frames held by reference: each goes out before the byte of `bytes` at its offset. Offsets ascend.
+    pub shared: Vec<(usize, Bytes)>,
+    /// Total bytes of `shared`.
+    pub shared_bytes: usize,
+}
+
+impl Outbox {
+    /// Bytes in all.
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.shared_bytes
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets what waits, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.shared.clear();
+        self.shared_bytes = 0;
+    }
+
+    /// Appends a frame by reference.
+    pub fn push_shared(&mut self, frame: Bytes) {
+        self.shared_bytes += frame.len();
+        self.shared.push((self.bytes.len(), frame));
+    }
+}
+
+/// One message, encoded once for every wire that some receiver speaks; an entry is empty where nobody does.
+#[derive(Clone, Debug)]
+pub struct Frames(Arc<[Bytes; Wire::COUNT]>);
+
+impl Frames {
+    /// Shares these encodings, indexed by wire.
+    pub fn new(frames: [Bytes; Wire::COUNT]) -> Self {
+        Self(Arc::new(frames))
+    }
+
+    /// The encoding for a wire.
+    pub fn of(&self, wire: Wire) -> &Bytes {
+        &self.0[wire as usize]
+    }
+}
+
+/// What the host should do with a socket after it handed in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// Stop reading this socket until it is named by [`Shard::resumed`](crate::Shard::resumed).
+    Pause,
+    /// Hand in nothing more of this connection; it is, or will be, among [`Shard::closes`](crate::Shard::closes).
+    Close,
+}
+
+/// Why a connection is closed by the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// No successful login within the time.
+    AuthenticationTimeout,
+    /// A login message that makes no sense.
+    InvalidAuth,
+    /// As many refused logins as are allowed.
+    TooManyAuthAttempts,
+    /// Nothing was heard for two heartbeat intervals.
+    HeartbeatMissing,
+    /// Unsent bytes above their maximum.
+    SlowConsumerFull,
+    /// Unsent bytes that did not move for their timeout.
+    SlowConsumerStalled,
+    /// The server is stopping.
+    Shutdown,
+}
+
+/// A request to the world outside the shard. Its outcome comes back through
+/// [`Shard::completed`](crate::Shard::completed).
+#[derive(Debug)]
+pub enum Ask {
+    /// Read one record from storage.
+    Load {
+        /// Returned with the outcome.
+        ticket: Ticket,
+        /// The record's name.
+        name: Box<[u8]>,
+    },
+    /// Judge a login.
+    Authenticate {
+        /// Who asks; returned with the outcome.
+        conn: ConnId,
+        /// The login data: a JSON object or array.
+        data: Bytes,
+    },
+}
+
+/// The answer to an [`Ask`] or to a batch of stores.
+#[derive(Debug)]
+pub enum Outcome {
+    /// To [`Ask::Load`]: the record, or that there is none.
+    Loaded {
+        /// The ask's.
+        ticket: Ticket,
+        /// What was found.
+        result: Result<Option<Stored>, Fault>,
+    },
+    /// To a batch taken with [`Shard::take_stores`](crate::Shard::take_stores): all of it is durable, or none is known
+    /// to be.
+    Stored {
+        /// The batch's.
+        ticket: Ticket,
+        /// Whether it is as durable as the configuration asks.
+        result: Result<(), Fault>,
+    },
+    /// To [`Ask::Authenticate`].
+    Authenticated {
+        /// The ask's.
+        conn: ConnId,
+        /// The verdict.
+        login: Login,
+    },
+}
+
+/// A record as storage keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its version.
+    pub version: i32,
+    /// Its value: JSON text.
+    pub value: Vec<u8>,
+}
+
+/// What the world did wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No answer in time.
+    Timeout,
+    /// An error, in words for the log.
+    Failed(String),
+}
+
+/// Verdict on a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Let in.
+    Accepted {
+        /// Who it is.
+        user_id: Box<str>,
+        /// JSON text sent with AUTH_SUCCESSFUL, if any.
+        client_data: Option<Box<[u8]>>,
+    },
+    /// Refused.
+    Refused {
+        /// JSON text sent with AUTH_UNSUCCESSFUL, if any.
+        client_data: Option<Box<[u8]>>,
+    },
+}
+
+/// Records to store or remove, in one go. The names and values lie back to back in `bytes`. Made by the shard, filled
+/// by it, given back by the host for the next one: nothing is allocated once it has grown.
+#[derive(Debug, Default)]
+pub struct StoreBatch {
+    /// Returned with the outcome.
+    pub ticket: Ticket,
+    /// What to do, each name at most once.
+    pub entries: Vec<StoreEntry>,
+    /// Names and values.
+    pub bytes: Vec<u8>,
+}
+
+/// One record of a [`StoreBatch`].
+#[derive(Clone, Copy, Debug)]
+pub struct StoreEntry {
+    /// Start of the name in `bytes`; the value follows the name.
+    pub start: u32,
+    /// Bytes of the name.
+    pub name_len: u32,
+    /// Bytes of the value; `None` removes the record.
+    pub value_len: Option<u32>,
+    /// The record's version.
+    pub version: i32,
+}
+
+impl StoreBatch {
+    /// Forgets the entries, keeps the memory.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes.clear();
+    }
+
+    /// Appends one record; `None` removes it.
+    pub fn push(&mut self, name: &[u8], version: i32, value: Option<&[u8]>) {
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        let value_len = value.map(|value| value.len() as u32);
+        self.entries.push(StoreEntry { start, name_len: name.len() as u32, value_len, version });
+    }
+
+    /// The name of an entry.
+    pub fn name(&self, entry: &StoreEntry) -> &[u8] {
+        let start = entry.start as usize;
+        &self.bytes[start..start + entry.name_len as usize]
+    }
+
+    /// The value of an entry; `None` removes it.
+    pub fn value(&self, entry: &StoreEntry) -> Option<&[u8]> {
+        let start = (entry.start + entry.name_len) as usize;
+        entry.value_len.map(|len| &self.bytes[start..start + len as usize])
+    }
+}
+
+/// What a human might want to know. The host gives it words and a level (monitoring-logging §4); tests count it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named after what they hold")]
+pub enum Note {
+    /// A connection was upgraded.
+    IncomingConnection { conn: ConnId, remote: Box<str>, referer: Box<str> },
+    /// A connection ended.
+    Disconnected { user: Option<Box<str>> },
+    /// A login was accepted.
+    LoggedIn { user: Box<str> },
+    /// A login was refused.
+    LoginRefused { conn: ConnId, data: Option<Box<[u8]>> },
+    /// A connection was closed by the server.
+    Closed { conn: ConnId, user: Option<Box<str>>, reason: Reason },
+    /// The connection limit was reached.
+    ConnectionsFull,
+    /// A message that could not be understood.
+    Unreadable { user: Option<Box<str>>, what: Unreadable },
+    /// A message that makes no sense where it came: unexpected topic, missing name, unsupported action.
+    Unexpected { user: Option<Box<str>>, event: &'static str, text: Box<str> },
+    /// A second subscription to a name by one connection.
+    MultipleSubscriptions { user: Box<str>, name: Box<str> },
+    /// A write on a version that exists.
+    VersionExists { user: Box<str>, name: Box<str>, wanted: i32, current: i32 },
+    /// A record could not be loaded.
+    LoadFailed { name: Box<str>, fault: Fault },
+    /// Records could not be stored; they will be tried again.
+    StoreFailed { records: usize, fault: Fault },
+    /// A record was removed.
+    RecordDeleted { name: Box<str> },
+    /// Debug only: a subscription began or ended.
+    Subscription { event: &'static str, topic: &'static str, name: Box<str>, user: Box<str> },
+    /// Debug only: an event was published.
+    Emitted { name: Box<str>, data: Box<str> },
+}
+
+/// The headers and address a connection came with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Address as logged and as handed to authentication.
+    pub remote: Box<str>,
+    /// `Referer` header, or empty.
+    pub referer: Box<str>,
+}
+
+/// When the next thing is due; `None` if nothing is.
+pub type Deadline = Option<Nanos>;

@@ -1,0 +1,177 @@
+//! Owner side of names: which cores hear which of this core's names.
+//!
+//! *Owns* every name of this shard that has a value, a subscriber or work in flight.
+//! *Promises* that a slot is used again only after every core has left it.
+//! *Does not* know connections: a name with a hundred thousand listeners is a handful of counts here.
+
+use crate::ident::CoreId;
+use crate::record::Record;
+use deepstream_wire::{Topic, Wire};
+use hashbrown::HashTable;
+use slab::Slab;
+use smallvec::SmallVec;
+
+#[derive(Clone, Copy, Debug)]
+struct CoreInterest {
+    core: CoreId,
+    /// Wires spoken by subscribers there since the count was last 0.
+    wires: u8,
+    count: u32,
+}
+
+/// The cores that have subscribers of one name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interest(SmallVec<[CoreInterest; 1]>);
+
+impl Interest {
+    pub(crate) fn add(&mut self, core: CoreId, wire: Wire) {
+        let bit = 1 << wire as u8;
+        match self.0.iter_mut().find(|interest| interest.core == core) {
+            Some(interest) => {
+                interest.wires |= bit;
+                interest.count += 1;
+            }
+            None => self.0.push(CoreInterest { core, wires: bit, count: 1 }),
+        }
+    }
+
+    /// One subscriber fewer on `core`.
+    pub(crate) fn subtract(&mut self, core: CoreId) {
+        let place = self.0.iter().position(|interest| interest.core == core);
+        debug_assert!(place.is_some(), "a core leaves only what it joined");
+        let Some(place) = place else { return };
+        self.0[place].count -= 1;
+        if self.0[place].count == 0 {
+            self.0.swap_remove(place);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Subscribers in all.
+    pub(crate) fn count(&self) -> usize {
+        self.0.iter().map(|interest| interest.count as usize).sum()
+    }
+
+    /// One bit per wire some subscriber reads.
+    pub(crate) fn wires(&self) -> u8 {
+        self.0.iter().fold(0, |wires, interest| wires | interest.wires)
+    }
+
+    pub(crate) fn cores(&self) -> impl Iterator<Item = CoreId> + '_ {
+        self.0.iter().map(|interest| interest.core)
+    }
+
+    /// Forgets everybody.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// A name this shard owns.
+#[derive(Debug)]
+pub(crate) struct OwnedName {
+    pub(crate) topic: Topic,
+    pub(crate) hash: u64,
+    /// Which life of the name's subscriptions this is; changes when they are all ended at once.
+    pub(crate) epoch: u32,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) interest: Interest,
+    /// The record of that name, for names on topic RECORD.
+    pub(crate) record: Record,
+}
+
+/// All names of one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    names: Slab<OwnedName>,
+    by_name: HashTable<u32>,
+    epoch: u32,
+}
+
+impl Names {
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(crate) fn find(&self, topic: Topic, name: &[u8], hash: u64) -> Option<u32> {
+        let names = &self.names;
+        self.by_name
+            .find(hash, |&slot| {
+                let other = &names[slot as usize];
+                other.hash == hash && other.topic == topic && *other.name == *name
+            })
+            .copied()
+    }
+
+    pub(crate) fn find_or_insert(&mut self, topic: Topic, name: &[u8], hash: u64) -> u32 {
+        if let Some(slot) = self.find(topic, name, hash) {
+            return slot;
+        }
+        let epoch = self.next_epoch();
+        let slot = self.names.insert(OwnedName {
+            topic,
+            hash,
+            epoch,
+            name: name.into(),
+            interest: Interest::default(),
+            record: Record::default(),
+        }) as u32;
+        let names = &self.names;
+        self.by_name.insert_unique(hash, slot, |&slot| names[slot as usize].hash);
+        slot
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<&OwnedName> {
+        self.names.get(slot as usize)
+    }
+
+    /// A slot the caller got from this table and has not removed.
+    pub(crate) fn at(&self, slot: u32) -> &OwnedName {
+        &self.names[slot as usize]
+    }
+
+    /// As [`Names::at`], to change it.
+    pub(crate) fn at_mut(&mut self, slot: u32) -> &mut OwnedName {
+        &mut self.names[slot as usize]
+    }
+
+    /// One subscriber of `core` fewer, if the subscription is of the name's present life.
+    pub(crate) fn leave(&mut self, core: CoreId, slot: u32, epoch: u32) -> bool {
+        match self.names.get_mut(slot as usize) {
+            Some(name) if name.epoch == epoch => {
+                name.interest.subtract(core);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends all subscriptions of a name.
+    pub(crate) fn end(&mut self, slot: u32) {
+        let epoch = self.next_epoch();
+        let name = self.at_mut(slot);
+        name.interest.clear();
+        name.epoch = epoch;
+    }
+
+    /// Forgets a name that nobody needs: no subscriber, no value, no work in flight.
+    pub(crate) fn remove_if_idle(&mut self, slot: u32) {
+        let Some(name) = self.names.get(slot as usize) else { return };
+        if !name.interest.is_empty() || !name.record.is_idle() {
+            return;
+        }
+        let hash = name.hash;
+        if let Ok(entry) = self.by_name.find_entry(hash, |&other| other == slot) {
+            entry.remove();
+        }
+        self.names.remove(slot as usize);
+    }
+
+    fn next_epoch(&mut self) -> u32 {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.epoch
+    }
+}

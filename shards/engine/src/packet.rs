@@ -1,0 +1,141 @@
+//! What crosses between cores.
+//!
+//! *Owns* the shapes. *Promises* that a packet fits a ring slot. *Does not* know rings.
+//!
+//! Requests go from edge to owner, deliveries from owner to edge; the two lanes are never mixed (house rule: requests
+//! may wait for deliveries, deliveries wait for nobody).
+
+use crate::ident::ConnId;
+use crate::output::Frames;
+use bytes::Bytes;
+use deepstream_wire::{Head, Wire};
+use std::sync::Arc;
+
+/// Which of the two rings of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Edge to owner. Its consumer may leave it alone while its own deliveries are congested.
+    Requests = 0,
+    /// Owner to edge. Always drained.
+    Deliveries = 1,
+}
+
+impl Lane {
+    /// Both, in index order.
+    pub const ALL: [Self; 2] = [Self::Requests, Self::Deliveries];
+}
+
+/// Who a connection is, as far as other cores need to know. Sent once per core and connection.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's id.
+    pub user: Box<str>,
+    /// What the connection reads.
+    pub wire: Wire,
+}
+
+/// Ties a request to what waits for it at the edge. All-default means that nothing does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// The edge's number for the name being subscribed.
+    pub name_id: u32,
+    /// Tells this attempt to subscribe from an earlier one of the same connection and name; 0 where the request
+    /// subscribes nothing.
+    pub attempt: u32,
+    /// The bulk message this request is a part of; [`Tag::NONE`] if of none.
+    pub gather: u32,
+    /// Tells this bulk message from an earlier one in the same place.
+    pub gather_generation: u32,
+    /// Which of the bulk message's names, counted from 0.
+    pub part: u32,
+}
+
+impl Tag {
+    /// No name, no bulk message.
+    pub const NONE: u32 = u32::MAX;
+
+    /// Whether the owner is to count a subscription.
+    pub fn joins(self) -> bool {
+        self.attempt != 0
+    }
+
+    /// The same without the bulk message.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { gather: Self::NONE, ..self }
+    }
+}
+
+impl Default for Tag {
+    fn default() -> Self {
+        Self { name_id: Self::NONE, attempt: 0, gather: Self::NONE, gather_generation: 0, part: 0 }
+    }
+}
+
+/// A message on its way to the owner of its name.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// Who said it.
+    pub conn: ConnId,
+    /// What waits for it.
+    pub tag: Tag,
+    /// What was said.
+    pub head: Head,
+    /// What the head points into.
+    pub bytes: Bytes,
+}
+
+/// One thing that crosses one ring.
+#[derive(Debug)]
+pub enum Packet {
+    /// Requests: do this.
+    Request(Parcel),
+    /// Requests: the connection that will speak next is this one.
+    Introduce(ConnId, Arc<Identity>),
+    /// Requests: that connection is gone.
+    Farewell(ConnId),
+    /// Requests: one subscriber fewer of the name in this slot, if its epoch is still this.
+    Leave {
+        /// The owner's slot of the name.
+        slot: u32,
+        /// The epoch the subscription began in.
+        epoch: u32,
+    },
+    /// Deliveries: these bytes to that connection.
+    Reply(ConnId, Bytes),
+    /// Deliveries: this message to every subscriber of the name.
+    FanOut {
+        /// The owner's slot of the name.
+        slot: u32,
+        /// The subscriptions end with this message (the record was deleted).
+        end: bool,
+        /// The one who is not told, as they said it.
+        except: ConnId,
+        /// The message.
+        frames: Frames,
+    },
+    /// Deliveries: a subscription is counted; what the owner sends from here on is for it too.
+    Joined {
+        /// The subscriber.
+        conn: ConnId,
+        /// The request's.
+        tag: Tag,
+        /// The owner's slot of the name.
+        slot: u32,
+        /// Named again when leaving.
+        epoch: u32,
+    },
+    /// Deliveries: a part of a bulk message is done, and no subscription came of it.
+    Settled {
+        /// The connection whose subscription, if any, was refused.
+        conn: ConnId,
+        /// The request's.
+        tag: Tag,
+        /// Whether it was refused, as opposed to done.
+        refused: bool,
+        /// The version of the record, where that was asked for.
+        version: Option<i32>,
+    },
+}
+
+const _: () = assert!(size_of::<Packet>() <= 128, "a packet is a ring slot: two cache lines");

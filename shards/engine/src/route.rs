@@ -1,0 +1,340 @@
+//! Messages of logged-in connections: checked at the edge, sent to the owners of their names.
+//!
+//! *Owns* the way from a connection to an owner. *Promises* that messages of one connection about one name arrive in
+//! order, that an owner knows a connection before it hears from it, and that what no owner needs to see is answered
+//! here. *Does not* judge a message against state: that is the owner's.
+
+use crate::ident::{ConnId, CoreId};
+use crate::output::{Flow, Note};
+use crate::packet::{Lane, Packet, Parcel, Tag};
+use crate::session::table::State;
+use crate::shard::Shard;
+use crate::subscribers::{Subscribe, hash_name};
+use bytes::Bytes;
+use deepstream_wire::{Action, Flags, Message, Outgoing, Span, Topic};
+
+impl Shard {
+    /// A message of a logged-in connection.
+    pub(crate) fn route(&mut self, conn: ConnId, message: Message<&[u8]>) -> Flow {
+        let owner = match message.head.action {
+            Action::ConnectionPing => {
+                self.say(conn, Action::ConnectionPong);
+                None
+            }
+            action if !self.serves(action.topic()) => {
+                let answer = Outgoing { original_action: Some(action), ..Outgoing::new(Action::ParserUnknownTopic) };
+                self.delivery.reply(conn, &answer);
+                self.unexpected(conn, "UNKNOWN_TOPIC", action.topic().name());
+                None
+            }
+            Action::EventEmit
+            | Action::RecordRead
+            | Action::RecordHead
+            | Action::RecordDelete
+            | Action::RecordUpdate
+            | Action::RecordPatch
+            | Action::RecordErase
+            | Action::RecordPatchMulti
+            | Action::RecordCreateAndUpdate
+            | Action::RecordCreateAndPatch => self.single(conn, message),
+            Action::EventSubscribe
+            | Action::RecordSubscribe
+            | Action::RecordSubscribeAndHead
+            | Action::RecordSubscribeAndRead
+            | Action::RecordSubscribeCreateAndRead => {
+                self.bulk_subscribe(conn, &message);
+                None
+            }
+            Action::EventUnsubscribe | Action::RecordUnsubscribe => {
+                self.bulk_unsubscribe(conn, &message);
+                None
+            }
+            Action::RecordNotify => {
+                self.bulk_notify(conn, &message);
+                None
+            }
+            action => {
+                self.unexpected(conn, "UNKNOWN_ACTION", action.name());
+                None
+            }
+        };
+        self.flow(conn, owner)
+    }
+
+    /// Tells the log about a message that makes no sense where it came.
+    pub(crate) fn unexpected(&mut self, conn: ConnId, event: &'static str, text: &str) {
+        let user = self.delivery.user(conn).map(Into::into);
+        self.delivery.note(Note::Unexpected { user, event, text: text.into() });
+    }
+
+    fn serves(&self, topic: Topic) -> bool {
+        match topic {
+            Topic::Event => self.options.events,
+            Topic::Record => self.options.records,
+            _ => false,
+        }
+    }
+
+    /// A message about one name; its payload, if any, must be JSON.
+    fn single(&mut self, conn: ConnId, message: Message<&[u8]>) -> Option<CoreId> {
+        let payload = message.data().is_none_or(|data| deepstream_json::check(data, &mut self.json).is_ok());
+        if !payload || !self.is_name(message.name()) {
+            self.invalid(conn, &message, message.name());
+            return None;
+        }
+        Some(self.forward(conn, Tag::default(), message))
+    }
+
+    /// Refuses a message, or one name of it, as making no sense.
+    pub(crate) fn invalid(&mut self, conn: ConnId, message: &Message<&[u8]>, name: &[u8]) {
+        let action = match message.head.action.topic() {
+            Topic::Event => Action::EventInvalidMessageData,
+            _ => Action::RecordInvalidMessageData,
+        };
+        let answer = Outgoing {
+            name: self.is_name(name).then_some(name),
+            correlation_id: message.correlation_id(),
+            original_action: Some(message.head.action),
+            is_error: true,
+            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            ..Outgoing::new(action)
+        };
+        self.delivery.reply(conn, &answer);
+    }
+
+    fn is_name(&self, name: &[u8]) -> bool {
+        !name.is_empty() && name.len() <= self.options.limits.name_bytes_max
+    }
+
+    /// The core that owns a name.
+    pub(crate) fn owner_of(&self, hash: u64) -> CoreId {
+        // The upper half of the hash, scaled: tables index with the lower bits.
+        CoreId(((hash >> 32) * u64::from(self.cores) >> 32) as u16)
+    }
+
+    /// Sends a message about one name to its owner, which may be this core.
+    fn forward(&mut self, conn: ConnId, tag: Tag, mut message: Message<&[u8]>) -> CoreId {
+        message.head.name_hash = hash_name(&self.hasher, message.name());
+        let owner = self.owner_of(message.head.name_hash);
+        if owner == self.core {
+            self.request(conn, tag, &message);
+        } else {
+            let bytes = Bytes::copy_from_slice(message.bytes);
+            self.send(owner, Parcel { conn, tag, head: message.head, bytes });
+        }
+        owner
+    }
+
+    /// Puts a parcel on another owner's lane, introducing the connection first if need be.
+    fn send(&mut self, owner: CoreId, parcel: Parcel) {
+        let Some(session) = self.delivery.sessions.get_mut(parcel.conn) else { return };
+        let State::Open(identity) = &session.state else { return };
+        let identity = identity.clone();
+        if session.introduce(owner) {
+            self.delivery.post(owner, Lane::Requests, Packet::Introduce(parcel.conn, identity));
+        }
+        self.delivery.post(owner, Lane::Requests, Packet::Request(parcel));
+    }
+
+    /// The names of a bulk message, or `false` if there are too many.
+    fn names_allowed(&mut self, conn: ConnId, message: &Message<&[u8]>) -> bool {
+        let allowed = message.names().take(self.options.limits.names_per_message_max + 1).count()
+            <= self.options.limits.names_per_message_max;
+        if !allowed {
+            self.invalid(conn, message, b"");
+        }
+        allowed
+    }
+
+    fn bulk_subscribe(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        if !self.names_allowed(conn, message) {
+            return;
+        }
+        let action = message.head.action;
+        // A read's answer is its READ_RESPONSE; its ack only says that the request came in (protocol-binary §8).
+        let reads = matches!(action, Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead);
+        let whole = if reads { Tag::default() } else { self.gathers.begin(conn, message) };
+        let mut refused = 0;
+        let mut named = 0;
+        let copy = std::cell::OnceCell::new();
+        for (part, name) in message.names().enumerate() {
+            named += 1;
+            if !self.subscribe_one(conn, message, name, part as u32, whole, &copy) {
+                refused += 1;
+            }
+        }
+        let nothing_left = named > 0 && refused == named;
+        if !reads {
+            self.settle(whole, nothing_left, None);
+        } else if !nothing_left {
+            self.acknowledge(conn, message, true);
+        }
+    }
+
+    /// One name of a bulk subscription; `false` if it was refused here.
+    fn subscribe_one<'m>(
+        &mut self,
+        conn: ConnId,
+        message: &Message<&'m [u8]>,
+        name: &'m [u8],
+        part: u32,
+        whole: Tag,
+        copy: &std::cell::OnceCell<Bytes>,
+    ) -> bool {
+        let room = self.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
+        if !self.is_name(name) || !room {
+            self.invalid(conn, message, name);
+            return false;
+        }
+        let topic = message.head.action.topic();
+        let hash = hash_name(&self.hasher, name);
+        let owner = self.owner_of(hash);
+        let mut tag = match self.subscribers.subscribe(conn, topic, name, hash, owner) {
+            Subscribe::Ask(tag) => tag,
+            Subscribe::Duplicate => {
+                self.duplicate(conn, message.head.action, name);
+                if matches!(message.head.action, Action::EventSubscribe | Action::RecordSubscribe) {
+                    return true;
+                }
+                // The value or version is answered all the same (behaviour-record §3).
+                Tag::default()
+            }
+        };
+        if whole.gather != Tag::NONE {
+            let counted = self.gathers.part(whole, part);
+            tag = Tag { gather: counted.gather, gather_generation: counted.gather_generation, part, ..tag };
+        }
+        self.verbose_subscription("SUBSCRIBE", conn, topic, name);
+        self.forward_name(conn, tag, message, name, hash, owner, copy);
+        true
+    }
+
+    /// Sends one name of a bulk message to its owner.
+    #[allow(clippy::too_many_arguments, reason = "what is known of the name is not found out twice")]
+    fn forward_name(
+        &mut self,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+        name: &[u8],
+        hash: u64,
+        owner: CoreId,
+        copy: &std::cell::OnceCell<Bytes>,
+    ) {
+        let mut head = message.head;
+        let start = name.as_ptr() as usize - message.bytes.as_ptr() as usize;
+        head.name = Span { start: start as u32, len: name.len() as u32 };
+        head.flags.set(Flags::NAME);
+        head.name_hash = hash;
+        if owner == self.core {
+            self.request(conn, tag, &Message { head, bytes: message.bytes });
+        } else {
+            let bytes = copy.get_or_init(|| Bytes::copy_from_slice(message.bytes)).clone();
+            self.send(owner, Parcel { conn, tag, head, bytes });
+        }
+    }
+
+    fn duplicate(&mut self, conn: ConnId, action: Action, name: &[u8]) {
+        // Upstream names the plain SUBSCRIBE as the original action of the reading forms (behaviour-record §3).
+        let (answer, original) = match action.topic() {
+            Topic::Event => (Action::EventMultipleSubscriptions, action),
+            _ => (Action::RecordMultipleSubscriptions, Action::RecordSubscribe),
+        };
+        let outgoing =
+            Outgoing { name: Some(name), original_action: Some(original), ..Outgoing::new(answer) };
+        self.delivery.reply(conn, &outgoing);
+        let user = self.delivery.user(conn).unwrap_or_default().into();
+        self.delivery.note(Note::MultipleSubscriptions { user, name: String::from_utf8_lossy(name).into() });
+    }
+
+    fn bulk_unsubscribe(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        if !self.names_allowed(conn, message) {
+            return;
+        }
+        let topic = message.head.action.topic();
+        for name in message.names() {
+            let hash = hash_name(&self.hasher, name);
+            let Some(left) = self.subscribers.unsubscribe(conn, topic, name, hash) else { continue };
+            self.verbose_subscription("UNSUBSCRIBE", conn, topic, name);
+            if let Some(left) = left {
+                self.leave(left);
+            }
+        }
+        self.acknowledge(conn, message, false);
+    }
+
+    fn bulk_notify(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        if !self.names_allowed(conn, message) {
+            return;
+        }
+        let whole = self.gathers.begin(conn, message);
+        let copy = std::cell::OnceCell::new();
+        let mut refused = 0;
+        let mut named = 0;
+        for (part, name) in message.names().enumerate() {
+            named += 1;
+            if !self.is_name(name) {
+                self.invalid(conn, message, name);
+                refused += 1;
+                continue;
+            }
+            let hash = hash_name(&self.hasher, name);
+            let tag = self.gathers.part(whole, part as u32);
+            self.forward_name(conn, tag, message, name, hash, self.owner_of(hash), &copy);
+        }
+        self.settle(whole, named > 0 && refused == named, None);
+    }
+
+    fn verbose_subscription(&mut self, event: &'static str, conn: ConnId, topic: Topic, name: &[u8]) {
+        if self.delivery.verbose {
+            let user = self.delivery.user(conn).unwrap_or_default().into();
+            let name = String::from_utf8_lossy(name).into();
+            self.delivery.note(Note::Subscription { event, topic: topic.name(), name, user });
+        }
+    }
+
+    /// Whether the connection's socket is to be read on. It rests while its own outbox, or the lane to the owner it just
+    /// used, is long: backpressure falls on whoever causes it.
+    fn flow(&mut self, conn: ConnId, owner: Option<CoreId>) -> Flow {
+        let high_water = self.options.limits.outbox_high_water_bytes;
+        let congested = match owner {
+            Some(owner) if owner != self.core => self.delivery.congested(owner).then_some(owner),
+            Some(_) => None,
+            None => self.peers().find(|&peer| self.delivery.congested(peer)),
+        };
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
+        if let State::Closing = session.state {
+            return Flow::Close;
+        }
+        if session.backlog() > high_water {
+            session.paused = true;
+            self.watch(conn);
+            return Flow::Pause;
+        }
+        if let Some(peer) = congested {
+            session.paused = true;
+            self.held_back.push((peer, conn));
+            return Flow::Pause;
+        }
+        Flow::Continue
+    }
+
+    fn peers(&self) -> impl Iterator<Item = CoreId> + use<> {
+        let own = self.core;
+        (0..self.cores).map(CoreId).filter(move |&peer| peer != own)
+    }
+
+    /// Lets those be read again whose peer's lane has drained.
+    pub(crate) fn release_held_back(&mut self) {
+        let low_water = self.options.limits.backlog_packets_max / 2;
+        let mut held_back = std::mem::take(&mut self.held_back);
+        held_back.retain(|&(peer, conn)| {
+            let long = self.delivery.packets[peer.index()][Lane::Requests as usize].len() > low_water;
+            if !long {
+                self.resume(conn);
+            }
+            long
+        });
+        self.held_back = held_back;
+    }
+}

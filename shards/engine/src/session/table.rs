@@ -1,0 +1,161 @@
+//! The connections of one core: who they are, how far they are, what waits for them.
+
+use crate::ident::{ConnId, CoreId, Nanos};
+use crate::output::{Outbox, Peer, Reason};
+use crate::packet::Identity;
+use crate::timer::TimerId;
+use deepstream_wire::Wire;
+use slab::Slab;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// How far a connection is (protocol-binary §6).
+#[derive(Debug)]
+pub(crate) enum State {
+    /// The socket is there; its upgrade is not.
+    Connected,
+    /// Upgraded; the client speaks first.
+    AwaitChallenge,
+    /// Challenge accepted; the client is to log in.
+    AwaitAuth,
+    /// A login is being judged; nothing else is read meanwhile.
+    Authenticating,
+    /// Logged in.
+    Open(Arc<Identity>),
+    /// Nothing more is read; what waits is sent, then the socket is closed.
+    Closing,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) generation: u16,
+    pub(crate) wire: Wire,
+    /// Among the dirty ones, that is: named by the next `Shard::dirty`.
+    pub(crate) dirty: bool,
+    /// Its socket is not read until it is named by `Shard::resumed`.
+    pub(crate) paused: bool,
+    pub(crate) attempts: u32,
+    pub(crate) state: State,
+    pub(crate) outbox: Outbox,
+    /// Bytes the host took and has not sent yet.
+    pub(crate) unsent: usize,
+    /// When `unsent` last shrank, or the outbox last began to fill.
+    pub(crate) moved_at: Nanos,
+    pub(crate) heard_at: Nanos,
+    pub(crate) since: Nanos,
+    pub(crate) timer: TimerId,
+    /// Cores that know this connection: one bit each.
+    pub(crate) introduced: SmallVec<[u64; 1]>,
+    pub(crate) peer: Option<Box<Peer>>,
+}
+
+impl Session {
+    /// Bytes that wait for this connection's socket.
+    pub(crate) fn backlog(&self) -> usize {
+        self.outbox.len() + self.unsent
+    }
+
+    /// The user's id once logged in.
+    pub(crate) fn user(&self) -> Option<&str> {
+        match &self.state {
+            State::Open(identity) => Some(&identity.user),
+            _ => None,
+        }
+    }
+
+    /// Marks `core` as knowing this connection; `false` if it did already.
+    pub(crate) fn introduce(&mut self, core: CoreId) -> bool {
+        let (word, bit) = (core.index() / 64, 1 << (core.index() % 64));
+        if self.introduced.len() <= word {
+            self.introduced.resize(word + 1, 0);
+        }
+        let fresh = self.introduced[word] & bit == 0;
+        self.introduced[word] |= bit;
+        fresh
+    }
+
+    /// The cores that know this connection.
+    pub(crate) fn introduced(&self) -> impl Iterator<Item = CoreId> + '_ {
+        self.introduced.iter().enumerate().flat_map(|(word, &bits)| {
+            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| CoreId((word * 64 + bit) as u16))
+        })
+    }
+}
+
+/// All connections of one core.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    core: CoreId,
+    generation: u16,
+    table: Slab<Session>,
+}
+
+impl Sessions {
+    pub(crate) fn new(core: CoreId) -> Self {
+        Self { core, generation: 0, table: Slab::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn open(&mut self, now: Nanos, peer: Peer) -> ConnId {
+        // Any value but that of the slot's previous use would do; a counter gives that.
+        self.generation = self.generation.wrapping_add(1);
+        let session = Session {
+            generation: self.generation,
+            wire: Wire::Protobuf,
+            dirty: false,
+            paused: false,
+            attempts: 0,
+            state: State::Connected,
+            outbox: Outbox::default(),
+            unsent: 0,
+            moved_at: now,
+            heard_at: now,
+            since: now,
+            timer: TimerId::NONE,
+            introduced: SmallVec::new(),
+            peer: Some(Box::new(peer)),
+        };
+        let slot = self.table.insert(session) as u32;
+        ConnId { core: self.core, generation: self.generation, slot }
+    }
+
+    pub(crate) fn get(&self, conn: ConnId) -> Option<&Session> {
+        self.table.get(conn.index()).filter(|session| session.generation == conn.generation)
+    }
+
+    pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.table.get_mut(conn.index()).filter(|session| session.generation == conn.generation)
+    }
+
+    /// By slot alone, where the caller knows that the slot's present user is meant.
+    pub(crate) fn slot_mut(&mut self, slot: u32) -> Option<&mut Session> {
+        self.table.get_mut(slot as usize)
+    }
+
+    /// The full name of a slot's present user.
+    pub(crate) fn id_of(&self, slot: u32) -> Option<ConnId> {
+        let session = self.table.get(slot as usize)?;
+        Some(ConnId { core: self.core, generation: session.generation, slot })
+    }
+
+    pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Session> {
+        self.get(conn)?;
+        Some(self.table.remove(conn.index()))
+    }
+
+    pub(crate) fn ids(&self) -> Vec<ConnId> {
+        let id = |(slot, session): (usize, &Session)| ConnId {
+            core: self.core,
+            generation: session.generation,
+            slot: slot as u32,
+        };
+        self.table.iter().map(id).collect()
+    }
+}
+
+/// A connection that is to be closed, and why.
+pub(crate) type Closing = (ConnId, Reason);

@@ -1,0 +1,486 @@
+//! The shard: its inputs, its outputs, and who handles what.
+
+use crate::delivery::{Counters, Delivery, Source};
+use crate::gather::Gathers;
+use crate::ident::{ConnId, CoreId, Nanos};
+use crate::limits::Limits;
+use crate::output::{Ask, Deadline, Flow, Note, Outbox, Outcome, Peer, Reason, StoreBatch};
+use crate::owner::Names;
+use crate::packet::{Lane, Packet, Tag};
+use crate::record::Records;
+use crate::session::table::State;
+use crate::subscribers::Subscribers;
+use crate::timer::{TimerId, Wheel};
+use ahash::RandomState;
+use deepstream_wire::{Action, Message, Unreadable};
+use std::vec::Drain;
+
+/// How a shard behaves; the same for every shard of a process.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Seeds of the hash that places names on cores. Names are hostile input: draw them at random at start.
+    pub seeds: [u64; 4],
+    /// Bounds of this shard.
+    pub limits: Limits,
+    /// Whether topic EVENT exists.
+    pub events: bool,
+    /// Whether topic RECORD exists.
+    pub records: bool,
+    /// A connection that says nothing for twice this long is closed.
+    pub heartbeat_ns: u64,
+    /// A connection that has not logged in for this long is closed; `None`: never.
+    pub unauthenticated_timeout_ns: Option<u64>,
+    /// Refused logins after which a connection is closed.
+    pub auth_attempts_max: u32,
+    /// Whether there is a storage behind the records; without one they live and die with the process.
+    pub storage: bool,
+    /// How long storage may take for one read, one removal or one batch of writes.
+    pub storage_timeout_ns: u64,
+    /// Names that begin with one of these never touch storage.
+    pub storage_exclusion_prefixes: Vec<Box<[u8]>>,
+    /// Names that begin with one of these are written whole and unchecked by CREATEANDUPDATE (behaviour-record §7).
+    pub hot_path_prefixes: Vec<Box<[u8]>>,
+    /// Whether notes of level debug are wanted.
+    pub verbose: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seeds: [1, 2, 3, 4],
+            limits: Limits::default(),
+            events: true,
+            records: true,
+            heartbeat_ns: 30_000_000_000,
+            unauthenticated_timeout_ns: Some(180_000_000_000),
+            auth_attempts_max: 3,
+            storage: true,
+            storage_timeout_ns: 30_000_000_000,
+            storage_exclusion_prefixes: Vec::new(),
+            hot_path_prefixes: Vec::new(),
+            verbose: false,
+        }
+    }
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimerKey {
+    Session(ConnId),
+    /// A read from storage, by ticket.
+    Load(crate::Ticket),
+    /// A batch of stores, by ticket.
+    Stores(crate::Ticket),
+    /// Failed stores are tried again.
+    StoreRetry,
+}
+
+/// How much of everything a shard holds; all zero but the resident values once the last client left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named after what they count")]
+pub struct Census {
+    pub connections: usize,
+    pub strangers: usize,
+    pub edge_names: usize,
+    pub edge_members: usize,
+    pub owned_names: usize,
+    pub gathers: usize,
+    pub timers: usize,
+    pub parked_messages: usize,
+    pub parked_bytes: usize,
+    pub pending_loads: usize,
+    pub pending_write_acks: usize,
+    pub dirty_records: usize,
+    pub resident_records: usize,
+    pub resident_bytes: usize,
+    pub outbox_bytes: usize,
+    pub packets: usize,
+}
+
+/// One core's share of the server. Owns its names and its connections; promises to run every input to completion.
+pub struct Shard {
+    pub(crate) core: CoreId,
+    pub(crate) cores: u16,
+    pub(crate) options: Options,
+    pub(crate) hasher: RandomState,
+    pub(crate) delivery: Delivery,
+    pub(crate) subscribers: Subscribers,
+    pub(crate) names: Names,
+    pub(crate) records: Records,
+    pub(crate) gathers: Gathers,
+    pub(crate) timers: Wheel<TimerKey>,
+    pub(crate) json: deepstream_json::Scratch,
+    /// Connections whose socket rests because a peer's lane is long.
+    pub(crate) held_back: Vec<(CoreId, ConnId)>,
+    due: Vec<TimerKey>,
+}
+
+/// Inputs.
+impl Shard {
+    /// Shard `core` of `cores`.
+    pub fn new(now: Nanos, core: CoreId, cores: u16, options: Options) -> Self {
+        let [a, b, c, d] = options.seeds;
+        let hasher = RandomState::with_seeds(a, b, c, d);
+        let delivery = Delivery::new(core, cores, options.limits.clone(), options.verbose, hasher.clone());
+        Self {
+            core,
+            cores,
+            delivery,
+            subscribers: Subscribers::new(cores, hasher.clone()),
+            names: Names::default(),
+            records: Records::new(&options),
+            gathers: Gathers::default(),
+            timers: Wheel::new(now),
+            json: deepstream_json::Scratch::default(),
+            held_back: Vec::new(),
+            due: Vec::new(),
+            hasher,
+            options,
+        }
+    }
+
+    /// A socket was accepted. `None`: there are too many, close it.
+    pub fn connected(&mut self, now: Nanos, peer: Peer) -> Option<ConnId> {
+        self.delivery.now = now;
+        if self.delivery.sessions.len() >= self.options.limits.connections_max {
+            self.delivery.counters.refused_connections += 1;
+            self.delivery.note(Note::ConnectionsFull);
+            return None;
+        }
+        self.delivery.counters.connected += 1;
+        let conn = self.delivery.sessions.open(now, peer);
+        self.watch(conn);
+        Some(conn)
+    }
+
+    /// A connection became a WebSocket.
+    pub fn upgraded(&mut self, now: Nanos, conn: ConnId, referer: &str) {
+        self.delivery.now = now;
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        if let State::Connected = session.state {
+            session.state = State::AwaitChallenge;
+            session.heard_at = now;
+            let peer = session.peer.get_or_insert_default();
+            peer.referer = referer.into();
+            let note = Note::IncomingConnection { conn, remote: peer.remote.clone(), referer: referer.into() };
+            self.delivery.note(note);
+        }
+    }
+
+    /// A message arrived.
+    pub fn received(&mut self, now: Nanos, conn: ConnId, message: Message<&[u8]>) -> Flow {
+        self.delivery.now = now;
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
+        session.heard_at = now;
+        match session.state {
+            State::Open(_) => {
+                self.delivery.counters.received += 1;
+                self.route(conn, message)
+            }
+            State::AwaitChallenge | State::AwaitAuth => self.before_login(conn, &message),
+            // The host hands in nothing while it was told to pause.
+            State::Authenticating => Flow::Pause,
+            State::Connected | State::Closing => Flow::Close,
+        }
+    }
+
+    /// Bytes arrived that are no message.
+    pub fn unreadable(&mut self, now: Nanos, conn: ConnId, what: Unreadable) -> Flow {
+        self.delivery.now = now;
+        if let Some(session) = self.delivery.sessions.get_mut(conn) {
+            session.heard_at = now;
+        }
+        self.not_understood(conn, what)
+    }
+
+    /// The connection's link answers by itself: upgrade, pong, close frame.
+    pub fn raw(&mut self, now: Nanos, conn: ConnId, bytes: &[u8]) {
+        self.delivery.now = now;
+        self.delivery.raw(conn, bytes);
+    }
+
+    /// The kernel took `bytes` of what was taken from this connection's outbox.
+    pub fn flushed(&mut self, now: Nanos, conn: ConnId, bytes: usize) {
+        self.delivery.now = now;
+        let low_water = self.options.limits.outbox_high_water_bytes / 2;
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        session.unsent = session.unsent.saturating_sub(bytes);
+        session.moved_at = now;
+        if session.paused && session.backlog() <= low_water {
+            self.resume(conn);
+        }
+    }
+
+    /// A socket is gone.
+    pub fn disconnected(&mut self, now: Nanos, conn: ConnId) {
+        self.delivery.now = now;
+        let Some(session) = self.delivery.sessions.remove(conn) else { return };
+        self.timers.cancel(session.timer);
+        let mut leaving = Vec::new();
+        self.subscribers.disconnected(conn, |left| leaving.push(left));
+        for left in leaving {
+            self.leave(left);
+        }
+        for core in session.introduced() {
+            self.delivery.post(core, Lane::Requests, Packet::Farewell(conn));
+        }
+        if !matches!(session.state, State::Connected) {
+            self.delivery.note(Note::Disconnected { user: session.user().map(Into::into) });
+        }
+    }
+
+    /// A packet of another core arrived.
+    pub fn packet(&mut self, now: Nanos, from: CoreId, packet: Packet) {
+        self.delivery.now = now;
+        match packet {
+            Packet::Request(parcel) => {
+                let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
+                self.request(parcel.conn, parcel.tag, &message);
+            }
+            Packet::Introduce(conn, identity) => {
+                self.delivery.strangers.insert(conn, identity);
+            }
+            Packet::Farewell(conn) => {
+                self.delivery.strangers.remove(&conn);
+            }
+            Packet::Leave { slot, epoch } => self.left(from, slot, epoch),
+            Packet::Reply(conn, frame) => self.delivery.deliver(conn, frame),
+            Packet::FanOut { slot, end, except, frames } => {
+                self.delivery.fan_out_here(&self.subscribers, from, slot, except, Source::Frames(&frames));
+                if end {
+                    self.subscribers.end(from, slot);
+                }
+            }
+            Packet::Joined { conn, tag, slot, epoch } => self.joined(from, conn, tag, slot, epoch),
+            Packet::Settled { conn, tag, refused, version } => self.settled(conn, tag, refused, version),
+        }
+    }
+
+    /// The world answered.
+    pub fn completed(&mut self, now: Nanos, outcome: Outcome) {
+        self.delivery.now = now;
+        match outcome {
+            Outcome::Loaded { ticket, result } => self.loaded(ticket, result),
+            Outcome::Stored { ticket, result } => self.stored(ticket, result),
+            Outcome::Authenticated { conn, login } => self.authenticated(conn, login),
+        }
+    }
+
+    /// Time passed. Call it when [`Shard::next_deadline`] is reached.
+    pub fn tick(&mut self, now: Nanos) {
+        self.delivery.now = now;
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.expire(now, &mut due);
+        for key in due.drain(..) {
+            match key {
+                TimerKey::Session(conn) => self.session_due(now, conn),
+                TimerKey::Load(ticket) => self.loaded(ticket, Err(crate::Fault::Timeout)),
+                TimerKey::Stores(ticket) => self.stores_late(ticket),
+                TimerKey::StoreRetry => self.records.retry(),
+            }
+        }
+        self.due = due;
+    }
+
+    /// The server stops: every connection is told and closed.
+    pub fn stop(&mut self, now: Nanos) {
+        self.delivery.now = now;
+        for conn in self.delivery.sessions.ids() {
+            self.delivery.close(conn, Reason::Shutdown);
+        }
+    }
+}
+
+/// Outputs.
+impl Shard {
+    /// When [`Shard::tick`] is due.
+    pub fn next_deadline(&self) -> Deadline {
+        self.timers.next_deadline()
+    }
+
+    /// A connection with something to send; each once until something more is put in its outbox.
+    pub fn dirty(&mut self) -> Option<ConnId> {
+        loop {
+            let conn = self.delivery.dirty.pop()?;
+            if let Some(session) = self.delivery.sessions.get_mut(conn) {
+                session.dirty = false;
+                return Some(conn);
+            }
+        }
+    }
+
+    /// Exchanges a connection's outbox for `empty`, whose memory is used for what comes next. Report what the kernel
+    /// took of it to [`Shard::flushed`].
+    pub fn take_output(&mut self, conn: ConnId, empty: &mut Outbox) {
+        debug_assert!(empty.is_empty(), "an outbox is exchanged for an empty one");
+        if let Some(session) = self.delivery.sessions.get_mut(conn) {
+            session.unsent += session.outbox.len();
+            std::mem::swap(&mut session.outbox, empty);
+        }
+    }
+
+    /// Connections to close once what they were sent is out, and why. One named a second time is dropped with whatever
+    /// is unsent. The host answers with [`Shard::disconnected`].
+    pub fn closes(&mut self) -> Vec<(ConnId, Reason)> {
+        if self.delivery.closes.is_empty() {
+            return Vec::new();
+        }
+        let closes = std::mem::take(&mut self.delivery.closes);
+        for &(conn, _) in &closes {
+            self.watch(conn);
+        }
+        closes
+    }
+
+    /// Connections whose sockets are to be read again.
+    pub fn resumed(&mut self) -> Drain<'_, ConnId> {
+        if !self.held_back.is_empty() {
+            self.release_held_back();
+        }
+        self.delivery.resumed.drain(..)
+    }
+
+    /// Packets for a peer, in order. The host removes what its ring takes, from the front.
+    pub fn packets(&mut self, to: CoreId, lane: Lane) -> &mut Vec<Packet> {
+        &mut self.delivery.packets[to.index()][lane as usize]
+    }
+
+    /// Requests to the world.
+    pub fn asks(&mut self) -> Drain<'_, Ask> {
+        self.delivery.asks.drain(..)
+    }
+
+    /// What a human might want to know.
+    pub fn notes(&mut self) -> Drain<'_, Note> {
+        self.delivery.notes.drain(..)
+    }
+
+    /// Fills `batch` with what is to be stored next; `false` if there is nothing, or the previous batch is not answered
+    /// yet. Its outcome goes to [`Shard::completed`].
+    pub fn take_stores(&mut self, now: Nanos, batch: &mut StoreBatch) -> bool {
+        self.delivery.now = now;
+        self.fill_stores(batch)
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.delivery.counters
+    }
+
+    /// What is held now.
+    pub fn census(&self) -> Census {
+        let ids = self.delivery.sessions.ids();
+        let backlog = |&conn: &ConnId| self.delivery.sessions.get(conn).map_or(0, |session| session.backlog());
+        let mut census = Census {
+            connections: self.delivery.sessions.len(),
+            strangers: self.delivery.strangers.len(),
+            edge_names: self.subscribers.name_count(),
+            edge_members: self.subscribers.member_count(),
+            owned_names: self.names.len(),
+            gathers: self.gathers.len(),
+            timers: self.timers.len(),
+            outbox_bytes: ids.iter().map(backlog).sum(),
+            packets: self.delivery.packets.iter().flatten().map(Vec::len).sum(),
+            ..Census::default()
+        };
+        self.records.count(&mut census);
+        census
+    }
+}
+
+/// Owner side: requests of any core's connections, and membership.
+impl Shard {
+    /// Does what a connection asked of a name this core owns.
+    pub(crate) fn request(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+        match message.head.action {
+            Action::EventEmit => self.emit(conn, message),
+            Action::EventSubscribe => self.event_subscribe(conn, tag, message),
+            _ => self.record(conn, tag, message),
+        }
+    }
+
+    /// Counts a subscription and tells the edge.
+    pub(crate) fn join(&mut self, conn: ConnId, tag: Tag, slot: u32) {
+        let Some(wire) = self.delivery.wire(conn) else {
+            // Gone while its request was parked: nobody is there to join.
+            self.names.remove_if_idle(slot);
+            return self.settle_at_edge(conn, tag, true, None);
+        };
+        let name = self.names.at_mut(slot);
+        name.interest.add(conn.core, wire);
+        let epoch = name.epoch;
+        if conn.core == self.core {
+            self.joined(self.core, conn, tag, slot, epoch);
+        } else {
+            self.delivery.post(conn.core, Lane::Deliveries, Packet::Joined { conn, tag, slot, epoch });
+        }
+    }
+
+    /// One subscriber of `core` is gone.
+    pub(crate) fn left(&mut self, core: CoreId, slot: u32, epoch: u32) {
+        if self.names.leave(core, slot, epoch) {
+            self.names.remove_if_idle(slot);
+        }
+    }
+
+    /// Tells the edge that a part of a bulk message is done, or refused.
+    pub(crate) fn settle_at_edge(&mut self, conn: ConnId, tag: Tag, refused: bool, version: Option<i32>) {
+        if tag.gather == Tag::NONE && !(refused && tag.joins()) {
+            return;
+        }
+        if conn.core == self.core {
+            self.settled(conn, tag, refused, version);
+        } else {
+            self.delivery.post(conn.core, Lane::Deliveries, Packet::Settled { conn, tag, refused, version });
+        }
+    }
+}
+
+/// Edge side: what owners answer.
+impl Shard {
+    pub(crate) fn joined(&mut self, owner: CoreId, conn: ConnId, tag: Tag, slot: u32, epoch: u32) {
+        // A connection slot may have a new user by now; the table is asked about the one who subscribed.
+        let alive = self.delivery.sessions.get(conn).is_some();
+        let joined = if alive {
+            self.subscribers.joined(conn, tag, owner, slot, epoch)
+        } else {
+            Err(crate::subscribers::Left { owner, slot, epoch })
+        };
+        if let Err(left) = joined {
+            self.leave(left);
+        }
+        self.settle(tag, false, None);
+    }
+
+    fn settled(&mut self, conn: ConnId, tag: Tag, refused: bool, version: Option<i32>) {
+        if refused && tag.joins() && self.delivery.sessions.get(conn).is_some() {
+            self.subscribers.refused(conn, tag);
+        }
+        self.settle(tag, refused, version);
+    }
+
+    /// Tells an owner that a subscriber is gone.
+    pub(crate) fn leave(&mut self, left: crate::subscribers::Left) {
+        if left.owner == self.core {
+            self.left(self.core, left.slot, left.epoch);
+        } else {
+            let packet = Packet::Leave { slot: left.slot, epoch: left.epoch };
+            self.delivery.post(left.owner, Lane::Requests, packet);
+        }
+    }
+
+    /// Lets a paused connection be read again.
+    pub(crate) fn resume(&mut self, conn: ConnId) {
+        if let Some(session) = self.delivery.sessions.get_mut(conn) {
+            if session.paused {
+                session.paused = false;
+                self.delivery.resumed.push(conn);
+            }
+        }
+    }
+
+    /// Sets a timer.
+    pub(crate) fn set_timer(&mut self, after_ns: u64, key: TimerKey) -> TimerId {
+        self.timers.insert(self.delivery.now.after(after_ns), key)
+    }
+}

@@ -1,0 +1,283 @@
+//! Edge side of subscriptions: which of this core's connections hear which name.
+//!
+//! *Owns* names as this core knows them, their members, and the way from an owner's slot to them.
+//! *Promises* constant-time membership changes; a member is told nothing before it joined and nothing after it left.
+//! *Does not* know values, permissions or other cores' members. The owner knows cores; the edge knows sockets.
+//!
+//! A member is *pending* from the request until the owner's `Joined`. Leaving while pending forgets the member; the
+//! `Joined` that arrives later then finds nobody and is answered with a leave, so the owner's count stays exact.
+
+use crate::ident::{ConnId, CoreId};
+use crate::packet::Tag;
+use ahash::RandomState;
+use deepstream_wire::Topic;
+use hashbrown::HashTable;
+use hashbrown::hash_map::{Entry, HashMap};
+use slab::Slab;
+
+const UNPLACED: u32 = u32::MAX;
+
+/// A name some connection of this core subscribes to.
+#[derive(Debug)]
+pub(crate) struct EdgeName {
+    pub(crate) topic: Topic,
+    pub(crate) owner: CoreId,
+    hash: u64,
+    name: Box<[u8]>,
+    /// The owner's slot and epoch; from the first `Joined` on.
+    slot: u32,
+    epoch: u32,
+    /// Connection slots of those who joined.
+    members: Vec<u32>,
+    /// Members and pending ones.
+    references: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    /// Index in the name's `members`; [`UNPLACED`] while pending.
+    place: u32,
+    /// Index in the connection's list of names.
+    listed: u32,
+    attempt: u32,
+}
+
+/// What became of a request to subscribe, at the edge.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Subscribe {
+    /// Ask the owner, with this tag.
+    Ask(Tag),
+    /// The connection is a member or pending already.
+    Duplicate,
+}
+
+/// What the owner must be told when somebody left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) owner: CoreId,
+    pub(crate) slot: u32,
+    pub(crate) epoch: u32,
+}
+
+/// All subscriptions of one core's connections.
+#[derive(Debug)]
+pub(crate) struct Subscribers {
+    hasher: RandomState,
+    names: Slab<EdgeName>,
+    by_name: HashTable<u32>,
+    /// Keyed by connection slot and name.
+    members: HashMap<(u32, u32), Member, RandomState>,
+    /// Per owner: its slot → our name, or [`UNPLACED`].
+    by_slot: Vec<Vec<u32>>,
+    /// Per connection slot: its names.
+    of_conn: Vec<Vec<u32>>,
+    attempt: u32,
+}
+
+impl Subscribers {
+    pub(crate) fn new(cores: u16, hasher: RandomState) -> Self {
+        Self {
+            names: Slab::new(),
+            by_name: HashTable::new(),
+            members: HashMap::with_hasher(hasher.clone()),
+            by_slot: vec![Vec::new(); cores as usize],
+            of_conn: Vec::new(),
+            attempt: 0,
+            hasher,
+        }
+    }
+
+    /// Names with at least one member or pending one.
+    pub(crate) fn name_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Members and pending ones.
+    pub(crate) fn member_count(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Subscriptions of one connection.
+    pub(crate) fn count_of(&self, conn: ConnId) -> usize {
+        self.of_conn.get(conn.index()).map_or(0, Vec::len)
+    }
+
+    /// Marks `conn` as wanting `name`.
+    pub(crate) fn subscribe(
+        &mut self,
+        conn: ConnId,
+        topic: Topic,
+        name: &[u8],
+        hash: u64,
+        owner: CoreId,
+    ) -> Subscribe {
+        let id = self.intern(topic, name, hash, owner);
+        // Never 0: that stands for "subscribes nothing".
+        self.attempt = self.attempt.wrapping_add(1).max(1);
+        let Entry::Vacant(vacant) = self.members.entry((conn.slot, id)) else {
+            return Subscribe::Duplicate;
+        };
+        if self.of_conn.len() <= conn.index() {
+            self.of_conn.resize_with(conn.index() + 1, Vec::new);
+        }
+        let listed = self.of_conn[conn.index()].len() as u32;
+        self.of_conn[conn.index()].push(id);
+        vacant.insert(Member { place: UNPLACED, listed, attempt: self.attempt });
+        self.names[id as usize].references += 1;
+        Subscribe::Ask(Tag { name_id: id, attempt: self.attempt, ..Tag::default() })
+    }
+
+    /// The owner counted a subscription. `Err` if nobody wants it any more: the owner must be told.
+    pub(crate) fn joined(
+        &mut self,
+        conn: ConnId,
+        tag: Tag,
+        owner: CoreId,
+        slot: u32,
+        epoch: u32,
+    ) -> Result<(), Left> {
+        let left = Left { owner, slot, epoch };
+        let member = self.members.get_mut(&(conn.slot, tag.name_id)).ok_or(left)?;
+        if member.attempt != tag.attempt || member.place != UNPLACED {
+            return Err(left);
+        }
+        let name = &mut self.names[tag.name_id as usize];
+        member.place = name.members.len() as u32;
+        name.members.push(conn.slot);
+        name.slot = slot;
+        name.epoch = epoch;
+        let slots = &mut self.by_slot[owner.index()];
+        if slots.len() <= slot as usize {
+            slots.resize(slot as usize + 1, UNPLACED);
+        }
+        slots[slot as usize] = tag.name_id;
+        Ok(())
+    }
+
+    /// The owner refused a subscription.
+    pub(crate) fn refused(&mut self, conn: ConnId, tag: Tag) {
+        let pending = self.members.get(&(conn.slot, tag.name_id));
+        if pending.is_some_and(|member| member.attempt == tag.attempt && member.place == UNPLACED) {
+            self.forget(conn.slot, tag.name_id);
+        }
+    }
+
+    /// `conn` no longer wants `name`: `None` if it did not; the owner is told only where the subscription is counted.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        conn: ConnId,
+        topic: Topic,
+        name: &[u8],
+        hash: u64,
+    ) -> Option<Option<Left>> {
+        let id = self.find(topic, name, hash)?;
+        self.members.contains_key(&(conn.slot, id)).then(|| self.forget(conn.slot, id))
+    }
+
+    /// Forgets everything of a connection that is gone.
+    pub(crate) fn disconnected(&mut self, conn: ConnId, mut left: impl FnMut(Left)) {
+        while let Some(&id) = self.of_conn.get(conn.index()).and_then(|names| names.last()) {
+            if let Some(leave) = self.forget(conn.slot, id) {
+                left(leave);
+            }
+        }
+        if let Some(names) = self.of_conn.get_mut(conn.index()) {
+            *names = Vec::new();
+        }
+    }
+
+    /// Connection slots of those who hear what the owner sends for its slot.
+    pub(crate) fn members(&self, owner: CoreId, slot: u32) -> &[u32] {
+        self.by_owner(owner, slot).map_or(&[], |id| &self.names[id as usize].members)
+    }
+
+    /// Ends all subscriptions the owner counted for its slot, without telling it: it forgot them itself.
+    pub(crate) fn end(&mut self, owner: CoreId, slot: u32) {
+        let Some(id) = self.by_owner(owner, slot) else { return };
+        while let Some(&conn) = self.names.get(id as usize).and_then(|name| name.members.last()) {
+            self.forget(conn, id);
+        }
+    }
+
+    fn by_owner(&self, owner: CoreId, slot: u32) -> Option<u32> {
+        let id = *self.by_slot[owner.index()].get(slot as usize)?;
+        (id != UNPLACED).then_some(id)
+    }
+
+    fn find(&self, topic: Topic, name: &[u8], hash: u64) -> Option<u32> {
+        let names = &self.names;
+        self.by_name
+            .find(hash, |&id| {
+                let other = &names[id as usize];
+                other.hash == hash && other.topic == topic && *other.name == *name
+            })
+            .copied()
+    }
+
+    fn intern(&mut self, topic: Topic, name: &[u8], hash: u64, owner: CoreId) -> u32 {
+        if let Some(id) = self.find(topic, name, hash) {
+            return id;
+        }
+        let id = self.names.insert(EdgeName {
+            topic,
+            owner,
+            hash,
+            name: name.into(),
+            slot: UNPLACED,
+            epoch: 0,
+            members: Vec::new(),
+            references: 0,
+        }) as u32;
+        let names = &self.names;
+        self.by_name.insert_unique(hash, id, |&id| names[id as usize].hash);
+        id
+    }
+
+    /// Removes one member, and the name with its last one.
+    fn forget(&mut self, conn: u32, id: u32) -> Option<Left> {
+        let member = self.members.remove(&(conn, id))?;
+        let listed = &mut self.of_conn[conn as usize];
+        listed.swap_remove(member.listed as usize);
+        if let Some(&moved) = listed.get(member.listed as usize) {
+            if let Some(other) = self.members.get_mut(&(conn, moved)) {
+                other.listed = member.listed;
+            }
+        }
+        let name = &mut self.names[id as usize];
+        let mut left = None;
+        if member.place != UNPLACED {
+            left = Some(Left { owner: name.owner, slot: name.slot, epoch: name.epoch });
+            name.members.swap_remove(member.place as usize);
+            if let Some(&moved) = name.members.get(member.place as usize) {
+                if let Some(other) = self.members.get_mut(&(moved, id)) {
+                    other.place = member.place;
+                }
+            }
+        }
+        name.references -= 1;
+        if name.members.is_empty() && name.slot != UNPLACED {
+            self.by_slot[name.owner.index()][name.slot as usize] = UNPLACED;
+            name.slot = UNPLACED;
+        }
+        if name.references == 0 {
+            let hash = name.hash;
+            if let Ok(entry) = self.by_name.find_entry(hash, |&other| other == id) {
+                entry.remove();
+            }
+            self.names.remove(id as usize);
+        }
+        left
+    }
+}
+
+/// Hashes names; the same seeds on every core of a process.
+pub(crate) fn hash_name(hasher: &RandomState, name: &[u8]) -> u64 {
+    hasher.hash_one(name)
+}
+
+impl Subscribers {
+    /// The hasher names are placed with.
+    pub(crate) fn hasher(&self) -> &RandomState {
+        &self.hasher
+    }
+}
