@@ -7,7 +7,14 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod binary;
+pub mod encode;
+mod field;
+pub mod link;
 pub mod message;
+mod upgrade;
+pub mod ws;
 
 pub use action::{Action, Topic};
+pub use link::{Closing, Handshake, Link, LinkConfig, LinkEvent};
 pub use message::{Flags, Head, Message, Outgoing, Span, Unreadable, Wire};

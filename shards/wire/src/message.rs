@@ -6,6 +6,7 @@
 //! *Does not* interpret payloads: `data` is the JSON text as it came, unchecked.
 
 use crate::action::{Action, Topic};
+use crate::binary::Names;
 
 /// Which encoding a connection is spoken to in. Fan-out encodes once per wire present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +78,11 @@ impl Flags {
     pub fn set(&mut self, other: Self) {
         self.0 |= other.0;
     }
+
+    /// Clears the bits of `other`.
+    pub fn clear(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
 }
 
 /// The fixed part of a message: decoded once at the edge, then carried with the bytes.
@@ -96,8 +102,9 @@ pub struct Head {
     pub data: Span,
     /// `correlationId`.
     pub correlation_id: Span,
-    /// `path` of a record message, or `subscription` of a listen message; the flags tell which. The handshake's
-    /// CHALLENGE keeps `sdkType` here and `sdkVersion` in `correlation_id`.
+    /// `path` of a record message, or `subscription` of a listen message; the flags tell which, and a message that
+    /// has both keeps `path`. Messages of the handshake keep `sdkType` here, `sdkVersion` in `correlation_id` and
+    /// `url` in `name`.
     pub path: Span,
     /// Where the repeated `names` fields lie, first to last, in wire encoding; read them with [`Message::names`].
     pub names: Span,
@@ -138,6 +145,11 @@ impl<B: AsRef<[u8]>> Message<B> {
     /// `subscription`, if present.
     pub fn subscription(&self) -> Option<&[u8]> {
         self.field(Flags::SUBSCRIPTION, self.head.path)
+    }
+
+    /// Every entry of `names`, in order.
+    pub fn names(&self) -> Names<'_> {
+        Names::new(self.head.names.of(self.bytes.as_ref()), self.head.action.topic())
     }
 
     /// The same message over borrowed bytes.
@@ -185,8 +197,14 @@ pub struct Outgoing<'a> {
     pub version: Option<i32>,
     /// `versions` of HEAD_RESPONSE_BULK.
     pub versions: &'a [(&'a [u8], i32)],
+    /// `originalTopic`; left out where the topic's message has no such field.
+    pub original_topic: Option<Topic>,
     /// `originalAction`; left out where the topic's message has no such field.
     pub original_action: Option<Action>,
+    /// `requestorName`: who asks, for an RPC's provider.
+    pub requestor_name: Option<&'a [u8]>,
+    /// `requestorData`: JSON text, for an RPC's provider.
+    pub requestor_data: Option<&'a [u8]>,
     /// `isError`, written when true.
     pub is_error: bool,
     /// `isAck`, written when true.
@@ -208,7 +226,10 @@ impl Outgoing<'_> {
             subscription: None,
             version: None,
             versions: &[],
+            original_topic: None,
             original_action: None,
+            requestor_name: None,
+            requestor_data: None,
             is_error: false,
             is_ack: false,
             is_write_ack: false,

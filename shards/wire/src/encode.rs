@@ -1,0 +1,200 @@
+//! Messages on their way out: to protobuf bytes, to whole WebSocket frames (protocol-binary §2).
+//!
+//! *Owns* what is written when, and in which order: fields ascend, as upstream's encoder writes them.
+//! *Promises* one complete frame appended per call, sized first and then written, without intermediate buffers.
+//! `version` is written even when 0, booleans only when true, and `data` never empty: an official client runs
+//! `JSON.parse` on any `data` that is present and does not survive the empty text (protocol-binary §2.1).
+//! *Does not* check that a message makes sense.
+
+use crate::action::Topic;
+use crate::field::{
+    BYTES, ENVELOPE_MESSAGE, ENVELOPE_TOPIC, FIELD_COUNT, Field, MAP_KEY, MAP_VALUE, VARINT, fields, put_varint,
+    varint_len,
+};
+use crate::message::{Outgoing, Wire};
+
+/// Appends one complete server frame, header included.
+pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    match wire {
+        Wire::Protobuf | Wire::ProtobufNoMulti => {
+            let body = body_len(message);
+            let envelope = envelope_len(message.action.topic(), body);
+            let delimited = varint_len(envelope as u64) + envelope;
+            out.reserve(HEADER_LEN_MAX + delimited);
+            frame_header(delimited, out);
+            put_message(message, body, envelope, out);
+        }
+    }
+}
+
+/// Appends one delimited message without any frame around it: what the payload of a frame is.
+pub fn encode_message(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    let body = body_len(message);
+    put_message(message, body, envelope_len(message.action.topic(), body), out);
+}
+
+/// How many bytes [`encode_message`] will append.
+pub fn message_len(message: &Outgoing<'_>) -> usize {
+    let envelope = envelope_len(message.action.topic(), body_len(message));
+    varint_len(envelope as u64) + envelope
+}
+
+/// Appends the header of an unmasked binary frame with a payload of `len` bytes.
+pub fn frame_header(len: usize, out: &mut Vec<u8>) {
+    const FINAL_BINARY: u8 = 0x82;
+    match len {
+        0..=125 => out.extend_from_slice(&[FINAL_BINARY, len as u8]),
+        126..=0xffff => {
+            let [high, low] = (len as u16).to_be_bytes();
+            out.extend_from_slice(&[FINAL_BINARY, 126, high, low]);
+        }
+        _ => {
+            out.extend_from_slice(&[FINAL_BINARY, 127]);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+}
+
+/// The longest header [`frame_header`] writes.
+const HEADER_LEN_MAX: usize = 10;
+
+pub(crate) fn envelope_len(topic: Topic, body: usize) -> usize {
+    key_len(ENVELOPE_TOPIC) + varint_len(topic as u64) + key_len(ENVELOPE_MESSAGE) + varint_len(body as u64) + body
+}
+
+pub(crate) fn put_envelope(topic: Topic, body: usize, envelope: usize, out: &mut Vec<u8>) {
+    put_varint(envelope as u64, out);
+    put_key(ENVELOPE_TOPIC, VARINT, out);
+    put_varint(topic as u64, out);
+    put_key(ENVELOPE_MESSAGE, BYTES, out);
+    put_varint(body as u64, out);
+}
+
+fn put_message(message: &Outgoing<'_>, body: usize, envelope: usize, out: &mut Vec<u8>) {
+    put_envelope(message.action.topic(), body, envelope, out);
+    walk(message, out);
+}
+
+fn body_len(message: &Outgoing<'_>) -> usize {
+    let mut count = Count(0);
+    walk(message, &mut count);
+    count.0
+}
+
+/// Visits every field that is to be written, in ascending order. Both passes run this, so they cannot disagree.
+fn walk(message: &Outgoing<'_>, sink: &mut impl Sink) {
+    let table = fields(message.action.topic());
+    for number in 1..FIELD_COUNT as u32 {
+        match table[number as usize] {
+            Field::Unknown | Field::Text => {}
+            Field::Action => sink.number(number, u64::from(message.action.code())),
+            Field::Data => sink.optional(number, message.data.filter(|data| !data.is_empty())),
+            Field::CorrelationId => sink.optional(number, message.correlation_id),
+            Field::IsError => sink.flag(number, message.is_error),
+            Field::IsAck => sink.flag(number, message.is_ack),
+            Field::IsWriteAck => sink.flag(number, message.is_write_ack),
+            Field::Name => sink.optional(number, message.name),
+            Field::Names => message.names.iter().for_each(|name| sink.text(number, name)),
+            Field::Path => sink.optional(number, message.path),
+            Field::Subscription => sink.optional(number, message.subscription),
+            Field::Version => {
+                if let Some(version) = message.version {
+                    sink.number(number, signed(version));
+                }
+            }
+            Field::Versions => message.versions.iter().for_each(|&(name, version)| sink.entry(number, name, version)),
+            Field::OriginalTopic => {
+                if let Some(topic) = message.original_topic {
+                    sink.number(number, topic as u64);
+                }
+            }
+            Field::OriginalAction => {
+                if let Some(action) = message.original_action {
+                    sink.number(number, u64::from(action.code()));
+                }
+            }
+            Field::RequestorName => sink.optional(number, message.requestor_name),
+            Field::RequestorData => sink.optional(number, message.requestor_data),
+        }
+    }
+}
+
+/// A negative int32 is sign-extended: ten bytes.
+fn signed(value: i32) -> u64 {
+    i64::from(value) as u64
+}
+
+/// Where [`walk`] sends fields: a counter first, the buffer after.
+trait Sink {
+    fn number(&mut self, field: u32, value: u64);
+    fn text(&mut self, field: u32, text: &[u8]);
+    fn entry(&mut self, field: u32, key: &[u8], value: i32);
+
+    fn optional(&mut self, field: u32, text: Option<&[u8]>) {
+        if let Some(text) = text {
+            self.text(field, text);
+        }
+    }
+
+    fn flag(&mut self, field: u32, value: bool) {
+        if value {
+            self.number(field, 1);
+        }
+    }
+}
+
+struct Count(usize);
+
+impl Sink for Count {
+    fn number(&mut self, field: u32, value: u64) {
+        self.0 += key_len(field) + varint_len(value);
+    }
+
+    fn text(&mut self, field: u32, text: &[u8]) {
+        self.0 += key_len(field) + varint_len(text.len() as u64) + text.len();
+    }
+
+    fn entry(&mut self, field: u32, key: &[u8], value: i32) {
+        let entry = entry_len(key, value);
+        self.0 += key_len(field) + varint_len(entry as u64) + entry;
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn number(&mut self, field: u32, value: u64) {
+        put_key(field, VARINT, self);
+        put_varint(value, self);
+    }
+
+    fn text(&mut self, field: u32, text: &[u8]) {
+        put_text(field, text, self);
+    }
+
+    fn entry(&mut self, field: u32, key: &[u8], value: i32) {
+        put_key(field, BYTES, self);
+        put_varint(entry_len(key, value) as u64, self);
+        self.text(MAP_KEY, key);
+        self.number(MAP_VALUE, signed(value));
+    }
+}
+
+fn entry_len(key: &[u8], value: i32) -> usize {
+    let mut count = Count(0);
+    count.text(MAP_KEY, key);
+    count.number(MAP_VALUE, signed(value));
+    count.0
+}
+
+pub(crate) fn key_len(field: u32) -> usize {
+    varint_len(u64::from(field) << 3)
+}
+
+pub(crate) fn put_key(field: u32, wire_type: u32, out: &mut Vec<u8>) {
+    put_varint(u64::from(field << 3 | wire_type), out);
+}
+
+pub(crate) fn put_text(field: u32, text: &[u8], out: &mut Vec<u8>) {
+    put_key(field, BYTES, out);
+    put_varint(text.len() as u64, out);
+    out.extend_from_slice(text);
+}

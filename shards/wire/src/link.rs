@@ -1,0 +1,385 @@
+//! One connection's framing, upgrade and protocol as one state machine: bytes in, events out.
+//!
+//! *Owns* the bytes of a message that has not arrived whole, and those kept while the engine asked for a pause.
+//! *Promises* the same events however the bytes were cut; messages that arrive whole are decoded where they lie,
+//! without a copy; an idle link holds no buffer. After [`LinkEvent::Close`] it says nothing more.
+//! *Does not* own a socket, and sends nothing: what has to be sent is appended to `replies`.
+//!
+//! A further protocol over WebSocket is a file with its decoder and a variant of [`Dialect`]; a further framing is a
+//! variant of [`Phase`].
+
+use std::mem::take;
+use std::ops::ControlFlow;
+use std::str::from_utf8;
+
+use tungstenite::protocol::frame::coding::{Control, OpCode};
+
+use crate::binary;
+use crate::message::{Message, Unreadable};
+use crate::upgrade::{self, Call, Status};
+use crate::ws::{self, CLOSE_INVALID_TEXT, CLOSE_PROTOCOL_ERROR, CLOSE_TOO_BIG, Header, Kind, Sender};
+
+pub use crate::upgrade::Handshake;
+
+/// What a link has to know about its endpoint; shared by all links of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// Paths on which an upgrade is accepted. A request's query string is ignored.
+    pub paths: Vec<String>,
+    /// Largest message, over all its fragments.
+    pub max_message_bytes: usize,
+    /// Largest head of an upgrade request.
+    pub max_request_bytes: usize,
+    /// Path that answers 200 to whoever wants to know whether the server lives.
+    pub health_check_path: Option<String>,
+}
+
+/// What the bytes amounted to.
+#[derive(Debug)]
+pub enum LinkEvent<'a> {
+    /// The upgrade was accepted; messages may follow.
+    Upgraded(&'a Handshake),
+    /// A message.
+    Message(Message<&'a [u8]>),
+    /// Bytes that are no message; the link goes on.
+    Unreadable(Unreadable),
+    /// The link is over: flush `replies`, then close the socket. The handler's answer is ignored.
+    Close(Closing),
+}
+
+/// Why a link is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// The peer sent a close frame, with this code; it was echoed.
+    Peer(Option<u16>),
+    /// The peer broke the rules of WebSocket; it was told this close code.
+    Protocol(u16),
+    /// A message above `max_message_bytes`; the peer was told 1009.
+    TooBig,
+    /// It was no upgrade, and was answered with this HTTP status.
+    Answered(u16),
+}
+
+/// One connection, from its first byte to its last.
+#[derive(Debug)]
+pub struct Link {
+    phase: Phase,
+    paused: bool,
+    held: Option<Box<Held>>,
+}
+
+const _: () = assert!(size_of::<Link>() <= 64, "an idle connection costs as little as possible");
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Request,
+    WebSocket(Dialect),
+    Closed,
+}
+
+/// What WebSocket messages are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    Protobuf,
+}
+
+/// Bytes that could not be dealt with yet.
+#[derive(Debug, Default)]
+struct Held {
+    /// As received.
+    input: Vec<u8>,
+    /// The rest of an unmasked payload, of which earlier messages were given before a pause.
+    payload: Vec<u8>,
+    /// Unmasked fragments of a message whose last one has not come, and what kind its first one was.
+    fragments: Vec<u8>,
+    fragmented: Option<Kind>,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.input.is_empty() && self.payload.is_empty() && self.fragmented.is_none()
+    }
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Link {
+    /// A connection that has just been accepted.
+    pub fn new() -> Self {
+        Self { phase: Phase::Request, paused: false, held: None }
+    }
+
+    /// Whether an event handler broke off and [`Link::resumed`] has not been called since.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether the link is over.
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// How many bytes of memory the link keeps beside itself.
+    pub fn held_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| {
+            size_of::<Held>() + held.input.capacity() + held.payload.capacity() + held.fragments.capacity()
+        })
+    }
+
+    /// Takes in what the socket gave. All of `input` is consumed; it is unmasked in place.
+    ///
+    /// The event for which `on` breaks counts as dealt with; everything behind it is kept until [`Link::resumed`].
+    pub fn received(
+        &mut self,
+        config: &LinkConfig,
+        input: &mut [u8],
+        replies: &mut Vec<u8>,
+        on: &mut impl FnMut(LinkEvent<'_>) -> ControlFlow<()>,
+    ) {
+        let mut turn = Turn { link: self, config, replies, on };
+        let input = turn.complete_held(input);
+        let taken = turn.process(input);
+        self.keep(&input[taken..]);
+    }
+
+    /// Goes on after a pause.
+    pub fn resumed(
+        &mut self,
+        config: &LinkConfig,
+        replies: &mut Vec<u8>,
+        on: &mut impl FnMut(LinkEvent<'_>) -> ControlFlow<()>,
+    ) {
+        self.paused = false;
+        let Some(held) = &mut self.held else {
+            return;
+        };
+        let payload = take(&mut held.payload);
+        let mut turn = Turn { link: self, config, replies, on };
+        if !payload.is_empty() {
+            turn.payload(&payload);
+        }
+        turn.process_held();
+        self.keep(&[]);
+    }
+
+    /// Ends the link from our side: appends a close frame, if there is a WebSocket to close. Without a code the peer
+    /// sees 1005, as upstream's clients do when its server closes.
+    pub fn close(&mut self, code: Option<u16>, replies: &mut Vec<u8>) {
+        if matches!(self.phase, Phase::WebSocket(_)) {
+            ws::put_close(code, replies);
+        }
+        self.phase = Phase::Closed;
+        self.held = None;
+    }
+
+    /// Keeps the unprocessed rest, and lets go of buffers nobody needs.
+    fn keep(&mut self, rest: &[u8]) {
+        if self.phase == Phase::Closed {
+            self.held = None;
+        } else if !rest.is_empty() {
+            self.held.get_or_insert_default().input.extend_from_slice(rest);
+        } else if self.held.as_ref().is_some_and(|held| held.is_empty()) {
+            self.held = None;
+        }
+    }
+}
+
+/// A link while it has something to work on.
+struct Turn<'t, F> {
+    link: &'t mut Link,
+    config: &'t LinkConfig,
+    replies: &'t mut Vec<u8>,
+    on: &'t mut F,
+}
+
+impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
+    /// Completes the frame that was held with as few bytes of `input` as it takes, so that what follows is again
+    /// decoded where it lies. Gives the rest of `input`.
+    fn complete_held<'i>(&mut self, mut input: &'i mut [u8]) -> &'i mut [u8] {
+        while !self.link.paused && !input.is_empty() {
+            let Some(held) = self.link.held.as_mut().filter(|held| !held.input.is_empty()) else {
+                break;
+            };
+            let wanted = match self.link.phase {
+                Phase::WebSocket(_) => ws::missing(&held.input),
+                Phase::Request | Phase::Closed => input.len(),
+            };
+            let (head, rest) = input.split_at_mut(wanted.clamp(1, input.len()));
+            held.input.extend_from_slice(head);
+            input = rest;
+            self.process_held();
+        }
+        input
+    }
+
+    fn process_held(&mut self) {
+        let Some(mut input) = self.link.held.as_mut().map(|held| take(&mut held.input)) else {
+            return;
+        };
+        let taken = self.process(&mut input);
+        if let Some(held) = &mut self.link.held {
+            input.drain(..taken);
+            held.input = input;
+        }
+    }
+
+    /// Works through `input` until it ends, lacks a piece, or the handler breaks off. Gives how much was consumed.
+    fn process(&mut self, input: &mut [u8]) -> usize {
+        let mut at = 0;
+        while at < input.len() && !self.link.paused {
+            let rest = &mut input[at..];
+            let taken = match self.link.phase {
+                Phase::Request => self.request(rest),
+                Phase::WebSocket(_) => self.frame(rest),
+                Phase::Closed => rest.len(),
+            };
+            if taken == 0 {
+                break;
+            }
+            at += taken;
+        }
+        at
+    }
+
+    fn request(&mut self, input: &[u8]) -> usize {
+        let health_check = self.config.health_check_path.as_deref();
+        match upgrade::read(input, &self.config.paths, health_check, self.config.max_request_bytes) {
+            Call::Incomplete => 0,
+            Call::Upgrade { len, handshake, response } => {
+                upgrade::put_response(&response, self.replies);
+                self.link.phase = Phase::WebSocket(Dialect::Protobuf);
+                self.tell(LinkEvent::Upgraded(&handshake));
+                len
+            }
+            Call::Answer(status) => {
+                self.answer(status);
+                input.len()
+            }
+        }
+    }
+
+    fn answer(&mut self, status: Status) {
+        status.put(self.replies);
+        self.end(Closing::Answered(status.code()));
+    }
+
+    /// One frame; 0 if it is not whole.
+    fn frame(&mut self, input: &mut [u8]) -> usize {
+        let header = match Header::read(input, Sender::Client) {
+            Ok(Some(header)) => header,
+            Ok(None) => return 0,
+            Err(code) => return self.fail(code, input.len()),
+        };
+        // Judged before the payload is there: nobody has to send a gigabyte to be told it is too much.
+        if let Err(code) = self.admit(&header) {
+            return self.fail(code, input.len());
+        }
+        let end = header.frame_len();
+        let Some(payload) = input.get_mut(header.header_len..end) else {
+            return 0;
+        };
+        if let Some(key) = header.mask {
+            ws::mask(payload, key);
+        }
+        match header.opcode {
+            OpCode::Control(Control::Ping) => ws::put_control(Control::Pong, payload, self.replies),
+            OpCode::Control(Control::Close) => self.peer_closed(payload),
+            OpCode::Control(_) => {}
+            OpCode::Data(data) => self.data(ws::kind(data), header.is_final, payload),
+        }
+        end
+    }
+
+    /// Whether a frame may come now, by size and by what came before it.
+    fn admit(&self, header: &Header) -> Result<(), u16> {
+        let OpCode::Data(data) = header.opcode else {
+            return Ok(());
+        };
+        let held = self.link.held.as_deref();
+        let fragmented = held.is_some_and(|held| held.fragmented.is_some());
+        let starts = ws::kind(data).is_some();
+        if starts == fragmented {
+            return Err(CLOSE_PROTOCOL_ERROR);
+        }
+        let so_far = held.map_or(0, |held| held.fragments.len());
+        let room = self.config.max_message_bytes.saturating_sub(so_far);
+        if header.payload_len > room as u64 { Err(CLOSE_TOO_BIG) } else { Ok(()) }
+    }
+
+    /// A data frame that was admitted; `start` is its kind if it starts a message.
+    fn data(&mut self, start: Option<Kind>, is_final: bool, payload: &[u8]) {
+        match (start, is_final) {
+            (Some(kind), true) => self.message(kind, payload),
+            (start, false) => {
+                let held = self.link.held.get_or_insert_default();
+                held.fragmented = held.fragmented.or(start);
+                held.fragments.extend_from_slice(payload);
+            }
+            (None, true) => {
+                let held = self.link.held.get_or_insert_default();
+                let mut whole = take(&mut held.fragments);
+                let kind = held.fragmented.take().unwrap_or(Kind::Binary);
+                whole.extend_from_slice(payload);
+                self.message(kind, &whole);
+            }
+        }
+    }
+
+    /// A whole WebSocket message. Text is read like bytes, as upstream does, once it has proved to be text.
+    fn message(&mut self, kind: Kind, payload: &[u8]) {
+        if kind == Kind::Text && from_utf8(payload).is_err() {
+            self.fail(CLOSE_INVALID_TEXT, 0);
+        } else {
+            self.payload(payload);
+        }
+    }
+
+    fn payload(&mut self, payload: &[u8]) {
+        let mut messages = binary::messages(payload);
+        while let Some(message) = messages.next() {
+            self.tell(message.map_or_else(LinkEvent::Unreadable, LinkEvent::Message));
+            if self.link.paused {
+                let rest = messages.rest();
+                if !rest.is_empty() {
+                    self.link.held.get_or_insert_default().payload.extend_from_slice(rest);
+                }
+                return;
+            }
+        }
+    }
+
+    fn peer_closed(&mut self, payload: &[u8]) {
+        match ws::read_close(payload) {
+            Ok(code) => {
+                ws::put_close(code, self.replies);
+                self.end(Closing::Peer(code));
+            }
+            Err(code) => {
+                self.fail(code, 0);
+            }
+        }
+    }
+
+    /// Closes for a broken rule. Whatever else was received is of no interest: gives `rest` as consumed.
+    fn fail(&mut self, code: u16, rest: usize) -> usize {
+        ws::put_close(Some(code), self.replies);
+        self.end(if code == CLOSE_TOO_BIG { Closing::TooBig } else { Closing::Protocol(code) });
+        rest
+    }
+
+    fn end(&mut self, closing: Closing) {
+        self.link.phase = Phase::Closed;
+        self.link.held = None;
+        let _ = (self.on)(LinkEvent::Close(closing));
+    }
+
+    fn tell(&mut self, event: LinkEvent<'_>) {
+        if (self.on)(event).is_break() {
+            self.link.paused = true;
+        }
+    }
+}

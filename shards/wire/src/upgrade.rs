@@ -1,0 +1,135 @@
+//! HTTP before the upgrade: one request, one answer.
+//!
+//! *Owns* reading the request head and the handful of answers a WebSocket endpoint gives.
+//! *Promises* that everything but an upgrade ends the connection.
+//! *Does not* serve HTTP: the HTTP API is another endpoint.
+
+use std::io::Write;
+
+use tungstenite::Error;
+use tungstenite::error::ProtocolError;
+use tungstenite::handshake::machine::TryParse;
+use tungstenite::handshake::server::{Request, Response, create_response, write_response};
+
+/// The request that became a WebSocket.
+#[derive(Debug)]
+pub struct Handshake {
+    request: Request,
+}
+
+impl Handshake {
+    /// Path of the request, without its query.
+    pub fn path(&self) -> &str {
+        self.request.uri().path()
+    }
+
+    /// First value of a header, if it is there and is text. Names are matched whatever their case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.request.headers().get(name)?.to_str().ok()
+    }
+
+    /// All headers, names in lower case, in no promised order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+    }
+}
+
+/// What a request head calls for.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// More bytes are needed.
+    Incomplete,
+    /// A valid upgrade on one of our paths, ending after `len` bytes.
+    Upgrade { len: usize, handshake: Handshake, response: Response },
+    /// Anything else.
+    Answer(Status),
+}
+
+/// The answers that end a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Healthy,
+    BadRequest,
+    NotFound,
+    UpgradeRequired,
+    HeadTooLarge,
+}
+
+impl Status {
+    pub(crate) fn code(self) -> u16 {
+        match self {
+            Self::Healthy => 200,
+            Self::BadRequest => 400,
+            Self::NotFound => 404,
+            Self::UpgradeRequired => 426,
+            Self::HeadTooLarge => 431,
+        }
+    }
+
+    /// Appends the whole answer.
+    pub(crate) fn put(self, out: &mut Vec<u8>) {
+        const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
+        let (line, headers, body) = match self {
+            Self::Healthy => ("200 OK", "Content-Type: application/json; charset=utf-8\r\n", ""),
+            Self::BadRequest => ("400 Bad Request", TEXT, "Bad request."),
+            Self::NotFound => ("404 Not Found", TEXT, "Endpoint not found."),
+            Self::UpgradeRequired => (
+                "426 Upgrade Required",
+                "Content-Type: text/plain; charset=utf-8\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+                "Only WebSocket version 13 is spoken here.",
+            ),
+            Self::HeadTooLarge => ("431 Request Header Fields Too Large", TEXT, "Request head too large."),
+        };
+        for part in ["HTTP/1.1 ", line, "\r\n", headers, "Content-Length: "] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        let written = write!(out, "{}", body.len());
+        debug_assert!(written.is_ok(), "writing to memory cannot fail");
+        out.extend_from_slice(b"\r\nConnection: close\r\n\r\n");
+        out.extend_from_slice(body.as_bytes());
+    }
+}
+
+/// Judges the request head that `input` starts with.
+pub(crate) fn read(input: &[u8], paths: &[String], health_check: Option<&str>, head_bytes_max: usize) -> Call {
+    let (len, request) = match Request::try_parse(input) {
+        Ok(Some(found)) => found,
+        Ok(None) if input.len() > head_bytes_max => return Call::Answer(Status::HeadTooLarge),
+        Ok(None) => return Call::Incomplete,
+        Err(error) => return Call::Answer(status_of(&error)),
+    };
+    if len > head_bytes_max {
+        return Call::Answer(Status::HeadTooLarge);
+    }
+    let path = request.uri().path();
+    if health_check == Some(path) {
+        return Call::Answer(Status::Healthy);
+    }
+    if !paths.iter().any(|ours| ours == path) {
+        return Call::Answer(Status::NotFound);
+    }
+    match create_response(&request) {
+        Ok(response) => Call::Upgrade { len, handshake: Handshake { request }, response },
+        Err(error) => Call::Answer(status_of(&error)),
+    }
+}
+
+/// Appends the 101 answer.
+pub(crate) fn put_response(response: &Response, out: &mut Vec<u8>) {
+    let written = write_response(&mut *out, response);
+    debug_assert!(written.is_ok(), "an accepted upgrade is answered with plain ASCII headers");
+}
+
+fn status_of(error: &Error) -> Status {
+    match error {
+        // The one resource that takes other methods is not ours.
+        Error::Protocol(ProtocolError::WrongHttpMethod) => Status::NotFound,
+        Error::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader
+            | ProtocolError::MissingUpgradeWebSocketHeader
+            | ProtocolError::MissingSecWebSocketVersionHeader,
+        ) => Status::UpgradeRequired,
+        Error::Capacity(_) => Status::HeadTooLarge,
+        _ => Status::BadRequest,
+    }
+}

@@ -1,0 +1,158 @@
+//! WebSocket frames in memory (RFC 6455): reading headers, unmasking in place, control frames, close rules.
+//!
+//! *Owns* what one frame may look like. tungstenite reads the headers and knows the close codes; payloads are
+//! unmasked here, where they lie.
+//! *Promises* that a frame a client may not send is refused as soon as its header is there.
+//! *Does not* know what happened before: fragments are [`crate::link`]'s.
+
+use std::io::Cursor;
+use std::str::from_utf8;
+
+use tungstenite::Error;
+use tungstenite::error::ProtocolError;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+/// Close code: a frame that breaks RFC 6455.
+pub const CLOSE_PROTOCOL_ERROR: u16 = 1002;
+/// Close code: text that is not UTF-8.
+pub const CLOSE_INVALID_TEXT: u16 = 1007;
+/// Close code: a message above the limit.
+pub const CLOSE_TOO_BIG: u16 = 1009;
+
+/// The most a control frame may carry.
+pub(crate) const CONTROL_LEN_MAX: usize = 125;
+
+/// A frame's header, judged by the rules that need no history.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) is_final: bool,
+    pub(crate) opcode: OpCode,
+    pub(crate) mask: Option<[u8; 4]>,
+    pub(crate) header_len: usize,
+    pub(crate) payload_len: u64,
+}
+
+/// Who sent the frame: clients mask, servers do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Client,
+    Server,
+}
+
+impl Header {
+    /// The header `bytes` start with; `None` while there is too little of it. The error is the code to close with.
+    pub(crate) fn read(bytes: &[u8], sender: Sender) -> Result<Option<Self>, u16> {
+        let mut cursor = Cursor::new(bytes);
+        let (header, payload_len) = match FrameHeader::parse(&mut cursor) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(Error::Protocol(ProtocolError::InvalidOpcode(_)) | _) => return Err(CLOSE_PROTOCOL_ERROR),
+        };
+        let masked_rightly = header.mask.is_some() == (sender == Sender::Client);
+        let reserved = header.rsv1 || header.rsv2 || header.rsv3;
+        let bad_control =
+            matches!(header.opcode, OpCode::Control(_)) && (!header.is_final || payload_len > CONTROL_LEN_MAX as u64);
+        if !masked_rightly || reserved || bad_control {
+            return Err(CLOSE_PROTOCOL_ERROR);
+        }
+        Ok(Some(Self {
+            is_final: header.is_final,
+            opcode: header.opcode,
+            mask: header.mask,
+            header_len: cursor.position() as usize,
+            payload_len,
+        }))
+    }
+
+    /// Header and payload together; saturates where no buffer could hold it anyway.
+    pub(crate) fn frame_len(&self) -> usize {
+        usize::try_from(self.payload_len).unwrap_or(usize::MAX).saturating_add(self.header_len)
+    }
+}
+
+/// How many bytes are missing from the one client frame `bytes` start with, or from its header if that is not
+/// whole. At least 1 for an incomplete frame.
+pub(crate) fn missing(bytes: &[u8]) -> usize {
+    const MASK_LEN: usize = 4;
+    let Some(&second) = bytes.get(1) else {
+        return 2 - bytes.len();
+    };
+    let mask_len = if second & 0x80 == 0 { 0 } else { MASK_LEN };
+    let header_len = mask_len
+        + match second & 0x7f {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+    if bytes.len() < header_len {
+        return header_len - bytes.len();
+    }
+    match Header::read(bytes, Sender::Client) {
+        Ok(Some(header)) => header.frame_len().saturating_sub(bytes.len()),
+        _ => 0,
+    }
+}
+
+/// Masks or unmasks in place; the two are the same.
+pub(crate) fn mask(payload: &mut [u8], key: [u8; 4]) {
+    if key == [0; 4] {
+        return;
+    }
+    let [a, b, c, d] = key;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (words, tail) = payload.as_chunks_mut::<8>();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+    }
+    for (byte, key) in tail.iter_mut().zip([a, b, c, d, a, b, c]) {
+        *byte ^= key;
+    }
+}
+
+/// Appends an unmasked control frame. The payload fits: it came in one, or is a code and a short reason.
+pub(crate) fn put_control(control: Control, payload: &[u8], out: &mut Vec<u8>) {
+    debug_assert!(payload.len() <= CONTROL_LEN_MAX, "a control frame of {} bytes", payload.len());
+    const FINAL: u8 = 0x80;
+    out.extend_from_slice(&[FINAL | u8::from(OpCode::Control(control)), payload.len() as u8]);
+    out.extend_from_slice(payload);
+}
+
+/// Appends a close frame; without a code the peer sees 1005.
+pub(crate) fn put_close(code: Option<u16>, out: &mut Vec<u8>) {
+    match code {
+        Some(code) => put_control(Control::Close, &code.to_be_bytes(), out),
+        None => put_control(Control::Close, &[], out),
+    }
+}
+
+/// The code a close frame's payload carries, if any. The error is the code to answer with.
+pub(crate) fn read_close(payload: &[u8]) -> Result<Option<u16>, u16> {
+    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
+        return if payload.is_empty() { Ok(None) } else { Err(CLOSE_PROTOCOL_ERROR) };
+    };
+    let code = u16::from_be_bytes(*code);
+    if !CloseCode::from(code).is_allowed() {
+        return Err(CLOSE_PROTOCOL_ERROR);
+    }
+    if from_utf8(reason).is_err() {
+        return Err(CLOSE_INVALID_TEXT);
+    }
+    Ok(Some(code))
+}
+
+/// Whether a data opcode starts a message of text, of bytes, or goes on with one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Binary,
+}
+
+/// `None` for continuations. Reserved opcodes never get past [`Header::read`].
+pub(crate) fn kind(data: Data) -> Option<Kind> {
+    match data {
+        Data::Text => Some(Kind::Text),
+        Data::Binary => Some(Kind::Binary),
+        Data::Continue | Data::Reserved(_) => None,
+    }
+}
