@@ -8,6 +8,7 @@
 
 pub mod action;
 pub mod binary;
+pub mod client;
 pub mod encode;
 mod field;
 pub mod link;

@@ -16,7 +16,7 @@ use tungstenite::protocol::frame::coding::{Control, OpCode};
 
 use crate::binary;
 use crate::message::{Message, Unreadable};
-use crate::upgrade::{self, Call, Status};
+use crate::upgrade;
 use crate::ws::{self, CLOSE_INVALID_TEXT, CLOSE_PROTOCOL_ERROR, CLOSE_TOO_BIG, Header, Kind, Sender};
 
 pub use crate::upgrade::Handshake;
@@ -248,23 +248,19 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
     fn request(&mut self, input: &[u8]) -> usize {
         let health_check = self.config.health_check_path.as_deref();
         match upgrade::read(input, &self.config.paths, health_check, self.config.max_request_bytes) {
-            Call::Incomplete => 0,
-            Call::Upgrade { len, handshake, response } => {
-                upgrade::put_response(&response, self.replies);
+            Ok(None) => 0,
+            Ok(Some(upgrade)) => {
+                upgrade.put_response(self.replies);
                 self.link.phase = Phase::WebSocket(Dialect::Protobuf);
-                self.tell(LinkEvent::Upgraded(&handshake));
-                len
+                self.tell(LinkEvent::Upgraded(&upgrade.handshake));
+                upgrade.len
             }
-            Call::Answer(status) => {
-                self.answer(status);
+            Err(status) => {
+                status.put(self.replies);
+                self.end(Closing::Answered(status.code()));
                 input.len()
             }
         }
-    }
-
-    fn answer(&mut self, status: Status) {
-        status.put(self.replies);
-        self.end(Closing::Answered(status.code()));
     }
 
     /// One frame; 0 if it is not whole.
@@ -279,7 +275,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             return self.fail(code, input.len());
         }
         let end = header.frame_len();
-        let Some(payload) = input.get_mut(header.header_len..end) else {
+        let Some(payload) = input.get_mut(header.payload_at..end) else {
             return 0;
         };
         if let Some(key) = header.mask {

@@ -34,15 +34,20 @@ impl Handshake {
     }
 }
 
-/// What a request head calls for.
+/// A valid upgrade on one of our paths, its head `len` bytes long.
 #[derive(Debug)]
-pub(crate) enum Call {
-    /// More bytes are needed.
-    Incomplete,
-    /// A valid upgrade on one of our paths, ending after `len` bytes.
-    Upgrade { len: usize, handshake: Handshake, response: Response },
-    /// Anything else.
-    Answer(Status),
+pub(crate) struct Upgrade {
+    pub(crate) len: usize,
+    pub(crate) handshake: Handshake,
+    response: Response,
+}
+
+impl Upgrade {
+    /// Appends the 101 answer.
+    pub(crate) fn put_response(&self, out: &mut Vec<u8>) {
+        let written = write_response(&mut *out, &self.response);
+        debug_assert!(written.is_ok(), "an accepted upgrade is answered with plain ASCII headers");
+    }
 }
 
 /// The answers that end a connection.
@@ -90,34 +95,30 @@ impl Status {
     }
 }
 
-/// Judges the request head that `input` starts with.
-pub(crate) fn read(input: &[u8], paths: &[String], health_check: Option<&str>, head_bytes_max: usize) -> Call {
-    let (len, request) = match Request::try_parse(input) {
-        Ok(Some(found)) => found,
-        Ok(None) if input.len() > head_bytes_max => return Call::Answer(Status::HeadTooLarge),
-        Ok(None) => return Call::Incomplete,
-        Err(error) => return Call::Answer(status_of(&error)),
-    };
-    if len > head_bytes_max {
-        return Call::Answer(Status::HeadTooLarge);
+/// Judges the request head that `input` starts with. `None` while it is not whole; the error is the answer to
+/// everything that is no upgrade.
+pub(crate) fn read(
+    input: &[u8],
+    paths: &[String],
+    health_check: Option<&str>,
+    head_bytes_max: usize,
+) -> Result<Option<Upgrade>, Status> {
+    let found = Request::try_parse(input).map_err(|error| status_of(&error))?;
+    if found.as_ref().map_or(input.len(), |(len, _)| *len) > head_bytes_max {
+        return Err(Status::HeadTooLarge);
     }
+    let Some((len, request)) = found else {
+        return Ok(None);
+    };
     let path = request.uri().path();
     if health_check == Some(path) {
-        return Call::Answer(Status::Healthy);
+        return Err(Status::Healthy);
     }
     if !paths.iter().any(|ours| ours == path) {
-        return Call::Answer(Status::NotFound);
+        return Err(Status::NotFound);
     }
-    match create_response(&request) {
-        Ok(response) => Call::Upgrade { len, handshake: Handshake { request }, response },
-        Err(error) => Call::Answer(status_of(&error)),
-    }
-}
-
-/// Appends the 101 answer.
-pub(crate) fn put_response(response: &Response, out: &mut Vec<u8>) {
-    let written = write_response(&mut *out, response);
-    debug_assert!(written.is_ok(), "an accepted upgrade is answered with plain ASCII headers");
+    let response = create_response(&request).map_err(|error| status_of(&error))?;
+    Ok(Some(Upgrade { len, handshake: Handshake { request }, response }))
 }
 
 fn status_of(error: &Error) -> Status {

@@ -8,8 +8,6 @@
 use std::io::Cursor;
 use std::str::from_utf8;
 
-use tungstenite::Error;
-use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
@@ -29,7 +27,7 @@ pub(crate) struct Header {
     pub(crate) is_final: bool,
     pub(crate) opcode: OpCode,
     pub(crate) mask: Option<[u8; 4]>,
-    pub(crate) header_len: usize,
+    pub(crate) payload_at: usize,
     pub(crate) payload_len: u64,
 }
 
@@ -47,7 +45,7 @@ impl Header {
         let (header, payload_len) = match FrameHeader::parse(&mut cursor) {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
-            Err(Error::Protocol(ProtocolError::InvalidOpcode(_)) | _) => return Err(CLOSE_PROTOCOL_ERROR),
+            Err(_) => return Err(CLOSE_PROTOCOL_ERROR),
         };
         let masked_rightly = header.mask.is_some() == (sender == Sender::Client);
         let reserved = header.rsv1 || header.rsv2 || header.rsv3;
@@ -60,14 +58,14 @@ impl Header {
             is_final: header.is_final,
             opcode: header.opcode,
             mask: header.mask,
-            header_len: cursor.position() as usize,
+            payload_at: cursor.position() as usize,
             payload_len,
         }))
     }
 
     /// Header and payload together; saturates where no buffer could hold it anyway.
     pub(crate) fn frame_len(&self) -> usize {
-        usize::try_from(self.payload_len).unwrap_or(usize::MAX).saturating_add(self.header_len)
+        usize::try_from(self.payload_len).unwrap_or(usize::MAX).saturating_add(self.payload_at)
     }
 }
 
@@ -112,8 +110,8 @@ pub(crate) fn mask(payload: &mut [u8], key: [u8; 4]) {
 
 /// Appends an unmasked control frame. The payload fits: it came in one, or is a code and a short reason.
 pub(crate) fn put_control(control: Control, payload: &[u8], out: &mut Vec<u8>) {
-    debug_assert!(payload.len() <= CONTROL_LEN_MAX, "a control frame of {} bytes", payload.len());
     const FINAL: u8 = 0x80;
+    debug_assert!(payload.len() <= CONTROL_LEN_MAX, "a control frame of {} bytes", payload.len());
     out.extend_from_slice(&[FINAL | u8::from(OpCode::Control(control)), payload.len() as u8]);
     out.extend_from_slice(payload);
 }
