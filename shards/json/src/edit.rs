@@ -9,10 +9,10 @@ use std::ops::Range;
 use thiserror::Error;
 
 use crate::check::JSON_DEPTH_MAX;
+use crate::find::{Place, decimal, find, key_of};
 use crate::path::{Path, PathError, Token};
-use crate::scan::space;
 use crate::string::{same_key, write_string};
-use crate::walk::{Elements, Members, depth_of, skip_value};
+use crate::walk::{Members, depth_of};
 
 /// Bounds of what a patch may build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { array_index_gap_max: 10_000, value_bytes_max: 16 << 20, patch_work_bytes_max: 256 << 20 }
+        Self { array_index_gap_max: 10_000, value_bytes_max: 16 << 20, patch_work_bytes_max: 64 << 20 }
     }
 }
 
@@ -79,167 +79,27 @@ fn edit(value: &[u8], path: &Path, new: Option<&[u8]>, limits: &Limits, out: &mu
     if tokens.len() + new.map_or(0, depth_of) > JSON_DEPTH_MAX {
         return Err(PatchError::TooDeep);
     }
-    let start = space(value, 0);
-    let end = skip_value(value, start);
-    if end == start {
-        return Err(PatchError::Malformed);
-    }
-    let place = find(value, start..end, path, new.is_none())?;
+    let place = find(value, path, new.is_none()).ok_or(PatchError::Malformed)?;
+    out.clear();
     let mut writer = Writer { path, limits, out };
-    writer.out.clear();
+    let rest = |built: usize| tokens.get(built..).unwrap_or_default();
     match place {
-        Place::Nowhere => writer.put(value)?,
-        Place::At(cut) => {
-            writer.put(value.get(..cut.start).ok_or(PatchError::Malformed)?)?;
-            writer.put(new.unwrap_or(b"null"))?;
-            writer.put(value.get(cut.end..).ok_or(PatchError::Malformed)?)?;
-        }
-        Place::Cut(cut) => {
-            writer.put(value.get(..cut.start).ok_or(PatchError::Malformed)?)?;
-            writer.put(value.get(cut.end..).ok_or(PatchError::Malformed)?)?;
-        }
-        Place::Everywhere(start) => writer.without_all(value, start)?,
-        Place::Over { cut, built } => {
-            writer.put(value.get(..cut.start).ok_or(PatchError::Malformed)?)?;
-            writer.build(tokens.get(built..).unwrap_or_default(), new)?;
-            writer.put(value.get(cut.end..).ok_or(PatchError::Malformed)?)?;
-        }
-        Place::Member { at, first, built } => {
-            writer.put(value.get(..at).ok_or(PatchError::Malformed)?)?;
-            if !first {
-                writer.put(b",")?;
-            }
+        Place::Nowhere => writer.put(value),
+        Place::At(cut) => writer.splice(value, cut, |writer| writer.put(new.unwrap_or(b"null"))),
+        Place::Cut(cut) => writer.splice(value, cut, |_| Ok(())),
+        Place::Everywhere(start) => writer.without_all(value, start),
+        Place::Over { cut, built } => writer.splice(value, cut, |writer| writer.build(rest(built), new)),
+        Place::Member { at, first, built } => writer.splice(value, at..at, |writer| {
+            writer.put(if first { b"" } else { b"," })?;
             writer.name(tokens.get(built - 1).ok_or(PatchError::Malformed)?)?;
-            writer.build(tokens.get(built..).unwrap_or_default(), new)?;
-            writer.put(value.get(at..).ok_or(PatchError::Malformed)?)?;
-        }
-        Place::Element { at, count, index, built } => {
-            writer.put(value.get(..at).ok_or(PatchError::Malformed)?)?;
-            if count > 0 {
-                writer.put(b",")?;
-            }
+            writer.build(rest(built), new)
+        }),
+        Place::Element { at, count, index, built } => writer.splice(value, at..at, |writer| {
+            writer.put(if count == 0 { b"" } else { b"," })?;
             writer.nulls(index - count)?;
-            writer.build(tokens.get(built..).unwrap_or_default(), new)?;
-            writer.put(value.get(at..).ok_or(PatchError::Malformed)?)?;
-        }
+            writer.build(rest(built), new)
+        }),
     }
-    Ok(())
-}
-
-/// What a path comes to in a value. `built` is the first token that has to be built anew.
-enum Place {
-    /// The patch has no visible effect.
-    Nowhere,
-    /// This value is replaced: by the new one, or by null.
-    At(Range<usize>),
-    /// This part of an object goes: a member with one comma.
-    Cut(Range<usize>),
-    /// The last token names several members of the object that starts here, and all go.
-    Everywhere(usize),
-    /// This value cannot be entered and is replaced by what the remaining tokens build.
-    Over { cut: Range<usize>, built: usize },
-    /// A new member of an object.
-    Member { at: usize, first: bool, built: usize },
-    /// A new element behind the end of an array of `count`.
-    Element { at: usize, count: u64, index: u64, built: usize },
-}
-
-fn find(value: &[u8], root: Range<usize>, path: &Path, removing: bool) -> Result<Place, PatchError> {
-    let tokens = path.tokens();
-    let mut here = root;
-    for (depth, token) in tokens.iter().enumerate() {
-        let built = depth + 1;
-        let last = built == tokens.len();
-        if let Some(members) = Members::enter(value, here.start) {
-            let found = find_member(value, members, path, token)?;
-            match found.last {
-                Some(span) if !last => here = span,
-                Some(_) if removing && found.times > 1 => return Ok(Place::Everywhere(here.start)),
-                Some(_) if removing => return Ok(Place::Cut(found.cut)),
-                Some(span) => return Ok(Place::At(span)),
-                None if removing && last => return Ok(Place::Nowhere),
-                None => return Ok(Place::Member { at: found.end, first: found.count == 0, built }),
-            }
-        } else if let Some(mut elements) = Elements::enter(value, here.start) {
-            let Some(index) = element_index(path, token) else { return Ok(Place::Nowhere) };
-            match find_element(&mut elements, index) {
-                Some(span) if last => return Ok(Place::At(span)),
-                Some(span) => here = span,
-                None if removing && last => return Ok(Place::Nowhere),
-                None => return Ok(Place::Element { at: elements.end(), count: elements.count, index, built }),
-            }
-        } else {
-            return Ok(Place::Over { cut: here, built: depth });
-        }
-    }
-    Err(PatchError::Malformed)
-}
-
-struct Found {
-    /// The value of the last member of that name: the one that counts.
-    last: Option<Range<usize>>,
-    /// That member with the comma before it, or after it if it is the first.
-    cut: Range<usize>,
-    times: usize,
-    count: usize,
-    end: usize,
-}
-
-fn find_member(value: &[u8], mut members: Members<'_>, path: &Path, token: &Token) -> Result<Found, PatchError> {
-    let mut buffer = [0; 20];
-    let key = match token {
-        Token::Key(span) => path.key(span),
-        Token::Index(index) => decimal(*index, &mut buffer),
-    };
-    let mut found = Found { last: None, cut: 0..0, times: 0, count: 0, end: members.end() };
-    while let Some(member) = members.next() {
-        if found.count == 1 && found.times == 1 {
-            // The first member is the one: with it goes the comma behind it.
-            found.cut.end = member.name.start - 1;
-        }
-        if same_key(value.get(member.name).ok_or(PatchError::Malformed)?, key) {
-            found.cut = found.end..member.value.end;
-            found.last = Some(member.value);
-            found.times += 1;
-        }
-        found.count += 1;
-        found.end = members.end();
-    }
-    Ok(found)
-}
-
-fn find_element(elements: &mut Elements<'_>, index: u64) -> Option<Range<usize>> {
-    while elements.count < index {
-        elements.next()?;
-    }
-    elements.next()
-}
-
-/// The element a token addresses in an array. Any other key is a property that no JSON shows.
-fn element_index(path: &Path, token: &Token) -> Option<u64> {
-    let span = match token {
-        Token::Index(index) => return Some(*index),
-        Token::Key(span) => span,
-    };
-    let digits = path.key(span);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) || (digits.len() > 1 && digits.starts_with(b"0")) {
-        return None;
-    }
-    // Saturating: whatever does not fit is too far in any array.
-    Some(digits.iter().fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
-}
-
-fn decimal(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
-    let mut at = buffer.len();
-    for slot in buffer.iter_mut().rev() {
-        *slot = b'0' + (number % 10) as u8;
-        number /= 10;
-        at -= 1;
-        if number == 0 {
-            break;
-        }
-    }
-    buffer.get(at..).unwrap_or_default()
 }
 
 /// Writes pieces of the result, within the limits.
@@ -256,6 +116,18 @@ impl Writer<'_> {
         }
         self.out.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// `value` with what `middle` writes in place of `cut`.
+    fn splice(
+        &mut self,
+        value: &[u8],
+        cut: Range<usize>,
+        middle: impl FnOnce(&mut Self) -> Result<(), PatchError>,
+    ) -> Result<(), PatchError> {
+        self.put(value.get(..cut.start).ok_or(PatchError::Malformed)?)?;
+        middle(self)?;
+        self.put(value.get(cut.end..).ok_or(PatchError::Malformed)?)
     }
 
     fn name(&mut self, token: &Token) -> Result<(), PatchError> {
@@ -310,11 +182,8 @@ impl Writer<'_> {
     /// The whole value, where the object at `start` loses every member that the path's last token names.
     fn without_all(&mut self, value: &[u8], start: usize) -> Result<(), PatchError> {
         let mut buffer = [0; 20];
-        let key = match self.path.tokens().last() {
-            Some(Token::Key(span)) => self.path.key(span),
-            Some(Token::Index(index)) => decimal(*index, &mut buffer),
-            None => return Err(PatchError::Malformed),
-        };
+        let token = self.path.tokens().last().ok_or(PatchError::Malformed)?;
+        let key = key_of(self.path, token, &mut buffer);
         let mut members = Members::enter(value, start).ok_or(PatchError::Malformed)?;
         self.put(value.get(..=start).ok_or(PatchError::Malformed)?)?;
         let mut first = true;

@@ -14,6 +14,7 @@
 
 mod check;
 mod edit;
+mod find;
 mod many;
 mod path;
 mod scan;

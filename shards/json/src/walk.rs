@@ -28,7 +28,6 @@ pub fn get_member<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// One member of an object, as positions in the text.
-#[derive(Clone)]
 pub(crate) struct Member {
     /// Without its quotes.
     pub(crate) name: Range<usize>,
@@ -40,30 +39,50 @@ pub(crate) struct Members<'a> {
     text: &'a [u8],
     /// Where the next member or the closing brace is looked for.
     at: usize,
-    first: bool,
+    /// How many members were passed.
+    pub(crate) count: u64,
 }
 
 impl<'a> Members<'a> {
     /// `at` is the position of the opening brace.
     pub(crate) fn enter(text: &'a [u8], at: usize) -> Option<Self> {
-        (text.get(at) == Some(&b'{')).then_some(Self { text, at: at + 1, first: true })
+        (text.get(at) == Some(&b'{')).then_some(Self { text, at: at + 1, count: 0 })
     }
 
-    pub(crate) fn next(&mut self) -> Option<Member> {
+    /// The next member's name, and where its value starts. [`pass`](Self::pass) has to follow.
+    #[inline]
+    pub(crate) fn name(&mut self) -> Option<(Range<usize>, usize)> {
         let text = self.text;
-        let name = if self.first { self.at } else { expect(text, self.at, b',')? };
+        let name = if self.count == 0 { self.at } else { expect(text, self.at, b',')? };
         let name = expect(text, name, b'"')?;
         let after = skip_string(text, name);
         let start = space(text, expect(text, after, b':')?);
-        let end = skip_value(text, start);
+        Some((name..after - 1, start))
+    }
+
+    /// Says that the value of the member last named ends at `end`.
+    #[inline]
+    pub(crate) fn pass(&mut self, end: usize) {
         self.at = end;
-        self.first = false;
-        Some(Member { name: name..after - 1, value: start..end })
+        self.count += 1;
+    }
+
+    /// The next member as a whole.
+    pub(crate) fn next(&mut self) -> Option<Member> {
+        let (name, start) = self.name()?;
+        let end = skip_value(self.text, start);
+        self.pass(end);
+        Some(Member { name, value: start..end })
     }
 
     /// Where the last member ended, or just behind the brace if there was none yet.
     pub(crate) fn end(&self) -> usize {
         self.at
+    }
+
+    /// The position behind the closing brace, once no member is left.
+    pub(crate) fn leave(&self) -> Option<usize> {
+        expect(self.text, self.at, b'}')
     }
 }
 
@@ -71,6 +90,7 @@ impl<'a> Members<'a> {
 pub(crate) struct Elements<'a> {
     text: &'a [u8],
     at: usize,
+    /// How many elements were passed.
     pub(crate) count: u64,
 }
 
@@ -80,29 +100,40 @@ impl<'a> Elements<'a> {
         (text.get(at) == Some(&b'[')).then_some(Self { text, at: at + 1, count: 0 })
     }
 
-    pub(crate) fn next(&mut self) -> Option<Range<usize>> {
+    /// Where the next element starts. [`pass`](Self::pass) has to follow.
+    #[inline]
+    pub(crate) fn start(&mut self) -> Option<usize> {
         let text = self.text;
-        let start = if self.count == 0 {
-            let start = space(text, self.at);
-            if text.get(start) == Some(&b']') {
-                return None;
-            }
-            start
-        } else {
-            space(text, expect(text, self.at, b',')?)
-        };
-        let end = skip_value(text, start);
-        if end == start {
-            return None;
+        if self.count > 0 {
+            return Some(space(text, expect(text, self.at, b',')?));
         }
+        let start = space(text, self.at);
+        text.get(start).is_some_and(|byte| *byte != b']').then_some(start)
+    }
+
+    /// Says that the element last started ends at `end`.
+    #[inline]
+    pub(crate) fn pass(&mut self, end: usize) {
         self.at = end;
         self.count += 1;
+    }
+
+    /// The next element as a whole.
+    pub(crate) fn next(&mut self) -> Option<Range<usize>> {
+        let start = self.start()?;
+        let end = skip_value(self.text, start);
+        self.pass(end);
         Some(start..end)
     }
 
     /// Where the last element ended, or just behind the bracket if there was none yet.
     pub(crate) fn end(&self) -> usize {
         self.at
+    }
+
+    /// The position behind the closing bracket, once no element is left.
+    pub(crate) fn leave(&self) -> Option<usize> {
+        expect(self.text, self.at, b']')
     }
 }
 
