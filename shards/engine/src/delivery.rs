@@ -160,19 +160,15 @@ impl Delivery {
         self.put(conn.slot, bytes);
     }
 
-    /// Sends one message to all subscribers of a name this core owns. `message` gives its form for a wire; the forms
-    /// of all wires are the same unless `differs`.
+    /// Sends one message to all subscribers of a name this core owns. `message` gives its form for a wire.
     pub(crate) fn fan_out<'m>(
         &mut self,
         subscribers: &Subscribers,
-        to: &Interest,
-        slot: u32,
-        except: ConnId,
-        end: bool,
-        differs: bool,
+        to: Audience<'_>,
         message: impl Fn(Wire) -> Outgoing<'m>,
     ) {
-        let wires = to.wires();
+        let Audience { interest, slot, except, end, differs } = to;
+        let wires = interest.wires();
         let mut first = None;
         for wire in Wire::ALL {
             let frame = &mut self.scratch[wire as usize];
@@ -184,7 +180,7 @@ impl Delivery {
         }
         let Some(first) = first else { return };
         let mut frames = None;
-        for core in to.cores() {
+        for core in interest.cores() {
             if core == self.core {
                 self.fan_out_here(subscribers, core, slot, except, Source::Scratch(first, differs));
             } else {
@@ -253,7 +249,16 @@ impl Delivery {
             return;
         }
         let user = session.user().map(Into::into);
+        if !matches!(session.state, State::Connected) {
+            // A close frame without a status code, as upstream sends it.
+            session.outbox.bytes.extend_from_slice(&[0x88, 0x00]);
+        }
         session.state = State::Closing;
+        session.moved_at = self.now;
+        if !session.dirty {
+            session.dirty = true;
+            self.dirty.push(conn);
+        }
         match reason {
             Reason::SlowConsumerFull | Reason::SlowConsumerStalled => self.counters.slow_consumers += 1,
             Reason::HeartbeatMissing => self.counters.heartbeats_missed += 1,
@@ -286,6 +291,27 @@ impl Delivery {
             let conn = ConnId { core: self.core, generation: session.generation, slot };
             self.close(conn, Reason::SlowConsumerFull);
         }
+    }
+}
+
+/// Who is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Audience<'a> {
+    pub(crate) interest: &'a Interest,
+    /// The name's slot.
+    pub(crate) slot: u32,
+    /// The one who is not.
+    pub(crate) except: ConnId,
+    /// The subscriptions end with this message.
+    pub(crate) end: bool,
+    /// The message has a form of its own for each wire.
+    pub(crate) differs: bool,
+}
+
+impl<'a> Audience<'a> {
+    /// Everybody but one.
+    pub(crate) fn others(interest: &'a Interest, slot: u32, except: ConnId) -> Self {
+        Self { interest, slot, except, end: false, differs: false }
     }
 }
 

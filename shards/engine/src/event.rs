@@ -1,5 +1,6 @@
 //! Events: publish and subscribe, nothing kept (behaviour-event §2). Owner side.
 
+use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::output::Note;
 use crate::packet::Tag;
@@ -16,8 +17,8 @@ impl Shard {
             });
         }
         let Some(slot) = self.names.find(Topic::Event, message.name(), message.head.name_hash) else { return };
-        let interest = &self.names.at(slot).interest;
-        self.delivery.fan_out(&self.subscribers, interest, slot, conn, false, false, |_| Outgoing {
+        let audience = Audience::others(&self.names.at(slot).interest, slot, conn);
+        self.delivery.fan_out(&self.subscribers, audience, |_| Outgoing {
             name: Some(message.name()),
             data: message.data(),
             ..Outgoing::new(Action::EventEmit)

@@ -28,6 +28,8 @@ mod timer;
 pub use delivery::Counters;
 pub use ident::{ConnId, CoreId, Nanos, Ticket};
 pub use limits::Limits;
-pub use output::{Ask, Fault, Flow, Frames, Login, Note, Outbox, Outcome, Peer, Reason, StoreBatch, StoreEntry, Stored};
+pub use output::{
+    Ask, Fault, Flow, Frames, Login, Note, Outbox, Outcome, Peer, Reason, StoreBatch, StoreEntry, Stored,
+};
 pub use packet::{Identity, Lane, Packet, Parcel, Tag};
 pub use shard::{Census, Options, Shard};

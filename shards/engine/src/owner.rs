@@ -50,11 +50,6 @@ impl Interest {
         self.0.is_empty()
     }
 
-    /// Subscribers in all.
-    pub(crate) fn count(&self) -> usize {
-        self.0.iter().map(|interest| interest.count as usize).sum()
-    }
-
     /// One bit per wire some subscriber reads.
     pub(crate) fn wires(&self) -> u8 {
         self.0.iter().fold(0, |wires, interest| wires | interest.wires)
@@ -86,21 +81,21 @@ pub(crate) struct OwnedName {
 /// All names of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    names: Slab<OwnedName>,
+    table: Slab<OwnedName>,
     by_name: HashTable<u32>,
     epoch: u32,
 }
 
 impl Names {
     pub(crate) fn len(&self) -> usize {
-        self.names.len()
+        self.table.len()
     }
 
     pub(crate) fn find(&self, topic: Topic, name: &[u8], hash: u64) -> Option<u32> {
-        let names = &self.names;
+        let table = &self.table;
         self.by_name
             .find(hash, |&slot| {
-                let other = &names[slot as usize];
+                let other = &table[slot as usize];
                 other.hash == hash && other.topic == topic && *other.name == *name
             })
             .copied()
@@ -111,7 +106,7 @@ impl Names {
             return slot;
         }
         let epoch = self.next_epoch();
-        let slot = self.names.insert(OwnedName {
+        let slot = self.table.insert(OwnedName {
             topic,
             hash,
             epoch,
@@ -119,28 +114,37 @@ impl Names {
             interest: Interest::default(),
             record: Record::default(),
         }) as u32;
-        let names = &self.names;
-        self.by_name.insert_unique(hash, slot, |&slot| names[slot as usize].hash);
+        let table = &self.table;
+        self.by_name.insert_unique(hash, slot, |&slot| table[slot as usize].hash);
         slot
     }
 
+    /// All slots are below this.
+    pub(crate) fn slots(&self) -> u32 {
+        self.table.capacity() as u32
+    }
+
     pub(crate) fn get(&self, slot: u32) -> Option<&OwnedName> {
-        self.names.get(slot as usize)
+        self.table.get(slot as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut OwnedName> {
+        self.table.get_mut(slot as usize)
     }
 
     /// A slot the caller got from this table and has not removed.
     pub(crate) fn at(&self, slot: u32) -> &OwnedName {
-        &self.names[slot as usize]
+        &self.table[slot as usize]
     }
 
     /// As [`Names::at`], to change it.
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut OwnedName {
-        &mut self.names[slot as usize]
+        &mut self.table[slot as usize]
     }
 
     /// One subscriber of `core` fewer, if the subscription is of the name's present life.
     pub(crate) fn leave(&mut self, core: CoreId, slot: u32, epoch: u32) -> bool {
-        match self.names.get_mut(slot as usize) {
+        match self.table.get_mut(slot as usize) {
             Some(name) if name.epoch == epoch => {
                 name.interest.subtract(core);
                 true
@@ -159,7 +163,7 @@ impl Names {
 
     /// Forgets a name that nobody needs: no subscriber, no value, no work in flight.
     pub(crate) fn remove_if_idle(&mut self, slot: u32) {
-        let Some(name) = self.names.get(slot as usize) else { return };
+        let Some(name) = self.table.get(slot as usize) else { return };
         if !name.interest.is_empty() || !name.record.is_idle() {
             return;
         }
@@ -167,7 +171,7 @@ impl Names {
         if let Ok(entry) = self.by_name.find_entry(hash, |&other| other == slot) {
             entry.remove();
         }
-        self.names.remove(slot as usize);
+        self.table.remove(slot as usize);
     }
 
     fn next_epoch(&mut self) -> u32 {

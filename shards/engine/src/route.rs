@@ -109,7 +109,7 @@ impl Shard {
     /// The core that owns a name.
     pub(crate) fn owner_of(&self, hash: u64) -> CoreId {
         // The upper half of the hash, scaled: tables index with the lower bits.
-        CoreId(((hash >> 32) * u64::from(self.cores) >> 32) as u16)
+        CoreId((((hash >> 32) * u64::from(self.cores)) >> 32) as u16)
     }
 
     /// Sends a message about one name to its owner, which may be this core.
@@ -240,8 +240,7 @@ impl Shard {
             Topic::Event => (Action::EventMultipleSubscriptions, action),
             _ => (Action::RecordMultipleSubscriptions, Action::RecordSubscribe),
         };
-        let outgoing =
-            Outgoing { name: Some(name), original_action: Some(original), ..Outgoing::new(answer) };
+        let outgoing = Outgoing { name: Some(name), original_action: Some(original), ..Outgoing::new(answer) };
         self.delivery.reply(conn, &outgoing);
         let user = self.delivery.user(conn).unwrap_or_default().into();
         self.delivery.note(Note::MultipleSubscriptions { user, name: String::from_utf8_lossy(name).into() });
@@ -254,10 +253,12 @@ impl Shard {
         let topic = message.head.action.topic();
         for name in message.names() {
             let hash = hash_name(&self.hasher, name);
-            let Some(left) = self.subscribers.unsubscribe(conn, topic, name, hash) else { continue };
-            self.verbose_subscription("UNSUBSCRIBE", conn, topic, name);
-            if let Some(left) = left {
+            let before = self.subscribers.count_of(conn);
+            if let Some(left) = self.subscribers.unsubscribe(conn, topic, name, hash) {
                 self.leave(left);
+            }
+            if self.subscribers.count_of(conn) < before {
+                self.verbose_subscription("UNSUBSCRIBE", conn, topic, name);
             }
         }
         self.acknowledge(conn, message, false);

@@ -261,7 +261,7 @@ impl Shard {
         self.delivery.now = now;
         match outcome {
             Outcome::Loaded { ticket, result } => self.loaded(ticket, result),
-            Outcome::Stored { ticket, result } => self.stored(ticket, result),
+            Outcome::Stored { ticket, result } => self.stored(ticket, &result),
             Outcome::Authenticated { conn, login } => self.authenticated(conn, login),
         }
     }
@@ -370,7 +370,8 @@ impl Shard {
     /// What is held now.
     pub fn census(&self) -> Census {
         let ids = self.delivery.sessions.ids();
-        let backlog = |&conn: &ConnId| self.delivery.sessions.get(conn).map_or(0, |session| session.backlog());
+        let backlog =
+            |&conn: &ConnId| self.delivery.sessions.get(conn).map_or(0, crate::session::table::Session::backlog);
         let mut census = Census {
             connections: self.delivery.sessions.len(),
             strangers: self.delivery.strangers.len(),
@@ -471,11 +472,11 @@ impl Shard {
 
     /// Lets a paused connection be read again.
     pub(crate) fn resume(&mut self, conn: ConnId) {
-        if let Some(session) = self.delivery.sessions.get_mut(conn) {
-            if session.paused {
-                session.paused = false;
-                self.delivery.resumed.push(conn);
-            }
+        if let Some(session) = self.delivery.sessions.get_mut(conn)
+            && session.paused
+        {
+            session.paused = false;
+            self.delivery.resumed.push(conn);
         }
     }
 

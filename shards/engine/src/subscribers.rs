@@ -62,7 +62,6 @@ pub(crate) struct Left {
 /// All subscriptions of one core's connections.
 #[derive(Debug)]
 pub(crate) struct Subscribers {
-    hasher: RandomState,
     names: Slab<EdgeName>,
     by_name: HashTable<u32>,
     /// Keyed by connection slot and name.
@@ -79,11 +78,10 @@ impl Subscribers {
         Self {
             names: Slab::new(),
             by_name: HashTable::new(),
-            members: HashMap::with_hasher(hasher.clone()),
+            members: HashMap::with_hasher(hasher),
             by_slot: vec![Vec::new(); cores as usize],
             of_conn: Vec::new(),
             attempt: 0,
-            hasher,
         }
     }
 
@@ -103,14 +101,7 @@ impl Subscribers {
     }
 
     /// Marks `conn` as wanting `name`.
-    pub(crate) fn subscribe(
-        &mut self,
-        conn: ConnId,
-        topic: Topic,
-        name: &[u8],
-        hash: u64,
-        owner: CoreId,
-    ) -> Subscribe {
+    pub(crate) fn subscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64, owner: CoreId) -> Subscribe {
         let id = self.intern(topic, name, hash, owner);
         // Never 0: that stands for "subscribes nothing".
         self.attempt = self.attempt.wrapping_add(1).max(1);
@@ -128,14 +119,7 @@ impl Subscribers {
     }
 
     /// The owner counted a subscription. `Err` if nobody wants it any more: the owner must be told.
-    pub(crate) fn joined(
-        &mut self,
-        conn: ConnId,
-        tag: Tag,
-        owner: CoreId,
-        slot: u32,
-        epoch: u32,
-    ) -> Result<(), Left> {
+    pub(crate) fn joined(&mut self, conn: ConnId, tag: Tag, owner: CoreId, slot: u32, epoch: u32) -> Result<(), Left> {
         let left = Left { owner, slot, epoch };
         let member = self.members.get_mut(&(conn.slot, tag.name_id)).ok_or(left)?;
         if member.attempt != tag.attempt || member.place != UNPLACED {
@@ -162,16 +146,10 @@ impl Subscribers {
         }
     }
 
-    /// `conn` no longer wants `name`: `None` if it did not; the owner is told only where the subscription is counted.
-    pub(crate) fn unsubscribe(
-        &mut self,
-        conn: ConnId,
-        topic: Topic,
-        name: &[u8],
-        hash: u64,
-    ) -> Option<Option<Left>> {
+    /// `conn` no longer wants `name`. The owner is to be told only where it has counted the subscription.
+    pub(crate) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) -> Option<Left> {
         let id = self.find(topic, name, hash)?;
-        self.members.contains_key(&(conn.slot, id)).then(|| self.forget(conn.slot, id))
+        self.forget(conn.slot, id)
     }
 
     /// Forgets everything of a connection that is gone.
@@ -238,20 +216,20 @@ impl Subscribers {
         let member = self.members.remove(&(conn, id))?;
         let listed = &mut self.of_conn[conn as usize];
         listed.swap_remove(member.listed as usize);
-        if let Some(&moved) = listed.get(member.listed as usize) {
-            if let Some(other) = self.members.get_mut(&(conn, moved)) {
-                other.listed = member.listed;
-            }
+        if let Some(&moved) = listed.get(member.listed as usize)
+            && let Some(other) = self.members.get_mut(&(conn, moved))
+        {
+            other.listed = member.listed;
         }
         let name = &mut self.names[id as usize];
         let mut left = None;
         if member.place != UNPLACED {
             left = Some(Left { owner: name.owner, slot: name.slot, epoch: name.epoch });
             name.members.swap_remove(member.place as usize);
-            if let Some(&moved) = name.members.get(member.place as usize) {
-                if let Some(other) = self.members.get_mut(&(moved, id)) {
-                    other.place = member.place;
-                }
+            if let Some(&moved) = name.members.get(member.place as usize)
+                && let Some(other) = self.members.get_mut(&(moved, id))
+            {
+                other.place = member.place;
             }
         }
         name.references -= 1;
@@ -273,11 +251,4 @@ impl Subscribers {
 /// Hashes names; the same seeds on every core of a process.
 pub(crate) fn hash_name(hasher: &RandomState, name: &[u8]) -> u64 {
     hasher.hash_one(name)
-}
-
-impl Subscribers {
-    /// The hasher names are placed with.
-    pub(crate) fn hasher(&self) -> &RandomState {
-        &self.hasher
-    }
 }

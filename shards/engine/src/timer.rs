@@ -10,7 +10,7 @@ use crate::ident::Nanos;
 use slab::Slab;
 
 /// The wheel's grain: about a millisecond.
-pub const TICK_NS: u64 = 1 << 20;
+pub(crate) const TICK_NS: u64 = 1 << 20;
 const SLOTS_LOG2: u32 = 6;
 const SLOTS: usize = 1 << SLOTS_LOG2;
 const LEVELS: usize = 6;
@@ -18,14 +18,14 @@ const NIL: u32 = u32::MAX;
 
 /// Names a timer that is set; stale once it fired or was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimerId {
+pub(crate) struct TimerId {
     index: u32,
     generation: u32,
 }
 
 impl TimerId {
     /// Names no timer; cancelling it does nothing.
-    pub const NONE: Self = Self { index: NIL, generation: 0 };
+    pub(crate) const NONE: Self = Self { index: NIL, generation: 0 };
 }
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ struct Entry<K> {
 
 /// Timers that carry a key of type `K`.
 #[derive(Debug)]
-pub struct Wheel<K> {
+pub(crate) struct Wheel<K> {
     /// The tick up to which everything has fired.
     now: u64,
     generation: u32,
@@ -53,7 +53,7 @@ pub struct Wheel<K> {
 
 impl<K: Copy> Wheel<K> {
     /// An empty wheel standing at `now`.
-    pub fn new(now: Nanos) -> Self {
+    pub(crate) fn new(now: Nanos) -> Self {
         Self {
             now: now.0 / TICK_NS,
             generation: 0,
@@ -65,17 +65,12 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// How many timers are set.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Sets a timer.
-    pub fn insert(&mut self, deadline: Nanos, key: K) -> TimerId {
+    pub(crate) fn insert(&mut self, deadline: Nanos, key: K) -> TimerId {
         // Rounded up, so that it never fires early; what is already due fires at the next tick.
         let tick = deadline.0.div_ceil(TICK_NS).max(self.now + 1);
         self.generation = self.generation.wrapping_add(1);
@@ -86,7 +81,7 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// Takes a timer back. Harmless if it has fired.
-    pub fn cancel(&mut self, id: TimerId) {
+    pub(crate) fn cancel(&mut self, id: TimerId) {
         if self.entries.get(id.index as usize).is_some_and(|entry| entry.generation == id.generation) {
             self.unlink(id.index);
             self.entries.remove(id.index as usize);
@@ -94,7 +89,7 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// When to call [`Wheel::expire`] next: never later than the earliest deadline's tick, perhaps earlier.
-    pub fn next_deadline(&self) -> Option<Nanos> {
+    pub(crate) fn next_deadline(&self) -> Option<Nanos> {
         let mut best: Option<u64> = None;
         for level in 0..LEVELS {
             if self.occupied[level] == 0 {
@@ -104,7 +99,7 @@ impl<K: Copy> Wheel<K> {
             let current = self.now >> shift;
             // Slots ahead of the current one, wrapping; the current one itself is a whole turn away.
             let rotated = self.occupied[level].rotate_right((current % SLOTS as u64) as u32);
-            let ahead = if rotated & !1 != 0 { (rotated & !1).trailing_zeros() as u64 } else { SLOTS as u64 };
+            let ahead = if rotated & !1 != 0 { u64::from((rotated & !1).trailing_zeros()) } else { SLOTS as u64 };
             let tick = (current + ahead) << shift;
             best = Some(best.map_or(tick, |best| best.min(tick)));
         }
@@ -112,7 +107,7 @@ impl<K: Copy> Wheel<K> {
     }
 
     /// Moves the wheel to `now` and appends the keys of all timers due to `due`.
-    pub fn expire(&mut self, now: Nanos, due: &mut Vec<K>) {
+    pub(crate) fn expire(&mut self, now: Nanos, due: &mut Vec<K>) {
         let target = now.0 / TICK_NS;
         while self.now < target {
             // Skip straight to the next occupied slot instead of visiting empty ones.
@@ -161,7 +156,7 @@ impl<K: Copy> Wheel<K> {
         let tick = self.entries[index as usize].tick.max(self.now);
         let distance = (tick ^ self.now) | 1;
         // The level of the highest digit in which the deadline differs from now.
-        let level = ((63 - distance.leading_zeros()) / SLOTS_LOG2).min(LEVELS as u32 - 1);
+        let level = (distance.ilog2() / SLOTS_LOG2).min(LEVELS as u32 - 1);
         let slot = (tick >> (SLOTS_LOG2 * level)) % SLOTS as u64;
         let place = level as usize * SLOTS + slot as usize;
         let tail = self.tails[place];

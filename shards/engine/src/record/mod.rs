@@ -1,22 +1,248 @@
-//! Records.
-use crate::output::{Fault, StoreBatch, Stored};
+//! Records: documents with a version, changed one message at a time by the core that owns their name
+//! (behaviour-record).
+//!
+//! *Owns* values, versions and what waits for them. *Promises* that messages about one name are handled in the order
+//! they came, each on a state that nothing else changes; that a write is acknowledged or refused exactly once, and
+//! acknowledged only when it is as durable as the configuration asks.
+//! *Does not* wait: what needs a value that is not in memory is parked, and run again from the top when it came.
+//!
+//! A value is its JSON text. A write is applied and fanned out at once; storing it is batched, and its
+//! acknowledgement waits for the batch.
+
+mod cache;
+mod notify;
+mod park;
+mod read;
+mod remove;
+mod store;
+mod write;
+
+use crate::ident::{ConnId, Ticket};
+use crate::packet::Tag;
 use crate::shard::{Census, Options, Shard};
-use crate::{ConnId, Tag, Ticket};
-use deepstream_wire::Message;
-#[derive(Debug, Default)]
-pub(crate) struct Record;
-impl Record { pub(crate) fn is_idle(&self) -> bool { true } }
-#[derive(Debug)]
-pub(crate) struct Records;
-impl Records {
-    pub(crate) fn new(_options: &Options) -> Self { Self }
-    pub(crate) fn retry(&mut self) {}
-    pub(crate) fn count(&self, _census: &mut Census) {}
+use crate::timer::TimerId;
+use ahash::RandomState;
+use deepstream_wire::{Action, Flags, Message, Outgoing};
+use hashbrown::HashMap;
+use park::Parked;
+use std::collections::VecDeque;
+use store::{Ack, InFlight};
+
+/// Whether a record's value is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Residence {
+    /// Storage has to be asked.
+    #[default]
+    Unknown,
+    /// Storage is being asked.
+    Loading,
+    /// There is no such record.
+    Missing,
+    /// `version` and `value` are the record.
+    Resident,
+    /// It is being removed from storage; `version` and `value` still stand.
+    Removing,
 }
+
+/// A record, as its owner holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) residence: Residence,
+    /// Used since the eviction hand last passed.
+    touched: bool,
+    /// In the queue of what is to be stored.
+    queued: bool,
+    /// In the batch that storage works on.
+    in_flight: bool,
+    version: i32,
+    value: Vec<u8>,
+    /// Bytes this record is charged with against the memory budget.
+    charged: usize,
+    /// Bytes this record is charged with as not yet stored.
+    unstored: usize,
+    /// There while something waits.
+    work: Option<Box<Work>>,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    /// Messages that came while the record was busy, in order.
+    parked: VecDeque<Parked>,
+    /// Writes to acknowledge, in order of their versions.
+    acks: VecDeque<Ack>,
+    /// The removal under way.
+    removal: Option<Removal>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Removal {
+    /// Who asked for it; nobody, once they were told that it takes too long.
+    conn: ConnId,
+    /// The value was in memory, and stands again if the removal fails.
+    known: bool,
+}
+
+impl Record {
+    /// Whether nothing would be lost by forgetting this record.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.residence, Residence::Unknown | Residence::Missing)
+            && self.work.is_none()
+            && !self.queued
+            && !self.in_flight
+    }
+
+    /// Whether messages have to wait.
+    fn is_busy(&self) -> bool {
+        matches!(self.residence, Residence::Loading | Residence::Removing)
+    }
+
+    /// The version, or -1 where there is no record.
+    fn head(&self) -> i32 {
+        if self.residence == Residence::Resident { self.version } else { -1 }
+    }
+
+    fn work(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
+    }
+
+    /// Gives the memory for waiting things back once nothing waits.
+    fn rest(&mut self) {
+        if self
+            .work
+            .as_ref()
+            .is_some_and(|work| work.parked.is_empty() && work.acks.is_empty() && work.removal.is_none())
+        {
+            self.work = None;
+        }
+    }
+}
+
+/// What a shard's records have in common.
+#[derive(Debug)]
+pub(crate) struct Records {
+    /// Reads from storage under way: the name's slot, and the timer that ends the wait.
+    loads: HashMap<Ticket, (u32, TimerId), RandomState>,
+    parked_messages: usize,
+    parked_bytes: usize,
+    /// Slots to be stored or removed, oldest first.
+    queue: VecDeque<u32>,
+    /// The batch storage works on.
+    batch: Option<(Ticket, TimerId)>,
+    in_flight: Vec<InFlight>,
+    /// Storage failed a moment ago; it is left alone until a timer fires.
+    resting: bool,
+    unstored_bytes: usize,
+    resident: usize,
+    resident_bytes: usize,
+    pending_acks: usize,
+    /// Where the eviction hand stands among the slots.
+    hand: u32,
+    path: deepstream_json::Path,
+    value: Vec<u8>,
+}
+
+impl Records {
+    pub(crate) fn new(options: &Options) -> Self {
+        let [a, b, c, d] = options.seeds;
+        Self {
+            loads: HashMap::with_hasher(RandomState::with_seeds(a, b, c, d)),
+            parked_messages: 0,
+            parked_bytes: 0,
+            queue: VecDeque::new(),
+            batch: None,
+            in_flight: Vec::new(),
+            resting: false,
+            unstored_bytes: 0,
+            resident: 0,
+            resident_bytes: 0,
+            pending_acks: 0,
+            hand: 0,
+            path: deepstream_json::Path::default(),
+            value: Vec::new(),
+        }
+    }
+
+    pub(crate) fn count(&self, census: &mut Census) {
+        census.parked_messages = self.parked_messages;
+        census.parked_bytes = self.parked_bytes;
+        census.pending_loads = self.loads.len();
+        census.pending_write_acks = self.pending_acks;
+        census.dirty_records = self.queue.len() + self.in_flight.len();
+        census.resident_records = self.resident;
+        census.resident_bytes = self.resident_bytes;
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+enum Step {
+    /// It is answered, or will be.
+    Done,
+    /// The value is being loaded; run it again then.
+    Wait,
+}
+
 impl Shard {
-    pub(crate) fn record(&mut self, _conn: ConnId, _tag: Tag, _message: &Message<&[u8]>) {}
-    pub(crate) fn loaded(&mut self, _ticket: Ticket, _result: Result<Option<Stored>, Fault>) {}
-    pub(crate) fn stored(&mut self, _ticket: Ticket, _result: Result<(), Fault>) {}
-    pub(crate) fn stores_late(&mut self, _ticket: Ticket) {}
-    pub(crate) fn fill_stores(&mut self, _batch: &mut StoreBatch) -> bool { false }
+    /// A message about a record this core owns.
+    pub(crate) fn record(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+        let slot = self.names.find_or_insert(deepstream_wire::Topic::Record, message.name(), message.head.name_hash);
+        if self.names.at(slot).record.is_busy() {
+            return self.park(slot, Parked::copy(conn, tag, message));
+        }
+        match self.perform(slot, conn, tag, message, false) {
+            Step::Done => self.names.remove_if_idle(slot),
+            Step::Wait => self.park(slot, Parked::copy(conn, tag, message)),
+        }
+    }
+
+    /// Handles one message now, or starts what has to come first. `reloaded`: the value was read from storage for this
+    /// very message.
+    fn perform(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>, reloaded: bool) -> Step {
+        let action = message.head.action;
+        match action {
+            Action::RecordSubscribe => {
+                self.join_or_settle(slot, conn, tag);
+                return Step::Done;
+            }
+            Action::RecordDelete => {
+                self.delete(slot, conn);
+                return Step::Done;
+            }
+            Action::RecordNotify => return self.notify(slot, conn, tag, reloaded),
+            _ => {}
+        }
+        if self.names.at(slot).record.residence == Residence::Unknown && !self.load(slot) {
+            return Step::Wait;
+        }
+        self.names.at_mut(slot).record.touched = true;
+        match action {
+            Action::RecordRead => self.read(slot, conn),
+            Action::RecordHead => self.head(slot, conn),
+            Action::RecordSubscribeAndHead => self.subscribe_and_head(slot, conn, tag),
+            Action::RecordSubscribeAndRead => self.subscribe_and_read(slot, conn, tag),
+            Action::RecordSubscribeCreateAndRead => self.subscribe_create_and_read(slot, conn, tag),
+            _ => self.write(slot, conn, message),
+        }
+        Step::Done
+    }
+
+    /// Whether a name's record goes to storage.
+    fn is_stored(&self, slot: u32) -> bool {
+        let name = &*self.names.at(slot).name;
+        self.options.storage && !self.options.storage_exclusion_prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
+
+    /// Answers a message with an error of its own name and correlation.
+    fn refuse(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action) {
+        let answer = Outgoing {
+            name: Some(message.name()),
+            correlation_id: message.correlation_id(),
+            original_action: Some(message.head.action),
+            is_error: true,
+            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            ..Outgoing::new(error)
+        };
+        self.delivery.reply(conn, &answer);
+    }
 }

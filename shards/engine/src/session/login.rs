@@ -22,7 +22,8 @@ impl Shard {
             Action::ConnectionPing => self.say(conn, Action::ConnectionPong),
             Action::ConnectionChallenge if !challenged => {
                 session.state = State::AwaitAuth;
-                session.wire = wire_of(message.path().unwrap_or_default(), message.correlation_id().unwrap_or_default());
+                session.wire =
+                    wire_of(message.path().unwrap_or_default(), message.correlation_id().unwrap_or_default());
                 self.say(conn, Action::ConnectionAccept);
             }
             _ if !challenged && action.topic() == Topic::Connection => {
@@ -75,8 +76,7 @@ impl Shard {
                 let identity = Arc::new(Identity { user: user_id.clone(), wire: session.wire });
                 session.state = State::Open(identity);
                 session.peer = None;
-                let answer =
-                    Outgoing { data: client_data.as_deref(), ..Outgoing::new(Action::AuthSuccessful) };
+                let answer = Outgoing { data: client_data.as_deref(), ..Outgoing::new(Action::AuthSuccessful) };
                 self.delivery.reply(conn, &answer);
                 self.delivery.counters.logins += 1;
                 self.delivery.note(Note::LoggedIn { user: user_id });
@@ -86,8 +86,7 @@ impl Shard {
                 session.state = State::AwaitAuth;
                 session.attempts += 1;
                 let last = session.attempts >= self.options.auth_attempts_max;
-                let answer =
-                    Outgoing { data: client_data.as_deref(), ..Outgoing::new(Action::AuthUnsuccessful) };
+                let answer = Outgoing { data: client_data.as_deref(), ..Outgoing::new(Action::AuthUnsuccessful) };
                 self.delivery.reply(conn, &answer);
                 self.delivery.counters.refused_logins += 1;
                 self.delivery.note(Note::LoginRefused { conn, data: None });

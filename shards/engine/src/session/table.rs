@@ -136,12 +136,6 @@ impl Sessions {
         self.table.get_mut(slot as usize)
     }
 
-    /// The full name of a slot's present user.
-    pub(crate) fn id_of(&self, slot: u32) -> Option<ConnId> {
-        let session = self.table.get(slot as usize)?;
-        Some(ConnId { core: self.core, generation: session.generation, slot })
-    }
-
     pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Session> {
         self.get(conn)?;
         Some(self.table.remove(conn.index()))

@@ -1,10 +1,10 @@
 //! What a connection may not do for too long: say nothing, not log in, not read.
 
+use crate::Limits;
 use crate::ident::{ConnId, Nanos};
 use crate::output::Reason;
 use crate::session::table::{Session, State};
 use crate::shard::{Options, Shard, TimerKey};
-use crate::Limits;
 use deepstream_wire::Action;
 
 /// How long the last bytes of a closed connection may take to leave.
@@ -52,10 +52,10 @@ fn due_next(session: &Session, options: &Options, limits: &Limits) -> (Reason, N
             next = (reason, at);
         }
     };
-    if !matches!(session.state, State::Open(_)) {
-        if let Some(timeout) = options.unauthenticated_timeout_ns {
-            earlier(Reason::AuthenticationTimeout, session.since.after(timeout));
-        }
+    if !matches!(session.state, State::Open(_))
+        && let Some(timeout) = options.unauthenticated_timeout_ns
+    {
+        earlier(Reason::AuthenticationTimeout, session.since.after(timeout));
     }
     if session.backlog() > limits.outbox_high_water_bytes {
         earlier(Reason::SlowConsumerStalled, session.moved_at.after(limits.slow_consumer_timeout_ns));

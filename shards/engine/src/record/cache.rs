@@ -1,0 +1,92 @@
+//! Values in memory: how they come, how they are charged, how cold ones leave.
+
+use super::Residence;
+use crate::output::{Ask, Stored};
+use crate::shard::{Shard, TimerKey};
+
+/// What a resident value costs beside its bytes, roughly.
+const OVERHEAD_BYTES: usize = 160;
+/// How many slots the eviction hand passes per value that came, at most: enough to keep up, too few to be felt.
+const HAND_STEPS: usize = 32;
+
+impl Shard {
+    /// Makes a record's value known. `false`: storage was asked, and the record is busy until it answers.
+    pub(super) fn load(&mut self, slot: u32) -> bool {
+        if !self.is_stored(slot) {
+            self.names.at_mut(slot).record.residence = Residence::Missing;
+            return true;
+        }
+        let ticket = self.delivery.ticket();
+        let timer = self.set_timer(self.options.storage_timeout_ns, TimerKey::Load(ticket));
+        self.records.loads.insert(ticket, (slot, timer));
+        self.delivery.counters.loads += 1;
+        let name = self.names.at_mut(slot);
+        name.record.residence = Residence::Loading;
+        self.delivery.asks.push(Ask::Load { ticket, name: name.name.clone() });
+        false
+    }
+
+    /// What storage knew of a record that was loading.
+    pub(super) fn settle_load(&mut self, slot: u32, found: Option<Stored>) {
+        let record = &mut self.names.at_mut(slot).record;
+        match found {
+            Some(stored) => {
+                record.residence = Residence::Resident;
+                record.version = stored.version;
+                record.value = stored.value;
+                record.touched = true;
+                self.records.resident += 1;
+                self.charge(slot);
+            }
+            None => record.residence = Residence::Missing,
+        }
+    }
+
+    /// Charges a resident value against the memory budget, and lets cold ones go if there are too many.
+    pub(super) fn charge(&mut self, slot: u32) {
+        let record = &mut self.names.at_mut(slot).record;
+        let bytes = record.value.capacity() + OVERHEAD_BYTES;
+        self.records.resident_bytes = self.records.resident_bytes - record.charged + bytes;
+        record.charged = bytes;
+        if self.records.resident_bytes > self.options.limits.record_memory_bytes_max {
+            self.evict(slot);
+        }
+    }
+
+    /// A record's value leaves memory; `residence` says what is known without it.
+    pub(super) fn vacate(&mut self, slot: u32, residence: Residence) {
+        let record = &mut self.names.at_mut(slot).record;
+        self.records.resident -= 1;
+        self.records.resident_bytes -= record.charged;
+        record.charged = 0;
+        record.value = Vec::new();
+        record.version = 0;
+        record.residence = residence;
+    }
+
+    /// Passes the hand over some slots (the clock algorithm): what is stored and was not used since the last pass is
+    /// dropped. `keep` is in use by the caller.
+    fn evict(&mut self, keep: u32) {
+        for _ in 0..HAND_STEPS {
+            if self.records.resident_bytes <= self.options.limits.record_memory_bytes_max {
+                return;
+            }
+            let slot = self.records.hand;
+            self.records.hand = if slot + 1 >= self.names.slots() { 0 } else { slot + 1 };
+            if slot == keep || self.names.get(slot).is_none() {
+                continue;
+            }
+            let record = &mut self.names.at_mut(slot).record;
+            if record.touched {
+                record.touched = false;
+                continue;
+            }
+            let settled = record.residence == Residence::Resident && !record.queued && !record.in_flight;
+            if settled && record.work.is_none() && self.is_stored(slot) {
+                self.vacate(slot, Residence::Unknown);
+                self.delivery.counters.evicted += 1;
+                self.names.remove_if_idle(slot);
+            }
+        }
+    }
+}

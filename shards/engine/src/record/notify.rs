@@ -1,0 +1,49 @@
+//! NOTIFY: storage was changed behind the server's back (behaviour-record §10).
+
+use super::{Residence, Step};
+use crate::delivery::Audience;
+use crate::ident::ConnId;
+use crate::packet::Tag;
+use crate::shard::Shard;
+use deepstream_wire::{Action, Outgoing};
+
+impl Shard {
+    /// Reads a record anew and tells all its subscribers, the notifier included. What has not reached storage yet, or
+    /// never will, is newer than storage: then memory stands.
+    pub(super) fn notify(&mut self, slot: u32, conn: ConnId, tag: Tag, reloaded: bool) -> Step {
+        let stored = self.is_stored(slot);
+        let name = self.names.at(slot);
+        let settled = !name.record.queued && !name.record.in_flight;
+        if stored && settled && !reloaded {
+            if name.record.residence == Residence::Resident {
+                self.vacate(slot, Residence::Unknown);
+            }
+            if self.names.at(slot).interest.is_empty() {
+                // Nobody to tell; the next reader finds what storage has.
+                self.names.at_mut(slot).record.residence = Residence::Unknown;
+                self.settle_at_edge(conn, tag, false, None);
+                return Step::Done;
+            }
+            let known = self.load(slot);
+            debug_assert!(!known, "a stored record is loaded");
+            return Step::Wait;
+        }
+        self.tell_all(slot);
+        self.settle_at_edge(conn, tag, false, None);
+        Step::Done
+    }
+
+    fn tell_all(&mut self, slot: u32) {
+        if self.names.at(slot).record.residence != Residence::Resident {
+            return self.end_subscriptions(slot, ConnId::NOBODY);
+        }
+        let name = self.names.at(slot);
+        let audience = Audience::others(&name.interest, slot, ConnId::NOBODY);
+        self.delivery.fan_out(&self.subscribers, audience, |_| Outgoing {
+            name: Some(&name.name),
+            version: Some(name.record.version),
+            data: Some(&name.record.value),
+            ..Outgoing::new(Action::RecordUpdate)
+        });
+    }
+}

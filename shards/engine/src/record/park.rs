@@ -1,0 +1,154 @@
+//! Messages that wait for their record: one queue per name, bounded per shard.
+
+use super::{Residence, Step};
+use crate::ident::{ConnId, Ticket};
+use crate::output::{Fault, Note, Stored};
+use crate::packet::Tag;
+use crate::shard::Shard;
+use bytes::Bytes;
+use deepstream_wire::{Action, Head, Message, Outgoing};
+
+/// A message that waits, in a form that outlives its socket buffer.
+#[derive(Debug)]
+pub(super) struct Parked {
+    conn: ConnId,
+    tag: Tag,
+    head: Head,
+    bytes: Bytes,
+}
+
+impl Parked {
+    pub(super) fn copy(conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Self {
+        Self { conn, tag, head: message.head, bytes: Bytes::copy_from_slice(message.bytes) }
+    }
+
+    fn message(&self) -> Message<&[u8]> {
+        Message { head: self.head, bytes: &self.bytes }
+    }
+
+    fn cost(&self) -> usize {
+        self.bytes.len() + size_of::<Self>()
+    }
+}
+
+impl Shard {
+    /// Puts a message at the end of its record's queue, or answers that it cannot wait.
+    pub(super) fn park(&mut self, slot: u32, parked: Parked) {
+        let full = self.records.parked_messages >= self.options.limits.parked_messages_max
+            || self.records.parked_bytes + parked.cost() > self.options.limits.parked_bytes_max;
+        if full {
+            return self.fail(slot, &parked, &Fault::Timeout);
+        }
+        self.records.parked_messages += 1;
+        self.records.parked_bytes += parked.cost();
+        self.names.at_mut(slot).record.work().parked.push_back(parked);
+    }
+
+    fn unpark(&mut self, slot: u32) -> Option<Parked> {
+        let parked = self.names.at_mut(slot).record.work.as_mut()?.parked.pop_front()?;
+        self.records.parked_messages -= 1;
+        self.records.parked_bytes -= parked.cost();
+        Some(parked)
+    }
+
+    /// Storage answered a read, or took too long.
+    pub(crate) fn loaded(&mut self, ticket: Ticket, result: Result<Option<Stored>, Fault>) {
+        // An answer after its time is ignored: its record may have been written since.
+        let Some((slot, timer)) = self.records.loads.remove(&ticket) else { return };
+        self.timers.cancel(timer);
+        debug_assert_eq!(self.names.at(slot).record.residence, Residence::Loading);
+        match result {
+            Ok(found) => {
+                self.settle_load(slot, found);
+                self.run_parked(slot, true);
+            }
+            Err(fault) => {
+                let name = String::from_utf8_lossy(&self.names.at(slot).name).into();
+                self.delivery.note(Note::LoadFailed { name, fault: fault.clone() });
+                self.names.at_mut(slot).record.residence = Residence::Unknown;
+                self.fail_parked(slot, &fault);
+            }
+        }
+    }
+
+    /// Runs what waited, in order, until something has to wait again. `reloaded`: the first message's value was just
+    /// read for it.
+    pub(super) fn run_parked(&mut self, slot: u32, mut reloaded: bool) {
+        while !self.names.at(slot).record.is_busy() {
+            let Some(parked) = self.unpark(slot) else { break };
+            if self.perform(slot, parked.conn, parked.tag, &parked.message(), reloaded) == Step::Wait {
+                self.records.parked_messages += 1;
+                self.records.parked_bytes += parked.cost();
+                self.names.at_mut(slot).record.work().parked.push_front(parked);
+            }
+            reloaded = false;
+        }
+        self.names.at_mut(slot).record.rest();
+        self.names.remove_if_idle(slot);
+    }
+
+    /// Answers what waited for a value that could not be had. What needs none is done all the same.
+    fn fail_parked(&mut self, slot: u32, fault: &Fault) {
+        while !self.names.at(slot).record.is_busy() {
+            let Some(parked) = self.unpark(slot) else { break };
+            if matches!(parked.head.action, Action::RecordSubscribe | Action::RecordDelete) {
+                let step = self.perform(slot, parked.conn, parked.tag, &parked.message(), false);
+                debug_assert_eq!(step, Step::Done, "neither needs a value");
+            } else {
+                self.fail(slot, &parked, fault);
+            }
+        }
+        self.names.at_mut(slot).record.rest();
+        self.names.remove_if_idle(slot);
+    }
+
+    /// Answers all that waits for a record that stays busy.
+    pub(super) fn fail_all_parked(&mut self, slot: u32) {
+        while let Some(parked) = self.unpark(slot) {
+            if parked.head.action == Action::RecordSubscribe {
+                self.join_or_settle(slot, parked.conn, parked.tag);
+            } else {
+                self.fail(slot, &parked, &Fault::Timeout);
+            }
+        }
+    }
+
+    /// Tells one who waited that the value could not be had (behaviour-record §2, §14.8, §14.13).
+    fn fail(&mut self, slot: u32, parked: &Parked, fault: &Fault) {
+        let message = parked.message();
+        let late = match fault {
+            Fault::Timeout => Action::RecordStorageRetrievalTimeout,
+            Fault::Failed(_) => Action::RecordLoadError,
+        };
+        let error = |action, original| Outgoing {
+            name: Some(message.name()),
+            original_action: Some(original),
+            is_error: true,
+            ..Outgoing::new(action)
+        };
+        let action = message.head.action;
+        match action {
+            Action::RecordRead | Action::RecordHead => self.delivery.reply(parked.conn, &error(late, action)),
+            Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead => {
+                self.delivery.reply(parked.conn, &error(late, action));
+                self.settle_at_edge(parked.conn, parked.tag, true, None);
+            }
+            Action::RecordSubscribeAndHead => {
+                // Subscribed all the same: the client is resubscribing and only lacks the version.
+                if parked.tag.joins() {
+                    self.join(parked.conn, parked.tag.alone(), slot);
+                }
+                self.delivery.reply(parked.conn, &error(Action::RecordLoadError, Action::RecordHead));
+                self.settle_at_edge(parked.conn, parked.tag, false, None);
+            }
+            Action::RecordNotify => {
+                let answer = Outgoing { correlation_id: message.correlation_id(), ..error(late, action) };
+                self.delivery.reply(parked.conn, &answer);
+                self.settle_at_edge(parked.conn, parked.tag, true, None);
+            }
+            Action::RecordDelete => self.delivery.reply(parked.conn, &error(Action::RecordDeleteError, action)),
+            Action::RecordSubscribe => self.settle_at_edge(parked.conn, parked.tag, true, None),
+            _ => self.refuse(parked.conn, &message, Action::RecordUpdateError),
+        }
+    }
+}

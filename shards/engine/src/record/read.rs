@@ -1,0 +1,93 @@
+//! Reading and subscribing (behaviour-record §3).
+
+use super::Residence;
+use crate::ident::ConnId;
+use crate::packet::Tag;
+use crate::shard::Shard;
+use deepstream_wire::{Action, Outgoing};
+
+impl Shard {
+    /// READ: the value, or that there is none.
+    pub(super) fn read(&mut self, slot: u32, conn: ConnId) {
+        let name = self.names.at(slot);
+        if name.record.residence == Residence::Resident {
+            return self.respond(slot, conn);
+        }
+        let missing = Outgoing {
+            name: Some(&name.name),
+            original_action: Some(Action::RecordRead),
+            is_error: true,
+            ..Outgoing::new(Action::RecordNotFound)
+        };
+        self.delivery.reply(conn, &missing);
+    }
+
+    /// HEAD: the version, -1 where there is no record.
+    pub(super) fn head(&mut self, slot: u32, conn: ConnId) {
+        let name = self.names.at(slot);
+        let head = Outgoing {
+            name: Some(&name.name),
+            version: Some(name.record.head()),
+            ..Outgoing::new(Action::RecordHeadResponse)
+        };
+        self.delivery.reply(conn, &head);
+    }
+
+    /// SUBSCRIBEANDHEAD of one name; its version travels with the bulk answer.
+    pub(super) fn subscribe_and_head(&mut self, slot: u32, conn: ConnId, tag: Tag) {
+        if tag.joins() {
+            self.join(conn, tag.alone(), slot);
+        }
+        let version = self.names.get(slot).map_or(-1, |name| name.record.head());
+        self.settle_at_edge(conn, tag, false, Some(version));
+    }
+
+    /// SUBSCRIBEANDREAD of one name: creates nothing; what is missing reads as version -1.
+    pub(super) fn subscribe_and_read(&mut self, slot: u32, conn: ConnId, tag: Tag) {
+        self.join_or_settle(slot, conn, tag);
+        self.respond(slot, conn);
+    }
+
+    /// SUBSCRIBECREATEANDREAD of one name. Creation happens here, in the record's own order, so two clients cannot
+    /// create it twice nor undo a write that came between (behaviour-record §14.3).
+    pub(super) fn subscribe_create_and_read(&mut self, slot: u32, conn: ConnId, tag: Tag) {
+        if self.names.at(slot).record.residence == Residence::Missing {
+            self.create(slot);
+        }
+        self.join_or_settle(slot, conn, tag);
+        self.respond(slot, conn);
+    }
+
+    /// Subscribed before it is read, so that no update falls between the two.
+    pub(super) fn join_or_settle(&mut self, slot: u32, conn: ConnId, tag: Tag) {
+        if tag.joins() {
+            self.join(conn, tag, slot);
+        } else {
+            self.settle_at_edge(conn, tag, false, None);
+        }
+    }
+
+    /// A new record: version 0, `{}`.
+    fn create(&mut self, slot: u32) {
+        let record = &mut self.names.at_mut(slot).record;
+        record.residence = Residence::Resident;
+        record.version = 0;
+        record.value.clear();
+        record.value.extend_from_slice(b"{}");
+        self.records.resident += 1;
+        self.charge(slot);
+        self.store_soon(slot);
+    }
+
+    fn respond(&mut self, slot: u32, conn: ConnId) {
+        let Some(name) = self.names.get(slot) else { return };
+        let resident = name.record.residence == Residence::Resident;
+        let response = Outgoing {
+            name: Some(&name.name),
+            version: Some(name.record.head()),
+            data: Some(if resident { &name.record.value } else { b"{}" }),
+            ..Outgoing::new(Action::RecordReadResponse)
+        };
+        self.delivery.reply(conn, &response);
+    }
+}

@@ -1,0 +1,93 @@
+//! Deleting (behaviour-record §9).
+
+use super::{Removal, Residence};
+use crate::delivery::Audience;
+use crate::ident::ConnId;
+use crate::output::Note;
+use crate::shard::Shard;
+use deepstream_wire::{Action, Outgoing};
+
+impl Shard {
+    /// DELETE. What is stored is removed from storage first; until then the record stands, and whatever else is asked of
+    /// it waits. Deleting what does not exist succeeds.
+    pub(super) fn delete(&mut self, slot: u32, conn: ConnId) {
+        let residence = self.names.at(slot).record.residence;
+        if residence == Residence::Missing || !self.is_stored(slot) {
+            return self.deleted(slot, conn);
+        }
+        let record = &mut self.names.at_mut(slot).record;
+        if residence == Residence::Unknown {
+            // Removed unread; there is nothing to keep if that fails.
+            record.version = 0;
+            record.value.clear();
+            self.records.resident += 1;
+        }
+        record.residence = Residence::Removing;
+        record.work().removal = Some(Removal { conn, known: residence == Residence::Resident });
+        self.store_soon(slot);
+    }
+
+    /// Storage removed the record.
+    pub(super) fn removed(&mut self, slot: u32) {
+        let Some(removal) = self.names.at_mut(slot).record.work().removal.take() else { return };
+        self.deleted(slot, removal.conn);
+        self.run_parked(slot, false);
+    }
+
+    /// Storage did not remove the record: it stands, and what waited goes on with it.
+    pub(super) fn removal_failed(&mut self, slot: u32) {
+        let Some(removal) = self.names.at_mut(slot).record.work().removal.take() else { return };
+        if removal.known {
+            self.names.at_mut(slot).record.residence = Residence::Resident;
+            self.store_soon(slot);
+        } else {
+            self.vacate(slot, Residence::Unknown);
+        }
+        self.refuse_removal(slot, removal.conn);
+        self.run_parked(slot, false);
+    }
+
+    /// Storage takes too long to remove the record. Whoever waits is told; the removal itself goes on, because storage
+    /// may have done it already.
+    pub(super) fn removal_late(&mut self, slot: u32) {
+        let Some(removal) = &mut self.names.at_mut(slot).record.work().removal else { return };
+        let conn = std::mem::replace(&mut removal.conn, ConnId::NOBODY);
+        self.refuse_removal(slot, conn);
+        self.fail_all_parked(slot);
+    }
+
+    fn refuse_removal(&mut self, slot: u32, conn: ConnId) {
+        let error = Outgoing {
+            name: Some(&self.names.at(slot).name),
+            original_action: Some(Action::RecordDelete),
+            is_error: true,
+            ..Outgoing::new(Action::RecordDeleteError)
+        };
+        self.delivery.reply(conn, &error);
+    }
+
+    /// The record is gone: the deleter is told, the others are told, and nobody subscribes any more.
+    fn deleted(&mut self, slot: u32, conn: ConnId) {
+        if matches!(self.names.at(slot).record.residence, Residence::Resident | Residence::Removing) {
+            self.vacate(slot, Residence::Missing);
+        }
+        self.names.at_mut(slot).record.residence = Residence::Missing;
+        let name = self.names.at(slot);
+        let success = Outgoing { name: Some(&name.name), ..Outgoing::new(Action::RecordDeleteSuccess) };
+        self.delivery.reply(conn, &success);
+        self.delivery.note(Note::RecordDeleted { name: String::from_utf8_lossy(&name.name).into() });
+        self.end_subscriptions(slot, conn);
+    }
+
+    /// Tells all subscribers but one that the record is gone, and forgets them all.
+    pub(super) fn end_subscriptions(&mut self, slot: u32, except: ConnId) {
+        let name = self.names.at(slot);
+        let audience = Audience { end: true, ..Audience::others(&name.interest, slot, except) };
+        self.delivery.fan_out(&self.subscribers, audience, |_| Outgoing {
+            name: Some(&name.name),
+            ..Outgoing::new(Action::RecordDeleted)
+        });
+        self.subscribers.end(self.core, slot);
+        self.names.end(slot);
+    }
+}

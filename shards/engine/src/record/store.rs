@@ -1,0 +1,197 @@
+//! Getting written records to storage, and acknowledgements back.
+//!
+//! Records that changed wait in a queue, each once however often it changed; while storage works on one batch the next
+//! one gathers. So a hot record costs one store per batch, and a slow disk makes batches larger instead of queues
+//! longer. A write is acknowledged when a batch that holds its version, or a later one, is stored.
+
+use super::Residence;
+use crate::ident::{ConnId, Nanos, Ticket};
+use crate::output::{Fault, Note, StoreBatch};
+use crate::shard::{Shard, TimerKey};
+use deepstream_wire::{Action, Outgoing};
+use smallvec::SmallVec;
+
+/// How long storage is left alone after it failed.
+const RETRY_NS: u64 = 250_000_000;
+
+/// A write whose acknowledgement waits for storage.
+#[derive(Debug)]
+pub(super) struct Ack {
+    pub(super) conn: ConnId,
+    pub(super) version: i32,
+    pub(super) since: Nanos,
+    pub(super) correlation_id: SmallVec<[u8; 24]>,
+}
+
+/// One entry of the batch storage works on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InFlight {
+    slot: u32,
+    version: i32,
+    removal: bool,
+}
+
+impl super::Records {
+    /// Storage may be tried again.
+    pub(crate) fn retry(&mut self) {
+        self.resting = false;
+    }
+}
+
+impl Shard {
+    /// Puts a record in the queue of what is to be stored or removed, once.
+    pub(super) fn store_soon(&mut self, slot: u32) {
+        if !self.is_stored(slot) {
+            return;
+        }
+        let record = &mut self.names.at_mut(slot).record;
+        self.records.unstored_bytes = self.records.unstored_bytes - record.unstored + record.value.len();
+        record.unstored = record.value.len();
+        if !record.queued {
+            record.queued = true;
+            self.records.queue.push_back(slot);
+        }
+    }
+
+    /// Fills a batch with what waited longest.
+    pub(crate) fn fill_stores(&mut self, batch: &mut StoreBatch) -> bool {
+        if self.records.batch.is_some() || self.records.resting || self.records.queue.is_empty() {
+            return false;
+        }
+        batch.clear();
+        let room = self.options.limits.store_batch_bytes_max;
+        while batch.bytes.len() < room {
+            let Some(slot) = self.records.queue.pop_front() else { break };
+            let name = self.names.at_mut(slot);
+            name.record.queued = false;
+            name.record.in_flight = true;
+            let removal = name.record.residence == Residence::Removing;
+            let version = name.record.version;
+            batch.push(&name.name, version, (!removal).then_some(&name.record.value[..]));
+            self.records.in_flight.push(InFlight { slot, version, removal });
+        }
+        self.delivery.counters.stores += batch.entries.len() as u64;
+        batch.ticket = self.delivery.ticket();
+        let timer = self.set_timer(self.options.storage_timeout_ns, TimerKey::Stores(batch.ticket));
+        self.records.batch = Some((batch.ticket, timer));
+        true
+    }
+
+    /// Storage answered a batch.
+    pub(crate) fn stored(&mut self, ticket: Ticket, result: &Result<(), Fault>) {
+        match self.records.batch {
+            Some((current, timer)) if current == ticket => self.timers.cancel(timer),
+            _ => return,
+        }
+        self.records.batch = None;
+        let mut entries = std::mem::take(&mut self.records.in_flight);
+        if let Err(fault) = result {
+            self.records.resting = true;
+            self.set_timer(RETRY_NS, TimerKey::StoreRetry);
+            self.delivery.note(Note::StoreFailed { records: entries.len(), fault: fault.clone() });
+        }
+        for entry in entries.drain(..) {
+            self.names.at_mut(entry.slot).record.in_flight = false;
+            match (result, entry.removal) {
+                (Ok(()), false) => self.stored_one(entry),
+                (Ok(()), true) => self.removed_one(entry.slot),
+                (Err(_), removal) => self.store_failed(entry, removal),
+            }
+        }
+        self.records.in_flight = entries;
+    }
+
+    /// The batch storage works on takes too long: whoever waits that long is told that their write is not confirmed.
+    /// The batch itself is still waited for, so that stores of one record never overtake each other.
+    pub(crate) fn stores_late(&mut self, ticket: Ticket) {
+        if self.records.batch.is_none_or(|(current, _)| current != ticket) {
+            return;
+        }
+        let timer = self.set_timer(self.options.storage_timeout_ns, TimerKey::Stores(ticket));
+        self.records.batch = Some((ticket, timer));
+        self.delivery.note(Note::StoreFailed { records: self.records.in_flight.len(), fault: Fault::Timeout });
+        let started = self.delivery.now.0.saturating_sub(self.options.storage_timeout_ns);
+        let slots: Vec<u32> = self.records.in_flight.iter().map(|entry| entry.slot).collect();
+        for slot in slots.into_iter().chain(self.records.queue.clone()) {
+            self.fail_acks(slot, |ack| ack.since.0 <= started);
+            if self.names.get(slot).is_some_and(|name| name.record.residence == Residence::Removing) {
+                self.removal_late(slot);
+            }
+        }
+    }
+
+    fn stored_one(&mut self, entry: InFlight) {
+        self.settle_unstored(entry.slot);
+        self.release_acks(entry.slot, entry.version);
+        self.after_store(entry.slot);
+    }
+
+    fn removed_one(&mut self, slot: u32) {
+        self.settle_unstored(slot);
+        // What was written before the removal has been, as durably as the removal is.
+        self.release_acks(slot, i32::MAX);
+        self.removed(slot);
+    }
+
+    fn store_failed(&mut self, entry: InFlight, removal: bool) {
+        self.fail_acks(entry.slot, |ack| ack.version <= entry.version);
+        if removal {
+            return self.removal_failed(entry.slot);
+        }
+        self.store_soon(entry.slot);
+        self.after_store(entry.slot);
+    }
+
+    fn after_store(&mut self, slot: u32) {
+        self.names.at_mut(slot).record.rest();
+        self.names.remove_if_idle(slot);
+    }
+
+    /// A record that is stored, and has not changed since, no longer counts as unstored.
+    fn settle_unstored(&mut self, slot: u32) {
+        let record = &mut self.names.at_mut(slot).record;
+        if !record.queued {
+            self.records.unstored_bytes -= record.unstored;
+            record.unstored = 0;
+        }
+    }
+
+    fn release_acks(&mut self, slot: u32, version: i32) {
+        loop {
+            let name = self.names.at_mut(slot);
+            let Some(work) = &mut name.record.work else { return };
+            if work.acks.front().is_none_or(|ack| ack.version > version) {
+                return;
+            }
+            let Some(ack) = work.acks.pop_front() else { return };
+            self.records.pending_acks -= 1;
+            let answer = Outgoing {
+                name: Some(&name.name),
+                correlation_id: Some(&ack.correlation_id),
+                is_write_ack: true,
+                ..Outgoing::new(Action::RecordWriteAcknowledgement)
+            };
+            self.delivery.reply(ack.conn, &answer);
+        }
+    }
+
+    fn fail_acks(&mut self, slot: u32, fails: impl Fn(&Ack) -> bool) {
+        loop {
+            let Some(name) = self.names.get_mut(slot) else { return };
+            let Some(work) = &mut name.record.work else { return };
+            if !work.acks.front().is_some_and(&fails) {
+                return;
+            }
+            let Some(ack) = work.acks.pop_front() else { return };
+            self.records.pending_acks -= 1;
+            let answer = Outgoing {
+                name: Some(&name.name),
+                correlation_id: Some(&ack.correlation_id),
+                is_error: true,
+                is_write_ack: true,
+                ..Outgoing::new(Action::RecordUpdateError)
+            };
+            self.delivery.reply(ack.conn, &answer);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Writing: check, version, apply, tell (behaviour-record §4, §5, §7).
+
+use super::Residence;
+use super::store::Ack;
+use crate::delivery::Audience;
+use crate::ident::ConnId;
+use crate::output::Note;
+use crate::shard::Shard;
+use deepstream_json::{Kind, Limits, kind_of};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Wire};
+
+/// A version that asks for "whatever comes next".
+const FORCE: i32 = -1;
+
+impl Shard {
+    /// Any of the writing actions.
+    pub(super) fn write(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>) {
+        let action = message.head.action;
+        let hot = self.is_hot(slot);
+        if hot && action == Action::RecordCreateAndPatch {
+            return self.refuse(conn, message, Action::RecordInvalidPatchOnHotpath);
+        }
+        if !self.is_sound(message) {
+            return self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version);
+        }
+        let creates = matches!(action, Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch);
+        let record = &self.names.at(slot).record;
+        let exists = record.residence == Residence::Resident;
+        // A client that sets a path of a record it never read asks for an ack with version -1 and relies on the record
+        // coming into being; one that names a version has seen a record that is gone now (behaviour-record §14.10).
+        let asks_to_create = message.head.flags.has(Flags::IS_WRITE_ACK) && message.head.version == FORCE;
+        if !exists && !creates && !asks_to_create {
+            return self.refuse(conn, message, Action::RecordUpdateError);
+        }
+        let current = if exists { record.version } else { 0 };
+        // The hot path takes any version: its writers never read (behaviour-record §7).
+        let forced = message.head.version == FORCE || (hot && action == Action::RecordCreateAndUpdate);
+        let next = match current.checked_add(1) {
+            Some(next) if forced || message.head.version == next => next,
+            Some(next) if message.head.version < next => return self.version_exists(slot, conn, message, current),
+            _ => return self.echo(conn, message, Action::RecordInvalidVersion, current),
+        };
+        if !self.apply(slot, message) {
+            return self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version);
+        }
+        let value_bytes = self.records.value.len();
+        if self.is_stored(slot) && self.records.unstored_bytes + value_bytes > self.options.limits.dirty_bytes_max {
+            return self.refuse(conn, message, Action::RecordUpdateError);
+        }
+        self.commit(slot, next);
+        self.acknowledge_write(slot, conn, message, next);
+        self.tell(slot, conn, message, next);
+    }
+
+    fn is_hot(&self, slot: u32) -> bool {
+        let name = &*self.names.at(slot).name;
+        self.options.hot_path_prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
+
+    /// What can be said of a write without knowing the record.
+    fn is_sound(&mut self, message: &Message<&[u8]>) -> bool {
+        if !message.head.flags.has(Flags::VERSION) {
+            return false;
+        }
+        match message.head.action {
+            Action::RecordUpdate | Action::RecordCreateAndUpdate => {
+                let kind = message.data().and_then(kind_of);
+                matches!(kind, Some(Kind::Object | Kind::Array))
+            }
+            Action::RecordPatchMulti => {
+                message.data().is_some_and(|patches| deepstream_json::check_patches(patches, &mut self.json).is_ok())
+            }
+            _ => message.path().is_some_and(|path| self.records.path.read(path).is_ok()),
+        }
+    }
+
+    /// Computes the new value into the scratch buffer; the record itself is left alone.
+    fn apply(&mut self, slot: u32, message: &Message<&[u8]>) -> bool {
+        let limits = Limits {
+            array_index_gap_max: self.options.limits.array_index_gap_max as u64,
+            value_bytes_max: self.options.limits.record_bytes_max,
+            ..Limits::default()
+        };
+        let record = &self.names.at(slot).record;
+        let before: &[u8] = if record.residence == Residence::Resident { &record.value } else { b"{}" };
+        let after = &mut self.records.value;
+        let data = message.data();
+        match message.head.action {
+            Action::RecordUpdate | Action::RecordCreateAndUpdate => {
+                after.clear();
+                after.extend_from_slice(data.unwrap_or_default().trim_ascii());
+                after.len() <= limits.value_bytes_max
+            }
+            Action::RecordPatchMulti => {
+                deepstream_json::set_many(before, data.unwrap_or_default(), &limits, &mut self.json, after).is_ok()
+            }
+            Action::RecordErase => deepstream_json::remove(before, &self.records.path, &limits, after).is_ok(),
+            _ => match data {
+                Some(data) => deepstream_json::set(before, &self.records.path, data, &limits, after).is_ok(),
+                None => deepstream_json::remove(before, &self.records.path, &limits, after).is_ok(),
+            },
+        }
+    }
+
+    /// The scratch value becomes the record. Cannot fail.
+    fn commit(&mut self, slot: u32, version: i32) {
+        let record = &mut self.names.at_mut(slot).record;
+        if record.residence != Residence::Resident {
+            record.residence = Residence::Resident;
+            self.records.resident += 1;
+        }
+        record.version = version;
+        record.value.clear();
+        record.value.extend_from_slice(&self.records.value);
+        self.charge(slot);
+        self.store_soon(slot);
+    }
+
+    /// Acknowledges at once what is not stored; what is, when it is.
+    fn acknowledge_write(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>, version: i32) {
+        let Some(correlation_id) = message.correlation_id() else { return };
+        if !message.head.flags.has(Flags::IS_WRITE_ACK) {
+            return;
+        }
+        if self.is_stored(slot) {
+            self.records.pending_acks += 1;
+            let ack = Ack { conn, version, since: self.delivery.now, correlation_id: correlation_id.into() };
+            self.names.at_mut(slot).record.work().acks.push_back(ack);
+        } else {
+            let ack = Outgoing {
+                name: Some(message.name()),
+                correlation_id: Some(correlation_id),
+                is_write_ack: true,
+                ..Outgoing::new(Action::RecordWriteAcknowledgement)
+            };
+            self.delivery.reply(conn, &ack);
+        }
+    }
+
+    /// Tells the other subscribers.
+    fn tell(&mut self, slot: u32, writer: ConnId, message: &Message<&[u8]>, version: i32) {
+        let action = match message.head.action {
+            Action::RecordCreateAndUpdate => Action::RecordUpdate,
+            Action::RecordCreateAndPatch | Action::RecordErase => Action::RecordPatch,
+            action => action,
+        };
+        let name = self.names.at(slot);
+        let change = Outgoing { name: Some(&name.name), version: Some(version), ..Outgoing::new(action) };
+        let multi = action == Action::RecordPatchMulti;
+        let audience = Audience { differs: multi, ..Audience::others(&name.interest, slot, writer) };
+        self.delivery.fan_out(&self.subscribers, audience, |wire| match action {
+            Action::RecordPatchMulti if wire == Wire::ProtobufNoMulti => {
+                Outgoing { action: Action::RecordUpdate, data: Some(&name.record.value), ..change }
+            }
+            Action::RecordPatch => {
+                let erased = message.head.action == Action::RecordErase;
+                Outgoing { path: message.path(), data: message.data().filter(|_| !erased), ..change }
+            }
+            _ => Outgoing { data: message.data(), ..change },
+        });
+    }
+
+    /// The version was taken. If the writer subscribes, the change that took it has been sent already, on the same way:
+    /// a client needs them in this order (behaviour-record §4).
+    fn version_exists(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>, current: i32) {
+        let name = self.names.at(slot);
+        let resident = name.record.residence == Residence::Resident;
+        let answer = Outgoing {
+            name: Some(&name.name),
+            version: Some(current),
+            data: Some(if resident { &name.record.value } else { b"{}" }),
+            correlation_id: message.correlation_id(),
+            original_action: Some(converted(message.head.action)),
+            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            ..Outgoing::new(Action::RecordVersionExists)
+        };
+        self.delivery.reply(conn, &answer);
+        let user = self.delivery.user(conn).unwrap_or_default().into();
+        let name = String::from_utf8_lossy(message.name()).into();
+        self.delivery.note(Note::VersionExists { user, name, wanted: message.head.version, current });
+    }
+
+    /// Refuses a write by repeating it (protocol-binary §10.1).
+    fn echo(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action, version: i32) {
+        let answer = Outgoing {
+            name: Some(message.name()),
+            version: Some(version),
+            data: message.data(),
+            path: message.path(),
+            correlation_id: message.correlation_id(),
+            original_action: Some(converted(message.head.action)),
+            is_error: true,
+            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            ..Outgoing::new(error)
+        };
+        self.delivery.reply(conn, &answer);
+    }
+}
+
+/// Errors of a write on something to be created name the write it became (protocol-binary §10.1).
+fn converted(action: Action) -> Action {
+    match action {
+        Action::RecordCreateAndUpdate => Action::RecordUpdate,
+        Action::RecordCreateAndPatch => Action::RecordPatch,
+        action => action,
+    }
+}
