@@ -1,12 +1,14 @@
 //! Checking a text once, on entry.
 //!
-//! *Owns* what counts as a value. *Promises* the answer of the scanner.
-//! *Does not* keep anything of the text.
+//! *Owns* what counts as a value, and the choice between the scanner and simd-json. *Promises* that the choice shows in nothing
+//! but time: what simd-json refuses goes to the scanner, whose answer counts, because simd-json also refuses what it cannot
+//! represent (a number beyond `f64`, half a surrogate pair). *Does not* keep anything of the text.
 
 use thiserror::Error;
 
 use crate::path::Path;
 use crate::scan::scan;
+use crate::simd::Simd;
 
 /// How many containers may be open at once (limit `json_depth_max`). Upstream has none but the stack of its parser.
 pub const JSON_DEPTH_MAX: usize = 128;
@@ -70,6 +72,7 @@ pub enum Fault {
 /// Buffers kept between calls, so that steady work allocates nothing. One per shard is enough.
 #[derive(Default)]
 pub struct Scratch {
+    pub(crate) simd: Simd,
     pub(crate) path: Path,
     pub(crate) text: Vec<u8>,
     pub(crate) spare: Vec<u8>,
@@ -83,9 +86,17 @@ impl Scratch {
 }
 
 /// Is `text` one JSON value, in UTF-8, with nothing but whitespace around it?
-pub fn check(text: &[u8], _scratch: &mut Scratch) -> Result<Kind, Malformed> {
-    if let Err(error) = std::str::from_utf8(text) {
-        return Err(Malformed { at: error.valid_up_to(), fault: Fault::Utf8 });
+pub fn check(text: &[u8], scratch: &mut Scratch) -> Result<Kind, Malformed> {
+    if text.is_ascii() {
+        return scan(text);
     }
-    scan(text)
+    if Simd::wins(text)
+        && let Some(kind) = scratch.simd.check(text)
+    {
+        return Ok(kind);
+    }
+    match std::str::from_utf8(text) {
+        Ok(_) => scan(text),
+        Err(error) => Err(Malformed { at: error.valid_up_to(), fault: Fault::Utf8 }),
+    }
 }

@@ -18,6 +18,7 @@ mod find;
 mod many;
 mod path;
 mod scan;
+mod simd;
 mod string;
 mod walk;
 
