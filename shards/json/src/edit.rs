@@ -27,7 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { array_index_gap_max: 10_000, value_bytes_max: 16 << 20, patch_work_bytes_max: 64 << 20 }
+        Self { array_index_gap_max: 10_000, value_bytes_max: 16 << 20, patch_work_bytes_max: 128 << 20 }
     }
 }
 
