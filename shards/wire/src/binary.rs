@@ -13,7 +13,8 @@ use crate::action::{Action, Topic};
 use crate::field::{BYTES, ENVELOPE_MESSAGE, ENVELOPE_TOPIC, Field, Reader, VARINT, field_of};
 use crate::message::{Flags, Head, Message, Span, Unreadable};
 
-/// Every message of one frame's payload, in order. An empty payload gives one [`Unreadable::Malformed`].
+/// Every message of one frame's payload, in order. An empty payload gives one [`Unreadable::Malformed`]; a malformed
+/// message is the last, one on an unknown topic or with an unknown action is not.
 pub fn messages(payload: &[u8]) -> Messages<'_> {
     Messages { reader: Reader::new(payload), done: false }
 }
@@ -39,13 +40,13 @@ impl<'a> Iterator for Messages<'a> {
         if self.done {
             return None;
         }
-        let Some((_, envelope)) = self.reader.chunk() else {
-            // Without a whole length there is no telling where the next message would start.
-            self.done = true;
-            return Some(Err(Unreadable::Malformed));
+        let message = match self.reader.chunk() {
+            Some((_, envelope)) if !envelope.is_empty() => decode(envelope),
+            _ => Err(Unreadable::Malformed),
         };
-        self.done = self.reader.is_empty();
-        Some(decode(envelope))
+        // What follows garbage is garbage: one complaint per frame, as upstream makes it.
+        self.done = self.reader.is_empty() || message.as_ref().err() == Some(&Unreadable::Malformed);
+        Some(message)
     }
 }
 

@@ -86,10 +86,13 @@ enum Dialect {
 /// Bytes that could not be dealt with yet.
 #[derive(Debug, Default)]
 struct Held {
-    /// As received.
+    /// As received; what lies before `input_at` was dealt with. Emptied once all was.
     input: Vec<u8>,
-    /// The rest of an unmasked payload, of which earlier messages were given before a pause.
+    input_at: usize,
+    /// An unmasked payload, of which the messages before `payload_at` were given before a pause. Offsets, because
+    /// moving the rest up for every one of a hundred thousand pauses would make small messages expensive.
     payload: Vec<u8>,
+    payload_at: usize,
     /// Unmasked fragments of a message whose last one has not come, and what kind its first one was.
     fragments: Vec<u8>,
     fragmented: Option<Kind>,
@@ -154,14 +157,8 @@ impl Link {
         on: &mut impl FnMut(LinkEvent<'_>) -> ControlFlow<()>,
     ) {
         self.paused = false;
-        let Some(held) = &mut self.held else {
-            return;
-        };
-        let payload = take(&mut held.payload);
         let mut turn = Turn { link: self, config, replies, on };
-        if !payload.is_empty() {
-            turn.payload(&payload);
-        }
+        turn.payload_held();
         turn.process_held();
         self.keep(&[]);
     }
@@ -205,7 +202,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                 break;
             };
             let wanted = match self.link.phase {
-                Phase::WebSocket(_) => ws::missing(&held.input),
+                Phase::WebSocket(_) => ws::missing(&held.input[held.input_at..]),
                 Phase::Request | Phase::Closed => input.len(),
             };
             let (head, rest) = input.split_at_mut(wanted.clamp(1, input.len()));
@@ -217,13 +214,36 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
     }
 
     fn process_held(&mut self) {
-        let Some(mut input) = self.link.held.as_mut().map(|held| take(&mut held.input)) else {
+        let Some(held) = &mut self.link.held else {
             return;
         };
-        let taken = self.process(&mut input);
-        if let Some(held) = &mut self.link.held {
-            input.drain(..taken);
-            held.input = input;
+        let (mut input, at) = (take(&mut held.input), take(&mut held.input_at));
+        let at = at + self.process(&mut input[at..]);
+        let Some(held) = self.link.held.as_mut().filter(|_| at < input.len()) else {
+            return;
+        };
+        held.input_at = at;
+        if at > input.len() / 2 {
+            input.drain(..at);
+            held.input_at = 0;
+        }
+        held.input = input;
+    }
+
+    fn payload_held(&mut self) {
+        let Some(held) = &mut self.link.held else {
+            return;
+        };
+        if held.payload.is_empty() {
+            // Not a payload that is empty, but none: an empty one is told as unreadable, and never kept.
+            return;
+        }
+        let (payload, at) = (take(&mut held.payload), take(&mut held.payload_at));
+        let at = at + self.payload(&payload[at..]);
+        if at < payload.len() {
+            let held = self.link.held.get_or_insert_default();
+            held.payload = payload;
+            held.payload_at = at;
         }
     }
 
@@ -330,22 +350,24 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         if kind == Kind::Text && from_utf8(payload).is_err() {
             self.fail(CLOSE_INVALID_TEXT, 0);
         } else {
-            self.payload(payload);
+            let given = self.payload(payload);
+            if given < payload.len() {
+                self.link.held.get_or_insert_default().payload.extend_from_slice(&payload[given..]);
+            }
         }
     }
 
-    fn payload(&mut self, payload: &[u8]) {
+    /// Gives the messages of a payload until the handler breaks off. Gives how many bytes are done with: all of them
+    /// unless a message was left.
+    fn payload(&mut self, payload: &[u8]) -> usize {
         let mut messages = binary::messages(payload);
-        while let Some(message) = messages.next() {
+        for message in messages.by_ref() {
             self.tell(message.map_or_else(LinkEvent::Unreadable, LinkEvent::Message));
             if self.link.paused {
-                let rest = messages.rest();
-                if !rest.is_empty() {
-                    self.link.held.get_or_insert_default().payload.extend_from_slice(rest);
-                }
-                return;
+                break;
             }
         }
+        payload.len() - messages.rest().len()
     }
 
     fn peer_closed(&mut self, payload: &[u8]) {

@@ -142,13 +142,21 @@ fn what_is_no_message_is_told_by_kind() {
     }
     assert_eq!(unreadable("0610051a02087f"), [Some(Unreadable::Action(Topic::Record, 127))]);
     assert_eq!(unreadable("021005"), [Some(Unreadable::Action(Topic::Record, 0))]);
-    assert_eq!(unreadable("00"), [Some(Unreadable::Topic(0))]);
+    assert_eq!(unreadable("021a00"), [Some(Unreadable::Topic(0))]);
     // name = 0xff
     assert_eq!(unreadable("0910041a0508023201ff"), [Some(Unreadable::Malformed)]);
 }
 
 #[test]
-fn all_messages_of_one_frame_are_read_even_past_a_bad_one() {
+fn garbage_is_complained_about_once_per_frame() {
+    for garbage in [vec![0; 64], vec![b'a'; 500], b"\x02\xff\xff\x06\x10\x02\x1a\x02\x08\x02".to_vec()] {
+        let read: Vec<_> = binary::messages(&garbage).map(Result::err).collect();
+        assert_eq!(read, [Some(Unreadable::Malformed)], "{garbage:?}");
+    }
+}
+
+#[test]
+fn all_messages_of_one_frame_are_read_even_past_an_unknown_one() {
     let frame = hex("0610021a0208020610021a02080306100c1a0208040610021a020804");
     let read: Vec<_> = binary::messages(&frame).map(|message| message.map(|message| message.head.action)).collect();
     assert_eq!(
