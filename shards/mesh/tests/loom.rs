@@ -1,0 +1,176 @@
+//! Every interleaving and every permitted reordering of the sleep protocol, within loom's bounds. Run with
+//! `RUSTFLAGS="--cfg loom" cargo test -p deepstream-mesh --release --test loom`.
+//!
+//! Real sleep is modelled by a thread that never looks again unless its bell comes: a lost wake-up is a deadlock, which loom
+//! reports.
+#![cfg(loom)]
+
+use deepstream_mesh::{Bell, Lane, Lattice, Port, bell::bell};
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+
+/// What a host wakes with: bells that were rung and not yet heard, and how many ever were.
+#[derive(Clone)]
+struct Door(Arc<(Mutex<(usize, usize)>, Condvar)>);
+
+impl Door {
+    fn new() -> Self {
+        Self(Arc::new((Mutex::new((0, 0)), Condvar::new())))
+    }
+
+    fn ring(&self) {
+        let mut bells = self.0.0.lock().unwrap();
+        bells.0 += 1;
+        bells.1 += 1;
+        self.0.1.notify_one();
+    }
+
+    fn sleep(&self) {
+        let mut bells = self.0.0.lock().unwrap();
+        while bells.0 == 0 {
+            bells = self.0.1.wait(bells).unwrap();
+        }
+        bells.0 = 0;
+    }
+
+    fn rung(&self) -> usize {
+        self.0.0.lock().unwrap().1
+    }
+}
+
+/// Publishes one item into a queue that is a bare counter, then rings if told to.
+fn publish(tail: &AtomicUsize, bell: &Bell, door: &Door) {
+    tail.store(1, Ordering::Release);
+    if bell.needs_ring() {
+        door.ring();
+    }
+}
+
+#[test]
+fn two_producers_never_leave_a_sleeper_asleep_and_ring_once_per_sleep() {
+    loom::model(|| {
+        let (mut sleeper, bell) = bell();
+        let door = Door::new();
+        let tails = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+        let producers = tails.clone().map(|tail| {
+            let (bell, door) = (bell.clone(), door.clone());
+            thread::spawn(move || publish(&tail, &bell, &door))
+        });
+        let mut rounds = 0;
+        let arrived = || tails.iter().filter(|tail| tail.load(Ordering::Acquire) == 1).count();
+        let mut seen = arrived();
+        while seen < 2 {
+            rounds += 1;
+            sleeper.prepare_sleep();
+            if arrived() == seen {
+                door.sleep();
+            }
+            sleeper.woke();
+            seen = arrived();
+        }
+        for producer in producers {
+            producer.join().unwrap();
+        }
+        assert!(door.rung() <= rounds, "{} bells in {rounds} rounds", door.rung());
+    });
+}
+
+#[test]
+fn answer_of_woke_says_whether_a_bell_is_on_its_way() {
+    loom::model(|| {
+        let (mut sleeper, bell) = bell();
+        let door = Door::new();
+        let tail = Arc::new(AtomicUsize::new(0));
+        let producer = {
+            let (tail, door) = (tail.clone(), door.clone());
+            thread::spawn(move || publish(&tail, &bell, &door))
+        };
+        sleeper.prepare_sleep();
+        let claimed = sleeper.woke();
+        producer.join().unwrap();
+        assert_eq!(usize::from(claimed), door.rung());
+    });
+}
+
+/// One core of a host that sleeps whenever it can.
+struct Core {
+    port: Port<usize>,
+    doors: [Door; 2],
+    peer: usize,
+}
+
+impl Core {
+    fn ring(&mut self) {
+        self.port.ring_sleepers(|peer| self.doors[peer].ring());
+    }
+
+    fn sleep(&mut self) {
+        self.port.prepare_sleep();
+        if !self.port.has_work() {
+            self.doors[self.port.core()].sleep();
+        }
+        self.port.woke();
+    }
+
+    fn send_all(mut self, mut items: Vec<usize>) {
+        loop {
+            let all_sent = self.port.send(self.peer, Lane::Requests, &mut items);
+            self.ring();
+            if all_sent {
+                break;
+            }
+            self.sleep();
+        }
+    }
+
+    fn take_all(mut self, count: usize, max: usize) {
+        let mut expected = 0;
+        loop {
+            let check = |item| {
+                assert_eq!(item, expected);
+                expected += 1;
+            };
+            let taken = self.port.take(self.peer, Lane::Requests, max, check);
+            self.ring();
+            if expected == count {
+                break;
+            }
+            if taken == 0 {
+                self.sleep();
+            }
+        }
+    }
+}
+
+fn sender_and_receiver(slots: usize, count: usize, max: usize) {
+    loom::model(move || {
+        let doors = [Door::new(), Door::new()];
+        let mut ports = Lattice::new(2, slots).into_iter();
+        let mut core = |peer| Core { port: ports.next().unwrap(), doors: doors.clone(), peer };
+        let (sender, receiver) = (core(1), core(0));
+        let sending = thread::spawn(move || sender.send_all((0..count).collect()));
+        receiver.take_all(count, max);
+        sending.join().unwrap();
+    });
+}
+
+#[test]
+fn receiver_asleep_is_woken_for_what_arrives() {
+    sender_and_receiver(2, 1, 2);
+}
+
+#[test]
+fn sender_asleep_over_leftovers_is_woken_for_room() {
+    sender_and_receiver(1, 2, 1);
+}
+
+#[test]
+fn room_that_comes_one_slot_at_a_time_is_enough() {
+    sender_and_receiver(1, 3, 1);
+}
+
+#[test]
+fn two_slots_refilled_while_the_receiver_looks_lose_no_wake_up() {
+    sender_and_receiver(2, 4, 1);
+}
