@@ -23,6 +23,8 @@ mod route;
 mod session;
 mod shard;
 mod subscribers;
+#[cfg(test)]
+mod tests;
 mod timer;
 
 pub use delivery::Counters;

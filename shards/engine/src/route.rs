@@ -22,7 +22,11 @@ impl Shard {
                 None
             }
             action if !self.serves(action.topic()) => {
-                let answer = Outgoing { original_action: Some(action), ..Outgoing::new(Action::ParserUnknownTopic) };
+                let answer = Outgoing {
+                    original_topic: Some(action.topic()),
+                    original_action: Some(action),
+                    ..Outgoing::new(Action::ParserUnknownTopic)
+                };
                 self.delivery.reply(conn, &answer);
                 self.unexpected(conn, "UNKNOWN_TOPIC", action.topic().name());
                 None
@@ -153,6 +157,10 @@ impl Shard {
         let action = message.head.action;
         // A read's answer is its READ_RESPONSE; its ack only says that the request came in (protocol-binary §8).
         let reads = matches!(action, Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead);
+        let mut names = message.names().peekable();
+        if reads && (names.peek().is_none() || names.any(|name| self.is_name(name))) {
+            self.acknowledge(conn, message, true);
+        }
         let whole = if reads { Tag::default() } else { self.gathers.begin(conn, message) };
         let mut refused = 0;
         let mut named = 0;
@@ -163,12 +171,7 @@ impl Shard {
                 refused += 1;
             }
         }
-        let nothing_left = named > 0 && refused == named;
-        if !reads {
-            self.settle(whole, nothing_left, None);
-        } else if !nothing_left {
-            self.acknowledge(conn, message, true);
-        }
+        self.settle(whole, named > 0 && refused == named, None);
     }
 
     /// One name of a bulk subscription; `false` if it was refused here.

@@ -1,0 +1,306 @@
+//! Some shards, wired together by hand, with clients whose frames are read back as lines of text.
+
+use crate::{
+    Ask, ConnId, CoreId, Fault, Flow, Lane, Login, Nanos, Note, Options, Outbox, Outcome, Peer, Reason, Shard,
+    StoreBatch, Stored,
+};
+use deepstream_wire::client::{ServerEvent, ServerReader, original_action, versions};
+use deepstream_wire::{Action, Flags, Message, Outgoing, binary, encode};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// What the fake storage does with what it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Disk {
+    Works,
+    /// Answers nothing until told otherwise.
+    Hangs,
+    Fails,
+}
+
+pub(super) struct Rig {
+    pub(super) shards: Vec<Shard>,
+    pub(super) now: Nanos,
+    pub(super) disk: Disk,
+    pub(super) stored: BTreeMap<Vec<u8>, (i32, Vec<u8>)>,
+    pub(super) notes: Vec<Note>,
+    pub(super) closed: Vec<(ConnId, Reason)>,
+    held: Vec<(usize, Ask)>,
+    batches: Vec<Option<StoreBatch>>,
+    inboxes: Vec<(ConnId, ServerReader, Vec<String>)>,
+}
+
+impl Rig {
+    pub(super) fn new(cores: u16) -> Self {
+        Self::with(cores, &Options::default())
+    }
+
+    pub(super) fn with(cores: u16, options: &Options) -> Self {
+        let now = Nanos(1_000_000_000);
+        Self {
+            shards: (0..cores).map(|core| Shard::new(now, CoreId(core), cores, options.clone())).collect(),
+            now,
+            disk: Disk::Works,
+            stored: BTreeMap::new(),
+            notes: Vec::new(),
+            closed: Vec::new(),
+            held: Vec::new(),
+            batches: (0..cores).map(|_| None).collect(),
+            inboxes: Vec::new(),
+        }
+    }
+
+    /// A connection on `core` that was upgraded and nothing more.
+    pub(super) fn stranger(&mut self, core: usize) -> ConnId {
+        let conn = self.shards[core].connected(self.now, Peer::default()).expect("room");
+        self.shards[core].upgraded(self.now, conn, "");
+        self.inboxes.push((conn, ServerReader::upgraded(), Vec::new()));
+        conn
+    }
+
+    /// A logged-in client on `core`, of the given SDK version.
+    pub(super) fn client_of(&mut self, core: usize, sdk_version: &str) -> ConnId {
+        let conn = self.stranger(core);
+        let mut frame = Vec::new();
+        deepstream_wire::client::encode_challenge("ws://h", "javascript", sdk_version, [0; 4], &mut frame);
+        // Past the frame header: two bytes for what is this short, four mask bytes.
+        self.bytes(conn, &frame[6..]);
+        self.send(conn, &Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) });
+        assert_eq!(self.read(conn), ["CONNECTION.ACCEPT", "AUTH.AUTH_SUCCESSFUL"]);
+        conn
+    }
+
+    pub(super) fn client(&mut self, core: usize) -> ConnId {
+        self.client_of(core, "7.1.0")
+    }
+
+    /// Hands one message in and lets everything come to rest.
+    pub(super) fn send(&mut self, conn: ConnId, message: &Outgoing<'_>) {
+        let mut payload = Vec::new();
+        encode::encode_message(message, &mut payload);
+        self.bytes(conn, &payload);
+    }
+
+    /// Hands a frame's payload in and lets everything come to rest.
+    pub(super) fn bytes(&mut self, conn: ConnId, payload: &[u8]) {
+        let _ = self.bytes_only(conn, payload);
+        self.settle();
+    }
+
+    /// Hands a frame's payload in.
+    pub(super) fn bytes_only(&mut self, conn: ConnId, payload: &[u8]) -> Flow {
+        let shard = &mut self.shards[conn.core.index()];
+        let mut flow = Flow::Continue;
+        for message in binary::messages(payload) {
+            flow = match message {
+                Ok(message) => shard.received(self.now, conn, message),
+                Err(what) => shard.unreadable(self.now, conn, what),
+            };
+        }
+        flow
+    }
+
+    /// What the client was sent since it last looked.
+    pub(super) fn read(&mut self, conn: ConnId) -> Vec<String> {
+        let inbox = self.inboxes.iter_mut().find(|inbox| inbox.0 == conn).expect("a client");
+        std::mem::take(&mut inbox.2)
+    }
+
+    pub(super) fn drop_client(&mut self, conn: ConnId) {
+        self.shards[conn.core.index()].disconnected(self.now, conn);
+        self.settle();
+    }
+
+    pub(super) fn pass(&mut self, ns: u64) {
+        self.now = self.now.after(ns);
+        for shard in &mut self.shards {
+            shard.tick(self.now);
+        }
+        self.settle();
+    }
+
+    /// Storage does what it held back.
+    pub(super) fn unfreeze(&mut self) {
+        self.disk = Disk::Works;
+        for (core, ask) in std::mem::take(&mut self.held) {
+            self.answer(core, ask);
+        }
+        for core in 0..self.shards.len() {
+            if let Some(batch) = self.batches[core].take() {
+                self.store(core, &batch);
+            }
+        }
+        self.settle();
+    }
+
+    /// Runs packets, asks, batches and outboxes until nothing moves.
+    pub(super) fn settle(&mut self) {
+        while self.turn() {}
+    }
+
+    fn turn(&mut self) -> bool {
+        let mut moved = false;
+        for core in 0..self.shards.len() {
+            for ask in self.shards[core].asks().collect::<Vec<_>>() {
+                moved = true;
+                if self.disk == Disk::Hangs && matches!(ask, Ask::Load { .. }) {
+                    self.held.push((core, ask));
+                } else {
+                    self.answer(core, ask);
+                }
+            }
+            let mut batch = StoreBatch::default();
+            if self.batches[core].is_none() && self.shards[core].take_stores(self.now, &mut batch) {
+                moved = true;
+                match self.disk {
+                    Disk::Hangs => self.batches[core] = Some(batch),
+                    _ => self.store(core, &batch),
+                }
+            }
+            for peer in (0..self.shards.len()).filter(|&peer| peer != core) {
+                for lane in Lane::ALL {
+                    let packets = std::mem::take(self.shards[core].packets(CoreId(peer as u16), lane));
+                    for packet in packets {
+                        moved = true;
+                        self.shards[peer].packet(self.now, CoreId(core as u16), packet);
+                    }
+                }
+            }
+            moved |= self.flush(core);
+            self.notes.extend(self.shards[core].notes());
+            self.closed.extend(self.shards[core].closes());
+        }
+        moved
+    }
+
+    fn flush(&mut self, core: usize) -> bool {
+        let mut moved = false;
+        while let Some(conn) = self.shards[core].dirty() {
+            moved = true;
+            let mut outbox = Outbox::default();
+            self.shards[core].take_output(conn, &mut outbox);
+            let mut bytes = Vec::new();
+            let mut at = 0;
+            for (offset, frame) in &outbox.shared {
+                bytes.extend_from_slice(&outbox.bytes[at..*offset]);
+                bytes.extend_from_slice(frame);
+                at = *offset;
+            }
+            bytes.extend_from_slice(&outbox.bytes[at..]);
+            self.shards[core].flushed(self.now, conn, bytes.len());
+            if let Some(inbox) = self.inboxes.iter_mut().find(|inbox| inbox.0 == conn) {
+                let lines = &mut inbox.2;
+                inbox.1.received(&bytes, &mut |event| match event {
+                    ServerEvent::Message(message) => lines.push(line(&message)),
+                    other => lines.push(format!("{other:?}")),
+                });
+            }
+        }
+        moved
+    }
+
+    fn answer(&mut self, core: usize, ask: Ask) {
+        let outcome = match ask {
+            Ask::Authenticate { conn, data } => {
+                let login = if &data[..] == br#"{"bad":1}"# {
+                    Login::Refused { client_data: None }
+                } else {
+                    Login::Accepted { user_id: "open".into(), client_data: None }
+                };
+                Outcome::Authenticated { conn, login }
+            }
+            Ask::Load { ticket, name } => {
+                let found = self.stored.get(&*name).cloned().map(|(version, value)| Stored { version, value });
+                let result = if self.disk == Disk::Fails { Err(Fault::Failed("disk".into())) } else { Ok(found) };
+                Outcome::Loaded { ticket, result }
+            }
+        };
+        self.shards[core].completed(self.now, outcome);
+    }
+
+    fn store(&mut self, core: usize, batch: &StoreBatch) {
+        let result = if self.disk == Disk::Fails { Err(Fault::Failed("disk".into())) } else { Ok(()) };
+        if result.is_ok() {
+            for entry in &batch.entries {
+                let name = batch.name(entry).to_vec();
+                match batch.value(entry) {
+                    Some(value) => self.stored.insert(name, (entry.version, value.to_vec())),
+                    None => self.stored.remove(&name),
+                };
+            }
+        }
+        self.shards[core].completed(self.now, Outcome::Stored { ticket: batch.ticket, result });
+    }
+
+    /// A name that this core owns.
+    pub(super) fn name_on(&self, core: usize, prefix: &str) -> String {
+        let owned = |name: &String| {
+            let hash = crate::subscribers::hash_name(&self.shards[0].hasher, name.as_bytes());
+            self.shards[0].owner_of(hash).index() == core
+        };
+        (0..1000).map(|number| format!("{prefix}{number}")).find(owned).expect("some name hashes there")
+    }
+}
+
+/// A message as one line: `TOPIC.ACTION field=value …`.
+fn line(message: &Message<&[u8]>) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let head = &message.head;
+    let mut line = format!("{}.{}", head.action.topic().name(), head.action.name());
+    if head.flags.has(Flags::NAME) {
+        write!(line, " name={}", text(message.name())).expect("text");
+    }
+    for name in message.names() {
+        write!(line, " names={}", text(name)).expect("text");
+    }
+    for (field, value) in [
+        ("path", message.path()),
+        ("data", message.data()),
+        ("subscription", message.subscription()),
+        ("id", message.correlation_id()),
+    ] {
+        if let Some(value) = value {
+            write!(line, " {field}={}", text(value)).expect("text");
+        }
+    }
+    if head.flags.has(Flags::VERSION) {
+        write!(line, " version={}", head.version).expect("text");
+    }
+    for (name, version) in versions(message) {
+        write!(line, " {}:{version}", text(name)).expect("text");
+    }
+    if let Some(action) = original_action(message) {
+        write!(line, " original={}", action.name()).expect("text");
+    }
+    for (flag, name) in [(Flags::IS_ERROR, " error"), (Flags::IS_ACK, " ack"), (Flags::IS_WRITE_ACK, " write-ack")] {
+        if head.flags.has(flag) {
+            line.push_str(name);
+        }
+    }
+    line
+}
+
+/// `names` and a correlation id.
+pub(super) fn bulk<'a>(action: Action, names: &'a [&'a [u8]], id: &'a str) -> Outgoing<'a> {
+    Outgoing { names, correlation_id: Some(id.as_bytes()), ..Outgoing::new(action) }
+}
+
+/// A name and nothing else.
+pub(super) fn about(action: Action, name: &str) -> Outgoing<'_> {
+    Outgoing { name: Some(name.as_bytes()), ..Outgoing::new(action) }
+}
+
+/// A write without path.
+pub(super) fn update<'a>(name: &'a str, version: i32, data: &'a str) -> Outgoing<'a> {
+    Outgoing { version: Some(version), data: Some(data.as_bytes()), ..about(Action::RecordUpdate, name) }
+}
+
+/// A write with a path.
+pub(super) fn patch<'a>(name: &'a str, version: i32, path: &'a str, data: &'a str) -> Outgoing<'a> {
+    Outgoing { action: Action::RecordPatch, path: Some(path.as_bytes()), ..update(name, version, data) }
+}
+
+/// The same, to be acknowledged.
+pub(super) fn acked<'a>(message: Outgoing<'a>, id: &'a str) -> Outgoing<'a> {
+    Outgoing { is_write_ack: true, correlation_id: Some(id.as_bytes()), ..message }
+}

@@ -1,0 +1,186 @@
+use super::rig::{Rig, about, bulk};
+use crate::{Flow, Note, Options, Reason};
+use deepstream_wire::{Action, Outgoing};
+
+const SECOND: u64 = 1_000_000_000;
+
+#[test]
+fn messages_before_their_time_are_told_so() {
+    let mut rig = Rig::new(1);
+    let conn = rig.stranger(0);
+    rig.send(conn, &about(Action::EventEmit, "e"));
+    rig.bytes(conn, b"garbage");
+    rig.send(conn, &Outgoing::new(Action::ConnectionPing));
+    assert_eq!(rig.read(conn), ["CONNECTION.INVALID_MESSAGE", "CONNECTION.INVALID_MESSAGE", "CONNECTION.PONG"]);
+    rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+    rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+    rig.send(conn, &about(Action::RecordRead, "r"));
+    rig.send(conn, &Outgoing::new(Action::ConnectionPing));
+    let told = ["CONNECTION.ACCEPT", "AUTH.INVALID_MESSAGE", "AUTH.INVALID_MESSAGE", "CONNECTION.PONG"];
+    assert_eq!(rig.read(conn), told);
+}
+
+#[test]
+fn a_login_that_makes_no_sense_is_closed() {
+    for data in [None, Some("1"), Some("null"), Some("{bad"), Some("\"x\"")] {
+        let mut rig = Rig::new(1);
+        let conn = rig.stranger(0);
+        rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+        let request = Outgoing { data: data.map(str::as_bytes), ..Outgoing::new(Action::AuthRequest) };
+        rig.send(conn, &request);
+        let lines = rig.read(conn);
+        assert_eq!(lines[..2], ["CONNECTION.ACCEPT", "AUTH.INVALID_MESSAGE_DATA"], "{data:?}");
+        assert!(lines[2].starts_with("Close"), "{lines:?}");
+        assert_eq!(rig.closed, [(conn, Reason::InvalidAuth)]);
+    }
+}
+
+#[test]
+fn refused_logins_are_counted_and_the_last_one_closes() {
+    let mut rig = Rig::new(1);
+    let conn = rig.stranger(0);
+    rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+    let request = Outgoing { data: Some(br#"{"bad":1}"#), ..Outgoing::new(Action::AuthRequest) };
+    for _ in 0..3 {
+        rig.send(conn, &request);
+    }
+    let lines = rig.read(conn);
+    assert_eq!(
+        lines[..5],
+        [
+            "CONNECTION.ACCEPT",
+            "AUTH.AUTH_UNSUCCESSFUL",
+            "AUTH.AUTH_UNSUCCESSFUL",
+            "AUTH.AUTH_UNSUCCESSFUL",
+            "AUTH.TOO_MANY_AUTH_ATTEMPTS"
+        ]
+    );
+    assert_eq!(rig.closed, [(conn, Reason::TooManyAuthAttempts)]);
+}
+
+#[test]
+fn a_refused_login_does_not_stop_the_clock() {
+    let options = Options { unauthenticated_timeout_ns: Some(10 * SECOND), ..Options::default() };
+    let mut rig = Rig::with(1, &options);
+    let conn = rig.stranger(0);
+    rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+    rig.send(conn, &Outgoing { data: Some(br#"{"bad":1}"#), ..Outgoing::new(Action::AuthRequest) });
+    rig.read(conn);
+    rig.pass(9 * SECOND);
+    assert!(rig.closed.is_empty());
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.read(conn)[0], "CONNECTION.AUTHENTICATION_TIMEOUT");
+    assert_eq!(rig.closed[0], (conn, Reason::AuthenticationTimeout));
+}
+
+#[test]
+fn silence_for_two_heartbeats_closes_and_a_ping_keeps_open() {
+    let mut rig = Rig::new(1);
+    let (silent, lively) = (rig.client(0), rig.client(0));
+    for _ in 0..5 {
+        rig.pass(25 * SECOND);
+        rig.send(lively, &Outgoing::new(Action::ConnectionPing));
+        rig.read(lively);
+    }
+    assert_eq!(rig.closed[0], (silent, Reason::HeartbeatMissing));
+    assert!(rig.closed.iter().all(|&(conn, _)| conn == silent), "{:?}", rig.closed);
+}
+
+#[test]
+fn what_no_topic_knows_is_told_so_and_what_no_action_knows_is_not() {
+    let mut rig = Rig::new(1);
+    let conn = rig.client(0);
+    rig.bytes(conn, b"\xff\xff\xff\xff");
+    rig.bytes(conn, b"");
+    rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+    rig.send(conn, &Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) });
+    let told = rig.read(conn);
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(told.iter().all(|line| line.starts_with("PARSER.UNKNOWN_TOPIC")), "{told:?}");
+    // Topic EVENT, action 77.
+    rig.bytes(conn, &[0x06, 0x10, 0x04, 0x1a, 0x02, 0x08, 77]);
+    assert!(rig.read(conn).is_empty());
+    assert!(rig.notes.iter().any(|note| matches!(note, Note::Unreadable { .. })));
+}
+
+#[test]
+fn a_disabled_topic_does_not_exist() {
+    let mut rig = Rig::with(1, &Options { events: false, ..Options::default() });
+    let conn = rig.client(0);
+    rig.send(conn, &bulk(Action::EventSubscribe, &[b"e"], "0"));
+    assert_eq!(rig.read(conn), ["PARSER.UNKNOWN_TOPIC original=SUBSCRIBE"]);
+}
+
+#[test]
+fn one_connection_too_many_is_refused_and_counted() {
+    let mut options = Options::default();
+    options.limits.connections_max = 1;
+    let mut rig = Rig::with(1, &options);
+    let conn = rig.stranger(0);
+    let now = rig.now;
+    assert!(rig.shards[0].connected(now, crate::Peer::default()).is_none());
+    assert_eq!(rig.shards[0].counters().refused_connections, 1);
+    rig.drop_client(conn);
+    rig.stranger(0);
+}
+
+#[test]
+fn subscriber_that_never_reads_is_paused_then_closed_and_nobody_else_notices() {
+    let mut options = Options::default();
+    options.limits.outbox_high_water_bytes = 1000;
+    options.limits.outbox_bytes_max = 4000;
+    let mut rig = Rig::with(1, &options);
+    let (emitter, stuck, fine) = (rig.client(0), rig.client(0), rig.client(0));
+    for conn in [stuck, fine] {
+        rig.send(conn, &bulk(Action::EventSubscribe, &[b"e"], "0"));
+        rig.read(conn);
+    }
+    let data = format!("\"{}\"", "x".repeat(300));
+    let mut payload = Vec::new();
+    let emit = Outgoing { data: Some(data.as_bytes()), ..about(Action::EventEmit, "e") };
+    deepstream_wire::encode::encode_message(&emit, &mut payload);
+    for sent in 0..20 {
+        assert_eq!(rig.bytes_only(emitter, &payload), Flow::Continue, "the emitter is not at fault");
+        let shard = &mut rig.shards[0];
+        let mut outbox = crate::Outbox::default();
+        shard.take_output(fine, &mut outbox);
+        shard.flushed(rig.now, fine, outbox.len());
+        if sent == 5 {
+            let mut ping = Vec::new();
+            deepstream_wire::encode::encode_message(&Outgoing::new(Action::ConnectionPing), &mut ping);
+            assert_eq!(rig.bytes_only(stuck, &ping), Flow::Pause, "one who does not read is not read");
+        }
+    }
+    assert_eq!(rig.shards[0].closes(), [(stuck, Reason::SlowConsumerFull)]);
+    assert_eq!(rig.shards[0].counters().slow_consumers, 1);
+}
+
+#[test]
+fn outbox_that_does_not_move_is_closed_in_time_and_one_that_moves_is_not() {
+    let mut options = Options { heartbeat_ns: 1000 * SECOND, ..Options::default() };
+    options.limits.outbox_high_water_bytes = 100;
+    options.limits.slow_consumer_timeout_ns = 5 * SECOND;
+    let mut rig = Rig::with(1, &options);
+    let conn = rig.client(0);
+    let shard = &mut rig.shards[0];
+    let mut ping = Vec::new();
+    deepstream_wire::encode::encode_message(&Outgoing::new(Action::ConnectionPing), &mut ping);
+    let mut paused = false;
+    for _ in 0..100 {
+        for message in deepstream_wire::binary::messages(&ping) {
+            paused |= shard.received(rig.now, conn, message.expect("a ping")) == Flow::Pause;
+        }
+    }
+    assert!(paused);
+    let mut outbox = crate::Outbox::default();
+    shard.take_output(conn, &mut outbox);
+    let mut now = rig.now.after(4 * SECOND);
+    shard.tick(now);
+    shard.flushed(now, conn, 10);
+    now = now.after(4 * SECOND);
+    shard.tick(now);
+    assert!(shard.closes().is_empty(), "it moved four seconds ago");
+    now = now.after(2 * SECOND);
+    shard.tick(now);
+    assert_eq!(shard.closes(), [(conn, Reason::SlowConsumerStalled)]);
+}
