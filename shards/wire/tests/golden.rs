@@ -196,3 +196,23 @@ fn a_field_above_the_tables_end_is_skipped() {
     let unbalanced = frame(&hex("0802a301ac01320165"));
     assert_eq!(binary::messages(&unbalanced).next().unwrap().err(), Some(Unreadable::Malformed));
 }
+
+#[test]
+fn numbers_and_groups_beyond_what_is_sane_are_refused() {
+    let read = |body: &[u8]| {
+        let frame = [&[body.len() as u8 + 4, 0x10, 4, 0x1a, body.len() as u8], body].concat();
+        binary::messages(&frame).next().unwrap().map(|message| message.head.action)
+    };
+    let number = |last: &str| hex(&format!("0802 a001 ffffffffffffffffff {last}").replace(' ', ""));
+    assert_eq!(read(&number("01")), Ok(Action::EventEmit), "ten bytes hold 64 bits");
+    assert_eq!(read(&number("02")), Err(Unreadable::Malformed), "a 65th bit");
+    assert_eq!(read(&number("8101")), Err(Unreadable::Malformed), "an eleventh byte");
+    assert_eq!(read(&hex("0802f8ffffff7f01")), Err(Unreadable::Malformed), "a field number above 29 bits");
+    assert_eq!(read(&hex("08020001")), Err(Unreadable::Malformed), "field number 0");
+    for wire_type in [4, 6, 7] {
+        assert_eq!(read(&[8, 2, 0x78 | wire_type, 1]), Err(Unreadable::Malformed), "wire type {wire_type}");
+    }
+    let nested = |depth: usize| [&[8, 2][..], &[0x7b].repeat(depth), &[0x7c].repeat(depth)].concat();
+    assert_eq!(read(&nested(16)), Ok(Action::EventEmit));
+    assert_eq!(read(&nested(17)), Err(Unreadable::Malformed));
+}

@@ -430,6 +430,24 @@ fn bytes_that_come_while_paused_wait_in_order() {
 }
 
 #[test]
+fn pauses_inside_one_frame_lose_and_repeat_nothing() {
+    let mut peer = Peer::upgraded();
+    let names: Vec<[u8; 1]> = (b'a'..=b'g').map(|name| [name]).collect();
+    let together: Vec<u8> = names.iter().flat_map(|name| payload(&emit(name, b"1"))).collect();
+    peer.send_reluctantly(&frame(FINAL_BINARY, &together));
+    peer.send(&frame(FINAL_BINARY, &payload(&emit(b"last", b"1"))));
+    let mut expected = Vec::new();
+    for name in &names {
+        expected.push(emitted(name, b"1"));
+        assert_eq!(peer.events, expected);
+        peer.resume_reluctantly();
+    }
+    assert_eq!(peer.events.last(), Some(&emitted(b"last", b"1")));
+    peer.resume_reluctantly();
+    assert_eq!(peer.link.held_bytes(), 0);
+}
+
+#[test]
 fn closing_from_our_side_ends_the_link() {
     let mut peer = Peer::upgraded();
     peer.link.close(None, &mut peer.replies);
