@@ -5,8 +5,8 @@
 //! without a copy; an idle link holds no buffer. After [`LinkEvent::Close`] it says nothing more.
 //! *Does not* own a socket, and sends nothing: what has to be sent is appended to `replies`.
 //!
-//! A further protocol over WebSocket is a file with its decoder and a variant of [`Dialect`]; a further framing is a
-//! variant of [`Phase`].
+//! A further protocol over WebSocket is a file with its decoder and a variant of `Dialect`; a further framing is a
+//! variant of `Phase`.
 
 use std::mem::take;
 use std::ops::ControlFlow;
