@@ -1,0 +1,200 @@
+// The real binary as a child process: a config file and a data directory of its own, a free port,
+// readiness by health check. A server that dies without being told to fails whoever is using it.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import net from 'node:net'
+import os from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { addWitness, atEnd, until, within } from './until.mjs'
+
+const here = path.dirname(fileURLToPath(import.meta.url))
+export const BINARY = path.resolve(process.env.DEEPSTREAM_BIN ?? path.join(here, '../../target/release/deepstream'))
+export const SHARDS = Number(process.env.DEEPSTREAM_SHARDS ?? 2)
+/** Set when the suite is aimed at the Node server: tests of what we do better are left out. */
+export const REFERENCE = process.env.DEEPSTREAM_REFERENCE === '1'
+
+export async function freePort () {
+  const listener = net.createServer()
+  listener.listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const { port } = listener.address()
+  listener.close()
+  await once(listener, 'close')
+  return port
+}
+
+/** A directory for one server; removed when the test process ends well. */
+export async function workspace () {
+  return mkdtemp(path.join(os.tmpdir(), 'deepstream-test-'))
+}
+
+/** The configuration as an object; YAML reads JSON, so it is written as JSON. */
+export function configuration ({ port, data, memory = false, shards = SHARDS, endpoint = {}, http = {}, storage = {}, limits, extra = {} }) {
+  return {
+    showLogo: false,
+    logLevel: 1,
+    httpServer: { type: 'default', options: { host: '127.0.0.1', port, ...http } },
+    connectionEndpoints: [{ type: 'ws-binary', options: { urlPath: '/deepstream', ...endpoint } }],
+    auth: [{ type: 'none' }],
+    permission: { type: 'none' },
+    cores: { count: shards, pin: false },
+    storage: memory ? { type: 'memory' } : { type: 'default', options: { directory: data, ...storage } },
+    ...(limits ? { limits } : {}),
+    ...extra
+  }
+}
+
+export class Server {
+  constructor ({ directory, port, config, command, wrap = [], environment = {} }) {
+    this.directory = directory
+    this.port = port
+    this.config = config
+    this.command = command ?? BINARY
+    this.wrap = wrap
+    this.environment = environment
+    this.child = undefined
+    this.log = ''
+    this.expectExit = false
+  }
+
+  /** Starts a server and waits until it answers its health check. */
+  static async start (options = {}) {
+    const server = await Server.prepare(options)
+    try {
+      await server.launch()
+    } catch (error) {
+      await server.discard()
+      throw error
+    }
+    return server
+  }
+
+  /** Writes the configuration without starting anything. */
+  static async prepare (options = {}) {
+    const directory = options.directory ?? await workspace()
+    const port = options.port ?? await freePort()
+    const data = options.data ?? path.join(directory, 'data')
+    const config = path.join(directory, 'config.yml')
+    const body = options.text ?? JSON.stringify(configuration({ ...options, port, data }), null, 2)
+    await writeFile(config, body)
+    const server = new Server({ ...options, directory, port, config })
+    server.data = data
+    return server
+  }
+
+  get url () {
+    return `127.0.0.1:${this.port}`
+  }
+
+  get pid () {
+    return this.child.pid
+  }
+
+  get running () {
+    return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null
+  }
+
+  spawn () {
+    this.expectExit = false
+    const [program, ...rest] = [...this.wrap, this.command, 'start', '-c', this.config]
+    this.child = spawn(program, rest, {
+      cwd: this.directory,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...this.environment }
+    })
+    const keep = (chunk) => { this.log = (this.log + chunk).slice(-65536) }
+    this.child.stdout.on('data', keep)
+    this.child.stderr.on('data', keep)
+    const child = this.child
+    this.exited = new Promise((resolve) => {
+      child.once('error', (error) => {
+        keep(`cannot run ${program}: ${error.message}\n`)
+        resolve({ code: -1, signal: null })
+      })
+      child.once('close', (code, signal) => resolve({ code, signal }))
+    })
+    this.forget = addWitness(this)
+  }
+
+  async launch () {
+    this.spawn()
+    let gone
+    this.exited.then((exit) => { gone = exit })
+    await until('the server answers its health check', async () => {
+      if (gone) throw new Error(`the server ended during its start: ${JSON.stringify(gone)}\n${this.log}`)
+      return await this.health() === 200
+    }, { deadline: 20000, every: 10 })
+  }
+
+  /** The status of the health check, or 0 while nobody listens. */
+  async health () {
+    try {
+      const response = await fetch(`http://${this.url}/health-check`, { signal: AbortSignal.timeout(2000) })
+      await response.arrayBuffer()
+      return response.status
+    } catch {
+      return 0
+    }
+  }
+
+  describe () {
+    const tail = this.log.split('\n').slice(-25).join('\n')
+    const state = this.running ? 'running' : 'gone'
+    return `--- server ${this.pid} (${state}), last lines:\n${tail}`
+  }
+
+  assertAlive () {
+    if (!this.running && !this.expectExit) {
+      const { exitCode, signalCode } = this.child
+      throw new Error(`the server died by itself (code ${exitCode}, signal ${signalCode})\n${this.describe()}`)
+    }
+  }
+
+  /** Sends the signal and waits for the end; answers {code, signal}. */
+  async end (signal = 'SIGTERM', deadline = 20000) {
+    this.assertAlive()
+    this.expectExit = true
+    if (this.running) this.child.kill(signal)
+    const exit = await within(`the server to end after ${signal}`, this.exited, deadline)
+    this.forget()
+    return exit
+  }
+
+  /** For the end of a test: stops what runs, complains about what died, removes the directory. */
+  async discard () {
+    try {
+      if (this.child) {
+        const died = !this.running && !this.expectExit
+        if (died) {
+          this.expectExit = true
+          throw new Error(`the server died by itself (code ${this.child.exitCode}, signal ${this.child.signalCode})\n${this.describe()}`)
+        }
+        if (this.running) {
+          this.expectExit = true
+          this.child.kill('SIGKILL')
+          await this.exited
+        }
+        this.forget()
+      }
+    } finally {
+      await rm(this.directory, { recursive: true, force: true })
+    }
+  }
+
+  /** A figure of /proc/PID/status in kB, e.g. VmRSS. */
+  memory (field = 'VmRSS') {
+    const line = readFileSync(`/proc/${this.pid}/status`, 'utf8').split('\n').find((entry) => entry.startsWith(`${field}:`))
+    return Number(line.split(/\s+/)[1])
+  }
+}
+
+/** A server for one test, discarded when the test ends. */
+export async function serverFor (t, options = {}) {
+  const server = await Server.start(options)
+  atEnd(t, () => server.discard())
+  return server
+}
