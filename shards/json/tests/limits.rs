@@ -26,6 +26,8 @@ fn a_patch_may_nest_as_deep_as_a_text_and_no_deeper() {
     let shallow = Path::parse(b"a.b").unwrap();
     assert_eq!(set(b"{}", &shallow, nested(JSON_DEPTH_MAX - 2).as_bytes(), &limits, &mut out), Ok(()));
     assert_eq!(check(&out, &mut Scratch::new()), Ok(Kind::Object));
+    let lopsided = format!("[{},\"]]\",{{}}]", nested(JSON_DEPTH_MAX - 2));
+    assert_eq!(set(b"{}", &shallow, lopsided.as_bytes(), &limits, &mut out), Err(PatchError::TooDeep));
     assert_eq!(
         set(b"{}", &shallow, nested(JSON_DEPTH_MAX - 1).as_bytes(), &limits, &mut out),
         Err(PatchError::TooDeep)
