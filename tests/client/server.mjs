@@ -56,6 +56,7 @@ export class Server {
     this.command = command ?? BINARY
     this.wrap = wrap
     this.environment = environment
+    this.arguments = []
     this.child = undefined
     this.log = ''
     this.expectExit = false
@@ -100,7 +101,7 @@ export class Server {
 
   spawn () {
     this.expectExit = false
-    const [program, ...rest] = [...this.wrap, this.command, 'start', '-c', this.config]
+    const [program, ...rest] = [...this.wrap, this.command, 'start', '-c', this.config, ...this.arguments]
     this.child = spawn(program, rest, {
       cwd: this.directory,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,0 +1,59 @@
+// What every newcomer does first, in the order they do it.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import deepstream from '@deepstream/client'
+import { Server } from './server.mjs'
+import { until } from './until.mjs'
+
+const { DeepstreamClient } = deepstream
+let server
+const clients = []
+before(async () => { server = await Server.start() })
+after(async () => {
+  clients.forEach((client) => client.close())
+  await server.discard()
+})
+
+/** A client with the library's own defaults. */
+async function connect () {
+  const client = new DeepstreamClient(server.url)
+  clients.push(client)
+  await client.login()
+  return client
+}
+
+test('connect, share a record, publish an event', async () => {
+  const driver = await connect()
+  const dispatcher = await connect()
+  const map = await connect()
+
+  const mine = driver.record.getRecord('driver/14')
+  await mine.whenReady()
+  const documents = []
+  dispatcher.record.getRecord('driver/14').subscribe((data) => documents.push(data))
+  const positions = []
+  map.record.getRecord('driver/14').subscribe('position', (data) => positions.push(data))
+  await dispatcher.record.getRecord('driver/14').whenReady()
+  await map.record.getRecord('driver/14').whenReady()
+
+  await mine.setWithAck({ name: 'Anna', position: { x: 1, y: 2 }, speed: 30 })
+  await mine.setWithAck('position.x', 5)
+  await mine.setWithAck('speed', 31)
+  await until('the dispatcher has seen everything', () => documents.at(-1)?.speed === 31)
+  await until('the map has seen the move', () => positions.at(-1)?.x === 5)
+  assert.deepEqual(documents.filter((data) => Object.keys(data).length > 0), [
+    { name: 'Anna', position: { x: 1, y: 2 }, speed: 30 },
+    { name: 'Anna', position: { x: 5, y: 2 }, speed: 30 },
+    { name: 'Anna', position: { x: 5, y: 2 }, speed: 31 }
+  ])
+  assert.deepEqual(positions, [{ x: 1, y: 2 }, { x: 5, y: 2 }])
+
+  const happened = []
+  dispatcher.event.subscribe('something-happened', (data) => happened.push(data))
+  await until('the event arrives', () => {
+    if (happened.length === 0) driver.event.emit('something-happened', { what: 'lunch' })
+    return happened.length > 0
+  }, { every: 50 })
+  assert.deepEqual(happened[0], { what: 'lunch' })
+})

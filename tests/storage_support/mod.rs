@@ -1,0 +1,139 @@
+//! A store with a thread that waits for its answers, as a core would.
+
+#![allow(dead_code, reason = "not every test file uses all of it")]
+
+use deepstream::storage::{self, Durability, Options, Storage, StorageError, Waker};
+use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Far beyond what anything here takes; only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What an answer to a batch says.
+pub type Answer = Result<(), Fault>;
+/// A name, a version, and a value or the wish to remove.
+pub type Write<'a> = (&'a [u8], i32, Option<&'a [u8]>);
+
+/// An empty directory of this test's own.
+pub fn directory(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("storage-{name}"));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// What a load of an existing record gives.
+pub fn record(version: i32, value: &[u8]) -> Option<Stored> {
+    Some(Stored { version, value: value.to_vec() })
+}
+
+/// The words of a failure.
+pub fn failed(answer: Answer) -> String {
+    match answer {
+        Err(Fault::Failed(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[derive(Default)]
+struct Signal {
+    rung: Mutex<bool>,
+    bell: Condvar,
+}
+
+/// A running store and the means to wait for its answers.
+pub struct Rig {
+    pub storage: Storage,
+    signal: Arc<Signal>,
+    written: Vec<Vec<(Ticket, Answer)>>,
+    loaded: Vec<Vec<Result<Option<Stored>, Fault>>>,
+}
+
+impl Rig {
+    pub fn open(path: &Path, durability: Durability, shards: usize) -> Self {
+        Self::try_open(path, durability, shards).unwrap()
+    }
+
+    pub fn try_open(path: &Path, durability: Durability, shards: usize) -> Result<Self, StorageError> {
+        let signal = Arc::new(Signal::default());
+        let wakers = (0..shards).map(|_| {
+            let signal = Arc::clone(&signal);
+            Arc::new(move || {
+                *signal.rung.lock().unwrap() = true;
+                signal.bell.notify_all();
+            }) as Waker
+        });
+        let options = Options { directory: path.into(), durability, cpus: Vec::new(), wakers: wakers.collect() };
+        let storage = storage::start(options)?;
+        Ok(Self { storage, signal, written: vec![Vec::new(); shards], loaded: vec![Vec::new(); shards] })
+    }
+
+    pub fn stop(self) {
+        self.storage.stop();
+    }
+
+    /// Hands over a batch.
+    pub fn send(&mut self, shard: usize, ticket: u64, writes: &[Write]) {
+        let mut batch = StoreBatch { ticket: Ticket(ticket), ..StoreBatch::default() };
+        for (name, version, value) in writes {
+            batch.push(name, *version, *value);
+        }
+        self.storage.clients[shard].store(batch);
+    }
+
+    /// Waits for the answer to a batch.
+    pub fn written(&mut self, shard: usize) -> Answer {
+        while self.written[shard].is_empty() {
+            self.collect(shard);
+        }
+        self.written[shard].remove(0).1
+    }
+
+    pub fn store(&mut self, shard: usize, writes: &[Write]) -> Answer {
+        self.send(shard, 1, writes);
+        self.written(shard)
+    }
+
+    pub fn load(&mut self, shard: usize, name: &[u8]) -> Result<Option<Stored>, Fault> {
+        self.storage.clients[shard].load(Ticket(2), name.into());
+        while self.loaded[shard].is_empty() {
+            self.collect(shard);
+        }
+        self.loaded[shard].remove(0)
+    }
+
+    fn collect(&mut self, shard: usize) {
+        self.wait_for_answers(shard);
+        let (written, loaded) = (&mut self.written[shard], &mut self.loaded[shard]);
+        self.storage.clients[shard].poll(&mut |outcome, batch| match outcome {
+            Outcome::Stored { ticket, result } => {
+                assert!(batch.expect("the batch comes back").entries.is_empty());
+                written.push((ticket, result));
+            }
+            Outcome::Loaded { result, .. } => loaded.push(result),
+            Outcome::Authenticated { .. } => panic!("storage does not judge logins"),
+        });
+    }
+
+    /// Sleeps until a waker rings and the shard has answers.
+    pub fn wait_for_answers(&self, shard: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut rung = self.signal.rung.lock().unwrap();
+        while !self.storage.clients[shard].has_answers() {
+            assert!(Instant::now() < deadline, "no answer");
+            rung = self.signal.bell.wait_timeout(rung, Duration::from_secs(1)).unwrap().0;
+        }
+        *rung = false;
+    }
+
+    /// Waits for a condition that no waker announces.
+    pub fn until(&mut self, mut holds: impl FnMut(&mut Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "it never came true");
+            std::thread::yield_now();
+        }
+    }
+}
