@@ -47,7 +47,9 @@ impl Sleeper {
     /// Says that this core is about to sleep. From here on it must look once more at everything that could hold work for
     /// it; then either really sleep until a bell, or not; then [`woke`](Self::woke), in both cases.
     pub fn prepare_sleep(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        // A swap where a store would do: every write of the flag is then a link of one chain, which is easier to reason about
+        // (the model checker cannot place a store among swaps at all), and a core going to sleep has the time.
+        self.0.swap(true, Ordering::AcqRel);
         fence(Ordering::SeqCst);
     }
 

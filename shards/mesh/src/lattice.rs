@@ -53,12 +53,12 @@ impl<T> Lattice<T> {
         let (sleepers, bells): (Vec<Sleeper>, Vec<Bell>) = (0..cores).map(|_| bell()).unzip();
         let mut outs: Vec<Vec<[Out<T>; 2]>> = (0..cores).map(|_| Vec::with_capacity(cores)).collect();
         let mut ins: Vec<Vec<[In<T>; 2]>> = (0..cores).map(|_| Vec::with_capacity(cores)).collect();
-        for from in 0..cores {
-            for to in (0..cores).filter(|&to| to != from) {
+        for (from, outs) in outs.iter_mut().enumerate() {
+            for (_, ins) in ins.iter_mut().enumerate().filter(|&(to, _)| to != from) {
                 let ((out_requests, in_requests), (out_deliveries, in_deliveries)) = (lane(slots), lane(slots));
-                outs[from].push([out_requests, out_deliveries]);
+                outs.push([out_requests, out_deliveries]);
                 // Senders come in ascending order, so each core finds its inputs in the order of its peers.
-                ins[to].push([in_requests, in_deliveries]);
+                ins.push([in_requests, in_deliveries]);
             }
         }
         let ends = outs.into_iter().zip(ins).map(|(outs, ins)| outs.into_iter().zip(ins));

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+#[derive(Debug)]
 struct Shared<T> {
     slots: usize,
     items: Mutex<VecDeque<T>>,
@@ -32,6 +33,7 @@ pub(crate) fn ring<T>(slots: usize) -> (Producer<T>, Consumer<T>) {
 }
 
 /// The end that puts in. It remembers the head it saw last, and looks again only when that would not do.
+#[derive(Debug)]
 pub(crate) struct Producer<T> {
     shared: Arc<Shared<T>>,
     head: Cell<usize>,
@@ -65,6 +67,7 @@ impl<T> Producer<T> {
 }
 
 /// The end that takes out. It remembers the tail it saw last, and looks again only when that would not do.
+#[derive(Debug)]
 pub(crate) struct Consumer<T> {
     shared: Arc<Shared<T>>,
     head: usize,

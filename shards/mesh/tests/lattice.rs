@@ -14,24 +14,25 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[test]
 fn every_pair_has_two_lanes_of_its_own() {
     let mut ports = Lattice::new(3, 4);
-    for from in 0..3 {
+    for port in &mut ports {
+        let from = port.core();
         for to in (0..3).filter(|&to| to != from) {
             for lane in Lane::ALL {
-                assert!(ports[from].send(to, lane, &mut vec![(from, to, lane)]));
+                assert!(port.send(to, lane, &mut vec![(from, to, lane)]));
             }
         }
     }
-    for to in 0..3 {
-        assert_eq!((ports[to].core(), ports[to].cores()), (to, 3));
+    for (to, port) in ports.iter_mut().enumerate() {
+        assert_eq!((port.core(), port.cores()), (to, 3));
         for from in 0..3 {
             for lane in Lane::ALL {
                 let mut taken = Vec::new();
-                ports[to].take(from, lane, 64, |packet| taken.push(packet));
+                port.take(from, lane, 64, |packet| taken.push(packet));
                 let expected = if from == to { vec![] } else { vec![(from, to, lane)] };
                 assert_eq!(taken, expected);
             }
         }
-        assert!(!ports[to].has_input());
+        assert!(!port.has_input());
     }
 }
 
