@@ -125,7 +125,7 @@ impl Delivery {
     pub(crate) fn reply(&mut self, conn: ConnId, message: &Outgoing<'_>) {
         let Some(wire) = self.wire(conn) else { return };
         if conn.core == self.core {
-            let Some(session) = self.sessions.get_mut(conn) else { return };
+            let Some(session) = self.sessions.get_mut(conn).filter(|session| session.is_told()) else { return };
             let before = session.outbox.bytes.len();
             encode(wire, message, &mut session.outbox.bytes);
             let bytes = session.outbox.bytes.len() - before;
@@ -141,7 +141,7 @@ impl Delivery {
 
     /// Appends bytes that are not a message of the engine: what the link answers by itself.
     pub(crate) fn raw(&mut self, conn: ConnId, bytes: &[u8]) {
-        if let Some(session) = self.sessions.get_mut(conn) {
+        if let Some(session) = self.sessions.get_mut(conn).filter(|session| session.is_told()) {
             session.outbox.bytes.extend_from_slice(bytes);
             self.put(conn.slot, bytes.len());
         }
@@ -150,7 +150,7 @@ impl Delivery {
     /// Another core's answer to a connection of this one.
     pub(crate) fn deliver(&mut self, conn: ConnId, frame: Bytes) {
         let copy_bytes_max = self.limits.copy_bytes_max;
-        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let Some(session) = self.sessions.get_mut(conn).filter(|session| session.is_told()) else { return };
         let bytes = frame.len();
         if bytes >= copy_bytes_max {
             session.outbox.push_shared(frame);
@@ -206,7 +206,7 @@ impl Delivery {
             if member == except {
                 continue;
             }
-            let Some(session) = self.sessions.slot_mut(member) else { continue };
+            let Some(session) = self.sessions.slot_mut(member).filter(|session| session.is_told()) else { continue };
             let wire = session.wire;
             let frame: &[u8] = match source {
                 Source::Scratch(first, differs) => &self.scratch[(if differs { wire } else { first }) as usize],

@@ -56,6 +56,12 @@ impl Session {
         self.outbox.len() + self.unsent
     }
 
+    /// Whether anything more is put in its outbox. Nothing follows a close frame, and a connection that is closed
+    /// because its outbox is full must not fill it further.
+    pub(crate) fn is_told(&self) -> bool {
+        !matches!(self.state, State::Closing)
+    }
+
     /// The user's id once logged in.
     pub(crate) fn user(&self) -> Option<&str> {
         match &self.state {
