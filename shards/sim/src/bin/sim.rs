@@ -1,0 +1,114 @@
+//! Runs worlds: many of them at once, or one to look at.
+
+use deepstream_sim::{Failure, Run};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const USAGE: &str = "sim [--runs N | --seconds N] [--from SEED] [--threads N]\nsim --seed S [--until STEP] [--trace]";
+/// Failures that are printed; the others are only counted.
+const PRINTED_MAX: usize = 3;
+
+struct Arguments {
+    runs: u64,
+    seconds: Option<u64>,
+    from: u64,
+    threads: u64,
+    seed: Option<u64>,
+    until: Option<u64>,
+    trace: bool,
+}
+
+fn arguments() -> Option<Arguments> {
+    let mut found = Arguments { runs: 2000, seconds: None, from: 0, threads: 2, seed: None, until: None, trace: false };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut number = || words.next()?.parse::<u64>().ok();
+        match word.as_str() {
+            "--runs" => found.runs = number()?,
+            "--seconds" => found.seconds = Some(number()?),
+            "--from" => found.from = number()?,
+            "--threads" => found.threads = number()?.max(1),
+            "--seed" => found.seed = Some(number()?),
+            "--until" => found.until = Some(number()?),
+            "--trace" => found.trace = true,
+            _ => return None,
+        }
+    }
+    Some(found)
+}
+
+fn main() -> ExitCode {
+    let Some(arguments) = arguments() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match arguments.seed {
+        Some(seed) => one(seed, &arguments),
+        None => many(&arguments),
+    }
+}
+
+fn one(seed: u64, arguments: &Arguments) -> ExitCode {
+    let run = Run { until: arguments.until, print: arguments.trace, ..Run::of(seed) };
+    match run.go() {
+        Ok(steps) => {
+            println!("seed={seed} {steps} steps, nothing failed");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            println!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn many(arguments: &Arguments) -> ExitCode {
+    // What a panic says is part of the failure's report.
+    std::panic::set_hook(Box::new(|_| {}));
+    let begun = Instant::now();
+    let next = AtomicU64::new(arguments.from);
+    let steps = AtomicU64::new(0);
+    let failures: Mutex<Vec<Failure>> = Mutex::new(Vec::new());
+    let work = || loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        let over = match arguments.seconds {
+            Some(seconds) => begun.elapsed() >= Duration::from_secs(seconds),
+            None => seed - arguments.from >= arguments.runs,
+        };
+        if over {
+            // This seed was not run.
+            next.fetch_sub(1, Ordering::Relaxed);
+            break;
+        }
+        match Run::of(seed).go() {
+            Ok(count) => {
+                steps.fetch_add(count, Ordering::Relaxed);
+            }
+            Err(failure) => {
+                if let Ok(mut failures) = failures.lock() {
+                    if failures.len() < PRINTED_MAX {
+                        println!("{failure}\n");
+                    }
+                    failures.push(failure);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads {
+            scope.spawn(work);
+        }
+    });
+    let runs = next.load(Ordering::Relaxed) - arguments.from;
+    let failed = failures.lock().map_or(0, |failures| failures.len() as u64);
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{runs} runs of {} steps on average in {seconds:.1} s, {:.0} runs/s",
+        steps.load(Ordering::Relaxed) / (runs - failed).max(1),
+        runs as f64 / seconds
+    );
+    println!("{} passed, {failed} failed", runs - failed);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,62 @@
+//! One socket with both of its ends: the host's side with a real link, and the network between.
+//!
+//! *Owns* bytes under way. *Promises* that they arrive in order or not at all. *Does not* decide when.
+
+use crate::pipe::Pipe;
+use deepstream_engine::{ConnId, Reason};
+use deepstream_wire::Link;
+use deepstream_wire::client::ServerReader;
+
+/// A connection from its accept to its end; a client that comes back gets a new one.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) client: usize,
+    pub(crate) core: usize,
+    pub(crate) id: ConnId,
+    /// Whether the host still has the socket.
+    pub(crate) alive: bool,
+    /// Client to server.
+    pub(crate) up: Pipe,
+    /// Server to client.
+    pub(crate) down: Pipe,
+    /// Nothing follows `up`.
+    pub(crate) up_ended: bool,
+    pub(crate) link: Link,
+    /// Taken from the outbox, not yet sent.
+    pub(crate) unsent: Pipe,
+    pub(crate) resume_due: bool,
+    /// To be closed once `unsent` is sent.
+    pub(crate) closing: Option<Reason>,
+    /// Reads what the server said at the moment it said it, for the oracles.
+    pub(crate) spy: ServerReader,
+    /// Reads what arrives at the client.
+    pub(crate) reader: ServerReader,
+    /// Whether the client still has the socket.
+    pub(crate) client_alive: bool,
+}
+
+impl Conn {
+    pub(crate) fn new(client: usize, core: usize, id: ConnId) -> Self {
+        Self {
+            client,
+            core,
+            id,
+            alive: true,
+            up: Pipe::default(),
+            down: Pipe::default(),
+            up_ended: false,
+            link: Link::new(),
+            unsent: Pipe::default(),
+            resume_due: false,
+            closing: None,
+            spy: ServerReader::new(),
+            reader: ServerReader::new(),
+            client_alive: true,
+        }
+    }
+
+    /// Whether the host would read from it.
+    pub(crate) fn readable(&self) -> bool {
+        self.alive && self.closing.is_none() && !self.link.is_paused() && (!self.up.is_empty() || self.up_ended)
+    }
+}

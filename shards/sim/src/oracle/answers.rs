@@ -1,0 +1,44 @@
+//! Answers a connection is owed: each exactly once.
+
+use deepstream_wire::{Action, Message};
+use std::collections::BTreeMap;
+
+type Owed = (u8, u8, Option<Box<[u8]>>, Option<Box<[u8]>>);
+
+/// What one connection is still owed.
+#[derive(Debug, Default)]
+pub(super) struct Answers(BTreeMap<Owed, u32>);
+
+impl Answers {
+    /// One answer more, known by its action, name and correlation id.
+    pub(super) fn owe(&mut self, action: Action, name: Option<&[u8]>, correlation_id: Option<&[u8]>) {
+        *self.0.entry(key(action, name, correlation_id)).or_default() += 1;
+    }
+
+    /// This answer was given; `false` if nobody waits for it.
+    pub(super) fn pay(&mut self, message: &Message<&[u8]>) -> bool {
+        let name = Some(message.name()).filter(|name| !name.is_empty());
+        let owed = key(message.head.action, name, message.correlation_id());
+        let Some(count) = self.0.get_mut(&owed) else { return false };
+        *count -= 1;
+        if *count == 0 {
+            self.0.remove(&owed);
+        }
+        true
+    }
+
+    /// The first answer nobody gave, in words.
+    pub(super) fn unpaid(&self) -> Option<String> {
+        let ((topic, code, name, correlation_id), count) = self.0.first_key_value()?;
+        let text = |bytes: &Option<Box<[u8]>>| {
+            bytes.as_ref().map_or("-".into(), |bytes| String::from_utf8_lossy(bytes).into_owned())
+        };
+        let topic = deepstream_wire::Topic::from_code(u32::from(*topic))?;
+        let action = Action::from_code(topic, u32::from(*code))?;
+        Some(format!("{count} × {action:?} name={} corr={}", text(name), text(correlation_id)))
+    }
+}
+
+fn key(action: Action, name: Option<&[u8]>, correlation_id: Option<&[u8]>) -> Owed {
+    (action.topic() as u8, action.code(), name.map(Into::into), correlation_id.map(Into::into))
+}

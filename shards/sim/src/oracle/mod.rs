@@ -1,0 +1,152 @@
+//! What is always true, and who notices when it is not.
+//!
+//! *Owns* what is known of every connection from the outside: what it asked, what it was told.
+//! *Promises* to draw no randomness and to change nothing: a world with and without oracles takes the same steps.
+//! *Does not* look into the engine: only at what it hears, says and notes, at the moment it does.
+
+mod answers;
+mod event;
+mod rest;
+
+use crate::oracle::answers::Answers;
+use crate::oracle::event::Events;
+use crate::plan::Plan;
+use deepstream_engine::{ConnId, Limits, Nanos, Note, Reason, StoreBatch};
+use deepstream_wire::client::ServerEvent;
+use deepstream_wire::{Action, Message, Topic};
+
+/// One connection, seen from outside.
+#[derive(Debug)]
+struct View {
+    core: usize,
+    /// Its socket is there and is to stay.
+    alive: bool,
+    closing: bool,
+    /// It was sent a close frame.
+    ended: bool,
+    /// It sent bytes that are no message; complaints about them are fine.
+    garbled: bool,
+    answers: Answers,
+}
+
+/// All oracles of one world.
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    limits: Limits,
+    conns: Vec<View>,
+    events: Events,
+    failure: Option<String>,
+}
+
+impl Oracle {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self { limits: plan.options.limits.clone(), conns: Vec::new(), events: Events::new(plan), failure: None }
+    }
+
+    /// What was found to be wrong first.
+    pub(crate) fn failure(&mut self) -> Option<String> {
+        self.failure.take()
+    }
+
+    /// Something is wrong.
+    pub(crate) fn fail(&mut self, what: String) {
+        self.failure.get_or_insert(what);
+    }
+
+    fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(what());
+        }
+    }
+
+    /// A connection was accepted.
+    pub(crate) fn connected(&mut self, conn: usize, _id: ConnId, core: usize, _now: Nanos) {
+        debug_assert_eq!(conn, self.conns.len(), "connections are numbered in the order they come");
+        self.conns.push(View {
+            core,
+            alive: true,
+            closing: false,
+            ended: false,
+            garbled: false,
+            answers: Answers::default(),
+        });
+    }
+
+    /// A connection is gone.
+    pub(crate) fn disconnected(&mut self, conn: usize) {
+        self.conns[conn].alive = false;
+        self.events.disconnected(conn);
+    }
+
+    /// The server is about to close a connection.
+    pub(crate) fn closing(&mut self, conn: usize, _reason: Reason) {
+        self.conns[conn].closing = true;
+    }
+
+    /// Whether what a connection is owed will still reach it.
+    fn sound(&self, conn: usize) -> bool {
+        self.conns[conn].alive && !self.conns[conn].closing
+    }
+
+    /// A connection's bytes were no message.
+    pub(crate) fn unreadable(&mut self, conn: usize) {
+        self.conns[conn].garbled = true;
+    }
+
+    /// A message of a connection is about to be handed to its shard.
+    pub(crate) fn heard(&mut self, conn: usize, message: &Message<&[u8]>) {
+        match message.head.action.topic() {
+            Topic::Event => self.event_heard(conn, message),
+            Topic::Connection | Topic::Auth => self.session_heard(conn, message),
+            _ => {}
+        }
+    }
+
+    fn session_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
+        if message.head.action == Action::ConnectionPing {
+            self.conns[conn].answers.owe(Action::ConnectionPong, None, None);
+        }
+    }
+
+    /// A shard said something to a connection.
+    pub(crate) fn said(&mut self, conn: usize, event: &ServerEvent<'_>) {
+        let ended = std::mem::replace(&mut self.conns[conn].ended, matches!(event, ServerEvent::Close(_)));
+        self.check(!ended, || format!("conn {conn} was told something after its close frame"));
+        let ServerEvent::Message(message) = event else {
+            return self.check(!matches!(event, ServerEvent::Broken | ServerEvent::Unreadable(_)), || {
+                format!("conn {conn} was sent bytes that are no message: {event:?}")
+            });
+        };
+        let alive = self.conns[conn].alive;
+        self.check(alive, || format!("conn {conn} is gone and was told {}", message.head.action.name()));
+        match message.head.action.topic() {
+            Topic::Event => self.event_said(conn, message),
+            Topic::Connection if message.head.action == Action::ConnectionPong => self.settle(conn, message),
+            _ => {}
+        }
+    }
+
+    /// Crosses an answer off what a connection is owed.
+    fn settle(&mut self, conn: usize, message: &Message<&[u8]>) {
+        let paid = self.conns[conn].answers.pay(message);
+        self.check(paid, || format!("conn {conn} is not owed {}", crate::trace::describe(message)));
+    }
+
+    /// A shard noted something.
+    pub(crate) fn noted(&mut self, _core: usize, note: &Note) {
+        if let Note::Emitted { name, data } = note {
+            self.events.owner_emitted(name, data);
+        }
+    }
+
+    /// A shard hands records to storage.
+    pub(crate) fn storing(&mut self, _batch: &StoreBatch) {}
+
+    /// A shard asks for a record.
+    pub(crate) fn loading(&mut self, _name: &[u8]) {}
+
+    /// Whether a name is one, by its length alone.
+    fn is_name(&self, name: &[u8]) -> bool {
+        !name.is_empty() && name.len() <= self.limits.name_bytes_max
+    }
+}

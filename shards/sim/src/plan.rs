@@ -1,0 +1,210 @@
+//! What one run is like: everything about it that does not change while it runs.
+//!
+//! *Owns* the draw (swarm): each run favours other things, so that rare combinations are common somewhere.
+//! *Promises* that two streams of the same seed give the same plan. *Does not* draw anything during the run.
+
+use crate::rng::Rng;
+use deepstream_engine::{Limits, Options};
+
+/// One thing that could happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(usize)]
+pub(crate) enum Act {
+    /// A shard's packets are moved into a lane, some of them.
+    Publish,
+    /// The next packet of a lane is delivered.
+    Deliver,
+    /// Bytes of a client reach its link.
+    Feed,
+    /// Bytes of an outbox leave for the network.
+    Flush,
+    /// A client reads.
+    Read,
+    /// A paused link goes on.
+    Resume,
+    /// A connection that was to be closed is closed.
+    Finish,
+    /// An ask is answered.
+    Answer,
+    /// A batch of stores is taken.
+    Store,
+    /// A client does something of its own.
+    Work,
+    /// A client connects.
+    Connect,
+    /// Time goes on to the next moment something is due.
+    Wait,
+    /// A connection is dropped, by either side.
+    Drop,
+    /// A client says goodbye.
+    Goodbye,
+    /// A client stops reading for a while.
+    Stall,
+    /// A shard does nothing for a while.
+    Freeze,
+    /// A lane takes nothing for a while.
+    Refuse,
+}
+
+impl Act {
+    pub(crate) const ALL: [Self; 17] = [
+        Self::Publish,
+        Self::Deliver,
+        Self::Feed,
+        Self::Flush,
+        Self::Read,
+        Self::Resume,
+        Self::Finish,
+        Self::Answer,
+        Self::Store,
+        Self::Work,
+        Self::Connect,
+        Self::Wait,
+        Self::Drop,
+        Self::Goodbye,
+        Self::Stall,
+        Self::Freeze,
+        Self::Refuse,
+    ];
+}
+
+/// What may go wrong, in percent of the times it could.
+#[derive(Clone, Debug)]
+pub(crate) struct Faults {
+    /// A load or batch fails.
+    pub(crate) store_fails: u64,
+    /// Its answer takes longer than the shard waits.
+    pub(crate) store_lost: u64,
+    /// Its answer takes some time.
+    pub(crate) store_slow: u64,
+    /// A login is refused.
+    pub(crate) login_refused: u64,
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) cores: u16,
+    pub(crate) clients: usize,
+    pub(crate) event_names: usize,
+    pub(crate) record_names: usize,
+    /// Steps before the world is let come to rest.
+    pub(crate) steps: u64,
+    pub(crate) weights: [u32; Act::ALL.len()],
+    pub(crate) faults: Faults,
+    pub(crate) lane_capacity: usize,
+    /// Bytes under way in one direction of one socket.
+    pub(crate) socket_bytes: usize,
+    /// Largest cut of bytes handed over at once.
+    pub(crate) cut_bytes: usize,
+    /// Largest filler of a payload.
+    pub(crate) filler_bytes: usize,
+    /// Of a hundred things clients do, how many are about records.
+    pub(crate) records_percent: u64,
+    /// Of a hundred messages, how many make no sense.
+    pub(crate) nonsense_percent: u64,
+    /// Of a hundred writes, how many want an acknowledgement.
+    pub(crate) write_ack_percent: u64,
+    pub(crate) options: Options,
+}
+
+impl Plan {
+    /// Draws a plan.
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        let calm = rng.chance(25);
+        let cores = rng.pick(&[1, 2, 2, 3, 4, 5]);
+        Self {
+            cores,
+            clients: rng.between(1, 6) as usize,
+            event_names: rng.between(1, 5) as usize,
+            record_names: rng.between(1, 5) as usize,
+            steps: rng.between(50, 900),
+            weights: weights(rng, calm),
+            faults: faults(rng, calm),
+            lane_capacity: rng.pick(&[1, 2, 8, 64, 1024]),
+            socket_bytes: rng.pick(&[16, 256, 4096, 1 << 20]),
+            cut_bytes: rng.pick(&[3, 40, 400, 1 << 20]),
+            filler_bytes: rng.pick(&[0, 0, 30, 300, 3000]),
+            records_percent: rng.pick(&[0, 30, 70, 100]),
+            nonsense_percent: rng.pick(&[0, 0, 2, 10]),
+            write_ack_percent: rng.pick(&[10, 50, 90]),
+            options: options(rng),
+        }
+    }
+}
+
+fn weights(rng: &mut Rng, calm: bool) -> [u32; Act::ALL.len()] {
+    Act::ALL.map(|act| {
+        let (low, high) = match act {
+            Act::Wait => (0, 4),
+            Act::Work => (4, 40),
+            Act::Connect => (2, 10),
+            Act::Drop | Act::Goodbye | Act::Stall | Act::Freeze | Act::Refuse if calm => (0, 0),
+            Act::Drop | Act::Goodbye => (0, 2),
+            Act::Stall | Act::Freeze | Act::Refuse => (0, 3),
+            _ => (5, 40),
+        };
+        rng.between(low, high) as u32
+    })
+}
+
+fn faults(rng: &mut Rng, calm: bool) -> Faults {
+    if calm {
+        return Faults { store_fails: 0, store_lost: 0, store_slow: 0, login_refused: 0 };
+    }
+    Faults {
+        store_fails: rng.pick(&[0, 0, 5, 30]),
+        store_lost: rng.pick(&[0, 0, 5, 30]),
+        store_slow: rng.pick(&[0, 20, 80]),
+        login_refused: rng.pick(&[0, 0, 10]),
+    }
+}
+
+fn options(rng: &mut Rng) -> Options {
+    let seconds = |rng: &mut Rng, low, high| rng.between(low, high) * 1_000_000_000;
+    Options {
+        seeds: [(); 4].map(|()| rng.bits()),
+        limits: limits(rng),
+        heartbeat_ns: seconds(rng, 1, 30),
+        unauthenticated_timeout_ns: rng.chance(70).then(|| seconds(rng, 1, 60)),
+        storage: rng.chance(85),
+        storage_timeout_ns: rng.between(10, 5000) * 1_000_000,
+        storage_exclusion_prefixes: if rng.chance(50) { vec![b"x"[..].into()] } else { Vec::new() },
+        hot_path_prefixes: if rng.chance(50) { vec![b"h"[..].into()] } else { Vec::new() },
+        // The notes of this level tell the oracles what owners did, in the order they did it.
+        verbose: true,
+        ..Options::default()
+    }
+}
+
+/// Often tiny: what happens at a bound is seen in few steps.
+fn limits(rng: &mut Rng) -> Limits {
+    let mut limits = Limits {
+        // A sip of the production values, which no run of this length would ever reach.
+        outbox_high_water_bytes: 1 << 20,
+        copy_bytes_max: rng.pick(&[1, 200, 16 << 10]),
+        ..Limits::default()
+    };
+    let mut tiny = |percent: u64, limit: &mut usize, values: &[usize]| {
+        if rng.chance(percent) {
+            *limit = rng.pick(values);
+        }
+    };
+    tiny(15, &mut limits.connections_max, &[1, 2, 4]);
+    tiny(15, &mut limits.names_per_message_max, &[1, 2, 4]);
+    tiny(15, &mut limits.name_bytes_max, &[4, 10]);
+    tiny(15, &mut limits.subscriptions_per_connection_max, &[1, 3, 6]);
+    tiny(25, &mut limits.outbox_high_water_bytes, &[1, 300, 2000]);
+    tiny(15, &mut limits.outbox_bytes_max, &[3000, 10_000]);
+    tiny(20, &mut limits.parked_messages_max, &[0, 1, 4]);
+    tiny(15, &mut limits.parked_bytes_max, &[0, 200, 1000]);
+    tiny(15, &mut limits.record_bytes_max, &[60, 400]);
+    tiny(40, &mut limits.record_memory_bytes_max, &[0, 200, 1000]);
+    tiny(15, &mut limits.dirty_bytes_max, &[100, 500]);
+    tiny(25, &mut limits.store_batch_bytes_max, &[1, 200]);
+    tiny(25, &mut limits.backlog_packets_max, &[1, 2, 8]);
+    if rng.chance(30) {
+        limits.slow_consumer_timeout_ns = rng.between(1, 3000) * 1_000_000;
+    }
+    limits
+}

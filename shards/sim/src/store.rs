@@ -1,0 +1,103 @@
+//! A storage that takes as long as it is told, fails when it is told, and remembers what is durable.
+//!
+//! *Owns* the durable records and what was asked and not yet answered. *Promises* that batches of one core take effect
+//! in the order they were given, as a log does. *Does not* draw randomness: fates come with the asks.
+
+use deepstream_engine::{Fault, Nanos, Outcome, StoreBatch, Stored, Ticket};
+use std::collections::{BTreeMap, VecDeque};
+
+/// What becomes of something asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Done and answered.
+    Fine,
+    /// Not done, and said so.
+    Fails,
+    /// Done, and said to have failed: the disk took it, its answer did not come in one piece.
+    DoneAndFails,
+    /// Done, and never answered.
+    Lost,
+}
+
+/// A read under way.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) core: usize,
+    pub(crate) ticket: Ticket,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) due: Nanos,
+    pub(crate) fate: Fate,
+}
+
+/// A batch under way.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) batch: StoreBatch,
+    pub(crate) due: Nanos,
+    pub(crate) fate: Fate,
+}
+
+/// The storage of one world.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) durable: BTreeMap<Box<[u8]>, Stored>,
+    pub(crate) loads: Vec<Load>,
+    /// Per core, in order.
+    pub(crate) writes: Vec<VecDeque<Write>>,
+}
+
+impl Store {
+    pub(crate) fn new(cores: usize) -> Self {
+        Self { durable: BTreeMap::new(), loads: Vec::new(), writes: (0..cores).map(|_| VecDeque::new()).collect() }
+    }
+
+    /// When the next answer is due.
+    pub(crate) fn next_due(&self) -> Option<Nanos> {
+        let writes = self.writes.iter().filter_map(|queue| queue.front()).map(|write| write.due);
+        self.loads.iter().map(|load| load.due).chain(writes).min()
+    }
+
+    /// Nothing goes wrong or takes long any more.
+    pub(crate) fn heal(&mut self) {
+        self.loads.iter_mut().filter(|load| load.fate != Fate::Lost).for_each(|load| load.fate = Fate::Fine);
+        self.writes.iter_mut().flatten().filter(|write| write.fate != Fate::Lost).for_each(|write| {
+            write.fate = Fate::Fine;
+        });
+    }
+
+    /// Answers a read.
+    pub(crate) fn load(&self, load: &Load) -> Result<Option<Stored>, Fault> {
+        match load.fate {
+            Fate::Fine | Fate::Lost => Ok(self.durable.get(&load.name).cloned()),
+            Fate::Fails | Fate::DoneAndFails => Err(Fault::Failed("told to fail".into())),
+        }
+    }
+
+    /// Carries out the oldest batch of a core, but for the entries `forget` is true for. The answer, unless it is lost.
+    pub(crate) fn write(&mut self, core: usize, mut forget: impl FnMut() -> bool) -> (StoreBatch, Option<Outcome>) {
+        let write = self.writes[core].pop_front().expect("a batch is answered only while one is under way");
+        let Write { batch, fate, .. } = write;
+        let entries = if fate == Fate::Fails { &[][..] } else { &batch.entries[..] };
+        for entry in entries {
+            if forget() {
+                continue;
+            }
+            let name = batch.name(entry);
+            match batch.value(entry) {
+                Some(value) => {
+                    let stored = Stored { version: entry.version, value: value.to_vec() };
+                    self.durable.insert(name.into(), stored);
+                }
+                None => {
+                    self.durable.remove(name);
+                }
+            }
+        }
+        let result = match fate {
+            Fate::Fine | Fate::Lost => Ok(()),
+            Fate::Fails | Fate::DoneAndFails => Err(Fault::Failed("told to fail".into())),
+        };
+        let outcome = Outcome::Stored { ticket: batch.ticket, result };
+        (batch, (fate != Fate::Lost).then_some(outcome))
+    }
+}

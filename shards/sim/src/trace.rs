@@ -1,0 +1,104 @@
+//! What happened, in stable text: two runs of one seed can be compared line by line.
+//!
+//! *Owns* the last lines of a run. *Promises* to cost nothing where nobody reads it: lines are made on demand.
+
+use deepstream_engine::{ConnId, Packet};
+use deepstream_wire::{Flags, Message};
+use std::collections::VecDeque;
+
+/// How many lines are kept for the report of a failure.
+const LINES_KEPT: usize = 100;
+
+/// Whether and how a run is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracing {
+    /// Not at all: the run is repeated if it fails.
+    Off,
+    /// The last lines are kept.
+    Keep,
+    /// Every line is printed as it is made.
+    Print,
+}
+
+/// The lines of one run.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    tracing: Tracing,
+    lines: VecDeque<String>,
+}
+
+impl Trace {
+    pub(crate) fn new(tracing: Tracing) -> Self {
+        Self { tracing, lines: VecDeque::new() }
+    }
+
+    /// Adds a line.
+    pub(crate) fn line(&mut self, step: u64, line: impl FnOnce() -> String) {
+        if self.tracing == Tracing::Off {
+            return;
+        }
+        let line = format!("{step:>6} {}", line());
+        if self.tracing == Tracing::Print {
+            println!("{line}");
+        }
+        if self.lines.len() == LINES_KEPT {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+
+    /// What was kept.
+    pub(crate) fn into_lines(self) -> Vec<String> {
+        self.lines.into()
+    }
+}
+
+/// A message in a line.
+pub(crate) fn describe(message: &Message<&[u8]>) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
+    let mut line = format!("{} {}", message.head.action.topic().name(), message.head.action.name());
+    if message.head.flags.has(Flags::NAME) {
+        line += &format!(" name={}", text(message.name()));
+    }
+    if message.head.flags.has(Flags::NAMES) {
+        let names: Vec<String> = message.names().map(text).collect();
+        line += &format!(" names={}", names.join(","));
+    }
+    if message.head.flags.has(Flags::VERSION) {
+        line += &format!(" version={}", message.head.version);
+    }
+    for (key, value) in [("corr", message.correlation_id()), ("path", message.path()), ("data", message.data())] {
+        if let Some(value) = value {
+            line += &format!(" {key}={}", text(value));
+        }
+    }
+    for (word, flag) in [("error", Flags::IS_ERROR), ("ack", Flags::IS_ACK), ("write-ack", Flags::IS_WRITE_ACK)] {
+        if message.head.flags.has(flag) {
+            line += " ";
+            line += word;
+        }
+    }
+    line
+}
+
+/// A packet in a line.
+pub(crate) fn describe_packet(packet: &Packet) -> String {
+    let conn = |conn: &ConnId| format!("{}.{}.{}", conn.core.0, conn.slot, conn.generation);
+    match packet {
+        Packet::Request(parcel) => {
+            let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
+            format!("Request {} {}", conn(&parcel.conn), describe(&message))
+        }
+        Packet::Introduce(who, _) => format!("Introduce {}", conn(who)),
+        Packet::Farewell(who) => format!("Farewell {}", conn(who)),
+        Packet::Leave { slot, epoch } => format!("Leave slot={slot} epoch={epoch}"),
+        Packet::Reply(who, frame) => format!("Reply {} bytes={}", conn(who), frame.len()),
+        Packet::FanOut { slot, end, except, .. } => format!("FanOut slot={slot} end={end} except={}", conn(except)),
+        Packet::Joined { conn: who, tag, slot, epoch } => {
+            format!("Joined {} attempt={} slot={slot} epoch={epoch}", conn(who), tag.attempt)
+        }
+        Packet::Settled { conn: who, tag, refused, version } => {
+            format!("Settled {} part={} refused={refused} version={version:?}", conn(who), tag.part)
+        }
+    }
+}

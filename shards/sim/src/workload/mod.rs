@@ -1,0 +1,53 @@
+//! What clients do once they are logged in.
+
+mod event;
+pub(crate) mod record;
+
+use crate::world::World;
+use deepstream_wire::client::{FINAL_BINARY, FINAL_PING, encode_frame};
+use deepstream_wire::{Action, Outgoing};
+
+impl World {
+    /// A logged-in client does something of its own.
+    pub(crate) fn work(&mut self, client: usize) {
+        let rng = &mut self.rng.workload;
+        if rng.chance(self.plan.nonsense_percent) {
+            self.nonsense(client);
+        } else if rng.chance(2) {
+            self.ping(client);
+        } else if rng.chance(self.plan.records_percent) {
+            self.record_work(client);
+        } else {
+            self.event_work(client);
+        }
+    }
+
+    /// A client says something that makes no sense.
+    fn nonsense(&mut self, client: usize) {
+        let kind = self.rng.workload.below(9);
+        self.line(|| format!("nonsense client={client} kind={kind}"));
+        let long = "e".repeat(self.plan.options.limits.name_bytes_max + 1);
+        let emit = Outgoing { name: Some(b"e0"), ..Outgoing::new(Action::EventEmit) };
+        let correlation = self.clients[client].correlation();
+        let names: Vec<&[u8]> = vec![b"e0"; self.plan.options.limits.names_per_message_max.min(50) + 1];
+        let bulk = Outgoing { correlation_id: Some(correlation.as_bytes()), ..Outgoing::new(Action::EventSubscribe) };
+        match kind {
+            0 => self.say(client, &Outgoing { data: Some(b"{\"a\":"), ..emit }),
+            1 => self.say(client, &Outgoing { name: None, ..emit }),
+            2 => self.say(client, &Outgoing { name: Some(long.as_bytes()), ..emit }),
+            3 => self.say(client, &Outgoing { names: &names, ..bulk }),
+            4 => self.say(client, &Outgoing { names: &[b"", b"e0"], ..bulk }),
+            5 => self.say(client, &bulk),
+            6 => self.say(client, &Outgoing::new(Action::EventPermissionError)),
+            7 => self.garbage(client, FINAL_BINARY, b"\x00\x01garbage"),
+            _ => self.garbage(client, FINAL_PING, b"ping"),
+        }
+    }
+
+    fn garbage(&mut self, client: usize, first: u8, payload: &[u8]) {
+        let mask = self.mask();
+        if let Some(index) = self.clients[client].conn {
+            encode_frame(first, payload, mask, self.conns[index].up.writer());
+        }
+    }
+}

@@ -1,0 +1,533 @@
+//! A whole server and its clients, without sockets, clocks or threads.
+//!
+//! *Owns* the shards, the lanes between them, the connections, the storage and the time.
+//! *Promises* that whatever happens, happens in one step, and that the same seed gives the same steps.
+//! *Does not* judge: what is said and done is shown to the oracles, which do.
+
+use crate::client::Client;
+use crate::conn::Conn;
+use crate::mutation::{Mutation, Tampering};
+use crate::oracle::Oracle;
+use crate::plan::Plan;
+use crate::rng::Rng;
+use crate::store::{Fate, Load, Store, Write};
+use crate::trace::{Trace, Tracing};
+use deepstream_engine::{
+    Ask, ConnId, CoreId, Flow, Lane, Login, Nanos, Outbox, Outcome, Packet, Peer, Shard, StoreBatch,
+};
+use deepstream_wire::client::ServerEvent;
+use deepstream_wire::{Link, LinkConfig, LinkEvent};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+/// One core: its shard, and what the host keeps for it.
+pub(crate) struct Core {
+    pub(crate) shard: Shard,
+    /// Connection slots to connections.
+    sockets: Vec<Option<usize>>,
+    pub(crate) frozen_until: u64,
+    /// Per peer and lane, how many packets the shard holds.
+    waiting: Vec<[usize; 2]>,
+}
+
+/// One lane from one core to another.
+#[derive(Debug, Default)]
+pub(crate) struct LaneQueue {
+    pub(crate) packets: VecDeque<Packet>,
+    pub(crate) refuses_until: u64,
+}
+
+/// The streams a run draws from; each for one purpose, so that a new fault does not change old workloads.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    pub(crate) schedule: Rng,
+    pub(crate) workload: Rng,
+    pub(crate) faults: Rng,
+    pub(crate) payload: Rng,
+}
+
+/// A login that is being judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) core: usize,
+    conn: ConnId,
+    pub(crate) due: Nanos,
+    refused: bool,
+}
+
+/// Everything of one run.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) mutation: Mutation,
+    pub(crate) rng: Streams,
+    pub(crate) now: Nanos,
+    pub(crate) step: u64,
+    pub(crate) cores: Vec<Core>,
+    lanes: Vec<LaneQueue>,
+    /// Every connection there ever was.
+    pub(crate) conns: Vec<Conn>,
+    /// Those of which at least one end is left.
+    pub(crate) live: Vec<usize>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) store: Store,
+    pub(crate) logins: Vec<Pending>,
+    pub(crate) oracle: Oracle,
+    pub(crate) trace: Trace,
+    config: Rc<LinkConfig>,
+    spare: Outbox,
+    /// Nothing goes wrong any more, and clients do nothing of their own.
+    pub(crate) settling: bool,
+}
+
+/// The largest message a client may send.
+const LINK_BYTES_MAX: usize = 1 << 20;
+
+impl World {
+    pub(crate) fn new(seed: u64, mutation: Mutation, tracing: Tracing) -> Self {
+        let plan = Plan::draw(&mut Rng::new(seed, "plan"));
+        let now = Nanos(1_000_000_000);
+        let core = |index| Core {
+            shard: Shard::new(now, CoreId(index), plan.cores, plan.options.clone()),
+            sockets: Vec::new(),
+            frozen_until: 0,
+            waiting: vec![[0; 2]; plan.cores as usize],
+        };
+        let cores = plan.cores as usize;
+        let mut rng = Streams {
+            schedule: Rng::new(seed, "schedule"),
+            workload: Rng::new(seed, "workload"),
+            faults: Rng::new(seed, "faults"),
+            payload: Rng::new(seed, "payload"),
+        };
+        Self {
+            mutation,
+            now,
+            step: 0,
+            cores: (0..plan.cores).map(core).collect(),
+            lanes: (0..cores * cores * 2).map(|_| LaneQueue::default()).collect(),
+            conns: Vec::new(),
+            live: Vec::new(),
+            clients: (0..plan.clients).map(|_| Client::draw(&mut rng.workload)).collect(),
+            store: Store::new(cores),
+            logins: Vec::new(),
+            oracle: Oracle::new(&plan),
+            trace: Trace::new(tracing),
+            config: Rc::new(LinkConfig {
+                paths: vec!["/deepstream".into()],
+                max_message_bytes: LINK_BYTES_MAX,
+                max_request_bytes: 4096,
+                health_check_path: None,
+            }),
+            spare: Outbox::default(),
+            settling: false,
+            rng,
+            plan,
+        }
+    }
+
+    pub(crate) fn lane(&mut self, from: usize, to: usize, lane: Lane) -> &mut LaneQueue {
+        let cores = self.cores.len();
+        &mut self.lanes[(from * cores + to) * 2 + lane as usize]
+    }
+
+    pub(crate) fn lane_count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// From, to and which, of the lane with an index.
+    pub(crate) fn lane_at(&self, index: usize) -> (usize, usize, Lane) {
+        let pair = index / 2;
+        (pair / self.cores.len(), pair % self.cores.len(), Lane::ALL[index % 2])
+    }
+
+    pub(crate) fn lanes_mut(&mut self) -> &mut [LaneQueue] {
+        &mut self.lanes
+    }
+
+    pub(crate) fn lanes(&self) -> &[LaneQueue] {
+        &self.lanes
+    }
+
+    pub(crate) fn line(&mut self, line: impl FnOnce() -> String) {
+        self.trace.line(self.step, line);
+    }
+
+    /// How many packets of a shard wait for room in a lane.
+    pub(crate) fn packets_waiting(&self, from: usize, to: usize, lane: Lane) -> usize {
+        self.cores[from].waiting[to][lane as usize]
+    }
+
+    pub(crate) fn frozen(&self, core: usize) -> bool {
+        self.cores[core].frozen_until > self.step
+    }
+}
+
+/// What happens to shards.
+impl World {
+    /// A client's socket is accepted by a core.
+    pub(crate) fn connect(&mut self, client: usize, core: usize) {
+        let Some(id) = self.cores[core].shard.connected(self.now, Peer::default()) else {
+            self.line(|| format!("connect client={client} core={core}: refused"));
+            return self.pull(core);
+        };
+        let index = self.conns.len();
+        self.conns.push(Conn::new(client, core, id));
+        self.live.push(index);
+        let sockets = &mut self.cores[core].sockets;
+        let slot = id.index();
+        if sockets.len() <= slot {
+            sockets.resize(slot + 1, None);
+        }
+        sockets[slot] = Some(index);
+        self.line(|| format!("connect client={client} core={core} conn={index}"));
+        self.oracle.connected(index, id, core, self.now);
+        self.begin_client(client, index);
+        self.pull(core);
+    }
+
+    /// Some of what a client sent reaches the server.
+    pub(crate) fn feed(&mut self, index: usize, count: usize) {
+        let conn = &mut self.conns[index];
+        if conn.up.is_empty() {
+            debug_assert!(conn.up_ended, "only an end or bytes can be fed");
+            self.line(|| format!("end conn={index}"));
+            return self.disconnect(index);
+        }
+        let mut bytes = conn.up.take(count);
+        self.line(|| format!("feed conn={index} bytes={count}"));
+        self.link(index, |link, config, replies, on| {
+            link.received(config, &mut bytes, replies, &mut |event| on(event));
+        });
+    }
+
+    /// A link goes on after a pause.
+    pub(crate) fn resume(&mut self, index: usize) {
+        self.conns[index].resume_due = false;
+        self.line(|| format!("resume conn={index}"));
+        self.link(index, |link, config, replies, on| link.resumed(config, replies, &mut |event| on(event)));
+    }
+
+    fn link(
+        &mut self,
+        index: usize,
+        run: impl FnOnce(&mut Link, &LinkConfig, &mut Vec<u8>, &mut dyn FnMut(LinkEvent<'_>) -> ControlFlow<()>),
+    ) {
+        let (core, id) = (self.conns[index].core, self.conns[index].id);
+        let mut link = std::mem::take(&mut self.conns[index].link);
+        let config = Rc::clone(&self.config);
+        let mut replies = Vec::new();
+        let mut upgraded = false;
+        let mut over = false;
+        run(&mut link, &config, &mut replies, &mut |event| {
+            if let LinkEvent::Upgraded(_) = event {
+                // The answer to the upgrade has to leave before the answer to what follows it.
+                upgraded = true;
+                self.cores[core].shard.upgraded(self.now, id, "");
+                return ControlFlow::Break(());
+            }
+            if let LinkEvent::Close(_) = event {
+                over = true;
+                return ControlFlow::Break(());
+            }
+            self.event(index, event)
+        });
+        if !replies.is_empty() {
+            self.cores[core].shard.raw(self.now, id, &replies);
+        }
+        self.conns[index].link = link;
+        self.conns[index].resume_due |= upgraded;
+        self.pull(core);
+        if over {
+            self.line(|| format!("goodbye conn={index}"));
+            self.disconnect(index);
+        }
+    }
+
+    fn event(&mut self, index: usize, event: LinkEvent<'_>) -> ControlFlow<()> {
+        let (core, id) = (self.conns[index].core, self.conns[index].id);
+        let flow = match event {
+            LinkEvent::Message(message) => {
+                let step = self.step;
+                self.trace.line(step, || format!("  hears conn={index} {}", crate::trace::describe(&message)));
+                self.oracle.heard(index, &message);
+                self.cores[core].shard.received(self.now, id, message)
+            }
+            LinkEvent::Unreadable(what) => {
+                self.oracle.unreadable(index);
+                self.cores[core].shard.unreadable(self.now, id, what)
+            }
+            LinkEvent::Upgraded(_) | LinkEvent::Close(_) => Flow::Close,
+        };
+        self.pull(core);
+        match flow {
+            Flow::Continue => ControlFlow::Continue(()),
+            Flow::Pause | Flow::Close => ControlFlow::Break(()),
+        }
+    }
+
+    /// The host has lost, or closed, a socket.
+    pub(crate) fn disconnect(&mut self, index: usize) {
+        let conn = &mut self.conns[index];
+        if !std::mem::take(&mut conn.alive) {
+            return;
+        }
+        let (core, id) = (conn.core, conn.id);
+        conn.up.clear();
+        conn.unsent.clear();
+        conn.resume_due = false;
+        let client_alive = conn.client_alive;
+        if !client_alive {
+            self.live.retain(|&other| other != index);
+        }
+        self.cores[core].sockets[id.index()] = None;
+        self.oracle.disconnected(index);
+        self.cores[core].shard.disconnected(self.now, id);
+        self.pull(core);
+    }
+
+    /// All was sent to a connection that is to be closed.
+    pub(crate) fn finish(&mut self, index: usize) {
+        self.line(|| format!("finish conn={index}"));
+        self.disconnect(index);
+    }
+
+    /// Bytes leave a core for the network.
+    pub(crate) fn flush(&mut self, index: usize, count: usize) {
+        let now = self.now;
+        let conn = &mut self.conns[index];
+        let bytes = conn.unsent.take(count);
+        // A client that is gone takes nothing in; the kernel does not know yet.
+        if conn.client_alive {
+            conn.down.push(&bytes);
+        }
+        let (core, id) = (conn.core, conn.id);
+        self.line(|| format!("flush conn={index} bytes={count}"));
+        self.cores[core].shard.flushed(now, id, count);
+        self.pull(core);
+    }
+
+    /// A shard's packets for a peer enter the lane, as many as `count`.
+    pub(crate) fn publish(&mut self, from: usize, to: usize, lane: Lane, count: usize) {
+        let packets: Vec<Packet> = self.cores[from].shard.packets(CoreId(to as u16), lane).drain(..count).collect();
+        self.lane(from, to, lane).packets.extend(packets);
+        self.line(|| format!("publish {from}>{to} {lane:?} packets={count}"));
+        self.pull(from);
+    }
+
+    /// The next packet of a lane is delivered.
+    pub(crate) fn deliver(&mut self, from: usize, to: usize, lane: Lane) {
+        let Some(packet) = self.lane(from, to, lane).packets.pop_front() else { return };
+        let step = self.step;
+        self.trace.line(step, || format!("deliver {from}>{to} {}", crate::trace::describe_packet(&packet)));
+        let tampering = match self.mutation {
+            Mutation::None => Tampering::Keep,
+            mutation => mutation.tamper(&mut self.rng.faults, &packet),
+        };
+        match tampering {
+            Tampering::Keep => self.packet(from, to, packet),
+            Tampering::Lose => {}
+            Tampering::Repeat => {
+                if let Packet::FanOut { slot, end, except, frames } = &packet {
+                    let (slot, end, except, frames) = (*slot, *end, *except, frames.clone());
+                    self.packet(from, to, Packet::FanOut { slot, end, except, frames });
+                }
+                self.packet(from, to, packet);
+            }
+            Tampering::Swap => {
+                let second = self.lane(from, to, lane).packets.pop_front();
+                if let Some(second) = second {
+                    self.packet(from, to, second);
+                }
+                self.packet(from, to, packet);
+            }
+        }
+    }
+
+    fn packet(&mut self, from: usize, to: usize, packet: Packet) {
+        self.cores[to].shard.packet(self.now, CoreId(from as u16), packet);
+        self.pull(to);
+    }
+
+    /// A login is judged.
+    pub(crate) fn answer_login(&mut self, place: usize) {
+        let login = self.logins.remove(place);
+        self.line(|| format!("judge core={} refused={}", login.core, login.refused));
+        let verdict = if login.refused {
+            Login::Refused { client_data: None }
+        } else {
+            Login::Accepted { user_id: "open".into(), client_data: None }
+        };
+        let outcome = Outcome::Authenticated { conn: login.conn, login: verdict };
+        self.complete(login.core, outcome);
+    }
+
+    /// A load is answered.
+    pub(crate) fn answer_load(&mut self, place: usize) {
+        let load = self.store.loads.remove(place);
+        let name = String::from_utf8_lossy(&load.name).into_owned();
+        self.line(|| format!("loaded core={} name={name} fate={:?}", load.core, load.fate));
+        if load.fate == Fate::Lost {
+            return;
+        }
+        let mut result = self.store.load(&load);
+        if self.mutation == Mutation::AgeLoaded {
+            result = result.map(|stored| self.mutation.age(&mut self.rng.faults, stored));
+        }
+        self.complete(load.core, Outcome::Loaded { ticket: load.ticket, result });
+    }
+
+    /// A batch of stores is carried out and answered.
+    pub(crate) fn answer_write(&mut self, core: usize) {
+        let (mutation, rng) = (self.mutation, &mut self.rng.faults);
+        let (batch, outcome) = self.store.write(core, || mutation.forgets(rng));
+        self.line(|| format!("stored core={core} records={} outcome={outcome:?}", batch.entries.len()));
+        if let Some(outcome) = outcome {
+            self.complete(core, outcome);
+        }
+    }
+
+    fn complete(&mut self, core: usize, outcome: Outcome) {
+        self.cores[core].shard.completed(self.now, outcome);
+        self.pull(core);
+    }
+
+    /// Takes what is to be stored next, if there is something.
+    pub(crate) fn take_stores(&mut self, core: usize) -> bool {
+        let mut batch = StoreBatch::default();
+        if !self.cores[core].shard.take_stores(self.now, &mut batch) {
+            return false;
+        }
+        self.line(|| format!("store core={core} records={}", batch.entries.len()));
+        self.oracle.storing(&batch);
+        let (due, fate) = self.fate();
+        self.store.writes[core].push_back(Write { batch, due, fate });
+        self.pull(core);
+        true
+    }
+
+    /// Time passes for one shard.
+    pub(crate) fn tick(&mut self, core: usize) {
+        self.line(|| format!("tick core={core}"));
+        self.cores[core].shard.tick(self.now);
+        self.pull(core);
+    }
+
+    fn fate(&mut self) -> (Nanos, Fate) {
+        if self.settling {
+            return (self.now, Fate::Fine);
+        }
+        let rng = &mut self.rng.faults;
+        let faults = &self.plan.faults;
+        let timeout_ns = self.plan.options.storage_timeout_ns;
+        let due = if rng.chance(faults.store_slow) { self.now.after(rng.between(0, timeout_ns * 2)) } else { self.now };
+        let fate = if rng.chance(faults.store_fails) {
+            rng.pick(&[Fate::Fails, Fate::DoneAndFails])
+        } else if rng.chance(faults.store_lost) {
+            Fate::Lost
+        } else {
+            Fate::Fine
+        };
+        (due, fate)
+    }
+}
+
+/// What shards give to do.
+impl World {
+    /// Takes a shard's outputs, right after the input that made them: nothing else has happened in between.
+    pub(crate) fn pull(&mut self, core: usize) {
+        for note in self.cores[core].shard.notes() {
+            self.oracle.noted(core, &note);
+        }
+        self.pull_outboxes(core);
+        self.pull_asks(core);
+        self.count_packets(core);
+        let Core { shard, sockets, .. } = &mut self.cores[core];
+        for id in shard.resumed() {
+            if let Some(conn) = sockets.get(id.index()).copied().flatten().map(|index| &mut self.conns[index]) {
+                conn.resume_due |= conn.id == id;
+            }
+        }
+        for (id, reason) in self.cores[core].shard.closes() {
+            let Some(index) = self.socket(id) else { continue };
+            if self.conns[index].closing.is_some() {
+                // Named a second time: whatever is unsent is not sent.
+                self.line(|| format!("give up conn={index}"));
+                self.disconnect(index);
+            } else {
+                self.line(|| format!("close conn={index} {reason:?}"));
+                self.oracle.closing(index, reason);
+                self.conns[index].closing = Some(reason);
+            }
+        }
+    }
+
+    fn count_packets(&mut self, core: usize) {
+        let Core { shard, waiting, .. } = &mut self.cores[core];
+        for (peer, counts) in waiting.iter_mut().enumerate() {
+            *counts = Lane::ALL.map(|lane| shard.packets(CoreId(peer as u16), lane).len());
+        }
+    }
+
+    pub(crate) fn socket(&self, id: ConnId) -> Option<usize> {
+        let index = (*self.cores[id.core.index()].sockets.get(id.index())?)?;
+        (self.conns[index].id == id).then_some(index)
+    }
+
+    fn pull_outboxes(&mut self, core: usize) {
+        while let Some(id) = self.cores[core].shard.dirty() {
+            let mut outbox = std::mem::take(&mut self.spare);
+            self.cores[core].shard.take_output(id, &mut outbox);
+            if let Some(index) = self.socket(id) {
+                let at = self.conns[index].unsent.len();
+                write_out(&outbox, self.conns[index].unsent.writer());
+                self.overhear(index, at);
+            }
+            outbox.clear();
+            self.spare = outbox;
+        }
+    }
+
+    /// Shows the oracles what was just said to a connection.
+    fn overhear(&mut self, index: usize, from: usize) {
+        let mut spy = std::mem::take(&mut self.conns[index].spy);
+        let said = std::mem::take(&mut self.conns[index].unsent);
+        let step = self.step;
+        let (oracle, trace) = (&mut self.oracle, &mut self.trace);
+        spy.received(said.from(from), &mut |event| {
+            if let ServerEvent::Message(message) = event {
+                trace.line(step, || format!("  says conn={index} {}", crate::trace::describe(&message)));
+            }
+            oracle.said(index, &event);
+        });
+        self.conns[index].spy = spy;
+        self.conns[index].unsent = said;
+    }
+
+    fn pull_asks(&mut self, core: usize) {
+        let asks: Vec<Ask> = self.cores[core].shard.asks().collect();
+        for ask in asks {
+            let (due, fate) = self.fate();
+            match ask {
+                Ask::Load { ticket, name } => {
+                    self.oracle.loading(&name);
+                    self.store.loads.push(Load { core, ticket, name, due, fate });
+                }
+                Ask::Authenticate { conn, .. } => {
+                    let refused = !self.settling && self.rng.faults.chance(self.plan.faults.login_refused);
+                    self.logins.push(Pending { core, conn, due, refused });
+                }
+            }
+        }
+    }
+}
+
+fn write_out(outbox: &Outbox, out: &mut Vec<u8>) {
+    let mut at = 0;
+    for (place, frame) in &outbox.shared {
+        out.extend_from_slice(&outbox.bytes[at..*place]);
+        out.extend_from_slice(frame);
+        at = *place;
+    }
+    out.extend_from_slice(&outbox.bytes[at..]);
+}

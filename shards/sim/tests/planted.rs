@@ -1,0 +1,35 @@
+//! Planted bugs: the oracles find each of them within a few hundred worlds.
+
+use deepstream_sim::{Failure, Mutation, Run};
+
+/// The first failure of a planted bug within `seeds` worlds.
+fn found(mutation: Mutation, seeds: u64) -> Option<Failure> {
+    (0..seeds).find_map(|seed| Run { mutation, ..Run::of(seed) }.go().err())
+}
+
+fn assert_found(mutation: Mutation, seeds: u64, complaints: &[&str]) {
+    let failure = found(mutation, seeds);
+    let what = failure.map(|failure| failure.what);
+    let known = |what: &String| complaints.iter().any(|complaint| what.contains(complaint));
+    assert!(what.as_ref().is_some_and(known), "{mutation:?} within {seeds} seeds: {what:?}");
+}
+
+#[test]
+fn lost_fan_out_is_missed_by_a_subscriber() {
+    assert_found(Mutation::LoseFanOut, 100, &["missed", "never got"]);
+}
+
+#[test]
+fn repeated_fan_out_is_noticed_by_a_subscriber() {
+    assert_found(Mutation::RepeatFanOut, 100, &["again"]);
+}
+
+#[test]
+fn swapped_deliveries_are_noticed_by_a_subscriber() {
+    assert_found(Mutation::SwapDeliveries, 100, &["missed", "again", "another order"]);
+}
+
+#[test]
+fn lost_leave_is_a_leak() {
+    assert_found(Mutation::LoseLeave, 100, &["still holds"]);
+}
