@@ -1,0 +1,244 @@
+//! The command line: what upstream's program takes, with upstream's words for what is wrong.
+//!
+//! *Owns* flags and exit codes of a refused command line. *Promises* that a flag that parses is honoured or noted at
+//! start. *Does not* read files.
+
+use crate::log::Level;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What the program was asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve.
+    Start(StartArguments),
+    /// Print this to the standard output and exit with 0.
+    Print(String),
+}
+
+/// A command line that cannot be used: print to the standard error, exit with [`EXIT_CODE`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageError(pub String);
+
+/// Exit code of a refused command line.
+pub const EXIT_CODE: i32 = 1;
+
+/// Flags of `start`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct StartArguments {
+    /// Configuration file to load
+    #[arg(short = 'c', long, value_name = "file", num_args = 0..=1, default_missing_value = "")]
+    pub config: Option<PathBuf>,
+    /// Directory of plugins (accepted for compatibility: there are none)
+    #[arg(short = 'l', long, value_name = "dir", num_args = 0..=1, default_missing_value = "")]
+    pub lib_dir: Option<PathBuf>,
+    /// Address to listen on
+    #[arg(long, value_name = "host")]
+    pub host: Option<String>,
+    /// Port to listen on
+    #[arg(long, value_name = "port", value_parser = port, allow_hyphen_values = true)]
+    pub port: Option<u16>,
+    /// Let everybody in, whatever the file says
+    #[arg(long)]
+    pub disable_auth: bool,
+    /// Let everybody do everything, whatever the file says
+    #[arg(long)]
+    pub disable_permissions: bool,
+    /// Lowest level that is logged: debug, info, warn, error or off
+    #[arg(long, value_name = "level", value_parser = log_level)]
+    pub log_level: Option<Level>,
+    /// Colour log lines, on a terminal or not
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", value_parser = colors)]
+    pub colors: Option<bool>,
+    /// Accepted for compatibility: there is no Node process to inspect
+    #[arg(long, value_name = "host:port", value_parser = inspect)]
+    pub inspect: Option<String>,
+    /// Number of shards (cores.count)
+    #[arg(long, value_name = "n", value_parser = shards, allow_hyphen_values = true)]
+    pub shards: Option<usize>,
+    /// Directory of the embedded storage, seen from here
+    #[arg(long, value_name = "dir", conflicts_with = "memory")]
+    pub data: Option<PathBuf>,
+    /// Keep records in memory only
+    #[arg(long)]
+    pub memory: bool,
+}
+
+#[derive(Parser)]
+#[command(
+    name = "deepstream",
+    bin_name = "deepstream",
+    version,
+    about = "A realtime server: records and events for browsers, devices and servers"
+)]
+#[command(args_conflicts_with_subcommands = true, disable_version_flag = true)]
+struct Program {
+    /// Print the version
+    #[arg(short = 'V', long)]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Word>,
+    #[command(flatten)]
+    start: StartArguments,
+}
+
+#[derive(Subcommand)]
+enum Word {
+    /// Start the server (what happens without a command, too)
+    Start(StartArguments),
+}
+
+/// Understands the arguments of this process.
+pub fn parse() -> Result<Command, UsageError> {
+    parse_from(std::env::args_os())
+}
+
+/// Understands arguments; the first is the name of the program.
+pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
+    match Program::try_parse_from(arguments) {
+        Ok(program) if program.version => Ok(Command::Print(format!("{}\n", env!("CARGO_PKG_VERSION")))),
+        Ok(Program { command: Some(Word::Start(start)), .. } | Program { command: None, start, .. }) => {
+            Ok(Command::Start(start))
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Command::Print(error.to_string())),
+        Err(error) => Err(UsageError(in_upstreams_words(&error))),
+    }
+}
+
+fn in_upstreams_words(error: &clap::Error) -> String {
+    let told = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(", "),
+        _ => String::new(),
+    };
+    let argument = || told(ContextKind::InvalidArg);
+    match error.kind() {
+        ErrorKind::UnknownArgument if !argument().starts_with('-') => too_many(),
+        ErrorKind::InvalidSubcommand => too_many(),
+        ErrorKind::UnknownArgument => format!("error: unknown option '{}'", argument()),
+        // The sentence of the flag's own parser, without anything around it.
+        ErrorKind::ValueValidation => std::error::Error::source(error).map_or_else(String::new, ToString::to_string),
+        ErrorKind::InvalidValue if told(ContextKind::InvalidValue).is_empty() => {
+            format!("error: option '{}' argument missing", argument())
+        }
+        _ => error.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+fn too_many() -> String {
+    "error: too many arguments for 'start'. Expected 0 arguments but got 1.".to_owned()
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().ok().filter(|port| *port > 0).ok_or_else(|| "Provided --port must be an integer".to_owned())
+}
+
+fn log_level(text: &str) -> Result<Level, String> {
+    Level::from_name(text)
+        .filter(|level| *level != Level::Fatal)
+        .ok_or_else(|| "Log level must be one of the following (debug|info|warn|error|off)".to_owned())
+}
+
+fn colors(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "Invalid argument for --colors, please provide true or false".to_owned())
+}
+
+fn inspect(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
+        _ => Err("Invalid inspect url, please provide host:port".to_owned()),
+    }
+}
+
+fn shards(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|count| (1..=crate::config::SHARDS_MAX).contains(count))
+        .ok_or_else(|| format!("Provided --shards must be an integer from 1 to {}", crate::config::SHARDS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, UsageError> {
+        parse_from(std::iter::once("deepstream").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    fn start(line: &str) -> StartArguments {
+        match parsed(line) {
+            Ok(Command::Start(arguments)) => arguments,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_command_means_start() {
+        assert_eq!(start(""), StartArguments::default());
+        assert_eq!(start("start"), StartArguments::default());
+        assert_eq!(start("-c a.yml").config, Some("a.yml".into()));
+        assert_eq!(start("start -c a.yml"), start("--config a.yml"));
+    }
+
+    #[test]
+    fn every_flag_of_start_is_understood() {
+        let all = start(
+            "start -c a.yml -l lib --host ::1 --port 7000 --disable-auth --disable-permissions --log-level WARN \
+             --colors false --inspect 0.0.0.0:9229 --shards 3 --data /var/x",
+        );
+        let expected = StartArguments {
+            config: Some("a.yml".into()),
+            lib_dir: Some("lib".into()),
+            host: Some("::1".to_owned()),
+            port: Some(7000),
+            disable_auth: true,
+            disable_permissions: true,
+            log_level: Some(Level::Warn),
+            colors: Some(false),
+            inspect: Some("0.0.0.0:9229".to_owned()),
+            shards: Some(3),
+            data: Some("/var/x".into()),
+            memory: false,
+        };
+        assert_eq!(all, expected);
+        assert_eq!(start("--colors").colors, Some(true));
+        assert!(start("--memory").memory);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_upstreams_words() {
+        for (line, words) in [
+            ("--port x", "Provided --port must be an integer"),
+            ("--port 0", "Provided --port must be an integer"),
+            ("--port -1", "Provided --port must be an integer"),
+            ("start --port 70000", "Provided --port must be an integer"),
+            ("--log-level loud", "Log level must be one of the following (debug|info|warn|error|off)"),
+            ("--colors maybe", "Invalid argument for --colors, please provide true or false"),
+            ("--inspect here", "Invalid inspect url, please provide host:port"),
+            ("--shards 0", "Provided --shards must be an integer from 1 to 1024"),
+            ("--nope", "error: unknown option '--nope'"),
+            ("start --nope", "error: unknown option '--nope'"),
+            ("-x", "error: unknown option '-x'"),
+            ("stop", "error: too many arguments for 'start'. Expected 0 arguments but got 1."),
+            ("start now", "error: too many arguments for 'start'. Expected 0 arguments but got 1."),
+            ("info", "error: too many arguments for 'start'. Expected 0 arguments but got 1."),
+        ] {
+            assert_eq!(parsed(line), Err(UsageError(words.to_owned())), "{line}");
+        }
+        let UsageError(words) = parsed("--data x --memory").unwrap_err();
+        assert!(words.starts_with("error: ") && words.contains("--memory"), "{words}");
+    }
+
+    #[test]
+    fn version_is_bare_and_help_is_helpful() {
+        for line in ["-V", "--version"] {
+            assert_eq!(parsed(line), Ok(Command::Print(format!("{}\n", env!("CARGO_PKG_VERSION")))));
+        }
+        for line in ["-h", "--help", "help", "help start", "start --help"] {
+            let Ok(Command::Print(text)) = parsed(line) else { panic!("{line}: {:?}", parsed(line)) };
+            assert!(text.contains("--disable-permissions"), "{line}: {text}");
+        }
+    }
+}

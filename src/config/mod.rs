@@ -1,0 +1,289 @@
+//! The configuration: found, read, checked, typed.
+//!
+//! *Owns* everything between the command line and [`Config`]. *Promises* that every key of the file is honoured,
+//! listed as having no meaning here, or refused with file, line and a sentence; that every fault is told at once; and
+//! that flags win over the file. *Does not* exit, log or open anything but configuration files.
+
+mod cpulist;
+mod error;
+mod find;
+mod node;
+mod placement;
+mod table;
+mod text;
+mod topology;
+mod types;
+mod walk;
+
+pub use cpulist::{format as format_cpulist, parse as parse_cpulist};
+pub use error::{ConfigError, ConfigErrors, EXIT_CODE};
+pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
+pub use topology::{Cpu, Topology};
+pub use types::{
+    Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, LogFormat, LogSettings,
+    Record, Storage, WebSocketEndpoint,
+};
+
+use crate::cli::StartArguments;
+use crate::log::{Level, note};
+use node::{Node, Step};
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use walk::Complaint;
+
+/// A configuration ready to start with.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the server does.
+    pub config: Config,
+    /// The file it came from.
+    pub file: PathBuf,
+    /// What `fileLoad` brought in, as sentences for the log.
+    pub loaded: Vec<String>,
+    /// Keys and flags accepted without meaning, each with the reason.
+    pub accepted: Vec<(String, String)>,
+}
+
+impl Loaded {
+    /// Logs where the configuration came from and what of it has no meaning here.
+    pub fn announce(&self) {
+        for sentence in &self.loaded {
+            note(Level::Info, "CONFIG_TRANSFORM", sentence);
+        }
+        note(Level::Info, "INFO", &format!("configuration file loaded from {}", self.file.display()));
+        if !self.accepted.is_empty() {
+            let list: Vec<String> = self.accepted.iter().map(|(path, why)| format!("{path} ({why})")).collect();
+            note(Level::Info, "CONFIG_ACCEPTED", &format!("accepted without meaning: {}", list.join(", ")));
+        }
+    }
+
+    /// Where threads run on this machine.
+    pub fn place(&self, topology: &Topology) -> Result<Placement, ConfigError> {
+        resolve(topology, &self.config.cores).map_err(|fault| {
+            let steps = [Step::Key("cores".to_owned()), Step::Key(fault.key.to_owned())];
+            ConfigError {
+                line: self.line_of(&steps),
+                path: node::path_text(&steps),
+                ..ConfigError::of_file(&self.file, fault.what, fault.hint)
+            }
+        })
+    }
+
+    /// The line of a key, if the file still says what it said.
+    fn line_of(&self, steps: &[Step]) -> Option<usize> {
+        let text = std::fs::read_to_string(&self.file).ok()?;
+        let prepared = text::prepare(&self.file, &text, &|name| std::env::var(name).ok()).ok()?;
+        node::line_of(&prepared.text, steps).map(|line| prepared.line(line))
+    }
+}
+
+/// Finds, reads and checks the configuration.
+pub fn load(arguments: &StartArguments) -> Result<Loaded, ConfigErrors> {
+    let variable = std::env::var_os(find::VARIABLE).map(PathBuf::from);
+    let program = std::env::current_exe().unwrap_or_default();
+    let file = find::find(arguments.config.as_deref(), variable.as_deref(), &program)?;
+    let text = std::fs::read(&file)
+        .map_err(|fault| ConfigError::of_file(&file, format!("cannot be read: {fault}"), ""))
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| ConfigError::of_file(&file, "is not UTF-8 text", "")))?;
+    read(&file, &text, arguments, &|name| std::env::var(name).ok())
+}
+
+/// Checks the text of a configuration file.
+fn read(
+    file: &Path,
+    text: &str,
+    arguments: &StartArguments,
+    environment: text::Environment<'_>,
+) -> Result<Loaded, ConfigErrors> {
+    check_extension(file)?;
+    let prepared = text::prepare(file, text.trim_start_matches('\u{feff}'), environment)?;
+    let mut root =
+        node::parse(file, &prepared.text).map_err(|fault| fault.into_error(file, |line| prepared.line(line)))?;
+    without_overridden(&mut root, arguments);
+    let mut config = Config::default();
+    let mut findings = walk::apply(&root, &mut config);
+    findings.complaints.extend(settle(&root, file, &mut config));
+    if !findings.complaints.is_empty() {
+        let errors = findings.complaints.into_iter().map(|complaint| located(complaint, file, &prepared));
+        let mut errors: Vec<ConfigError> = errors.collect();
+        errors.sort_by_key(|error| error.line);
+        return Err(ConfigErrors(errors));
+    }
+    let accepted = findings.accepted.into_iter().map(|(steps, why)| (node::path_text(&steps), why.to_owned()));
+    let mut accepted: Vec<_> = accepted.collect();
+    override_with(&mut config, arguments, &mut accepted);
+    if config.server_name.is_empty() {
+        config.server_name = generated_name();
+    }
+    Ok(Loaded { config, file: text::absolute(file), loaded: prepared.loaded, accepted })
+}
+
+fn check_extension(file: &Path) -> Result<(), ConfigError> {
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("yml" | "yaml" | "json") => Ok(()),
+        Some("js") => Err(ConfigError::of_file(
+            file,
+            "configuration in JavaScript cannot be run by this server",
+            "write what it exports as YAML or JSON",
+        )),
+        other => Err(ConfigError::of_file(
+            file,
+            format!(".{} is not supported as configuration file", other.unwrap_or_default()),
+            "use .yml, .yaml or .json",
+        )),
+    }
+}
+
+/// Puts file and line to a complaint.
+fn located(complaint: Complaint, file: &Path, prepared: &text::Prepared) -> ConfigError {
+    let line = node::line_of(&prepared.text, &complaint.steps).map(|line| prepared.line(line));
+    let unset: Vec<&str> =
+        prepared.unset.iter().filter(|(at, _)| Some(*at) == line).map(|(_, name)| name.as_str()).collect();
+    let hint = if unset.is_empty() {
+        complaint.hint
+    } else {
+        format!("the environment variable {} is not set", unset.join(", "))
+    };
+    ConfigError {
+        line: Some(line.unwrap_or(1)),
+        path: node::path_text(&complaint.steps),
+        ..ConfigError::of_file(file, complaint.what, hint)
+    }
+}
+
+/// Flags that replace a whole section make what the file says there irrelevant, right or wrong.
+fn without_overridden(root: &mut Node, arguments: &StartArguments) {
+    let Node::Map(entries) = root else { return };
+    entries.retain(|(key, _)| match key.as_str() {
+        "auth" => !arguments.disable_auth,
+        "permission" => !arguments.disable_permissions,
+        "storage" => !arguments.memory,
+        _ => true,
+    });
+}
+
+/// What can only be judged once everything was read.
+fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    let mut complain = |path: &[&str], what: &str, hint: &str| {
+        let steps = path.iter().map(|key| Step::Key((*key).to_owned())).collect();
+        complaints.push(Complaint { steps, what: what.to_owned(), hint: hint.to_owned() });
+    };
+    let at = |path: &[&str]| path.iter().try_fold(root, |node, key| node.get(key));
+
+    let empty =
+        |key: &str| matches!(at(&[key]), Some(Node::List(items)) if items.iter().all(|item| *item == Node::Null));
+    if empty("connectionEndpoints") {
+        complain(&["connectionEndpoints"], "No connection endpoints configured", "leave the key out for ws-binary");
+    }
+    if empty("auth") {
+        complain(&["auth"], "No authentication type specified", "write - type: none to let everybody in");
+    }
+    if let Some(Node::List(items)) = at(&["connectionEndpoints"])
+        && items.iter().filter(|item| item.get("type") == Some(&Node::Text("ws-binary".to_owned()))).count() > 1
+    {
+        complain(&["connectionEndpoints"], "there is more than one ws-binary endpoint", "keep one of them");
+    }
+    if config.websocket.url_path == config.http.health_check_path {
+        let path = ["httpServer", "options", "healthCheckPath"];
+        complain(&path, "is the path of the ws-binary endpoint too", "choose another path");
+    }
+    settle_outbox(&at, config, &mut complain);
+    if let Storage::Embedded { directory, durability } = &mut config.storage {
+        // Paths in the file are seen from the file; the default is seen from where the server was started.
+        if at(&["storage", "options", "directory"]).is_some() {
+            *directory = file.parent().unwrap_or(Path::new("")).join(&*directory);
+        }
+        *directory = text::absolute(directory);
+        match (at(&["storage", "options", "intervalMs"]), durability) {
+            (Some(Node::Integer(ms)), Durability::Interval(every)) => {
+                *every = std::time::Duration::from_millis(u64::try_from(*ms).unwrap_or(1));
+            }
+            (Some(_), Durability::Always | Durability::None) => {
+                let path = ["storage", "options", "intervalMs"];
+                complain(&path, "means something only beside durability: interval", "remove one of the two");
+            }
+            _ => {}
+        }
+    }
+    complaints
+}
+
+/// Two keys bound an outbox, upstream's and ours; and pausing must come before closing.
+fn settle_outbox<'n>(
+    at: &impl Fn(&[&str]) -> Option<&'n Node>,
+    config: &mut Config,
+    complain: &mut impl FnMut(&[&str], &str, &str),
+) {
+    let limits = &mut config.limits;
+    let upstream = ["httpServer", "options", "maxBackpressure"];
+    let (ours, high_water) = (["limits", "outboxBytesMax"], ["limits", "outboxHighWaterBytes"]);
+    if at(&upstream).is_some() && at(&ours).is_some() {
+        complain(&upstream, "says the same as limits.outboxBytesMax", "keep one of the two");
+    }
+    if limits.outbox_high_water_bytes > limits.outbox_bytes_max / 2 {
+        if at(&high_water).is_some() {
+            complain(
+                &high_water,
+                "is more than half of limits.outboxBytesMax",
+                "reading must pause well before the connection is closed",
+            );
+        } else {
+            limits.outbox_high_water_bytes = limits.outbox_bytes_max / 2;
+        }
+    }
+}
+
+/// Flags win over the file.
+fn override_with(config: &mut Config, arguments: &StartArguments, accepted: &mut Vec<(String, String)>) {
+    if let Some(host) = &arguments.host {
+        config.http.host.clone_from(host);
+    }
+    if let Some(port) = arguments.port {
+        config.http.port = port;
+    }
+    if let Some(level) = arguments.log_level {
+        config.log.level = level;
+    }
+    if let Some(colors) = arguments.colors {
+        config.log.colors = if colors { Colors::Always } else { Colors::Never };
+    }
+    if let Some(shards) = arguments.shards {
+        config.cores.count = Some(shards);
+    }
+    if arguments.memory {
+        config.storage = Storage::Memory;
+    }
+    if let (Some(data), Storage::Embedded { directory, .. }) = (&arguments.data, &mut config.storage) {
+        *directory = text::absolute(data);
+    }
+    if arguments.inspect.is_some() {
+        accepted.push(("--inspect".to_owned(), "there is no Node process to inspect".to_owned()));
+    }
+    if arguments.lib_dir.is_some() {
+        accepted.push(("--lib-dir".to_owned(), "there are no plugins to load".to_owned()));
+    }
+}
+
+/// A name in upstream's shape, `base36(milliseconds)-base36(random)`.
+fn generated_name() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    // The standard library seeds this hasher from the operating system: randomness without another dependency.
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{}-{}", base36(since.as_millis() as u64), base36(random))
+}
+
+fn base36(mut number: u64) -> String {
+    let mut digits = Vec::new();
+    loop {
+        digits.push(b"0123456789abcdefghijklmnopqrstuvwxyz"[(number % 36) as usize]);
+        number /= 36;
+        if number == 0 {
+            break;
+        }
+    }
+    digits.iter().rev().map(|digit| char::from(*digit)).collect()
+}
+
+#[cfg(test)]
+mod tests;

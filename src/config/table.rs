@@ -1,0 +1,518 @@
+//! THE TABLE: every key this server knows, and what becomes of it.
+//!
+//! *Owns* the list of keys. A key is honoured (its row says where the value goes), accepted without meaning (its row
+//! says why that is harmless), or refused because what it asks for does not exist here (its row says so in a
+//! sentence). *Promises* that a later feature changes its rows and nothing else in this module.
+//!
+//! Paths are written as in the file; `auth[file]` is the entry of `auth` whose `type` (or `name`) is `file`.
+
+use super::cpulist;
+use super::node::Node;
+use super::types::{Colors, Config, CpuChoice, Durability, LatencyProfile, LogFormat, Storage};
+use crate::log::Level;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One key.
+pub(crate) struct Row {
+    pub(crate) path: &'static str,
+    pub(crate) rule: Rule,
+}
+
+/// What becomes of a key.
+pub(crate) enum Rule {
+    /// Honoured: keys below it have rows of their own.
+    Section,
+    /// Honoured: one entry with `type` or `name`, or (`list`) several; entries have rows of their own.
+    Service { list: bool, default: &'static str },
+    /// Honoured: an entry of a service.
+    Kind(fn(&mut Config)),
+    /// Honoured: true or false.
+    Flag(fn(&mut Config, bool)),
+    /// Honoured: a whole number within bounds.
+    Number { min: u64, max: u64, unit: &'static str, set: fn(&mut Config, u64) },
+    /// Honoured: text with rules of its own. The error says what is expected instead.
+    Text(fn(&mut Config, &str) -> Result<(), String>),
+    /// Honoured: a value of a shape of its own. The error says what is expected instead.
+    Value(fn(&mut Config, &Node) -> Result<(), String>),
+    /// Accepted without meaning, whatever the value; the text says why.
+    Inert(&'static str),
+    /// Accepted without meaning if the value is one of these; else refused with the sentence.
+    Only { values: &'static [Literal], why: &'static str, refusal: &'static str },
+    /// Refused with the sentence.
+    Later(&'static str),
+}
+
+/// A value that can be written in a table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Literal {
+    Null,
+    Flag(bool),
+    Nothing,
+}
+
+impl Literal {
+    pub(crate) fn is(self, node: &Node) -> bool {
+        match (self, node) {
+            (Literal::Null, Node::Null) => true,
+            (Literal::Flag(wanted), Node::Flag(value)) => wanted == *value,
+            (Literal::Nothing, Node::Map(entries)) => entries.is_empty(),
+            (Literal::Nothing, Node::List(items)) => items.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+impl Rule {
+    /// Whether the value of this key changes what the server does.
+    pub(crate) fn is_honoured(&self) -> bool {
+        !matches!(self, Rule::Inert(_) | Rule::Only { .. } | Rule::Later(_))
+    }
+}
+
+const fn row(path: &'static str, rule: Rule) -> Row {
+    Row { path, rule }
+}
+
+const fn bytes(min: u64, max: u64, set: fn(&mut Config, u64)) -> Rule {
+    Rule::Number { min, max, unit: "bytes", set }
+}
+
+const fn milliseconds(min: u64, set: fn(&mut Config, u64)) -> Rule {
+    Rule::Number { min, max: TIMEOUT_MS_MAX, unit: "milliseconds", set }
+}
+
+const fn count(min: u64, max: u64, set: fn(&mut Config, u64)) -> Rule {
+    Rule::Number { min, max, unit: "", set }
+}
+
+/// Timeouts beyond this are typing errors: a year.
+const TIMEOUT_MS_MAX: u64 = 365 * 86_400_000;
+/// Byte counts beyond this are typing errors: a pebibyte.
+const BYTES_MAX: u64 = 1 << 50;
+/// Lengths on the wire are 31 bits.
+const MESSAGE_BYTES_MAX: u64 = (1 << 31) - 1;
+const COUNT_MAX: u64 = u32::MAX as u64;
+
+const RPC: &str = "RPC is not in this release: remove it, clients that use RPC are told that the topic is unknown";
+const LISTEN: &str = "listening is not in this release: remove it";
+const CONNECTOR: &str = "connectors to other databases are not in this release: use the embedded storage";
+const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";
+const MONITORING: &str = "monitoring output is not in this release: leave it at none";
+const NODE: &str = "JavaScript plugins cannot be loaded by this server";
+const TLS: &str = "TLS is not in this release: put a proxy that ends TLS in front of it";
+const OTHER_ENDPOINT: &str = "this endpoint is not in this release: only ws-binary is; remove the entry";
+const AUTH: &str = "this way of logging in is not in this release: only none is";
+const ONE_PROCESS: &str = "a single server has nobody to agree with";
+const OLD: &str = "this key is from an old release";
+
+/// All keys.
+pub(crate) static ROWS: &[Row] = &[
+    // The server.
+    row("serverName", Rule::Text(server_name)),
+    row("showLogo", Rule::Inert("there is no logo")),
+    row("logLevel", Rule::Value(log_level)),
+    row("libDir", Rule::Inert("there are no plugins to load")),
+    row("dependencyInitializationTimeout", Rule::Inert("nothing has to be waited for")),
+    row("exitOnFatalError", Rule::Inert("a fatal error always ends the process")),
+    row("plugins", Rule::Only { values: &[Literal::Null, Literal::Nothing], why: "no plugin is named", refusal: NODE }),
+    row("enabledFeatures", Rule::Section),
+    row("enabledFeatures.event", Rule::Flag(|c, on| c.features.event = on)),
+    row("enabledFeatures.record", Rule::Flag(|c, on| c.features.record = on)),
+    row("enabledFeatures.rpc", off("RPC is not in this release: set it to false or leave it out")),
+    row("enabledFeatures.presence", off("presence is not in this release: set it to false or leave it out")),
+    row("enabledFeatures.monitoring", off("monitoring is not in this release: set it to false or leave it out")),
+    // Logging.
+    row("logger", Rule::Service { list: false, default: "default" }),
+    row("logger[default]", Rule::Kind(|c| c.log.format = LogFormat::Human)),
+    row("logger[default].options.colors", Rule::Flag(colors)),
+    row("logger[default].options.logLevel", Rule::Value(log_level)),
+    // Upstream's `json` type is its default logger.
+    row("logger[json]", Rule::Kind(|c| c.log.format = LogFormat::Human)),
+    row("logger[json].options.colors", Rule::Flag(colors)),
+    row("logger[json].options.logLevel", Rule::Value(log_level)),
+    row("logger[pino]", Rule::Kind(|c| c.log.format = LogFormat::Json)),
+    row("logger[pino].options.logLevel", Rule::Value(log_level)),
+    row("logger[pino].options.colors", Rule::Inert("JSON lines have no colours")),
+    row("logger[pino].options.redact", Rule::Inert("no log line carries what it would hide")),
+    row("logger[winston]", Rule::Later("this logger is not in this release: use default, or pino for JSON lines")),
+    // The listening socket.
+    row("httpServer", Rule::Service { list: false, default: "default" }),
+    row("httpServer[default]", Rule::Kind(|_| ())),
+    row("httpServer[uws]", Rule::Kind(|_| ())),
+    row("httpServer[*].options.host", Rule::Text(host)),
+    row("httpServer[*].options.port", count(1, 65_535, |c, port| c.http.port = port as u16)),
+    row("httpServer[*].options.healthCheckPath", Rule::Text(health_check_path)),
+    row(
+        "httpServer[*].options.maxBackpressure",
+        bytes(4096, BYTES_MAX, |c, bytes| c.limits.outbox_bytes_max = bytes as usize),
+    ),
+    row("httpServer[*].options.maxMessageSize", Rule::Inert("it bounds HTTP request bodies, and none is read")),
+    row(
+        "httpServer[*].options.allowAllOrigins",
+        Rule::Only {
+            values: &[Literal::Flag(true)],
+            why: "browsers are not asked where a page came from",
+            refusal: "origins are not checked in this release: set it to true or leave it out",
+        },
+    ),
+    row("httpServer[*].options.origins", Rule::Inert("origins are not checked while allowAllOrigins is true")),
+    row("httpServer[*].options.headers", Rule::Inert("no way of logging in looks at headers")),
+    row(
+        "httpServer[*].options.hostUrl",
+        Rule::Only {
+            values: &[Literal::Null],
+            why: "no host is demanded",
+            refusal: "the Host header is not checked in this release: remove it",
+        },
+    ),
+    row("httpServer[*].options.ssl", Rule::Only { values: &[Literal::Null], why: "TLS is off", refusal: TLS }),
+    // Endpoints.
+    row("connectionEndpoints", Rule::Service { list: true, default: "" }),
+    row("connectionEndpoints[ws-binary]", Rule::Kind(|_| ())),
+    row("connectionEndpoints[ws-binary].options.urlPath", Rule::Text(url_path)),
+    row(
+        "connectionEndpoints[ws-binary].options.heartbeatInterval",
+        milliseconds(1, |c, ms| c.websocket.heartbeat_interval = Duration::from_millis(ms)),
+    ),
+    row("connectionEndpoints[ws-binary].options.unauthenticatedClientTimeout", Rule::Value(unauthenticated_timeout)),
+    row(
+        "connectionEndpoints[ws-binary].options.maxAuthAttempts",
+        count(1, COUNT_MAX, |c, attempts| c.websocket.max_auth_attempts = attempts as u32),
+    ),
+    row(
+        "connectionEndpoints[ws-binary].options.logInvalidAuthData",
+        Rule::Flag(|c, on| c.websocket.log_invalid_auth_data = on),
+    ),
+    row(
+        "connectionEndpoints[ws-binary].options.maxMessageSize",
+        bytes(128, MESSAGE_BYTES_MAX, |c, bytes| c.websocket.max_message_bytes = bytes as usize),
+    ),
+    row(
+        "connectionEndpoints[ws-binary].options.outgoingBufferTimeout",
+        Rule::Inert("what a turn of the server produced for a socket is sent together at its end"),
+    ),
+    row(
+        "connectionEndpoints[ws-binary].options.maxBufferByteSize",
+        Rule::Inert("what a turn of the server produced for a socket is sent together at its end"),
+    ),
+    row("connectionEndpoints[ws-binary].options.headers", Rule::Inert("no way of logging in looks at headers")),
+    row("connectionEndpoints[ws-binary].options.noDelay", Rule::Inert("small sends are never delayed")),
+    row(
+        "connectionEndpoints[ws-binary].options.perMessageDeflate",
+        Rule::Only {
+            values: &[Literal::Flag(false), Literal::Null],
+            why: "frames are never compressed",
+            refusal: "frames are never compressed: set it to false or leave it out",
+        },
+    ),
+    row("connectionEndpoints[ws-text]", Rule::Later(OTHER_ENDPOINT)),
+    row("connectionEndpoints[ws-json]", Rule::Later(OTHER_ENDPOINT)),
+    row("connectionEndpoints[http]", Rule::Later(OTHER_ENDPOINT)),
+    row("connectionEndpoints[mqtt]", Rule::Later(OTHER_ENDPOINT)),
+    // Who may come in, and what they may do.
+    row("auth", Rule::Service { list: true, default: "" }),
+    row("auth[none]", Rule::Kind(|_| ())),
+    row("auth[none].options.reportInvalidParameters", Rule::Inert("open login has no parameters")),
+    row("auth[file]", Rule::Later(AUTH)),
+    row("auth[http]", Rule::Later(AUTH)),
+    row("auth[storage]", Rule::Later(AUTH)),
+    row("permission", Rule::Service { list: false, default: "" }),
+    row("permission[none]", Rule::Kind(|_| ())),
+    row("permission[none].options.maxRuleIterations", Rule::Inert("there are no rules")),
+    row("permission[none].options.cacheEvacuationInterval", Rule::Inert("there are no rules")),
+    row("permission[none].options.permissions", Rule::Inert("type none asks no rules")),
+    row(
+        "permission[config]",
+        Rule::Later("permission rules are not in this release: only type none is, and it lets everybody do everything"),
+    ),
+    // Records.
+    row("record", Rule::Section),
+    row(
+        "record.storageRetrievalTimeout",
+        milliseconds(1, |c, ms| c.record.storage_retrieval_timeout = Duration::from_millis(ms)),
+    ),
+    row(
+        "record.storageExclusionPrefixes",
+        Rule::Value(|c, node| prefixes(node, &mut c.record.storage_exclusion_prefixes)),
+    ),
+    row(
+        "record.storageHotPathPrefixes",
+        Rule::Value(|c, node| prefixes(node, &mut c.record.storage_hot_path_prefixes)),
+    ),
+    row("record.memoryBytesMax", bytes(1 << 20, BYTES_MAX, |c, bytes| c.record.memory_bytes_max = bytes as usize)),
+    row("record.cacheRetrievalTimeout", Rule::Inert("the cache is the memory of this process, nobody waits for it")),
+    row("cache", Rule::Service { list: false, default: "default" }),
+    row("cache[default]", Rule::Kind(|_| ())),
+    row("cache[redis]", Rule::Later(CONNECTOR)),
+    row("cache[memcached]", Rule::Later(CONNECTOR)),
+    row("cache[hazelcast]", Rule::Later(CONNECTOR)),
+    row("storage", Rule::Service { list: false, default: "default" }),
+    row("storage[default]", Rule::Kind(|_| ())),
+    row("storage[default].options.directory", Rule::Text(storage_directory)),
+    row("storage[default].options.durability", Rule::Text(durability)),
+    row("storage[default].options.intervalMs", milliseconds(1, set_interval)),
+    row("storage[memory]", Rule::Kind(|c| c.storage = Storage::Memory)),
+    row("storage[postgres]", Rule::Later(CONNECTOR)),
+    row("storage[mongodb]", Rule::Later(CONNECTOR)),
+    row("storage[rethinkdb]", Rule::Later(CONNECTOR)),
+    row("storage[elasticsearch]", Rule::Later(CONNECTOR)),
+    // Cores and limits: our own.
+    row("cores", Rule::Section),
+    row("cores.shards", Rule::Value(shards)),
+    row("cores.services", Rule::Value(services)),
+    row("cores.allowOverlap", Rule::Flag(|c, on| c.cores.allow_overlap = on)),
+    row("cores.count", count(1, super::placement::SHARDS_MAX as u64, |c, count| c.cores.count = Some(count as usize))),
+    row("cores.pin", Rule::Flag(|c, on| c.cores.pin = on)),
+    row("cores.latencyProfile", Rule::Text(latency_profile)),
+    row("limits", Rule::Section),
+    row("limits.connectionsMax", count(1, COUNT_MAX, |c, n| c.limits.connections_max = n as usize)),
+    row("limits.namesPerMessageMax", count(1, COUNT_MAX, |c, n| c.limits.names_per_message_max = n as usize)),
+    row("limits.nameBytesMax", bytes(1, 65_535, |c, n| c.limits.name_bytes_max = n as usize)),
+    row(
+        "limits.subscriptionsPerConnectionMax",
+        count(1, COUNT_MAX, |c, n| c.limits.subscriptions_per_connection_max = n as usize),
+    ),
+    row("limits.outboxHighWaterBytes", bytes(1024, BYTES_MAX, |c, n| c.limits.outbox_high_water_bytes = n as usize)),
+    row("limits.outboxBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.outbox_bytes_max = n as usize)),
+    row(
+        "limits.slowConsumerTimeoutMs",
+        milliseconds(1, |c, ms| c.limits.slow_consumer_timeout = Duration::from_millis(ms)),
+    ),
+    row("limits.copyBytesMax", bytes(1, BYTES_MAX, |c, n| c.limits.copy_bytes_max = n as usize)),
+    row("limits.parkedMessagesMax", count(1, COUNT_MAX, |c, n| c.limits.parked_messages_max = n as usize)),
+    row("limits.parkedBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.parked_bytes_max = n as usize)),
+    row("limits.arrayIndexGapMax", count(0, COUNT_MAX, |c, n| c.limits.array_index_gap_max = n as usize)),
+    row("limits.recordBytesMax", bytes(128, MESSAGE_BYTES_MAX, |c, n| c.limits.record_bytes_max = n as usize)),
+    row("limits.dirtyBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.dirty_bytes_max = n as usize)),
+    row("limits.storeBatchBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.store_batch_bytes_max = n as usize)),
+    row("limits.backlogPacketsMax", count(1, COUNT_MAX, |c, n| c.limits.backlog_packets_max = n as usize)),
+    row("limits.requestHeadBytesMax", bytes(1024, 1 << 20, |c, n| c.limits.request_head_bytes_max = n as usize)),
+    row("limits.drainTimeoutMs", milliseconds(0, |c, ms| c.limits.drain_timeout = Duration::from_millis(ms))),
+    // What later releases bring.
+    row("rpc", Rule::Later(RPC)),
+    row("listen", Rule::Later(LISTEN)),
+    row("monitoring", Rule::Service { list: true, default: "none" }),
+    row("monitoring[none]", Rule::Kind(|_| ())),
+    row("monitoring[http]", Rule::Later(MONITORING)),
+    row("monitoring[log]", Rule::Later(MONITORING)),
+    row("clusterNode", Rule::Service { list: false, default: "default" }),
+    row("clusterNode[default]", Rule::Kind(|_| ())),
+    row("clusterNode[redis]", Rule::Later(CLUSTER)),
+    row("clusterNode[vertical]", Rule::Later(CLUSTER)),
+    row("telemetry", Rule::Service { list: false, default: "deepstreamIO" }),
+    row("telemetry[deepstreamIO]", Rule::Kind(|_| ())),
+    row(
+        "telemetry[deepstreamIO].options.enabled",
+        off("this server reports nothing to anybody: set it to false or leave it out"),
+    ),
+    row("telemetry[deepstreamIO].options.debug", Rule::Inert("nothing is reported to anybody")),
+    row("telemetry[deepstreamIO].options.deploymentId", Rule::Inert("nothing is reported to anybody")),
+    row("subscriptions", Rule::Inert("a closed socket takes its subscriptions with it, no sweep is needed")),
+    row("locks", Rule::Inert(ONE_PROCESS)),
+    row("clusterRegistry", Rule::Inert(ONE_PROCESS)),
+    row("clusterStates", Rule::Inert(ONE_PROCESS)),
+    // Old layouts: what they became.
+    row("port", Rule::Later("this key is from an old release: write httpServer.options.port")),
+    row("host", Rule::Later("this key is from an old release: write httpServer.options.host")),
+    row("urlPath", Rule::Later("this key is from an old release: write it in the options of the endpoint")),
+    row("tcpPort", Rule::Later("raw TCP endpoints ended with release 2: remove it")),
+    row("tcpHost", Rule::Later("raw TCP endpoints ended with release 2: remove it")),
+    row("tcpServerEnabled", off("raw TCP endpoints ended with release 2: remove it")),
+    row(
+        "webServerEnabled",
+        Rule::Only {
+            values: &[Literal::Flag(true)],
+            why: OLD,
+            refusal: "the WebSocket endpoint cannot be switched off: remove it",
+        },
+    ),
+    row("externalUrl", Rule::Inert(OLD)),
+    row("sslKey", Rule::Later(TLS)),
+    row("sslCert", Rule::Later(TLS)),
+    row("sslCa", Rule::Later(TLS)),
+    row("sslDHParams", Rule::Later(TLS)),
+    row("sslPassphrase", Rule::Later(TLS)),
+    row(
+        "storageExclusion",
+        Rule::Later("this key is from an old release: write record.storageExclusionPrefixes, which lists prefixes"),
+    ),
+    row(
+        "storageHotPathPatterns",
+        Rule::Later("this key is from an old release: write record.storageHotPathPrefixes, which lists prefixes"),
+    ),
+    row(
+        "storageRetrievalTimeout",
+        Rule::Later("this key is from an old release: write record.storageRetrievalTimeout"),
+    ),
+    row("cacheRetrievalTimeout", Rule::Inert("the cache is the memory of this process, nobody waits for it")),
+    row("rpcAckTimeout", Rule::Later(RPC)),
+    row("rpcTimeout", Rule::Later(RPC)),
+    row("rpcProviderQueryTimeout", Rule::Inert(OLD)),
+    row("rpcProviderCacheTime", Rule::Inert(OLD)),
+    row("listenResponseTimeout", Rule::Later(LISTEN)),
+    row("shuffleListenProviders", Rule::Later(LISTEN)),
+    row("timeBetweenSendingQueuedPackages", Rule::Inert(OLD)),
+    row("maxMessagesPerPacket", Rule::Inert(OLD)),
+    row("broadcastTimeout", Rule::Inert(OLD)),
+    row("lockTimeout", Rule::Inert(ONE_PROCESS)),
+    row("lockRequestTimeout", Rule::Inert(ONE_PROCESS)),
+    row("clusterKeepAliveInterval", Rule::Inert(ONE_PROCESS)),
+    row("clusterActiveCheckInterval", Rule::Inert(ONE_PROCESS)),
+    row("clusterNodeInactiveTimeout", Rule::Inert(ONE_PROCESS)),
+    row("stateReconciliationTimeout", Rule::Inert(ONE_PROCESS)),
+    row("dependencyInitialisationTimeout", Rule::Inert("nothing has to be waited for")),
+];
+
+/// A feature that can only be off.
+const fn off(refusal: &'static str) -> Rule {
+    Rule::Only { values: &[Literal::Flag(false)], why: "it is off", refusal }
+}
+
+fn server_name(config: &mut Config, text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("a name, or UUID for a generated one".to_owned());
+    }
+    // Upstream's word for "make one up".
+    config.server_name = if text == "UUID" { String::new() } else { text.to_owned() };
+    Ok(())
+}
+
+fn log_level(config: &mut Config, node: &Node) -> Result<(), String> {
+    let level = match node {
+        Node::Integer(number) => Level::from_number(*number),
+        Node::Text(name) => Level::from_name(name),
+        _ => None,
+    };
+    config.log.level = level.ok_or("0 (DEBUG), 1 (INFO), 2 (WARN), 3 (ERROR), 4 (FATAL) or 100 (OFF)")?;
+    Ok(())
+}
+
+fn colors(config: &mut Config, on: bool) {
+    config.log.colors = if on { Colors::OnTerminal } else { Colors::Never };
+}
+
+fn host(config: &mut Config, text: &str) -> Result<(), String> {
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err("an address such as 0.0.0.0 or ::, or a host name".to_owned());
+    }
+    text.clone_into(&mut config.http.host);
+    Ok(())
+}
+
+fn health_check_path(config: &mut Config, text: &str) -> Result<(), String> {
+    config.http.health_check_path = url_path_text(text)?;
+    Ok(())
+}
+
+fn url_path(config: &mut Config, text: &str) -> Result<(), String> {
+    config.websocket.url_path = url_path_text(text)?;
+    Ok(())
+}
+
+fn url_path_text(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') || text.contains(['?', '#', ' ']) || !text.is_ascii() {
+        return Err("a path that begins with / and has no ?, # or blanks".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn unauthenticated_timeout(config: &mut Config, node: &Node) -> Result<(), String> {
+    config.websocket.unauthenticated_client_timeout = match node {
+        Node::Flag(false) => None,
+        // Upstream's schema allows true, and its timer code takes it for the default.
+        Node::Flag(true) => super::types::WebSocketEndpoint::default().unauthenticated_client_timeout,
+        Node::Integer(ms) if *ms >= 1 && *ms <= TIMEOUT_MS_MAX as i64 => Some(Duration::from_millis(*ms as u64)),
+        _ => return Err("milliseconds, at least 1, or false for no timeout".to_owned()),
+    };
+    Ok(())
+}
+
+fn prefixes(node: &Node, into: &mut Vec<String>) -> Result<(), String> {
+    let expected = || "a list of texts that are not empty".to_owned();
+    let items = match node {
+        Node::Null => &[],
+        Node::List(items) => items.as_slice(),
+        _ => return Err(expected()),
+    };
+    *into = items
+        .iter()
+        .map(|item| match item {
+            // An empty prefix would fit every name, which nobody wants who writes a list.
+            Node::Text(text) if !text.is_empty() => Ok(text.clone()),
+            _ => Err(expected()),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(())
+}
+
+fn storage_directory(config: &mut Config, text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("the path of a directory".to_owned());
+    }
+    if let Storage::Embedded { directory, .. } = &mut config.storage {
+        *directory = PathBuf::from(text);
+    }
+    Ok(())
+}
+
+/// How often `interval` writes to the disk if nothing else is said.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+fn durability(config: &mut Config, text: &str) -> Result<(), String> {
+    if let Storage::Embedded { durability, .. } = &mut config.storage {
+        *durability = match text {
+            "always" => Durability::Always,
+            "interval" => Durability::Interval(INTERVAL),
+            "none" => Durability::None,
+            _ => return Err("always, interval or none".to_owned()),
+        };
+    }
+    Ok(())
+}
+
+/// Means something only beside `durability: interval`, wherever that stands: applied once everything was read.
+fn set_interval(_: &mut Config, _: u64) {}
+
+fn shards(config: &mut Config, node: &Node) -> Result<(), String> {
+    config.cores.shards = match node {
+        Node::Text(text) => match text.as_str() {
+            "auto" => CpuChoice::Auto,
+            "physical" => CpuChoice::Physical,
+            "isolated" => CpuChoice::Isolated,
+            "all" => CpuChoice::All,
+            text if text.starts_with(|c: char| c.is_ascii_digit()) => CpuChoice::List(cpulist::parse(text)?),
+            _ => return Err("auto, physical, isolated, all or a list of CPUs such as \"2-7,10\"".to_owned()),
+        },
+        Node::Integer(number) => return Err(number_of_cpus(*number, "cores.count")),
+        _ => return Err("auto, physical, isolated, all or a list of CPUs such as \"2-7,10\"".to_owned()),
+    };
+    Ok(())
+}
+
+fn services(config: &mut Config, node: &Node) -> Result<(), String> {
+    config.cores.services = match node {
+        Node::Text(text) if text == "auto" => None,
+        Node::Text(text) if text.starts_with(|c: char| c.is_ascii_digit()) => Some(cpulist::parse(text)?),
+        Node::Integer(number) => return Err(number_of_cpus(*number, "")),
+        _ => return Err("auto or a list of CPUs such as \"0,1\"".to_owned()),
+    };
+    Ok(())
+}
+
+/// A bare number could mean "so many" as well as "this one".
+fn number_of_cpus(number: i64, count_key: &str) -> String {
+    let count =
+        if count_key.is_empty() { String::new() } else { format!(", or {count_key}: {number} for that many shards") };
+    format!("text: \"{number}\" in quotes for CPU {number}{count}")
+}
+
+fn latency_profile(config: &mut Config, text: &str) -> Result<(), String> {
+    config.cores.latency_profile = match text {
+        "eco" => LatencyProfile::Eco,
+        "balanced" => LatencyProfile::Balanced,
+        "spin" => LatencyProfile::Spin,
+        _ => return Err("eco, balanced or spin".to_owned()),
+    };
+    Ok(())
+}

@@ -1,0 +1,490 @@
+use super::table::{ROWS, Rule};
+use super::*;
+use std::time::Duration;
+
+/// A directory that goes away with the test.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("deepstream-{name}-{}-{}", std::process::id(), generated_name()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const SHIPPED: &str = include_str!("../../conf/config.yml");
+
+fn with(text: &str, arguments: &StartArguments) -> Result<Loaded, ConfigErrors> {
+    let environment = |name: &str| (name == "PORT").then(|| "7001".to_owned());
+    read(Path::new("/etc/ds/config.yml"), text, arguments, &environment)
+}
+
+fn good(text: &str) -> Loaded {
+    with(text, &StartArguments::default()).unwrap_or_else(|errors| panic!("{text}\n{errors}"))
+}
+
+fn bad(text: &str) -> String {
+    with(text, &StartArguments::default()).expect_err(text).to_string().replace("/etc/ds/", "")
+}
+
+#[test]
+fn the_shipped_file_is_the_defaults_written_out() {
+    let loaded = good(SHIPPED);
+    let generated = loaded.config.server_name.clone();
+    let directory = PathBuf::from("/etc/data");
+    let storage = Storage::Embedded { directory, durability: Durability::Always };
+    assert_eq!(loaded.config, Config { server_name: generated, storage, ..Config::default() });
+    let accepted: Vec<&str> = loaded.accepted.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(accepted, ["enabledFeatures.rpc", "enabledFeatures.presence"]);
+}
+
+#[test]
+fn every_honoured_key_is_explained_in_the_shipped_file() {
+    let explained = |key: &str| {
+        SHIPPED.lines().any(|line| line.trim_start_matches([' ', '#', '-']).starts_with(&format!("{key}:")))
+    };
+    for row in ROWS.iter().filter(|row| row.rule.is_honoured()) {
+        let known = match (&row.rule, row.path.split_once('[')) {
+            (Rule::Kind(_), Some((_, kind))) => SHIPPED.contains(kind.trim_end_matches(']')),
+            // The services that exist so that their `none` is understood.
+            (Rule::Service { .. }, _) if ["monitoring", "clusterNode", "telemetry"].contains(&row.path) => true,
+            _ => explained(row.path.rsplit('.').next().unwrap()),
+        };
+        // `json` is upstream's other word for its default logger, the others are what their service is without a word.
+        let unsaid = ["logger[json]", "telemetry[deepstreamIO]"];
+        assert!(known || unsaid.contains(&row.path), "{} is not in conf/config.yml", row.path);
+    }
+}
+
+#[test]
+fn no_key_has_two_rows() {
+    for (at, row) in ROWS.iter().enumerate() {
+        assert!(!ROWS[..at].iter().any(|earlier| earlier.path == row.path), "{}", row.path);
+    }
+}
+
+#[test]
+fn an_empty_file_means_defaults() {
+    for text in ["", "# nothing\n\n", "record:\n  # memoryBytesMax: 5\n", "{}"] {
+        let loaded = good(text);
+        let server_name = loaded.config.server_name.clone();
+        let directory = std::env::current_dir().unwrap().join("data");
+        let storage = Storage::Embedded { directory, durability: Durability::Always };
+        assert_eq!(loaded.config, Config { server_name, storage, ..Config::default() }, "{text}");
+    }
+}
+
+/// Text, and whether what came of it is right.
+type Honoured = (&'static str, fn(&Config) -> bool);
+
+#[test]
+fn honoured_keys_arrive() {
+    let table: &[Honoured] = &[
+        ("serverName: one", |c| c.server_name == "one"),
+        ("serverName: ab#cd", |c| c.server_name == "ab#cd"),
+        ("serverName: 'ab #cd' # a comment", |c| c.server_name == "ab #cd"),
+        ("serverName: UUID", |c| c.server_name.len() > 9 && c.server_name.contains('-')),
+        ("logLevel: 3", |c| c.log.level == Level::Error),
+        ("logLevel: debug", |c| c.log.level == Level::Debug),
+        ("logger: {type: default, options: {colors: false}}", |c| c.log.colors == Colors::Never),
+        ("logger: {name: pino, options: {logLevel: 2}}", |c| {
+            c.log.format == LogFormat::Json && c.log.level == Level::Warn
+        }),
+        ("httpServer: {options: {host: '::', port: 80, healthCheckPath: /alive}}", |c| {
+            (c.http.host.as_str(), c.http.port, c.http.health_check_path.as_str()) == ("::", 80, "/alive")
+        }),
+        ("httpServer: {type: uws, options: {port: ${PORT}}}", |c| c.http.port == 7001),
+        ("httpServer: {options: {maxBackpressure: 1048576}}", |c| {
+            c.limits.outbox_bytes_max == 1 << 20 && c.limits.outbox_high_water_bytes == 1 << 19
+        }),
+        (
+            "connectionEndpoints: [null, {type: ws-binary, options: {urlPath: /ws, heartbeatInterval: 5, maxAuthAttempts: 9}}]",
+            |c| {
+                c.websocket.url_path == "/ws"
+                    && c.websocket.heartbeat_interval == Duration::from_millis(5)
+                    && c.websocket.max_auth_attempts == 9
+            },
+        ),
+        ("connectionEndpoints: [{type: ws-binary, options: {unauthenticatedClientTimeout: false}}]", |c| {
+            c.websocket.unauthenticated_client_timeout.is_none()
+        }),
+        (
+            "connectionEndpoints: [{type: ws-binary, options: {unauthenticatedClientTimeout: 70, logInvalidAuthData: true, maxMessageSize: 500}}]",
+            |c| {
+                c.websocket.unauthenticated_client_timeout == Some(Duration::from_millis(70))
+                    && c.websocket.log_invalid_auth_data
+                    && c.websocket.max_message_bytes == 500
+            },
+        ),
+        ("enabledFeatures: {event: false, rpc: false}", |c| !c.features.event && c.features.record),
+        ("auth: {type: none}\npermission: {type: none}", |_| true),
+        ("auth:\n  - type: none\n    options:\n", |_| true),
+        (
+            "record: {storageRetrievalTimeout: 30000, storageExclusionPrefixes: [a/, b], storageHotPathPrefixes: null}",
+            |c| {
+                c.record.storage_retrieval_timeout == Duration::from_secs(30)
+                    && c.record.storage_exclusion_prefixes == ["a/", "b"]
+                    && c.record.storage_hot_path_prefixes.is_empty()
+            },
+        ),
+        ("storage: {type: memory}\ncache: {type: default}", |c| c.storage == Storage::Memory),
+        ("storage: {options: {intervalMs: 250, durability: interval, directory: db}}", |c| {
+            let durability = Durability::Interval(Duration::from_millis(250));
+            c.storage == Storage::Embedded { directory: "/etc/ds/db".into(), durability }
+        }),
+        ("storage: {options: {durability: none, directory: /var/db}}", |c| {
+            c.storage == Storage::Embedded { directory: "/var/db".into(), durability: Durability::None }
+        }),
+        (
+            "cores: {shards: '2-4', services: '0', count: 2, pin: false, latencyProfile: spin, allowOverlap: true}",
+            |c| {
+                c.cores
+                    == Cores {
+                        shards: CpuChoice::List(vec![2, 3, 4]),
+                        services: Some(vec![0]),
+                        allow_overlap: true,
+                        count: Some(2),
+                        pin: false,
+                        latency_profile: LatencyProfile::Spin,
+                    }
+            },
+        ),
+        ("limits: {connectionsMax: 5, slowConsumerTimeoutMs: 9, drainTimeoutMs: 0}", |c| {
+            c.limits.connections_max == 5
+                && c.limits.slow_consumer_timeout == Duration::from_millis(9)
+                && c.limits.drain_timeout == Duration::ZERO
+        }),
+    ];
+    for (text, holds) in table {
+        assert!(holds(&good(text).config), "{text}\n{:#?}", good(text).config);
+    }
+}
+
+#[test]
+fn merged_yaml_keys_count_and_are_told_by_the_line_that_merges_them() {
+    let loaded = good("cores: &base\n  pin: false\ncache: {type: default}\nlimits: {nameBytesMax: 9}\n");
+    assert!(!loaded.config.cores.pin);
+    let said = bad("httpServer: &o\n  options:\n    port: 7\nlogger:\n  <<: *o\n");
+    assert_eq!(said, "config.yml:4: logger.options.port: unknown key; did you mean httpServer.options.port?");
+}
+
+#[test]
+fn what_has_no_meaning_is_accepted_and_listed_with_its_reason() {
+    let loaded = good(
+        "showLogo: true\nlibDir: null\nplugins: {}\ndependencyInitializationTimeout: 5000\nexitOnFatalError: false\n\
+         telemetry: {type: deepstreamIO, options: {enabled: false, deploymentId: x}}\nmonitoring: {type: none}\n\
+         clusterNode: {type: default}\nlocks: {type: default, options: {holdTimeout: 1}}\n\
+         httpServer: {options: {allowAllOrigins: true, origins: ['https://example.com'], maxMessageSize: 1}}\n\
+         connectionEndpoints: [{type: ws-binary, options: {outgoingBufferTimeout: 0}}]\n",
+    );
+    let paths: Vec<&str> = loaded.accepted.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "showLogo",
+            "libDir",
+            "plugins",
+            "dependencyInitializationTimeout",
+            "exitOnFatalError",
+            "telemetry.options.enabled",
+            "telemetry.options.deploymentId",
+            "locks",
+            "httpServer.options.allowAllOrigins",
+            "httpServer.options.origins",
+            "httpServer.options.maxMessageSize",
+            "connectionEndpoints[0].options.outgoingBufferTimeout",
+        ]
+    );
+    assert!(loaded.accepted.iter().all(|(_, why)| !why.is_empty()));
+}
+
+#[test]
+fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
+    for (text, start) in [
+        ("\nauth:\n- type: file\n", "config.yml:3: auth[0].type: this way of logging in is not in this release"),
+        ("auth:\n  type: http\n", "config.yml:2: auth.type: this way of logging in is not in this release"),
+        ("permission:\n  type: config\n", "config.yml:2: permission.type: permission rules are not in this release"),
+        (
+            "connectionEndpoints:\n  - type: ws-binary\n  - type: mqtt\n",
+            "config.yml:3: connectionEndpoints[1].type: this endpoint is not",
+        ),
+        (
+            "connectionEndpoints:\n  - options: {}\n    type: http\n",
+            "config.yml:3: connectionEndpoints[0].type: this endpoint is not",
+        ),
+        ("cache:\n  name: redis\n  options: {host: x}\n", "config.yml:2: cache.name: connectors to other databases"),
+        ("storage: {name: postgres}", "config.yml:1: storage.name: connectors to other databases"),
+        ("monitoring:\n- {type: log}", "config.yml:2: monitoring[0].type: monitoring output is not in this release"),
+        ("clusterNode: {name: redis}", "config.yml:1: clusterNode.name: clusters are not in this release"),
+        (
+            "httpServer:\n  options:\n    ssl:\n      key: x\n",
+            "config.yml:3: httpServer.options.ssl: TLS is not in this release",
+        ),
+        (
+            "httpServer: {options: {allowAllOrigins: false}}",
+            "config.yml:1: httpServer.options.allowAllOrigins: origins are not checked",
+        ),
+        ("plugins: {custom: {path: ./x}}", "config.yml:1: plugins: JavaScript plugins cannot be loaded"),
+        ("storage:\n  path: ./x\n", "config.yml:2: storage.path: JavaScript plugins cannot be loaded"),
+        ("rpc: {ackTimeout: 1000}", "config.yml:1: rpc: RPC is not in this release"),
+        ("listen: {}", "config.yml:1: listen: listening is not in this release"),
+        (
+            "enabledFeatures:\n  presence: true",
+            "config.yml:2: enabledFeatures.presence: presence is not in this release",
+        ),
+        (
+            "telemetry: {options: {enabled: true}}",
+            "config.yml:1: telemetry.options.enabled: this server reports nothing",
+        ),
+        ("port: 6020", "config.yml:1: port: this key is from an old release: write httpServer.options.port"),
+    ] {
+        let said = bad(text);
+        assert!(said.starts_with(start), "{text}\n{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_file_line_key_and_hint() {
+    for (text, said) in [
+        ("a: 1\n", "config.yml:1: a: unknown key"),
+        ("\nserverNam: x\n", "config.yml:2: serverNam: unknown key; did you mean serverName?"),
+        (
+            "record:\n  memoryBytesMax: 5000000\n  storageRetrivalTimeout: 1\n",
+            "config.yml:3: record.storageRetrivalTimeout: unknown key; did you mean storageRetrievalTimeout?",
+        ),
+        (
+            "heartbeatInterval: 5",
+            "config.yml:1: heartbeatInterval: unknown key; did you mean connectionEndpoints[ws-binary].options.heartbeatInterval?",
+        ),
+        (
+            "record: {portt: 5}",
+            "config.yml:1: record.portt: unknown key; known here are storageRetrievalTimeout, storageExclusionPrefixes, storageHotPathPrefixes, memoryBytesMax, cacheRetrievalTimeout",
+        ),
+        (
+            "httpServer:\n  options:\n    port: 0\n",
+            "config.yml:3: httpServer.options.port: expected a whole number from 1 to 65535, found 0",
+        ),
+        (
+            "httpServer:\n  options:\n    port: '6020'\n",
+            "config.yml:3: httpServer.options.port: expected a whole number from 1 to 65535, found the text \"6020\"; remove the quotes",
+        ),
+        (
+            "httpServer:\n  options:\n    port: ${NOPE}\n",
+            "config.yml:3: httpServer.options.port: expected a whole number from 1 to 65535, found nothing; the environment variable NOPE is not set",
+        ),
+        ("cores: {pin: yes}", "config.yml:1: cores.pin: expected true or false, found the text \"yes\""),
+        (
+            "cores:\n  shards: 4",
+            "config.yml:2: cores.shards: expected text: \"4\" in quotes for CPU 4, or cores.count: 4 for that many shards, found 4",
+        ),
+        (
+            "cores:\n  shards: 4-2",
+            "config.yml:2: cores.shards: expected the range \"4-2\" runs backwards, found the text \"4-2\"",
+        ),
+        (
+            "cores: {latencyProfile: fast}",
+            "config.yml:1: cores.latencyProfile: expected eco, balanced or spin, found the text \"fast\"",
+        ),
+        (
+            "logLevel: 7",
+            "config.yml:1: logLevel: expected 0 (DEBUG), 1 (INFO), 2 (WARN), 3 (ERROR), 4 (FATAL) or 100 (OFF), found 7",
+        ),
+        ("auth: none", "config.yml:1: auth: expected a list of entries with a type, found the text \"none\""),
+        ("auth: []", "config.yml:1: auth: No authentication type specified; write - type: none to let everybody in"),
+        ("auth:\n - options: {}\n", "config.yml:2: auth[0]: the entry has no type; known here: none"),
+        ("auth:\n - type: nonne\n", "config.yml:2: auth[0].type: unknown type \"nonne\"; did you mean none?"),
+        (
+            "storage: {name: couchdb}",
+            "config.yml:1: storage.name: unknown name \"couchdb\"; known here: default, memory",
+        ),
+        ("storage: {type: memory, option: {}}", "config.yml:1: storage.option: unknown key; did you mean options?"),
+        (
+            "connectionEndpoints: []",
+            "config.yml:1: connectionEndpoints: No connection endpoints configured; leave the key out for ws-binary",
+        ),
+        (
+            "connectionEndpoints:\n- {type: ws-binary}\n- {type: ws-binary}",
+            "config.yml:1: connectionEndpoints: there is more than one ws-binary endpoint; keep one of them",
+        ),
+        (
+            "connectionEndpoints:\n- type: ws-binary\n  options:\n    urlPath: ds\n",
+            "config.yml:4: connectionEndpoints[0].options.urlPath: expected a path that begins with / and has no ?, # or blanks, found the text \"ds\"",
+        ),
+        (
+            "storage:\n  options:\n    intervalMs: 5\n",
+            "config.yml:3: storage.options.intervalMs: means something only beside durability: interval; remove one of the two",
+        ),
+        (
+            "limits:\n  outboxBytesMax: 8192\n  outboxHighWaterBytes: 8000\n",
+            "config.yml:3: limits.outboxHighWaterBytes: is more than half of limits.outboxBytesMax; reading must pause well before the connection is closed",
+        ),
+        (
+            "limits: {outboxBytesMax: 9000000}\nhttpServer:\n  options:\n    maxBackpressure: 9000000",
+            "config.yml:4: httpServer.options.maxBackpressure: says the same as limits.outboxBytesMax; keep one of the two",
+        ),
+        ("logLevel: 1\nserverName: a\nlogLevel: 2\n", "config.yml:3: duplicate key \"logLevel\""),
+        ("record:\n  a: 1\n  b: 1\n  a: 2", "config.yml:4: duplicate key \"a\""),
+        ("record: 5", "config.yml:1: record: expected a section of keys, found 5"),
+        ("- a", "config.yml:1: expected a section of keys, found a list"),
+        (
+            "{\n  \"limits\": {\n    \"nameBytesMax\": -1\n  }\n}",
+            "config.yml:3: limits.nameBytesMax: expected a whole number of bytes from 1 to 65535, found -1",
+        ),
+    ] {
+        assert_eq!(bad(text), said, "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_parsed_is_refused_with_its_line() {
+    assert!(bad("a: 1\nb: [\n").starts_with("config.yml:"), "{}", bad("a: 1\nb: [\n"));
+    let said = bad("serverName: x\nlogLevel: \"1\nrecord: {}\n");
+    assert!(said.starts_with("config.yml:") && said.contains(": cannot be parsed: "), "{said}");
+}
+
+#[test]
+fn all_faults_are_told_at_once_in_the_order_of_the_file() {
+    let said = bad("logLevel: 9\nrpc: {}\nlimits:\n  nope: 1\nauth: []\n");
+    let lines: Vec<&str> = said.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(lines, ["config.yml:1", "config.yml:2", "config.yml:4", "config.yml:5"]);
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let arguments = StartArguments {
+        host: Some("::1".to_owned()),
+        port: Some(9),
+        disable_auth: true,
+        disable_permissions: true,
+        log_level: Some(Level::Warn),
+        colors: Some(true),
+        shards: Some(3),
+        data: Some("/elsewhere".into()),
+        inspect: Some("a:1".to_owned()),
+        ..StartArguments::default()
+    };
+    let text =
+        "auth: [{type: file}]\npermission: {type: config}\nlogLevel: 0\nhttpServer: {options: {port: 8, host: b}}";
+    let Loaded { config, accepted, .. } = with(text, &arguments).unwrap();
+    assert_eq!((config.http.host.as_str(), config.http.port), ("::1", 9));
+    assert_eq!((config.log.level, config.log.colors, config.cores.count), (Level::Warn, Colors::Always, Some(3)));
+    assert!(matches!(config.storage, Storage::Embedded { directory, .. } if directory == Path::new("/elsewhere")));
+    assert_eq!(accepted[0].0, "--inspect");
+    let memory = StartArguments { memory: true, ..StartArguments::default() };
+    assert_eq!(with("storage: {name: postgres}", &memory).unwrap().config.storage, Storage::Memory);
+}
+
+#[test]
+fn files_are_loaded_literally_and_named_in_the_log() {
+    let scratch = Scratch::new("load");
+    scratch.write("names.yml", "- \"a#b $& $1\" # not this\n- ${PORT}x\n");
+    let config = scratch.write(
+        "conf/config.yml",
+        "# fileLoad(missing.yml)\nrecord:\n  storageExclusionPrefixes: fileLoad(../names.yml)\n\
+         storage: {options: {directory: \"file(db)\"}}\nserverName: \"fileLoad(name.txt)\" # ${NOPE}\n",
+    );
+    scratch.write("conf/name.txt", "it \"is\"");
+    let environment = |name: &str| (name == "PORT").then(|| "7".to_owned());
+    let text = std::fs::read_to_string(&config).unwrap();
+    let loaded = read(&config, &text, &StartArguments::default(), &environment).unwrap();
+    assert_eq!(loaded.config.record.storage_exclusion_prefixes, ["a#b $& $1", "7x"]);
+    assert_eq!(loaded.config.server_name, "it \"is\"");
+    let directory = scratch.path().join("conf/db");
+    assert_eq!(loaded.config.storage, Storage::Embedded { directory, durability: Durability::Always });
+    let names = scratch.path().join("names.yml");
+    assert_eq!(loaded.loaded[0], format!("Loaded content from {} for fileLoad(../names.yml)", names.display()));
+}
+
+#[test]
+fn a_loaded_file_that_is_missing_or_malformed_is_named() {
+    let scratch = Scratch::new("load-bad");
+    let missing = scratch.path().join("no.yml");
+    let config = scratch.path().join("config.yml");
+    let load = |text: &str| read(&config, text, &StartArguments::default(), &|_| None).unwrap_err().to_string();
+    assert_eq!(
+        load("\nauth: fileLoad(no.yml)\n"),
+        format!(
+            "{}:2: Error loading config file, missing file {} for fileLoad(no.yml); \
+             paths are relative to the directory of this file",
+            config.display(),
+            missing.display()
+        )
+    );
+    let broken = scratch.write("broken.json", "{\n \"a\": 1,\n \"a\": 2}");
+    assert_eq!(load("auth: fileLoad(broken.json)"), format!("{}:3: duplicate key \"a\"", broken.display()));
+}
+
+#[test]
+fn lines_stay_right_when_a_variable_brings_more_of_them() {
+    let environment = |_: &str| Some("a: 1\nb: 2".to_owned());
+    let text = "${SECTION}\nnope: 1\n";
+    let errors = read(Path::new("c.yml"), text, &StartArguments::default(), &environment).unwrap_err();
+    let lines: Vec<_> = errors.0.iter().map(|error| error.line.unwrap()).collect();
+    assert_eq!(lines, [1, 1, 2]);
+}
+
+#[test]
+fn json_files_may_have_comments_and_keep_their_lines() {
+    let file = Path::new("/x/config.json");
+    let load = |text: &str| read(file, text, &StartArguments::default(), &|_| None);
+    let loaded = load("{\n # comment\n\t\"serverName\": \"a#b\\/c\" # more\n}").unwrap();
+    assert_eq!(loaded.config.server_name, "a#b/c");
+    let said = load("{\n\"limits\": {\n\"nameBytes\": 1}}").unwrap_err().to_string();
+    assert_eq!(said, "/x/config.json:3: limits.nameBytes: unknown key; did you mean nameBytesMax?");
+    let said = load("{\n\"limits\": {\n").unwrap_err().to_string();
+    assert!(said.starts_with("/x/config.json:2: cannot be parsed: EOF"), "{said}");
+}
+
+#[test]
+fn other_kinds_of_files_are_refused() {
+    let load = |file: &str| read(Path::new(file), "", &StartArguments::default(), &|_| None).unwrap_err().to_string();
+    assert!(load("/x/config.js").starts_with("/x/config.js: configuration in JavaScript cannot be run"));
+    assert!(load("/x/config.toml").starts_with("/x/config.toml: .toml is not supported as configuration file"));
+}
+
+#[test]
+fn shares_of_the_limits_add_up_to_the_whole() {
+    let config = Config::default();
+    let limits = config.engine_limits(3);
+    assert!(limits.connections_max * 3 >= config.limits.connections_max);
+    assert!(limits.connections_max * 3 < config.limits.connections_max + 3);
+    assert_eq!(limits.record_memory_bytes_max, config.record.memory_bytes_max.div_ceil(3));
+    assert_eq!(limits.slow_consumer_timeout_ns, 30_000_000_000);
+    assert_eq!(config.engine_limits(0).parked_messages_max, config.limits.parked_messages_max);
+}
+
+#[test]
+fn our_defaults_are_those_of_the_engine() {
+    let ours = format!("{:?}", Config::default().engine_limits(1));
+    assert_eq!(ours, format!("{:?}", deepstream_engine::Limits::default()));
+}
+
+#[test]
+fn a_placement_that_does_not_fit_names_the_line() {
+    let scratch = Scratch::new("place");
+    let file = scratch.write("config.yml", "logLevel: 1\ncores:\n  shards: '900'\n");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let loaded = read(&file, &text, &StartArguments::default(), &|_| None).unwrap();
+    let said = loaded.place(&Topology::of_this_machine()).unwrap_err().to_string();
+    let start = format!("{}:3: cores.shards: there is no CPU 900 on this machine; usable are ", file.display());
+    assert!(said.starts_with(&start), "{said}");
+}

@@ -1,0 +1,344 @@
+//! The configuration as the server uses it: typed, in units that stand in the names, every default in one place.
+//!
+//! *Owns* the defaults. *Promises* that a default and the shipped `conf/config.yml` say the same (a test holds it).
+//! *Does not* read anything.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything the server can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Name of this server; generated if the file says `UUID` or nothing.
+    pub server_name: String,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// The listening socket.
+    pub http: Http,
+    /// The `ws-binary` endpoint.
+    pub websocket: WebSocketEndpoint,
+    /// Which topics exist.
+    pub features: Features,
+    /// Records.
+    pub record: Record,
+    /// Where records are kept.
+    pub storage: Storage,
+    /// Where shards and helpers run.
+    pub cores: Cores,
+    /// Bounds of everything a client can make grow.
+    pub limits: Limits,
+}
+
+/// `logLevel`, `logger`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Lines below this level are not written.
+    pub level: crate::log::Level,
+    /// Text for humans or JSON in pino's shape.
+    pub format: LogFormat,
+    /// Which lines are coloured.
+    pub colors: Colors,
+}
+
+/// When log lines are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colors {
+    /// `colors: false`.
+    Never,
+    /// `colors: true`: where a human reads, not where a file or a collector does.
+    OnTerminal,
+    /// `--colors true`.
+    Always,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `EVENT | message`.
+    Human,
+    /// One JSON object per line, in the shape of the pino logger.
+    Json,
+}
+
+/// `httpServer.options`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Address to listen on: an IP address or a name.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Path that answers 200 while the server lives.
+    pub health_check_path: String,
+}
+
+/// `connectionEndpoints` entry of type `ws-binary`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSocketEndpoint {
+    /// Path on which upgrades are accepted.
+    pub url_path: String,
+    /// A connection that says nothing for twice this long is closed.
+    pub heartbeat_interval: Duration,
+    /// A connection that has not logged in for this long is closed; `None`: never.
+    pub unauthenticated_client_timeout: Option<Duration>,
+    /// Refused logins after which a connection is closed.
+    pub max_auth_attempts: u32,
+    /// Whether the data of refused logins is written to the log.
+    pub log_invalid_auth_data: bool,
+    /// Largest message, over all its fragments.
+    pub max_message_bytes: usize,
+}
+
+/// `enabledFeatures`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// Whether topic EVENT exists.
+    pub event: bool,
+    /// Whether topic RECORD exists.
+    pub record: bool,
+}
+
+/// `record`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// How long storage may take for one read, one removal or one batch of writes.
+    pub storage_retrieval_timeout: Duration,
+    /// Names that begin with one of these never touch storage.
+    pub storage_exclusion_prefixes: Vec<String>,
+    /// Names that begin with one of these are written whole and unchecked.
+    pub storage_hot_path_prefixes: Vec<String>,
+    /// Bytes of record values kept in memory by the whole server before cold, stored ones are dropped.
+    pub memory_bytes_max: usize,
+}
+
+/// `storage`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// The embedded store in a directory of this machine.
+    Embedded {
+        /// Absolute path of the directory.
+        directory: PathBuf,
+        /// When a write counts as kept.
+        durability: Durability,
+    },
+    /// Records live and die with the process.
+    Memory,
+}
+
+/// `storage.options.durability`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A write is acknowledged after it was fsynced.
+    Always,
+    /// Writes are acknowledged at once and fsynced this often.
+    Interval(Duration),
+    /// Writes are acknowledged at once; when they reach the disk is up to the operating system.
+    None,
+}
+
+/// `cores`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cores {
+    /// CPUs of the shards.
+    pub shards: CpuChoice,
+    /// CPUs of storage and other helper threads; `None`: chosen from what the shards leave.
+    pub services: Option<Vec<usize>>,
+    /// Whether two shards, or a shard and a helper, may be told to share a CPU.
+    pub allow_overlap: bool,
+    /// Number of shards, if not one per chosen CPU.
+    pub count: Option<usize>,
+    /// Whether threads are bound to their CPUs.
+    pub pin: bool,
+    /// How long an idle shard spins before it sleeps.
+    pub latency_profile: LatencyProfile,
+}
+
+/// Which CPUs shards take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CpuChoice {
+    /// The isolated CPUs if there are any; else one per physical core, leaving one for helpers where there are four
+    /// or more.
+    Auto,
+    /// One CPU of every physical core.
+    Physical,
+    /// The CPUs that the kernel was told to keep free (`isolcpus=`).
+    Isolated,
+    /// Every CPU this process may use.
+    All,
+    /// Exactly these, in this order.
+    List(Vec<usize>),
+}
+
+/// `cores.latencyProfile`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LatencyProfile {
+    /// Sleep as soon as there is nothing to do.
+    Eco,
+    /// Spin for 50 µs first: a request that follows another closely pays no wake-up.
+    Balanced,
+    /// Never sleep. One CPU per shard is always busy.
+    Spin,
+}
+
+impl LatencyProfile {
+    /// How long an idle shard spins before it sleeps; `None`: forever.
+    pub fn idle_spin(self) -> Option<Duration> {
+        match self {
+            Self::Eco => Some(Duration::ZERO),
+            Self::Balanced => Some(Duration::from_micros(50)),
+            Self::Spin => None,
+        }
+    }
+}
+
+/// `limits`. Sums are of the whole server; each shard gets an equal share of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of the server. One more is closed right after it was accepted, and counted.
+    pub connections_max: usize,
+    /// Names in one bulk message.
+    pub names_per_message_max: usize,
+    /// Bytes of a record or event name.
+    pub name_bytes_max: usize,
+    /// Subscriptions of one connection, all topics.
+    pub subscriptions_per_connection_max: usize,
+    /// Unsent bytes of one connection above which its own requests are no longer read.
+    pub outbox_high_water_bytes: usize,
+    /// Unsent bytes of one connection above which it is closed as a slow consumer.
+    pub outbox_bytes_max: usize,
+    /// Time an outbox above its high-water mark may stay unmoved before its connection is closed.
+    pub slow_consumer_timeout: Duration,
+    /// Frames of at least this size are held by reference in an outbox instead of being copied.
+    pub copy_bytes_max: usize,
+    /// Messages waiting for storage, in the whole server.
+    pub parked_messages_max: usize,
+    /// Bytes of messages waiting for storage, in the whole server.
+    pub parked_bytes_max: usize,
+    /// How far beyond the end of an array a path's index may point.
+    pub array_index_gap_max: usize,
+    /// Bytes of one record's value.
+    pub record_bytes_max: usize,
+    /// Bytes of values written but not yet stored, in the whole server.
+    pub dirty_bytes_max: usize,
+    /// Bytes handed to storage in one batch.
+    pub store_batch_bytes_max: usize,
+    /// Packets waiting for one other shard above which connections that send to it are no longer read.
+    pub backlog_packets_max: usize,
+    /// Bytes of the head of an HTTP or upgrade request.
+    pub request_head_bytes_max: usize,
+    /// Time a stopping server takes to flush outboxes and storage before it exits all the same.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server_name: String::new(),
+            log: LogSettings { level: crate::log::Level::Info, format: LogFormat::Human, colors: Colors::OnTerminal },
+            http: Http { host: "0.0.0.0".to_owned(), port: 6020, health_check_path: "/health-check".to_owned() },
+            websocket: WebSocketEndpoint::default(),
+            features: Features { event: true, record: true },
+            record: Record {
+                storage_retrieval_timeout: Duration::from_secs(2),
+                storage_exclusion_prefixes: Vec::new(),
+                storage_hot_path_prefixes: Vec::new(),
+                memory_bytes_max: 1 << 30,
+            },
+            storage: Storage::Embedded { directory: PathBuf::from("data"), durability: Durability::Always },
+            cores: Cores {
+                shards: CpuChoice::Auto,
+                services: None,
+                allow_overlap: false,
+                count: None,
+                pin: true,
+                latency_profile: LatencyProfile::Balanced,
+            },
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for WebSocketEndpoint {
+    fn default() -> Self {
+        Self {
+            url_path: "/deepstream".to_owned(),
+            heartbeat_interval: Duration::from_secs(30),
+            unauthenticated_client_timeout: Some(Duration::from_mins(3)),
+            max_auth_attempts: 3,
+            log_invalid_auth_data: false,
+            max_message_bytes: 1 << 20,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1 << 20,
+            names_per_message_max: 10_000,
+            name_bytes_max: 1024,
+            subscriptions_per_connection_max: 100_000,
+            outbox_high_water_bytes: 1 << 20,
+            outbox_bytes_max: 16 << 20,
+            slow_consumer_timeout: Duration::from_secs(30),
+            copy_bytes_max: 16 << 10,
+            parked_messages_max: 100_000,
+            parked_bytes_max: 64 << 20,
+            array_index_gap_max: 10_000,
+            record_bytes_max: 16 << 20,
+            dirty_bytes_max: 256 << 20,
+            store_batch_bytes_max: 4 << 20,
+            backlog_packets_max: 4096,
+            request_head_bytes_max: 16 << 10,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// The bounds of one of `shards` shards.
+    pub fn engine_limits(&self, shards: usize) -> deepstream_engine::Limits {
+        let share = |total: usize| total.div_ceil(shards.max(1));
+        let limits = &self.limits;
+        deepstream_engine::Limits {
+            connections_max: share(limits.connections_max),
+            names_per_message_max: limits.names_per_message_max,
+            name_bytes_max: limits.name_bytes_max,
+            subscriptions_per_connection_max: limits.subscriptions_per_connection_max,
+            outbox_high_water_bytes: limits.outbox_high_water_bytes,
+            outbox_bytes_max: limits.outbox_bytes_max,
+            slow_consumer_timeout_ns: nanoseconds(limits.slow_consumer_timeout),
+            copy_bytes_max: limits.copy_bytes_max,
+            parked_messages_max: share(limits.parked_messages_max),
+            parked_bytes_max: share(limits.parked_bytes_max),
+            array_index_gap_max: limits.array_index_gap_max,
+            record_bytes_max: limits.record_bytes_max,
+            record_memory_bytes_max: share(self.record.memory_bytes_max),
+            dirty_bytes_max: share(limits.dirty_bytes_max),
+            store_batch_bytes_max: limits.store_batch_bytes_max,
+            backlog_packets_max: limits.backlog_packets_max,
+        }
+    }
+
+    /// What one of `shards` shards is built with.
+    pub fn engine_options(&self, shards: usize, seeds: [u64; 4]) -> deepstream_engine::Options {
+        let prefixes = |list: &[String]| list.iter().map(|prefix| prefix.as_bytes().into()).collect();
+        deepstream_engine::Options {
+            seeds,
+            limits: self.engine_limits(shards),
+            events: self.features.event,
+            records: self.features.record,
+            heartbeat_ns: nanoseconds(self.websocket.heartbeat_interval),
+            unauthenticated_timeout_ns: self.websocket.unauthenticated_client_timeout.map(nanoseconds),
+            auth_attempts_max: self.websocket.max_auth_attempts,
+            storage: self.storage != Storage::Memory,
+            storage_timeout_ns: nanoseconds(self.record.storage_retrieval_timeout),
+            storage_exclusion_prefixes: prefixes(&self.record.storage_exclusion_prefixes),
+            hot_path_prefixes: prefixes(&self.record.storage_hot_path_prefixes),
+            verbose: self.log.level == crate::log::Level::Debug,
+        }
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,251 @@
+//! From the tree to the typed configuration, by the rows of the table.
+//!
+//! *Owns* the walk. *Promises* to find everything that is wrong in one go, and that no key is passed over in silence.
+//! *Does not* know any single key; see `table`.
+
+use super::node::{Node, Step};
+use super::table::{Literal, ROWS, Row, Rule};
+use super::types::Config;
+
+/// Something wrong at a place of the tree.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) what: String,
+    pub(crate) hint: String,
+}
+
+/// What the walk found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) complaints: Vec<Complaint>,
+    /// Keys accepted without meaning, and why that is harmless.
+    pub(crate) accepted: Vec<(Vec<Step>, &'static str)>,
+}
+
+/// Applies every key of `root` to `config`.
+pub(crate) fn apply(root: &Node, config: &mut Config) -> Findings {
+    let mut walk = Walk { config, steps: Vec::new(), findings: Findings::default() };
+    walk.section("", root);
+    walk.findings
+}
+
+struct Walk<'c> {
+    config: &'c mut Config,
+    steps: Vec<Step>,
+    findings: Findings,
+}
+
+impl Walk<'_> {
+    fn complain(&mut self, what: impl Into<String>, hint: impl Into<String>) {
+        self.findings.complaints.push(Complaint { steps: self.steps.clone(), what: what.into(), hint: hint.into() });
+    }
+
+    fn expected(&mut self, expected: &str, node: &Node) {
+        let hint = match node {
+            Node::Text(text) if text.parse::<f64>().is_ok() || ["true", "false"].contains(&text.as_str()) => {
+                "remove the quotes"
+            }
+            _ => "",
+        };
+        self.complain(format!("expected {expected}, found {}", node.describe()), hint);
+    }
+
+    fn below<T>(&mut self, step: Step, walk: impl FnOnce(&mut Self) -> T) -> T {
+        self.steps.push(step);
+        let result = walk(self);
+        self.steps.pop();
+        result
+    }
+
+    /// The keys of a map whose rows begin with `pattern`.
+    fn section(&mut self, pattern: &str, node: &Node) {
+        let entries = match node {
+            Node::Map(entries) => entries.as_slice(),
+            // A section whose keys are all commented out.
+            Node::Null => &[],
+            _ => return self.expected("a section of keys", node),
+        };
+        for (key, value) in entries {
+            let path = join(pattern, key);
+            self.below(Step::Key(key.clone()), |walk| match find(&path) {
+                Some(row) => walk.rule(row, &path, value),
+                None => walk.unknown(pattern, key),
+            });
+        }
+    }
+
+    fn rule(&mut self, row: &'static Row, path: &str, node: &Node) {
+        let result = match &row.rule {
+            Rule::Section => return self.section(path, node),
+            Rule::Service { list, default } => return self.service(path, *list, default, node),
+            Rule::Later(sentence) => return self.complain(*sentence, ""),
+            Rule::Inert(why) => return self.findings.accepted.push((self.steps.clone(), why)),
+            Rule::Only { values, why, refusal } => return self.only(values, why, refusal, node),
+            // Only ever found through its service.
+            Rule::Kind(enter) => {
+                enter(self.config);
+                return;
+            }
+            Rule::Flag(set) => match node {
+                Node::Flag(value) => {
+                    set(self.config, *value);
+                    return;
+                }
+                _ => Err("true or false".to_owned()),
+            },
+            Rule::Number { min, max, unit, set } => match node {
+                Node::Integer(value) if u64::try_from(*value).is_ok_and(|value| (*min..=*max).contains(&value)) => {
+                    set(self.config, *value as u64);
+                    return;
+                }
+                _ => Err(format!(
+                    "a whole number{}{} from {min} to {max}",
+                    if unit.is_empty() { "" } else { " of " },
+                    unit
+                )),
+            },
+            Rule::Text(set) => match node {
+                Node::Text(text) => set(self.config, text),
+                _ => Err("text".to_owned()),
+            },
+            Rule::Value(set) => set(self.config, node),
+        };
+        if let Err(expected) = result {
+            self.expected(&expected, node);
+        }
+    }
+
+    fn only(&mut self, values: &[Literal], why: &'static str, refusal: &'static str, node: &Node) {
+        if values.iter().any(|literal| literal.is(node)) {
+            self.findings.accepted.push((self.steps.clone(), why));
+        } else if values.iter().any(|literal| matches!(literal, Literal::Flag(_))) && !matches!(node, Node::Flag(_)) {
+            self.expected("true or false", node);
+        } else {
+            self.complain(refusal, "");
+        }
+    }
+
+    /// A service: one entry, or several.
+    fn service(&mut self, path: &str, list: bool, default: &str, node: &Node) {
+        match node {
+            // The old map form of what is a list today: one entry.
+            Node::Map(_) => self.entry(path, default, node),
+            Node::List(items) if list => {
+                for (index, item) in items.iter().enumerate() {
+                    // Release 3 switched an entry off by writing null.
+                    if *item != Node::Null {
+                        self.below(Step::Index(index), |walk| walk.entry(path, default, item));
+                    }
+                }
+            }
+            _ if list => self.expected("a list of entries with a type", node),
+            _ => self.expected("a section with a type", node),
+        }
+    }
+
+    fn entry(&mut self, path: &str, default: &str, node: &Node) {
+        let Node::Map(entries) = node else { return self.expected("a section with a type", node) };
+        if entries.iter().any(|(key, _)| key == "path") {
+            return self.below(Step::Key("path".to_owned()), |walk| {
+                walk.complain("JavaScript plugins cannot be loaded by this server", kinds_hint(path));
+            });
+        }
+        let (key, kind) =
+            match entries.iter().find(|(key, _)| key == "name").or(entries.iter().find(|(key, _)| key == "type")) {
+                Some((key, Node::Text(kind))) => (key.as_str(), kind.as_str()),
+                Some((key, other)) => return self.below(Step::Key(key.clone()), |walk| walk.expected("text", other)),
+                None if default.is_empty() => return self.complain("the entry has no type", kinds_hint(path)),
+                None => ("type", default),
+            };
+        let pattern = format!("{path}[{kind}]");
+        let Some(row) = find(&pattern) else {
+            let hint = suggestion(kind, kinds(path)).unwrap_or_else(|| kinds_hint(path));
+            return self
+                .below(Step::Key(key.to_owned()), |walk| walk.complain(format!("unknown {key} {kind:?}"), hint));
+        };
+        if let Rule::Later(_) = row.rule {
+            return self.below(Step::Key(key.to_owned()), |walk| walk.rule(row, &pattern, node));
+        }
+        self.rule(row, &pattern, node);
+        for (key, value) in entries {
+            self.below(Step::Key(key.clone()), |walk| match key.as_str() {
+                "type" | "name" => {}
+                "options" => walk.section(&join(&pattern, "options"), value),
+                _ => {
+                    let hint = suggestion(key, ["type", "name", "options"].into_iter())
+                        .unwrap_or_else(|| "an entry has type and options".to_owned());
+                    walk.complain("unknown key", hint);
+                }
+            });
+        }
+    }
+
+    fn unknown(&mut self, pattern: &str, key: &str) {
+        let near = suggestion(key, children(pattern));
+        let elsewhere = || {
+            let found = ROWS.iter().find(|row| row.rule.is_honoured() && row.path.rsplit('.').next() == Some(key))?;
+            Some(format!("did you mean {}?", found.path.replace("[*]", "")))
+        };
+        let listing = || {
+            let known: Vec<_> = children(pattern).collect();
+            if known.is_empty() || known.len() > 20 {
+                String::new()
+            } else {
+                format!("known here are {}", known.join(", "))
+            }
+        };
+        let hint = near.or_else(elsewhere).unwrap_or_else(listing);
+        self.complain("unknown key", hint);
+    }
+}
+
+fn join(pattern: &str, key: &str) -> String {
+    if pattern.is_empty() { key.to_owned() } else { format!("{pattern}.{key}") }
+}
+
+/// The row of a path; rows that hold for every kind of a service are written with `[*]`.
+fn find(path: &str) -> Option<&'static Row> {
+    let general = general(path);
+    ROWS.iter().find(|row| row.path == path).or_else(|| ROWS.iter().find(|row| Some(row.path) == general.as_deref()))
+}
+
+/// `a[kind].options.b` as `a[*].options.b`.
+fn general(path: &str) -> Option<String> {
+    let (service, rest) = path.split_once('[')?;
+    let (_, rest) = rest.split_once(']')?;
+    Some(format!("{service}[*]{rest}"))
+}
+
+/// Names of the keys directly below a pattern, refused ones left out.
+fn children(pattern: &str) -> impl Iterator<Item = &'static str> {
+    let exact = if pattern.is_empty() { String::new() } else { format!("{pattern}.") };
+    let general = general(&exact);
+    ROWS.iter().filter(|row| !matches!(row.rule, Rule::Later(_))).filter_map(move |row| {
+        let mut prefix = [Some(exact.as_str()), general.as_deref()].into_iter().flatten();
+        let name = prefix.find_map(|prefix| row.path.strip_prefix(prefix))?;
+        (!name.contains(['.', '['])).then_some(name)
+    })
+}
+
+/// Names of the kinds of a service, refused ones left out.
+fn kinds(path: &str) -> impl Iterator<Item = &'static str> {
+    let prefix = format!("{path}[");
+    ROWS.iter()
+        .filter(|row| matches!(row.rule, Rule::Kind(_)))
+        .filter_map(move |row| row.path.strip_prefix(&prefix)?.strip_suffix(']'))
+}
+
+fn kinds_hint(path: &str) -> String {
+    format!("known here: {}", kinds(path).collect::<Vec<_>>().join(", "))
+}
+
+/// The candidate that was probably meant.
+fn suggestion<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<String> {
+    let lower = word.to_lowercase();
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(word.len()) / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| format!("did you mean {candidate}?"))
+}

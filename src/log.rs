@@ -1,0 +1,413 @@
+//! Log lines: `EVENT | message` for humans, pino's JSON for machines.
+//!
+//! *Owns* the levels, the two formats and the thread that writes. *Promises* that a caller never waits for a terminal,
+//! a pipe or a disk: lines go through a bounded queue, and lines that find it full are dropped, counted, and the count
+//! is logged; and that one event is one line, whatever names from the network it carries. *Does not* format anything
+//! below the configured level.
+//!
+//! Lines travel as `tracing` events, so that what libraries say arrives on the same way; of theirs, only warnings and
+//! errors are written.
+
+use crate::config::{Colors, LogFormat, LogSettings};
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+/// How bad it is. Numbers and names are upstream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    /// For whoever looks for a fault.
+    Debug = 0,
+    /// What normally happens.
+    Info = 1,
+    /// Something was refused or lost, and the server goes on.
+    Warn = 2,
+    /// Something failed that should not.
+    Error = 3,
+    /// The process ends.
+    Fatal = 4,
+    /// As a setting: nothing is written.
+    Off = 100,
+}
+
+impl Level {
+    /// The level of an upstream number.
+    pub fn from_number(number: i64) -> Option<Self> {
+        [Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal, Self::Off]
+            .into_iter()
+            .find(|level| i64::from(*level as u8) == number)
+    }
+
+    /// The level of an upstream name, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal, Self::Off]
+            .into_iter()
+            .find(|level| level.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Upstream's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Error => "ERROR",
+            Self::Fatal => "FATAL",
+            Self::Off => "OFF",
+        }
+    }
+
+    /// SGR colour.
+    fn color(self) -> u8 {
+        match self {
+            Self::Debug | Self::Off => 37,
+            Self::Info => 32,
+            Self::Warn => 33,
+            Self::Error => 31,
+            Self::Fatal => 34,
+        }
+    }
+
+    /// pino's number.
+    fn pino(self) -> u8 {
+        (self as u8 + 2) * 10
+    }
+}
+
+/// Lines below this level are not written. Off until a sink is installed.
+static LEVEL: AtomicU8 = AtomicU8::new(Level::Off as u8);
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Lines waiting for the writer; beyond that they are dropped.
+const QUEUE_LINES: usize = 8192;
+const OURS: &str = "deepstream";
+
+/// Whether lines of this level are written; ask before building a costly message.
+#[inline]
+pub fn is_enabled(level: Level) -> bool {
+    level as u8 >= LEVEL.load(Ordering::Relaxed) && level != Level::Off
+}
+
+/// Lines dropped so far because the queue was full.
+pub fn dropped_lines() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// Changes the level of a running server.
+pub fn set_level(level: Level) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+}
+
+/// Logs `EVENT | message`.
+pub fn note(level: Level, event: &str, message: &str) {
+    note_in("", level, event, message);
+}
+
+/// Logs `NAMESPACE | EVENT | message`.
+pub fn note_in(namespace: &str, level: Level, event: &str, message: &str) {
+    if !is_enabled(level) {
+        return;
+    }
+    macro_rules! emit {
+        ($level:ident, $fatal:literal) => {
+            tracing::event!(target: OURS, tracing::Level::$level, fatal = $fatal, namespace, event, message)
+        };
+    }
+    match level {
+        Level::Debug => emit!(DEBUG, false),
+        Level::Info => emit!(INFO, false),
+        Level::Warn => emit!(WARN, false),
+        Level::Error => emit!(ERROR, false),
+        Level::Fatal | Level::Off => emit!(ERROR, true),
+    }
+}
+
+/// Starts logging for the whole process. Keep the result until the end: dropping it writes what is queued. A second
+/// start in one process changes nothing and returns a guard of its own.
+pub fn start(settings: &LogSettings) -> Guard {
+    let out = Output::of_process(settings);
+    let (sink, guard) = sink(QUEUE_LINES, out);
+    if tracing::subscriber::set_global_default(tracing_subscriber::registry().with(sink)).is_ok() {
+        set_level(settings.level);
+    }
+    guard
+}
+
+/// Keeps the writer thread; see [`start`].
+#[must_use = "logging ends when this is dropped"]
+pub struct Guard {
+    queue: Arc<Queue>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Guard {
+    /// Returns when everything queued so far has been written.
+    pub fn flush(&self) {
+        let (done, wait) = sync_channel(1);
+        if self.queue.send(Command::Flush(done)) {
+            // The writer is gone if the channel is closed: nothing is left to wait for.
+            let _ = wait.recv();
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has nothing more to write.
+            let _ = writer.join();
+        }
+    }
+}
+
+enum Command {
+    Line(Level, Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+/// The way to the writer thread.
+struct Queue {
+    sender: RwLock<Option<SyncSender<Command>>>,
+    dropped: AtomicU64,
+}
+
+impl Queue {
+    /// Queues a line, or counts it as dropped.
+    fn offer(&self, level: Level, line: Vec<u8>) {
+        let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = sender.as_ref()
+            && let Err(TrySendError::Full(_)) = sender.try_send(Command::Line(level, line))
+        {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for room. `false` if logging has ended.
+    fn send(&self, command: Command) -> bool {
+        let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner).clone();
+        sender.is_some_and(|sender| sender.send(command).is_ok())
+    }
+
+    fn close(&self) {
+        self.sender.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Builds the `tracing` layer and its writer thread.
+fn sink(queue_lines: usize, output: Output) -> (Sink, Guard) {
+    let (sender, receiver) = sync_channel(queue_lines);
+    let queue = Arc::new(Queue { sender: RwLock::new(Some(sender)), dropped: AtomicU64::new(0) });
+    let form = output.form.clone();
+    let shared = Arc::clone(&queue);
+    let writer =
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&receiver, &shared, output));
+    let sink = Sink { form, queue: Arc::clone(&queue) };
+    // Without its thread (no memory for one) the server is mute but alive; the queue closes with the receiver.
+    (sink, Guard { queue, writer: writer.ok() })
+}
+
+/// The body of the writer thread: writes until the queue is closed and empty.
+fn write_all(receiver: &Receiver<Command>, queue: &Queue, mut output: Output) {
+    while let Ok(first) = receiver.recv() {
+        let mut waiting = Vec::new();
+        for command in std::iter::once(first).chain(receiver.try_iter().take(QUEUE_LINES)) {
+            match command {
+                Command::Line(level, line) => output.write(level, &line),
+                Command::Flush(done) => waiting.push(done),
+            }
+        }
+        let dropped = queue.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let message = format!("{dropped} log lines were dropped because their reader is too slow");
+            output.write(Level::Warn, &output.form.line(Level::Warn, "", "LOG_LINES_DROPPED", &message));
+        }
+        output.flush();
+        for done in waiting {
+            // Whoever waited may have given up.
+            let _ = done.send(());
+        }
+    }
+}
+
+/// Where lines go.
+struct Output {
+    form: Form,
+    out: Box<dyn Write + Send>,
+    err: Box<dyn Write + Send>,
+}
+
+impl Output {
+    fn of_process(settings: &LogSettings) -> Self {
+        let color = |terminal: bool| match settings.colors {
+            Colors::Always => true,
+            Colors::OnTerminal => terminal,
+            Colors::Never => false,
+        };
+        let form = Form {
+            format: settings.format,
+            color_out: color(io::stdout().is_terminal()),
+            color_err: color(io::stderr().is_terminal()),
+            process: std::process::id(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        };
+        Self { form, out: Box::new(io::BufWriter::new(io::stdout())), err: Box::new(io::BufWriter::new(io::stderr())) }
+    }
+
+    /// Nobody can be told that a log line could not be written: errors are dropped here.
+    fn write(&mut self, level: Level, line: &[u8]) {
+        let _ = if self.form.goes_to_err(level) { self.err.write_all(line) } else { self.out.write_all(line) };
+    }
+
+    fn flush(&mut self) {
+        let _ = self.out.flush();
+        let _ = self.err.flush();
+    }
+}
+
+/// How lines look.
+#[derive(Clone)]
+struct Form {
+    format: LogFormat,
+    color_out: bool,
+    color_err: bool,
+    process: u32,
+    host: String,
+}
+
+impl Form {
+    /// pino writes everything to its standard output.
+    fn goes_to_err(&self, level: Level) -> bool {
+        level >= Level::Warn && self.format == LogFormat::Human
+    }
+
+    fn line(&self, level: Level, namespace: &str, event: &str, message: &str) -> Vec<u8> {
+        match self.format {
+            LogFormat::Human => self.human(level, namespace, event, message),
+            LogFormat::Json => self.json(level, namespace, event, message),
+        }
+        .into_bytes()
+    }
+
+    fn human(&self, level: Level, namespace: &str, event: &str, message: &str) -> String {
+        let colored = if self.goes_to_err(level) { self.color_err } else { self.color_out };
+        let mut line = String::with_capacity(namespace.len() + event.len() + message.len() + 16);
+        if colored {
+            let _ = write!(line, "\x1b[{}m", level.color());
+        }
+        for part in [namespace, event].into_iter().filter(|part| !part.is_empty()) {
+            escape_into(&mut line, part);
+            line.push_str(" | ");
+        }
+        escape_into(&mut line, message);
+        line.push_str(if colored { "\x1b[39m\n" } else { "\n" });
+        line
+    }
+
+    fn json(&self, level: Level, namespace: &str, event: &str, message: &str) -> String {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let namespace =
+            if namespace.is_empty() { String::new() } else { format!(",\"namespace\":{}", quoted(namespace)) };
+        format!(
+            "{{\"level\":{},\"time\":{time},\"pid\":{},\"hostname\":{}{namespace},\"event\":{},\"message\":{}}}\n",
+            level.pino(),
+            self.process,
+            quoted(&self.host),
+            quoted(event),
+            quoted(message)
+        )
+    }
+}
+
+/// Control characters become visible: a user name with a line break must not forge a line, nor an escape sequence
+/// reach a terminal.
+fn escape_into(line: &mut String, text: &str) {
+    for c in text.chars() {
+        if c.is_control() && c != '\t' {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+}
+
+/// The end of the way of a `tracing` event.
+struct Sink {
+    form: Form,
+    queue: Arc<Queue>,
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Sink {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.is_event() && (metadata.target() == OURS || *metadata.level() <= tracing::Level::WARN)
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut parts = Parts::default();
+        event.record(&mut parts);
+        let level = match *metadata.level() {
+            _ if parts.fatal => Level::Fatal,
+            tracing::Level::ERROR => Level::Error,
+            tracing::Level::WARN => Level::Warn,
+            tracing::Level::INFO => Level::Info,
+            _ => Level::Debug,
+        };
+        let line = if metadata.target() == OURS {
+            self.form.line(level, &parts.namespace, &parts.event, &parts.message)
+        } else if is_enabled(level) {
+            self.form.line(level, metadata.target(), level.name(), &parts.message)
+        } else {
+            return;
+        };
+        if level == Level::Fatal {
+            // The last words of a process are worth waiting for.
+            self.queue.send(Command::Line(level, line));
+        } else {
+            self.queue.offer(level, line);
+        }
+    }
+}
+
+/// The fields of an event that a line is made of.
+#[derive(Default)]
+struct Parts {
+    fatal: bool,
+    namespace: String,
+    event: String,
+    message: String,
+}
+
+impl Visit for Parts {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.fatal |= field.name() == "fatal" && value;
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "namespace" => value.clone_into(&mut self.namespace),
+            "event" => value.clone_into(&mut self.event),
+            "message" => value.clone_into(&mut self.message),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let _ = write!(self.message, "{value:?}");
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+use super::*;
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender, channel};
+
+fn form(format: LogFormat, color: bool) -> Form {
+    Form { format, color_out: color, color_err: color, process: 7, host: "box".to_owned() }
+}
+
+fn text(form: &Form, level: Level, namespace: &str, event: &str, message: &str) -> String {
+    String::from_utf8(form.line(level, namespace, event, message)).unwrap()
+}
+
+#[test]
+fn a_line_is_event_and_message_and_nothing_else() {
+    let plain = form(LogFormat::Human, false);
+    assert_eq!(text(&plain, Level::Info, "", "INFO", "Deepstream started"), "INFO | Deepstream started\n");
+    assert_eq!(text(&plain, Level::Warn, "PERMISSION", "ERROR", "no"), "PERMISSION | ERROR | no\n");
+    let coloured = form(LogFormat::Human, true);
+    assert_eq!(text(&coloured, Level::Info, "", "INFO", "x"), "\x1b[32mINFO | x\x1b[39m\n");
+    assert_eq!(text(&coloured, Level::Error, "", "INFO", "x"), "\x1b[31mINFO | x\x1b[39m\n");
+}
+
+#[test]
+fn names_from_the_network_cannot_forge_lines_or_reach_the_terminal() {
+    let plain = form(LogFormat::Human, false);
+    let line = text(&plain, Level::Info, "", "AUTH_SUCCESSFUL", "eve\nINFO | root\x1b[2J");
+    assert_eq!(line, "AUTH_SUCCESSFUL | eve\\nINFO | root\\u{1b}[2J\n");
+}
+
+#[test]
+fn json_lines_have_the_shape_of_pino() {
+    let json = form(LogFormat::Json, true);
+    let line = text(&json, Level::Warn, "MQTT", "ERROR", "say \"hi\"\n");
+    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(line.matches('\n').count(), 1);
+    assert!(line.starts_with("{\"level\":40,\"time\":1"), "{line}");
+    assert_eq!(keys.len(), 7);
+    assert_eq!((value["pid"].as_u64(), value["hostname"].as_str()), (Some(7), Some("box")));
+    assert_eq!((value["namespace"].as_str(), value["message"].as_str()), (Some("MQTT"), Some("say \"hi\"\n")));
+    assert!(!text(&json, Level::Fatal, "", "ERROR", "x").contains("namespace"));
+    assert!(text(&json, Level::Fatal, "", "ERROR", "x").starts_with("{\"level\":60,"));
+}
+
+#[test]
+fn warnings_and_worse_go_to_the_error_stream_except_as_json() {
+    for (level, err) in
+        [(Level::Debug, false), (Level::Info, false), (Level::Warn, true), (Level::Error, true), (Level::Fatal, true)]
+    {
+        assert_eq!(form(LogFormat::Human, false).goes_to_err(level), err, "{level:?}");
+        assert!(!form(LogFormat::Json, false).goes_to_err(level), "{level:?}");
+    }
+}
+
+#[test]
+fn levels_have_upstreams_numbers_and_names() {
+    for (number, name) in [(0, "debug"), (1, "INFO"), (2, "Warn"), (3, "ERROR"), (4, "fatal"), (100, "OFF")] {
+        assert_eq!(Level::from_number(number), Level::from_name(name));
+        assert!(Level::from_number(number).is_some());
+    }
+    assert_eq!((Level::from_number(5), Level::from_name("loud")), (None, None));
+}
+
+/// Says what is written, and lets nothing pass before it is opened.
+struct Gate {
+    open: Arc<Mutex<()>>,
+    written: Sender<String>,
+}
+
+impl Write for Gate {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _open = self.open.lock().unwrap();
+        self.written.send(String::from_utf8_lossy(bytes).into_owned()).unwrap();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stuck_reader_costs_lines_that_are_counted_and_never_a_caller() {
+    let (written, lines) = channel();
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap();
+    let output = Output {
+        form: form(LogFormat::Human, false),
+        out: Box::new(Gate { open: Arc::clone(&gate), written: written.clone() }),
+        err: Box::new(Gate { open: Arc::clone(&gate), written }),
+    };
+    let (sink, guard) = sink(4, output);
+    let subscriber = tracing_subscriber::registry().with(sink);
+    set_level(Level::Info);
+    tracing::subscriber::with_default(subscriber, || {
+        for number in 0..100 {
+            note(Level::Info, "INFO", &format!("line {number}"));
+        }
+        note(Level::Debug, "INFO", "below the level");
+    });
+    drop(closed);
+    guard.flush();
+    drop(guard);
+    let lines: Vec<String> = lines.iter().collect();
+    let (reports, kept): (Vec<&String>, Vec<&String>) =
+        lines.iter().partition(|line| line.starts_with("LOG_LINES_DROPPED"));
+    let dropped: usize = reports.iter().map(|line| line.split(' ').nth(2).unwrap().parse::<usize>().unwrap()).sum();
+    assert!(dropped > 0, "{lines:?}");
+    assert_eq!(kept.len() + dropped, 100, "{lines:?}");
+    assert_eq!(kept[0], "INFO | line 0\n");
+}
