@@ -1,1 +1,16 @@
-//! deepstream
+//! The server as a library: what waits. What decides lives in the crates under `shards/`.
+//!
+//! *Owns* sockets, storage, configuration, logging and the process. *Promises* that `main.rs` only connects these parts.
+//! *Does not* decide what a message means.
+
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod host;
+pub mod log;
+pub mod note;
+pub mod service;
+pub mod storage;
+
+/// This server's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,349 @@
+//! One core: its shard, its sockets, its ends of the lattice, and the turn that moves everything between them.
+//!
+//! *Owns* the order of a turn and the decision to sleep. *Promises* that the core never sleeps while anything is left to do,
+//! that one turn is one system call, and that a peer or client that is slow costs only itself.
+//! *Does not* decide what a message means (the shard does) or how bytes reach the kernel (the ring does).
+
+use super::clock::Clock;
+use super::control::Control;
+use super::ring::{Completion, Ring};
+use super::socket::Sockets;
+use crate::{auth, note, storage};
+use deepstream_engine::{Ask, CoreId, Lane, Nanos, Outcome, Packet, Shard, StoreBatch};
+use deepstream_mesh::{Lane as Track, Port};
+use deepstream_wire::LinkConfig;
+use hdrhistogram::Histogram;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Completions looked at in one turn; a completion brings at most one receive buffer.
+const COMPLETIONS_PER_TURN: usize = 256;
+/// Packets taken from one peer and lane in one turn.
+const PACKETS_PER_TURN: usize = 64;
+/// How often the executor's other tasks get a chance while the turn is busy.
+const YIELD_EVERY_NS: u64 = 1_000_000;
+/// How long accepting rests after it failed (no descriptors, no memory).
+const ACCEPT_REST_NS: u64 = 100_000_000;
+/// How often a stopping core looks whether the others are done.
+const STOP_STEP_NS: u64 = 5_000_000;
+/// Every how many turns one is measured.
+const SAMPLE_EVERY: u32 = 64;
+
+const LANES: [(Lane, Track); 2] = [(Lane::Deliveries, Track::Deliveries), (Lane::Requests, Track::Requests)];
+
+/// See the module.
+pub(super) struct Core {
+    pub(super) id: CoreId,
+    pub(super) shard: Shard,
+    pub(super) ring: Ring,
+    pub(super) sockets: Sockets,
+    pub(super) link_config: LinkConfig,
+    /// The moment of this turn.
+    pub(super) now: Nanos,
+    pub(super) stopping: bool,
+    port: Port<Packet>,
+    storage: Option<storage::Client>,
+    /// Where the shard puts its next writes; away while storage has it.
+    batch: Option<StoreBatch>,
+    clock: Clock,
+    control: Arc<Control>,
+    /// How long to spin before sleeping; `None`: for ever.
+    idle_spin_ns: Option<u64>,
+    accept_again_at: Option<Nanos>,
+    yielded_at: Nanos,
+    counted_drained: bool,
+    completions: Vec<Completion>,
+    turns: u32,
+    turn_ns: Histogram<u64>,
+}
+
+/// What a core is made of.
+pub(super) struct Parts {
+    pub(super) shard: Shard,
+    pub(super) ring: Ring,
+    pub(super) port: Port<Packet>,
+    pub(super) storage: Option<storage::Client>,
+    pub(super) link_config: LinkConfig,
+    pub(super) clock: Clock,
+    pub(super) control: Arc<Control>,
+    pub(super) idle_spin: Option<Duration>,
+}
+
+impl Core {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { shard, ring, port, storage, link_config, clock, control, idle_spin } = parts;
+        Self {
+            id: CoreId(port.core() as u16),
+            shard,
+            ring,
+            sockets: Sockets::default(),
+            link_config,
+            now: clock.now(),
+            stopping: false,
+            port,
+            storage,
+            batch: Some(StoreBatch::default()),
+            clock,
+            control,
+            idle_spin_ns: idle_spin.map(|spin| spin.as_nanos() as u64),
+            accept_again_at: None,
+            yielded_at: clock.now(),
+            counted_drained: false,
+            completions: Vec::new(),
+            turns: 0,
+            turn_ns: Histogram::new_with_bounds(100, 1_000_000_000, 2).expect("the bounds are constants in order"),
+        }
+    }
+
+    /// Runs until the server has stopped.
+    pub(super) async fn run(mut self) -> Histogram<u64> {
+        loop {
+            let worked = self.turn();
+            if self.stopping && self.may_end() {
+                break;
+            }
+            if self.now.since(self.yielded_at) >= YIELD_EVERY_NS && glommio::executor().need_preempt() {
+                // What the turn prepared must not wait for other tasks.
+                self.ring.submit();
+                glommio::executor().yield_task_queue_now().await;
+                self.yielded_at = self.now;
+            } else if worked && self.spins() {
+                self.ring.submit();
+            } else {
+                self.idle();
+            }
+        }
+        self.turn_ns
+    }
+
+    /// One bounded round. Whether there was anything to do.
+    fn turn(&mut self) -> bool {
+        self.now = self.clock.now();
+        if !self.stopping && self.control.is_stopping() {
+            self.stop();
+        }
+        let mut worked = self.take_completions();
+        worked |= self.take_packets();
+        worked |= self.take_outcomes();
+        if self.shard.next_deadline().is_some_and(|at| at <= self.now) {
+            self.shard.tick(self.now);
+            worked = true;
+        }
+        self.answer_asks();
+        self.hear_resumed();
+        self.answer_asks();
+        worked |= self.publish();
+        self.hand_over_stores();
+        self.flush();
+        self.close_late();
+        self.write_notes();
+        self.measure(worked);
+        worked
+    }
+
+    fn take_completions(&mut self) -> bool {
+        if self.accept_again_at.is_some_and(|at| at <= self.now) {
+            self.accept_again_at = None;
+            self.ring.accept();
+        }
+        let mut completions = std::mem::take(&mut self.completions);
+        self.ring.reap(COMPLETIONS_PER_TURN, &mut completions);
+        let worked = !completions.is_empty();
+        for completion in completions.drain(..) {
+            match completion {
+                Completion::Accepted(key) => self.accepted(key),
+                Completion::AcceptFailed(error) => {
+                    note::accept_failed(&error);
+                    self.accept_again_at = Some(self.now.after(ACCEPT_REST_NS));
+                }
+                Completion::Received(key, buffer) => self.hear(key, buffer),
+                Completion::Ended(key) => self.ended(key),
+                Completion::Sent { key, bytes, all } => self.sent(key, bytes, all),
+                Completion::Lost(key) => self.lost(key),
+                Completion::Woken => {}
+            }
+        }
+        self.completions = completions;
+        worked
+    }
+
+    /// Deliveries always; requests only while all of our own deliveries are on their way, so that a core that cannot get rid
+    /// of its answers takes on no more questions.
+    fn take_packets(&mut self) -> bool {
+        let mut worked = false;
+        let mut taken = |this: &mut Self, lane| {
+            for peer in 0..this.port.cores() {
+                let Self { port, shard, now, .. } = this;
+                let from = CoreId(peer as u16);
+                let count = port.take(peer, lane, PACKETS_PER_TURN, |packet| shard.packet(*now, from, packet));
+                worked |= count > 0;
+            }
+        };
+        taken(self, Track::Deliveries);
+        if !self.has_backlog(Lane::Deliveries) {
+            taken(self, Track::Requests);
+        }
+        worked
+    }
+
+    fn take_outcomes(&mut self) -> bool {
+        let Self { storage: Some(storage), shard, batch, now, .. } = self else { return false };
+        let worked = storage.has_answers();
+        if worked {
+            storage.poll(&mut |outcome, answered| {
+                if answered.is_some() {
+                    *batch = answered;
+                }
+                shard.completed(*now, outcome);
+            });
+        }
+        worked
+    }
+
+    fn answer_asks(&mut self) {
+        // An answer may lead to the next ask.
+        loop {
+            let asks: Vec<Ask> = self.shard.asks().collect();
+            if asks.is_empty() {
+                return;
+            }
+            for ask in asks {
+                match (ask, &mut self.storage) {
+                    (Ask::Load { ticket, name }, Some(storage)) => storage.load(ticket, name),
+                    (Ask::Load { ticket, .. }, None) => {
+                        self.shard.completed(self.now, Outcome::Loaded { ticket, result: Ok(None) });
+                    }
+                    (Ask::Authenticate { conn, data }, _) => {
+                        let login = auth::open(&data);
+                        self.shard.completed(self.now, Outcome::Authenticated { conn, login });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Packets to their rings, as far as there is room; bells to whoever sleeps over them.
+    fn publish(&mut self) -> bool {
+        let mut worked = false;
+        for peer in (0..self.port.cores()).filter(|&peer| peer != self.id.index()) {
+            for (lane, track) in LANES {
+                let packets = self.shard.packets(CoreId(peer as u16), lane);
+                let before = packets.len();
+                if before > 0 {
+                    self.port.send(peer, track, packets);
+                    worked |= packets.len() < before;
+                }
+            }
+        }
+        let Self { port, ring, .. } = self;
+        port.ring_sleepers(|peer| ring.ring_bell(peer));
+        worked
+    }
+
+    fn has_backlog(&mut self, lane: Lane) -> bool {
+        let id = self.id.0;
+        (0..self.port.cores() as u16)
+            .filter(|&peer| peer != id)
+            .any(|peer| !self.shard.packets(CoreId(peer), lane).is_empty())
+    }
+
+    fn hand_over_stores(&mut self) {
+        let Some(mut batch) = self.batch.take() else { return };
+        if !self.shard.take_stores(self.now, &mut batch) {
+            self.batch = Some(batch);
+        } else if let Some(storage) = &mut self.storage {
+            storage.store(batch);
+        } else {
+            let stored = Outcome::Stored { ticket: batch.ticket, result: Ok(()) };
+            batch.clear();
+            self.batch = Some(batch);
+            self.shard.completed(self.now, stored);
+        }
+    }
+
+    fn write_notes(&mut self) {
+        for note in self.shard.notes() {
+            note::write(&note);
+        }
+    }
+
+    fn measure(&mut self, worked: bool) {
+        if worked {
+            self.turns = self.turns.wrapping_add(1);
+            if self.turns.is_multiple_of(SAMPLE_EVERY) {
+                self.turn_ns.saturating_record(self.clock.now().since(self.now));
+            }
+        }
+    }
+
+    fn spins(&self) -> bool {
+        self.idle_spin_ns != Some(0)
+    }
+
+    /// Nothing is left to do: spins for a while, then sleeps until something happens or is due.
+    fn idle(&mut self) {
+        let until = self.idle_spin_ns.map(|spin| self.now.after(spin));
+        let deadline = self.deadline();
+        if self.spins() {
+            self.ring.submit();
+            loop {
+                if self.has_input() {
+                    return self.ring.submit();
+                }
+                let now = self.clock.now();
+                if deadline.is_some_and(|at| at <= now) || self.control.is_stopping() != self.stopping {
+                    return;
+                }
+                if until.is_some_and(|until| until <= now) {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        self.port.prepare_sleep();
+        let undone = self.has_input() || self.port.has_work() || self.control.is_stopping() != self.stopping;
+        if undone {
+            self.ring.submit();
+        } else {
+            let left = deadline.map(|at| Duration::from_nanos(at.since(self.clock.now())));
+            self.ring.sleep(left);
+        }
+        self.port.woke();
+    }
+
+    fn has_input(&mut self) -> bool {
+        self.ring.has_completions()
+            || self.port.has_input()
+            || self.storage.as_ref().is_some_and(storage::Client::has_answers)
+    }
+
+    /// When something is due by itself.
+    fn deadline(&self) -> Option<Nanos> {
+        let stop = self.stopping.then(|| self.now.after(STOP_STEP_NS));
+        [self.shard.next_deadline(), self.sockets.next_late(), self.accept_again_at, stop].into_iter().flatten().min()
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.accept_again_at = None;
+        self.ring.stop_accepting();
+        self.shard.stop(self.now);
+    }
+
+    /// Whether this core has nothing left to give to clients, peers and storage, and never will.
+    fn may_end(&mut self) -> bool {
+        if self.control.is_late() {
+            return true;
+        }
+        let quiet = self.ring.socket_count() == 0
+            && LANES.iter().all(|&(lane, _)| !self.has_backlog(lane))
+            && !self.port.has_input();
+        if quiet && !self.counted_drained {
+            self.counted_drained = true;
+            self.control.drained();
+        }
+        // Once all cores were quiet no connection is left that could ask for anything, and what was sent before has
+        // arrived.
+        quiet && self.control.all_drained() && self.batch.is_some() && self.shard.census().dirty_records == 0
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a server does not start, and what to do about it.
+
+use super::ring::Missing;
+use crate::storage::StorageError;
+use std::io;
+
+/// Exit code where the kernel does not give what the host needs (`EX_UNAVAILABLE` of sysexits).
+pub(super) const EXIT_KERNEL: u8 = 69;
+/// Exit code of everything else that keeps a server from starting.
+const EXIT_FAILED: u8 = 1;
+
+/// What kept the server from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The kernel refuses what the cores are built on.
+    #[error("{what}; {remedy}")]
+    Kernel {
+        /// What is missing.
+        what: String,
+        /// How to get it.
+        remedy: String,
+    },
+    /// The listening address cannot be had.
+    #[error("cannot listen on {address}: {error}; {hint}")]
+    Listen {
+        /// As configured.
+        address: String,
+        /// What the kernel said.
+        error: io::Error,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A thread could not be started.
+    #[error("core {core} cannot be started: {what}")]
+    Core {
+        /// The shard's number.
+        core: usize,
+        /// Why.
+        what: String,
+    },
+    /// Signals cannot be received.
+    #[error("signals cannot be received: {0}")]
+    Signals(io::Error),
+}
+
+impl StartError {
+    /// With what code the process ends.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Kernel { .. } => EXIT_KERNEL,
+            _ => EXIT_FAILED,
+        }
+    }
+
+    /// The event under which it is logged.
+    pub fn event(&self) -> &'static str {
+        "PLUGIN_INITIALIZATION_ERROR"
+    }
+
+    pub(super) fn listen(address: String, error: io::Error) -> Self {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "stop the program that uses the port, or configure another (--port)",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE: configure another (--port)",
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address: configure another (--host)",
+            _ => "check httpServer.options.host and port",
+        };
+        Self::Listen { address, error, hint }
+    }
+
+    pub(super) fn missing(missing: &Missing) -> Self {
+        let (what, remedy) = match missing {
+            Missing::Feature => (
+                "this kernel's io_uring is too old".to_owned(),
+                "deepstream needs Linux 6.0 or later (multishot receive)".to_owned(),
+            ),
+            Missing::Ring(error) | Missing::Buffers(error) => {
+                (format!("io_uring is not available: {error}"), remedy(error).to_owned())
+            }
+        };
+        Self::Kernel { what, remedy }
+    }
+}
+
+/// What to do about an io_uring that is refused.
+fn remedy(error: &io::Error) -> &'static str {
+    let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+    match (error.raw_os_error(), disabled.as_deref().map(str::trim)) {
+        (_, Ok("2")) => "it is switched off on this machine: sysctl -w kernel.io_uring_disabled=0",
+        (Some(libc::EPERM), Ok("1")) => {
+            "it is for privileged processes only on this machine: sysctl -w kernel.io_uring_disabled=0, or put the \
+             server's user into the group of kernel.io_uring_group"
+        }
+        (Some(libc::EPERM | libc::ENOSYS | libc::EACCES), _) => {
+            "a seccomp profile forbids it, as those of Docker and containerd do: run the container with a profile that \
+             allows io_uring_setup, io_uring_enter and io_uring_register (--security-opt seccomp=...)"
+        }
+        (Some(libc::ENOMEM), _) => {
+            "the limit of locked memory is too low: raise it (ulimit -l 8192; LimitMEMLOCK=8M in a systemd unit)"
+        }
+        (Some(libc::EMFILE | libc::ENFILE), _) => "there are no file descriptors left: raise the limit (LimitNOFILE)",
+        _ => "deepstream needs Linux 6.0 or later with CONFIG_IO_URING",
+    }
+}

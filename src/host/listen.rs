@@ -1,0 +1,64 @@
+//! Listening sockets: one per core on the same address, so that the kernel spreads connections over cores.
+//!
+//! *Owns* resolving the address and binding. *Promises* that a port held by anybody else is noticed, even by another
+//! server that shares ports as this one does. *Does not* accept.
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+
+/// Longest queue of connections not accepted yet; the kernel cuts it to what it allows.
+const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
+
+/// `count` listeners on one address.
+pub(super) fn listen(host: &str, port: u16, count: usize) -> io::Result<Vec<TcpListener>> {
+    let mut address = (host, port)
+        .to_socket_addrs()?
+        .next()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?;
+    // Sockets that share a port do not notice each other; this one does not share.
+    bind(address, false)?;
+    let backlog = backlog();
+    let mut listeners = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = bind(address, true)?;
+        socket.listen(backlog)?;
+        let listener = TcpListener::from(socket);
+        // Port 0 became a port with the first.
+        address = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&SockAddr::from(address))?;
+    if !shared && address.port() != 0 {
+        // Binding alone succeeds beside a socket that is bound but does not listen yet.
+        socket.listen(1)?;
+    }
+    Ok(socket)
+}
+
+fn backlog() -> i32 {
+    std::fs::read_to_string(SOMAXCONN).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_of_another_server_is_noticed_though_both_share_ports() {
+        let first = listen("127.0.0.1", 0, 2).unwrap();
+        let port = first[0].local_addr().unwrap().port();
+        assert_eq!(first[1].local_addr().unwrap().port(), port);
+        let second = listen("127.0.0.1", port, 2);
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        assert_eq!(listen("127.0.0.1", port, 2).unwrap().len(), 2);
+    }
+}

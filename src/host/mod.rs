@@ -1,0 +1,70 @@
+//! The host: everything between the kernel and the shards. Starts the cores, stops them, and says what happened.
+//!
+//! *Owns* the order of starting and stopping. *Promises* that a server which cannot run says what is missing and how to get
+//! it, before it serves anybody, and that one that is told to stop tells its clients, keeps what it acknowledged, and ends
+//! within the configured time. *Does not* take part in a turn.
+
+mod bell;
+mod clock;
+mod control;
+mod core;
+mod error;
+mod listen;
+mod ring;
+mod socket;
+mod start;
+
+pub use error::StartError;
+pub use start::{Server, start};
+
+use crate::config::{Config, Placement};
+use crate::log::{Level, note};
+use crate::service;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// What can happen to a running server.
+enum Event {
+    Signal(&'static str),
+    Ended,
+}
+
+/// Exit code after a second signal, or when cores did not end in time.
+const EXIT_IMPATIENT: u8 = 130;
+/// Beyond the drain timeout, for the cores to notice that it is over.
+const GIVE_UP: Duration = Duration::from_secs(2);
+
+/// Serves until a signal says otherwise. Gives the exit code.
+pub fn run(config: &Config, placement: &Placement) -> Result<u8, StartError> {
+    let (tell, events) = channel();
+    let on_end = tell.clone();
+    service::on_signals(move |name| drop(tell.send(Event::Signal(name)))).map_err(StartError::Signals)?;
+    let server = start(config, placement, move || drop(on_end.send(Event::Ended)))?;
+    note(Level::Info, "INFO", "Deepstream started");
+    // Cores end only when they are told to: the first event is a signal.
+    if let Ok(Event::Signal(name)) = events.recv() {
+        note(Level::Info, "INFO", &format!("received {name}: stopping"));
+    }
+    server.ask_to_stop();
+    let mut running = server.shards();
+    let mut patience = config.limits.drain_timeout;
+    while running > 0 {
+        match events.recv_timeout(patience) {
+            Ok(Event::Ended) => running -= 1,
+            Ok(Event::Signal(name)) => {
+                note(Level::Warn, "INFO", &format!("received {name} again: ending at once"));
+                return Ok(EXIT_IMPATIENT);
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) if server.gave_up() => return Ok(EXIT_IMPATIENT),
+            Err(RecvTimeoutError::Timeout) => {
+                note(Level::Warn, "INFO", "limits.drainTimeoutMs is over: closing what is left");
+                server.give_up();
+                patience = GIVE_UP;
+            }
+        }
+    }
+    server.finish();
+    note(Level::Info, "INFO", "Deepstream stopped");
+    Ok(0)
+}

@@ -1,0 +1,753 @@
+//! The core's network ring: every socket of a core, on one io_uring.
+//!
+//! *Owns* the ring, the sockets and their descriptors, the receive buffers, and every byte on its way out: what the kernel
+//! may still read or write is never freed, moved or lent out.
+//! *Promises* typed completions, nothing more about a socket after [`Ring::close`], one send per socket at a time with
+//! partial sends continued, and at most one system call per [`Ring::submit`] or [`Ring::sleep`].
+//! *Does not* know connections, protocols or policies.
+//!
+//! The only file of the host with `unsafe` in it. Where a kernel lacks `DEFER_TASKRUN` or ring messages the ring does
+//! without, and [`Ring::shortcomings`] says so.
+
+use super::bell::Waker;
+use deepstream_engine::Outbox;
+use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::io;
+use std::mem::take;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+/// Bytes of one receive buffer: the most one completion can bring.
+pub(super) const BUFFER_BYTES: usize = 16 << 10;
+/// Most receive buffers of a core. Memory is touched only as far as buffers were ever in use at once.
+const BUFFERS_MAX: u16 = 1024;
+/// Receive buffers the kernel has at first. It gets as many again whenever it runs out, so that a quiet core stays in its
+/// cache.
+const BUFFERS_MIN: u16 = 64;
+/// The group the receive buffers are registered as.
+const GROUP: u16 = 1;
+const SUBMISSIONS: u32 = 1024;
+const COMPLETIONS: u32 = 8192;
+/// Pieces of one `sendmsg`; the kernel's own limit.
+const SLICES_MAX: usize = 1024;
+
+/// A socket of this ring. A stale one is harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) slot: u32,
+    /// 24 bits of a counter.
+    pub(super) generation: u32,
+}
+
+/// Received bytes; to be given back with [`Ring::release`].
+#[derive(Debug)]
+#[must_use = "a buffer that is not released is lost to the ring"]
+pub(super) struct Buffer {
+    id: u16,
+    len: u32,
+}
+
+/// What the kernel did.
+#[derive(Debug)]
+pub(super) enum Completion {
+    /// A connection came; it is being received from.
+    Accepted(Key),
+    /// Accepting stopped; [`Ring::accept`] starts it again.
+    AcceptFailed(io::Error),
+    /// Bytes came.
+    Received(Key, Buffer),
+    /// The peer will send nothing more.
+    Ended(Key),
+    /// So many bytes of what was handed to [`Ring::send`] are with the kernel; `all`: the rest too.
+    Sent { key: Key, bytes: usize, all: bool },
+    /// The connection is broken.
+    Lost(Key),
+    /// A doorbell was rung.
+    Woken,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    Accept = 1,
+    Receive,
+    Send,
+    Wake,
+    Bell,
+    BellFailed,
+    Cancel,
+}
+
+impl Kind {
+    const ALL: [Self; 7] =
+        [Self::Accept, Self::Receive, Self::Send, Self::Wake, Self::Bell, Self::BellFailed, Self::Cancel];
+
+    fn data(self, key: Key) -> u64 {
+        (self as u64) << 56 | u64::from(key.generation) << 32 | u64::from(key.slot)
+    }
+
+    /// With number `n` instead of a socket.
+    fn numbered(self, n: u32) -> u64 {
+        self.data(Key { slot: n, generation: 0 })
+    }
+
+    fn of(data: u64) -> Self {
+        let tag = (data >> 56) as u8;
+        Self::ALL.into_iter().find(|kind| *kind as u8 == tag).expect("completions carry what was submitted")
+    }
+}
+
+/// One socket and what the kernel is doing with it.
+#[derive(Debug)]
+struct Socket {
+    stream: TcpStream,
+    generation: u32,
+    /// A receive is with the kernel.
+    receiving: bool,
+    /// Its owner wants to receive.
+    wanted: bool,
+    /// The last byte has been received.
+    ended: bool,
+    /// Its owner has let go; it is freed when the kernel is done with it.
+    closing: bool,
+    sending: Option<Box<Sending>>,
+}
+
+/// Bytes on their way out, with everything the kernel reads meanwhile.
+#[derive(Debug)]
+struct Sending {
+    outbox: Outbox,
+    sent: usize,
+    slices: Vec<libc::iovec>,
+    header: libc::msghdr,
+}
+
+/// How to reach a core that sleeps in its ring. Descriptors are shared, so that they stay good while anybody may ring.
+#[derive(Clone, Debug)]
+pub(super) struct Doorbell {
+    ring: Arc<OwnedFd>,
+    waker: Waker,
+}
+
+/// See the module.
+pub(super) struct Ring {
+    uring: IoUring,
+    buffers: Buffers,
+    sockets: Slab<Socket>,
+    generation: u32,
+    listener: Option<TcpListener>,
+    accepting: bool,
+    waker: Waker,
+    /// Where the kernel puts the waker's count. Boxed: it must stay in its place.
+    wake_count: Box<u64>,
+    peers: Arc<[Doorbell]>,
+    bell_messages: bool,
+    shortcomings: Vec<&'static str>,
+    /// Completions taken from the kernel and not looked at yet.
+    taken: VecDeque<cqueue::Entry>,
+    /// Sockets whose receive stopped for want of a buffer.
+    starved: Vec<Key>,
+}
+
+impl Ring {
+    /// Makes the ring of the calling thread, which must be the only one that uses it.
+    pub(super) fn new(waker: Waker) -> io::Result<Self> {
+        let mut shortcomings = Vec::new();
+        let uring = setup(&mut shortcomings)?;
+        let mut probe = Probe::new();
+        uring.submitter().register_probe(&mut probe)?;
+        let bell_messages = probe.is_supported(opcode::MsgRingData::CODE);
+        if !bell_messages {
+            shortcomings.push("ring messages (Linux 5.18): cores wake each other through eventfds");
+        }
+        let buffers = Buffers::register(&uring)?;
+        let mut ring = Self {
+            uring,
+            buffers,
+            sockets: Slab::new(),
+            generation: 0,
+            listener: None,
+            accepting: false,
+            waker,
+            wake_count: Box::new(0),
+            peers: Arc::new([]),
+            bell_messages,
+            shortcomings,
+            taken: VecDeque::new(),
+            starved: Vec::new(),
+        };
+        // Saves the kernel a look into the descriptor table at every call; a kernel without it goes on looking.
+        let _ = ring.uring.split().0.register_ring_fd();
+        ring.listen_to_waker();
+        Ok(ring)
+    }
+
+    /// What this kernel lacks, and what is done instead.
+    pub(super) fn shortcomings(&self) -> &[&'static str] {
+        &self.shortcomings
+    }
+
+    /// How peers ring this core.
+    pub(super) fn doorbell(&self) -> io::Result<Doorbell> {
+        // SAFETY: the ring's descriptor is open as long as `self`; the borrow ends with this statement.
+        let ring = unsafe { BorrowedFd::borrow_raw(self.uring.as_raw_fd()) }.try_clone_to_owned()?;
+        Ok(Doorbell { ring: Arc::new(ring), waker: self.waker.clone() })
+    }
+
+    /// Tells the ring how to reach its peers, by core.
+    pub(super) fn meet(&mut self, peers: Arc<[Doorbell]>) {
+        self.peers = peers;
+    }
+
+    /// Wakes a peer with the next submission.
+    pub(super) fn ring_bell(&mut self, peer: usize) {
+        if !self.bell_messages {
+            return self.peers[peer].waker.wake();
+        }
+        let to = types::Fd(self.peers[peer].ring.as_raw_fd());
+        let entry = opcode::MsgRingData::new(to, 0, Kind::Bell.numbered(0), None).build();
+        let failed = Kind::BellFailed.numbered(peer as u32);
+        self.push(&entry.user_data(failed).flags(squeue::Flags::SKIP_SUCCESS));
+    }
+
+    /// Accepts from `listener` from now on.
+    pub(super) fn listen(&mut self, listener: TcpListener) {
+        self.listener = Some(listener);
+        self.accept();
+    }
+
+    /// Goes on accepting after [`Completion::AcceptFailed`].
+    pub(super) fn accept(&mut self) {
+        if let Some(listener) = &self.listener
+            && !self.accepting
+        {
+            self.accepting = true;
+            let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC).build();
+            self.push(&entry.user_data(Kind::Accept.numbered(0)));
+        }
+    }
+
+    /// Accepts nothing more.
+    pub(super) fn stop_accepting(&mut self) {
+        if take(&mut self.accepting) {
+            let entry = opcode::AsyncCancel::new(Kind::Accept.numbered(0)).build();
+            self.push(&entry.user_data(Kind::Cancel.numbered(0)));
+        }
+        self.listener = None;
+    }
+
+    /// Where a connection comes from.
+    pub(super) fn peer_address(&self, key: Key) -> Option<SocketAddr> {
+        self.socket(key)?.stream.peer_addr().ok()
+    }
+
+    /// Stops receiving. What the kernel received before still comes.
+    pub(super) fn pause(&mut self, key: Key) {
+        let Some(socket) = self.socket_mut(key) else { return };
+        if take(&mut socket.wanted) && socket.receiving {
+            let entry = opcode::AsyncCancel::new(Kind::Receive.data(key)).build();
+            self.push(&entry.user_data(Kind::Cancel.numbered(0)));
+        }
+    }
+
+    /// Receives again.
+    pub(super) fn resume(&mut self, key: Key) {
+        if let Some(socket) = self.socket_mut(key) {
+            socket.wanted = true;
+            self.receive(key);
+        }
+    }
+
+    /// Sends all of an outbox. There is one at a time per socket: the next after [`Completion::Sent`] said `all`.
+    pub(super) fn send(&mut self, key: Key, outbox: Outbox) {
+        let Some(socket) = self.socket_mut(key) else { return };
+        assert!(socket.sending.is_none(), "socket {key:?} is sending already");
+        // SAFETY: a message header is plain data for which all zeroes means "nothing".
+        let header = unsafe { std::mem::zeroed() };
+        socket.sending = Some(Box::new(Sending { outbox, sent: 0, slices: Vec::new(), header }));
+        self.send_on(key);
+    }
+
+    /// Tells the peer that nothing more will be sent.
+    pub(super) fn end_sending(&mut self, key: Key) {
+        if let Some(socket) = self.socket_mut(key) {
+            // It fails only for a socket that is broken, which its receive will tell.
+            let _ = socket.stream.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Lets go of a socket: it is shut down now and closed once the kernel is done with it.
+    pub(super) fn close(&mut self, key: Key) {
+        let Some(socket) = self.socket_mut(key) else { return };
+        socket.closing = true;
+        // Ends whatever is with the kernel. It fails only where the peer did so before.
+        let _ = socket.stream.shutdown(Shutdown::Both);
+        self.free_if_idle(key.slot);
+    }
+
+    /// Sockets that are not closed yet, those included that only the kernel still holds.
+    pub(super) fn socket_count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// The bytes of a buffer.
+    pub(super) fn bytes(&mut self, buffer: &Buffer) -> &mut [u8] {
+        self.buffers.bytes(buffer)
+    }
+
+    /// Gives a buffer back to the kernel.
+    #[allow(clippy::needless_pass_by_value, reason = "the buffer is the only token there is: it must be gone")]
+    pub(super) fn release(&mut self, buffer: Buffer) {
+        self.buffers.provide(buffer.id);
+    }
+
+    /// Whether the kernel has something to tell; costs no system call.
+    pub(super) fn has_completions(&mut self) -> bool {
+        let (_, submissions, completions) = self.uring.split();
+        !self.taken.is_empty() || !completions.is_empty() || submissions.taskrun() || submissions.cq_overflow()
+    }
+
+    /// Hands everything prepared to the kernel and lets it finish what is due.
+    pub(super) fn submit(&mut self) {
+        let (submitter, submissions, _) = self.uring.split();
+        if submissions.is_empty() && !submissions.taskrun() && !submissions.cq_overflow() {
+            return;
+        }
+        drop(submissions);
+        let result = submitter.submit();
+        self.check(result);
+    }
+
+    /// Hands everything prepared to the kernel and sleeps until there is a completion, or for `timeout`.
+    pub(super) fn sleep(&mut self, timeout: Option<Duration>) {
+        if !self.taken.is_empty() {
+            return self.submit();
+        }
+        let result = match timeout {
+            None => self.uring.submit_and_wait(1),
+            Some(timeout) => {
+                let timeout = types::Timespec::from(timeout);
+                self.uring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&timeout))
+            }
+        };
+        self.check(result);
+    }
+
+    /// Passes on at most `max` completions.
+    pub(super) fn reap(&mut self, max: usize, completions: &mut Vec<Completion>) {
+        self.feed_starved();
+        self.take_completions();
+        for _ in 0..max {
+            let Some(entry) = self.taken.pop_front() else { break };
+            if let Some(completion) = self.completed(&entry) {
+                completions.push(completion);
+            }
+        }
+    }
+
+    fn take_completions(&mut self) {
+        let Self { uring, taken, .. } = self;
+        taken.extend(uring.completion());
+    }
+
+    fn completed(&mut self, entry: &cqueue::Entry) -> Option<Completion> {
+        let (data, result) = (entry.user_data(), entry.result());
+        let key = Key { slot: data as u32, generation: (data >> 32) as u32 & GENERATION_MASK };
+        match Kind::of(data) {
+            Kind::Accept => self.accepted(result, cqueue::more(entry.flags())),
+            Kind::Receive => self.received(key, entry),
+            Kind::Send => self.sent(key, result),
+            Kind::Wake => {
+                self.listen_to_waker();
+                Some(Completion::Woken)
+            }
+            Kind::Bell => Some(Completion::Woken),
+            Kind::BellFailed => {
+                self.peers[key.slot as usize].waker.wake();
+                None
+            }
+            Kind::Cancel => None,
+        }
+    }
+
+    fn accepted(&mut self, result: i32, more: bool) -> Option<Completion> {
+        if !more {
+            self.accepting = false;
+        }
+        if result < 0 {
+            let error = io::Error::from_raw_os_error(-result);
+            return (result != -libc::ECANCELED).then_some(Completion::AcceptFailed(error));
+        }
+        // SAFETY: the kernel just made this descriptor for us; nobody else has it.
+        let stream = TcpStream::from(unsafe { OwnedFd::from_raw_fd(result) });
+        if !more {
+            self.accept();
+        }
+        // Fails only if the peer is gone already, which the first receive will tell.
+        let _ = stream.set_nodelay(true);
+        self.generation = (self.generation + 1) & GENERATION_MASK;
+        let generation = self.generation;
+        let slot = self.sockets.insert(Socket {
+            stream,
+            generation,
+            receiving: false,
+            wanted: true,
+            ended: false,
+            closing: false,
+            sending: None,
+        }) as u32;
+        let key = Key { slot, generation };
+        self.receive(key);
+        Some(Completion::Accepted(key))
+    }
+
+    fn received(&mut self, key: Key, entry: &cqueue::Entry) -> Option<Completion> {
+        let (result, flags) = (entry.result(), entry.flags());
+        let buffer = cqueue::buffer_select(flags).map(|id| Buffer { id, len: result.max(0) as u32 });
+        if buffer.is_some() {
+            self.buffers.taken();
+        }
+        let socket = self.sockets.get_mut(key.slot as usize).filter(|socket| socket.generation == key.generation);
+        let socket = socket.expect("a socket outlives its receive");
+        if !cqueue::more(flags) {
+            socket.receiving = false;
+        }
+        if socket.closing {
+            if let Some(buffer) = buffer {
+                self.buffers.provide(buffer.id);
+            }
+            self.free_if_idle(key.slot);
+            return None;
+        }
+        match (result, buffer) {
+            (1.., Some(buffer)) => {
+                self.receive(key);
+                Some(Completion::Received(key, buffer))
+            }
+            (_, Some(buffer)) => {
+                self.buffers.provide(buffer.id);
+                self.received_nothing(key, result)
+            }
+            (_, None) => self.received_nothing(key, result),
+        }
+    }
+
+    fn received_nothing(&mut self, key: Key, result: i32) -> Option<Completion> {
+        match -result {
+            0 => {
+                self.socket_mut(key)?.ended = true;
+                Some(Completion::Ended(key))
+            }
+            libc::ENOBUFS => {
+                self.starved.push(key);
+                None
+            }
+            libc::ECANCELED | libc::EINTR | libc::EAGAIN => {
+                self.receive(key);
+                None
+            }
+            _ => {
+                self.socket_mut(key)?.ended = true;
+                Some(Completion::Lost(key))
+            }
+        }
+    }
+
+    fn sent(&mut self, key: Key, result: i32) -> Option<Completion> {
+        let socket = self.sockets.get_mut(key.slot as usize).filter(|socket| socket.generation == key.generation);
+        let socket = socket.expect("a socket outlives its send");
+        let sending = socket.sending.as_mut().expect("a send keeps its bytes");
+        if socket.closing {
+            socket.sending = None;
+            self.free_if_idle(key.slot);
+            return None;
+        }
+        match -result {
+            ..0 => {
+                let bytes = result as usize;
+                sending.sent += bytes;
+                let all = sending.sent == sending.outbox.len();
+                if all {
+                    socket.sending = None;
+                } else {
+                    self.send_on(key);
+                }
+                Some(Completion::Sent { key, bytes, all })
+            }
+            libc::EINTR | libc::EAGAIN => {
+                self.send_on(key);
+                None
+            }
+            _ => {
+                socket.sending = None;
+                Some(Completion::Lost(key))
+            }
+        }
+    }
+
+    /// Puts a receive to the kernel, if it is wanted and not there.
+    fn receive(&mut self, key: Key) {
+        let Some(socket) = self.socket_mut(key) else { return };
+        if socket.wanted && !socket.receiving && !socket.ended {
+            socket.receiving = true;
+            let entry = opcode::RecvMulti::new(types::Fd(socket.stream.as_raw_fd()), GROUP).build();
+            self.push(&entry.user_data(Kind::Receive.data(key)));
+        }
+    }
+
+    /// Puts what is left of a send to the kernel.
+    fn send_on(&mut self, key: Key) {
+        let Some(socket) = self.socket_mut(key) else { return };
+        let to = types::Fd(socket.stream.as_raw_fd());
+        let sending = socket.sending.as_mut().expect("there is something to send");
+        let entry = sending.entry(to);
+        self.push(&entry.user_data(Kind::Send.data(key)));
+    }
+
+    /// Sockets that got no buffer try again; the kernel is given more buffers first.
+    fn feed_starved(&mut self) {
+        if !self.starved.is_empty() {
+            self.buffers.grow();
+            for key in take(&mut self.starved) {
+                self.receive(key);
+            }
+        }
+    }
+
+    fn free_if_idle(&mut self, slot: u32) {
+        let idle = |socket: &Socket| socket.closing && !socket.receiving && socket.sending.is_none();
+        if self.sockets.get(slot as usize).is_some_and(idle) {
+            self.sockets.remove(slot as usize);
+        }
+    }
+
+    fn listen_to_waker(&mut self) {
+        let into = (&raw mut *self.wake_count).cast::<u8>();
+        let entry = opcode::Read::new(types::Fd(self.waker.as_raw_fd()), into, 8).build();
+        self.push(&entry.user_data(Kind::Wake.numbered(0)));
+    }
+
+    /// A socket its owner has not let go of.
+    fn socket(&self, key: Key) -> Option<&Socket> {
+        let present = |socket: &&Socket| socket.generation == key.generation && !socket.closing;
+        self.sockets.get(key.slot as usize).filter(present)
+    }
+
+    fn socket_mut(&mut self, key: Key) -> Option<&mut Socket> {
+        let present = |socket: &&mut Socket| socket.generation == key.generation && !socket.closing;
+        self.sockets.get_mut(key.slot as usize).filter(present)
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) {
+        // SAFETY: what an entry points to stays in its place until its completion was seen: sockets, listener and waker
+        // own their descriptors, `Sending` is boxed and kept in its socket, `wake_count` is boxed, receive buffers live as
+        // long as the ring, and the ring waits for all of them when it is dropped.
+        while unsafe { self.uring.submission().push(entry) }.is_err() {
+            let result = self.uring.submit();
+            self.check(result);
+        }
+    }
+
+    fn check(&mut self, result: io::Result<usize>) {
+        let Err(error) = result else { return };
+        match error.raw_os_error() {
+            Some(libc::ETIME | libc::EINTR) => {}
+            // The completion queue is full, or the kernel short of memory: what was prepared stays prepared.
+            Some(libc::EBUSY | libc::EAGAIN | libc::ENOMEM) => self.take_completions(),
+            _ => panic!("the network ring failed: {error}"),
+        }
+    }
+}
+
+/// Bits of a generation that fit into a completion's data.
+const GENERATION_MASK: u32 = 0xff_ffff;
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.stop_accepting();
+        let keys: Vec<_> = self.sockets.iter().map(|(slot, s)| (slot as u32, s.generation)).collect();
+        for (slot, generation) in keys {
+            self.close(Key { slot, generation });
+        }
+        let mut completions = Vec::new();
+        for _ in 0..100 {
+            if self.sockets.is_empty() {
+                break;
+            }
+            self.sleep(Some(Duration::from_millis(10)));
+            self.reap(usize::MAX, &mut completions);
+        }
+        // What the kernel has not given back by now is left to it: memory it may write to must not be used again.
+        std::mem::forget(take(&mut self.wake_count));
+        if self.sockets.is_empty() {
+            self.buffers.unregister(&self.uring);
+        } else {
+            std::mem::forget(take(&mut self.sockets));
+        }
+    }
+}
+
+impl Sending {
+    /// The operation that sends what is left.
+    fn entry(&mut self, to: types::Fd) -> squeue::Entry {
+        let Outbox { bytes, shared, .. } = &self.outbox;
+        if shared.is_empty() {
+            let rest = &bytes[self.sent..];
+            let len = rest.len().min(i32::MAX as usize) as u32;
+            return opcode::Send::new(to, rest.as_ptr(), len).flags(libc::MSG_NOSIGNAL).build();
+        }
+        self.slices.clear();
+        let (mut skip, mut at) = (self.sent, 0);
+        let ends = shared.iter().map(|(offset, frame)| (*offset, &frame[..])).chain([(bytes.len(), &[][..])]);
+        for piece in ends.flat_map(|(offset, frame)| [&bytes[std::mem::replace(&mut at, offset)..offset], frame]) {
+            let skipped = skip.min(piece.len());
+            skip -= skipped;
+            let rest = &piece[skipped..];
+            if !rest.is_empty() && self.slices.len() < SLICES_MAX {
+                let base = rest.as_ptr().cast_mut().cast();
+                self.slices.push(libc::iovec { iov_base: base, iov_len: rest.len() });
+            }
+        }
+        self.header.msg_iov = self.slices.as_mut_ptr();
+        self.header.msg_iovlen = self.slices.len();
+        opcode::SendMsg::new(to, &raw const self.header).flags(libc::MSG_NOSIGNAL as u32).build()
+    }
+}
+
+/// The receive buffers: memory, and the ring on which the kernel is told which of them it may fill.
+struct Buffers {
+    /// The buffer ring in the first pages, the buffers behind it.
+    memory: *mut types::BufRingEntry,
+    tail: u16,
+    /// Buffers the kernel was ever given: the others have never been touched.
+    given: u16,
+    /// Buffers the kernel has now.
+    with_kernel: u16,
+    unregistered: bool,
+}
+
+const BUFFER_RING_BYTES: usize = BUFFERS_MAX as usize * size_of::<types::BufRingEntry>();
+const MEMORY_BYTES: usize = BUFFER_RING_BYTES + BUFFERS_MAX as usize * BUFFER_BYTES;
+
+impl Buffers {
+    fn register(uring: &IoUring) -> io::Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new anonymous mapping; no memory of ours is concerned.
+        let memory = unsafe { libc::mmap(std::ptr::null_mut(), MEMORY_BYTES, protection, flags, -1, 0) };
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let mut buffers = Self { memory: memory.cast(), tail: 0, given: 0, with_kernel: 0, unregistered: true };
+        // SAFETY: the mapping is page-aligned, zeroed, long enough for the ring, and stays until the ring has been
+        // unregistered (or for ever).
+        unsafe { uring.submitter().register_buf_ring_with_flags(memory as u64, BUFFERS_MAX, GROUP, 0) }?;
+        buffers.unregistered = false;
+        buffers.grow();
+        Ok(buffers)
+    }
+
+    fn unregister(&mut self, uring: &IoUring) {
+        self.unregistered = uring.submitter().unregister_buf_ring(GROUP).is_ok();
+    }
+
+    /// Gives the kernel buffers it never had, as many as it ever had, if it is running short.
+    fn grow(&mut self) {
+        if self.with_kernel > self.given / 4 {
+            return;
+        }
+        let upto = (self.given * 2).clamp(BUFFERS_MIN, BUFFERS_MAX);
+        for id in self.given..upto {
+            self.provide(id);
+        }
+        self.given = upto;
+    }
+
+    /// The kernel filled one.
+    fn taken(&mut self) {
+        self.with_kernel -= 1;
+    }
+
+    fn provide(&mut self, id: u16) {
+        let ring = self.memory;
+        let index = self.tail & (BUFFERS_MAX - 1);
+        // SAFETY: `index` is within the ring, which only this thread writes, and the kernel does not read an entry
+        // before the tail has passed it.
+        unsafe {
+            let entry = &mut *ring.add(index as usize);
+            entry.set_addr(self.start(id) as u64);
+            entry.set_len(BUFFER_BYTES as u32);
+            entry.set_bid(id);
+        }
+        self.tail = self.tail.wrapping_add(1);
+        self.with_kernel += 1;
+        // SAFETY: the tail lies in the first entry of the ring, aligned, and is shared with the kernel as an atomic.
+        unsafe { AtomicU16::from_ptr(types::BufRingEntry::tail(ring).cast_mut()) }.store(self.tail, Ordering::Release);
+    }
+
+    fn start(&self, id: u16) -> *mut u8 {
+        debug_assert!(id < BUFFERS_MAX);
+        // SAFETY: within the mapping for every id below BUFFERS_MAX, and only such ids are ever provided.
+        unsafe { self.memory.cast::<u8>().add(BUFFER_RING_BYTES + id as usize * BUFFER_BYTES) }
+    }
+
+    fn bytes(&mut self, buffer: &Buffer) -> &mut [u8] {
+        // SAFETY: the kernel handed this buffer over with `len` bytes in it and gets it back only through `provide`,
+        // which takes the only token there is; the slice borrows the ring, so that cannot happen meanwhile.
+        unsafe { std::slice::from_raw_parts_mut(self.start(buffer.id), buffer.len as usize) }
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        if self.unregistered {
+            // SAFETY: the mapping is ours, the kernel has let go of it, and nothing borrows from it any more.
+            unsafe { libc::munmap(self.memory.cast(), MEMORY_BYTES) };
+        }
+    }
+}
+
+fn setup(shortcomings: &mut Vec<&'static str>) -> io::Result<IoUring> {
+    let builder = || {
+        let mut builder = IoUring::builder();
+        builder.dontfork().setup_cqsize(COMPLETIONS).setup_clamp().setup_submit_all();
+        builder
+    };
+    let best = builder().setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().build(SUBMISSIONS);
+    match best {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            shortcomings
+                .push("DEFER_TASKRUN (Linux 6.1): completions interrupt the core instead of waiting for its turn");
+            builder().setup_coop_taskrun().setup_taskrun_flag().build(SUBMISSIONS)
+        }
+        result => result,
+    }
+}
+
+/// Whether a ring can be had at all, and has what this module builds on.
+pub(super) fn probe() -> Result<(), Missing> {
+    let uring = setup(&mut Vec::new()).map_err(Missing::Ring)?;
+    let mut probe = Probe::new();
+    uring.submitter().register_probe(&mut probe).map_err(Missing::Ring)?;
+    // Multishot receive came with 6.0, as did this operation, which can be asked for.
+    if !probe.is_supported(opcode::SendZc::CODE) || !uring.params().is_feature_ext_arg() {
+        return Err(Missing::Feature);
+    }
+    Buffers::register(&uring).map_err(Missing::Buffers).map(|mut buffers| buffers.unregister(&uring))
+}
+
+/// Why there is no network ring.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// The ring itself was refused.
+    Ring(io::Error),
+    /// The kernel is older than Linux 6.0.
+    Feature,
+    /// The receive buffers were refused.
+    Buffers(io::Error),
+}

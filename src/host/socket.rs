@@ -1,0 +1,392 @@
+//! The life of a connection on its core: accepted, heard, answered, closed.
+//!
+//! *Owns* the links, and what the host has to remember of a socket. *Promises* that the shard hears of every connection's
+//! end exactly once, that what was said to a client is sent before its socket is closed (within a time), and that nothing
+//! is heard of a connection that was told to pause or to close.
+//! *Does not* decide when to pause or close: the shard and the link do.
+
+use super::core::Core;
+use super::ring::{Buffer, Key};
+use deepstream_engine::{ConnId, Flow, Nanos, Outbox, Peer, Reason, Shard};
+use deepstream_wire::{Link, LinkConfig, LinkEvent};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+/// How long a socket without a session may take to send its rest and to be closed by its peer.
+const LINGER_NS: u64 = 2_000_000_000;
+
+/// What the host knows of one socket.
+#[derive(Debug)]
+struct Socket {
+    generation: u32,
+    conn: ConnId,
+    link: Link,
+    stage: Stage,
+    /// Nothing is handed in any more.
+    deaf: bool,
+    /// The shard asked for a pause and has not ended it.
+    paused: bool,
+    /// The peer has sent its last byte.
+    ended: bool,
+    /// Bytes are with the kernel.
+    sending: bool,
+    /// The shard has more for it than what is with the kernel.
+    more: bool,
+    /// Taken from the shard when the session ended, to be sent after what is with the kernel.
+    rest: Option<Box<Outbox>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The shard knows it.
+    Open,
+    /// The shard wants it closed once everything is sent.
+    Closing,
+    /// The shard has forgotten it; its rest is being sent.
+    Draining,
+    /// Everything is sent and the peer knows; it is to close too.
+    Lingering,
+}
+
+/// All sockets of a core, by the ring's slots.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    table: Vec<Option<Socket>>,
+    /// The ring's key of each of the shard's connection slots.
+    keys: Vec<Option<Key>>,
+    /// Sockets that must be gone at a moment, in order.
+    late: VecDeque<(Nanos, Key)>,
+    /// Sockets whose shard has something to send and whose last send is done.
+    ready: Vec<Key>,
+    /// Sockets that were paused in this turn.
+    pausing: Vec<Key>,
+    replies: Vec<u8>,
+}
+
+impl Sockets {
+    fn get(&mut self, key: Key) -> Option<&mut Socket> {
+        let socket = self.table.get_mut(key.slot as usize)?.as_mut();
+        socket.filter(|socket| socket.generation == key.generation)
+    }
+
+    fn insert(&mut self, key: Key, conn: ConnId) {
+        fn put<T>(table: &mut Vec<Option<T>>, index: usize, value: T) {
+            if table.len() <= index {
+                table.resize_with(index + 1, || None);
+            }
+            table[index] = Some(value);
+        }
+        let socket = Socket {
+            generation: key.generation,
+            conn,
+            link: Link::new(),
+            stage: Stage::Open,
+            deaf: false,
+            paused: false,
+            ended: false,
+            sending: false,
+            more: false,
+            rest: None,
+        };
+        put(&mut self.table, key.slot as usize, socket);
+        put(&mut self.keys, conn.index(), key);
+    }
+
+    /// The socket of a connection that the shard speaks of.
+    fn key(&mut self, conn: ConnId) -> Option<Key> {
+        let key = (*self.keys.get(conn.index())?)?;
+        self.get(key).filter(|socket| socket.conn == conn).map(|_| key)
+    }
+
+    /// When the next socket must be gone.
+    pub(super) fn next_late(&self) -> Option<Nanos> {
+        self.late.front().map(|&(at, _)| at)
+    }
+}
+
+/// What came of handing bytes to a link.
+#[derive(Debug, Default)]
+struct Heard {
+    upgraded: bool,
+    pause: bool,
+    deaf: bool,
+    over: bool,
+}
+
+impl Core {
+    pub(super) fn accepted(&mut self, key: Key) {
+        let remote = self.ring.peer_address(key).map(|address| address.ip().to_canonical().to_string());
+        let peer = Peer { remote: remote.unwrap_or_default().into(), referer: Box::default() };
+        match (!self.stopping).then(|| self.shard.connected(self.now, peer)).flatten() {
+            Some(conn) => self.sockets.insert(key, conn),
+            None => self.ring.close(key),
+        }
+    }
+
+    /// Bytes came.
+    pub(super) fn hear(&mut self, key: Key, buffer: Buffer) {
+        let Self { ring, sockets, shard, link_config, now, .. } = self;
+        let mut replies = std::mem::take(&mut sockets.replies);
+        let heard = sockets.get(key).filter(|socket| !socket.deaf).map(|socket| {
+            let input = ring.bytes(&buffer);
+            let heard = socket.listen(shard, *now, link_config, Some(input), &mut replies);
+            (socket.conn, heard)
+        });
+        self.sockets.replies = replies;
+        self.ring.release(buffer);
+        if let Some((conn, heard)) = heard {
+            self.heard(key, conn, &heard);
+        }
+    }
+
+    /// Connections that may be heard again: first what their links kept, then their sockets.
+    pub(super) fn hear_resumed(&mut self) {
+        let resumed: Vec<ConnId> = self.shard.resumed().collect();
+        for conn in resumed {
+            let Some(key) = self.sockets.key(conn) else { continue };
+            let Self { sockets, shard, link_config, now, .. } = self;
+            let mut replies = std::mem::take(&mut sockets.replies);
+            let listens = sockets.get(key).filter(|socket| !socket.deaf);
+            let heard = listens.map(|socket| {
+                socket.paused = false;
+                socket.listen(shard, *now, link_config, None, &mut replies)
+            });
+            self.sockets.replies = replies;
+            if let Some(heard) = heard {
+                if !heard.pause {
+                    self.ring.resume(key);
+                }
+                self.heard(key, conn, &heard);
+            }
+        }
+    }
+
+    fn heard(&mut self, key: Key, conn: ConnId, heard: &Heard) {
+        if !self.sockets.replies.is_empty() {
+            self.shard.raw(self.now, conn, &self.sockets.replies);
+            self.sockets.replies.clear();
+        }
+        if heard.pause
+            && let Some(socket) = self.sockets.get(key)
+        {
+            socket.paused = true;
+            self.sockets.pausing.push(key);
+        }
+        if heard.over {
+            self.part(key);
+        }
+    }
+
+    /// The peer sends nothing more: what it was told is sent, then the socket closed.
+    pub(super) fn ended(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        socket.ended = true;
+        match socket.stage {
+            Stage::Open => self.part(key),
+            Stage::Lingering => self.forget(key),
+            Stage::Closing | Stage::Draining => {}
+        }
+    }
+
+    /// The connection is broken.
+    pub(super) fn lost(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        if matches!(socket.stage, Stage::Open | Stage::Closing) {
+            self.shard.disconnected(self.now, socket.conn);
+        }
+        self.forget(key);
+    }
+
+    /// The kernel took bytes.
+    pub(super) fn sent(&mut self, key: Key, bytes: usize, all: bool) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        let (conn, stage) = (socket.conn, socket.stage);
+        if matches!(stage, Stage::Open | Stage::Closing) {
+            self.shard.flushed(self.now, conn, bytes);
+        }
+        if all && let Some(socket) = self.sockets.get(key) {
+            socket.sending = false;
+            if let Some(rest) = socket.rest.take() {
+                socket.sending = true;
+                self.ring.send(key, *rest);
+            } else if std::mem::take(&mut socket.more) {
+                self.sockets.ready.push(key);
+            } else {
+                self.flushed(key);
+            }
+        }
+    }
+
+    /// End of turn: one send for every outbox with something in it; then the pauses and closes.
+    pub(super) fn flush(&mut self) {
+        // Most pauses end in the turn they began in: those of a login that is judged at once.
+        while let Some(key) = self.sockets.pausing.pop() {
+            if self.sockets.get(key).is_some_and(|socket| socket.paused) {
+                self.ring.pause(key);
+            }
+        }
+        while let Some(conn) = self.shard.dirty() {
+            if let Some(key) = self.sockets.key(conn) {
+                self.flush_one(key);
+            }
+        }
+        while let Some(key) = self.sockets.ready.pop() {
+            self.flush_one(key);
+        }
+        for (conn, reason) in self.shard.closes() {
+            if let Some(key) = self.sockets.key(conn) {
+                self.close(key, reason);
+            }
+        }
+    }
+
+    fn flush_one(&mut self, key: Key) {
+        let Self { sockets, shard, ring, .. } = self;
+        let Some(socket) = sockets.get(key) else { return };
+        if socket.sending {
+            socket.more = true;
+            return;
+        }
+        let mut outbox = Outbox::default();
+        shard.take_output(socket.conn, &mut outbox);
+        if outbox.is_empty() {
+            self.flushed(key);
+        } else {
+            socket.sending = true;
+            ring.send(key, outbox);
+        }
+    }
+
+    /// The shard closes a connection; the second time it does not want to wait.
+    fn close(&mut self, key: Key, _: Reason) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        socket.deaf = true;
+        if socket.stage == Stage::Closing {
+            return self.lost(key);
+        }
+        socket.stage = Stage::Closing;
+        if !socket.sending {
+            self.flushed(key);
+        }
+    }
+
+    /// Ends the session; what is in its outbox is still sent.
+    fn part(&mut self, key: Key) {
+        let deadline = self.now.after(LINGER_NS);
+        let Some(socket) = self.sockets.get(key) else { return };
+        if matches!(socket.stage, Stage::Draining | Stage::Lingering) {
+            return;
+        }
+        socket.deaf = true;
+        socket.stage = Stage::Draining;
+        let (conn, sending) = (socket.conn, socket.sending);
+        let mut rest = Outbox::default();
+        self.shard.take_output(conn, &mut rest);
+        self.shard.disconnected(self.now, conn);
+        self.sockets.late.push_back((deadline, key));
+        if rest.is_empty() && !sending {
+            return self.flushed(key);
+        }
+        let Some(socket) = self.sockets.get(key) else { return };
+        socket.more = false;
+        if rest.is_empty() {
+            return;
+        }
+        socket.sending = true;
+        if sending {
+            socket.rest = Some(Box::new(rest));
+        } else {
+            self.ring.send(key, rest);
+        }
+    }
+
+    /// Nothing is left to send for now; goes on with closing if that was what it waited for.
+    fn flushed(&mut self, key: Key) {
+        let deadline = self.now.after(LINGER_NS);
+        let Some(socket) = self.sockets.get(key) else { return };
+        let (conn, stage, ended) = (socket.conn, socket.stage, socket.ended);
+        match stage {
+            Stage::Open | Stage::Lingering => return,
+            Stage::Closing => {
+                self.shard.disconnected(self.now, conn);
+                self.sockets.late.push_back((deadline, key));
+            }
+            Stage::Draining => {}
+        }
+        if ended {
+            return self.forget(key);
+        }
+        // Closing at once would make the kernel throw away what is still on its way, if the peer had sent anything unread.
+        self.ring.end_sending(key);
+        self.ring.resume(key);
+        if let Some(socket) = self.sockets.get(key) {
+            socket.stage = Stage::Lingering;
+        }
+    }
+
+    /// Drops sockets that had their time.
+    pub(super) fn close_late(&mut self) {
+        while let Some(&(at, key)) = self.sockets.late.front() {
+            if at > self.now {
+                break;
+            }
+            self.sockets.late.pop_front();
+            if self.sockets.get(key).is_some() {
+                self.forget(key);
+            }
+        }
+    }
+
+    fn forget(&mut self, key: Key) {
+        self.ring.close(key);
+        self.sockets.table[key.slot as usize] = None;
+    }
+}
+
+impl Socket {
+    /// Hands bytes to the link, or lets it go on with what it kept, and what comes of them to the shard.
+    fn listen(
+        &mut self,
+        shard: &mut Shard,
+        now: Nanos,
+        config: &LinkConfig,
+        input: Option<&mut [u8]>,
+        replies: &mut Vec<u8>,
+    ) -> Heard {
+        let conn = self.conn;
+        let mut heard = Heard::default();
+        let mut on = |event: LinkEvent<'_>| {
+            let flow = match event {
+                LinkEvent::Message(message) => shard.received(now, conn, message),
+                LinkEvent::Unreadable(what) => shard.unreadable(now, conn, what),
+                LinkEvent::Upgraded(handshake) => {
+                    shard.upgraded(now, conn, handshake.header("referer").unwrap_or_default());
+                    heard.upgraded = true;
+                    return ControlFlow::Break(());
+                }
+                LinkEvent::Close(_) => {
+                    heard.over = true;
+                    Flow::Close
+                }
+            };
+            match flow {
+                Flow::Continue => return ControlFlow::Continue(()),
+                Flow::Pause => heard.pause = true,
+                Flow::Close => heard.deaf = true,
+            }
+            ControlFlow::Break(())
+        };
+        match input {
+            Some(input) => self.link.received(config, input, replies, &mut on),
+            None => self.link.resumed(config, replies, &mut on),
+        }
+        if heard.upgraded {
+            // The answer to the upgrade goes out before what the shard says to messages that came along with it.
+            shard.raw(now, conn, replies);
+            replies.clear();
+            return self.listen(shard, now, config, None, replies);
+        }
+        self.deaf |= heard.deaf;
+        heard
+    }
+}

@@ -1,0 +1,339 @@
+//! Bringing a server up, and down again.
+//!
+//! *Owns* the threads of the cores. *Promises* that either all cores run or none is left. *Does not* wait for signals.
+
+use super::bell::Waker;
+use super::clock::Clock;
+use super::control::Control;
+use super::core::{Core, Parts};
+use super::error::StartError;
+use super::listen;
+use super::ring::{self, Doorbell, Ring};
+use crate::config::{Config, Durability, Placement, Storage as StorageSettings};
+use crate::log::{Level, note};
+use crate::storage::{self, Storage};
+use deepstream_engine::{CoreId, Options, Packet, Shard};
+use deepstream_mesh::{Lattice, Port, slots_per_ring};
+use deepstream_wire::LinkConfig;
+use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement as Pin, Shares};
+use hdrhistogram::Histogram;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+/// Memory of all rings between cores together.
+const LATTICE_BYTES: usize = 64 << 20;
+/// Most slots of one ring between two cores: more only takes memory out of the cache.
+const SLOTS_MAX: usize = 4096;
+/// What an executor registers for file I/O of its own, which this host does not use. It counts as locked memory: at its
+/// default of 10 MiB a single core would exceed a distribution's 8 MiB.
+const EXECUTOR_IO_BYTES: usize = 64 << 10;
+/// Entries of an executor's own rings.
+const EXECUTOR_RING_DEPTH: usize = 16;
+/// How soon the executor takes a busy turn's place for its other tasks.
+const TURN_LATENCY: Duration = Duration::from_millis(2);
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    control: Arc<Control>,
+    wakers: Vec<Waker>,
+    cores: Vec<ExecutorJoinHandle<Result<Histogram<u64>, String>>>,
+    storage: Option<Storage>,
+}
+
+/// That a core's ring is there: how to wake the core, and what its kernel lacks. Or why it is not there.
+type Readiness = Result<(Doorbell, Vec<&'static str>), String>;
+
+/// What one core's thread starts with.
+struct Seed {
+    shard: CoreId,
+    cores: u16,
+    options: Options,
+    port: Port<Packet>,
+    listener: TcpListener,
+    waker: Waker,
+    storage: Option<storage::Client>,
+    link_config: LinkConfig,
+    clock: Clock,
+    control: Arc<Control>,
+    idle_spin: Option<Duration>,
+    /// Tells that the ring is there, or why not.
+    ready: Sender<(usize, Readiness)>,
+    /// Brings the others' doorbells; closed if one of them failed.
+    peers: Receiver<Arc<[Doorbell]>>,
+}
+
+/// Starts a server: its storage, its cores, its listeners. `ended` is called by every core that ends.
+pub fn start(
+    config: &Config,
+    placement: &Placement,
+    ended: impl Fn() + Clone + Send + 'static,
+) -> Result<Server, StartError> {
+    raise_file_limit();
+    ring::probe().map_err(|missing| StartError::missing(&missing))?;
+    let cores = placement.shards.len();
+    for line in placement.describe() {
+        note(Level::Info, "INFO", &line);
+    }
+    let http = &config.http;
+    let listeners = listen::listen(&http.host, http.port, cores)
+        .map_err(|error| StartError::listen(format!("{}:{}", http.host, http.port), error))?;
+    let address = listeners[0].local_addr().map_err(|error| StartError::listen(http.host.clone(), error))?;
+    let wakers = (0..cores).map(|_| Waker::new()).collect::<Result<Vec<_>, _>>();
+    let wakers = wakers.map_err(|error| StartError::Core { core: 0, what: error.to_string() })?;
+    let slots = slots_per_ring(LATTICE_BYTES, cores, size_of::<Packet>()).min(SLOTS_MAX);
+    let ports = Lattice::new(cores, slots);
+    let mut storage = open_storage(config, placement, &ports, &wakers)?;
+    let clients = storage.as_mut().map_or_else(Vec::new, |storage| std::mem::take(&mut storage.clients));
+    let mut clients = clients.into_iter();
+
+    let control = Arc::new(Control::new(cores));
+    let (ready, readiness) = channel();
+    let mut server = Server { address, control, wakers, cores: Vec::new(), storage };
+    let mut tell_peers = Vec::new();
+    let (clock, seeds) = (Clock::start(), random_seeds());
+    for (port, listener) in ports.into_iter().zip(listeners) {
+        let core = port.core();
+        let (tell, peers) = channel();
+        tell_peers.push(tell);
+        let seed = Seed {
+            shard: CoreId(core as u16),
+            cores: cores as u16,
+            options: config.engine_options(cores, seeds),
+            port,
+            listener,
+            waker: server.wakers[core].clone(),
+            storage: clients.next(),
+            link_config: link_config(config),
+            clock,
+            control: Arc::clone(&server.control),
+            idle_spin: config.cores.latency_profile.idle_spin(),
+            ready: ready.clone(),
+            peers,
+        };
+        let pin = placement.shards[core].cpu.map_or(Pin::Unbound, Pin::Fixed);
+        server.cores.push(spawn(core, pin, seed, ended.clone())?);
+    }
+    drop(ready);
+    introduce(cores, &readiness, &tell_peers)?;
+    note(Level::Info, "INFO", &format!("Listening for http connections on {}:{}", http.host, address.port()));
+    note(Level::Info, "INFO", &format!("Listening for health checks on path {}", http.health_check_path));
+    note(Level::Info, "INFO", "connectionEndpoint ready: Binary WebSocket Connection Endpoint");
+    Ok(server)
+}
+
+fn open_storage(
+    config: &Config,
+    placement: &Placement,
+    ports: &[Port<Packet>],
+    wakers: &[Waker],
+) -> Result<Option<Storage>, StartError> {
+    let StorageSettings::Embedded { directory, durability } = &config.storage else {
+        note(Level::Info, "INFO", "storage ready: none, records live and die with this process");
+        return Ok(None);
+    };
+    let wake = |(port, waker): (&Port<Packet>, &Waker)| -> storage::Waker {
+        let (bell, waker) = (port.bell(), waker.clone());
+        Arc::new(move || {
+            if bell.needs_ring() {
+                waker.wake();
+            }
+        })
+    };
+    let options = storage::Options {
+        directory: directory.clone(),
+        durability: match durability {
+            Durability::Always => storage::Durability::Always,
+            Durability::Interval(every) => storage::Durability::Interval(*every),
+            Durability::None => storage::Durability::None,
+        },
+        cpus: placement.services.clone(),
+        wakers: ports.iter().zip(wakers).map(wake).collect(),
+    };
+    let storage = storage::start(options)?;
+    note(Level::Info, "INFO", &format!("storage ready: Embedded Storage in {}", directory.display()));
+    Ok(Some(storage))
+}
+
+fn link_config(config: &Config) -> LinkConfig {
+    LinkConfig {
+        paths: vec![config.websocket.url_path.clone()],
+        max_message_bytes: config.websocket.max_message_bytes,
+        max_request_bytes: config.limits.request_head_bytes_max,
+        health_check_path: Some(config.http.health_check_path.clone()),
+    }
+}
+
+/// Starts the thread of a core.
+fn spawn(
+    core: usize,
+    pin: Pin,
+    seed: Seed,
+    ended: impl Fn() + Send + 'static,
+) -> Result<ExecutorJoinHandle<Result<Histogram<u64>, String>>, StartError> {
+    LocalExecutorBuilder::new(pin)
+        .name(&format!("shard-{core}"))
+        .io_memory(EXECUTOR_IO_BYTES)
+        .ring_depth(EXECUTOR_RING_DEPTH)
+        .spawn(move || async move {
+            let result = live(seed).await;
+            ended();
+            result
+        })
+        .map_err(|error| StartError::Kernel {
+            what: format!("shard {core} cannot be started: {error}"),
+            remedy: "check the limit of locked memory (ulimit -l 8192; LimitMEMLOCK=8M in a systemd unit)".to_owned(),
+        })
+}
+
+/// The life of a core, on its own thread.
+async fn live(seed: Seed) -> Result<Histogram<u64>, String> {
+    let number = seed.port.core();
+    let made = Ring::new(seed.waker).and_then(|ring| {
+        let doorbell = ring.doorbell()?;
+        Ok((ring, doorbell))
+    });
+    let mut ring = match made {
+        Ok((ring, doorbell)) => {
+            let shortcomings = ring.shortcomings().to_vec();
+            // Nobody waits for it any more only if another core failed, which the next line finds out.
+            let _ = seed.ready.send((number, Ok((doorbell, shortcomings))));
+            ring
+        }
+        Err(error) => {
+            let _ = seed.ready.send((number, Err(error.to_string())));
+            return Err(error.to_string());
+        }
+    };
+    drop(seed.ready);
+    let Ok(peers) = seed.peers.recv() else { return Err("another core could not be started".to_owned()) };
+    ring.meet(peers);
+    ring.listen(seed.listener);
+    let core = Core::new(Parts {
+        shard: Shard::new(seed.clock.now(), seed.shard, seed.cores, seed.options),
+        ring,
+        port: seed.port,
+        storage: seed.storage,
+        link_config: seed.link_config,
+        clock: seed.clock,
+        control: seed.control,
+        idle_spin: seed.idle_spin,
+    });
+    let queue = glommio::executor().create_task_queue(Shares::default(), Latency::Matters(TURN_LATENCY), "turn");
+    let turn = glommio::spawn_local_into(core.run(), queue).map_err(|error| error.to_string())?;
+    Ok(turn.await)
+}
+
+/// Waits until all rings are there, and gives everybody's doorbell to everybody.
+fn introduce(
+    cores: usize,
+    readiness: &Receiver<(usize, Readiness)>,
+    tell_peers: &[Sender<Arc<[Doorbell]>>],
+) -> Result<(), StartError> {
+    let mut doorbells: Vec<Option<Doorbell>> = vec![None; cores];
+    let mut shortcomings = Vec::new();
+    for (core, result) in readiness {
+        let (doorbell, lacks) = result.map_err(|what| StartError::Core { core, what })?;
+        doorbells[core] = Some(doorbell);
+        shortcomings = lacks;
+    }
+    let missing = doorbells.iter().position(Option::is_none);
+    if let Some(core) = missing {
+        return Err(StartError::Core { core, what: "its thread ended early".to_owned() });
+    }
+    for lack in shortcomings {
+        note(Level::Warn, "INFO", &format!("this kernel lacks {lack}"));
+    }
+    let doorbells: Arc<[Doorbell]> = doorbells.into_iter().flatten().collect();
+    for tell in tell_peers {
+        // A core that ended since is found when it is joined.
+        let _ = tell.send(Arc::clone(&doorbells));
+    }
+    Ok(())
+}
+
+/// As many open files as this process may have: each connection is one.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        note(Level::Warn, "INFO", &format!("the limit of open files stays where it is: {error}"));
+    }
+}
+
+/// The standard library draws its hash keys from the operating system: randomness without another dependency.
+fn random_seeds() -> [u64; 4] {
+    std::array::from_fn(|index| RandomState::new().hash_one(index))
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many cores it has.
+    pub fn shards(&self) -> usize {
+        self.cores.len()
+    }
+
+    /// Asks all cores to close their connections and end.
+    pub fn ask_to_stop(&self) {
+        self.control.stop();
+        self.wake();
+    }
+
+    /// Asks all cores to end with whatever is left undone.
+    pub fn give_up(&self) {
+        self.control.stop();
+        self.control.give_up();
+        self.wake();
+    }
+
+    /// Whether [`Server::give_up`] was called.
+    pub fn gave_up(&self) -> bool {
+        self.control.is_late()
+    }
+
+    fn wake(&self) {
+        self.wakers.iter().for_each(Waker::wake);
+    }
+
+    /// Waits for the cores, which must have been asked to stop, then for storage.
+    pub fn finish(mut self) {
+        for (number, core) in self.cores.drain(..).enumerate() {
+            match core.join() {
+                Ok(Ok(turns)) => note(
+                    Level::Debug,
+                    "INFO",
+                    &format!(
+                        "shard {number}: turns took {} ns at the median, {} ns at 99 %, {} ns at most",
+                        turns.value_at_quantile(0.5),
+                        turns.value_at_quantile(0.99),
+                        turns.max()
+                    ),
+                ),
+                Ok(Err(what)) => note(Level::Error, "INFO", &format!("shard {number} ended: {what}")),
+                Err(error) => note(Level::Error, "INFO", &format!("shard {number} failed: {error}")),
+            }
+        }
+        if let Some(storage) = self.storage.take() {
+            storage.stop();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Reached with cores only if not all of them could be started.
+        self.give_up();
+        for core in self.cores.drain(..) {
+            // What it says is of no interest any more: the start has failed and said why.
+            let _ = core.join();
+        }
+    }
+}

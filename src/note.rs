@@ -1,0 +1,133 @@
+//! Words for what the engine and the host have to tell: upstream's, where upstream has any.
+//!
+//! *Owns* level, event and sentence of every [`Note`]. *Promises* that scrapers of upstream's log find what they know.
+//! *Does not* filter or write: the log does.
+
+use crate::log::{Level, note};
+use deepstream_engine::{Fault, Note, Reason};
+use std::io;
+
+/// Logs a note.
+pub fn write(what: &Note) {
+    let (level, event, message) = words(what);
+    note(level, event, &message);
+}
+
+/// Logs that connections could not be accepted for a while.
+pub(crate) fn accept_failed(error: &io::Error) {
+    note(Level::Error, "CONNECTION_ERROR", &format!("connections cannot be accepted: {error}; trying again"));
+}
+
+fn words(what: &Note) -> (Level, &'static str, String) {
+    match what {
+        Note::IncomingConnection { remote, referer, .. } => {
+            (Level::Info, "INCOMING_CONNECTION", format!("from {} ({})", or_undefined(referer), or_undefined(remote)))
+        }
+        Note::Disconnected { user } => (Level::Info, "CLIENT_DISCONNECTED", or_null(user.as_deref())),
+        Note::LoggedIn { user } => (Level::Info, "AUTH_SUCCESSFUL", user.to_string()),
+        Note::LoginRefused { data, .. } => {
+            let data = data.as_deref().map(|data| format!(": {}", String::from_utf8_lossy(data)));
+            let text = format!("invalid authentication data{}", data.unwrap_or_default());
+            (Level::Info, "AUTH_UNSUCCESSFUL", text)
+        }
+        Note::Closed { user, reason, .. } => closed(*reason, user.as_deref()),
+        Note::ConnectionsFull => {
+            (Level::Warn, "CONNECTION_ERROR", "a connection was refused: limits.connectionsMax is reached".to_owned())
+        }
+        Note::Unreadable { user, what } => {
+            (Level::Warn, "MESSAGE_PARSE_ERROR", format!("{what} from {}", or_null(user.as_deref())))
+        }
+        Note::Unexpected { event, text, .. } => (Level::Warn, event, text.to_string()),
+        Note::MultipleSubscriptions { user, name } => {
+            (Level::Warn, "MULTIPLE_SUBSCRIPTIONS", format!("repeat subscription to \"{name}\" by {user}"))
+        }
+        Note::VersionExists { user, name, wanted, current } => {
+            let text = format!("{user} tried to update record {name} to version {wanted} but it already was {current}");
+            (Level::Warn, "VERSION_EXISTS", text)
+        }
+        Note::LoadFailed { name, fault: Fault::Timeout } => {
+            (Level::Error, "STORAGE_RETRIEVAL_TIMEOUT", name.to_string())
+        }
+        Note::LoadFailed { name, fault: Fault::Failed(why) } => {
+            (Level::Error, "RECORD_LOAD_ERROR", format!("error while loading {name} from storage: {why}"))
+        }
+        Note::StoreFailed { records, fault } => {
+            let why = match fault {
+                Fault::Timeout => "no answer in time",
+                Fault::Failed(why) => why,
+            };
+            (Level::Error, "RECORD_UPDATE_ERROR", format!("storage:{why} ({records} records; they are tried again)"))
+        }
+        Note::RecordDeleted { name } => (Level::Info, "DELETE", name.to_string()),
+        Note::Subscription { event, topic, name, user } => {
+            (Level::Debug, event, format!("for {topic}:{name} by {user}"))
+        }
+        Note::Emitted { name, data } => (Level::Debug, "EMIT", format!("event: {name} with data: {data}")),
+    }
+}
+
+fn closed(reason: Reason, user: Option<&str>) -> (Level, &'static str, String) {
+    let slow = |why: &str| {
+        let user = or_null(user);
+        (Level::Warn, "CLOSED_SOCKET", format!("slow consumer {user} was closed: {why}"))
+    };
+    let told = |level, event, text: &str| (level, event, text.to_owned());
+    match reason {
+        Reason::AuthenticationTimeout => told(
+            Level::Info,
+            "AUTHENTICATION_TIMEOUT",
+            "connection has not authenticated successfully in the expected time",
+        ),
+        Reason::InvalidAuth => told(Level::Warn, "INVALID_MESSAGE_DATA", "invalid auth message"),
+        Reason::TooManyAuthAttempts => told(Level::Info, "TOO_MANY_AUTH_ATTEMPTS", "too many authentication attempts"),
+        Reason::HeartbeatMissing => {
+            told(Level::Error, "INFO", "Heartbeat missing on websocket, terminating connection")
+        }
+        Reason::SlowConsumerFull => slow("limits.outboxBytesMax is reached"),
+        Reason::SlowConsumerStalled => slow("nothing was read for limits.slowConsumerTimeoutMs"),
+        Reason::Shutdown => told(Level::Debug, "CLOSED_SOCKET", "the server is stopping"),
+    }
+}
+
+fn or_undefined(text: &str) -> &str {
+    if text.is_empty() { "undefined" } else { text }
+}
+
+fn or_null(user: Option<&str>) -> String {
+    user.unwrap_or("null").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deepstream_engine::{ConnId, CoreId};
+    use deepstream_wire::Unreadable;
+
+    #[test]
+    fn notes_read_as_upstream_writes_them() {
+        let conn = ConnId { core: CoreId(0), generation: 1, slot: 0 };
+        let cases = [
+            (
+                Note::IncomingConnection { conn, remote: "127.0.0.1".into(), referer: "".into() },
+                (Level::Info, "INCOMING_CONNECTION", "from undefined (127.0.0.1)"),
+            ),
+            (Note::Disconnected { user: None }, (Level::Info, "CLIENT_DISCONNECTED", "null")),
+            (Note::LoggedIn { user: "ann".into() }, (Level::Info, "AUTH_SUCCESSFUL", "ann")),
+            (
+                Note::VersionExists { user: "u".into(), name: "r".into(), wanted: 3, current: 5 },
+                (Level::Warn, "VERSION_EXISTS", "u tried to update record r to version 3 but it already was 5"),
+            ),
+            (
+                Note::Closed { conn, user: None, reason: Reason::HeartbeatMissing },
+                (Level::Error, "INFO", "Heartbeat missing on websocket, terminating connection"),
+            ),
+            (
+                Note::Unreadable { user: None, what: Unreadable::Malformed },
+                (Level::Warn, "MESSAGE_PARSE_ERROR", "not a message from null"),
+            ),
+        ];
+        for (what, (level, event, text)) in cases {
+            assert_eq!(words(&what), (level, event, text.to_owned()));
+        }
+    }
+}
