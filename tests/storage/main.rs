@@ -1,11 +1,14 @@
 //! The embedded store on a real disk: what was answered is there, whatever happens in between.
 
-mod storage_support;
+mod crash;
+mod damage;
+mod disk;
+mod rig;
 
 use deepstream::storage::{Durability, LOADS_MAX};
 use deepstream_engine::{Fault, Outcome, Stored, Ticket};
+use rig::{Rig, directory, failed, record};
 use std::time::Duration;
-use storage_support::{Rig, directory, failed, record};
 
 #[test]
 fn records_come_back_and_removed_ones_do_not() {

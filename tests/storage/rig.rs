@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an answer to a batch says.
-pub type Answer = Result<(), Fault>;
+pub(crate) type Answer = Result<(), Fault>;
 /// A name, a version, and a value or the wish to remove.
-pub type Write<'a> = (&'a [u8], i32, Option<&'a [u8]>);
+pub(crate) type Write<'a> = (&'a [u8], i32, Option<&'a [u8]>);
 
 /// An empty directory of this test's own.
-pub fn directory(name: &str) -> PathBuf {
+pub(crate) fn directory(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("storage-{name}"));
     let _ = std::fs::remove_dir_all(&path);
     std::fs::create_dir_all(&path).unwrap();
@@ -25,12 +25,12 @@ pub fn directory(name: &str) -> PathBuf {
 }
 
 /// What a load of an existing record gives.
-pub fn record(version: i32, value: &[u8]) -> Option<Stored> {
+pub(crate) fn record(version: i32, value: &[u8]) -> Option<Stored> {
     Some(Stored { version, value: value.to_vec() })
 }
 
 /// The words of a failure.
-pub fn failed(answer: Answer) -> String {
+pub(crate) fn failed(answer: Answer) -> String {
     match answer {
         Err(Fault::Failed(why)) => why,
         other => panic!("{other:?}"),
@@ -44,19 +44,19 @@ struct Signal {
 }
 
 /// A running store and the means to wait for its answers.
-pub struct Rig {
-    pub storage: Storage,
+pub(crate) struct Rig {
+    pub(crate) storage: Storage,
     signal: Arc<Signal>,
     written: Vec<Vec<(Ticket, Answer)>>,
     loaded: Vec<Vec<Result<Option<Stored>, Fault>>>,
 }
 
 impl Rig {
-    pub fn open(path: &Path, durability: Durability, shards: usize) -> Self {
+    pub(crate) fn open(path: &Path, durability: Durability, shards: usize) -> Self {
         Self::try_open(path, durability, shards).unwrap()
     }
 
-    pub fn try_open(path: &Path, durability: Durability, shards: usize) -> Result<Self, StorageError> {
+    pub(crate) fn try_open(path: &Path, durability: Durability, shards: usize) -> Result<Self, StorageError> {
         let signal = Arc::new(Signal::default());
         let wakers = (0..shards).map(|_| {
             let signal = Arc::clone(&signal);
@@ -70,12 +70,12 @@ impl Rig {
         Ok(Self { storage, signal, written: vec![Vec::new(); shards], loaded: vec![Vec::new(); shards] })
     }
 
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.storage.stop();
     }
 
     /// Hands over a batch.
-    pub fn send(&mut self, shard: usize, ticket: u64, writes: &[Write]) {
+    pub(crate) fn send(&mut self, shard: usize, ticket: u64, writes: &[Write]) {
         let mut batch = StoreBatch { ticket: Ticket(ticket), ..StoreBatch::default() };
         for (name, version, value) in writes {
             batch.push(name, *version, *value);
@@ -84,19 +84,19 @@ impl Rig {
     }
 
     /// Waits for the answer to a batch.
-    pub fn written(&mut self, shard: usize) -> Answer {
+    pub(crate) fn written(&mut self, shard: usize) -> Answer {
         while self.written[shard].is_empty() {
             self.collect(shard);
         }
         self.written[shard].remove(0).1
     }
 
-    pub fn store(&mut self, shard: usize, writes: &[Write]) -> Answer {
+    pub(crate) fn store(&mut self, shard: usize, writes: &[Write]) -> Answer {
         self.send(shard, 1, writes);
         self.written(shard)
     }
 
-    pub fn load(&mut self, shard: usize, name: &[u8]) -> Result<Option<Stored>, Fault> {
+    pub(crate) fn load(&mut self, shard: usize, name: &[u8]) -> Result<Option<Stored>, Fault> {
         self.storage.clients[shard].load(Ticket(2), name.into());
         while self.loaded[shard].is_empty() {
             self.collect(shard);
@@ -118,7 +118,7 @@ impl Rig {
     }
 
     /// Sleeps until a waker rings and the shard has answers.
-    pub fn wait_for_answers(&self, shard: usize) {
+    pub(crate) fn wait_for_answers(&self, shard: usize) {
         let deadline = Instant::now() + PATIENCE;
         let mut rung = self.signal.rung.lock().unwrap();
         while !self.storage.clients[shard].has_answers() {
@@ -129,7 +129,7 @@ impl Rig {
     }
 
     /// Waits for a condition that no waker announces.
-    pub fn until(&mut self, mut holds: impl FnMut(&mut Self) -> bool) {
+    pub(crate) fn until(&mut self, mut holds: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds(self) {
             assert!(Instant::now() < deadline, "it never came true");

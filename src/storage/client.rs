@@ -1,0 +1,144 @@
+//! *Owns* a core's end of the two lanes to the storage threads. *Promises* never to block, and one answer for every
+//! load and every batch, whatever happens to the threads. *Does not* retry: the engine does.
+
+use super::bell::Bell;
+use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Loads of one shard that may be on their way; one more is refused.
+pub const LOADS_MAX: usize = 4096;
+/// Batches of one shard that may be on their way: one by contract, and one in reserve.
+const BATCHES_MAX: usize = 2;
+
+pub(super) struct Load {
+    pub(super) ticket: Ticket,
+    pub(super) name: Box<[u8]>,
+}
+
+pub(super) struct Loaded {
+    pub(super) ticket: Ticket,
+    pub(super) result: Result<Option<Stored>, Fault>,
+}
+
+pub(super) struct Written {
+    pub(super) batch: StoreBatch,
+    pub(super) result: Result<(), Fault>,
+}
+
+/// The reader's end of one shard's lane.
+pub(super) struct ReadLane {
+    pub(super) loads: Consumer<Load>,
+    pub(super) answers: Producer<Loaded>,
+}
+
+/// The writer's end of one shard's lane.
+pub(super) struct WriteLane {
+    pub(super) batches: Consumer<StoreBatch>,
+    pub(super) answers: Producer<Written>,
+}
+
+/// One shard's way to the store. Owned by its core.
+pub struct Client {
+    loads: Producer<Load>,
+    loaded: Consumer<Loaded>,
+    batches: Producer<StoreBatch>,
+    written: Consumer<Written>,
+    /// Loads without an answer yet, oldest first: the reader answers in order.
+    loading: VecDeque<Ticket>,
+    /// Batches without an answer yet, likewise.
+    writing: VecDeque<Ticket>,
+    /// What was answered without asking.
+    refused: Vec<(Outcome, Option<StoreBatch>)>,
+    reader: Arc<Bell>,
+    writer: Arc<Bell>,
+}
+
+impl Client {
+    pub(super) fn new(reader: Arc<Bell>, writer: Arc<Bell>) -> (Self, ReadLane, WriteLane) {
+        let (loads, to_load) = RingBuffer::new(LOADS_MAX);
+        let (load_answers, loaded) = RingBuffer::new(LOADS_MAX);
+        let (batches, to_write) = RingBuffer::new(BATCHES_MAX);
+        let (write_answers, written) = RingBuffer::new(BATCHES_MAX);
+        let client = Self {
+            loads,
+            loaded,
+            batches,
+            written,
+            loading: VecDeque::new(),
+            writing: VecDeque::new(),
+            refused: Vec::new(),
+            reader,
+            writer,
+        };
+        let read = ReadLane { loads: to_load, answers: load_answers };
+        (client, read, WriteLane { batches: to_write, answers: write_answers })
+    }
+
+    /// Asks for one record.
+    pub fn load(&mut self, ticket: Ticket, name: Box<[u8]>) {
+        // Unanswered loads are counted, not queued ones: so the lane of answers can never be full.
+        let room = self.loading.len() < LOADS_MAX;
+        if room && self.loads.push(Load { ticket, name }).is_ok() {
+            self.loading.push_back(ticket);
+            self.reader.ring();
+        } else {
+            let result = Err(Fault::Failed("storage queue is full".into()));
+            self.refused.push((Outcome::Loaded { ticket, result }, None));
+        }
+    }
+
+    /// Hands over a batch. One at a time: the next after this one's answer.
+    pub fn store(&mut self, batch: StoreBatch) {
+        let ticket = batch.ticket;
+        let room = self.writing.len() < BATCHES_MAX;
+        let refused = if room { self.batches.push(batch).err() } else { Some(rtrb::PushError::Full(batch)) };
+        if let Some(rtrb::PushError::Full(mut batch)) = refused {
+            batch.clear();
+            let result = Err(Fault::Failed("storage queue is full".into()));
+            self.refused.push((Outcome::Stored { ticket, result }, Some(batch)));
+        } else {
+            self.writing.push_back(ticket);
+            self.writer.ring();
+        }
+    }
+
+    /// Whether [`poll`](Self::poll) would deliver something. A core looks once more before it sleeps.
+    pub fn has_answers(&self) -> bool {
+        !self.refused.is_empty()
+            || !self.loaded.is_empty()
+            || !self.written.is_empty()
+            || (!self.loading.is_empty() && self.loaded.is_abandoned())
+            || (!self.writing.is_empty() && self.written.is_abandoned())
+    }
+
+    /// Delivers what was answered; an answer to a batch brings the batch back, emptied.
+    pub fn poll(&mut self, now: &mut impl FnMut(Outcome, Option<StoreBatch>)) {
+        for (outcome, batch) in self.refused.drain(..) {
+            now(outcome, batch);
+        }
+        // Looked at before the lanes: what an abandoned lane holds then is all it will ever hold.
+        let (no_reader, no_writer) = (self.loaded.is_abandoned(), self.written.is_abandoned());
+        while let Ok(Loaded { ticket, result }) = self.loaded.pop() {
+            self.loading.pop_front();
+            now(Outcome::Loaded { ticket, result }, None);
+        }
+        while let Ok(Written { mut batch, result }) = self.written.pop() {
+            self.writing.pop_front();
+            batch.clear();
+            now(Outcome::Stored { ticket: batch.ticket, result }, Some(batch));
+        }
+        let stopped = || Fault::Failed("storage has stopped".into());
+        if no_reader {
+            for ticket in self.loading.drain(..) {
+                now(Outcome::Loaded { ticket, result: Err(stopped()) }, None);
+            }
+        }
+        if no_writer {
+            for ticket in self.writing.drain(..) {
+                now(Outcome::Stored { ticket, result: Err(stopped()) }, Some(StoreBatch::default()));
+            }
+        }
+    }
+}

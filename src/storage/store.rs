@@ -1,0 +1,134 @@
+//! *Owns* the database: how it is configured, what a commit and a lookup are. *Promises* that a commit returns once the
+//! asked durability is reached, and never hangs on a database that gave up. *Does not* decide what to do about an
+//! error: after one, the whole database is dropped and opened again by the writer.
+
+use super::error::words;
+use super::record;
+use deepstream_engine::{Fault, StoreBatch, Stored};
+use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, PersistMode};
+use std::path::Path;
+use std::time::Duration;
+
+/// Block cache. Hot records live in the engine, so this mostly serves indexes and filters.
+const CACHE_BYTES: u64 = 32 << 20;
+/// One memtable; up to `SEALED_MAX` + 2 exist at once.
+const MEMTABLE_BYTES: u64 = 16 << 20;
+/// All journals together; above it, memtables are flushed early. The database's minimum is 64 MiB.
+const JOURNAL_BYTES: u64 = 256 << 20;
+/// Threads for flush and compaction. With two, one always prefers flushing, so a long compaction does not stop writes.
+const WORKERS: usize = 2;
+/// Open files.
+const FILES: usize = 256;
+/// Memtables waiting for the disk at which we wait too. At 4 the database itself would wait, in a loop that does not
+/// notice that its flush thread has died (a full disk is enough): so it must never get there.
+const SEALED_MAX: usize = 2;
+/// Unsorted tables at which we wait, for the same reason: the database stalls at 20 and halts at 30.
+const UNSORTED_MAX: usize = 16;
+/// How long to wait for either.
+const BACKLOG_WAIT: Duration = Duration::from_secs(5);
+const BACKLOG_STEP: Duration = Duration::from_millis(5);
+/// The database's limit; the engine's is far below.
+const NAME_BYTES_MAX: usize = u16::MAX as usize;
+
+/// Handles to the open database; cloning them is cheap. The directory stays locked while any exists.
+#[derive(Clone)]
+pub(super) struct Store {
+    database: Database,
+    records: Keyspace,
+}
+
+impl Store {
+    /// Opens or creates the database in `path`. Its threads inherit the caller's CPUs.
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let database = Database::builder(path)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .max_cached_files(Some(FILES))
+            .worker_threads(WORKERS)
+            .open()?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let records = database.keyspace("records", options)?;
+        Ok(Self { database, records })
+    }
+
+    /// Writes these batches as one, all or nothing, and syncs it if asked. Every name occurs once: a shard promises it
+    /// for its batch, and a name belongs to one shard.
+    pub(super) fn commit<'a>(
+        &self,
+        batches: impl Iterator<Item = &'a StoreBatch>,
+        sync: bool,
+    ) -> Result<(), CommitError> {
+        self.wait_for_backlog()?;
+        let durability = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
+        let mut write = self.database.batch().durability(Some(durability));
+        for batch in batches {
+            for entry in &batch.entries {
+                let name = batch.name(entry);
+                debug_assert!(storable(name), "refused before");
+                match batch.value(entry) {
+                    Some(value) => {
+                        let room = Vec::with_capacity(value.len() + 32);
+                        let bytes = record::encode(name, entry.version, value, room).map_err(CommitError::Refused)?;
+                        write.insert(&self.records, name, bytes);
+                    }
+                    None => write.remove(&self.records, name),
+                }
+            }
+        }
+        Ok(write.commit()?)
+    }
+
+    /// Makes durable what was committed without sync.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.database.persist(PersistMode::SyncData)
+    }
+
+    /// Looks one record up.
+    pub(super) fn load(&self, name: &[u8]) -> Result<Option<Stored>, Fault> {
+        let failed = |why: &str| Fault::Failed(format!("record {}: {why}", String::from_utf8_lossy(name)));
+        if !storable(name) {
+            return Ok(None);
+        }
+        match self.records.get(name) {
+            Ok(None) => Ok(None),
+            Ok(Some(bytes)) => {
+                record::decode(name, &bytes).map(Some).map_err(|why| failed(&format!("what is stored {why}")))
+            }
+            Err(error) => Err(failed(&words(&error))),
+        }
+    }
+
+    fn wait_for_backlog(&self) -> Result<(), CommitError> {
+        let mut waited = Duration::ZERO;
+        while self.records.sealed_memtable_count() >= SEALED_MAX || self.records.l0_table_count() >= UNSORTED_MAX {
+            // Fails if a background thread has died.
+            self.database.persist(PersistMode::Buffer)?;
+            if waited >= BACKLOG_WAIT {
+                return Err(CommitError::Refused("the disk does not keep up".into()));
+            }
+            std::thread::sleep(BACKLOG_STEP);
+            waited += BACKLOG_STEP;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the database takes this name; it would panic on others.
+pub(super) fn storable(name: &[u8]) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+}
+
+/// Why a commit failed.
+#[derive(Debug)]
+pub(super) enum CommitError {
+    /// Nothing was written and the database is well.
+    Refused(String),
+    /// The database accepts nothing more; whether this commit is in it is unknown.
+    Broken(Error),
+}
+
+impl From<Error> for CommitError {
+    fn from(error: Error) -> Self {
+        Self::Broken(error)
+    }
+}

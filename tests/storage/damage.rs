@@ -1,0 +1,201 @@
+//! Damaged, foreign, newer and shared directories: refused in words, or unharmed; never a wrong record.
+
+use super::rig::{Rig, directory, record};
+use deepstream::storage::Durability;
+use deepstream_engine::{Fault, Stored};
+use std::path::{Path, PathBuf};
+
+const SMALL: i32 = 24;
+
+fn refusal(path: &Path) -> String {
+    let error = Rig::try_open(path, Durability::Always, 1).map(Rig::stop).expect_err("it should be refused");
+    let text = error.to_string();
+    assert!(text.contains(&path.display().to_string()), "{text}");
+    text
+}
+
+#[test]
+fn foreign_directory_is_refused_and_left_alone() {
+    let path = directory("foreign");
+    std::fs::write(path.join("thesis.txt"), "precious").unwrap();
+    let text = refusal(&path);
+    assert!(text.contains("is not a deepstream store, but holds thesis.txt"), "{text}");
+    assert!(text.contains("configure an empty directory"), "{text}");
+    let left: Vec<_> = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["thesis.txt"]);
+
+    let path = directory("is-a-file").join("file");
+    std::fs::write(&path, "x").unwrap();
+    assert!(refusal(&path).contains("cannot create it"));
+}
+
+#[test]
+fn fresh_file_system_and_an_unfinished_creation_are_no_obstacle() {
+    let path = directory("fresh");
+    std::fs::create_dir(path.join("lost+found")).unwrap();
+    std::fs::create_dir(path.join("records.new")).unwrap();
+    std::fs::write(path.join("records.new/0.jnl"), "half").unwrap();
+    Rig::open(&path, Durability::Always, 1).store(0, &[(b"a", 1, Some(b"{}"))]).unwrap();
+    assert_eq!(Rig::open(&path, Durability::Always, 1).load(0, b"a").unwrap(), record(1, b"{}"));
+}
+
+#[test]
+fn newer_format_is_refused_with_the_way_out() {
+    let path = directory("newer");
+    Rig::open(&path, Durability::Always, 1).stop();
+    std::fs::write(path.join("deepstream-store"), "deepstream record store, format 2\n").unwrap();
+    let text = refusal(&path);
+    assert!(text.contains("has format 2, this release reads up to format 1"), "{text}");
+    assert!(text.contains("start the newer release"), "{text}");
+    for marker in ["", "deepstream record store, format \n", "deepstream record store, format 0\n", "\u{0}\u{0}"] {
+        std::fs::write(path.join("deepstream-store"), marker).unwrap();
+        assert!(refusal(&path).contains("deepstream-store is not what a deepstream server writes"));
+    }
+    std::fs::write(path.join("deepstream-store"), "deepstream record store, format 1\n").unwrap();
+    Rig::open(&path, Durability::Always, 1).stop();
+}
+
+#[test]
+fn second_server_on_a_directory_is_refused() {
+    let path = directory("shared");
+    let mut first = Rig::open(&path, Durability::Always, 1);
+    let text = refusal(&path);
+    assert!(text.contains("is in use by another server"), "{text}");
+    first.store(0, &[(b"a", 1, Some(b"{}"))]).unwrap();
+    first.stop();
+    assert_eq!(Rig::open(&path, Durability::Always, 1).load(0, b"a").unwrap(), record(1, b"{}"));
+}
+
+/// A stopped store with journals and tables.
+fn specimen(name: &str) -> PathBuf {
+    let path = directory(name);
+    let mut rig = Rig::open(&path, Durability::None, 1);
+    let big = vec![b'b'; 1 << 20];
+    for version in 1..=SMALL {
+        rig.store(0, &[(format!("{version}").as_bytes(), version, Some(b"{\"a\":1}")), (b"big", version, Some(&big))])
+            .unwrap();
+    }
+    rig.until(|_| !files(&path.join("records/keyspaces/1/tables")).is_empty());
+    rig.stop();
+    path
+}
+
+/// Opens what is there and checks that it is refused, or that every record is right or a fault that names it.
+fn judge(path: &Path, what: &str) -> &'static str {
+    let mut rig = match Rig::try_open(path, Durability::Always, 1) {
+        Ok(rig) => rig,
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains(&path.display().to_string()), "{what}: {text}");
+            assert!(!text.contains("gave up"), "{what}: panicked: {text}");
+            return "refused";
+        }
+    };
+    let mut outcome = "intact";
+    for n in 1..=SMALL + 1 {
+        let name = if n > SMALL { "big".to_owned() } else { n.to_string() };
+        match rig.load(0, name.as_bytes()) {
+            Err(Fault::Failed(why)) => {
+                assert!(why.contains(&format!("record {name}:")), "{what}: {why}");
+                outcome = "faults";
+            }
+            Ok(Some(Stored { version, value })) if n <= SMALL => {
+                assert_eq!((version, &value[..]), (n, &b"{\"a\":1}"[..]), "{what}: {name}");
+            }
+            Ok(Some(Stored { version, value })) => {
+                assert!(version == SMALL && value == vec![b'b'; 1 << 20], "{what}: {name} {version}");
+            }
+            other => panic!("{what}: {name}: {other:?}"),
+        }
+    }
+    outcome
+}
+
+/// Every way to harm one file, applied to a copy of the specimen, one after the other.
+fn harm_everything(specimen: &Path, name: &str, judge: impl Fn(&Path, &str)) {
+    let copy = directory(name);
+    let mut random = 1_u64;
+    for file in files(specimen) {
+        let file = file.strip_prefix(specimen).unwrap();
+        let len = std::fs::metadata(specimen.join(file)).unwrap().len();
+        let mut harms = vec![Harm::Remove, Harm::Cut(0), Harm::Cut(len / 2), Harm::Cut(len.saturating_sub(1))];
+        harms.extend([0, 1, len / 3, len / 2, len.saturating_sub(9), len.saturating_sub(1)].map(Harm::Flip));
+        for _ in 0..6 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            harms.push(Harm::Flip((random >> 16) % len.max(1)));
+        }
+        for harm in harms {
+            std::fs::remove_dir_all(&copy).unwrap();
+            copy_tree(specimen, &copy);
+            if harm.apply(&copy.join(file)) {
+                judge(&copy, &format!("{harm:?} {}", file.display()));
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Harm {
+    Remove,
+    Cut(u64),
+    Flip(u64),
+}
+
+impl Harm {
+    /// Whether there was anything to harm.
+    fn apply(&self, file: &Path) -> bool {
+        let mut bytes = std::fs::read(file).unwrap();
+        match self {
+            Self::Remove => {
+                std::fs::remove_file(file).unwrap();
+                return true;
+            }
+            Self::Cut(at) if (*at as usize) < bytes.len() => bytes.truncate(*at as usize),
+            Self::Flip(at) if (*at as usize) < bytes.len() => bytes[*at as usize] ^= 0x10,
+            _ => return false,
+        }
+        std::fs::write(file, bytes).unwrap();
+        true
+    }
+}
+
+#[test]
+fn any_harm_to_a_stopped_store_is_refused_or_does_no_harm() {
+    let specimen = specimen("stopped");
+    harm_everything(&specimen, "stopped-harmed", |path, what| {
+        let outcome = judge(path, what);
+        eprintln!("{outcome:8} {what}");
+    });
+}
+
+#[test]
+fn any_harm_to_a_crashed_store_is_refused_or_does_no_harm() {
+    let specimen = specimen("crashed");
+    std::fs::remove_file(specimen.join("sealed")).unwrap();
+    harm_everything(&specimen, "crashed-harmed", |path, what| {
+        let outcome = judge(path, what);
+        eprintln!("{outcome:8} {what}");
+    });
+}
+
+fn files(path: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).into_iter().flatten() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files(&entry.path()));
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    found
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    for file in files(from) {
+        let target = to.join(file.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::copy(&file, target).unwrap();
+    }
+}
