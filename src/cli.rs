@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub enum Command {
     /// Serve.
     Start(StartArguments),
-    /// Print this to the standard output and exit with 0.
+    /// Print this line to the standard output and exit with 0.
     Print(String),
 }
 
@@ -98,11 +98,13 @@ pub fn parse() -> Result<Command, UsageError> {
 /// Understands arguments; the first is the name of the program.
 pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
     match Program::try_parse_from(arguments) {
-        Ok(program) if program.version => Ok(Command::Print(format!("{}\n", env!("CARGO_PKG_VERSION")))),
+        Ok(program) if program.version => Ok(Command::Print(env!("CARGO_PKG_VERSION").to_owned())),
         Ok(Program { command: Some(Word::Start(start)), .. } | Program { command: None, start, .. }) => {
             Ok(Command::Start(start))
         }
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Command::Print(error.to_string())),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            Ok(Command::Print(error.to_string().trim_end().to_owned()))
+        }
         Err(error) => Err(UsageError(in_upstreams_words(&error))),
     }
 }
@@ -234,7 +236,7 @@ mod tests {
     #[test]
     fn version_is_bare_and_help_is_helpful() {
         for line in ["-V", "--version"] {
-            assert_eq!(parsed(line), Ok(Command::Print(format!("{}\n", env!("CARGO_PKG_VERSION")))));
+            assert_eq!(parsed(line), Ok(Command::Print(env!("CARGO_PKG_VERSION").to_owned())));
         }
         for line in ["-h", "--help", "help", "help start", "start --help"] {
             let Ok(Command::Print(text)) = parsed(line) else { panic!("{line}: {:?}", parsed(line)) };
