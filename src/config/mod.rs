@@ -40,6 +40,8 @@ pub struct Loaded {
     pub file: PathBuf,
     /// What `fileLoad` brought in, as sentences for the log.
     pub loaded: Vec<String>,
+    /// Environment variables that the file names and nobody set, each with its line.
+    pub unset: Vec<(usize, String)>,
     /// Keys and flags accepted without meaning, each with the reason.
     pub accepted: Vec<(String, String)>,
 }
@@ -51,6 +53,13 @@ impl Loaded {
             note(Level::Info, "CONFIG_TRANSFORM", sentence);
         }
         note(Level::Info, "INFO", &format!("configuration file loaded from {}", self.file.display()));
+        for (line, name) in &self.unset {
+            let sentence = format!(
+                "{}:{line}: the environment variable {name} is not set and counts as empty",
+                self.file.display()
+            );
+            note(Level::Warn, "CONFIG_TRANSFORM", &sentence);
+        }
         if !self.accepted.is_empty() {
             let list: Vec<String> = self.accepted.iter().map(|(path, why)| format!("{path} ({why})")).collect();
             note(Level::Info, "CONFIG_ACCEPTED", &format!("accepted without meaning: {}", list.join(", ")));
@@ -115,7 +124,7 @@ fn read(
     if config.server_name.is_empty() {
         config.server_name = generated_name();
     }
-    Ok(Loaded { config, file: text::absolute(file), loaded: prepared.loaded, accepted })
+    Ok(Loaded { config, file: text::absolute(file), loaded: prepared.loaded, unset: prepared.unset, accepted })
 }
 
 fn check_extension(file: &Path) -> Result<(), ConfigError> {

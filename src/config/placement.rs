@@ -6,6 +6,7 @@
 use super::cpulist;
 use super::topology::{Cpu, Topology};
 use super::types::{Cores, CpuChoice};
+use std::collections::BTreeSet;
 
 /// Where one shard runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,10 @@ impl Placement {
                 _ => format!("shard {} runs on any CPU", place.shard),
             })
             .collect();
+        let taken: BTreeSet<usize> = self.shards.iter().filter_map(|place| place.cpu).collect();
+        if !taken.is_empty() && taken.len() < self.shards.len() {
+            lines.push(format!("{} shards share {} CPUs", self.shards.len(), taken.len()));
+        }
         lines.push(match self.services.as_slice() {
             [] => "services run on any CPU".to_owned(),
             cpus => format!("services run on CPUs {}", cpulist::format(cpus)),

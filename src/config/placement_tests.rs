@@ -109,6 +109,8 @@ fn more_shards_than_cpus_share_or_float() {
     let topology = machine(1, 2, 1);
     let four = Cores { count: Some(4), ..cores(CpuChoice::Auto) };
     assert_eq!(placed(&topology, &four).0, [0, 1, 0, 1]);
+    assert_eq!(resolve(&topology, &four).unwrap().describe()[4], "4 shards share 2 CPUs");
+    assert_eq!(placed(&machine(1, 4, 1), &four).0, [1, 2, 3, 0], "nobody shares while a CPU is free");
     let listed = Cores { count: Some(3), ..cores(list("0-1")) };
     assert!(refused(&topology, &listed).starts_with("count: 3 shards do not fit on the 2 CPUs of cores.shards"));
     assert_eq!(placed(&topology, &Cores { allow_overlap: true, ..listed.clone() }).0, [0, 1, 0]);

@@ -415,6 +415,13 @@ fn files_are_loaded_literally_and_named_in_the_log() {
 }
 
 #[test]
+fn variables_that_nobody_set_are_told_where_they_did_no_harm() {
+    let loaded = good("logLevel: 1\nserverName: a${NOPE}b # ${COMMENT}\n");
+    assert_eq!(loaded.config.server_name, "ab");
+    assert_eq!(loaded.unset, [(2, "NOPE".to_owned())]);
+}
+
+#[test]
 fn a_loaded_file_that_is_missing_or_malformed_is_named() {
     let scratch = Scratch::new("load-bad");
     let missing = scratch.path().join("no.yml");
