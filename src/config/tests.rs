@@ -101,6 +101,9 @@ fn honoured_keys_arrive() {
         ("serverName: one", |c| c.server_name == "one"),
         ("serverName: ab#cd", |c| c.server_name == "ab#cd"),
         ("serverName: 'ab #cd' # a comment", |c| c.server_name == "ab #cd"),
+        ("serverName: \"a\\\"b #c\" # a comment", |c| c.server_name == "a\"b #c"),
+        ("serverName: \"a\\\" # file(x)\"", |c| c.server_name == "a\" # /etc/ds/x"),
+        ("serverName: don't # fileLoad(nothing.yml) 'x", |c| c.server_name == "don't"),
         ("serverName: UUID", |c| c.server_name.len() > 9 && c.server_name.contains('-')),
         ("logLevel: 3", |c| c.log.level == Level::Error),
         ("logLevel: debug", |c| c.log.level == Level::Debug),
@@ -175,6 +178,30 @@ fn honoured_keys_arrive() {
     ];
     for (text, holds) in table {
         assert!(holds(&good(text).config), "{text}\n{:#?}", good(text).config);
+    }
+}
+
+#[test]
+fn every_bound_goes_into_the_field_of_its_own_name() {
+    let lines = |config: &Config| -> Vec<String> { format!("{config:#?}").lines().map(str::to_owned).collect() };
+    let memory = |text: &str| good(&format!("serverName: a\nstorage: {{type: memory}}\n{text}")).config;
+    let before = lines(&memory(""));
+    let rows = ROWS.iter().filter(|row| matches!(row.rule, Rule::Number { .. }));
+    for path in rows.map(|row| row.path).filter(|path| path.starts_with("limits.") || *path == "record.memoryBytesMax")
+    {
+        let (section, key) = path.split_once('.').unwrap();
+        let default = SHIPPED.lines().find_map(|line| line.trim().strip_prefix(&format!("{key}: "))).unwrap();
+        let after = lines(&memory(&format!("{section}: {{{key}: {}}}", default.parse::<u64>().unwrap() + 1)));
+        let changed: Vec<&String> = before.iter().zip(&after).filter(|(a, b)| a != b).map(|(_, b)| b).collect();
+        let field = key.trim_end_matches("Ms").chars().fold(String::new(), |mut name, letter| {
+            if letter.is_uppercase() {
+                name.push('_');
+            }
+            name.extend(letter.to_lowercase());
+            name
+        });
+        assert_eq!(changed.len(), 1, "{path}: {changed:?}");
+        assert!(changed[0].trim().starts_with(&format!("{field}: ")), "{path}: {changed:?}");
     }
 }
 
