@@ -2,8 +2,10 @@
 //! opened. *Promises* that nothing is written into a directory that is not a store. *Does not* look into records.
 
 use super::StorageError;
+use super::damage::Damage;
 use super::error::words;
-use super::journal::{self, JournalError};
+use super::journal;
+use super::manifest;
 use super::seal::{self, Seal};
 use super::store::Store;
 use std::fs::File;
@@ -75,7 +77,7 @@ impl Directory {
         match seal::check(&self.path, &database).map_err(system)? {
             Seal::Intact => {
                 seal::remove(&self.path).map_err(system)?;
-                Store::open(&database).map_err(|error| self.unopened(&error))
+                self.open_database()
             }
             Seal::Broken(what) => Err(StorageError::damaged(&self.path, what)),
             Seal::Absent => self.reopen(),
@@ -84,12 +86,22 @@ impl Directory {
 
     /// Opens the database after a failure or a crash.
     pub(super) fn reopen(&self) -> Result<Store, StorageError> {
+        let prepared = journal::prepare(&self.database(), self.holes_allowed);
+        prepared.map_err(|damage| self.damaged("prepare its journals", damage))?;
+        self.open_database()
+    }
+
+    fn open_database(&self) -> Result<Store, StorageError> {
         let database = self.database();
-        journal::prepare(&database, self.holes_allowed).map_err(|error| match error {
-            JournalError::Io(error) => StorageError::system(&self.path, "prepare its journals", &error),
-            JournalError::Damaged(what) => StorageError::damaged(&self.path, what),
-        })?;
+        manifest::check(&database).map_err(|damage| self.damaged("read its lists of tables", damage))?;
         Store::open(&database).map_err(|error| self.unopened(&error))
+    }
+
+    fn damaged(&self, doing: &str, damage: Damage) -> StorageError {
+        match damage {
+            Damage::Io(error) => StorageError::system(&self.path, doing, &error),
+            Damage::Found(what) => StorageError::damaged(&self.path, what),
+        }
     }
 
     /// Marks the closed database as complete.

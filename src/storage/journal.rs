@@ -11,6 +11,7 @@
 //! was flipped exactly at the end of a journal after a crash looks like a torn write, as in every write-ahead log; an
 //! orderly stop leaves a seal (`seal.rs`) that tells them apart.
 
+use super::damage::Damage;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -33,21 +34,6 @@ enum Tail {
     Damaged,
 }
 
-/// Why the journals cannot be used.
-#[derive(Debug)]
-pub(super) enum JournalError {
-    /// A system call failed.
-    Io(io::Error),
-    /// Bytes that were once readable are not.
-    Damaged(String),
-}
-
-impl From<io::Error> for JournalError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
 /// Checks all journals in `database`, cuts the one that is still written to its readable part and writes that part over
 /// itself. This matters after a failed fsync, and after a crash that may have followed one: the kernel can show bytes
 /// that never reached the disk and never will; bytes written anew will. In place, because a full disk has no room for
@@ -55,8 +41,11 @@ impl From<io::Error> for JournalError {
 ///
 /// `holes_allowed`: batches were not synced one by one, so a power cut may have left later ones without earlier ones.
 /// The replay then ends at the hole.
-pub(super) fn prepare(database: &Path, holes_allowed: bool) -> Result<(), JournalError> {
+pub(super) fn prepare(database: &Path, holes_allowed: bool) -> Result<(), Damage> {
     let journals = list(database)?;
+    if journals.is_empty() {
+        return Err(Damage::Found("it has lost its journal".into()));
+    }
     let mut seqno = 0;
     for (position, path) in journals.iter().enumerate() {
         let bytes = std::fs::read(path)?;
@@ -71,7 +60,7 @@ pub(super) fn prepare(database: &Path, holes_allowed: bool) -> Result<(), Journa
                 tracing::warn!("journal {name}: everything from byte {at} on is dropped, it was not synced completely");
             }
             Tail::Torn | Tail::Damaged => {
-                return Err(JournalError::Damaged(format!("its journal {name} cannot be read at byte {at}")));
+                return Err(Damage::Found(format!("its journal {name} cannot be read at byte {at}")));
             }
         }
         if last {

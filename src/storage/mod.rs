@@ -10,9 +10,11 @@
 
 mod bell;
 mod client;
+mod damage;
 mod directory;
 mod error;
 mod journal;
+mod manifest;
 mod reader;
 mod record;
 mod seal;

@@ -81,34 +81,40 @@ fn specimen(name: &str) -> PathBuf {
 }
 
 /// Opens what is there and checks that it is refused, or that every record is right or a fault that names it.
-fn judge(path: &Path, what: &str) -> &'static str {
+/// `older_allowed`: what is there may also be what was there after an earlier batch.
+fn judge(path: &Path, what: &str, older_allowed: bool) {
     let mut rig = match Rig::try_open(path, Durability::Always, 1) {
         Ok(rig) => rig,
         Err(error) => {
             let text = error.to_string();
             assert!(text.contains(&path.display().to_string()), "{what}: {text}");
             assert!(!text.contains("gave up"), "{what}: panicked: {text}");
-            return "refused";
+            return;
         }
     };
-    let mut outcome = "intact";
-    for n in 1..=SMALL + 1 {
-        let name = if n > SMALL { "big".to_owned() } else { n.to_string() };
-        match rig.load(0, name.as_bytes()) {
-            Err(Fault::Failed(why)) => {
-                assert!(why.contains(&format!("record {name}:")), "{what}: {why}");
-                outcome = "faults";
-            }
-            Ok(Some(Stored { version, value })) if n <= SMALL => {
-                assert_eq!((version, &value[..]), (n, &b"{\"a\":1}"[..]), "{what}: {name}");
-            }
-            Ok(Some(Stored { version, value })) => {
-                assert!(version == SMALL && value == vec![b'b'; 1 << 20], "{what}: {name} {version}");
-            }
-            other => panic!("{what}: {name}: {other:?}"),
+    let mut load = |name: &str| match rig.load(0, name.as_bytes()) {
+        Err(Fault::Failed(why)) => {
+            assert!(why.contains(&format!("record {name}:")), "{what}: {why}");
+            None
+        }
+        other => Some(other.unwrap()),
+    };
+    let big = load("big");
+    let batches = match &big {
+        Some(Some(Stored { version, value })) => {
+            assert_eq!(value, &vec![b'b'; 1 << 20], "{what}");
+            *version
+        }
+        // Nothing is known: then nothing may be missing.
+        None => SMALL,
+        Some(None) => 0,
+    };
+    assert!(batches == SMALL || older_allowed, "{what}: only {batches} batches are there");
+    for n in 1..=SMALL {
+        if let Some(found) = load(&n.to_string()) {
+            assert_eq!(found, if n <= batches { record(n, b"{\"a\":1}") } else { None }, "{what}: {n} of {batches}");
         }
     }
-    outcome
 }
 
 /// Every way to harm one file, applied to a copy of the specimen, one after the other.
@@ -119,8 +125,8 @@ fn harm_everything(specimen: &Path, name: &str, judge: impl Fn(&Path, &str)) {
         let file = file.strip_prefix(specimen).unwrap();
         let len = std::fs::metadata(specimen.join(file)).unwrap().len();
         let mut harms = vec![Harm::Remove, Harm::Cut(0), Harm::Cut(len / 2), Harm::Cut(len.saturating_sub(1))];
-        harms.extend([0, 1, len / 3, len / 2, len.saturating_sub(9), len.saturating_sub(1)].map(Harm::Flip));
-        for _ in 0..6 {
+        harms.extend([0, len / 3, len / 2, len.saturating_sub(9), len.saturating_sub(1)].map(Harm::Flip));
+        for _ in 0..3 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             harms.push(Harm::Flip((random >> 16) % len.max(1)));
         }
@@ -162,20 +168,15 @@ impl Harm {
 #[test]
 fn any_harm_to_a_stopped_store_is_refused_or_does_no_harm() {
     let specimen = specimen("stopped");
-    harm_everything(&specimen, "stopped-harmed", |path, what| {
-        let outcome = judge(path, what);
-        eprintln!("{outcome:8} {what}");
-    });
+    harm_everything(&specimen, "stopped-harmed", |path, what| judge(path, what, false));
 }
 
+/// The journal's end may be lost then: a cut, and a flip in the very last batch, look like a write that never finished.
 #[test]
-fn any_harm_to_a_crashed_store_is_refused_or_does_no_harm() {
+fn any_harm_to_a_crashed_store_is_refused_or_does_no_harm_but_to_the_end_of_its_journal() {
     let specimen = specimen("crashed");
     std::fs::remove_file(specimen.join("sealed")).unwrap();
-    harm_everything(&specimen, "crashed-harmed", |path, what| {
-        let outcome = judge(path, what);
-        eprintln!("{outcome:8} {what}");
-    });
+    harm_everything(&specimen, "crashed-harmed", |path, what| judge(path, what, what.ends_with(".jnl")));
 }
 
 fn files(path: &Path) -> Vec<PathBuf> {
