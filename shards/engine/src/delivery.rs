@@ -112,6 +112,15 @@ impl Delivery {
         }
     }
 
+    /// Who a connection, of any core, is.
+    pub(crate) fn identity(&self, conn: ConnId) -> Option<Arc<Identity>> {
+        if conn.core == self.core {
+            self.sessions.get(conn).and_then(|session| session.identity.clone())
+        } else {
+            self.strangers.get(&conn).cloned()
+        }
+    }
+
     /// What a connection reads; `None` if it is gone or was never introduced.
     pub(crate) fn wire(&self, conn: ConnId) -> Option<Wire> {
         if conn.core == self.core {

@@ -6,17 +6,20 @@ use crate::shard::Shard;
 use deepstream_wire::{Action, Message, Outgoing};
 use slab::Slab;
 
+/// One bulk message.
 #[derive(Debug)]
-struct Gather {
+pub(crate) struct Gather {
     generation: u32,
-    conn: ConnId,
+    pub(crate) conn: ConnId,
     /// The bulk message, kept for its correlation id and names.
-    message: Message<Box<[u8]>>,
+    pub(crate) message: Message<Box<[u8]>>,
     outstanding: u32,
     /// Parts that were not refused.
     done: u32,
-    /// Versions by part, for SUBSCRIBEANDHEAD.
-    versions: Vec<Option<i32>>,
+    /// Versions by part, for SUBSCRIBEANDHEAD; whether online, for QUERY.
+    pub(crate) versions: Vec<Option<i32>>,
+    /// Users online, for QUERY_ALL.
+    pub(crate) users: Vec<Box<[u8]>>,
 }
 
 /// The bulk messages of one core's connections that are not answered yet.
@@ -42,8 +45,17 @@ impl Gathers {
             outstanding: 1,
             done: 0,
             versions: Vec::new(),
+            users: Vec::new(),
         });
         Tag { gather: gather as u32, gather_generation: self.generation, ..Tag::default() }
+    }
+
+    /// Adds users to the answer of a QUERY_ALL.
+    pub(crate) fn add_users(&mut self, tag: Tag, users: Box<[Box<[u8]>]>) {
+        let gather = self.table.get_mut(tag.gather as usize);
+        if let Some(gather) = gather.filter(|gather| gather.generation == tag.gather_generation) {
+            gather.users.extend(users);
+        }
     }
 
     /// One part more; the tag for it.
@@ -86,6 +98,11 @@ impl Shard {
             return;
         }
         let message = gather.message.borrowed();
+        match message.head.action {
+            Action::PresenceQuery => return self.answer_query(gather),
+            Action::PresenceQueryAll => return self.answer_query_all(gather),
+            _ => {}
+        }
         if message.head.action == Action::RecordSubscribeAndHead {
             let versions: Vec<(&[u8], i32)> = message
                 .names()

@@ -4,7 +4,7 @@
 //! *Promises* that a slot is used again only after every core has left it.
 //! *Does not* know connections: a name with a hundred thousand listeners is a handful of counts here.
 
-use crate::ident::CoreId;
+use crate::ident::{ConnId, CoreId};
 use crate::record::Record;
 use deepstream_wire::{Topic, Wire};
 use hashbrown::HashTable;
@@ -76,6 +76,23 @@ pub(crate) struct OwnedName {
     pub(crate) interest: Interest,
     /// The record of that name, for names on topic RECORD.
     pub(crate) record: Record,
+    /// Connections logged in as the user of that name, for names on topic PRESENCE.
+    pub(crate) online: u32,
+    /// Who answers calls of that name, oldest first, for names on topic RPC.
+    pub(crate) providers: Vec<ConnId>,
+    /// Calls of that name under way.
+    pub(crate) calls: u32,
+}
+
+impl OwnedName {
+    /// Whether nobody needs it: no subscriber, no value, no provider, no work in flight.
+    fn is_idle(&self) -> bool {
+        self.interest.is_empty()
+            && self.record.is_idle()
+            && self.online == 0
+            && self.providers.is_empty()
+            && self.calls == 0
+    }
 }
 
 /// All names of one shard.
@@ -113,6 +130,9 @@ impl Names {
             name: name.into(),
             interest: Interest::default(),
             record: Record::default(),
+            online: 0,
+            providers: Vec::new(),
+            calls: 0,
         }) as u32;
         let table = &self.table;
         self.by_name.insert_unique(hash, slot, |&slot| table[slot as usize].hash);
@@ -122,6 +142,11 @@ impl Names {
     /// All slots are below this.
     pub(crate) fn slots(&self) -> u32 {
         self.table.capacity() as u32
+    }
+
+    /// Every name of a topic, with its slot.
+    pub(crate) fn of_topic(&self, topic: Topic) -> impl Iterator<Item = (u32, &OwnedName)> {
+        self.table.iter().filter(move |(_, name)| name.topic == topic).map(|(slot, name)| (slot as u32, name))
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&OwnedName> {
@@ -161,10 +186,10 @@ impl Names {
         name.epoch = epoch;
     }
 
-    /// Forgets a name that nobody needs: no subscriber, no value, no work in flight.
+    /// Forgets a name that nobody needs.
     pub(crate) fn remove_if_idle(&mut self, slot: u32) {
         let Some(name) = self.table.get(slot as usize) else { return };
-        if !name.interest.is_empty() || !name.record.is_idle() {
+        if !name.is_idle() {
             return;
         }
         let hash = name.hash;

@@ -32,6 +32,8 @@ pub struct Identity {
     pub user: Box<str>,
     /// What the connection reads.
     pub wire: Wire,
+    /// What the login told the client about itself: JSON text.
+    pub client_data: Option<Box<[u8]>>,
 }
 
 /// Ties a request to what waits for it at the edge. All-default means that nothing does.
@@ -100,6 +102,36 @@ pub enum Packet {
         slot: u32,
         /// The epoch the subscription began in.
         epoch: u32,
+    },
+    /// Requests: a user has one connection more, or one fewer.
+    Presence {
+        /// Whose.
+        identity: Arc<Identity>,
+        /// One more.
+        online: bool,
+    },
+    /// Requests: this core has subscribers of everybody's presence, or none any more.
+    Everyone {
+        /// The subscriber, and what waits for the answer.
+        conn: ConnId,
+        /// As of any request.
+        tag: Tag,
+        /// It has some.
+        on: bool,
+    },
+    /// Requests: which users are online?
+    Users {
+        /// Who asks.
+        conn: ConnId,
+        /// As of any request.
+        tag: Tag,
+    },
+    /// Deliveries: these are.
+    Online {
+        /// The request's.
+        tag: Tag,
+        /// Those this core keeps count of.
+        users: Box<[Box<[u8]>]>,
     },
     /// Deliveries: these bytes to that connection.
     Reply(ConnId, Bytes),

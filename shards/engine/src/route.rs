@@ -41,7 +41,30 @@ impl Shard {
             | Action::RecordPatchMulti
             | Action::RecordCreateAndUpdate
             | Action::RecordCreateAndPatch => self.single(conn, message),
+            Action::RpcRequest
+            | Action::RpcAccept
+            | Action::RpcResponse
+            | Action::RpcReject
+            | Action::RpcRequestError => self.call(conn, message),
+            Action::RpcProvide | Action::RpcUnprovide | Action::PresenceQuery | Action::RecordNotify => {
+                self.bulk_ask(conn, &message);
+                None
+            }
+            Action::PresenceQueryAll => {
+                self.query_all(conn, &message);
+                None
+            }
+            Action::PresenceSubscribeAll => {
+                self.subscribe_all(conn, &message);
+                None
+            }
+            Action::PresenceUnsubscribeAll => {
+                self.unsubscribe_all(conn);
+                self.acknowledge(conn, &message, false);
+                None
+            }
             Action::EventSubscribe
+            | Action::PresenceSubscribe
             | Action::RecordSubscribe
             | Action::RecordSubscribeAndHead
             | Action::RecordSubscribeAndRead
@@ -49,12 +72,8 @@ impl Shard {
                 self.bulk_subscribe(conn, &message);
                 None
             }
-            Action::EventUnsubscribe | Action::RecordUnsubscribe => {
+            Action::EventUnsubscribe | Action::PresenceUnsubscribe | Action::RecordUnsubscribe => {
                 self.bulk_unsubscribe(conn, &message);
-                None
-            }
-            Action::RecordNotify => {
-                self.bulk_notify(conn, &message);
                 None
             }
             action => {
@@ -75,7 +94,9 @@ impl Shard {
         match topic {
             Topic::Event => self.options.events,
             Topic::Record => self.options.records,
-            _ => false,
+            Topic::Rpc => self.options.rpc,
+            Topic::Presence => self.options.presence,
+            Topic::Parser | Topic::Connection | Topic::Auth => false,
         }
     }
 
@@ -89,10 +110,21 @@ impl Shard {
         Some(self.forward(conn, Tag::default(), message))
     }
 
+    /// A message of a call: besides a name it needs its correlation id.
+    fn call(&mut self, conn: ConnId, message: Message<&[u8]>) -> Option<CoreId> {
+        if message.correlation_id().is_none_or(|id| id.is_empty() || id.len() > self.options.limits.name_bytes_max) {
+            self.invalid(conn, &message, message.name());
+            return None;
+        }
+        self.single(conn, message)
+    }
+
     /// Refuses a message, or one name of it, as making no sense.
     pub(crate) fn invalid(&mut self, conn: ConnId, message: &Message<&[u8]>, name: &[u8]) {
         let action = match message.head.action.topic() {
             Topic::Event => Action::EventInvalidMessageData,
+            Topic::Rpc => Action::RpcInvalidMessageData,
+            Topic::Presence => Action::PresenceInvalidUsers,
             _ => Action::RecordInvalidMessageData,
         };
         let answer = Outgoing {
@@ -129,14 +161,18 @@ impl Shard {
         owner
     }
 
+    /// Makes sure that another core knows a connection before it hears from it.
+    pub(crate) fn introduce(&mut self, core: CoreId, conn: ConnId) {
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let Some(identity) = session.identity.clone() else { return };
+        if session.introduce(core) {
+            self.delivery.post(core, Lane::Requests, Packet::Introduce(conn, identity));
+        }
+    }
+
     /// Puts a parcel on another owner's lane, introducing the connection first if need be.
     fn send(&mut self, owner: CoreId, parcel: Parcel) {
-        let Some(session) = self.delivery.sessions.get_mut(parcel.conn) else { return };
-        let State::Open(identity) = &session.state else { return };
-        let identity = identity.clone();
-        if session.introduce(owner) {
-            self.delivery.post(owner, Lane::Requests, Packet::Introduce(parcel.conn, identity));
-        }
+        self.introduce(owner, parcel.conn);
         self.delivery.post(owner, Lane::Requests, Packet::Request(parcel));
     }
 
@@ -196,7 +232,8 @@ impl Shard {
             Subscribe::Ask(tag) => tag,
             Subscribe::Duplicate => {
                 self.duplicate(conn, message.head.action, name);
-                if matches!(message.head.action, Action::EventSubscribe | Action::RecordSubscribe) {
+                let action = message.head.action;
+                if matches!(action, Action::EventSubscribe | Action::RecordSubscribe | Action::PresenceSubscribe) {
                     return true;
                 }
                 // The value or version is answered all the same (behaviour-record §3).
@@ -241,6 +278,7 @@ impl Shard {
         // Upstream names the plain SUBSCRIBE as the original action of the reading forms (behaviour-record §3).
         let (answer, original) = match action.topic() {
             Topic::Event => (Action::EventMultipleSubscriptions, action),
+            Topic::Presence => (Action::PresenceMultipleSubscriptions, action),
             _ => (Action::RecordMultipleSubscriptions, Action::RecordSubscribe),
         };
         let outgoing = Outgoing { name: Some(name), original_action: Some(original), ..Outgoing::new(answer) };
@@ -267,7 +305,8 @@ impl Shard {
         self.acknowledge(conn, message, false);
     }
 
-    fn bulk_notify(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+    /// A bulk message whose names are asked of their owners, and which is answered when all have.
+    fn bulk_ask(&mut self, conn: ConnId, message: &Message<&[u8]>) {
         if !self.names_allowed(conn, message) {
             return;
         }
@@ -323,7 +362,8 @@ impl Shard {
         Flow::Continue
     }
 
-    fn peers(&self) -> impl Iterator<Item = CoreId> + use<> {
+    /// The other cores.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = CoreId> + use<> {
         let own = self.core;
         (0..self.cores).map(CoreId).filter(move |&peer| peer != own)
     }

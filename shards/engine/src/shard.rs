@@ -7,12 +7,14 @@ use crate::limits::Limits;
 use crate::output::{Ask, Deadline, Flow, Note, Outbox, Outcome, Peer, Reason, StoreBatch};
 use crate::owner::Names;
 use crate::packet::{Lane, Packet, Tag};
+use crate::presence::Everyone;
 use crate::record::Records;
+use crate::rpc::Calls;
 use crate::session::table::State;
 use crate::subscribers::Subscribers;
 use crate::timer::{TimerId, Wheel};
 use ahash::RandomState;
-use deepstream_wire::{Action, Message, Unreadable};
+use deepstream_wire::{Action, Message, Topic, Unreadable};
 use std::vec::Drain;
 
 /// How a shard behaves; the same for every shard of a process.
@@ -26,6 +28,18 @@ pub struct Options {
     pub events: bool,
     /// Whether topic RECORD exists.
     pub records: bool,
+    /// Whether topic RPC exists.
+    pub rpc: bool,
+    /// Whether topic PRESENCE exists.
+    pub presence: bool,
+    /// How long a provider may take to accept a call.
+    pub rpc_ack_timeout_ns: u64,
+    /// How long a provider may take to answer a call.
+    pub rpc_response_timeout_ns: u64,
+    /// Whether providers are told the caller's user id.
+    pub rpc_requestor_name: bool,
+    /// Whether providers are told the caller's client data.
+    pub rpc_requestor_data: bool,
     /// A connection that says nothing for twice this long is closed.
     pub heartbeat_ns: u64,
     /// A connection that has not logged in for this long is closed; `None`: never.
@@ -51,6 +65,12 @@ impl Default for Options {
             limits: Limits::default(),
             events: true,
             records: true,
+            rpc: true,
+            presence: true,
+            rpc_ack_timeout_ns: 1_000_000_000,
+            rpc_response_timeout_ns: 10_000_000_000,
+            rpc_requestor_name: false,
+            rpc_requestor_data: false,
             heartbeat_ns: 30_000_000_000,
             unauthenticated_timeout_ns: Some(180_000_000_000),
             auth_attempts_max: 3,
@@ -73,6 +93,10 @@ pub(crate) enum TimerKey {
     Stores(crate::Ticket),
     /// Failed stores are tried again.
     StoreRetry,
+    /// A call that should have been accepted.
+    RpcAck(crate::rpc::CallId),
+    /// A call that should have been answered.
+    RpcResponse(crate::rpc::CallId),
 }
 
 /// How much of everything a shard holds; all zero but the resident values once the last client left.
@@ -85,6 +109,8 @@ pub struct Census {
     pub edge_members: usize,
     pub owned_names: usize,
     pub gathers: usize,
+    pub calls: usize,
+    pub everyone: usize,
     pub timers: usize,
     pub parked_messages: usize,
     pub parked_bytes: usize,
@@ -108,6 +134,8 @@ pub struct Shard {
     pub(crate) names: Names,
     pub(crate) records: Records,
     pub(crate) gathers: Gathers,
+    pub(crate) calls: Calls,
+    pub(crate) everyone: Everyone,
     pub(crate) timers: Wheel<TimerKey>,
     pub(crate) json: deepstream_json::Scratch,
     /// Connections whose socket rests because a peer's lane is long.
@@ -130,6 +158,8 @@ impl Shard {
             names: Names::default(),
             records: Records::new(&options),
             gathers: Gathers::default(),
+            calls: Calls::new(core, &options),
+            everyone: Everyone::default(),
             timers: Wheel::new(now),
             json: deepstream_json::Scratch::default(),
             held_back: Vec::new(),
@@ -173,7 +203,7 @@ impl Shard {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
         session.heard_at = now;
         match session.state {
-            State::Open(_) => {
+            State::Open => {
                 self.delivery.counters.received += 1;
                 self.route(conn, message)
             }
@@ -221,8 +251,13 @@ impl Shard {
         for left in leaving {
             self.leave(left);
         }
+        self.unsubscribe_all(conn);
         for core in session.introduced() {
             self.delivery.post(core, Lane::Requests, Packet::Farewell(conn));
+        }
+        self.departed(conn);
+        if let Some(identity) = &session.identity {
+            self.presence_changed(identity.clone(), false);
         }
         if !matches!(session.state, State::Connected) {
             self.delivery.note(Note::Disconnected { user: session.user().map(Into::into) });
@@ -242,10 +277,18 @@ impl Shard {
             }
             Packet::Farewell(conn) => {
                 self.delivery.strangers.remove(&conn);
+                self.departed(conn);
             }
+            Packet::Presence { identity, online } => self.count_presence(&identity, online),
+            Packet::Everyone { conn, tag, on } => self.everyone_on(conn, tag, on),
+            Packet::Users { conn, tag } => self.users(conn, tag),
+            Packet::Online { tag, users } => self.users_online(tag, users),
             Packet::Leave { slot, epoch } => self.left(from, slot, epoch),
             Packet::Reply(conn, frame) => self.delivery.deliver(conn, frame),
             Packet::FanOut { slot, end, except, frames } => {
+                if slot == crate::presence::EVERYONE {
+                    return self.tell_everyone(&frames);
+                }
                 self.delivery.fan_out_here(&self.subscribers, from, slot, except, Source::Frames(&frames));
                 if end {
                     self.subscribers.end(from, slot);
@@ -277,6 +320,8 @@ impl Shard {
                 TimerKey::Load(ticket) => self.loaded(ticket, Err(crate::Fault::Timeout)),
                 TimerKey::Stores(ticket) => self.stores_late(ticket),
                 TimerKey::StoreRetry => self.records.retry(),
+                TimerKey::RpcAck(call) => self.not_accepted(call),
+                TimerKey::RpcResponse(call) => self.not_answered(call),
             }
         }
         self.due = due;
@@ -379,6 +424,8 @@ impl Shard {
             edge_members: self.subscribers.member_count(),
             owned_names: self.names.len(),
             gathers: self.gathers.len(),
+            calls: self.calls.len(),
+            everyone: self.everyone.len(),
             timers: self.timers.len(),
             outbox_bytes: ids.iter().map(backlog).sum(),
             packets: self.delivery.packets.iter().flatten().map(Vec::len).sum(),
@@ -396,6 +443,8 @@ impl Shard {
         match message.head.action {
             Action::EventEmit => self.emit(conn, message),
             Action::EventSubscribe => self.event_subscribe(conn, tag, message),
+            action if action.topic() == Topic::Rpc => self.rpc(conn, tag, message),
+            action if action.topic() == Topic::Presence => self.presence(conn, tag, message),
             _ => self.record(conn, tag, message),
         }
     }

@@ -54,7 +54,7 @@ impl Shard {
                 }
                 self.say(conn, Action::AuthInvalidMessage);
             }
-            State::Open(_) => match what {
+            State::Open => match what {
                 Unreadable::Action(Topic::Connection | Topic::Auth | Topic::Parser, _)
                 | Unreadable::Malformed
                 | Unreadable::Topic(_) => self.say(conn, Action::ParserUnknownTopic),
@@ -73,14 +73,18 @@ impl Shard {
         }
         match login {
             Login::Accepted { user_id, client_data } => {
-                let identity = Arc::new(Identity { user: user_id.clone(), wire: session.wire });
-                session.state = State::Open(identity);
+                let client_data = client_data.filter(|data| !data.is_empty());
+                let identity =
+                    Arc::new(Identity { user: user_id.clone(), wire: session.wire, client_data: client_data.clone() });
+                session.state = State::Open;
+                session.identity = Some(identity.clone());
                 session.peer = None;
                 let answer = Outgoing { data: client_data.as_deref(), ..Outgoing::new(Action::AuthSuccessful) };
                 self.delivery.reply(conn, &answer);
                 self.delivery.counters.logins += 1;
                 self.delivery.note(Note::LoggedIn { user: user_id });
                 self.watch(conn);
+                self.presence_changed(identity, true);
             }
             Login::Refused { client_data } => {
                 session.state = State::AwaitAuth;

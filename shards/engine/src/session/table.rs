@@ -21,7 +21,7 @@ pub(crate) enum State {
     /// A login is being judged; nothing else is read meanwhile.
     Authenticating,
     /// Logged in.
-    Open(Arc<Identity>),
+    Open,
     /// Nothing more is read; what waits is sent, then the socket is closed.
     Closing,
 }
@@ -48,6 +48,8 @@ pub(crate) struct Session {
     /// Cores that know this connection: one bit each.
     pub(crate) introduced: SmallVec<[u64; 1]>,
     pub(crate) peer: Option<Box<Peer>>,
+    /// Who it is, from its login on.
+    pub(crate) identity: Option<Arc<Identity>>,
 }
 
 impl Session {
@@ -64,10 +66,7 @@ impl Session {
 
     /// The user's id once logged in.
     pub(crate) fn user(&self) -> Option<&str> {
-        match &self.state {
-            State::Open(identity) => Some(&identity.user),
-            _ => None,
-        }
+        self.identity.as_deref().map(|identity| &*identity.user)
     }
 
     /// Marks `core` as knowing this connection; `false` if it did already.
@@ -124,6 +123,7 @@ impl Sessions {
             timer: TimerId::NONE,
             introduced: SmallVec::new(),
             peer: Some(Box::new(peer)),
+            identity: None,
         };
         let slot = self.table.insert(session) as u32;
         ConnId { core: self.core, generation: self.generation, slot }

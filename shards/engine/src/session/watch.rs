@@ -52,7 +52,7 @@ fn due_next(session: &Session, options: &Options, limits: &Limits) -> (Reason, N
             next = (reason, at);
         }
     };
-    if !matches!(session.state, State::Open(_))
+    if !matches!(session.state, State::Open)
         && let Some(timeout) = options.unauthenticated_timeout_ns
     {
         earlier(Reason::AuthenticationTimeout, session.since.after(timeout));

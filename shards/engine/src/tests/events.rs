@@ -71,7 +71,7 @@ fn a_second_subscription_is_told_so_and_acknowledged() {
 
 #[test]
 fn a_bulk_over_all_cores_is_acknowledged_once_and_an_empty_one_too() {
-    let mut rig = Rig::new(4);
+    let mut rig = Rig::with(4, &Options { presence: false, ..Options::default() });
     let client = rig.client(2);
     let names: Vec<String> = (0..100).map(|number| format!("e{number}")).collect();
     let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
@@ -109,7 +109,7 @@ fn names_over_their_limits_are_refused_and_the_others_served() {
 
 #[test]
 fn one_who_left_while_joining_leaves_nothing_behind() {
-    let mut rig = Rig::new(2);
+    let mut rig = Rig::with(2, &Options { presence: false, ..Options::default() });
     let name = rig.name_on(1, "e");
     let (stays, goes) = (rig.client(0), rig.client(0));
     subscribe(&mut rig, stays, &name);

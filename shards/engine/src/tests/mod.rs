@@ -1,7 +1,9 @@
 //! The shard proved without sockets: whole conversations, on one core and across several.
 
 mod events;
+mod presence;
 mod records;
 mod rig;
+mod rpc;
 mod sessions;
 mod storage;

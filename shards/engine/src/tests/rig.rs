@@ -4,7 +4,7 @@ use crate::{
     Ask, ConnId, CoreId, Fault, Flow, Lane, Login, Nanos, Note, Options, Outbox, Outcome, Peer, Reason, Shard,
     StoreBatch, Stored,
 };
-use deepstream_wire::client::{ServerEvent, ServerReader, original_action, versions};
+use deepstream_wire::client::{ServerEvent, ServerReader, original_action, requestor_data, requestor_name, versions};
 use deepstream_wire::{Action, Flags, Message, Outgoing, binary, encode};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -60,13 +60,24 @@ impl Rig {
 
     /// A logged-in client on `core`, of the given SDK version.
     pub(super) fn client_of(&mut self, core: usize, sdk_version: &str) -> ConnId {
+        self.user_of(core, sdk_version, "{}")
+    }
+
+    /// A logged-in client; the fake authentication takes `{"user":"…"}` for the user's id.
+    pub(super) fn user(&mut self, core: usize, user: &str) -> ConnId {
+        self.user_of(core, "7.1.0", &format!(r#"{{"user":"{user}"}}"#))
+    }
+
+    fn user_of(&mut self, core: usize, sdk_version: &str, login: &str) -> ConnId {
         let conn = self.stranger(core);
         let mut frame = Vec::new();
         deepstream_wire::client::encode_challenge("ws://h", "javascript", sdk_version, [0; 4], &mut frame);
         // Past the frame header: two bytes for what is this short, four mask bytes.
         self.bytes(conn, &frame[6..]);
-        self.send(conn, &Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) });
-        assert_eq!(self.read(conn), ["CONNECTION.ACCEPT", "AUTH.AUTH_SUCCESSFUL"]);
+        self.send(conn, &Outgoing { data: Some(login.as_bytes()), ..Outgoing::new(Action::AuthRequest) });
+        let lines = self.read(conn);
+        assert_eq!(lines[0], "CONNECTION.ACCEPT");
+        assert!(lines[1].starts_with("AUTH.AUTH_SUCCESSFUL"), "{lines:?}");
         conn
     }
 
@@ -205,7 +216,10 @@ impl Rig {
                 let login = if &data[..] == br#"{"bad":1}"# {
                     Login::Refused { client_data: None }
                 } else {
-                    Login::Accepted { user_id: "open".into(), client_data: None }
+                    let user = deepstream_json::get_member(&data, b"user").and_then(deepstream_json::string_of);
+                    let user = user.map(|user| String::from_utf8_lossy(&user).into_owned());
+                    let client_data = user.as_ref().map(|user| format!(r#"{{"me":"{user}"}}"#).into_bytes().into());
+                    Login::Accepted { user_id: user.unwrap_or("open".into()).into(), client_data }
                 };
                 Outcome::Authenticated { conn, login }
             }
@@ -265,6 +279,11 @@ fn line(message: &Message<&[u8]>) -> String {
     }
     if head.flags.has(Flags::VERSION) {
         write!(line, " version={}", head.version).expect("text");
+    }
+    for (field, value) in [("caller", requestor_name(message)), ("caller-data", requestor_data(message))] {
+        if let Some(value) = value {
+            write!(line, " {field}={}", text(value)).expect("text");
+        }
     }
     for (name, version) in versions(message) {
         write!(line, " {}:{version}", text(name)).expect("text");

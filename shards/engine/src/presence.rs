@@ -1,0 +1,237 @@
+//! Who is online (behaviour-presence §4).
+//!
+//! *Owns* the count of connections of every user whose name this core owns, and this core's subscribers of everybody.
+//! *Promises* one JOIN when a user's first connection logs in and one LEAVE when the last is gone, whatever cores they
+//! are on. *Does not* show the user `OPEN`.
+//!
+//! A user is a name like any other, so JOIN and LEAVE travel as fan-outs. Subscribing to everybody is not a name: every
+//! owner knows which cores have such subscribers (upstream keeps them under a user name that a client can guess).
+
+use crate::gather::Gather;
+use crate::ident::{ConnId, CoreId};
+use crate::output::Frames;
+use crate::packet::{Identity, Lane, Packet, Tag};
+use crate::shard::Shard;
+use crate::subscribers::hash_name;
+use bytes::Bytes;
+use deepstream_wire::encode::encode;
+use deepstream_wire::{Action, Message, Outgoing, Topic, Wire};
+use std::sync::Arc;
+
+/// Stands for "subscribers of everybody" where a fan-out names a slot.
+pub(crate) const EVERYONE: u32 = u32::MAX;
+
+/// The id of users who logged in without one; upstream hides them.
+const INVISIBLE: &str = "OPEN";
+
+/// Subscribers of everybody's presence.
+#[derive(Debug, Default)]
+pub(crate) struct Everyone {
+    /// This core's, in order.
+    members: Vec<ConnId>,
+    /// Cores that have some, as this core was told.
+    cores: Vec<CoreId>,
+}
+
+impl Everyone {
+    pub(crate) fn len(&self) -> usize {
+        self.members.len() + self.cores.len()
+    }
+}
+
+/// Edge side.
+impl Shard {
+    /// A connection logged in, or is gone.
+    pub(crate) fn presence_changed(&mut self, identity: Arc<Identity>, online: bool) {
+        if !self.options.presence || &*identity.user == INVISIBLE {
+            return;
+        }
+        let owner = self.owner_of(hash_name(&self.hasher, identity.user.as_bytes()));
+        if owner == self.core {
+            self.count_presence(&identity, online);
+        } else {
+            self.delivery.post(owner, Lane::Requests, Packet::Presence { identity, online });
+        }
+    }
+
+    /// QUERY_ALL: every owner is asked for its users.
+    pub(crate) fn query_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        let whole = self.gathers.begin(conn, message);
+        for core in self.peers() {
+            let tag = self.gathers.part(whole, 0);
+            self.delivery.post(core, Lane::Requests, Packet::Users { conn, tag });
+        }
+        let tag = self.gathers.part(whole, 0);
+        self.users(conn, tag);
+        self.settle(whole, false, None);
+    }
+
+    /// One owner's users.
+    pub(crate) fn users_online(&mut self, tag: Tag, users: Box<[Box<[u8]>]>) {
+        self.gathers.add_users(tag, users);
+        self.settle(tag, false, None);
+    }
+
+    /// All owners answered: everybody online but the asker.
+    pub(crate) fn answer_query_all(&mut self, gather: &Gather) {
+        let asker = self.delivery.user(gather.conn).unwrap_or_default().as_bytes();
+        let names: Vec<&[u8]> = gather.users.iter().map(|user| &**user).filter(|&user| user != asker).collect();
+        let message = gather.message.borrowed();
+        let answer = Outgoing {
+            names: &names,
+            correlation_id: message.correlation_id(),
+            ..Outgoing::new(Action::PresenceQueryAllResponse)
+        };
+        self.delivery.reply(gather.conn, &answer);
+    }
+
+    /// The owners of all names of a QUERY answered: `{"user":bool,…}`.
+    pub(crate) fn answer_query(&mut self, gather: &Gather) {
+        let message = gather.message.borrowed();
+        let mut data = vec![b'{'];
+        for (name, online) in message.names().zip(&gather.versions) {
+            let Some(online) = online else { continue };
+            if data.len() > 1 {
+                data.push(b',');
+            }
+            deepstream_json::write_string(name, &mut data);
+            data.extend_from_slice(if *online > 0 { b":true" } else { b":false" });
+        }
+        data.push(b'}');
+        let answer = Outgoing {
+            correlation_id: message.correlation_id(),
+            data: Some(&data),
+            ..Outgoing::new(Action::PresenceQueryResponse)
+        };
+        self.delivery.reply(gather.conn, &answer);
+    }
+
+    /// SUBSCRIBE_ALL: acknowledged when every owner knows.
+    pub(crate) fn subscribe_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        if self.everyone.members.contains(&conn) {
+            let answer = Outgoing {
+                original_action: Some(message.head.action),
+                ..Outgoing::new(Action::PresenceMultipleSubscriptions)
+            };
+            self.delivery.reply(conn, &answer);
+            return self.acknowledge(conn, message, false);
+        }
+        self.everyone.members.push(conn);
+        let whole = self.gathers.begin(conn, message);
+        for core in self.peers() {
+            let tag = self.gathers.part(whole, 0);
+            self.delivery.post(core, Lane::Requests, Packet::Everyone { conn, tag, on: true });
+        }
+        let tag = self.gathers.part(whole, 0);
+        self.everyone_on(conn, tag, true);
+        self.settle(whole, false, None);
+    }
+
+    /// UNSUBSCRIBE_ALL, or the connection is gone.
+    pub(crate) fn unsubscribe_all(&mut self, conn: ConnId) {
+        let before = self.everyone.members.len();
+        self.everyone.members.retain(|&member| member != conn);
+        if before == 0 || !self.everyone.members.is_empty() {
+            return;
+        }
+        for core in self.peers() {
+            self.delivery.post(core, Lane::Requests, Packet::Everyone { conn, tag: Tag::default(), on: false });
+        }
+        self.everyone_on(conn, Tag::default(), false);
+    }
+
+    /// Somebody joined or left; to this core's subscribers of everybody.
+    pub(crate) fn tell_everyone(&mut self, frames: &Frames) {
+        for place in 0..self.everyone.members.len() {
+            let conn = self.everyone.members[place];
+            if let Some(wire) = self.delivery.wire(conn) {
+                self.delivery.deliver(conn, frames.of(wire).clone());
+            }
+        }
+    }
+}
+
+/// Owner side.
+impl Shard {
+    /// SUBSCRIBE or QUERY of one user.
+    pub(crate) fn presence(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+        if message.head.action == Action::PresenceSubscribe {
+            let slot = self.names.find_or_insert(Topic::Presence, message.name(), message.head.name_hash);
+            return self.join(conn, tag, slot);
+        }
+        let found = self.names.find(Topic::Presence, message.name(), message.head.name_hash);
+        let online = found.is_some_and(|slot| self.names.at(slot).online > 0);
+        self.settle_at_edge(conn, tag, false, Some(i32::from(online)));
+    }
+
+    /// A core's interest in everybody began or ended.
+    pub(crate) fn everyone_on(&mut self, conn: ConnId, tag: Tag, on: bool) {
+        self.everyone.cores.retain(|&core| core != conn.core);
+        if on {
+            self.everyone.cores.push(conn.core);
+        }
+        self.settle_at_edge(conn, tag, false, None);
+    }
+
+    /// The users online whose names this core owns.
+    pub(crate) fn users(&mut self, conn: ConnId, tag: Tag) {
+        let online = self.names.of_topic(Topic::Presence).filter(|(_, name)| name.online > 0);
+        let users: Box<[Box<[u8]>]> = online.map(|(_, name)| name.name.clone()).collect();
+        if conn.core == self.core {
+            self.users_online(tag, users);
+        } else {
+            self.delivery.post(conn.core, Lane::Deliveries, Packet::Online { tag, users });
+        }
+    }
+
+    /// One connection more, or fewer, of a user whose name this core owns.
+    pub(crate) fn count_presence(&mut self, identity: &Identity, online: bool) {
+        let user = identity.user.as_bytes();
+        let hash = hash_name(&self.hasher, user);
+        let slot = self.names.find_or_insert(Topic::Presence, user, hash);
+        let name = self.names.at_mut(slot);
+        debug_assert!(online || name.online > 0, "a user leaves as often as it joined");
+        let changed = if online {
+            name.online += 1;
+            name.online == 1
+        } else {
+            name.online = name.online.saturating_sub(1);
+            name.online == 0
+        };
+        if changed {
+            self.announce(slot, online);
+        }
+        self.names.remove_if_idle(slot);
+    }
+
+    /// JOIN or LEAVE: first to the subscribers of everybody, then to those of the user.
+    fn announce(&mut self, slot: u32, online: bool) {
+        let (all, one) = if online {
+            (Action::PresenceJoinAll, Action::PresenceJoin)
+        } else {
+            (Action::PresenceLeaveAll, Action::PresenceLeave)
+        };
+        let name = self.names.at(slot);
+        if !self.everyone.cores.is_empty() {
+            let message = Outgoing { name: Some(&name.name), ..Outgoing::new(all) };
+            let frames = Frames::new(Wire::ALL.map(|wire| {
+                let mut frame = Vec::new();
+                encode(wire, &message, &mut frame);
+                Bytes::from(frame)
+            }));
+            for core in self.everyone.cores.clone() {
+                if core == self.core {
+                    self.tell_everyone(&frames);
+                } else {
+                    let frames = frames.clone();
+                    let packet = Packet::FanOut { slot: EVERYONE, end: false, except: ConnId::NOBODY, frames };
+                    self.delivery.post(core, Lane::Deliveries, packet);
+                }
+            }
+        }
+        let name = self.names.at(slot);
+        let audience = crate::delivery::Audience::others(&name.interest, slot, ConnId::NOBODY);
+        self.delivery
+            .fan_out(&self.subscribers, audience, |_| Outgoing { name: Some(&name.name), ..Outgoing::new(one) });
+    }
+}

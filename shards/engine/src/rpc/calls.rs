@@ -1,0 +1,287 @@
+//! The calls under way, found by who answers, listed by who asks and who answers.
+//!
+//! Nothing is allocated per call once the tables have grown: ended calls leave their buffers to the next ones.
+
+use crate::ident::{ConnId, CoreId};
+use crate::shard::Options;
+use crate::timer::TimerId;
+use ahash::RandomState;
+use hashbrown::{HashMap, HashTable};
+use slab::Slab;
+use smallvec::SmallVec;
+
+const NIL: u32 = u32::MAX;
+
+/// Names a call; stale once it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallId {
+    index: u32,
+    generation: u32,
+}
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    generation: u32,
+    /// The name's.
+    pub(crate) slot: u32,
+    pub(crate) requestor: ConnId,
+    pub(crate) requestor_id: SmallVec<[u8; 32]>,
+    pub(crate) provider: ConnId,
+    /// The correlation id the provider knows: the requestor's, unless another call has that with the same provider.
+    pub(crate) provider_id: SmallVec<[u8; 32]>,
+    /// Providers that were asked.
+    pub(crate) tried: SmallVec<[ConnId; 2]>,
+    pub(crate) accepted: bool,
+    pub(crate) ack_timer: TimerId,
+    pub(crate) response_timer: TimerId,
+    has_data: bool,
+    data: Vec<u8>,
+    links: [Link; 2],
+}
+
+impl Call {
+    pub(crate) fn data(&self) -> Option<&[u8]> {
+        self.has_data.then_some(&self.data)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    previous: u32,
+    next: u32,
+}
+
+const UNLINKED: Link = Link { previous: NIL, next: NIL };
+
+/// The two roles a connection has in calls, as indices of [`Call::links`].
+#[derive(Clone, Copy)]
+enum Role {
+    Requestor = 0,
+    Provider = 1,
+}
+
+/// What a connection has to do with calls of this shard.
+#[derive(Debug, Default)]
+struct Held {
+    /// First calls of its two lists, plus one; 0 for none.
+    heads: [u32; 2],
+    /// Slots of the names it provides.
+    provides: SmallVec<[u32; 4]>,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.heads == [0, 0] && self.provides.is_empty()
+    }
+}
+
+/// All calls of one shard.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    hasher: RandomState,
+    random: u64,
+    generation: u32,
+    table: Slab<Call>,
+    by_provider: HashTable<u32>,
+    held: HashMap<ConnId, Held, RandomState>,
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Calls {
+    pub(crate) fn new(core: CoreId, options: &Options) -> Self {
+        let [a, b, c, d] = options.seeds;
+        let hasher = RandomState::with_seeds(a, b, c, d);
+        Self {
+            // Any odd number will do to begin with; each core gets its own.
+            random: hasher.hash_one(core) | 1,
+            generation: 0,
+            table: Slab::new(),
+            by_provider: HashTable::new(),
+            held: HashMap::with_hasher(hasher.clone()),
+            buffers: Vec::new(),
+            hasher,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len() + self.held.len()
+    }
+
+    /// A number below `bound`, by chance (xorshift64, Marsaglia 2003).
+    pub(crate) fn chance(&mut self, bound: usize) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (((self.random >> 32) * bound as u64) >> 32) as usize
+    }
+
+    pub(crate) fn get(&self, id: CallId) -> Option<&Call> {
+        self.table.get(id.index as usize).filter(|call| call.generation == id.generation)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: CallId) -> Option<&mut Call> {
+        self.table.get_mut(id.index as usize).filter(|call| call.generation == id.generation)
+    }
+
+    /// The call a provider means by an id.
+    pub(crate) fn find(&self, provider: ConnId, id: &[u8]) -> Option<CallId> {
+        let table = &self.table;
+        let found = self.by_provider.find(self.hash(provider, id), |&index| {
+            let call = &table[index as usize];
+            call.provider == provider && call.provider_id[..] == *id
+        });
+        found.map(|&index| self.id(index))
+    }
+
+    /// Notes that a connection provides a name.
+    pub(crate) fn provides(&mut self, conn: ConnId, slot: u32) {
+        self.held.entry(conn).or_default().provides.push(slot);
+    }
+
+    /// Notes that it does no more.
+    pub(crate) fn provides_no_more(&mut self, conn: ConnId, slot: u32) {
+        if let Some(held) = self.held.get_mut(&conn) {
+            held.provides.retain(|provided| *provided != slot);
+            self.forget_if_empty(conn);
+        }
+    }
+
+    /// The names a connection that is gone provided.
+    pub(crate) fn forget_provider(&mut self, conn: ConnId) -> SmallVec<[u32; 4]> {
+        let provides = self.held.get_mut(&conn).map(|held| std::mem::take(&mut held.provides));
+        self.forget_if_empty(conn);
+        provides.unwrap_or_default()
+    }
+
+    /// A new call, nobody asked yet.
+    pub(crate) fn begin(&mut self, slot: u32, requestor: ConnId, id: &[u8], data: Option<&[u8]>) -> CallId {
+        self.generation = self.generation.wrapping_add(1);
+        let mut buffer = self.buffers.pop().unwrap_or_default();
+        buffer.extend_from_slice(data.unwrap_or_default());
+        let index = self.table.insert(Call {
+            generation: self.generation,
+            slot,
+            requestor,
+            requestor_id: SmallVec::from_slice(id),
+            provider: ConnId::NOBODY,
+            provider_id: SmallVec::new(),
+            tried: SmallVec::new(),
+            accepted: false,
+            ack_timer: TimerId::NONE,
+            response_timer: TimerId::NONE,
+            has_data: data.is_some(),
+            data: buffer,
+            links: [UNLINKED; 2],
+        }) as u32;
+        self.link(index, requestor, Role::Requestor);
+        self.id(index)
+    }
+
+    /// A provider is asked, instead of the one before.
+    pub(crate) fn asked(&mut self, id: CallId, provider: ConnId, ack_timer: TimerId, response_timer: TimerId) {
+        self.leave_provider(id.index);
+        let call = &self.table[id.index as usize];
+        let mut provider_id = call.requestor_id.clone();
+        if self.find(provider, &provider_id).is_some() {
+            // Two requestors chose the same id; this one's is made unique for the provider's eyes.
+            provider_id.extend_from_slice(format!("~{}.{}", id.index, id.generation).as_bytes());
+        }
+        let call = &mut self.table[id.index as usize];
+        call.provider = provider;
+        call.provider_id = provider_id;
+        call.tried.push(provider);
+        call.accepted = false;
+        call.ack_timer = ack_timer;
+        call.response_timer = response_timer;
+        let hash = self.hash(provider, &self.table[id.index as usize].provider_id);
+        let (table, hasher) = (&self.table, &self.hasher);
+        self.by_provider.insert_unique(hash, id.index, |&index| {
+            let call = &table[index as usize];
+            hasher.hash_one((call.provider, &call.provider_id[..]))
+        });
+        self.link(id.index, provider, Role::Provider);
+    }
+
+    /// Forgets a call; its name's slot and its timers.
+    pub(crate) fn end(&mut self, id: CallId) -> Option<(u32, [TimerId; 2])> {
+        let requestor = self.get(id)?.requestor;
+        self.leave_provider(id.index);
+        self.unlink(id.index, requestor, Role::Requestor);
+        let mut call = self.table.remove(id.index as usize);
+        call.data.clear();
+        self.buffers.push(call.data);
+        Some((call.slot, [call.ack_timer, call.response_timer]))
+    }
+
+    /// The calls a connection made.
+    pub(crate) fn of_requestor(&self, conn: ConnId) -> Vec<CallId> {
+        self.list(conn, Role::Requestor)
+    }
+
+    /// The calls a connection is asked to answer.
+    pub(crate) fn of_provider(&self, conn: ConnId) -> Vec<CallId> {
+        self.list(conn, Role::Provider)
+    }
+
+    fn id(&self, index: u32) -> CallId {
+        CallId { index, generation: self.table[index as usize].generation }
+    }
+
+    fn hash(&self, provider: ConnId, id: &[u8]) -> u64 {
+        self.hasher.hash_one((provider, id))
+    }
+
+    fn leave_provider(&mut self, index: u32) {
+        let call = &self.table[index as usize];
+        let provider = call.provider;
+        if provider == ConnId::NOBODY {
+            return;
+        }
+        let hash = self.hash(provider, &call.provider_id);
+        if let Ok(entry) = self.by_provider.find_entry(hash, |&other| other == index) {
+            entry.remove();
+        }
+        self.unlink(index, provider, Role::Provider);
+    }
+
+    fn list(&self, conn: ConnId, role: Role) -> Vec<CallId> {
+        let first = self.held.get(&conn).map_or(0, |held| held.heads[role as usize]);
+        let mut index = first.wrapping_sub(1);
+        let mut list = Vec::new();
+        while index != NIL {
+            list.push(self.id(index));
+            index = self.table[index as usize].links[role as usize].next;
+        }
+        list
+    }
+
+    fn link(&mut self, index: u32, conn: ConnId, role: Role) {
+        let head = &mut self.held.entry(conn).or_default().heads[role as usize];
+        let next = head.wrapping_sub(1);
+        *head = index + 1;
+        self.table[index as usize].links[role as usize] = Link { previous: NIL, next };
+        if next != NIL {
+            self.table[next as usize].links[role as usize].previous = index;
+        }
+    }
+
+    fn unlink(&mut self, index: u32, conn: ConnId, role: Role) {
+        let Link { previous, next } = self.table[index as usize].links[role as usize];
+        if next != NIL {
+            self.table[next as usize].links[role as usize].previous = previous;
+        }
+        if previous != NIL {
+            self.table[previous as usize].links[role as usize].next = next;
+        } else if let Some(held) = self.held.get_mut(&conn) {
+            held.heads[role as usize] = next.wrapping_add(1);
+            self.forget_if_empty(conn);
+        }
+    }
+
+    fn forget_if_empty(&mut self, conn: ConnId) {
+        if self.held.get(&conn).is_some_and(Held::is_empty) {
+            self.held.remove(&conn);
+        }
+    }
+}

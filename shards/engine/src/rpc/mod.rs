@@ -1,0 +1,225 @@
+//! Calls: routed to one of a name's providers, answered exactly once (behaviour-rpc §3). Owner side.
+//!
+//! *Owns* the providers of this core's names and every call of those names under way.
+//! *Promises* each request exactly one terminal answer: a response, an error, or a refusal within its timeouts, also
+//! when its provider rejects, disconnects or stays silent. Only the provider that was asked can answer.
+//! *Does not* run a call twice unless its provider rejected it or went away: a call whose provider is gone, even after it
+//! accepted, goes to the next one.
+
+mod calls;
+
+use crate::ident::ConnId;
+use crate::packet::Tag;
+use crate::session::table::Session;
+use crate::shard::{Shard, TimerKey};
+pub(crate) use calls::{CallId, Calls};
+use deepstream_wire::{Action, Message, Outgoing, Topic};
+
+impl Shard {
+    /// A message on topic RPC about a name this core owns.
+    pub(crate) fn rpc(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+        match message.head.action {
+            Action::RpcProvide => self.provide(conn, tag, message),
+            Action::RpcUnprovide => self.unprovide(conn, tag, message),
+            Action::RpcRequest => self.request_call(conn, message),
+            _ => self.provider_said(conn, message),
+        }
+    }
+
+    fn provide(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+        if self.delivery.wire(conn).is_none() {
+            return self.settle_at_edge(conn, tag, true, None);
+        }
+        let slot = self.names.find_or_insert(Topic::Rpc, message.name(), message.head.name_hash);
+        let name = self.names.at_mut(slot);
+        if name.providers.contains(&conn) {
+            let answer = Outgoing {
+                name: Some(message.name()),
+                original_action: Some(Action::RpcProvide),
+                ..Outgoing::new(Action::RpcMultipleProviders)
+            };
+            self.delivery.reply(conn, &answer);
+        } else {
+            name.providers.push(conn);
+            self.calls.provides(conn, slot);
+        }
+        self.settle_at_edge(conn, tag, false, None);
+    }
+
+    fn unprovide(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+        if let Some(slot) = self.names.find(Topic::Rpc, message.name(), message.head.name_hash) {
+            self.names.at_mut(slot).providers.retain(|&provider| provider != conn);
+            self.calls.provides_no_more(conn, slot);
+            // A call that it accepted may still be answered; one that it has not goes to somebody else at once.
+            for call in self.calls.of_provider(conn) {
+                if self.calls.get(call).is_some_and(|call| call.slot == slot && !call.accepted) {
+                    self.reroute(call);
+                }
+            }
+            self.names.remove_if_idle(slot);
+        }
+        self.settle_at_edge(conn, tag, false, None);
+    }
+
+    fn request_call(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        let found = self.names.find(Topic::Rpc, message.name(), message.head.name_hash);
+        let provider = found.and_then(|slot| self.choose(slot, &[]).map(|provider| (slot, provider)));
+        let id = message.correlation_id().unwrap_or_default();
+        let Some((slot, provider)) = provider else {
+            let answer = Outgoing {
+                name: Some(message.name()),
+                correlation_id: Some(id),
+                ..Outgoing::new(Action::RpcNoProvider)
+            };
+            return self.delivery.reply(conn, &answer);
+        };
+        self.names.at_mut(slot).calls += 1;
+        let call = self.calls.begin(slot, conn, id, message.data());
+        self.ask_provider(call, provider);
+    }
+
+    /// A provider that was not asked yet, by chance; one whose outbox is long only where there is no other.
+    fn choose(&mut self, slot: u32, tried: &[ConnId]) -> Option<ConnId> {
+        let high_water = self.options.limits.outbox_high_water_bytes;
+        let sessions = &self.delivery.sessions;
+        let free = |&&provider: &&ConnId| !tried.contains(&provider);
+        let quick = |&&provider: &&ConnId| {
+            sessions.get(provider).is_none_or(|session: &Session| session.backlog() <= high_water)
+        };
+        let providers = &self.names.at(slot).providers;
+        let candidates = providers.iter().filter(free).filter(quick).count();
+        if candidates > 0 {
+            let chosen = self.calls.chance(candidates);
+            return providers.iter().filter(free).filter(quick).nth(chosen).copied();
+        }
+        providers.iter().find(free).copied()
+    }
+
+    fn ask_provider(&mut self, call: CallId, provider: ConnId) {
+        let now = self.delivery.now;
+        let ack = self.timers.insert(now.after(self.options.rpc_ack_timeout_ns), TimerKey::RpcAck(call));
+        let response = now.after(self.options.rpc_response_timeout_ns);
+        let response = self.timers.insert(response, TimerKey::RpcResponse(call));
+        self.calls.asked(call, provider, ack, response);
+        let Some(call) = self.calls.get(call) else { return };
+        let introduced = self.options.rpc_requestor_name || self.options.rpc_requestor_data;
+        let identity = if introduced { self.delivery.identity(call.requestor) } else { None };
+        let name = identity.as_ref().filter(|_| self.options.rpc_requestor_name);
+        let data = identity.as_ref().filter(|_| self.options.rpc_requestor_data);
+        let request = Outgoing {
+            name: Some(&self.names.at(call.slot).name),
+            correlation_id: Some(&call.provider_id),
+            data: call.data(),
+            requestor_name: name.map(|identity| identity.user.as_bytes()),
+            requestor_data: data.and_then(|identity| identity.client_data.as_deref()),
+            ..Outgoing::new(Action::RpcRequest)
+        };
+        self.delivery.reply(provider, &request);
+    }
+
+    /// ACCEPT, RESPONSE, REJECT or REQUEST_ERROR.
+    fn provider_said(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        let id = message.correlation_id().unwrap_or_default();
+        let same_name = |call: &calls::Call| *self.names.at(call.slot).name == *message.name();
+        let call = self.calls.find(conn, id).filter(|&call| self.calls.get(call).is_some_and(same_name));
+        let Some(call) = call else {
+            let answer = Outgoing {
+                name: Some(message.name()),
+                correlation_id: Some(id),
+                original_action: Some(message.head.action),
+                is_error: true,
+                ..Outgoing::new(Action::RpcInvalidCorrelationId)
+            };
+            return self.delivery.reply(conn, &answer);
+        };
+        match message.head.action {
+            Action::RpcAccept => self.accepted(call, message),
+            Action::RpcReject => self.reroute(call),
+            _ => {
+                self.tell_requestor(call, message.head.action, message.data());
+                self.end_call(call);
+            }
+        }
+    }
+
+    fn accepted(&mut self, call: CallId, message: &Message<&[u8]>) {
+        let Some(state) = self.calls.get_mut(call) else { return };
+        if state.accepted {
+            let answer = Outgoing {
+                name: Some(message.name()),
+                correlation_id: message.correlation_id(),
+                ..Outgoing::new(Action::RpcMultipleAccept)
+            };
+            let provider = state.provider;
+            return self.delivery.reply(provider, &answer);
+        }
+        state.accepted = true;
+        self.timers.cancel(state.ack_timer);
+        self.tell_requestor(call, Action::RpcAccept, None);
+    }
+
+    /// The provider will not answer: on to one that was not asked yet.
+    fn reroute(&mut self, call: CallId) {
+        let Some(state) = self.calls.get(call) else { return };
+        self.timers.cancel(state.ack_timer);
+        self.timers.cancel(state.response_timer);
+        let slot = state.slot;
+        let tried = state.tried.clone();
+        match self.choose(slot, &tried) {
+            Some(provider) => self.ask_provider(call, provider),
+            None => self.fail_call(call, Action::RpcNoProvider),
+        }
+    }
+
+    /// The provider did not accept in time.
+    pub(crate) fn not_accepted(&mut self, call: CallId) {
+        self.fail_call(call, Action::RpcAcceptTimeout);
+    }
+
+    /// The provider did not answer in time.
+    pub(crate) fn not_answered(&mut self, call: CallId) {
+        self.fail_call(call, Action::RpcResponseTimeout);
+    }
+
+    fn fail_call(&mut self, call: CallId, error: Action) {
+        self.tell_requestor(call, error, None);
+        self.end_call(call);
+    }
+
+    fn tell_requestor(&mut self, call: CallId, action: Action, data: Option<&[u8]>) {
+        let Some(call) = self.calls.get(call) else { return };
+        let answer = Outgoing {
+            name: Some(&self.names.at(call.slot).name),
+            correlation_id: Some(&call.requestor_id),
+            data,
+            ..Outgoing::new(action)
+        };
+        self.delivery.reply(call.requestor, &answer);
+    }
+
+    fn end_call(&mut self, call: CallId) {
+        let Some((slot, timers)) = self.calls.end(call) else { return };
+        for timer in timers {
+            self.timers.cancel(timer);
+        }
+        self.names.at_mut(slot).calls -= 1;
+        self.names.remove_if_idle(slot);
+    }
+
+    /// A connection, of any core, is gone: what it provided, what it was asked, what it asked.
+    pub(crate) fn departed(&mut self, conn: ConnId) {
+        let provided = self.calls.forget_provider(conn);
+        for &slot in &provided {
+            self.names.at_mut(slot).providers.retain(|&provider| provider != conn);
+        }
+        for call in self.calls.of_requestor(conn) {
+            self.end_call(call);
+        }
+        for call in self.calls.of_provider(conn) {
+            self.reroute(call);
+        }
+        for slot in provided {
+            self.names.remove_if_idle(slot);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+use super::rig::{Rig, bulk};
+use deepstream_wire::{Action, Outgoing};
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+#[test]
+fn everybody_but_the_asker_is_online_wherever_they_are() {
+    for cores in [1, 2, 4] {
+        let mut rig = Rig::new(cores);
+        let last = usize::from(cores) - 1;
+        let asker = rig.user(0, "asker");
+        rig.user(last, "anne");
+        rig.user(0, "bert");
+        rig.user(0, "asker");
+        rig.user(last, "OPEN");
+        rig.send(asker, &Outgoing::new(Action::PresenceQueryAll));
+        let lines = rig.read(asker);
+        assert_eq!(lines.len(), 1);
+        let mut names: Vec<&str> = lines[0].split(" names=").skip(1).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["anne", "bert"]);
+        rig.send(asker, &bulk(Action::PresenceQuery, &[b"anne", b"nobody", b"asker", b"OPEN"], "q"));
+        let data = r#"{"anne":true,"nobody":false,"asker":true,"OPEN":false}"#;
+        assert_eq!(rig.read(asker), [format!("PRESENCE.QUERY_RESPONSE data={data} id=q")]);
+        rig.send(asker, &bulk(Action::PresenceQuery, &[], "e"));
+        assert_eq!(rig.read(asker), ["PRESENCE.QUERY_RESPONSE data={} id=e"]);
+    }
+}
+
+#[test]
+fn a_user_joins_with_the_first_connection_and_leaves_with_the_last() {
+    for cores in [1, 2, 4] {
+        let mut rig = Rig::new(cores);
+        let last = usize::from(cores) - 1;
+        let (all, one) = (rig.user(0, "all"), rig.user(last, "one"));
+        rig.send(all, &Outgoing::new(Action::PresenceSubscribeAll));
+        assert_eq!(rig.read(all), ["PRESENCE.SUBSCRIBE_ALL ack"]);
+        rig.send(one, &bulk(Action::PresenceSubscribe, &[b"anne"], "0"));
+        assert_eq!(rig.read(one), ["PRESENCE.SUBSCRIBE id=0 ack"]);
+        let first = rig.user(last, "anne");
+        let second = rig.user(0, "anne");
+        rig.user(0, "OPEN");
+        assert_eq!(rig.read(all), ["PRESENCE.PRESENCE_JOIN_ALL name=anne"]);
+        assert_eq!(rig.read(one), ["PRESENCE.PRESENCE_JOIN name=anne"]);
+        rig.drop_client(first);
+        assert!(rig.read(all).is_empty() && rig.read(one).is_empty());
+        rig.drop_client(second);
+        assert_eq!(rig.read(all), ["PRESENCE.PRESENCE_LEAVE_ALL name=anne"]);
+        assert_eq!(rig.read(one), ["PRESENCE.PRESENCE_LEAVE name=anne"]);
+    }
+}
+
+#[test]
+fn both_kinds_of_subscription_are_told_all_first() {
+    let mut rig = Rig::new(1);
+    let client = rig.user(0, "client");
+    rig.send(client, &Outgoing::new(Action::PresenceSubscribeAll));
+    rig.send(client, &bulk(Action::PresenceSubscribe, &[b"anne"], "0"));
+    rig.read(client);
+    rig.user(0, "anne");
+    let told = ["PRESENCE.PRESENCE_JOIN_ALL name=anne", "PRESENCE.PRESENCE_JOIN name=anne"];
+    assert_eq!(rig.read(client), told);
+}
+
+#[test]
+fn subscribing_twice_is_told_so_and_unsubscribing_twice_is_not() {
+    let mut rig = Rig::new(2);
+    let client = rig.user(0, "client");
+    for _ in 0..2 {
+        rig.send(client, &Outgoing::new(Action::PresenceSubscribeAll));
+    }
+    let told = [
+        "PRESENCE.SUBSCRIBE_ALL ack",
+        "PRESENCE.MULTIPLE_SUBSCRIPTIONS original=SUBSCRIBE_ALL",
+        "PRESENCE.SUBSCRIBE_ALL ack",
+    ];
+    assert_eq!(rig.read(client), told);
+    for _ in 0..2 {
+        rig.send(client, &Outgoing::new(Action::PresenceUnsubscribeAll));
+    }
+    assert_eq!(rig.read(client), ["PRESENCE.UNSUBSCRIBE_ALL ack", "PRESENCE.UNSUBSCRIBE_ALL ack"]);
+    rig.user(1, "anne");
+    assert!(rig.read(client).is_empty());
+}
+
+#[test]
+fn a_user_named_like_upstreams_token_for_everybody_is_only_a_user() {
+    let mut rig = Rig::new(1);
+    let client = rig.user(0, "client");
+    rig.send(client, &bulk(Action::PresenceSubscribe, &[b"%_EVERYONE_%"], "0"));
+    rig.read(client);
+    rig.user(0, "anne");
+    assert!(rig.read(client).is_empty());
+}
+
+#[test]
+fn those_who_leave_leave_nothing() {
+    let mut rig = Rig::new(3);
+    let clients: Vec<_> = (0..9).map(|number| rig.user(number % 3, &format!("user{}", number / 2))).collect();
+    for &client in &clients {
+        rig.send(client, &Outgoing::new(Action::PresenceSubscribeAll));
+        rig.send(client, &bulk(Action::PresenceSubscribe, &[b"user1", b"user3"], "0"));
+    }
+    assert!(!sorted(rig.read(clients[0])).is_empty());
+    for client in clients {
+        rig.drop_client(client);
+    }
+    for shard in &rig.shards {
+        assert_eq!(shard.census(), crate::Census::default());
+    }
+}
