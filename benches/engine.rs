@@ -1,0 +1,228 @@
+//! What a shard does with a message: route, apply, fan out. A bare loop stands in for the host.
+
+mod common;
+
+use common::Case;
+use deepstream_engine::{Ask, ConnId, CoreId, Lane, Login, Nanos, Options, Outbox, Outcome, Packet, Peer, Shard};
+use deepstream_wire::{Action, Outgoing, binary, encode};
+
+const NOW: Nanos = Nanos(1);
+
+fn main() {
+    common::main(vec![
+        emit("engine/emit_to_1", 1),
+        emit("engine/emit_to_8", 8),
+        emit("engine/emit_to_100", 100),
+        record("engine/update_watched", update),
+        record("engine/patch_watched", patch),
+        record("engine/read", read),
+        hop("engine/route_to_peer"),
+        fan_out_to_cores("engine/fan_out_to_4_cores"),
+        deliver("engine/deliver_fan_out_to_8"),
+    ]);
+}
+
+/// A shard and what its host would keep.
+struct Bare {
+    shard: Shard,
+    outbox: Outbox,
+}
+
+impl Bare {
+    fn new(core: u16, cores: u16) -> Self {
+        let options = Options { storage: false, ..Options::default() };
+        Self { shard: Shard::new(NOW, CoreId(core), cores, options), outbox: Outbox::default() }
+    }
+
+    fn client(&mut self) -> ConnId {
+        let conn = self.shard.connected(NOW, Peer::default()).expect("room");
+        self.shard.upgraded(NOW, conn, "");
+        self.say(conn, &bytes(&Outgoing::new(Action::ConnectionChallenge)));
+        self.say(conn, &bytes(&Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) }));
+        for ask in self.shard.asks().collect::<Vec<_>>() {
+            if let Ask::Authenticate { conn, .. } = ask {
+                let login = Login::Accepted { user_id: "open".into(), client_data: None };
+                self.shard.completed(NOW, Outcome::Authenticated { conn, login });
+            }
+        }
+        self.flush();
+        conn
+    }
+
+    fn say(&mut self, conn: ConnId, payload: &[u8]) {
+        for message in binary::messages(payload).flatten() {
+            let _ = self.shard.received(NOW, conn, message);
+        }
+    }
+
+    /// What the host does after a turn, without a socket.
+    fn flush(&mut self) -> u64 {
+        let mut sent = 0;
+        while let Some(conn) = self.shard.dirty() {
+            self.shard.take_output(conn, &mut self.outbox);
+            sent += self.outbox.len();
+            self.shard.flushed(NOW, conn, self.outbox.len());
+            self.outbox.clear();
+        }
+        self.shard.notes().for_each(drop);
+        sent as u64
+    }
+
+    fn packets(&mut self, to: u16, lane: Lane) -> Vec<Packet> {
+        std::mem::take(self.shard.packets(CoreId(to), lane))
+    }
+}
+
+fn bytes(message: &Outgoing<'_>) -> Vec<u8> {
+    let mut payload = Vec::new();
+    encode::encode_message(message, &mut payload);
+    payload
+}
+
+fn subscription(name: &str) -> Vec<u8> {
+    bytes(&Outgoing { names: &[name.as_bytes()], correlation_id: Some(b"0"), ..Outgoing::new(Action::EventSubscribe) })
+}
+
+fn emission(name: &str) -> Vec<u8> {
+    let data: &[u8] = br#"{"player":"somebody","points":[15,30,40],"at":1234567890}"#;
+    bytes(&Outgoing { name: Some(name.as_bytes()), data: Some(data), ..Outgoing::new(Action::EventEmit) })
+}
+
+fn emit(name: &'static str, subscribers: usize) -> Case {
+    let mut bare = Bare::new(0, 1);
+    let publisher = bare.client();
+    let subscribe = subscription("news");
+    for _ in 0..subscribers {
+        let conn = bare.client();
+        bare.say(conn, &subscribe);
+    }
+    bare.flush();
+    let payload = emission("news");
+    Case::once(name, move || {
+        bare.say(publisher, &payload);
+        bare.flush()
+    })
+}
+
+fn update(version: i32) -> Vec<u8> {
+    bytes(&Outgoing {
+        name: Some(b"stock/acme"),
+        version: Some(version),
+        data: Some(br#"{"bid":{"price":1.2345,"size":100},"ask":{"price":1.2346,"size":200},"venue":"here"}"#),
+        ..Outgoing::new(Action::RecordUpdate)
+    })
+}
+
+fn patch(version: i32) -> Vec<u8> {
+    bytes(&Outgoing {
+        name: Some(b"stock/acme"),
+        version: Some(version),
+        path: Some(b"ask.price"),
+        data: Some(b"1.2347"),
+        ..Outgoing::new(Action::RecordPatch)
+    })
+}
+
+fn read(_: i32) -> Vec<u8> {
+    bytes(&Outgoing { name: Some(b"stock/acme"), ..Outgoing::new(Action::RecordRead) })
+}
+
+/// A record with one watcher; the message takes whatever version comes next.
+fn record(name: &'static str, message: fn(i32) -> Vec<u8>) -> Case {
+    let mut bare = Bare::new(0, 1);
+    let (writer, watcher) = (bare.client(), bare.client());
+    let names: &[&[u8]] = &[b"stock/acme"];
+    let get = Outgoing { names, correlation_id: Some(b"0"), ..Outgoing::new(Action::RecordSubscribeCreateAndRead) };
+    bare.say(watcher, &bytes(&get));
+    bare.say(writer, &update(1));
+    bare.flush();
+    let payload = message(-1);
+    Case::once(name, move || {
+        bare.say(writer, &payload);
+        bare.flush()
+    })
+}
+
+/// A name of another core: the edge's half of a hop.
+fn hop(name: &'static str) -> Case {
+    let mut bare = Bare::new(0, 2);
+    let publisher = bare.client();
+    let there = (0..1000)
+        .map(|number| format!("news{number}"))
+        .find(|name| {
+            bare.say(publisher, &emission(name));
+            !bare.packets(1, Lane::Requests).is_empty()
+        })
+        .expect("some name is the peer's");
+    let payload = emission(&there);
+    Case::once(name, move || {
+        bare.say(publisher, &payload);
+        let mut hops = 0;
+        bare.shard.packets(CoreId(1), Lane::Requests).drain(..).for_each(|_| hops += 1);
+        hops
+    })
+}
+
+/// A name of core 0 with subscribers on four other cores: the owner's half.
+fn fan_out_to_cores(name: &'static str) -> Case {
+    let mut owner = Bare::new(0, 5);
+    let publisher = owner.client();
+    let mut subscribers: Vec<Bare> = (1..5).map(|core| Bare::new(core, 5)).collect();
+    let topic = owned_by_core_0(&mut subscribers[0]);
+    for (core, bare) in subscribers.iter_mut().enumerate() {
+        let conn = bare.client();
+        bare.say(conn, &subscription(&topic));
+        for packet in bare.packets(0, Lane::Requests) {
+            owner.shard.packet(NOW, CoreId(core as u16 + 1), packet);
+        }
+    }
+    for core in 1..5 {
+        owner.packets(core, Lane::Deliveries);
+    }
+    let payload = emission(&topic);
+    Case::once(name, move || {
+        owner.say(publisher, &payload);
+        let mut hops = 0;
+        for core in 1..5 {
+            owner.shard.packets(CoreId(core), Lane::Deliveries).drain(..).for_each(|_| hops += 1);
+        }
+        hops
+    })
+}
+
+/// A fan-out that arrives from an owner, for eight connections: the edge's half.
+fn deliver(name: &'static str) -> Case {
+    let mut edge = Bare::new(1, 2);
+    let mut owner = Bare::new(0, 2);
+    let publisher = owner.client();
+    let topic = owned_by_core_0(&mut edge);
+    for _ in 0..8 {
+        let conn = edge.client();
+        edge.say(conn, &subscription(&topic));
+        for packet in edge.packets(0, Lane::Requests) {
+            owner.shard.packet(NOW, CoreId(1), packet);
+        }
+        for packet in owner.packets(1, Lane::Deliveries) {
+            edge.shard.packet(NOW, CoreId(0), packet);
+        }
+    }
+    edge.flush();
+    owner.say(publisher, &emission(&topic));
+    let Some(Packet::FanOut { slot, end, except, frames }) = owner.packets(1, Lane::Deliveries).pop() else {
+        panic!("an event with subscribers elsewhere is fanned out");
+    };
+    Case::once(name, move || {
+        let packet = Packet::FanOut { slot, end, except, frames: frames.clone() };
+        edge.shard.packet(NOW, CoreId(0), packet);
+        edge.flush()
+    })
+}
+
+fn owned_by_core_0(edge: &mut Bare) -> String {
+    let prober = edge.client();
+    let found = (0..1000).map(|number| format!("news{number}")).find(|name| {
+        edge.say(prober, &emission(name));
+        !edge.packets(0, Lane::Requests).is_empty()
+    });
+    found.expect("some name is core 0's")
+}
