@@ -182,7 +182,11 @@ pub(crate) static ROWS: &[Row] = &[
     ),
     row(
         "connectionEndpoints[ws-binary].options.logInvalidAuthData",
-        Rule::Flag(|c, on| c.websocket.log_invalid_auth_data = on),
+        Rule::Only {
+            values: &[Literal::Flag(false)],
+            why: "login data is never written to the log",
+            refusal: "login data is never written to the log in this release: set it to false or leave it out",
+        },
     ),
     row(
         "connectionEndpoints[ws-binary].options.maxMessageSize",

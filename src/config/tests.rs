@@ -52,8 +52,8 @@ fn the_shipped_file_is_the_defaults_written_out() {
     let directory = PathBuf::from("/etc/data");
     let storage = Storage::Embedded { directory, durability: Durability::Always };
     assert_eq!(loaded.config, Config { server_name: generated, storage, ..Config::default() });
-    let accepted: Vec<&str> = loaded.accepted.iter().map(|(path, _)| path.as_str()).collect();
-    assert_eq!(accepted, ["enabledFeatures.rpc", "enabledFeatures.presence"]);
+    assert_eq!(loaded.accepted, []);
+    assert_eq!(loaded.unset, []);
 }
 
 #[test]
@@ -130,10 +130,9 @@ fn honoured_keys_arrive() {
             c.websocket.unauthenticated_client_timeout.is_none()
         }),
         (
-            "connectionEndpoints: [{type: ws-binary, options: {unauthenticatedClientTimeout: 70, logInvalidAuthData: true, maxMessageSize: 500}}]",
+            "connectionEndpoints: [{type: ws-binary, options: {unauthenticatedClientTimeout: 70, maxMessageSize: 500}}]",
             |c| {
                 c.websocket.unauthenticated_client_timeout == Some(Duration::from_millis(70))
-                    && c.websocket.log_invalid_auth_data
                     && c.websocket.max_message_bytes == 500
             },
         ),
@@ -271,6 +270,10 @@ fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
         ),
         ("plugins: {custom: {path: ./x}}", "config.yml:1: plugins: JavaScript plugins cannot be loaded"),
         ("storage:\n  path: ./x\n", "config.yml:2: storage.path: JavaScript plugins cannot be loaded"),
+        (
+            "connectionEndpoints: [{type: ws-binary, options: {logInvalidAuthData: true}}]",
+            "config.yml:1: connectionEndpoints[0].options.logInvalidAuthData: login data is never",
+        ),
         ("rpc: {ackTimeout: 1000}", "config.yml:1: rpc: RPC is not in this release"),
         ("listen: {}", "config.yml:1: listen: listening is not in this release"),
         (

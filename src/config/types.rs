@@ -82,8 +82,6 @@ pub struct WebSocketEndpoint {
     pub unauthenticated_client_timeout: Option<Duration>,
     /// Refused logins after which a connection is closed.
     pub max_auth_attempts: u32,
-    /// Whether the data of refused logins is written to the log.
-    pub log_invalid_auth_data: bool,
     /// Largest message, over all its fragments.
     pub max_message_bytes: usize,
 }
@@ -264,7 +262,6 @@ impl Default for WebSocketEndpoint {
             heartbeat_interval: Duration::from_secs(30),
             unauthenticated_client_timeout: Some(Duration::from_mins(3)),
             max_auth_attempts: 3,
-            log_invalid_auth_data: false,
             max_message_bytes: 1 << 20,
         }
     }
