@@ -332,6 +332,9 @@ impl Config {
             storage_exclusion_prefixes: prefixes(&self.record.storage_exclusion_prefixes),
             hot_path_prefixes: prefixes(&self.record.storage_hot_path_prefixes),
             verbose: self.log.level == crate::log::Level::Debug,
+            rpc: false,
+            presence: false,
+            ..deepstream_engine::Options::default()
         }
     }
 }
