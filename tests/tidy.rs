@@ -4,6 +4,8 @@
 //! looks at code with comments and strings blanked, which is enough for rules this plain. What types can say, clippy's lists
 //! in `shards/*/clippy.toml` say.
 
+#![allow(clippy::case_sensitive_file_extension_comparisons, reason = "our own files end in lower case")]
+
 mod tidy_support;
 
 use deepstream_wire::Action;

@@ -9,26 +9,26 @@ const FOREIGN: &[&str] = &[".git", "node_modules", "target", "data", "corpus", "
 const WRITTEN: &[&str] = &["rs", "toml", "md", "yml", "yaml", "mjs", "js", "sh", "json", ""];
 
 /// One file, by its path from the root of the repository.
-pub struct Source {
+pub(crate) struct Source {
     /// With `/` between its parts.
-    pub path: String,
+    pub(crate) path: String,
     /// All of it, in order.
-    pub lines: Vec<Line>,
+    pub(crate) lines: Vec<Line>,
 }
 
 /// One line of a file.
-pub struct Line {
+pub(crate) struct Line {
     /// As written.
-    pub text: String,
+    pub(crate) text: String,
     /// The same without comments and without what is between quotes. For files that are not Rust: as written.
-    pub code: String,
+    pub(crate) code: String,
     /// Whether it is only ever compiled for tests.
-    pub test: bool,
+    pub(crate) test: bool,
 }
 
 impl Source {
     /// Cuts a text into lines and says what they are.
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let rust = path.ends_with(".rs");
         let code = if rust { code_of(text) } else { text.to_owned() };
         let line = |(text, code): (&str, &str)| Line { text: text.to_owned(), code: code.to_owned(), test: false };
@@ -39,21 +39,21 @@ impl Source {
     }
 
     /// Whether the whole file belongs to tests or benches.
-    pub fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         let mut folders: Vec<&str> = self.path.split('/').collect();
         let file = folders.pop().unwrap_or_default();
         folders.iter().any(|folder| ["tests", "benches", "fuzz"].contains(folder)) || file.ends_with("tests.rs")
     }
 
     /// Whether the file is under a folder, or is that file.
-    pub fn is_under(&self, place: &str) -> bool {
+    pub(crate) fn is_under(&self, place: &str) -> bool {
         self.path
             .strip_prefix(place)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || place.ends_with('/'))
     }
 
     /// The lines with their numbers as an editor shows them.
-    pub fn numbered(&self) -> impl Iterator<Item = (usize, &Line)> {
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (usize, &Line)> {
         self.lines.iter().enumerate().map(|(index, line)| (index + 1, line))
     }
 
@@ -85,7 +85,7 @@ impl Source {
 }
 
 /// Every file of the repository that somebody wrote.
-pub fn tree() -> Vec<Source> {
+pub(crate) fn tree() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut found, mut waiting) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = waiting.pop() {
@@ -183,12 +183,12 @@ fn character(marks: &[char], from: usize) -> usize {
 }
 
 /// Whether a character can be part of a name.
-pub fn is_word(mark: char) -> bool {
+pub(crate) fn is_word(mark: char) -> bool {
     mark.is_alphanumeric() || mark == '_'
 }
 
 /// Whether a name stands in a text, not as a part of a longer name.
-pub fn names(text: &str, name: &str) -> bool {
+pub(crate) fn names(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(at, _)| {
         let starts = !name.starts_with(is_word) || !text[..at].ends_with(is_word);
         starts && (!name.ends_with(is_word) || !text[at + name.len()..].starts_with(is_word))
@@ -196,7 +196,7 @@ pub fn names(text: &str, name: &str) -> bool {
 }
 
 /// The keys of a manifest's tables with this name, or ending in a dot and this name.
-pub fn keys(manifest: &Source, table: &str) -> Vec<String> {
+pub(crate) fn keys(manifest: &Source, table: &str) -> Vec<String> {
     let (mut found, mut inside) = (Vec::new(), false);
     for line in manifest.lines.iter().map(|line| line.text.trim()) {
         if let Some(header) = line.strip_prefix('[') {
