@@ -144,9 +144,9 @@ describe('frames', () => {
     socket.write(frame(2, message.subarray(0, 10), { fin: false }))
     socket.write(frame(9, Buffer.from('now')))
     socket.write(frame(0, message.subarray(10)))
-    const expected = Buffer.concat([Buffer.from('8a036e6f77', 'hex'), Buffer.from('82070610021a020804', 'hex')])
-    await until('pong and accept', () => socket.heard.length >= expected.length)
-    assert.equal(socket.heard.toString('hex'), expected.toString('hex'))
+    const [pong, accept] = ['8a036e6f77', '82070610021a020804']
+    await until('pong and accept', () => socket.heard.length >= (pong.length + accept.length) / 2)
+    assert.ok([pong + accept, accept + pong].includes(socket.heard.toString('hex')), socket.heard.toString('hex'))
   })
 
   test('a frame that arrives byte by byte is understood', async (t) => {
