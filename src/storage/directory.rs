@@ -20,6 +20,8 @@ const MAGIC: &str = "deepstream record store, format ";
 const FORMAT: u32 = 1;
 /// Where the database lives.
 const DATABASE: &str = "records";
+/// Locked by the database while it is open.
+const DATABASE_LOCK: &str = "lock";
 /// Where a database is made before it gets its name: half-made ones are never taken for whole.
 const UNFINISHED: &str = "records.new";
 /// Written by file systems and orderly to find in a directory that was just mounted.
@@ -72,6 +74,7 @@ impl Directory {
             drop(Store::open(&unfinished).map_err(|error| self.unopened(&error))?);
             std::fs::rename(&unfinished, &database).map_err(system)?;
             sync_directory(&self.path).map_err(system)?;
+            return self.open_database();
         }
         let system = |error: std::io::Error| StorageError::system(&self.path, "read its seal", &error);
         match seal::check(&self.path, &database).map_err(system)? {
@@ -80,15 +83,32 @@ impl Directory {
                 self.open_database()
             }
             Seal::Broken(what) => Err(StorageError::damaged(&self.path, what)),
-            Seal::Absent => self.reopen(),
+            Seal::Absent => {
+                tracing::info!("storage was not closed in order; its journals are checked");
+                self.reopen()
+            }
         }
     }
 
     /// Opens the database after a failure or a crash.
     pub(super) fn reopen(&self) -> Result<Store, StorageError> {
+        self.check_closed()?;
         let prepared = journal::prepare(&self.database(), self.holes_allowed);
         prepared.map_err(|damage| self.damaged("prepare its journals", damage))?;
         self.open_database()
+    }
+
+    /// The database locks a file of its own. While a lookup still holds a handle to the failed database, that one may
+    /// write the rest of its buffer when it is dropped: not into journals that we just put in order.
+    fn check_closed(&self) -> Result<(), StorageError> {
+        let system = |error: std::io::Error| StorageError::system(&self.path, "lock the database", &error);
+        match File::open(self.database().join(DATABASE_LOCK)).map_err(system)?.try_lock() {
+            Ok(()) => Ok(()),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                Err(StorageError::new(&self.path, "its database is still being closed", "wait a moment"))
+            }
+            Err(std::fs::TryLockError::Error(error)) => Err(system(error)),
+        }
     }
 
     fn open_database(&self) -> Result<Store, StorageError> {

@@ -190,12 +190,18 @@ fn pin(options: &Options) -> Result<(), StorageError> {
     if options.cpus.is_empty() {
         return Ok(());
     }
-    let mut set = CpuSet::new();
-    options.cpus.iter().for_each(|&cpu| set.set(cpu));
-    sched_setaffinity(None, &set).map_err(|error| {
-        let what = format!("its threads cannot run on the CPUs {:?}: {error}", options.cpus);
+    let refused = |why: &str| {
+        let what = format!("its threads cannot run on the CPUs {:?}: {why}", options.cpus);
         StorageError::new(&options.directory, what, "configure CPUs that this machine has and allows")
-    })
+    };
+    let mut set = CpuSet::new();
+    for &cpu in &options.cpus {
+        if cpu >= CpuSet::MAX_CPU {
+            return Err(refused("there is no such CPU"));
+        }
+        set.set(cpu);
+    }
+    sched_setaffinity(None, &set).map_err(|error| refused(&error.to_string()))
 }
 
 fn spawn(

@@ -13,7 +13,7 @@
 use super::bell::Bell;
 use super::client::{WriteLane, Written};
 use super::error::words;
-use super::store::{CommitError, Store, storable};
+use super::store::{CommitError, storable};
 use super::{Durability, Shelf, Waker, directory::Directory};
 use deepstream_engine::{Fault, StoreBatch};
 use std::sync::Arc;
@@ -55,6 +55,7 @@ impl Writer {
             // Read before gathering: a batch that came before the stop is written.
             let stopping = self.stopping.load(Ordering::Acquire);
             self.sync_if_due();
+            self.reopen_if_due();
             self.gather();
             if !self.group.is_empty() {
                 let result = self.write();
@@ -93,7 +94,7 @@ impl Writer {
         {
             return Err(Fault::Failed(format!("a name in batch {} is empty or too long to be stored", batch.ticket.0)));
         }
-        let store = self.store()?;
+        let store = self.shelf.store()?;
         let always = matches!(self.durability, Durability::Always);
         match store.commit(self.group.iter().map(|(_, batch)| batch), always) {
             Ok(()) => {
@@ -135,7 +136,7 @@ impl Writer {
 
     fn sync(&mut self) {
         self.unsynced = None;
-        let Ok(store) = self.store() else { return };
+        let Ok(store) = self.shelf.store() else { return };
         match store.sync() {
             Ok(()) => {
                 self.shelf.counters.syncs.fetch_add(1, Ordering::Relaxed);
@@ -157,27 +158,23 @@ impl Writer {
         sync.into_iter().chain(retry).min()
     }
 
-    /// The open database; tries to open it if it is down and the time has come.
-    fn store(&mut self) -> Result<Store, Fault> {
-        if let Some(down) = &mut self.down
-            && Instant::now() >= down.retry_at
-        {
-            match self.directory.reopen() {
-                Ok(store) => {
-                    tracing::info!("storage is back");
-                    self.shelf.put(store);
-                    self.shelf.counters.reopens.fetch_add(1, Ordering::Relaxed);
-                    self.down = None;
-                }
-                Err(error) => {
-                    tracing::warn!("storage is still down: {error}");
-                    self.shelf.take(error.what);
-                    down.pause = (down.pause * 2).min(RETRY_LAST);
-                    down.retry_at = Instant::now() + down.pause;
-                }
+    /// Tries to open the database if it is down and the time has come. Without a batch to write too: loads need it.
+    fn reopen_if_due(&mut self) {
+        let Some(down) = self.down.as_mut().filter(|down| Instant::now() >= down.retry_at) else { return };
+        match self.directory.reopen() {
+            Ok(store) => {
+                tracing::info!("storage is back");
+                self.shelf.put(store);
+                self.shelf.counters.reopens.fetch_add(1, Ordering::Relaxed);
+                self.down = None;
+            }
+            Err(error) => {
+                tracing::warn!("storage is still down: {error}");
+                self.shelf.take(format!("storage is down: {}", error.what));
+                down.pause = (down.pause * 2).min(RETRY_LAST);
+                down.retry_at = Instant::now() + down.pause;
             }
         }
-        self.shelf.store()
     }
 
     /// Gives the database up until it can be opened again.

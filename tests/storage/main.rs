@@ -133,3 +133,23 @@ fn stopping_writes_what_was_handed_over_and_answers_later_asks_with_faults() {
     assert_eq!(rig.load(0, b"a").unwrap(), record(7, b"{}"));
     assert_eq!(rig.load(1, b"b").unwrap(), record(8, b"{}"));
 }
+
+#[test]
+fn threads_run_on_the_cpus_they_are_given_and_impossible_ones_are_refused() {
+    let path = directory("cpus");
+    let mut rig = Rig::try_open_on(&path, Durability::Always, 1, vec![0]).unwrap();
+    rig.store(0, &[(b"a", 1, Some(b"{}"))]).unwrap();
+    let mut pinned = 0;
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default();
+        let name = status.lines().next().unwrap_or_default().trim_start_matches("Name:").trim();
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).map(str::trim);
+        // Other tests run stores of their own, which are not pinned.
+        pinned += usize::from(["storage", "storage-read", "fjall:worker"].contains(&name) && allowed == Some("0"));
+    }
+    assert!(pinned >= 4, "writer, reader and two workers of the database: {pinned}");
+    for cpus in [vec![1023], vec![100_000]] {
+        let error = Rig::try_open_on(&directory("no-cpus"), Durability::Always, 1, cpus).map(Rig::stop).unwrap_err();
+        assert!(error.to_string().contains("configure CPUs that this machine has"), "{error}");
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Far beyond what anything here takes; only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What an answer to a batch says.
 pub(crate) type Answer = Result<(), Fault>;
@@ -24,6 +24,7 @@ pub(crate) fn directory(name: &str) -> PathBuf {
     path
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is compared with answers")]
 /// What a load of an existing record gives.
 pub(crate) fn record(version: i32, value: &[u8]) -> Option<Stored> {
     Some(Stored { version, value: value.to_vec() })
@@ -57,6 +58,15 @@ impl Rig {
     }
 
     pub(crate) fn try_open(path: &Path, durability: Durability, shards: usize) -> Result<Self, StorageError> {
+        Self::try_open_on(path, durability, shards, Vec::new())
+    }
+
+    pub(crate) fn try_open_on(
+        path: &Path,
+        durability: Durability,
+        shards: usize,
+        cpus: Vec<usize>,
+    ) -> Result<Self, StorageError> {
         let signal = Arc::new(Signal::default());
         let wakers = (0..shards).map(|_| {
             let signal = Arc::clone(&signal);
@@ -65,7 +75,7 @@ impl Rig {
                 signal.bell.notify_all();
             }) as Waker
         });
-        let options = Options { directory: path.into(), durability, cpus: Vec::new(), wakers: wakers.collect() };
+        let options = Options { directory: path.into(), durability, cpus, wakers: wakers.collect() };
         let storage = storage::start(options)?;
         Ok(Self { storage, signal, written: vec![Vec::new(); shards], loaded: vec![Vec::new(); shards] })
     }
