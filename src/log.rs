@@ -9,13 +9,12 @@
 //! errors are written.
 
 use crate::config::{Colors, LogFormat, LogSettings};
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
@@ -85,6 +84,8 @@ impl Level {
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Off as u8);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
+/// How long the last words of a process wait for a reader that is stuck.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Lines waiting for the writer; beyond that they are dropped.
 const QUEUE_LINES: usize = 8192;
 const OURS: &str = "deepstream";
@@ -144,38 +145,38 @@ pub fn start(settings: &LogSettings) -> Guard {
 #[must_use = "logging ends when this is dropped"]
 pub struct Guard {
     queue: Arc<Queue>,
-    writer: Option<JoinHandle<()>>,
+    /// Closes when the writer has ended.
+    ended: Receiver<()>,
 }
 
 impl Guard {
-    /// Returns when everything queued so far has been written.
+    /// Returns when everything queued so far has been written, or its reader has been stuck for [`PATIENCE`].
     pub fn flush(&self) {
-        let (done, wait) = sync_channel(1);
+        let (done, wait) = bounded(1);
         if self.queue.send(Command::Flush(done)) {
-            // The writer is gone if the channel is closed: nothing is left to wait for.
-            let _ = wait.recv();
+            // Either it is written, or nobody reads: there is nothing more to wait for.
+            let _ = wait.recv_timeout(PATIENCE);
         }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        // The writer holds `_alive` until it has written everything; whoever reads our output slower than that must
+        // not keep a stopped server from ending.
         self.queue.close();
-        if let Some(writer) = self.writer.take() {
-            // A writer that panicked has nothing more to write.
-            let _ = writer.join();
-        }
+        let _ = self.ended.recv_timeout(PATIENCE);
     }
 }
 
 enum Command {
     Line(Level, Vec<u8>),
-    Flush(SyncSender<()>),
+    Flush(Sender<()>),
 }
 
 /// The way to the writer thread.
 struct Queue {
-    sender: RwLock<Option<SyncSender<Command>>>,
+    sender: RwLock<Option<Sender<Command>>>,
     dropped: AtomicU64,
 }
 
@@ -191,10 +192,10 @@ impl Queue {
         }
     }
 
-    /// Waits for room. `false` if logging has ended.
+    /// Waits for room, [`PATIENCE`] at most. `false` if there was none, or logging has ended.
     fn send(&self, command: Command) -> bool {
         let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner).clone();
-        sender.is_some_and(|sender| sender.send(command).is_ok())
+        sender.is_some_and(|sender| sender.send_timeout(command, PATIENCE).is_ok())
     }
 
     fn close(&self) {
@@ -204,15 +205,18 @@ impl Queue {
 
 /// Builds the `tracing` layer and its writer thread.
 fn sink(queue_lines: usize, output: Output) -> (Sink, Guard) {
-    let (sender, receiver) = sync_channel(queue_lines);
+    let (sender, receiver) = bounded(queue_lines);
     let queue = Arc::new(Queue { sender: RwLock::new(Some(sender)), dropped: AtomicU64::new(0) });
     let form = output.form.clone();
     let shared = Arc::clone(&queue);
-    let writer =
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&receiver, &shared, output));
-    let sink = Sink { form, queue: Arc::clone(&queue) };
-    // Without its thread (no memory for one) the server is mute but alive; the queue closes with the receiver.
-    (sink, Guard { queue, writer: writer.ok() })
+    let (alive, ended) = bounded(0);
+    let body = move || {
+        let _alive: Sender<()> = alive;
+        write_all(&receiver, &shared, output);
+    };
+    // Without its thread (no memory for one) the server is mute but alive: the queue closes with its receiver.
+    let _detached = std::thread::Builder::new().name("log".to_owned()).spawn(body);
+    (Sink { form, queue: Arc::clone(&queue) }, Guard { queue, ended })
 }
 
 /// The body of the writer thread: writes until the queue is closed and empty.

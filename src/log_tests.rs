@@ -80,6 +80,24 @@ impl Write for Gate {
 }
 
 #[test]
+fn a_reader_that_never_reads_does_not_keep_the_process_from_ending() {
+    let (written, lines) = channel();
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap();
+    let out = || Box::new(Gate { open: Arc::clone(&gate), written: written.clone() });
+    let (sink, guard) = sink(4, Output { form: form(LogFormat::Human, false), out: out(), err: out() });
+    set_level(Level::Info);
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(sink), || {
+        note(Level::Fatal, "ERROR", "the last words");
+    });
+    // Returns although nothing can be written.
+    drop(guard);
+    assert!(lines.try_recv().is_err());
+    drop(closed);
+    assert_eq!(lines.recv_timeout(PATIENCE).unwrap(), "ERROR | the last words\n");
+}
+
+#[test]
 fn a_stuck_reader_costs_lines_that_are_counted_and_never_a_caller() {
     let (written, lines) = channel();
     let gate = Arc::new(Mutex::new(()));

@@ -339,6 +339,11 @@ fn what_is_wrong_is_told_with_file_line_key_and_hint() {
             "config.yml:1: logLevel: expected 0 (DEBUG), 1 (INFO), 2 (WARN), 3 (ERROR), 4 (FATAL) or 100 (OFF), found 7",
         ),
         ("auth: none", "config.yml:1: auth: expected a list of entries with a type, found the text \"none\""),
+        (
+            "connectionEndpoints:\n  websocket:\n    name: uws\n",
+            "config.yml:1: connectionEndpoints: the entries are written as a map, as in old releases; write a list of entries with a type",
+        ),
+        ("auth: {}", "config.yml:1: auth: the entry has no type; known here: none"),
         ("auth: []", "config.yml:1: auth: No authentication type specified; write - type: none to let everybody in"),
         ("auth:\n - options: {}\n", "config.yml:2: auth[0]: the entry has no type; known here: none"),
         ("auth:\n - type: nonne\n", "config.yml:2: auth[0].type: unknown type \"nonne\"; did you mean none?"),

@@ -129,6 +129,12 @@ impl Walk<'_> {
     /// A service: one entry, or several.
     fn service(&mut self, path: &str, list: bool, default: &str, node: &Node) {
         match node {
+            Node::Map(entries) if list && is_map_of_entries(entries) => {
+                self.complain(
+                    "the entries are written as a map, as in old releases",
+                    "write a list of entries with a type",
+                );
+            }
             // The old map form of what is a list today: one entry.
             Node::Map(_) => self.entry(path, default, node),
             Node::List(items) if list => {
@@ -198,6 +204,12 @@ impl Walk<'_> {
         let hint = near.or_else(elsewhere).unwrap_or_else(listing);
         self.complain("unknown key", hint);
     }
+}
+
+/// Whether these are the entries of a service under names of their own (releases 2 and 3), not the keys of one entry.
+fn is_map_of_entries(entries: &[(String, Node)]) -> bool {
+    let keys = ["type", "name", "path", "options"];
+    !entries.is_empty() && !entries.iter().any(|(key, _)| keys.contains(&key.as_str()))
 }
 
 fn join(pattern: &str, key: &str) -> String {
