@@ -349,6 +349,10 @@ impl Shard {
             let conn = self.delivery.dirty.pop()?;
             if let Some(session) = self.delivery.sessions.get_mut(conn) {
                 session.dirty = false;
+                // Deliveries alone may fill it: a client that only listens asks nothing by which it would be noticed.
+                if session.backlog() > self.delivery.limits.outbox_high_water_bytes {
+                    self.watch(conn);
+                }
                 return Some(conn);
             }
         }
