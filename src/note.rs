@@ -62,6 +62,9 @@ fn words(what: &Note) -> (Level, &'static str, String) {
         Note::Subscription { event, topic, name, user } => {
             (Level::Debug, event, format!("for {topic}:{name} by {user}"))
         }
+        Note::RecordChanged { name, version, .. } => {
+            (Level::Debug, "RECORD_CHANGED", format!("record {name} is at version {version}"))
+        }
         Note::Emitted { name, data } => (Level::Debug, "EMIT", format!("event: {name} with data: {data}")),
     }
 }

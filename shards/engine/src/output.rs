@@ -260,6 +260,8 @@ pub enum Note {
     RecordDeleted { name: Box<str> },
     /// Debug only: a subscription began or ended.
     Subscription { event: &'static str, topic: &'static str, name: Box<str>, user: Box<str> },
+    /// Debug only: a record took a new version; nobody wrote it if a subscription created it.
+    RecordChanged { name: Box<str>, version: i32, value: Box<[u8]>, writer: Option<ConnId> },
     /// Debug only: an event was published.
     Emitted { name: Box<str>, data: Box<str> },
 }

@@ -16,6 +16,7 @@ mod plan;
 mod rng;
 mod run;
 mod schedule;
+mod shadow;
 mod store;
 mod trace;
 mod workload;

@@ -4,7 +4,8 @@
 //! *Promises* that two streams of the same seed give the same plan. *Does not* draw anything during the run.
 
 use crate::rng::Rng;
-use deepstream_engine::{Limits, Options};
+use crate::workload::record::draw_names;
+use deepstream_engine::{Limits, Options, Stored};
 
 /// One thing that could happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +88,9 @@ pub(crate) struct Plan {
     pub(crate) cores: u16,
     pub(crate) clients: usize,
     pub(crate) event_names: usize,
-    pub(crate) record_names: usize,
+    pub(crate) record_names: Vec<String>,
+    /// What storage has from the beginning.
+    pub(crate) stored: Vec<(Box<[u8]>, Stored)>,
     /// Steps before the world is let come to rest.
     pub(crate) steps: u64,
     pub(crate) weights: [u32; Act::ALL.len()],
@@ -113,11 +116,12 @@ impl Plan {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
         let calm = rng.chance(25);
         let cores = rng.pick(&[1, 2, 2, 3, 4, 5]);
-        Self {
+        let mut plan = Self {
             cores,
             clients: rng.between(1, 6) as usize,
             event_names: rng.between(1, 5) as usize,
-            record_names: rng.between(1, 5) as usize,
+            record_names: draw_names(rng),
+            stored: Vec::new(),
             steps: rng.between(50, 900),
             weights: weights(rng, calm),
             faults: faults(rng, calm),
@@ -129,7 +133,19 @@ impl Plan {
             nonsense_percent: rng.pick(&[0, 0, 2, 10]),
             write_ack_percent: rng.pick(&[10, 50, 90]),
             options: options(rng),
+        };
+        if plan.options.limits.subscriptions_per_connection_max < 100 && plan.records_percent > 0 {
+            // What is left of a budget that both topics share cannot be told from outside at every moment.
+            plan.records_percent = 100;
+            plan.nonsense_percent = 0;
         }
+        for name in plan.record_names.clone() {
+            if plan.is_stored(&name) && rng.chance(30) {
+                let stored = Stored { version: rng.between(0, 9) as i32, value: b"{\"o\":{\"x\":1}}".to_vec() };
+                plan.stored.push((name.into_bytes().into(), stored));
+            }
+        }
+        plan
     }
 }
 

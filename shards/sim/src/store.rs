@@ -3,6 +3,7 @@
 //! *Owns* the durable records and what was asked and not yet answered. *Promises* that batches of one core take effect
 //! in the order they were given, as a log does. *Does not* draw randomness: fates come with the asks.
 
+use crate::plan::Plan;
 use deepstream_engine::{Fault, Nanos, Outcome, StoreBatch, Stored, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -47,8 +48,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(cores: usize) -> Self {
-        Self { durable: BTreeMap::new(), loads: Vec::new(), writes: (0..cores).map(|_| VecDeque::new()).collect() }
+    pub(crate) fn new(cores: usize, plan: &Plan) -> Self {
+        Self { durable: plan.stored.iter().cloned().collect(), loads: Vec::new(), writes: (0..cores).map(|_| VecDeque::new()).collect() }
     }
 
     /// When the next answer is due.

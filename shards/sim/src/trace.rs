@@ -91,6 +91,10 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
         }
         Packet::Introduce(who, _) => format!("Introduce {}", conn(who)),
         Packet::Farewell(who) => format!("Farewell {}", conn(who)),
+        Packet::Presence { identity, online } => format!("Presence {} online={online}", identity.user),
+        Packet::Everyone { conn: who, on, .. } => format!("Everyone {} on={on}", conn(who)),
+        Packet::Users { conn: who, .. } => format!("Users {}", conn(who)),
+        Packet::Online { users, .. } => format!("Online users={}", users.len()),
         Packet::Leave { slot, epoch } => format!("Leave slot={slot} epoch={epoch}"),
         Packet::Reply(who, frame) => format!("Reply {} bytes={}", conn(who), frame.len()),
         Packet::FanOut { slot, end, except, .. } => format!("FanOut slot={slot} end={end} except={}", conn(except)),

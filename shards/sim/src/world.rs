@@ -17,7 +17,7 @@ use deepstream_engine::{
 };
 use deepstream_wire::client::ServerEvent;
 use deepstream_wire::{Link, LinkConfig, LinkEvent};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -67,10 +67,14 @@ pub(crate) struct World {
     lanes: Vec<LaneQueue>,
     /// Every connection there ever was.
     pub(crate) conns: Vec<Conn>,
+    /// Every connection there ever was, by what the shards call it.
+    sockets: BTreeMap<(u16, u32, u16), usize>,
     /// Those of which at least one end is left.
     pub(crate) live: Vec<usize>,
     pub(crate) clients: Vec<Client>,
     pub(crate) store: Store,
+    /// The last write's own number.
+    pub(crate) mark: u64,
     pub(crate) logins: Vec<Pending>,
     pub(crate) oracle: Oracle,
     pub(crate) trace: Trace,
@@ -107,9 +111,11 @@ impl World {
             cores: (0..plan.cores).map(core).collect(),
             lanes: (0..cores * cores * 2).map(|_| LaneQueue::default()).collect(),
             conns: Vec::new(),
+            sockets: BTreeMap::new(),
             live: Vec::new(),
             clients: (0..plan.clients).map(|_| Client::draw(&mut rng.workload)).collect(),
-            store: Store::new(cores),
+            store: Store::new(cores, &plan),
+            mark: 0,
             logins: Vec::new(),
             oracle: Oracle::new(&plan),
             trace: Trace::new(tracing),
@@ -174,6 +180,7 @@ impl World {
         let index = self.conns.len();
         self.conns.push(Conn::new(client, core, id));
         self.live.push(index);
+        self.sockets.insert((id.core.0, id.slot, id.generation), index);
         let sockets = &mut self.cores[core].sockets;
         let slot = id.index();
         if sockets.len() <= slot {
@@ -260,6 +267,7 @@ impl World {
             LinkEvent::Upgraded(_) | LinkEvent::Close(_) => Flow::Close,
         };
         self.pull(core);
+        self.oracle.handled(index);
         match flow {
             Flow::Continue => ControlFlow::Continue(()),
             Flow::Pause | Flow::Close => ControlFlow::Break(()),
@@ -374,6 +382,7 @@ impl World {
         if self.mutation == Mutation::AgeLoaded {
             result = result.map(|stored| self.mutation.age(&mut self.rng.faults, stored));
         }
+        self.oracle.loaded(&load.name, load.ticket, &result);
         self.complete(load.core, Outcome::Loaded { ticket: load.ticket, result });
     }
 
@@ -383,6 +392,11 @@ impl World {
         let (batch, outcome) = self.store.write(core, || mutation.forgets(rng));
         self.line(|| format!("stored core={core} records={} outcome={outcome:?}", batch.entries.len()));
         if let Some(outcome) = outcome {
+            if matches!(outcome, Outcome::Stored { result: Err(_), .. }) {
+                for entry in batch.entries.iter().filter(|entry| entry.value_len.is_none()) {
+                    self.oracle.removed_in_secret(batch.name(entry));
+                }
+            }
             self.complete(core, outcome);
         }
     }
@@ -400,7 +414,12 @@ impl World {
         }
         self.line(|| format!("store core={core} records={}", batch.entries.len()));
         self.oracle.storing(&batch);
-        let (due, fate) = self.fate();
+        let (mut due, mut fate) = self.fate();
+        if fate == Fate::Lost {
+            // A batch is answered in the end, however long it takes: the next one waits for it.
+            due = self.now.after(self.plan.options.storage_timeout_ns * 4);
+            fate = Fate::Fine;
+        }
         self.store.writes[core].push_back(Write { batch, due, fate });
         self.pull(core);
         true
@@ -437,7 +456,8 @@ impl World {
     /// Takes a shard's outputs, right after the input that made them: nothing else has happened in between.
     pub(crate) fn pull(&mut self, core: usize) {
         for note in self.cores[core].shard.notes() {
-            self.oracle.noted(core, &note);
+            let sockets = &self.sockets;
+            self.oracle.noted(&note, |id| sockets.get(&(id.core.0, id.slot, id.generation)).copied());
         }
         self.pull_outboxes(core);
         self.pull_asks(core);
@@ -493,12 +513,12 @@ impl World {
         let mut spy = std::mem::take(&mut self.conns[index].spy);
         let said = std::mem::take(&mut self.conns[index].unsent);
         let step = self.step;
-        let (oracle, trace) = (&mut self.oracle, &mut self.trace);
+        let (oracle, trace, store) = (&mut self.oracle, &mut self.trace, &self.store);
         spy.received(said.from(from), &mut |event| {
             if let ServerEvent::Message(message) = event {
                 trace.line(step, || format!("  says conn={index} {}", crate::trace::describe(&message)));
             }
-            oracle.said(index, &event);
+            oracle.said(index, &event, store);
         });
         self.conns[index].spy = spy;
         self.conns[index].unsent = said;
@@ -510,7 +530,7 @@ impl World {
             let (due, fate) = self.fate();
             match ask {
                 Ask::Load { ticket, name } => {
-                    self.oracle.loading(&name);
+                    self.oracle.loading(&name, ticket);
                     self.store.loads.push(Load { core, ticket, name, due, fate });
                 }
                 Ask::Authenticate { conn, .. } => {

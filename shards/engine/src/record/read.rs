@@ -77,6 +77,7 @@ impl Shard {
         self.records.resident += 1;
         self.charge(slot);
         self.store_soon(slot);
+        self.note_change(slot, None);
     }
 
     fn respond(&mut self, slot: u32, conn: ConnId) {

@@ -48,6 +48,7 @@ impl Shard {
             return self.refuse(conn, message, Action::RecordUpdateError);
         }
         self.commit(slot, next);
+        self.note_change(slot, Some(conn));
         self.acknowledge_write(slot, conn, message, next);
         self.tell(slot, conn, message, next);
     }
@@ -114,6 +115,19 @@ impl Shard {
         record.value.extend_from_slice(&self.records.value);
         self.charge(slot);
         self.store_soon(slot);
+    }
+
+    /// Tells whoever listens closely what a record became.
+    pub(super) fn note_change(&mut self, slot: u32, writer: Option<ConnId>) {
+        if self.delivery.verbose {
+            let name = self.names.at(slot);
+            self.delivery.notes.push(Note::RecordChanged {
+                name: String::from_utf8_lossy(&name.name).into(),
+                version: name.record.version,
+                value: name.record.value[..].into(),
+                writer,
+            });
+        }
     }
 
     /// Acknowledges at once what is not stored; what is, when it is.

@@ -122,7 +122,7 @@ impl Oracle {
         let mut fresh = Vec::new();
         for name in message.names() {
             named += 1;
-            let count = self.events.counts.get(&conn).copied().unwrap_or(0) + self.record_subscriptions(conn);
+            let count = self.events.counts.get(&conn).copied().unwrap_or(0);
             if !self.is_name(name) || count >= self.events.subscriptions_max {
                 refused += 1;
                 let name = Some(name).filter(|name| self.is_name(name));

@@ -6,12 +6,16 @@
 
 mod answers;
 mod event;
+mod record;
 mod rest;
+mod write;
 
 use crate::oracle::answers::Answers;
 use crate::oracle::event::Events;
+use crate::oracle::record::Records;
 use crate::plan::Plan;
-use deepstream_engine::{ConnId, Limits, Nanos, Note, Reason, StoreBatch};
+use crate::store::Store;
+use deepstream_engine::{ConnId, Limits, Nanos, Note, Reason};
 use deepstream_wire::client::ServerEvent;
 use deepstream_wire::{Action, Message, Topic};
 
@@ -35,12 +39,13 @@ pub(crate) struct Oracle {
     limits: Limits,
     conns: Vec<View>,
     events: Events,
+    records: Records,
     failure: Option<String>,
 }
 
 impl Oracle {
     pub(crate) fn new(plan: &Plan) -> Self {
-        Self { limits: plan.options.limits.clone(), conns: Vec::new(), events: Events::new(plan), failure: None }
+        Self { limits: plan.options.limits.clone(), conns: Vec::new(), events: Events::new(plan), records: Records::new(plan), failure: None }
     }
 
     /// What was found to be wrong first.
@@ -76,6 +81,7 @@ impl Oracle {
     pub(crate) fn disconnected(&mut self, conn: usize) {
         self.conns[conn].alive = false;
         self.events.disconnected(conn);
+        self.records.disconnected(conn);
     }
 
     /// The server is about to close a connection.
@@ -97,6 +103,7 @@ impl Oracle {
     pub(crate) fn heard(&mut self, conn: usize, message: &Message<&[u8]>) {
         match message.head.action.topic() {
             Topic::Event => self.event_heard(conn, message),
+            Topic::Record => self.record_heard(conn, message),
             Topic::Connection | Topic::Auth => self.session_heard(conn, message),
             _ => {}
         }
@@ -109,7 +116,7 @@ impl Oracle {
     }
 
     /// A shard said something to a connection.
-    pub(crate) fn said(&mut self, conn: usize, event: &ServerEvent<'_>) {
+    pub(crate) fn said(&mut self, conn: usize, event: &ServerEvent<'_>, store: &Store) {
         let ended = std::mem::replace(&mut self.conns[conn].ended, matches!(event, ServerEvent::Close(_)));
         self.check(!ended, || format!("conn {conn} was told something after its close frame"));
         let ServerEvent::Message(message) = event else {
@@ -121,6 +128,7 @@ impl Oracle {
         self.check(alive, || format!("conn {conn} is gone and was told {}", message.head.action.name()));
         match message.head.action.topic() {
             Topic::Event => self.event_said(conn, message),
+            Topic::Record => self.record_said(conn, message, store),
             Topic::Connection if message.head.action == Action::ConnectionPong => self.settle(conn, message),
             _ => {}
         }
@@ -133,17 +141,19 @@ impl Oracle {
     }
 
     /// A shard noted something.
-    pub(crate) fn noted(&mut self, _core: usize, note: &Note) {
-        if let Note::Emitted { name, data } = note {
-            self.events.owner_emitted(name, data);
+    pub(crate) fn noted(&mut self, note: &Note, conn: impl Fn(ConnId) -> Option<usize>) {
+        match note {
+            Note::Emitted { name, data } => self.events.owner_emitted(name, data),
+            Note::RecordChanged { name, version, value, writer: Some(writer) } => match conn(*writer) {
+                Some(writer) => self.written(writer, name.as_bytes(), *version, value),
+                None => self.fail(format!("{name} was written by nobody known: {writer:?}")),
+            },
+            Note::RecordChanged { name, writer: None, .. } => self.record_created(name.as_bytes()),
+            Note::RecordDeleted { name } => self.record_deleted(name.as_bytes()),
+            Note::LoadFailed { name, .. } => self.load_given_up(name.as_bytes()),
+            _ => {}
         }
     }
-
-    /// A shard hands records to storage.
-    pub(crate) fn storing(&mut self, _batch: &StoreBatch) {}
-
-    /// A shard asks for a record.
-    pub(crate) fn loading(&mut self, _name: &[u8]) {}
 
     /// Whether a name is one, by its length alone.
     fn is_name(&self, name: &[u8]) -> bool {

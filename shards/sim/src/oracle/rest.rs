@@ -5,11 +5,6 @@ use crate::world::World;
 use deepstream_engine::{Census, Lane};
 
 impl Oracle {
-    /// Subscriptions to records a connection has.
-    pub(super) fn record_subscriptions(&self, _conn: usize) -> usize {
-        0
-    }
-
     fn answers_at_rest(&mut self) {
         let unpaid = (0..self.conns.len())
             .filter(|&conn| self.sound(conn))
@@ -75,6 +70,9 @@ impl World {
             }
         }
         self.oracle.events_at_rest();
+        self.oracle.records_at_rest();
+        self.oracle.writes_at_rest();
+        self.oracle.stored_at_rest(&self.store);
         self.oracle.answers_at_rest();
     }
 

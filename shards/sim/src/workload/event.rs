@@ -14,7 +14,7 @@ impl World {
 
     /// After a login: a real client subscribes again to what it had.
     pub(crate) fn entered(&mut self, client: usize) {
-        if self.rng.workload.chance(50) {
+        if self.plan.records_percent < 100 && self.rng.workload.chance(50) {
             self.event_names(client, Action::EventSubscribe);
         }
         self.record_entered(client);

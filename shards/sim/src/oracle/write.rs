@@ -1,0 +1,300 @@
+//! Writes: each applied or refused, each acknowledgement true.
+
+use crate::oracle::Oracle;
+use crate::oracle::record::{change_of, text};
+use crate::shadow::{Cause, Change};
+use crate::store::Store;
+use deepstream_engine::{Fault, Options, StoreBatch, Stored, Ticket};
+use deepstream_wire::{Action, Flags, Message};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How far a write is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Neither applied nor refused yet.
+    Heard,
+    /// Applied: this moment of the record's history.
+    Applied(usize),
+    /// Told its end: refused, acknowledged, or unconfirmed.
+    Answered,
+}
+
+#[derive(Debug)]
+struct Write {
+    conn: usize,
+    name: Box<[u8]>,
+    version: i32,
+    /// `None`: it makes no sense and must be refused.
+    change: Option<Change>,
+    wants_ack: bool,
+    fate: Fate,
+}
+
+/// All writes of a world.
+#[derive(Debug)]
+pub(super) struct Writes {
+    writes: Vec<Write>,
+    by_correlation: BTreeMap<(usize, Box<[u8]>), usize>,
+    /// Per connection and name, those heard and not yet applied or passed over, in order.
+    pending: BTreeMap<(usize, Box<[u8]>), Vec<usize>>,
+    /// Names somebody notified of.
+    notified: BTreeSet<Box<[u8]>>,
+    /// Per name, the present at the moment its removal was last given to storage.
+    removals: BTreeMap<Box<[u8]>, usize>,
+    /// Names that storage removed without saying so.
+    limbo: BTreeSet<Box<[u8]>>,
+    /// Reads shards wait for.
+    awaited: BTreeMap<Box<[u8]>, Ticket>,
+    stored: bool,
+    excluded: Vec<Box<[u8]>>,
+}
+
+impl Writes {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            writes: Vec::new(),
+            by_correlation: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            notified: BTreeSet::new(),
+            removals: BTreeMap::new(),
+            limbo: BTreeSet::new(),
+            awaited: BTreeMap::new(),
+            stored: options.storage,
+            excluded: options.storage_exclusion_prefixes.clone(),
+        }
+    }
+
+    /// Whether a change may be told again.
+    pub(super) fn notified(&self, name: &[u8]) -> bool {
+        self.notified.contains(name)
+    }
+
+    pub(super) fn notify(&mut self, name: &[u8]) {
+        self.notified.insert(name.into());
+    }
+
+    fn is_stored(&self, name: &[u8]) -> bool {
+        self.stored && !self.excluded.iter().any(|prefix| name.starts_with(prefix))
+    }
+}
+
+impl Oracle {
+    pub(super) fn write_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
+        let Some(correlation_id) = message.correlation_id() else { return };
+        let writes = &mut self.records.writes;
+        let index = writes.writes.len();
+        let name: Box<[u8]> = message.name().into();
+        writes.by_correlation.insert((conn, correlation_id.into()), index);
+        writes.pending.entry((conn, name.clone())).or_default().push(index);
+        writes.writes.push(Write {
+            conn,
+            name,
+            version: message.head.version,
+            change: change_of(message),
+            wants_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            fate: Fate::Heard,
+        });
+    }
+
+    /// An owner applied a write of this connection.
+    pub(super) fn written(&mut self, conn: usize, name: &[u8], version: i32, value: &[u8]) {
+        let value: Value = serde_json::from_slice(value).unwrap_or_default();
+        let history = self.records.history(name);
+        let before = history.now().clone();
+        history.push(Cause::Written(conn), version, value.clone());
+        let moment = history.last();
+        let expected = before.version.max(0) + 1;
+        self.check(version == expected, || {
+            format!("{} went from version {} to {version}", text(name), before.version)
+        });
+        let Writes { writes, pending, .. } = &mut self.records.writes;
+        let waiting = pending.entry((conn, name.into())).or_default();
+        let fits = |&index: &usize| {
+            let write = &writes[index];
+            // The hot path takes any version.
+            let hot = name.starts_with(b"h") && matches!(write.change, Some(Change::Whole(_)));
+            let versioned = hot || write.version == -1 || write.version == version;
+            versioned && write.change.as_ref().is_some_and(|change| change.apply(&before.value) == value)
+        };
+        let Some(place) = waiting.iter().position(fits) else {
+            return self.fail(format!("conn {conn} never wrote version {version} of {}: {value}", text(name)));
+        };
+        // Those before it can only have been refused.
+        let index = waiting.drain(..=place).next_back().expect("the one that was found is among them");
+        writes[index].fate = match writes[index].fate {
+            Fate::Heard => Fate::Applied(moment),
+            other => other,
+        };
+    }
+
+    /// An answer to a write.
+    pub(super) fn write_answered(&mut self, conn: usize, message: &Message<&[u8]>, store: &Store) {
+        let line = || crate::trace::describe(message);
+        let key = (conn, message.correlation_id().unwrap_or_default().into());
+        let Some(&index) = self.records.writes.by_correlation.get(&key) else {
+            return self.fail(format!("conn {conn} wrote nothing that is answered with {}", line()));
+        };
+        let write = &mut self.records.writes.writes[index];
+        let fate = std::mem::replace(&mut write.fate, Fate::Answered);
+        let (wants_ack, version, name) = (write.wants_ack, write.version, write.name.clone());
+        let action = message.head.action;
+        let fits = match (fate, action) {
+            (Fate::Applied(_), Action::RecordWriteAcknowledgement | Action::RecordUpdateError) => wants_ack,
+            (
+                Fate::Heard,
+                Action::RecordVersionExists
+                | Action::RecordInvalidVersion
+                | Action::RecordInvalidMessageData
+                | Action::RecordInvalidPatchOnHotpath
+                | Action::RecordUpdateError,
+            ) => true,
+            _ => false,
+        };
+        self.check(fits, || format!("conn {conn}: a write that is {fate:?} was answered with {}", line()));
+        if fate == Fate::Heard {
+            self.refused(conn, &name, index);
+        }
+        match (fate, action) {
+            (Fate::Applied(moment), Action::RecordWriteAcknowledgement) => self.acknowledged(&name, moment, store),
+            (_, Action::RecordVersionExists) => {
+                let current = message.head.version;
+                let value: Value = serde_json::from_slice(message.data().unwrap_or_default()).unwrap_or_default();
+                self.check(version != -1 && version <= current, || {
+                    format!("conn {conn} wrote version {version}, which does not exist: {}", line())
+                });
+                self.seen(conn, &name, "value", |moment| moment.version.max(0) == current && moment.value == value);
+            }
+            (_, Action::RecordInvalidVersion) => {
+                let current = message.head.version;
+                self.check(version > current + 1, || {
+                    format!("conn {conn} wrote version {version}, which is valid: {}", line())
+                });
+                self.seen(conn, &name, "version", |moment| moment.version.max(0) == current);
+            }
+            _ => {}
+        }
+    }
+
+    fn refused(&mut self, conn: usize, name: &[u8], index: usize) {
+        if let Some(waiting) = self.records.writes.pending.get_mut(&(conn, name.into())) {
+            waiting.retain(|&other| other != index);
+        }
+    }
+
+    /// Whoever is told that a write is done can rely on it: storage has it, or what came after it.
+    fn acknowledged(&mut self, name: &[u8], moment: usize, store: &Store) {
+        if !self.records.writes.is_stored(name) {
+            return;
+        }
+        let removed = self.records.writes.removals.get(name).is_some_and(|&at| at >= moment);
+        let history = self.records.history(name);
+        let later = moment..=history.last();
+        let durable = match store.durable.get(name) {
+            Some(stored) => later.clone().any(|index| is(history.at(index), stored)),
+            None => removed || later.clone().any(|index| history.at(index).version == -1),
+        };
+        let found = store.durable.get(name).map(|stored| stored.version);
+        self.check(durable, || {
+            format!("moment {moment} of {} was acknowledged and storage has {found:?}", text(name))
+        });
+    }
+
+    /// A shard hands records to storage.
+    pub(crate) fn storing(&mut self, batch: &StoreBatch) {
+        for entry in &batch.entries {
+            let name = batch.name(entry);
+            let history = self.records.history(name);
+            let last = history.last();
+            let Some(value) = batch.value(entry) else {
+                self.records.writes.removals.insert(name.into(), last);
+                continue;
+            };
+            let stored = Stored { version: entry.version, value: value.to_vec() };
+            let present = is(history.now(), &stored);
+            let version = history.now().version;
+            self.records.writes.limbo.remove(name);
+            self.check(present, || {
+                format!("{} is stored as version {} while it is at {version}", text(name), entry.version)
+            });
+        }
+    }
+
+    /// Storage removed a record and said that it did not.
+    pub(crate) fn removed_in_secret(&mut self, name: &[u8]) {
+        self.records.writes.limbo.insert(name.into());
+    }
+
+    /// A shard asks for a record.
+    pub(crate) fn loading(&mut self, name: &[u8], ticket: Ticket) {
+        let other = self.records.writes.awaited.insert(name.into(), ticket);
+        self.check(other.is_none(), || format!("{} is asked for twice at once", text(name)));
+    }
+
+    /// A shard no longer waits for a record.
+    pub(super) fn load_given_up(&mut self, name: &[u8]) {
+        self.records.writes.awaited.remove(name);
+    }
+
+    /// A shard was given, and took, what storage has.
+    pub(crate) fn loaded(&mut self, name: &[u8], ticket: Ticket, result: &Result<Option<Stored>, Fault>) {
+        if self.records.writes.awaited.get(name) != Some(&ticket) {
+            // An answer nobody waits for any more is none.
+            return;
+        }
+        self.records.writes.awaited.remove(name);
+        let limbo = self.records.writes.limbo.remove(name);
+        let history = self.records.history(name);
+        let version = history.now().version;
+        match result {
+            Err(_) => {
+                if limbo {
+                    self.records.writes.limbo.insert(name.into());
+                }
+            }
+            Ok(Some(stored)) => {
+                let present = is(history.now(), stored);
+                self.check(present, || {
+                    format!("{} is read back as version {} while it is at {version}", text(name), stored.version)
+                });
+            }
+            Ok(None) if version == -1 => {}
+            Ok(None) if limbo => history.end(Cause::Lapsed),
+            Ok(None) => self.fail(format!("{} is at version {version} and storage has lost it", text(name))),
+        }
+    }
+
+    pub(super) fn writes_at_rest(&mut self) {
+        let unanswered = self.records.writes.writes.iter().filter(|write| self.sound(write.conn)).find(|write| {
+            match write.fate {
+                Fate::Heard => true,
+                Fate::Applied(_) => write.wants_ack,
+                Fate::Answered => false,
+            }
+        });
+        if let Some(write) = unanswered {
+            let what = format!("conn {} was never answered: {write:?}", write.conn);
+            self.fail(what);
+        }
+    }
+
+    /// Storage has had time: it has every record as it is.
+    pub(crate) fn stored_at_rest(&mut self, store: &Store) {
+        let wrong = self.records.histories.iter().filter(|(name, _)| self.records.writes.is_stored(name)).find(
+            |(name, history)| match store.durable.get(*name) {
+                Some(stored) => !is(history.now(), stored),
+                None => history.now().version != -1 && !self.records.writes.limbo.contains(*name),
+            },
+        );
+        if let Some((name, history)) = wrong {
+            let found = store.durable.get(name).map(|stored| stored.version);
+            let what = format!("{} is at {} and storage has {found:?}", text(name), history.now().version);
+            self.fail(what);
+        }
+    }
+}
+
+fn is(moment: &crate::shadow::Moment, stored: &Stored) -> bool {
+    let value: Value = serde_json::from_slice(&stored.value).unwrap_or_default();
+    moment.version == stored.version && moment.value == value
+}
