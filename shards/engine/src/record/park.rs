@@ -130,8 +130,9 @@ impl Shard {
         match action {
             Action::RecordRead | Action::RecordHead => self.delivery.reply(parked.conn, &error(late, action)),
             Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead => {
-                self.delivery.reply(parked.conn, &error(late, action));
+                // The edge forgets the subscription first: whoever asks again once told must not count as subscribed.
                 self.settle_at_edge(parked.conn, parked.tag, true, None);
+                self.delivery.reply(parked.conn, &error(late, action));
             }
             Action::RecordSubscribeAndHead => {
                 // Subscribed all the same: the client is resubscribing and only lacks the version.
@@ -147,7 +148,8 @@ impl Shard {
                 self.settle_at_edge(parked.conn, parked.tag, true, None);
             }
             Action::RecordDelete => self.delivery.reply(parked.conn, &error(Action::RecordDeleteError, action)),
-            Action::RecordSubscribe => self.settle_at_edge(parked.conn, parked.tag, true, None),
+            // Needs no value, and has no way to be told of an error: it is done all the same.
+            Action::RecordSubscribe => self.join_or_settle(slot, parked.conn, parked.tag),
             _ => self.refuse(parked.conn, &message, Action::RecordUpdateError),
         }
     }

@@ -72,11 +72,13 @@ impl Shard {
             self.vacate(slot, Residence::Missing);
         }
         self.names.at_mut(slot).record.residence = Residence::Missing;
-        let name = self.names.at(slot);
-        let success = Outgoing { name: Some(&name.name), ..Outgoing::new(Action::RecordDeleteSuccess) };
-        self.delivery.reply(conn, &success);
-        self.delivery.note(Note::RecordDeleted { name: String::from_utf8_lossy(&name.name).into() });
+        let name = String::from_utf8_lossy(&self.names.at(slot).name).into();
+        self.delivery.note(Note::RecordDeleted { name });
+        // Edges forget the subscriptions first: a deleter that subscribes anew once told must not count as subscribed.
         self.end_subscriptions(slot, conn);
+        let name = &self.names.at(slot).name;
+        let success = Outgoing { name: Some(name), ..Outgoing::new(Action::RecordDeleteSuccess) };
+        self.delivery.reply(conn, &success);
     }
 
     /// Tells all subscribers but one that the record is gone, and forgets them all.
