@@ -35,6 +35,8 @@ pub(crate) struct Delivery {
     pub(crate) verbose: bool,
     pub(crate) dirty: Vec<ConnId>,
     pub(crate) closes: Vec<Closing>,
+    /// Connections whose outbox went over its high-water mark: their timers are to be set.
+    pub(crate) filling: Vec<ConnId>,
     pub(crate) resumed: Vec<ConnId>,
     pub(crate) counters: Counters,
     /// Moment of the input being handled.
@@ -89,6 +91,7 @@ impl Delivery {
             verbose,
             dirty: Vec::new(),
             closes: Vec::new(),
+            filling: Vec::new(),
             resumed: Vec::new(),
             counters: Counters::default(),
             now: Nanos::default(),
@@ -295,6 +298,10 @@ impl Delivery {
             }
             let conn = ConnId { core: self.core, generation: session.generation, slot };
             self.dirty.push(conn);
+        }
+        if session.backlog() > self.limits.outbox_high_water_bytes && !session.filling {
+            session.filling = true;
+            self.filling.push(ConnId { core: self.core, generation: session.generation, slot });
         }
         if session.backlog() > self.limits.outbox_bytes_max && !matches!(session.state, State::Closing) {
             let conn = ConnId { core: self.core, generation: session.generation, slot };

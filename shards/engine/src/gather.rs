@@ -14,6 +14,7 @@ pub(crate) struct Gather {
     /// The bulk message, kept for its correlation id and names.
     pub(crate) message: Message<Box<[u8]>>,
     outstanding: u32,
+    parts: u32,
     /// Parts that were not refused.
     done: u32,
     /// Versions by part, for SUBSCRIBEANDHEAD; whether online, for QUERY.
@@ -43,11 +44,12 @@ impl Gathers {
             conn,
             message: Message { head: message.head, bytes: message.bytes.into() },
             outstanding: 1,
+            parts: 0,
             done: 0,
             versions: Vec::new(),
             users: Vec::new(),
         });
-        Tag { gather: gather as u32, gather_generation: self.generation, ..Tag::default() }
+        Tag { gather: gather as u32, gather_generation: self.generation, part: Tag::NONE, ..Tag::default() }
     }
 
     /// Adds users to the answer of a QUERY_ALL.
@@ -62,6 +64,7 @@ impl Gathers {
     pub(crate) fn part(&mut self, tag: Tag, part: u32) -> Tag {
         if let Some(gather) = self.table.get_mut(tag.gather as usize) {
             gather.outstanding += 1;
+            gather.parts += 1;
         }
         Tag { part, ..tag }
     }
@@ -78,7 +81,9 @@ impl Shard {
             return;
         }
         gather.outstanding -= 1;
-        gather.done += u32::from(!refused);
+        // The sending out counts as done only where there was nothing to send out.
+        let sending_out = tag.part == Tag::NONE;
+        gather.done += u32::from(!refused && !(sending_out && gather.parts > 0));
         if let Some(version) = version {
             let part = tag.part as usize;
             if gather.versions.len() <= part {

@@ -194,7 +194,8 @@ impl Shard {
         // A read's answer is its READ_RESPONSE; its ack only says that the request came in (protocol-binary §8).
         let reads = matches!(action, Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead);
         let mut names = message.names().peekable();
-        if reads && (names.peek().is_none() || names.any(|name| self.is_name(name))) {
+        let room = self.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
+        if reads && (names.peek().is_none() || (room && names.any(|name| self.is_name(name)))) {
             self.acknowledge(conn, message, true);
         }
         let whole = if reads { Tag::default() } else { self.gathers.begin(conn, message) };

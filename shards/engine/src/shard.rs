@@ -236,6 +236,7 @@ impl Shard {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         session.unsent = session.unsent.saturating_sub(bytes);
         session.moved_at = now;
+        session.filling &= session.backlog() > low_water;
         if session.paused && session.backlog() <= low_water {
             self.resume(conn);
         }
@@ -371,6 +372,10 @@ impl Shard {
     /// Connections to close once what they were sent is out, and why. One named a second time is dropped with whatever
     /// is unsent. The host answers with [`Shard::disconnected`].
     pub fn closes(&mut self) -> Vec<(ConnId, Reason)> {
+        // One that only listens is watched from here on too, not just one whose requests are held back.
+        while let Some(conn) = self.delivery.filling.pop() {
+            self.watch(conn);
+        }
         if self.delivery.closes.is_empty() {
             return Vec::new();
         }

@@ -1,7 +1,7 @@
 //! The protobuf protocol, inbound: bytes of one WebSocket message to heads (protocol-binary §2, §5).
 //!
 //! *Owns* the decoder.
-//! *Promises* no allocation, no panic for any bytes, and that every text a head points at is UTF-8. A repeated
+//! *Promises* no allocation, no panic for any bytes, and that every text a head points at, except `data`, is UTF-8. A repeated
 //! scalar's last value wins, unknown fields and wire types are passed over. A frame may hold several delimited messages
 //! (upstream reads only the first); each is given on its own, its bytes cut to its own extent, so that whoever keeps
 //! it keeps nothing else.
@@ -98,7 +98,10 @@ fn read_body(topic: Topic, body: &[u8]) -> Option<(u32, Head)> {
             BYTES => {
                 let (at, text) = reader.chunk()?;
                 if is_text(field) {
-                    from_utf8(text).ok()?;
+                    // A payload is checked with its JSON, where its sender can still be told which message was bad.
+                    if field != Field::Data {
+                        from_utf8(text).ok()?;
+                    }
                     let field_span = Span { start: start as u32, len: (reader.at - start) as u32 };
                     text_read(&mut head, field, Span { start: at as u32, len: text.len() as u32 }, field_span);
                 }

@@ -1,7 +1,7 @@
 //! A decoded message: a fixed head over the bytes it was decoded from.
 //!
 //! *Owns* the shapes that travel between decoder, engine and encoder.
-//! *Promises* that every [`Span`] of a decoded message lies inside its bytes, that all text in it is UTF-8, and that
+//! *Promises* that every [`Span`] of a decoded message lies inside its bytes, that all text in it but `data` is UTF-8, and that
 //! an absent field is told apart from an empty one (protocol-binary §2.1).
 //! *Does not* interpret payloads: `data` is the JSON text as it came, unchecked.
 

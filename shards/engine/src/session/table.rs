@@ -35,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) dirty: bool,
     /// Its socket is not read until it is named by `Shard::resumed`.
     pub(crate) paused: bool,
+    /// Its outbox is over the high-water mark, and its timer knows.
+    pub(crate) filling: bool,
     pub(crate) attempts: u32,
     pub(crate) state: State,
     pub(crate) outbox: Outbox,
@@ -113,6 +115,7 @@ impl Sessions {
             wire: Wire::Protobuf,
             dirty: false,
             paused: false,
+            filling: false,
             attempts: 0,
             state: State::Connected,
             outbox: Outbox::default(),

@@ -184,3 +184,26 @@ fn outbox_that_does_not_move_is_closed_in_time_and_one_that_moves_is_not() {
     shard.tick(now);
     assert_eq!(shard.closes(), [(conn, Reason::SlowConsumerStalled)]);
 }
+
+#[test]
+fn one_that_only_listens_and_never_reads_is_closed_in_time() {
+    let mut options = Options { heartbeat_ns: 1000 * SECOND, ..Options::default() };
+    options.limits.outbox_high_water_bytes = 100;
+    options.limits.slow_consumer_timeout_ns = 5 * SECOND;
+    let mut rig = Rig::with(1, &options);
+    let (emitter, stuck) = (rig.client(0), rig.client(0));
+    rig.send(stuck, &bulk(Action::EventSubscribe, &[b"e"], "0"));
+    let mut payload = Vec::new();
+    let emit =
+        Outgoing { data: Some(br#""some forty bytes of data, and some more""#), ..about(Action::EventEmit, "e") };
+    deepstream_wire::encode::encode_message(&emit, &mut payload);
+    for _ in 0..5 {
+        let _ = rig.bytes_only(emitter, &payload);
+    }
+    let shard = &mut rig.shards[0];
+    assert!(shard.closes().is_empty());
+    let deadline = shard.next_deadline().expect("it is watched");
+    assert!(deadline <= rig.now.after(6 * SECOND), "{deadline:?}");
+    shard.tick(rig.now.after(6 * SECOND));
+    assert_eq!(shard.closes(), [(stuck, Reason::SlowConsumerStalled)]);
+}
