@@ -130,7 +130,7 @@ describe('the handshake on the wire', () => {
     })
   }
 
-  for (const [what, data] of [['broken JSON', '{"a":'], ['empty data', '']]]) {
+  for (const [what, data] of [['broken JSON', '{"a":'], ['empty data', '']]) {
     better(`an AUTH.REQUEST with ${what} is INVALID_MESSAGE_DATA and closes, and nobody else notices`, async (t) => {
       const neighbour = await Raw.login(t, server)
       const raw = await Raw.challenged(server)
