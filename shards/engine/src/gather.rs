@@ -83,7 +83,8 @@ impl Shard {
         gather.outstanding -= 1;
         // The sending out counts as done only where there was nothing to send out.
         let sending_out = tag.part == Tag::NONE;
-        gather.done += u32::from(!refused && !(sending_out && gather.parts > 0));
+        let counts = !sending_out || gather.parts == 0;
+        gather.done += u32::from(counts && !refused);
         if let Some(version) = version {
             let part = tag.part as usize;
             if gather.versions.len() <= part {
