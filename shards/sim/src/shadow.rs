@@ -31,7 +31,8 @@ impl Change {
     /// The parts of a PATCH_MULTI.
     pub(crate) fn many(data: &[u8]) -> Option<Self> {
         let parts: Vec<Map<String, Value>> = serde_json::from_slice(data).ok()?;
-        let part = |part: &Map<String, Value>| Some((part.get("path")?.as_str()?.to_owned(), part.get("data").cloned()));
+        let part =
+            |part: &Map<String, Value>| Some((part.get("path")?.as_str()?.to_owned(), part.get("data").cloned()));
         Some(Self::Many(parts.iter().map(part).collect::<Option<_>>()?))
     }
 }

@@ -49,7 +49,11 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(cores: usize, plan: &Plan) -> Self {
-        Self { durable: plan.stored.iter().cloned().collect(), loads: Vec::new(), writes: (0..cores).map(|_| VecDeque::new()).collect() }
+        Self {
+            durable: plan.stored.iter().cloned().collect(),
+            loads: Vec::new(),
+            writes: (0..cores).map(|_| VecDeque::new()).collect(),
+        }
     }
 
     /// When the next answer is due.

@@ -33,3 +33,18 @@ fn swapped_deliveries_are_noticed_by_a_subscriber() {
 fn lost_leave_is_a_leak() {
     assert_found(Mutation::LoseLeave, 100, &["still holds"]);
 }
+
+#[test]
+fn lost_reply_is_missed() {
+    assert_found(Mutation::LoseReply, 100, &["never answered", "cannot", "missed", "never got"]);
+}
+
+#[test]
+fn forgotten_record_is_noticed_when_it_is_acknowledged() {
+    assert_found(Mutation::ForgetStored, 200, &["storage has", "lost it", "read back"]);
+}
+
+#[test]
+fn aged_record_is_noticed_when_it_is_read_back() {
+    assert_found(Mutation::AgeLoaded, 300, &["read back"]);
+}

@@ -45,7 +45,13 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     pub(crate) fn new(plan: &Plan) -> Self {
-        Self { limits: plan.options.limits.clone(), conns: Vec::new(), events: Events::new(plan), records: Records::new(plan), failure: None }
+        Self {
+            limits: plan.options.limits.clone(),
+            conns: Vec::new(),
+            events: Events::new(plan),
+            records: Records::new(plan),
+            failure: None,
+        }
     }
 
     /// What was found to be wrong first.

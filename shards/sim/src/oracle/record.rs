@@ -12,7 +12,7 @@ use crate::shadow::{Cause, Change, History, Moment};
 use deepstream_wire::client::{original_action, versions};
 use deepstream_wire::{Action, Message};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far a subscription is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +58,6 @@ struct Bulk {
     names: Vec<Box<[u8]>>,
     refused: usize,
     acks: u32,
-    /// Answered with a list of versions, too.
-    versions: bool,
 }
 
 /// All records of a world.
@@ -69,6 +67,8 @@ pub(super) struct Records {
     ties: BTreeMap<(usize, Box<[u8]>), Tie>,
     bulks: BTreeMap<(usize, Box<[u8]>), Bulk>,
     pub(super) writes: Writes,
+    /// Connections that were told versions, which are to be acknowledged next.
+    versions_told: BTreeSet<usize>,
     names_max: usize,
 }
 
@@ -83,6 +83,7 @@ impl Records {
             ties: BTreeMap::new(),
             bulks: BTreeMap::new(),
             writes: Writes::new(&plan.options),
+            versions_told: BTreeSet::new(),
             names_max: plan.options.limits.names_per_message_max,
         }
     }
@@ -159,8 +160,7 @@ impl Oracle {
             names = vec![Box::default()];
         }
         let key = (conn, message.correlation_id().unwrap_or_default().into());
-        let versions = action == Action::RecordSubscribeAndHead;
-        self.records.bulks.insert(key, Bulk { action, names, refused: 0, acks: 0, versions });
+        self.records.bulks.insert(key, Bulk { action, names, refused: 0, acks: 0 });
     }
 
     fn record_subscribe_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
@@ -346,6 +346,9 @@ impl Oracle {
         left.sort_unstable();
         left.dedup();
         let held = !left.is_empty();
+        // Whoever is told something before its deletion is answered did not subscribe behind it after all: a
+        // subscription that cannot wait in the record's queue goes ahead of it.
+        subscription.behind_deletion &= tie.deletes == 0;
         let stage = std::mem::replace(&mut subscription.stage, Stage::Knows(left));
         self.check(held, || format!("conn {conn} at {stage:?} cannot be told {}", line()));
     }
@@ -431,6 +434,10 @@ impl Oracle {
         bulk.acks += 1;
         let fits = bulk.acks == 1 && bulk.action == action;
         self.check(fits, || format!("conn {conn} was acknowledged twice: {}", crate::trace::describe(message)));
+        if action == Action::RecordSubscribeAndHead {
+            let told = self.records.versions_told.remove(&conn);
+            self.check(told, || format!("conn {conn} was not told the versions it asked for"));
+        }
         let names = self.records.bulks[&key].names.clone();
         if !matches!(action, Action::RecordSubscribe | Action::RecordSubscribeAndHead) {
             return;
@@ -451,14 +458,9 @@ impl Oracle {
             let was = (0..=history.last()).any(|index| history.at(index).version == version);
             self.check(was, || format!("conn {conn} is told that {} is at {version}", text(name)));
         }
-        // The answers to several such messages are alike; the oldest is meant.
-        let owed = self
-            .records
-            .bulks
-            .range_mut((conn, Box::default())..(conn + 1, Box::default()))
-            .find(|(_, bulk)| bulk.versions);
-        let found = owed.map(|(_, bulk)| bulk.versions = false).is_some();
-        self.check(found, || format!("conn {conn} asked for no versions"));
+        // The acknowledgement that follows tells which message was meant.
+        let first = self.records.versions_told.insert(conn);
+        self.check(first, || format!("conn {conn} was told versions twice"));
     }
 }
 
@@ -474,6 +476,8 @@ impl Oracle {
             let history = &self.records.histories[name];
             let current = match &subscription.stage {
                 Stage::Knows(known) => known.iter().any(|&from| history.next_told(from, *conn).is_none()),
+                // It may have begun before a deletion, of which its own connection was told in another way.
+                Stage::Began(..) if subscription.ending => true,
                 Stage::Began(from, to) => (*from..=*to).any(|from| history.next_told(from, *conn).is_none()),
                 Stage::Reading | Stage::Beginning(_) => false,
             };
@@ -486,11 +490,10 @@ impl Oracle {
             }
         }
         for ((conn, correlation_id), bulk) in self.records.bulks.iter().filter(|((conn, _), _)| self.sound(*conn)) {
-            let reads =
-                matches!(bulk.action, Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead);
+            let reads = matches!(bulk.action, Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead);
             // A reading form is acknowledged when it comes in, whatever becomes of its names.
             let refused = !bulk.names.is_empty() && bulk.refused == bulk.names.len() && (!reads || bulk.acks == 0);
-            if (bulk.acks == 1) == refused || (bulk.versions && !refused) {
+            if (bulk.acks == 1) == refused {
                 wrong.push(format!("conn {conn} was never answered: {} {bulk:?}", text(correlation_id)));
             }
         }

@@ -74,6 +74,28 @@ impl Writes {
         self.notified.insert(name.into());
     }
 
+    /// Two writes of one connection that say the same cannot be told apart when one of them is applied, only when the
+    /// other is refused: then it was the later one.
+    fn swap_with_twin(&mut self, index: usize, conn: usize, version: i32) {
+        let write = &self.writes[index];
+        let twin = self.pending.get(&(conn, write.name.clone())).and_then(|waiting| {
+            waiting.iter().copied().find(|&other| {
+                let other = &self.writes[other];
+                let alike = other.change == write.change || (only_removes(other) && only_removes(write));
+                let versioned = other.version == -1 || other.version == version;
+                alike && versioned && other.fate == Fate::Heard
+            })
+        });
+        if let Some(twin) = twin {
+            let fate = std::mem::replace(&mut self.writes[index].fate, Fate::Heard);
+            self.writes[twin].fate = fate;
+            let waiting = self.pending.get_mut(&(conn, self.writes[twin].name.clone()));
+            if let Some(waiting) = waiting {
+                waiting.retain(|&other| other != twin);
+            }
+        }
+    }
+
     fn is_stored(&self, name: &[u8]) -> bool {
         self.stored && !self.excluded.iter().any(|prefix| name.starts_with(prefix))
     }
@@ -105,9 +127,7 @@ impl Oracle {
         history.push(Cause::Written(conn), version, value.clone());
         let moment = history.last();
         let expected = before.version.max(0) + 1;
-        self.check(version == expected, || {
-            format!("{} went from version {} to {version}", text(name), before.version)
-        });
+        self.check(version == expected, || format!("{} went from version {} to {version}", text(name), before.version));
         let Writes { writes, pending, .. } = &mut self.records.writes;
         let waiting = pending.entry((conn, name.into())).or_default();
         let fits = |&index: &usize| {
@@ -135,6 +155,13 @@ impl Oracle {
         let Some(&index) = self.records.writes.by_correlation.get(&key) else {
             return self.fail(format!("conn {conn} wrote nothing that is answered with {}", line()));
         };
+        if message.head.action != Action::RecordWriteAcknowledgement {
+            if let Fate::Applied(moment) = self.records.writes.writes[index].fate {
+                let name = self.records.writes.writes[index].name.clone();
+                let version = self.records.history(&name).at(moment).version;
+                self.records.writes.swap_with_twin(index, conn, version);
+            }
+        }
         let write = &mut self.records.writes.writes[index];
         let fate = std::mem::replace(&mut write.fate, Fate::Answered);
         let (wants_ack, version, name) = (write.wants_ack, write.version, write.name.clone());
@@ -195,9 +222,7 @@ impl Oracle {
             None => removed || later.clone().any(|index| history.at(index).version == -1),
         };
         let found = store.durable.get(name).map(|stored| stored.version);
-        self.check(durable, || {
-            format!("moment {moment} of {} was acknowledged and storage has {found:?}", text(name))
-        });
+        self.check(durable, || format!("moment {moment} of {} was acknowledged and storage has {found:?}", text(name)));
     }
 
     /// A shard hands records to storage.
@@ -265,13 +290,12 @@ impl Oracle {
     }
 
     pub(super) fn writes_at_rest(&mut self) {
-        let unanswered = self.records.writes.writes.iter().filter(|write| self.sound(write.conn)).find(|write| {
-            match write.fate {
+        let unanswered =
+            self.records.writes.writes.iter().filter(|write| self.sound(write.conn)).find(|write| match write.fate {
                 Fate::Heard => true,
                 Fate::Applied(_) => write.wants_ack,
                 Fate::Answered => false,
-            }
-        });
+            });
         if let Some(write) = unanswered {
             let what = format!("conn {} was never answered: {write:?}", write.conn);
             self.fail(what);
@@ -291,6 +315,15 @@ impl Oracle {
             let what = format!("{} is at {} and storage has {found:?}", text(name), history.now().version);
             self.fail(what);
         }
+    }
+}
+
+/// Whether a write bears no mark of its own: any removal may leave the same value.
+fn only_removes(write: &Write) -> bool {
+    match &write.change {
+        Some(Change::At(_, None)) => true,
+        Some(Change::Many(parts)) => parts.iter().all(|(_, value)| value.is_none()),
+        _ => false,
     }
 }
 

@@ -128,8 +128,7 @@ impl World {
         self.line(|| format!("{} client={client} {}", action.name(), names.join(",")));
         let correlation = self.clients[client].correlation();
         let bytes: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
-        let message =
-            Outgoing { names: &bytes, correlation_id: Some(correlation.as_bytes()), ..Outgoing::new(action) };
+        let message = Outgoing { names: &bytes, correlation_id: Some(correlation.as_bytes()), ..Outgoing::new(action) };
         self.say(client, &message);
         if !matches!(action, Action::RecordUnsubscribe | Action::RecordNotify) {
             for name in &names {
@@ -173,16 +172,18 @@ impl World {
         let nonsense = self.rng.workload.chance(self.plan.nonsense_percent / 2);
         let rng = &mut self.rng.payload;
         let filler = "x".repeat(rng.below(self.plan.filler_bytes + 1));
-        let (mut path, mut data) = (None, None);
+        let (mut path, mut data): (Option<String>, Option<String>) = (None, None);
+        // Removing below a missing parent leaves the parent: so that a removal has a mark, too.
+        let removal = format!("u{mark}.z");
         match action {
             Action::RecordUpdate | Action::RecordCreateAndUpdate => {
                 data = Some(format!("{{\"w\":{mark},\"f\":\"{filler}\"}}"));
             }
-            Action::RecordErase => path = Some(rng.pick(&MEMBERS)),
+            Action::RecordErase => path = Some(removal),
             Action::RecordPatchMulti => data = Some(many(rng, mark)),
-            _ if rng.chance(10) => path = Some(rng.pick(&MEMBERS)),
+            _ if rng.chance(10) => path = Some(removal),
             _ => {
-                path = Some(rng.pick(&PATHS));
+                path = Some(rng.pick(&PATHS).to_owned());
                 data = Some(format!("{{\"w\":{mark}}}"));
             }
         }
@@ -190,7 +191,7 @@ impl World {
             match rng.below(3) {
                 0 => data = Some("{\"a\"".into()),
                 1 => data = Some("7".into()),
-                _ => path = Some("__proto__.a"),
+                _ => path = Some("__proto__.a".into()),
             }
         }
         let correlation = self.clients[client].correlation();
@@ -199,7 +200,7 @@ impl World {
         let message = Outgoing {
             name: Some(name.as_bytes()),
             version: Some(version),
-            path: path.map(str::as_bytes),
+            path: path.as_ref().map(String::as_bytes),
             data: data.as_ref().map(String::as_bytes),
             correlation_id: Some(correlation.as_bytes()),
             is_write_ack: wants_ack,
@@ -290,7 +291,9 @@ fn many(rng: &mut Rng, mark: u64) -> String {
     let count = rng.between(1, 3);
     let parts: Vec<String> = (0..count)
         .map(|part| {
-            if rng.chance(20) {
+            if part == 0 {
+                format!("{{\"path\":\"l[0]\",\"data\":[{mark},0]}}")
+            } else if rng.chance(30) {
                 format!("{{\"path\":\"{}\"}}", rng.pick(&MEMBERS))
             } else {
                 format!("{{\"path\":\"{}\",\"data\":[{mark},{part}]}}", rng.pick(&PATHS))

@@ -1,0 +1,18 @@
+//! Worlds as they should be: none of them fails an oracle.
+
+use deepstream_sim::Run;
+
+#[test]
+fn two_hundred_worlds_pass_every_oracle() {
+    for seed in 0..200 {
+        if let Err(failure) = Run::of(seed).go() {
+            panic!("{failure}");
+        }
+    }
+}
+
+#[test]
+fn a_seed_is_always_the_same_world() {
+    let steps = || Run::of(7).go().map_err(|failure| failure.what);
+    assert_eq!(steps(), steps());
+}
