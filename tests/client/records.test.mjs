@@ -149,7 +149,7 @@ describe('reading and writing', () => {
     await within('the discard', discarded)
     await within('a write', theirs.setWithAck({ after: 'discard' }))
     const again = await ready(one, name)
-    assert.deepEqual(again.get(), { after: 'discard' })
+    await untilData(again, { after: 'discard' })
     assert.deepEqual(seen.seen, [])
   })
 
