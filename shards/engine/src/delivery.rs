@@ -211,7 +211,9 @@ impl Delivery {
         except: ConnId,
         source: Source<'_>,
     ) {
-        let except = if except.core == self.core { except.slot } else { u32::MAX };
+        // By its full name: the slot of one who is gone may be another's by now.
+        let here = except.core == self.core && self.sessions.get(except).is_some();
+        let except = if here { except.slot } else { u32::MAX };
         let copy_bytes_max = self.limits.copy_bytes_max;
         let mut shared: Option<Frames> = None;
         for &member in subscribers.members(owner, slot) {
