@@ -81,7 +81,7 @@ impl Writes {
         let twin = self.pending.get(&(conn, write.name.clone())).and_then(|waiting| {
             waiting.iter().copied().find(|&other| {
                 let other = &self.writes[other];
-                let alike = other.change == write.change || (only_removes(other) && only_removes(write));
+                let alike = other.change == write.change;
                 let versioned = other.version == -1 || other.version == version;
                 alike && versioned && other.fate == Fate::Heard
             })
@@ -315,15 +315,6 @@ impl Oracle {
             let what = format!("{} is at {} and storage has {found:?}", text(name), history.now().version);
             self.fail(what);
         }
-    }
-}
-
-/// Whether a write bears no mark of its own: any removal may leave the same value.
-fn only_removes(write: &Write) -> bool {
-    match &write.change {
-        Some(Change::At(_, None)) => true,
-        Some(Change::Many(parts)) => parts.iter().all(|(_, value)| value.is_none()),
-        _ => false,
     }
 }
 
