@@ -309,7 +309,10 @@ impl Ring {
     /// Whether the kernel has something to tell; costs no system call.
     pub(super) fn has_completions(&mut self) -> bool {
         let (_, submissions, completions) = self.uring.split();
-        !self.taken.is_empty() || !completions.is_empty() || submissions.taskrun() || submissions.cq_overflow()
+        // A socket that found no buffer is fed at the next reap: until then there is something to do.
+        let starved = !self.starved.is_empty();
+        let arrived = !self.taken.is_empty() || !completions.is_empty();
+        starved || arrived || submissions.taskrun() || submissions.cq_overflow()
     }
 
     /// Hands everything prepared to the kernel and lets it finish what is due.
