@@ -139,7 +139,7 @@ fn come_to_rest(world: &mut World, until: u64) -> Result<(), String> {
 }
 
 fn checked(world: &mut World) -> Result<(), String> {
-    world.check_bounds(world.step % THOROUGH_EVERY == 0);
+    world.check_bounds(world.step.is_multiple_of(THOROUGH_EVERY));
     failure(world)
 }
 

@@ -154,10 +154,10 @@ impl Oracle {
         }
         for name in message.names() {
             let Some(entry) = self.events.names.get_mut(name) else { continue };
-            if entry.subscriptions.remove(&conn).is_some() {
-                if let Some(count) = self.events.counts.get_mut(&conn) {
-                    *count -= 1;
-                }
+            if entry.subscriptions.remove(&conn).is_some()
+                && let Some(count) = self.events.counts.get_mut(&conn)
+            {
+                *count -= 1;
             }
         }
         self.conns[conn].answers.owe(Action::EventUnsubscribe, None, message.correlation_id());
@@ -180,10 +180,10 @@ impl Oracle {
         let fresh = self.events.awaited.remove(&(conn, correlation_id.into())).unwrap_or_default();
         for (name, number) in fresh {
             let Some(name) = self.events.names.get_mut(&name) else { continue };
-            if let Some(subscription) = name.subscriptions.get_mut(&conn) {
-                if subscription.number == number {
-                    subscription.certain = Some(name.emitted.clone());
-                }
+            if let Some(subscription) = name.subscriptions.get_mut(&conn)
+                && subscription.number == number
+            {
+                subscription.certain = Some(name.emitted.clone());
             }
         }
     }

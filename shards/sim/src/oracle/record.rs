@@ -295,17 +295,17 @@ impl Oracle {
         let history = &self.records.histories[name];
         let tie = self.records.ties.entry((conn, name.into())).or_default();
         let floor = tie.floor;
-        if let Some(subscription) = &mut tie.subscription {
-            if subscription.stage == Stage::Reading {
-                let fits = |index: &usize| {
-                    let moment = history.at(*index);
-                    moment.version == version && moment.value == value
-                };
-                let known: Vec<usize> = (floor..=history.last()).filter(fits).collect();
-                let first = known.first().copied().unwrap_or(floor);
-                subscription.ending = (first..=history.last()).any(|index| history.at(index).cause == Cause::Deleted);
-                subscription.stage = Stage::Knows(known);
-            }
+        if let Some(subscription) = &mut tie.subscription
+            && subscription.stage == Stage::Reading
+        {
+            let fits = |index: &usize| {
+                let moment = history.at(*index);
+                moment.version == version && moment.value == value
+            };
+            let known: Vec<usize> = (floor..=history.last()).filter(fits).collect();
+            let first = known.first().copied().unwrap_or(floor);
+            subscription.ending = (first..=history.last()).any(|index| history.at(index).cause == Cause::Deleted);
+            subscription.stage = Stage::Knows(known);
         }
     }
 
@@ -444,10 +444,10 @@ impl Oracle {
         }
         for name in names {
             let last = self.records.history(&name).last();
-            if let Some(subscription) = &mut self.records.tie(conn, &name).subscription {
-                if let Stage::Beginning(from) = subscription.stage {
-                    subscription.stage = Stage::Began(from, last);
-                }
+            if let Some(subscription) = &mut self.records.tie(conn, &name).subscription
+                && let Stage::Beginning(from) = subscription.stage
+            {
+                subscription.stage = Stage::Began(from, last);
             }
         }
     }

@@ -155,12 +155,12 @@ impl Oracle {
         let Some(&index) = self.records.writes.by_correlation.get(&key) else {
             return self.fail(format!("conn {conn} wrote nothing that is answered with {}", line()));
         };
-        if message.head.action != Action::RecordWriteAcknowledgement {
-            if let Fate::Applied(moment) = self.records.writes.writes[index].fate {
-                let name = self.records.writes.writes[index].name.clone();
-                let version = self.records.history(&name).at(moment).version;
-                self.records.writes.swap_with_twin(index, conn, version);
-            }
+        if message.head.action != Action::RecordWriteAcknowledgement
+            && let Fate::Applied(moment) = self.records.writes.writes[index].fate
+        {
+            let name = self.records.writes.writes[index].name.clone();
+            let version = self.records.history(&name).at(moment).version;
+            self.records.writes.swap_with_twin(index, conn, version);
         }
         let write = &mut self.records.writes.writes[index];
         let fate = std::mem::replace(&mut write.fate, Fate::Answered);
