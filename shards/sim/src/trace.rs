@@ -5,6 +5,7 @@
 use deepstream_engine::{ConnId, Packet};
 use deepstream_wire::{Flags, Message};
 use std::collections::VecDeque;
+use std::fmt::Write;
 
 /// How many lines are kept for the report of a failure.
 const LINES_KEPT: usize = 100;
@@ -58,18 +59,18 @@ pub(crate) fn describe(message: &Message<&[u8]>) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
     let mut line = format!("{} {}", message.head.action.topic().name(), message.head.action.name());
     if message.head.flags.has(Flags::NAME) {
-        line += &format!(" name={}", text(message.name()));
+        write!(line, " name={}", text(message.name())).expect("a string takes everything");
     }
     if message.head.flags.has(Flags::NAMES) {
         let names: Vec<String> = message.names().map(text).collect();
-        line += &format!(" names={}", names.join(","));
+        write!(line, " names={}", names.join(",")).expect("a string takes everything");
     }
     if message.head.flags.has(Flags::VERSION) {
-        line += &format!(" version={}", message.head.version);
+        write!(line, " version={}", message.head.version).expect("a string takes everything");
     }
     for (key, value) in [("corr", message.correlation_id()), ("path", message.path()), ("data", message.data())] {
         if let Some(value) = value {
-            line += &format!(" {key}={}", text(value));
+            write!(line, " {key}={}", text(value)).expect("a string takes everything");
         }
     }
     for (word, flag) in [("error", Flags::IS_ERROR), ("ack", Flags::IS_ACK), ("write-ack", Flags::IS_WRITE_ACK)] {

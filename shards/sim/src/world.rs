@@ -237,7 +237,7 @@ impl World {
                 over = true;
                 return ControlFlow::Break(());
             }
-            self.event(index, event)
+            self.event(index, &event)
         });
         if !replies.is_empty() {
             self.cores[core].shard.raw(self.now, id, &replies);
@@ -251,18 +251,18 @@ impl World {
         }
     }
 
-    fn event(&mut self, index: usize, event: LinkEvent<'_>) -> ControlFlow<()> {
+    fn event(&mut self, index: usize, event: &LinkEvent<'_>) -> ControlFlow<()> {
         let (core, id) = (self.conns[index].core, self.conns[index].id);
         let flow = match event {
             LinkEvent::Message(message) => {
                 let step = self.step;
-                self.trace.line(step, || format!("  hears conn={index} {}", crate::trace::describe(&message)));
-                self.oracle.heard(index, &message);
-                self.cores[core].shard.received(self.now, id, message)
+                self.trace.line(step, || format!("  hears conn={index} {}", crate::trace::describe(message)));
+                self.oracle.heard(index, message);
+                self.cores[core].shard.received(self.now, id, *message)
             }
             LinkEvent::Unreadable(what) => {
                 self.oracle.unreadable(index);
-                self.cores[core].shard.unreadable(self.now, id, what)
+                self.cores[core].shard.unreadable(self.now, id, *what)
             }
             LinkEvent::Upgraded(_) | LinkEvent::Close(_) => Flow::Close,
         };

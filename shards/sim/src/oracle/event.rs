@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 type Counts = BTreeMap<usize, u64>;
 
 /// One connection's subscription to one name.
+/// A name, and the number of a subscription to it.
+type Numbered = (Box<[u8]>, u64);
+
 #[derive(Debug, Default)]
 struct Subscription {
     /// Which of all subscriptions.
@@ -42,7 +45,7 @@ pub(super) struct Events {
     /// Subscriptions a connection has, by connection.
     counts: BTreeMap<usize, usize>,
     /// Per connection and correlation id: the subscriptions its acknowledgement makes certain.
-    awaited: BTreeMap<(usize, Box<[u8]>), Vec<(Box<[u8]>, u64)>>,
+    awaited: BTreeMap<(usize, Box<[u8]>), Vec<Numbered>>,
     number: u64,
     names_max: usize,
     subscriptions_max: usize,

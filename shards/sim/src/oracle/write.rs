@@ -34,7 +34,7 @@ struct Write {
 /// All writes of a world.
 #[derive(Debug)]
 pub(super) struct Writes {
-    writes: Vec<Write>,
+    all: Vec<Write>,
     by_correlation: BTreeMap<(usize, Box<[u8]>), usize>,
     /// Per connection and name, those heard and not yet applied or passed over, in order.
     pending: BTreeMap<(usize, Box<[u8]>), Vec<usize>>,
@@ -53,7 +53,7 @@ pub(super) struct Writes {
 impl Writes {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            writes: Vec::new(),
+            all: Vec::new(),
             by_correlation: BTreeMap::new(),
             pending: BTreeMap::new(),
             notified: BTreeSet::new(),
@@ -77,19 +77,19 @@ impl Writes {
     /// Two writes of one connection that say the same cannot be told apart when one of them is applied, only when the
     /// other is refused: then it was the later one.
     fn swap_with_twin(&mut self, index: usize, conn: usize, version: i32) {
-        let write = &self.writes[index];
+        let write = &self.all[index];
         let twin = self.pending.get(&(conn, write.name.clone())).and_then(|waiting| {
             waiting.iter().copied().find(|&other| {
-                let other = &self.writes[other];
+                let other = &self.all[other];
                 let alike = other.change == write.change;
                 let versioned = other.version == -1 || other.version == version;
                 alike && versioned && other.fate == Fate::Heard
             })
         });
         if let Some(twin) = twin {
-            let fate = std::mem::replace(&mut self.writes[index].fate, Fate::Heard);
-            self.writes[twin].fate = fate;
-            let waiting = self.pending.get_mut(&(conn, self.writes[twin].name.clone()));
+            let fate = std::mem::replace(&mut self.all[index].fate, Fate::Heard);
+            self.all[twin].fate = fate;
+            let waiting = self.pending.get_mut(&(conn, self.all[twin].name.clone()));
             if let Some(waiting) = waiting {
                 waiting.retain(|&other| other != twin);
             }
@@ -105,11 +105,11 @@ impl Oracle {
     pub(super) fn write_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
         let Some(correlation_id) = message.correlation_id() else { return };
         let writes = &mut self.records.writes;
-        let index = writes.writes.len();
+        let index = writes.all.len();
         let name: Box<[u8]> = message.name().into();
         writes.by_correlation.insert((conn, correlation_id.into()), index);
         writes.pending.entry((conn, name.clone())).or_default().push(index);
-        writes.writes.push(Write {
+        writes.all.push(Write {
             conn,
             name,
             version: message.head.version,
@@ -128,7 +128,7 @@ impl Oracle {
         let moment = history.last();
         let expected = before.version.max(0) + 1;
         self.check(version == expected, || format!("{} went from version {} to {version}", text(name), before.version));
-        let Writes { writes, pending, .. } = &mut self.records.writes;
+        let Writes { all: writes, pending, .. } = &mut self.records.writes;
         let waiting = pending.entry((conn, name.into())).or_default();
         let fits = |&index: &usize| {
             let write = &writes[index];
@@ -156,13 +156,13 @@ impl Oracle {
             return self.fail(format!("conn {conn} wrote nothing that is answered with {}", line()));
         };
         if message.head.action != Action::RecordWriteAcknowledgement
-            && let Fate::Applied(moment) = self.records.writes.writes[index].fate
+            && let Fate::Applied(moment) = self.records.writes.all[index].fate
         {
-            let name = self.records.writes.writes[index].name.clone();
+            let name = self.records.writes.all[index].name.clone();
             let version = self.records.history(&name).at(moment).version;
             self.records.writes.swap_with_twin(index, conn, version);
         }
-        let write = &mut self.records.writes.writes[index];
+        let write = &mut self.records.writes.all[index];
         let fate = std::mem::replace(&mut write.fate, Fate::Answered);
         let (wants_ack, version, name) = (write.wants_ack, write.version, write.name.clone());
         let action = message.head.action;
@@ -291,7 +291,7 @@ impl Oracle {
 
     pub(super) fn writes_at_rest(&mut self) {
         let unanswered =
-            self.records.writes.writes.iter().filter(|write| self.sound(write.conn)).find(|write| match write.fate {
+            self.records.writes.all.iter().filter(|write| self.sound(write.conn)).find(|write| match write.fate {
                 Fate::Heard => true,
                 Fate::Applied(_) => write.wants_ack,
                 Fate::Answered => false,

@@ -40,11 +40,10 @@ impl World {
             4..=6 if !known.waiting => self.record_ask(client, &name, Action::RecordDelete),
             7..=12 if !known.waiting => self.record_question(client, &name),
             13..=30 if known.subscribed => self.record_write(client, &name, known.version + 1),
-            13..=19 => self.record_force(client, &name),
+            13..=19 | 74..=79 => self.record_force(client, &name),
             20..=24 if known.subscribed => self.record_unsubscribe(client),
             20..=70 if !known.subscribed => self.record_subscribe(client),
             71..=73 => self.record_subscribe(client),
-            74..=79 => self.record_force(client, &name),
             80..=83 => self.record_write(client, &name, known.version),
             84..=86 => self.record_write(client, &name, known.version + 2),
             _ => self.record_write(client, &name, known.version + 1),
@@ -312,7 +311,7 @@ pub(crate) fn draw_names(rng: &mut Rng) -> Vec<String> {
 impl Plan {
     /// Whether storage sees a record.
     pub(crate) fn is_stored(&self, name: &str) -> bool {
-        let excluded = |prefix: &Box<[u8]>| name.as_bytes().starts_with(prefix);
-        self.options.storage && !self.options.storage_exclusion_prefixes.iter().any(excluded)
+        let excluded = |prefix: &[u8]| name.as_bytes().starts_with(prefix);
+        self.options.storage && !self.options.storage_exclusion_prefixes.iter().any(|prefix| excluded(prefix))
     }
 }
