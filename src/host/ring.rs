@@ -6,12 +6,21 @@
 //! partial sends continued, and at most one system call per [`Ring::submit`] or [`Ring::sleep`].
 //! *Does not* know connections, protocols or policies.
 //!
-//! The only file of the host with `unsafe` in it. Where a kernel lacks `DEFER_TASKRUN` or ring messages the ring does
+//! With its parts, the only place of the host with `unsafe` in it. Where a kernel lacks `DEFER_TASKRUN` or ring messages the ring does
 //! without, and [`Ring::shortcomings`] says so.
 
+mod buffers;
+mod sending;
+mod setup;
+
 use super::bell::Waker;
+pub(super) use buffers::Buffer;
+use buffers::{Buffers, GROUP};
 use deepstream_engine::Outbox;
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
+use sending::Sending;
+use setup::setup;
+pub(super) use setup::{Missing, probe};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
@@ -19,22 +28,7 @@ use std::mem::take;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
-
-/// Bytes of one receive buffer: the most one completion can bring.
-pub(super) const BUFFER_BYTES: usize = 16 << 10;
-/// Most receive buffers of a core. Memory is touched only as far as buffers were ever in use at once.
-const BUFFERS_MAX: u16 = 1024;
-/// Receive buffers the kernel has at first. It gets as many again whenever it runs out, so that a quiet core stays in its
-/// cache.
-const BUFFERS_MIN: u16 = 64;
-/// The group the receive buffers are registered as.
-const GROUP: u16 = 1;
-const SUBMISSIONS: u32 = 1024;
-const COMPLETIONS: u32 = 8192;
-/// Pieces of one `sendmsg`; the kernel's own limit.
-const SLICES_MAX: usize = 1024;
 
 /// A socket of this ring. A stale one is harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +36,6 @@ pub(super) struct Key {
     pub(super) slot: u32,
     /// 24 bits of a counter.
     pub(super) generation: u32,
-}
-
-/// Received bytes; to be given back with [`Ring::release`].
-#[derive(Debug)]
-#[must_use = "a buffer that is not released is lost to the ring"]
-pub(super) struct Buffer {
-    id: u16,
-    len: u32,
 }
 
 /// What the kernel did.
@@ -116,15 +102,6 @@ struct Socket {
     /// Its owner has let go; it is freed when the kernel is done with it.
     closing: bool,
     sending: Option<Box<Sending>>,
-}
-
-/// Bytes on their way out, with everything the kernel reads meanwhile.
-#[derive(Debug)]
-struct Sending {
-    outbox: Outbox,
-    sent: usize,
-    slices: Vec<libc::iovec>,
-    header: libc::msghdr,
 }
 
 /// How to reach a core that sleeps in its ring. Descriptors are shared, so that they stay good while anybody may ring.
@@ -267,9 +244,7 @@ impl Ring {
     pub(super) fn send(&mut self, key: Key, outbox: Outbox) {
         let Some(socket) = self.socket_mut(key) else { return };
         assert!(socket.sending.is_none(), "socket {key:?} is sending already");
-        // SAFETY: a message header is plain data for which all zeroes means "nothing".
-        let header = unsafe { std::mem::zeroed() };
-        socket.sending = Some(Box::new(Sending { outbox, sent: 0, slices: Vec::new(), header }));
+        socket.sending = Some(Box::new(Sending::new(outbox)));
         self.send_on(key);
     }
 
@@ -473,8 +448,7 @@ impl Ring {
         match -result {
             ..0 => {
                 let bytes = result as usize;
-                sending.sent += bytes;
-                let all = sending.sent == sending.outbox.len();
+                let all = sending.advance(bytes);
                 if all {
                     socket.sending = None;
                 } else {
@@ -593,164 +567,4 @@ impl Drop for Ring {
             std::mem::forget(take(&mut self.sockets));
         }
     }
-}
-
-impl Sending {
-    /// The operation that sends what is left.
-    fn entry(&mut self, to: types::Fd) -> squeue::Entry {
-        let Outbox { bytes, shared, .. } = &self.outbox;
-        if shared.is_empty() {
-            let rest = &bytes[self.sent..];
-            let len = rest.len().min(i32::MAX as usize) as u32;
-            return opcode::Send::new(to, rest.as_ptr(), len).flags(libc::MSG_NOSIGNAL).build();
-        }
-        self.slices.clear();
-        let (mut skip, mut at) = (self.sent, 0);
-        let ends = shared.iter().map(|(offset, frame)| (*offset, &frame[..])).chain([(bytes.len(), &[][..])]);
-        for piece in ends.flat_map(|(offset, frame)| [&bytes[std::mem::replace(&mut at, offset)..offset], frame]) {
-            let skipped = skip.min(piece.len());
-            skip -= skipped;
-            let rest = &piece[skipped..];
-            if !rest.is_empty() && self.slices.len() < SLICES_MAX {
-                let base = rest.as_ptr().cast_mut().cast();
-                self.slices.push(libc::iovec { iov_base: base, iov_len: rest.len() });
-            }
-        }
-        self.header.msg_iov = self.slices.as_mut_ptr();
-        self.header.msg_iovlen = self.slices.len();
-        opcode::SendMsg::new(to, &raw const self.header).flags(libc::MSG_NOSIGNAL as u32).build()
-    }
-}
-
-/// The receive buffers: memory, and the ring on which the kernel is told which of them it may fill.
-struct Buffers {
-    /// The buffer ring in the first pages, the buffers behind it.
-    memory: *mut types::BufRingEntry,
-    tail: u16,
-    /// Buffers the kernel was ever given: the others have never been touched.
-    given: u16,
-    /// Buffers the kernel has now.
-    with_kernel: u16,
-    unregistered: bool,
-}
-
-const BUFFER_RING_BYTES: usize = BUFFERS_MAX as usize * size_of::<types::BufRingEntry>();
-const MEMORY_BYTES: usize = BUFFER_RING_BYTES + BUFFERS_MAX as usize * BUFFER_BYTES;
-
-impl Buffers {
-    fn register(uring: &IoUring) -> io::Result<Self> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: a new anonymous mapping; no memory of ours is concerned.
-        let memory = unsafe { libc::mmap(std::ptr::null_mut(), MEMORY_BYTES, protection, flags, -1, 0) };
-        if memory == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let mut buffers = Self { memory: memory.cast(), tail: 0, given: 0, with_kernel: 0, unregistered: true };
-        // SAFETY: the mapping is page-aligned, zeroed, long enough for the ring, and stays until the ring has been
-        // unregistered (or for ever).
-        unsafe { uring.submitter().register_buf_ring_with_flags(memory as u64, BUFFERS_MAX, GROUP, 0) }?;
-        buffers.unregistered = false;
-        buffers.grow();
-        Ok(buffers)
-    }
-
-    fn unregister(&mut self, uring: &IoUring) {
-        self.unregistered = uring.submitter().unregister_buf_ring(GROUP).is_ok();
-    }
-
-    /// Gives the kernel buffers it never had, as many as it ever had, if it is running short.
-    fn grow(&mut self) {
-        if self.with_kernel > self.given / 4 {
-            return;
-        }
-        let upto = (self.given * 2).clamp(BUFFERS_MIN, BUFFERS_MAX);
-        for id in self.given..upto {
-            self.provide(id);
-        }
-        self.given = upto;
-    }
-
-    /// The kernel filled one.
-    fn taken(&mut self) {
-        self.with_kernel -= 1;
-    }
-
-    fn provide(&mut self, id: u16) {
-        let ring = self.memory;
-        let index = self.tail & (BUFFERS_MAX - 1);
-        // SAFETY: `index` is within the ring, which only this thread writes, and the kernel does not read an entry
-        // before the tail has passed it.
-        unsafe {
-            let entry = &mut *ring.add(index as usize);
-            entry.set_addr(self.start(id) as u64);
-            entry.set_len(BUFFER_BYTES as u32);
-            entry.set_bid(id);
-        }
-        self.tail = self.tail.wrapping_add(1);
-        self.with_kernel += 1;
-        // SAFETY: the tail lies in the first entry of the ring, aligned, and is shared with the kernel as an atomic.
-        unsafe { AtomicU16::from_ptr(types::BufRingEntry::tail(ring).cast_mut()) }.store(self.tail, Ordering::Release);
-    }
-
-    fn start(&self, id: u16) -> *mut u8 {
-        debug_assert!(id < BUFFERS_MAX);
-        // SAFETY: within the mapping for every id below BUFFERS_MAX, and only such ids are ever provided.
-        unsafe { self.memory.cast::<u8>().add(BUFFER_RING_BYTES + id as usize * BUFFER_BYTES) }
-    }
-
-    fn bytes(&mut self, buffer: &Buffer) -> &mut [u8] {
-        // SAFETY: the kernel handed this buffer over with `len` bytes in it and gets it back only through `provide`,
-        // which takes the only token there is; the slice borrows the ring, so that cannot happen meanwhile.
-        unsafe { std::slice::from_raw_parts_mut(self.start(buffer.id), buffer.len as usize) }
-    }
-}
-
-impl Drop for Buffers {
-    fn drop(&mut self) {
-        if self.unregistered {
-            // SAFETY: the mapping is ours, the kernel has let go of it, and nothing borrows from it any more.
-            unsafe { libc::munmap(self.memory.cast(), MEMORY_BYTES) };
-        }
-    }
-}
-
-fn setup(shortcomings: &mut Vec<&'static str>) -> io::Result<IoUring> {
-    let builder = || {
-        let mut builder = IoUring::builder();
-        builder.dontfork().setup_cqsize(COMPLETIONS).setup_clamp().setup_submit_all();
-        builder
-    };
-    let best = builder().setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().build(SUBMISSIONS);
-    match best {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            shortcomings
-                .push("DEFER_TASKRUN (Linux 6.1): completions interrupt the core instead of waiting for its turn");
-            builder().setup_coop_taskrun().setup_taskrun_flag().build(SUBMISSIONS)
-        }
-        result => result,
-    }
-}
-
-/// Whether a ring can be had at all, and has what this module builds on.
-pub(super) fn probe() -> Result<(), Missing> {
-    let uring = setup(&mut Vec::new()).map_err(Missing::Ring)?;
-    let mut probe = Probe::new();
-    uring.submitter().register_probe(&mut probe).map_err(Missing::Ring)?;
-    // Multishot receive came with 6.0, as did this operation, which can be asked for.
-    if !probe.is_supported(opcode::SendZc::CODE) || !uring.params().is_feature_ext_arg() {
-        return Err(Missing::Feature);
-    }
-    Buffers::register(&uring).map_err(Missing::Buffers).map(|mut buffers| buffers.unregister(&uring))
-}
-
-/// Why there is no network ring.
-#[derive(Debug)]
-pub(super) enum Missing {
-    /// The ring itself was refused.
-    Ring(io::Error),
-    /// The kernel is older than Linux 6.0.
-    Feature,
-    /// The receive buffers were refused.
-    Buffers(io::Error),
 }

@@ -1,0 +1,48 @@
+//! Whether there is a network ring to be had, and the best of its kinds this kernel offers.
+
+use super::buffers::Buffers;
+use io_uring::{IoUring, Probe, opcode};
+use std::io;
+
+const SUBMISSIONS: u32 = 1024;
+const COMPLETIONS: u32 = 8192;
+
+pub(super) fn setup(shortcomings: &mut Vec<&'static str>) -> io::Result<IoUring> {
+    let builder = || {
+        let mut builder = IoUring::builder();
+        builder.dontfork().setup_cqsize(COMPLETIONS).setup_clamp().setup_submit_all();
+        builder
+    };
+    let best = builder().setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().build(SUBMISSIONS);
+    match best {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            shortcomings
+                .push("DEFER_TASKRUN (Linux 6.1): completions interrupt the core instead of waiting for its turn");
+            builder().setup_coop_taskrun().setup_taskrun_flag().build(SUBMISSIONS)
+        }
+        result => result,
+    }
+}
+
+/// Whether a ring can be had at all, and has what this module builds on.
+pub(in crate::host) fn probe() -> Result<(), Missing> {
+    let uring = setup(&mut Vec::new()).map_err(Missing::Ring)?;
+    let mut probe = Probe::new();
+    uring.submitter().register_probe(&mut probe).map_err(Missing::Ring)?;
+    // Multishot receive came with 6.0, as did this operation, which can be asked for.
+    if !probe.is_supported(opcode::SendZc::CODE) || !uring.params().is_feature_ext_arg() {
+        return Err(Missing::Feature);
+    }
+    Buffers::register(&uring).map_err(Missing::Buffers).map(|mut buffers| buffers.unregister(&uring))
+}
+
+/// Why there is no network ring.
+#[derive(Debug)]
+pub(in crate::host) enum Missing {
+    /// The ring itself was refused.
+    Ring(io::Error),
+    /// The kernel is older than Linux 6.0.
+    Feature,
+    /// The receive buffers were refused.
+    Buffers(io::Error),
+}
