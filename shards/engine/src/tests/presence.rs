@@ -1,4 +1,5 @@
 use super::rig::{Rig, bulk};
+use crate::Options;
 use deepstream_wire::{Action, Outgoing};
 
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
@@ -84,6 +85,31 @@ fn subscribing_twice_is_told_so_and_unsubscribing_twice_is_not() {
     assert_eq!(rig.read(client), ["PRESENCE.UNSUBSCRIBE_ALL ack", "PRESENCE.UNSUBSCRIBE_ALL ack"]);
     rig.user(1, "anne");
     assert!(rig.read(client).is_empty());
+}
+
+#[test]
+fn users_no_longer_subscribed_come_and_go_unheard() {
+    let mut rig = Rig::new(2);
+    let client = rig.user(0, "client");
+    rig.send(client, &bulk(Action::PresenceSubscribe, &[b"anne", b"bert"], "0"));
+    for id in ["1", "2"] {
+        rig.send(client, &bulk(Action::PresenceUnsubscribe, &[b"anne"], id));
+    }
+    let acks = ["PRESENCE.SUBSCRIBE id=0 ack", "PRESENCE.UNSUBSCRIBE id=1 ack", "PRESENCE.UNSUBSCRIBE id=2 ack"];
+    assert_eq!(rig.read(client), acks);
+    rig.user(1, "anne");
+    rig.user(1, "bert");
+    assert_eq!(rig.read(client), ["PRESENCE.PRESENCE_JOIN name=bert"]);
+}
+
+#[test]
+fn users_with_names_over_the_limit_are_refused() {
+    let mut options = Options::default();
+    options.limits.name_bytes_max = 6;
+    let mut rig = Rig::with(1, &options);
+    let client = rig.user(0, "client");
+    rig.send(client, &bulk(Action::PresenceQuery, &[b"a-long-name"], "q"));
+    assert_eq!(rig.read(client), ["PRESENCE.INVALID_PRESENCE_USERS id=q original=QUERY error"]);
 }
 
 #[test]
