@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 /// One thing to measure. `run` does it a number of times and returns something of the work, so that none of it can be
 /// left out.
-pub struct Case {
+pub(crate) struct Case {
     /// As in the committed table of instruction counts.
     pub name: &'static str,
     /// Does it this many times.
@@ -17,13 +17,13 @@ pub struct Case {
 
 impl Case {
     /// A case from its name and a closure that does it once.
-    pub fn once(name: &'static str, mut run: impl FnMut() -> u64 + 'static) -> Self {
+    pub(crate) fn once(name: &'static str, mut run: impl FnMut() -> u64 + 'static) -> Self {
         Self { name, run: Box::new(move |times| (0..times).fold(0, |sum, _| sum.wrapping_add(black_box(run())))) }
     }
 }
 
 /// Runs the cases as the command line says.
-pub fn main(cases: Vec<Case>) {
+pub(crate) fn main(cases: Vec<Case>) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--list"] => cases.iter().for_each(|case| println!("{}", case.name)),
