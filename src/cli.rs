@@ -14,6 +14,8 @@ use std::path::PathBuf;
 pub enum Command {
     /// Serve.
     Start(StartArguments),
+    /// Say what stands in the way of latency on this machine.
+    Doctor(DoctorArguments),
     /// Print this line to the standard output and exit with 0.
     Print(String),
 }
@@ -66,6 +68,17 @@ pub struct StartArguments {
     pub memory: bool,
 }
 
+/// Flags of `doctor`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct DoctorArguments {
+    /// Configuration file that says where the shards run
+    #[arg(short = 'c', long, value_name = "file")]
+    pub config: Option<PathBuf>,
+    /// Print only what to write where: file, present value, wanted value, with tabs between
+    #[arg(long)]
+    pub settings: bool,
+}
+
 #[derive(Parser)]
 #[command(
     name = "deepstream",
@@ -88,6 +101,8 @@ struct Program {
 enum Word {
     /// Start the server (what happens without a command, too)
     Start(StartArguments),
+    /// Report what stands in the way of latency on this machine, with the remedy for each
+    Doctor(DoctorArguments),
 }
 
 /// Understands the arguments of this process.
@@ -102,6 +117,7 @@ pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Comma
         Ok(Program { command: Some(Word::Start(start)), .. } | Program { command: None, start, .. }) => {
             Ok(Command::Start(start))
         }
+        Ok(Program { command: Some(Word::Doctor(arguments)), .. }) => Ok(Command::Doctor(arguments)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             Ok(Command::Print(error.to_string().trim_end().to_owned()))
         }
@@ -231,6 +247,13 @@ mod tests {
         }
         let UsageError(words) = parsed("--data x --memory").unwrap_err();
         assert!(words.starts_with("error: ") && words.contains("--memory"), "{words}");
+    }
+
+    #[test]
+    fn the_doctor_takes_a_configuration() {
+        assert_eq!(parsed("doctor"), Ok(Command::Doctor(DoctorArguments::default())));
+        let arguments = DoctorArguments { config: Some("a.yml".into()), settings: true };
+        assert_eq!(parsed("doctor -c a.yml --settings"), Ok(Command::Doctor(arguments)));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The program: arguments, configuration, exit codes.
 
 use deepstream::cli::{self, Command};
-use deepstream::config::{self, Topology};
+use deepstream::config::{self, LatencyProfile, Loaded, Placement, Topology};
 use deepstream::log::{self, Level, note};
-use deepstream::{VERSION, host};
+use deepstream::{VERSION, doctor, host};
+use std::fmt::Display;
 use std::process::ExitCode;
 
 /// Every core allocates and frees on its own thread, which is what this allocator is fastest at.
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Start(arguments)) => start(&arguments),
+        Ok(Command::Doctor(arguments)) => doctor(arguments),
         Err(error) => {
             eprintln!("{}", error.0);
             exit_code(cli::EXIT_CODE)
@@ -24,20 +26,40 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(arguments: &cli::StartArguments) -> ExitCode {
-    let loaded = match config::load(arguments) {
-        Ok(loaded) => loaded,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return exit_code(config::EXIT_CODE);
-        }
+/// The configuration, and where it puts the shards on this machine.
+fn configure(arguments: &cli::StartArguments, topology: &Topology) -> Result<(Loaded, Placement), ExitCode> {
+    let refuse = |error: &dyn Display| {
+        eprintln!("{error}");
+        exit_code(config::EXIT_CODE)
     };
-    let placement = match loaded.place(&Topology::of_this_machine()) {
-        Ok(placement) => placement,
-        Err(error) => {
-            eprintln!("{error}");
-            return exit_code(config::EXIT_CODE);
-        }
+    let loaded = config::load(arguments).map_err(|errors| refuse(&errors))?;
+    let placement = loaded.place(topology).map_err(|error| refuse(&error))?;
+    Ok((loaded, placement))
+}
+
+/// Reports on this machine; fails if a server would not run here.
+fn doctor(arguments: cli::DoctorArguments) -> ExitCode {
+    let cli::DoctorArguments { config, settings } = arguments;
+    let topology = Topology::of_this_machine();
+    let start = cli::StartArguments { config, ..cli::StartArguments::default() };
+    let (loaded, placement) = match configure(&start, &topology) {
+        Ok(configured) => configured,
+        Err(code) => return code,
+    };
+    let spins = loaded.config.cores.latency_profile == LatencyProfile::Spin;
+    let report = doctor::examine(&topology, &placement, spins);
+    if settings {
+        print!("{}", report.settings());
+    } else {
+        println!("{report}");
+    }
+    ExitCode::from(u8::from(report.is_broken()))
+}
+
+fn start(arguments: &cli::StartArguments) -> ExitCode {
+    let (loaded, placement) = match configure(arguments, &Topology::of_this_machine()) {
+        Ok(configured) => configured,
+        Err(code) => return code,
     };
     // Kept to the end: dropping it writes what is queued.
     let _log = log::start(&loaded.config.log);

@@ -295,4 +295,4 @@ fn base36(mut number: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

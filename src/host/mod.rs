@@ -34,6 +34,11 @@ const EXIT_IMPATIENT: u8 = 130;
 /// Beyond the drain timeout, for the cores to notice that it is over.
 const GIVE_UP: Duration = Duration::from_secs(2);
 
+/// Whether this kernel gives what the cores are built on, and what they would have to do without.
+pub fn probe() -> Result<Vec<&'static str>, StartError> {
+    ring::probe().map_err(|missing| StartError::missing(&missing))
+}
+
 /// Serves until a signal says otherwise. Gives the exit code.
 pub fn run(config: &Config, placement: &Placement) -> Result<u8, StartError> {
     let (tell, events) = channel();

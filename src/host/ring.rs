@@ -19,8 +19,8 @@ use buffers::{Buffers, GROUP};
 use deepstream_engine::Outbox;
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
 use sending::Sending;
-use setup::setup;
 pub(super) use setup::{Missing, probe};
+use setup::{NO_BELL_MESSAGES, has_bell_messages, setup};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
@@ -138,9 +138,9 @@ impl Ring {
         let uring = setup(&mut shortcomings)?;
         let mut probe = Probe::new();
         uring.submitter().register_probe(&mut probe)?;
-        let bell_messages = probe.is_supported(opcode::MsgRingData::CODE);
+        let bell_messages = has_bell_messages(&probe);
         if !bell_messages {
-            shortcomings.push("ring messages (Linux 5.18): cores wake each other through eventfds");
+            shortcomings.push(NO_BELL_MESSAGES);
         }
         let buffers = Buffers::register(&uring)?;
         let mut ring = Self {

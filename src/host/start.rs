@@ -8,7 +8,7 @@ use super::control::Control;
 use super::core::{Core, Parts};
 use super::error::StartError;
 use super::listen;
-use super::ring::{self, Doorbell, Ring};
+use super::ring::{Doorbell, Ring};
 use crate::config::{Config, Durability, Placement, Storage as StorageSettings};
 use crate::log::{Level, note};
 use crate::storage::{self, Storage};
@@ -74,7 +74,7 @@ pub fn start(
     ended: impl Fn() + Clone + Send + 'static,
 ) -> Result<Server, StartError> {
     raise_file_limit();
-    ring::probe().map_err(|missing| StartError::missing(&missing))?;
+    super::probe()?;
     let cores = placement.shards.len();
     for line in placement.describe() {
         note(Level::Info, "INFO", &line);

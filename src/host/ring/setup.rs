@@ -24,16 +24,29 @@ pub(super) fn setup(shortcomings: &mut Vec<&'static str>) -> io::Result<IoUring>
     }
 }
 
-/// Whether a ring can be had at all, and has what this module builds on.
-pub(in crate::host) fn probe() -> Result<(), Missing> {
-    let uring = setup(&mut Vec::new()).map_err(Missing::Ring)?;
+/// Whether a ring can be had at all, and has what this module builds on. Gives what it would have to do without.
+pub(in crate::host) fn probe() -> Result<Vec<&'static str>, Missing> {
+    let mut shortcomings = Vec::new();
+    let uring = setup(&mut shortcomings).map_err(Missing::Ring)?;
     let mut probe = Probe::new();
     uring.submitter().register_probe(&mut probe).map_err(Missing::Ring)?;
     // Multishot receive came with 6.0, as did this operation, which can be asked for.
     if !probe.is_supported(opcode::SendZc::CODE) || !uring.params().is_feature_ext_arg() {
         return Err(Missing::Feature);
     }
-    Buffers::register(&uring).map_err(Missing::Buffers).map(|mut buffers| buffers.unregister(&uring))
+    if !has_bell_messages(&probe) {
+        shortcomings.push(NO_BELL_MESSAGES);
+    }
+    Buffers::register(&uring).map_err(Missing::Buffers)?.unregister(&uring);
+    Ok(shortcomings)
+}
+
+/// What a kernel without ring messages costs.
+pub(super) const NO_BELL_MESSAGES: &str = "ring messages (Linux 5.18): cores wake each other through eventfds";
+
+/// Whether a core can wake another from ring to ring.
+pub(super) fn has_bell_messages(probe: &Probe) -> bool {
+    probe.is_supported(opcode::MsgRingData::CODE)
 }
 
 /// Why there is no network ring.
