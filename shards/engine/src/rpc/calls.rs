@@ -68,11 +68,13 @@ struct Held {
     heads: [u32; 2],
     /// Slots of the names it provides.
     provides: SmallVec<[u32; 4]>,
+    /// Calls that were handed over when it stopped providing, and that it has not rejected since.
+    taken_away: u32,
 }
 
 impl Held {
     fn is_empty(&self) -> bool {
-        self.heads == [0, 0] && self.provides.is_empty()
+        self.heads == [0, 0] && self.provides.is_empty() && self.taken_away == 0
     }
 }
 
@@ -147,9 +149,25 @@ impl Calls {
         }
     }
 
+    /// Notes that a call goes to somebody else although this provider has not answered it.
+    pub(crate) fn took_away(&mut self, provider: ConnId) {
+        self.held.entry(provider).or_default().taken_away += 1;
+    }
+
+    /// Whether a rejection by this provider may be of a call that was taken away from it; each once.
+    pub(crate) fn gave_up(&mut self, provider: ConnId) -> bool {
+        let Some(held) = self.held.get_mut(&provider).filter(|held| held.taken_away > 0) else { return false };
+        held.taken_away -= 1;
+        self.forget_if_empty(provider);
+        true
+    }
+
     /// The names a connection that is gone provided.
     pub(crate) fn forget_provider(&mut self, conn: ConnId) -> SmallVec<[u32; 4]> {
-        let provides = self.held.get_mut(&conn).map(|held| std::mem::take(&mut held.provides));
+        let provides = self.held.get_mut(&conn).map(|held| {
+            held.taken_away = 0;
+            std::mem::take(&mut held.provides)
+        });
         self.forget_if_empty(conn);
         provides.unwrap_or_default()
     }

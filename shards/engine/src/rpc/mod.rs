@@ -4,7 +4,8 @@
 //! *Promises* each request exactly one terminal answer: a response, an error, or a refusal within its timeouts, also
 //! when its provider rejects, disconnects or stays silent. Only the provider that was asked can answer.
 //! *Does not* run a call twice unless its provider rejected it or went away: a call whose provider is gone, even after it
-//! accepted, goes to the next one.
+//! accepted, goes to the next one. A provider that stops providing keeps the calls it has accepted and hands over the
+//! rest at once.
 
 mod calls;
 
@@ -53,6 +54,7 @@ impl Shard {
             // A call that it accepted may still be answered; one that it has not goes to somebody else at once.
             for call in self.calls.of_provider(conn) {
                 if self.calls.get(call).is_some_and(|call| call.slot == slot && !call.accepted) {
+                    self.calls.took_away(conn);
                     self.reroute(call);
                 }
             }
@@ -123,6 +125,10 @@ impl Shard {
         let same_name = |call: &calls::Call| *self.names.at(call.slot).name == *message.name();
         let call = self.calls.find(conn, id).filter(|&call| self.calls.get(call).is_some_and(same_name));
         let Some(call) = call else {
+            // Requests that crossed its UNPROVIDE are rejected by the client libraries; they went on without being told.
+            if message.head.action == Action::RpcReject && self.calls.gave_up(conn) {
+                return;
+            }
             let answer = Outgoing {
                 name: Some(message.name()),
                 correlation_id: Some(id),

@@ -128,6 +128,40 @@ fn one_who_stops_providing_hands_over_what_it_has_not_accepted() {
 }
 
 #[test]
+fn a_rejection_that_crosses_the_handing_over_is_no_fault() {
+    everywhere(|rig, name, requestor, providers| {
+        for provider in providers {
+            provide(rig, provider, name);
+        }
+        make(rig, requestor, name, "a");
+        let first = asked(rig, providers, name);
+        rig.send(first, &bulk(Action::RpcUnprovide, &[name.as_bytes()], "1"));
+        rig.read(first);
+        asked(rig, providers, name);
+        rig.send(first, &said(Action::RpcReject, name, "a", None));
+        assert!(rig.read(first).is_empty());
+        rig.send(first, &said(Action::RpcReject, name, "a", None));
+        let told = format!("RPC.INVALID_RPC_CORRELATION_ID name={name} id=a original=REJECT error");
+        assert_eq!(rig.read(first), [told], "once per call that was taken away");
+        assert!(rig.read(requestor).is_empty(), "the second is still at it");
+    });
+}
+
+#[test]
+fn a_provider_that_had_calls_taken_away_and_left_leaves_nothing() {
+    everywhere(|rig, name, requestor, [provider, other]| {
+        provide(rig, provider, name);
+        make(rig, requestor, name, "a");
+        rig.send(provider, &bulk(Action::RpcUnprovide, &[name.as_bytes()], "1"));
+        assert_eq!(rig.read(requestor), [format!("RPC.NO_RPC_PROVIDER name={name} id=a")]);
+        for conn in [provider, other, requestor] {
+            rig.drop_client(conn);
+        }
+        assert!(rig.shards.iter().all(|shard| shard.census() == crate::Census::default()));
+    });
+}
+
+#[test]
 fn silence_ends_in_one_timeout() {
     everywhere(|rig, name, requestor, [provider, _]| {
         provide(rig, provider, name);
