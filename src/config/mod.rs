@@ -21,7 +21,7 @@ pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
 pub use topology::{Cpu, Topology};
 pub use types::{
     Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, LogFormat, LogSettings,
-    Record, Storage, WebSocketEndpoint,
+    Record, Rpc, Storage, WebSocketEndpoint,
 };
 
 use crate::cli::StartArguments;

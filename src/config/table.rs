@@ -94,7 +94,6 @@ const BYTES_MAX: u64 = 1 << 50;
 const MESSAGE_BYTES_MAX: u64 = (1 << 31) - 1;
 const COUNT_MAX: u64 = u32::MAX as u64;
 
-const RPC: &str = "RPC is not in this release: remove it, clients that use RPC are told that the topic is unknown";
 const LISTEN: &str = "listening is not in this release: remove it";
 const CONNECTOR: &str = "connectors to other databases are not in this release: use the embedded storage";
 const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";
@@ -119,8 +118,8 @@ pub(crate) static ROWS: &[Row] = &[
     row("enabledFeatures", Rule::Section),
     row("enabledFeatures.event", Rule::Flag(|c, on| c.features.event = on)),
     row("enabledFeatures.record", Rule::Flag(|c, on| c.features.record = on)),
-    row("enabledFeatures.rpc", off("RPC is not in this release: set it to false or leave it out")),
-    row("enabledFeatures.presence", off("presence is not in this release: set it to false or leave it out")),
+    row("enabledFeatures.rpc", Rule::Flag(|c, on| c.features.rpc = on)),
+    row("enabledFeatures.presence", Rule::Flag(|c, on| c.features.presence = on)),
     row("enabledFeatures.monitoring", off("monitoring is not in this release: set it to false or leave it out")),
     // Logging.
     row("logger", Rule::Service { list: false, default: "default" }),
@@ -230,6 +229,12 @@ pub(crate) static ROWS: &[Row] = &[
         "permission[config]",
         Rule::Later("permission rules are not in this release: only type none is, and it lets everybody do everything"),
     ),
+    // Calls.
+    row("rpc", Rule::Section),
+    row("rpc.ackTimeout", milliseconds(1, |c, ms| c.rpc.ack_timeout = Duration::from_millis(ms))),
+    row("rpc.responseTimeout", milliseconds(1, |c, ms| c.rpc.response_timeout = Duration::from_millis(ms))),
+    row("rpc.provideRequestorName", Rule::Flag(|c, on| c.rpc.provide_requestor_name = on)),
+    row("rpc.provideRequestorData", Rule::Flag(|c, on| c.rpc.provide_requestor_data = on)),
     // Records.
     row("record", Rule::Section),
     row(
@@ -294,7 +299,6 @@ pub(crate) static ROWS: &[Row] = &[
     row("limits.requestHeadBytesMax", bytes(1024, 1 << 20, |c, n| c.limits.request_head_bytes_max = n as usize)),
     row("limits.drainTimeoutMs", milliseconds(0, |c, ms| c.limits.drain_timeout = Duration::from_millis(ms))),
     // What later releases bring.
-    row("rpc", Rule::Later(RPC)),
     row("listen", Rule::Later(LISTEN)),
     row("monitoring", Rule::Service { list: true, default: "none" }),
     row("monitoring[none]", Rule::Kind(|_| ())),
@@ -350,8 +354,8 @@ pub(crate) static ROWS: &[Row] = &[
         Rule::Later("this key is from an old release: write record.storageRetrievalTimeout"),
     ),
     row("cacheRetrievalTimeout", Rule::Inert("the cache is the memory of this process, nobody waits for it")),
-    row("rpcAckTimeout", Rule::Later(RPC)),
-    row("rpcTimeout", Rule::Later(RPC)),
+    row("rpcAckTimeout", Rule::Later("this key is from an old release: write rpc.ackTimeout")),
+    row("rpcTimeout", Rule::Later("this key is from an old release: write rpc.responseTimeout")),
     row("rpcProviderQueryTimeout", Rule::Inert(OLD)),
     row("rpcProviderCacheTime", Rule::Inert(OLD)),
     row("listenResponseTimeout", Rule::Later(LISTEN)),

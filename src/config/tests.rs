@@ -136,7 +136,23 @@ fn honoured_keys_arrive() {
                     && c.websocket.max_message_bytes == 500
             },
         ),
-        ("enabledFeatures: {event: false, rpc: false}", |c| !c.features.event && c.features.record),
+        ("enabledFeatures: {event: false, rpc: false}", |c| {
+            !c.features.event && !c.features.rpc && c.features.record && c.features.presence
+        }),
+        ("enabledFeatures: {presence: false}", |c| !c.features.presence && c.features.rpc),
+        (
+            "rpc: {ackTimeout: 100, responseTimeout: 200, provideRequestorName: true, provideRequestorData: false}",
+            |c| {
+                c.rpc
+                    == Rpc {
+                        ack_timeout: Duration::from_millis(100),
+                        response_timeout: Duration::from_millis(200),
+                        provide_requestor_name: true,
+                        provide_requestor_data: false,
+                    }
+            },
+        ),
+        ("rpc: {provideRequestorData: true}", |c| c.rpc.provide_requestor_data && !c.rpc.provide_requestor_name),
         ("auth: {type: none}\npermission: {type: none}", |_| true),
         ("auth:\n  - type: none\n    options:\n", |_| true),
         (
@@ -274,11 +290,12 @@ fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
             "connectionEndpoints: [{type: ws-binary, options: {logInvalidAuthData: true}}]",
             "config.yml:1: connectionEndpoints[0].options.logInvalidAuthData: login data is never",
         ),
-        ("rpc: {ackTimeout: 1000}", "config.yml:1: rpc: RPC is not in this release"),
+        ("rpcAckTimeout: 1000", "config.yml:1: rpcAckTimeout: this key is from an old release: write rpc.ackTimeout"),
+        ("rpcTimeout: 1000", "config.yml:1: rpcTimeout: this key is from an old release: write rpc.responseTimeout"),
         ("listen: {}", "config.yml:1: listen: listening is not in this release"),
         (
-            "enabledFeatures:\n  presence: true",
-            "config.yml:2: enabledFeatures.presence: presence is not in this release",
+            "enabledFeatures:\n  monitoring: true",
+            "config.yml:2: enabledFeatures.monitoring: monitoring is not in this release",
         ),
         (
             "telemetry: {options: {enabled: true}}",
@@ -378,6 +395,10 @@ fn what_is_wrong_is_told_with_file_line_key_and_hint() {
         ),
         ("logLevel: 1\nserverName: a\nlogLevel: 2\n", "config.yml:3: duplicate key \"logLevel\""),
         ("record:\n  a: 1\n  b: 1\n  a: 2", "config.yml:4: duplicate key \"a\""),
+        (
+            "rpc: {ackTimeout: 0}",
+            "config.yml:1: rpc.ackTimeout: expected a whole number of milliseconds from 1 to 31536000000, found 0",
+        ),
         ("record: 5", "config.yml:1: record: expected a section of keys, found 5"),
         ("- a", "config.yml:1: expected a section of keys, found a list"),
         (
@@ -398,7 +419,7 @@ fn a_file_that_cannot_be_parsed_is_refused_with_its_line() {
 
 #[test]
 fn all_faults_are_told_at_once_in_the_order_of_the_file() {
-    let said = bad("logLevel: 9\nrpc: {}\nlimits:\n  nope: 1\nauth: []\n");
+    let said = bad("logLevel: 9\nlisten: {}\nlimits:\n  nope: 1\nauth: []\n");
     let lines: Vec<&str> = said.lines().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(lines, ["config.yml:1", "config.yml:2", "config.yml:4", "config.yml:5"]);
 }

@@ -19,6 +19,8 @@ pub struct Config {
     pub websocket: WebSocketEndpoint,
     /// Which topics exist.
     pub features: Features,
+    /// Calls.
+    pub rpc: Rpc,
     /// Records.
     pub record: Record,
     /// Where records are kept.
@@ -93,6 +95,23 @@ pub struct Features {
     pub event: bool,
     /// Whether topic RECORD exists.
     pub record: bool,
+    /// Whether topic RPC exists.
+    pub rpc: bool,
+    /// Whether topic PRESENCE exists.
+    pub presence: bool,
+}
+
+/// `rpc`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rpc {
+    /// How long a provider may take to accept a call.
+    pub ack_timeout: Duration,
+    /// How long a provider may take to answer a call.
+    pub response_timeout: Duration,
+    /// Whether providers are told the caller's user id.
+    pub provide_requestor_name: bool,
+    /// Whether providers are told the caller's client data.
+    pub provide_requestor_data: bool,
 }
 
 /// `record`.
@@ -234,7 +253,13 @@ impl Default for Config {
             log: LogSettings { level: crate::log::Level::Info, format: LogFormat::Human, colors: Colors::OnTerminal },
             http: Http { host: "0.0.0.0".to_owned(), port: 6020, health_check_path: "/health-check".to_owned() },
             websocket: WebSocketEndpoint::default(),
-            features: Features { event: true, record: true },
+            features: Features { event: true, record: true, rpc: true, presence: true },
+            rpc: Rpc {
+                ack_timeout: Duration::from_secs(1),
+                response_timeout: Duration::from_secs(10),
+                provide_requestor_name: false,
+                provide_requestor_data: false,
+            },
             record: Record {
                 storage_retrieval_timeout: Duration::from_secs(2),
                 storage_exclusion_prefixes: Vec::new(),
@@ -324,6 +349,12 @@ impl Config {
             limits: self.engine_limits(shards),
             events: self.features.event,
             records: self.features.record,
+            rpc: self.features.rpc,
+            presence: self.features.presence,
+            rpc_ack_timeout_ns: nanoseconds(self.rpc.ack_timeout),
+            rpc_response_timeout_ns: nanoseconds(self.rpc.response_timeout),
+            rpc_requestor_name: self.rpc.provide_requestor_name,
+            rpc_requestor_data: self.rpc.provide_requestor_data,
             heartbeat_ns: nanoseconds(self.websocket.heartbeat_interval),
             unauthenticated_timeout_ns: self.websocket.unauthenticated_client_timeout.map(nanoseconds),
             auth_attempts_max: self.websocket.max_auth_attempts,
@@ -332,9 +363,6 @@ impl Config {
             storage_exclusion_prefixes: prefixes(&self.record.storage_exclusion_prefixes),
             hot_path_prefixes: prefixes(&self.record.storage_hot_path_prefixes),
             verbose: self.log.level == crate::log::Level::Debug,
-            rpc: false,
-            presence: false,
-            ..deepstream_engine::Options::default()
         }
     }
 }
