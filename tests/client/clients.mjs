@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import deepstream from '@deepstream/client'
-import { atEnd, until, within } from './until.mjs'
+import { atEnd, unique, until, within } from './until.mjs'
 
 const { DeepstreamClient } = deepstream
 
@@ -28,7 +28,7 @@ export function clientFor (t, server, options = {}) {
   client.on('error', (message, event, topic) => client.errors.push({ message, event, topic }))
   client.on('connectionStateChanged', (state) => client.states.push(state))
   atEnd(t, () => {
-    if (client.getConnectionState() !== 'CLOSED') client.close()
+    if (!['CLOSING', 'CLOSED'].includes(client.getConnectionState())) client.close()
     if (!client.mayFail) assert.deepEqual(client.errors, [], 'errors the client reported')
     const missing = warnings.filter((text) => text.includes('ACK_TIMEOUT'))
     assert.deepEqual(missing, [], 'answers the client missed')
@@ -37,11 +37,19 @@ export function clientFor (t, server, options = {}) {
 }
 
 /** Connected and logged in. */
-export async function loggedIn (t, server, options = {}) {
+export async function loggedIn (t, server, options = {}, login = {}) {
   const client = clientFor(t, server, options)
-  await within('login', client.login())
+  await within('login', client.login(login))
   return client
 }
+
+/** Connected and logged in under a name. */
+export async function user (t, server, username, options = {}) {
+  return loggedIn(t, server, options, { username })
+}
+
+export const isOpen = (client) => until('the client is open again', () => client.getConnectionState() === 'OPEN')
+export const isLost = (client) => until('the client has lost its connection', () => client.getConnectionState() !== 'OPEN')
 
 /** A record handle that is ready. */
 export async function ready (client, name) {
@@ -102,4 +110,25 @@ export async function subscribed (client, name, callback, prober) {
     return open
   }, { every: 10 })
   return wrapped
+}
+
+/**
+ * Resolves once the server has registered the client as a provider: a call of another client comes
+ * through to it. Probes meant for other providers are passed on.
+ */
+export async function provided (client, name, callback, prober) {
+  const token = unique('probe')
+  let open = false
+  client.rpc.provide(name, (data, response, requestor) => {
+    const probe = data?.probe
+    if (probe === token) {
+      open = true
+      response.send(null)
+    } else if (probe !== undefined) response.reject()
+    else callback(data, response, requestor)
+  })
+  await until(`${name} is provided`, async () => {
+    await prober.rpc.make(name, { probe: token }).catch((error) => assert.equal(error, 'NO_RPC_PROVIDER'))
+    return open
+  })
 }

@@ -49,7 +49,8 @@ export class Raw {
   static async login (t, server, options = {}) {
     const raw = await Raw.challenged(server, options)
     if (t) atEnd(t, () => raw.terminate())
-    raw.send(TOPIC.AUTH, { action: AUTH.REQUEST, data: '{}' })
+    const { username } = options
+    raw.send(TOPIC.AUTH, { action: AUTH.REQUEST, data: JSON.stringify({ username }) })
     const answer = await raw.take()
     assert.equal(answer.topic, TOPIC.AUTH)
     assert.equal(answer.action, AUTH.AUTH_SUCCESSFUL)
@@ -66,6 +67,14 @@ export class Raw {
 
   record (action, fields) {
     this.send(TOPIC.RECORD, { action, ...fields })
+  }
+
+  rpc (action, fields) {
+    this.send(TOPIC.RPC, { action, ...fields })
+  }
+
+  presence (action, fields) {
+    this.send(TOPIC.PRESENCE, { action, ...fields })
   }
 
   bytes (buffer) {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { calls, clientFor, loggedIn, ready, readyList, subscribed, untilData } from './clients.mjs'
+import { calls, clientFor, isLost, isOpen, loggedIn, ready, readyList, subscribed, untilData } from './clients.mjs'
 import { Proxy } from './proxy.mjs'
 import { Raw, assertFields } from './raw.mjs'
 import { REFERENCE, serverFor } from './server.mjs'
@@ -10,9 +10,6 @@ import { until, unique, within } from './until.mjs'
 import { RECORD } from './wire.mjs'
 
 const better = REFERENCE ? test.skip : test
-
-const isOpen = (client) => until('the client is open again', () => client.getConnectionState() === 'OPEN')
-const isLost = (client) => until('the client has lost its connection', () => client.getConnectionState() !== 'OPEN')
 
 describe('a cut line', () => {
   test('events and records are subscribed again and nothing is doubled', async (t) => {

@@ -57,3 +57,49 @@ test('connect, share a record, publish an event', async () => {
   }, { every: 50 })
   assert.deepEqual(happened[0], { what: 'lunch' })
 })
+
+test('provide a procedure, call it, and let another take it over', async () => {
+  const first = await connect()
+  const second = await connect()
+  const caller = await connect()
+  const addTwo = (who) => (data, response) => {
+    askedOf.push(who)
+    response.send(data + 2)
+  }
+  const askedOf = []
+  const add = () => until('somebody adds', () => caller.rpc.make('add-two', 5).catch((error) => {
+    // Nobody, until the server knows the one who provides it.
+    assert.equal(error, 'NO_RPC_PROVIDER')
+  }), { every: 20 })
+
+  first.rpc.provide('add-two', addTwo('first'))
+  assert.equal(await add(), 7)
+  second.rpc.provide('add-two', addTwo('second'))
+  await until('the second is asked as well', async () => {
+    assert.equal(await add(), 7)
+    return askedOf.includes('second')
+  }, { every: 20 })
+  first.close()
+  await until('the second has taken over', async () => {
+    askedOf.length = 0
+    const answers = await Promise.all(Array.from({ length: 10 }, add))
+    assert.deepEqual(answers, answers.map(() => 7))
+    return !askedOf.includes('first')
+  })
+})
+
+test('see who is online', async () => {
+  const watcher = await connect()
+  const seen = []
+  watcher.presence.subscribe((name, online) => seen.push([name, online]))
+  await until('somebody is seen to come and go', async () => {
+    const ann = new DeepstreamClient(server.url)
+    await ann.login({ username: 'ann' })
+    assert.ok((await watcher.presence.getAll()).includes('ann'))
+    assert.deepEqual(await watcher.presence.getAll(['ann', 'bob']), { ann: true, bob: false })
+    ann.close()
+    await until('ann has left', async () => !(await watcher.presence.getAll(['ann'])).ann)
+    return seen.length >= 2
+  })
+  assert.deepEqual(seen.slice(-2), [['ann', true], ['ann', false]])
+})

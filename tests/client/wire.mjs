@@ -31,6 +31,16 @@ export const RECORD = {
   INVALID_PATCH_ON_HOTPATH: 109, RECORD_NOTIFY_ERROR: 113, INVALID_MESSAGE_DATA: 116,
   MULTIPLE_SUBSCRIPTIONS: 117, NOT_SUBSCRIBED: 118
 }
+export const RPC = {
+  ERROR: 1, REQUEST: 2, ACCEPT: 4, RESPONSE: 5, REJECT: 6, REQUEST_ERROR: 7, PROVIDE: 8, UNPROVIDE: 9,
+  NO_RPC_PROVIDER: 100, ACCEPT_TIMEOUT: 101, MULTIPLE_ACCEPT: 102, INVALID_RPC_CORRELATION_ID: 103,
+  RESPONSE_TIMEOUT: 104, MESSAGE_DENIED: 107, INVALID_MESSAGE_DATA: 108, MULTIPLE_PROVIDERS: 109
+}
+export const PRESENCE = {
+  QUERY_ALL: 2, QUERY_ALL_RESPONSE: 3, QUERY: 4, QUERY_RESPONSE: 5, PRESENCE_JOIN: 6,
+  PRESENCE_JOIN_ALL: 7, PRESENCE_LEAVE: 8, PRESENCE_LEAVE_ALL: 9, SUBSCRIBE: 10, UNSUBSCRIBE: 11,
+  SUBSCRIBE_ALL: 12, UNSUBSCRIBE_ALL: 13, INVALID_PRESENCE_USERS: 100, MULTIPLE_SUBSCRIPTIONS: 103
+}
 
 // Field number → [name, kind] per topic. Kinds: n number, b boolean, s string, S repeated string,
 // m map of string to int32. The same logical field has another number in almost every topic.
@@ -52,7 +62,7 @@ const FIELDS = {
   },
   [TOPIC.RPC]: {
     1: ['action', 'n'], 2: ['data', 's'], 3: ['correlationId', 's'], 4: ['isError', 'b'], 5: ['isAck', 'b'],
-    6: ['names', 'S'], 7: ['name', 's'], 9: ['originalAction', 'n']
+    6: ['names', 'S'], 7: ['name', 's'], 9: ['originalAction', 'n'], 10: ['requestorName', 's'], 11: ['requestorData', 's']
   },
   [TOPIC.PRESENCE]: {
     1: ['action', 'n'], 2: ['originalTopic', 'n'], 3: ['originalAction', 'n'], 4: ['data', 's'],
