@@ -280,14 +280,17 @@ impl Core {
         self.idle_spin_ns != Some(0)
     }
 
-    /// Nothing is left to do: spins for a while, then sleeps until something happens or is due.
+    /// Spins for a while, then sleeps until something happens or is due; but neither while the turn left something to do.
     fn idle(&mut self) {
+        if self.has_left_over() {
+            return self.ring.submit();
+        }
         let until = self.idle_spin_ns.map(|spin| self.now.after(spin));
         let deadline = self.deadline();
         if self.spins() {
             self.ring.submit();
             loop {
-                if self.has_input() {
+                if self.has_input() || self.port.has_work() {
                     return self.ring.submit();
                 }
                 let now = self.clock.now();
@@ -309,6 +312,22 @@ impl Core {
             self.ring.sleep(left);
         }
         self.port.woke();
+    }
+
+    /// Whether the last turn's late steps made work for its early ones, which nothing from outside will ask for: a
+    /// connection closed at its end leaves packets for other cores, a lane that drained lets sockets be read again.
+    fn has_left_over(&mut self) -> bool {
+        self.shard.has_output(self.batch.is_none()) || self.sockets.has_ready() || self.has_packets()
+    }
+
+    /// Whether packets wait that were not offered to their ring yet, or that would fit now.
+    fn has_packets(&mut self) -> bool {
+        let (id, cores) = (self.id.index(), self.port.cores());
+        (0..cores).filter(|&peer| peer != id).any(|peer| {
+            LANES.iter().any(|&(lane, track)| {
+                !self.shard.packets(CoreId(peer as u16), lane).is_empty() && !self.port.is_stuck(peer, track)
+            })
+        })
     }
 
     fn has_input(&mut self) -> bool {

@@ -98,6 +98,11 @@ impl Sockets {
         self.get(key).filter(|socket| socket.conn == conn).map(|_| key)
     }
 
+    /// Whether a flush has something to do that the shard does not know of.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.pausing.is_empty()
+    }
+
     /// When the next socket must be gone.
     pub(super) fn next_late(&self) -> Option<Nanos> {
         self.late.front().map(|&(at, _)| at)
@@ -157,6 +162,9 @@ impl Core {
                     self.ring.resume(key);
                 }
                 self.heard(key, conn, &heard);
+                if self.sockets.get(key).is_some_and(|socket| socket.ended && !socket.paused) {
+                    self.part(key);
+                }
             }
         }
     }
@@ -182,6 +190,8 @@ impl Core {
         let Some(socket) = self.sockets.get(key) else { return };
         socket.ended = true;
         match socket.stage {
+            // What it said before is heard first: while it is paused its link keeps some of it.
+            Stage::Open if socket.paused => {}
             Stage::Open => self.part(key),
             Stage::Lingering => self.forget(key),
             Stage::Closing | Stage::Draining => {}

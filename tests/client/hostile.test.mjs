@@ -9,7 +9,7 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { Raw, assertFields } from './raw.mjs'
 import { REFERENCE, Server } from './server.mjs'
 import { atEnd, until, unique, within } from './until.mjs'
-import { CONNECTION, EVENT, PARSER, RECORD, TOPIC, encode, envelope, varint } from './wire.mjs'
+import { AUTH, CONNECTION, EVENT, PARSER, RECORD, TOPIC, encode, envelope, varint } from './wire.mjs'
 
 const better = REFERENCE ? test.skip : test
 let server
@@ -259,6 +259,25 @@ describe('connections', () => {
     const socket = await upgraded(t)
     socket.end()
     await within('the close', socket.gone)
+  })
+
+  test('what a client said before it closed its side is heard to the end', async (t) => {
+    const name = unique('last-words')
+    listener.event(EVENT.SUBSCRIBE, { names: [name], correlationId: '0' })
+    await listener.take()
+    const words = Array.from({ length: 300 }, (_, index) => frame(2, encode(TOPIC.EVENT, { action: EVENT.EMIT, name, data: String(index) })))
+    for (let index = 0; index < 10; index++) {
+      const socket = await tcp(t)
+      // Everything behind the login waits for its verdict, and by then the end has come as well.
+      socket.end(Buffer.concat([
+        Buffer.from(UPGRADE),
+        frame(2, encode(TOPIC.CONNECTION, { action: CONNECTION.CHALLENGE })),
+        frame(2, encode(TOPIC.AUTH, { action: AUTH.REQUEST, data: '{}' })),
+        ...words
+      ]))
+      for (let word = 0; word < words.length; word++) assertFields(await listener.take(), { action: EVENT.EMIT, name, data: String(word) })
+      await within('the close', socket.gone)
+    }
   })
 
   test('a client that logs in, subscribes and vanishes two hundred times leaves nothing behind', async (t) => {

@@ -371,15 +371,20 @@ impl Shard {
 
     /// Lets those be read again whose peer's lane has drained.
     pub(crate) fn release_held_back(&mut self) {
-        let low_water = self.options.limits.backlog_packets_max / 2;
         let mut held_back = std::mem::take(&mut self.held_back);
         held_back.retain(|&(peer, conn)| {
-            let long = self.delivery.packets[peer.index()][Lane::Requests as usize].len() > low_water;
+            let long = self.is_held_back_by(peer);
             if !long {
                 self.resume(conn);
             }
             long
         });
         self.held_back = held_back;
+    }
+
+    /// Whether a peer's lane is still so long that those who wait for it go on waiting.
+    pub(crate) fn is_held_back_by(&self, peer: CoreId) -> bool {
+        let low_water = self.options.limits.backlog_packets_max / 2;
+        self.delivery.packets[peer.index()][Lane::Requests as usize].len() > low_water
     }
 }

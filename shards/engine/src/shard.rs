@@ -416,6 +416,20 @@ impl Shard {
         self.fill_stores(batch)
     }
 
+    /// Whether the host has something to pull: a turn that left it there must be followed by another, not by sleep. Packets
+    /// are left out, because only the host knows which of them wait for room; so are stores while `storage_is_busy`.
+    pub fn has_output(&self, storage_is_busy: bool) -> bool {
+        let Delivery { dirty, closes, filling, resumed, asks, notes, .. } = &self.delivery;
+        !dirty.is_empty()
+            || !closes.is_empty()
+            || !filling.is_empty()
+            || !resumed.is_empty()
+            || !asks.is_empty()
+            || !notes.is_empty()
+            || self.held_back.iter().any(|&(peer, _)| !self.is_held_back_by(peer))
+            || (!storage_is_busy && self.records.has_stores())
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.delivery.counters

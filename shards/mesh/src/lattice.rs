@@ -162,6 +162,11 @@ impl<T> Port<T> {
         !out.stuck
     }
 
+    /// Whether the last batch for a peer did not fit: what is left waits for room, and so does everything after it.
+    pub fn is_stuck(&self, peer: usize, lane: Lane) -> bool {
+        self.peers[peer].as_ref().is_some_and(|there| there.out[lane as usize].stuck)
+    }
+
     /// Hands at most `max` items of a peer to `each`, in order. Returns how many. A core has nothing for itself.
     pub fn take(&mut self, peer: usize, lane: Lane, max: usize, each: impl FnMut(T)) -> usize {
         let Some(there) = &mut self.peers[peer] else { return 0 };

@@ -36,6 +36,11 @@ impl super::Records {
     pub(crate) fn retry(&mut self) {
         self.resting = false;
     }
+
+    /// Whether a batch could be filled now.
+    pub(crate) fn has_stores(&self) -> bool {
+        self.batch.is_none() && !self.resting && !self.queue.is_empty()
+    }
 }
 
 impl Shard {
@@ -55,7 +60,7 @@ impl Shard {
 
     /// Fills a batch with what waited longest.
     pub(crate) fn fill_stores(&mut self, batch: &mut StoreBatch) -> bool {
-        if self.records.batch.is_some() || self.records.resting || self.records.queue.is_empty() {
+        if !self.records.has_stores() {
             return false;
         }
         batch.clear();
