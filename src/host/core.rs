@@ -20,8 +20,6 @@ use std::time::Duration;
 const COMPLETIONS_PER_TURN: usize = 256;
 /// Packets taken from one peer and lane in one turn.
 const PACKETS_PER_TURN: usize = 64;
-/// How often the executor's other tasks get a chance while the turn is busy.
-const YIELD_EVERY_NS: u64 = 1_000_000;
 /// How long accepting rests after it failed (no descriptors, no memory).
 const ACCEPT_REST_NS: u64 = 100_000_000;
 /// How often a stopping core looks whether the others are done.
@@ -50,7 +48,6 @@ pub(super) struct Core {
     /// How long to spin before sleeping; `None`: for ever.
     idle_spin_ns: Option<u64>,
     accept_again_at: Option<Nanos>,
-    yielded_at: Nanos,
     counted_drained: bool,
     completions: Vec<Completion>,
     turns: u32,
@@ -87,7 +84,6 @@ impl Core {
             control,
             idle_spin_ns: idle_spin.map(|spin| spin.as_nanos() as u64),
             accept_again_at: None,
-            yielded_at: clock.now(),
             counted_drained: false,
             completions: Vec::new(),
             turns: 0,
@@ -96,18 +92,18 @@ impl Core {
     }
 
     /// Runs until the server has stopped.
-    pub(super) async fn run(mut self) -> Histogram<u64> {
+    ///
+    /// It never yields to its executor, whose only task it is. The executor of glommio 0.9 takes "the time slice was over
+    /// before any task ran" for "no task is runnable", as happens when its thread loses the CPU at the wrong moment, and
+    /// parks for good: a core that yields under load stops answering sooner or later. What is to share a core with the turn
+    /// must be called by the turn.
+    pub(super) fn run(mut self) -> Histogram<u64> {
         loop {
             let worked = self.turn();
             if self.stopping && self.may_end() {
                 break;
             }
-            if self.now.since(self.yielded_at) >= YIELD_EVERY_NS && glommio::executor().need_preempt() {
-                // What the turn prepared must not wait for other tasks.
-                self.ring.submit();
-                glommio::executor().yield_task_queue_now().await;
-                self.yielded_at = self.now;
-            } else if worked && self.spins() {
+            if worked && self.spins() {
                 self.ring.submit();
             } else {
                 self.idle();

@@ -15,7 +15,7 @@ use crate::storage::{self, Storage};
 use deepstream_engine::{CoreId, Options, Packet, Shard};
 use deepstream_mesh::{Lattice, Port, slots_per_ring};
 use deepstream_wire::LinkConfig;
-use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement as Pin, Shares};
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement as Pin};
 use hdrhistogram::Histogram;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::hash::{BuildHasher, RandomState};
@@ -33,8 +33,8 @@ const SLOTS_MAX: usize = 4096;
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
 /// Entries of an executor's own rings.
 const EXECUTOR_RING_DEPTH: usize = 16;
-/// How soon the executor takes a busy turn's place for its other tasks.
-const TURN_LATENCY: Duration = Duration::from_millis(2);
+/// The executor's time slice. It must not end before the turn has begun, see [`Core::run`]; after that it is of no interest.
+const EXECUTOR_SLICE: Duration = Duration::from_hours(1);
 
 /// A running server.
 pub struct Server {
@@ -179,8 +179,9 @@ fn spawn(
         .name(&format!("shard-{core}"))
         .io_memory(EXECUTOR_IO_BYTES)
         .ring_depth(EXECUTOR_RING_DEPTH)
+        .preempt_timer(EXECUTOR_SLICE)
         .spawn(move || async move {
-            let result = live(seed).await;
+            let result = live(seed);
             ended();
             result
         })
@@ -191,7 +192,7 @@ fn spawn(
 }
 
 /// The life of a core, on its own thread.
-async fn live(seed: Seed) -> Result<Histogram<u64>, String> {
+fn live(seed: Seed) -> Result<Histogram<u64>, String> {
     let number = seed.port.core();
     let made = Ring::new(seed.waker).and_then(|ring| {
         let doorbell = ring.doorbell()?;
@@ -223,9 +224,7 @@ async fn live(seed: Seed) -> Result<Histogram<u64>, String> {
         control: seed.control,
         idle_spin: seed.idle_spin,
     });
-    let queue = glommio::executor().create_task_queue(Shares::default(), Latency::Matters(TURN_LATENCY), "turn");
-    let turn = glommio::spawn_local_into(core.run(), queue).map_err(|error| error.to_string())?;
-    Ok(turn.await)
+    Ok(core.run())
 }
 
 /// Waits until all rings are there, and gives everybody's doorbell to everybody.
