@@ -1,0 +1,230 @@
+//! What the generator says to the things it measures, and how it reads what they say.
+//!
+//! *Owns* the few steps until a connection may be used, and the forms of a message on its way out and in.
+//! *Promises* that a connection's owner sees the same few [`Incoming`] things whatever is at the other end.
+
+pub(crate) mod deepstream;
+mod mqtt;
+mod nats;
+mod relay;
+mod resp;
+
+use crate::payload::Payload;
+use crate::scenario::{Kind, Scenario};
+
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// deepstream's protobuf protocol over WebSocket.
+    Deepstream,
+    /// Copied bytes, in messages of this size.
+    Relay { message_bytes: usize },
+    /// Redis's publish and subscribe.
+    Resp,
+    /// NATS's text protocol.
+    Nats,
+    /// MQTT 3.1.1, quality of service 0.
+    Mqtt,
+}
+
+impl Dialect {
+    /// The load as this can carry it: whatever is not deepstream passes messages on and nothing more.
+    pub(crate) fn adapt(self, scenario: &Scenario) -> Scenario {
+        if self == Self::Deepstream { scenario.clone() } else { scenario.plain() }
+    }
+
+    /// A payload of the right form.
+    pub(crate) fn payload(self, scenario: &Scenario) -> Payload {
+        let whole = matches!(scenario.message, Kind::RecordUpdate | Kind::RecordRead);
+        match self {
+            Self::Relay { message_bytes } => Payload::raw(message_bytes),
+            Self::Deepstream if whole => Payload::object(scenario.payload_bytes),
+            _ => Payload::text(scenario.payload_bytes),
+        }
+    }
+
+    /// Appends one message.
+    pub(crate) fn publish(self, message: &Publication<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::Deepstream => deepstream::publish(message, out),
+            Self::Relay { .. } => out.extend_from_slice(message.data),
+            Self::Resp => resp::publish(message, out),
+            Self::Nats => nats::publish(message, out),
+            Self::Mqtt => mqtt::publish(message, out),
+        }
+    }
+
+    /// Appends the answer of a subscriber to a message it received.
+    pub(crate) fn answer(self, call: &Call<'_>, out: &mut Vec<u8>) {
+        let Call { topic, data, correlation } = *call;
+        match correlation.filter(|_| self == Self::Deepstream) {
+            Some(correlation) => deepstream::answer(call, correlation, out),
+            None => self.publish(&Publication { kind: Kind::Event, topic, data, version: 0, correlation: None }, out),
+        }
+    }
+}
+
+/// What a connection takes part in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Membership {
+    /// Topic it sends to; only the relay needs to know.
+    pub(crate) publishes: Option<String>,
+    /// Topic it receives.
+    pub(crate) receives: Option<String>,
+    /// What that topic is.
+    pub(crate) kind: Kind,
+}
+
+/// A message as it goes out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Publication<'a> {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Event, record or procedure.
+    pub(crate) topic: &'a [u8],
+    /// JSON text.
+    pub(crate) data: &'a [u8],
+    /// Version it makes, of a record written with versions.
+    pub(crate) version: i32,
+    /// Correlation id, if it is to be answered or acknowledged.
+    pub(crate) correlation: Option<&'a [u8]>,
+}
+
+/// A message as it is answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    /// The procedure; of an event the topic the answer goes to.
+    pub(crate) topic: &'a [u8],
+    /// Sent back as it came.
+    pub(crate) data: &'a [u8],
+    /// Of a procedure call.
+    pub(crate) correlation: Option<&'a [u8]>,
+}
+
+/// What came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Incoming<'a> {
+    /// The connection may be used from now on. With the version of the record it takes part in, if that is a record.
+    Ready(i32),
+    /// A message's payload, and the correlation id of a call.
+    Delivery(&'a [u8], Option<&'a [u8]>),
+    /// The correlation id of an acknowledged write.
+    Acknowledged(&'a [u8]),
+    /// The server complained.
+    Refused(&'a str),
+    /// It ended.
+    Closed,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Entering,
+    Joining,
+    Ready,
+    Closed,
+}
+
+/// Who takes what came in; may append to the bytes to be written.
+pub(crate) trait Taker: FnMut(Incoming<'_>, &mut Vec<u8>) {}
+impl<T: FnMut(Incoming<'_>, &mut Vec<u8>)> Taker for T {}
+
+/// Where a connection is in its dialect.
+#[derive(Debug)]
+pub(crate) struct Speaker {
+    reader: Reader,
+    stage: Stage,
+    membership: Membership,
+}
+
+#[derive(Debug)]
+enum Reader {
+    Deepstream(deepstream::Reader),
+    Relay { message_bytes: usize, held: Vec<u8> },
+    Resp(Vec<u8>),
+    Nats(Vec<u8>),
+    Mqtt(Vec<u8>),
+}
+
+impl Speaker {
+    /// Begins a conversation with the first thing to say.
+    pub(crate) fn begin(dialect: Dialect, address: &str, membership: Membership, out: &mut Vec<u8>) -> Self {
+        let (reader, stage) = match dialect {
+            Dialect::Deepstream => (Reader::Deepstream(deepstream::begin(address, out)), Stage::Entering),
+            Dialect::Relay { message_bytes } => {
+                relay::begin(&membership, message_bytes, out);
+                (Reader::Relay { message_bytes, held: Vec::new() }, Stage::Joining)
+            }
+            Dialect::Resp => {
+                resp::begin(&membership, out);
+                (Reader::Resp(Vec::new()), Stage::Joining)
+            }
+            Dialect::Nats => (Reader::Nats(Vec::new()), Stage::Entering),
+            Dialect::Mqtt => {
+                mqtt::begin(out);
+                (Reader::Mqtt(Vec::new()), Stage::Entering)
+            }
+        };
+        Self { reader, stage, membership }
+    }
+
+    /// Takes in bytes, of which nothing is the end.
+    pub(crate) fn received(&mut self, bytes: &[u8], out: &mut Vec<u8>, on: &mut impl Taker) {
+        if bytes.is_empty() {
+            return end(&mut self.stage, out, on);
+        }
+        let Self { reader, stage, membership } = self;
+        match reader {
+            Reader::Deepstream(reader) => deepstream::received(reader, bytes, stage, membership, out, on),
+            Reader::Relay { message_bytes, held } => relay::received(bytes, *message_bytes, held, stage, out, on),
+            Reader::Resp(held) => whole(held, bytes, |rest| resp::received(rest, stage, out, on)),
+            Reader::Nats(held) => whole(held, bytes, |rest| nats::received(rest, stage, membership, out, on)),
+            Reader::Mqtt(held) => whole(held, bytes, |rest| mqtt::received(rest, stage, membership, out, on)),
+        }
+    }
+
+    /// Whether it ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.stage == Stage::Closed
+    }
+}
+
+fn end(stage: &mut Stage, out: &mut Vec<u8>, on: &mut impl Taker) {
+    if *stage != Stage::Closed {
+        *stage = Stage::Closed;
+        on(Incoming::Closed, out);
+    }
+}
+
+/// Hands out the rest of the input again and again, as long as one more item is taken from it (its length; 0: it is
+/// not all there), and keeps what is left.
+fn whole(held: &mut Vec<u8>, bytes: &[u8], mut take: impl FnMut(&[u8]) -> usize) {
+    let mut consume = |input: &[u8]| {
+        let mut at = 0;
+        while at < input.len() {
+            match take(&input[at..]) {
+                0 => break,
+                taken => at += taken,
+            }
+        }
+        at
+    };
+    if held.is_empty() {
+        let at = consume(bytes);
+        held.extend_from_slice(&bytes[at..]);
+    } else {
+        held.extend_from_slice(bytes);
+        let at = consume(held);
+        held.drain(..at);
+    }
+}
+
+/// A line without its end, and how long it is with it.
+fn line(input: &[u8]) -> Option<(&[u8], usize)> {
+    let end = input.windows(2).position(|pair| pair == b"\r\n")?;
+    Some((&input[..end], end + 2))
+}
+
+fn number(digits: &[u8]) -> Option<usize> {
+    std::str::from_utf8(digits).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,168 @@
+//! Everything a run of the harness found, as it is written to `results.json` and read back.
+
+use crate::figure::{self, Better, Figures};
+use crate::proc::Machine;
+use crate::scenario::Scenario;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Results {
+    /// What it was measured on.
+    pub(crate) machine: Machine,
+    /// The commit measured, if it is known.
+    pub(crate) commit: String,
+    /// The command that gave these figures.
+    pub(crate) command: String,
+    /// In the order played.
+    pub(crate) scenarios: Vec<Played>,
+}
+
+/// A scenario, played by everybody who could.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Played {
+    pub(crate) scenario: Scenario,
+    /// The floor first, if there is one.
+    pub(crate) players: Vec<Part>,
+}
+
+/// A player's share.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Part {
+    pub(crate) player: String,
+    /// Each run's figures.
+    pub(crate) runs: Vec<Figures>,
+    /// What should not have happened, all runs together.
+    pub(crate) faults: BTreeMap<String, u64>,
+    /// Percentile (of 100) and microseconds, all runs together.
+    pub(crate) curve: Vec<(f64, f64)>,
+    /// Why there is nothing.
+    pub(crate) failure: Option<String>,
+}
+
+/// Several runs of one figure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
+}
+
+/// The relay's name.
+pub(crate) const FLOOR: &str = "relay";
+
+impl Part {
+    /// The figure over all runs that have it.
+    pub(crate) fn spread(&self, name: &str) -> Option<Spread> {
+        let mut values: Vec<f64> = self.runs.iter().filter_map(|run| run.get(name).copied()).collect();
+        values.sort_by(f64::total_cmp);
+        let (&min, &max) = (values.first()?, values.last()?);
+        let middle = values.len() / 2;
+        let median =
+            if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
+        Some(Spread { min, median, max })
+    }
+
+    /// The median over all runs that have it.
+    pub(crate) fn median(&self, name: &str) -> Option<f64> {
+        self.spread(name).map(|spread| spread.median)
+    }
+}
+
+impl Results {
+    /// A player's share of a scenario.
+    pub(crate) fn part(&self, scenario: &str, player: &str) -> Option<&Part> {
+        let played = self.scenarios.iter().find(|played| played.scenario.name == scenario)?;
+        played.players.iter().find(|part| part.player == player)
+    }
+
+    /// The relay a scenario is measured against.
+    pub(crate) fn floor(&self, scenario: &Scenario) -> Option<&Part> {
+        self.part(scenario.floor.as_ref().unwrap_or(&scenario.name), FLOOR)
+    }
+
+    /// A figure of a player as a multiple of the floor's.
+    pub(crate) fn ratio(&self, scenario: &Scenario, part: &Part, name: &str) -> Option<f64> {
+        let floor = self.floor(scenario)?.median(name)?;
+        (floor > 0.0).then_some(part.median(name)? / floor)
+    }
+
+    /// Whether a player reaches a goal, if both are known.
+    pub(crate) fn reaches(&self, scenario: &Scenario, part: &Part, name: &str) -> Option<bool> {
+        let (goal, kind) = (*scenario.goals.get(name)?, figure::kind_of(name)?);
+        let value = if kind.is_ratio { self.ratio(scenario, part, name)? } else { part.median(name)? };
+        Some(if kind.better == Better::Higher { value >= goal } else { value <= goal })
+    }
+
+    /// Reads a file that [`Results::write`] wrote.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Writes the file.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), String> {
+        let text = serde_json::to_vec_pretty(self).map_err(|error| error.to_string())?;
+        fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::scenario::read;
+
+    pub(crate) fn part(player: &str, name: &str, values: &[f64]) -> Part {
+        let runs = values.iter().map(|value| Figures::from([(name.to_owned(), *value)])).collect();
+        let curve = vec![(0.0, 1.0), (50.0, 2.0), (99.0, 3.0), (99.999, 50.0), (100.0, 60.0)];
+        Part { player: player.to_owned(), runs, faults: BTreeMap::new(), curve, failure: None }
+    }
+
+    pub(crate) fn results(shows: &str, goal: &str, players: Vec<Part>) -> Results {
+        let text = format!("name: x\nabout: y\nshows: {shows}\nidle_connections: 1\ngoals: {{{goal}}}\n");
+        let scenario = read(&text).expect("right");
+        let scenarios = vec![Played { scenario, players }];
+        Results {
+            machine: Machine::here(&crate::cpulist::Cores::default()),
+            commit: "0".to_owned(),
+            command: "run".to_owned(),
+            scenarios,
+        }
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_is_between_the_two_in_the_middle() {
+        let spread = part("a", "rate", &[4.0, 1.0, 3.0, 2.0]).spread("rate");
+        assert_eq!(spread, Some(Spread { min: 1.0, median: 2.5, max: 4.0 }));
+        assert_eq!(part("a", "rate", &[]).spread("rate"), None);
+    }
+
+    #[test]
+    fn goals_are_ratios_to_the_floor_in_the_direction_of_the_figure() {
+        let players = || vec![part("relay", "rate", &[10.0]), part("deepstream", "rate", &[6.0])];
+        for (goal, reached) in [(0.5, true), (0.7, false)] {
+            let results = results("rate", &format!("rate: {goal}"), players());
+            let scenario = &results.scenarios[0].scenario;
+            let part = results.part("x", "deepstream").expect("there");
+            assert_eq!(results.reaches(scenario, part, "rate"), Some(reached));
+        }
+        let bytes = vec![part("deepstream", "connection_bytes", &[1000.0])];
+        let results = results("memory", "connection_bytes: 2048", bytes);
+        let part = results.part("x", "deepstream").expect("there");
+        assert_eq!(results.reaches(&results.scenarios[0].scenario, part, "connection_bytes"), Some(true));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = std::env::temp_dir().join(format!("deepstream-perf-results-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("results.json");
+        results("rate", "rate: 0.5", vec![part("relay", "rate", &[10.0])]).write(&path).expect("written");
+        let back = Results::read(&path).expect("read");
+        assert_eq!(back.part("x", "relay").and_then(|part| part.median("rate")), Some(10.0));
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}
