@@ -14,9 +14,11 @@ mod load;
 mod payload;
 mod plan;
 mod player;
+mod plot;
 mod poll;
 mod proc;
 mod relay;
+mod report;
 mod results;
 mod role;
 mod run;
@@ -57,6 +59,16 @@ enum Command {
         /// Exit with 1 if anything of deepstream's became worse
         #[arg(long)]
         fail: bool,
+    },
+    /// Write report.html and summary.svg of a results.json again
+    Report {
+        results: PathBuf,
+        /// Into this folder; otherwise beside the results
+        #[arg(long, value_name = "folder")]
+        out: Option<PathBuf>,
+        /// Print the summary as Markdown
+        #[arg(long)]
+        markdown: bool,
     },
     /// List the shipped scenarios
     List,
@@ -114,6 +126,7 @@ fn main() -> ExitCode {
     let done = match Program::parse().command {
         Command::Run(run) => compare_players(&run),
         Command::Compare { before, after, fail } => compare_results(&before, &after, fail),
+        Command::Report { results, out, markdown } => report_again(&results, out.as_deref(), markdown),
         Command::List => list(),
         Command::Relay { address, spin, .. } => relay::listen(address)
             .and_then(|listener| relay::serve(&listener, spin))
@@ -134,6 +147,14 @@ fn compare_results(before: &Path, after: &Path, fail: bool) -> Result<(), String
     let worse = |change: &compare::Change| change.player == "deepstream" && !change.is_better;
     let any = compare::compare(&before, &after).0.iter().any(worse);
     if fail && any { Err("it became worse".to_owned()) } else { Ok(()) }
+}
+
+fn report_again(path: &Path, out: Option<&Path>, markdown: bool) -> Result<(), String> {
+    let results = Results::read(path)?;
+    if markdown {
+        print!("{}", report::markdown(&results));
+    }
+    report::write(&results, out.or(path.parent()).unwrap_or(Path::new(".")))
 }
 
 fn list() -> Result<(), String> {
@@ -181,7 +202,8 @@ fn compare_players(arguments: &Run) -> Result<(), String> {
     }
     print!("{}", table::summary(&results));
     fs::write(folder.join("results.txt"), table::all(&results)).map_err(|error| format!("results.txt: {error}"))?;
-    println!("\nwritten: {}", folder.display());
+    report::write(&results, &folder)?;
+    println!("\nwritten: {}", folder.join("report.html").display());
     Ok(())
 }
 
