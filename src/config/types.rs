@@ -216,7 +216,7 @@ pub struct Limits {
     pub names_per_message_max: usize,
     /// Bytes of a record or event name.
     pub name_bytes_max: usize,
-    /// Subscriptions of one connection, all topics.
+    /// Subscriptions of one connection, all topics; as many names again may be provided to each shard.
     pub subscriptions_per_connection_max: usize,
     /// Unsent bytes of one connection above which its own requests are no longer read.
     pub outbox_high_water_bytes: usize,
@@ -238,6 +238,10 @@ pub struct Limits {
     pub dirty_bytes_max: usize,
     /// Bytes handed to storage in one batch.
     pub store_batch_bytes_max: usize,
+    /// Calls under way, in the whole server.
+    pub calls_max: usize,
+    /// Bytes of their arguments, in the whole server.
+    pub call_bytes_max: usize,
     /// Packets waiting for one other shard above which connections that send to it are no longer read.
     pub backlog_packets_max: usize,
     /// Bytes of the head of an HTTP or upgrade request.
@@ -309,6 +313,8 @@ impl Default for Limits {
             record_bytes_max: 16 << 20,
             dirty_bytes_max: 256 << 20,
             store_batch_bytes_max: 4 << 20,
+            calls_max: 1 << 20,
+            call_bytes_max: 256 << 20,
             backlog_packets_max: 4096,
             request_head_bytes_max: 16 << 10,
             drain_timeout: Duration::from_secs(10),
@@ -337,6 +343,8 @@ impl Config {
             record_memory_bytes_max: share(self.record.memory_bytes_max),
             dirty_bytes_max: share(limits.dirty_bytes_max),
             store_batch_bytes_max: limits.store_batch_bytes_max,
+            calls_max: share(limits.calls_max),
+            call_bytes_max: share(limits.call_bytes_max),
             backlog_packets_max: limits.backlog_packets_max,
         }
     }

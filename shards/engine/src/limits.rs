@@ -9,7 +9,8 @@ pub struct Limits {
     pub names_per_message_max: usize,
     /// Bytes of a record or event name. Longer: INVALID_MESSAGE_DATA.
     pub name_bytes_max: usize,
-    /// Subscriptions of one connection, all topics. More: INVALID_MESSAGE_DATA for the name.
+    /// Subscriptions of one connection, all topics, and, counted by each shard, names that it provides. More:
+    /// INVALID_MESSAGE_DATA for the name.
     pub subscriptions_per_connection_max: usize,
     /// Unsent bytes of one connection above which its own requests are no longer read.
     pub outbox_high_water_bytes: usize,
@@ -34,6 +35,10 @@ pub struct Limits {
     pub dirty_bytes_max: usize,
     /// Bytes of names and values handed to storage in one batch, unless a single record is larger.
     pub store_batch_bytes_max: usize,
+    /// Calls under way of one shard's names. One more is answered as one that no provider accepted in time.
+    pub calls_max: usize,
+    /// Bytes of the arguments of those; the fate is that of `calls_max`.
+    pub call_bytes_max: usize,
     /// Packets waiting for one peer above which connections that send to it are no longer read.
     pub backlog_packets_max: usize,
 }
@@ -56,6 +61,8 @@ impl Default for Limits {
             record_memory_bytes_max: 1 << 30,
             dirty_bytes_max: 256 << 20,
             store_batch_bytes_max: 4 << 20,
+            calls_max: 1 << 20,
+            call_bytes_max: 256 << 20,
             backlog_packets_max: 4096,
         }
     }
