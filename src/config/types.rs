@@ -214,7 +214,7 @@ pub struct Limits {
     pub connections_max: usize,
     /// Names in one bulk message.
     pub names_per_message_max: usize,
-    /// Bytes of a record or event name.
+    /// Bytes of a name or user id.
     pub name_bytes_max: usize,
     /// Subscriptions of one connection, all topics; as many names again may be provided to each shard.
     pub subscriptions_per_connection_max: usize,

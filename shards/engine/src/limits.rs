@@ -7,7 +7,7 @@ pub struct Limits {
     pub connections_max: usize,
     /// Names in one bulk message. More: INVALID_MESSAGE_DATA, nothing of the message is done.
     pub names_per_message_max: usize,
-    /// Bytes of a record or event name. Longer: INVALID_MESSAGE_DATA.
+    /// Bytes of a name. Longer: INVALID_MESSAGE_DATA, and for a user id AUTH_UNSUCCESSFUL.
     pub name_bytes_max: usize,
     /// Subscriptions of one connection, all topics, and, counted by each shard, names that it provides. More:
     /// INVALID_MESSAGE_DATA for the name.

@@ -72,6 +72,10 @@ impl Shard {
             return;
         }
         match login {
+            // It will be a name: of presence, in the log, in every other core's memory.
+            Login::Accepted { user_id, .. } if user_id.len() > self.options.limits.name_bytes_max => {
+                self.login_refused(conn, Some(br#""the user id is too long""#));
+            }
             Login::Accepted { user_id, client_data } => {
                 let client_data = client_data.filter(|data| !data.is_empty());
                 let identity =
@@ -86,21 +90,24 @@ impl Shard {
                 self.watch(conn);
                 self.presence_changed(identity, true);
             }
-            Login::Refused { client_data } => {
-                session.state = State::AwaitAuth;
-                session.attempts += 1;
-                let last = session.attempts >= self.options.auth_attempts_max;
-                let answer = Outgoing { data: client_data.as_deref(), ..Outgoing::new(Action::AuthUnsuccessful) };
-                self.delivery.reply(conn, &answer);
-                self.delivery.counters.refused_logins += 1;
-                self.delivery.note(Note::LoginRefused { conn, data: None });
-                if last {
-                    self.say(conn, Action::AuthTooManyAttempts);
-                    self.delivery.close(conn, Reason::TooManyAuthAttempts);
-                }
-            }
+            Login::Refused { client_data } => self.login_refused(conn, client_data.as_deref()),
         }
         self.resume(conn);
+    }
+
+    fn login_refused(&mut self, conn: ConnId, client_data: Option<&[u8]>) {
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        session.state = State::AwaitAuth;
+        session.attempts += 1;
+        let last = session.attempts >= self.options.auth_attempts_max;
+        let answer = Outgoing { data: client_data, ..Outgoing::new(Action::AuthUnsuccessful) };
+        self.delivery.reply(conn, &answer);
+        self.delivery.counters.refused_logins += 1;
+        self.delivery.note(Note::LoginRefused { conn, data: None });
+        if last {
+            self.say(conn, Action::AuthTooManyAttempts);
+            self.delivery.close(conn, Reason::TooManyAuthAttempts);
+        }
     }
 
     fn login(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
