@@ -152,11 +152,6 @@ impl Names {
         self.table.capacity() as u32
     }
 
-    /// Every name of a topic, with its slot.
-    pub(crate) fn of_topic(&self, topic: Topic) -> impl Iterator<Item = (u32, &OwnedName)> {
-        self.table.iter().filter(move |(_, name)| name.topic == topic).map(|(slot, name)| (slot as u32, name))
-    }
-
     pub(crate) fn get(&self, slot: u32) -> Option<&OwnedName> {
         self.table.get(slot as usize)
     }

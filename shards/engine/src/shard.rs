@@ -159,7 +159,7 @@ impl Shard {
             records: Records::new(&options),
             gathers: Gathers::default(),
             calls: Calls::new(core, &options),
-            everyone: Everyone::default(),
+            everyone: Everyone::new(hasher.clone()),
             timers: Wheel::new(now),
             json: deepstream_json::Scratch::default(),
             held_back: Vec::new(),
