@@ -89,21 +89,14 @@ impl Shard {
         let found = self.names.find(Topic::Rpc, message.name(), message.head.name_hash);
         let provider = found.and_then(|slot| self.choose(slot, &[]).map(|provider| (slot, provider)));
         let id = message.correlation_id().unwrap_or_default();
-        let refused = match provider {
-            None => Some(Action::RpcNoProvider),
-            Some(_) => {
-                let data = message.data().map_or(0, <[u8]>::len);
-                (!self.calls.has_room(data, &self.options.limits)).then_some(Action::RpcAcceptTimeout)
-            }
+        let refuse =
+            |action| Outgoing { name: Some(message.name()), correlation_id: Some(id), ..Outgoing::new(action) };
+        let Some((slot, provider)) = provider else {
+            return self.delivery.reply(conn, &refuse(Action::RpcNoProvider));
         };
-        let (Some((slot, provider)), None) = (provider, refused) else {
-            let answer = Outgoing {
-                name: Some(message.name()),
-                correlation_id: Some(id),
-                ..Outgoing::new(refused.unwrap_or(Action::RpcNoProvider))
-            };
-            return self.delivery.reply(conn, &answer);
-        };
+        if !self.calls.has_room(message.data().map_or(0, <[u8]>::len), &self.options.limits) {
+            return self.delivery.reply(conn, &refuse(Action::RpcAcceptTimeout));
+        }
         self.names.at_mut(slot).calls += 1;
         let call = self.calls.begin(slot, conn, id, message.data());
         self.ask_provider(call, provider);

@@ -131,8 +131,8 @@ fn one_who_stops_providing_hands_over_what_it_has_not_accepted() {
 fn an_id_made_up_for_a_provider_is_nobody_elses_and_may_be_longer_than_theirs() {
     let limits = crate::Limits { name_bytes_max: 1, ..crate::Limits::default() };
     let mut rig = Rig::with(1, &Options { limits, ..Options::default() });
-    let clients = [rig.client(0), rig.client(0), rig.client(0)];
-    let provider = rig.client(0);
+    let clients = ["a", "b", "c"].map(|user| rig.user(0, user));
+    let provider = rig.user(0, "p");
     provide(&mut rig, provider, "r");
     for client in clients {
         make(&mut rig, client, "r", "~");
@@ -327,7 +327,7 @@ fn names_are_withdrawn_in_any_order() {
     let (requestor, provider, other) = (rig.user(0, "caller"), rig.user(1, "one"), rig.user(0, "two"));
     let names: Vec<String> = (0..40).map(|number| format!("name{number}")).collect();
     for conn in [provider, other] {
-        let all: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        let all: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
         rig.send(conn, &bulk(Action::RpcProvide, &all, "0"));
     }
     let mut provided = vec![true; names.len()];
