@@ -5,6 +5,8 @@
 pub struct Limits {
     /// Connections per shard. One more is closed right after it was accepted, and counted.
     pub connections_max: usize,
+    /// Bytes of the data of one login. More: INVALID_MESSAGE_DATA, and the connection is closed.
+    pub auth_data_bytes_max: usize,
     /// Names in one bulk message. More: INVALID_MESSAGE_DATA, nothing of the message is done.
     pub names_per_message_max: usize,
     /// Bytes of a name. Longer: INVALID_MESSAGE_DATA, and for a user id AUTH_UNSUCCESSFUL.
@@ -47,6 +49,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 1 << 20,
+            auth_data_bytes_max: 64 << 10,
             names_per_message_max: 10_000,
             name_bytes_max: 1024,
             subscriptions_per_connection_max: 100_000,

@@ -21,6 +21,7 @@ impl Shard {
                 self.say(conn, Action::ConnectionPong);
                 None
             }
+            Action::AuthRequest if self.may_extend(conn) => return self.extend(conn, &message),
             action if !self.serves(action.topic()) => {
                 let answer = Outgoing {
                     original_topic: Some(action.topic()),
