@@ -38,6 +38,17 @@ impl Chain {
         methods.iter().map(build).collect::<Result<_, String>>().map(Self)
     }
 
+    /// Takes over what an earlier chain fetched and this one would fetch too.
+    pub(super) fn inherit(&self, earlier: &Self) {
+        for method in &self.0 {
+            for old in &earlier.0 {
+                if let (Method::Jwt(tokens), Method::Jwt(old)) = (method, old) {
+                    tokens.inherit(old);
+                }
+            }
+        }
+    }
+
     /// Starts what is needed before the first login: fetching keys.
     pub(super) fn warm_up(&self) {
         for method in &self.0 {

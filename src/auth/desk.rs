@@ -3,6 +3,7 @@
 //! each of them, even if the thread goes away. *Does not* know how anybody is judged.
 
 use super::combine::Chain;
+use super::compute::Compute;
 use super::open;
 use super::records::{Records, StorageBell};
 use super::verdict::Request;
@@ -17,10 +18,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-/// Threads for what cannot wait asynchronously: hashing, which has its own bound, and looking up host names.
-const BLOCKING_THREADS: usize = 64;
+/// Threads for looking up host names, which the system only does while the caller waits.
+const LOOKUP_THREADS: usize = 64;
 /// To a login that finds too many before it.
 const BUSY: &[u8] = br#"{"error":"too many logins are waiting, try again"}"#;
 /// To a login that the server stops before it is judged.
@@ -70,18 +71,10 @@ impl Shared {
 
 /// What ways of logging in need of the outside.
 pub(super) struct Tools {
-    hashing: Arc<Semaphore>,
+    pub(super) compute: Compute,
     pub(super) webhooks_max: usize,
     pub(super) storage_timeout: Duration,
     pub(super) records: Option<Records>,
-}
-
-impl Tools {
-    /// Runs what uses a CPU for a while, beside the logins that only wait. `None` if the server stops.
-    pub(super) async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let _permit = self.hashing.acquire().await.ok()?;
-        tokio::task::spawn_blocking(work).await.ok()
-    }
 }
 
 /// A login on its way. Dropped unanswered, it answers that nobody judged it.
@@ -208,14 +201,14 @@ pub fn start(options: Options) -> Result<Auth, String> {
     let (cpus, wakers) = (options.cpus, options.wakers);
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .thread_name("auth-work")
+        .max_blocking_threads(LOOKUP_THREADS)
+        .thread_name("auth-lookup")
         .build()
         .map_err(|error| error.to_string())?;
     let handle = runtime.handle().clone();
     let records = options.storage.map(|(client, bell)| Records::new(client, bell, &handle));
-    let hashing = Arc::new(Semaphore::new(cpus.len().max(1)));
-    let tools = Arc::new(Tools { hashing, webhooks_max, storage_timeout, records });
+    let compute = Compute::start(&cpus).map_err(|error| error.to_string())?;
+    let tools = Arc::new(Tools { compute, webhooks_max, storage_timeout, records });
     let chain = Chain::new(&methods, &tools)?;
     let shared = Arc::new(Shared {
         chain: RwLock::new(Arc::new(Chain::new(&[], &tools)?)),
@@ -249,7 +242,7 @@ pub fn start(options: Options) -> Result<Auth, String> {
                 });
             }
         });
-        // Logins under way are dropped, which answers them; a hash or a name being looked up is not waited for.
+        // Logins under way are dropped, which answers them; a host name being looked up is not waited for.
         runtime.shutdown_background();
     };
     let thread = std::thread::Builder::new().name("auth".into()).spawn(run).map_err(|error| error.to_string())?;
@@ -277,6 +270,7 @@ impl Auth {
     pub fn prepare(&self, methods: &[AuthMethod]) -> Result<impl FnOnce() + Send + use<>, String> {
         let _runtime = self.runtime.enter();
         let chain = Chain::new(methods, &self.tools)?;
+        chain.inherit(&current(&self.shared));
         let (shared, methods) = (self.shared.clone(), methods.to_vec());
         let runtime = self.runtime.clone();
         Ok(move || {
@@ -297,3 +291,7 @@ impl Drop for Auth {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

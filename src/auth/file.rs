@@ -58,6 +58,6 @@ impl Tools {
                 false
             }
         };
-        self.compute(verify).await.unwrap_or(false)
+        self.compute.run(verify).await.unwrap_or(false)
     }
 }

@@ -61,6 +61,15 @@ impl Tokens {
         Ok(Self { settings: settings.clone(), keys: RwLock::new(Arc::new(keys)), remote })
     }
 
+    /// Takes over the keys another fetched from the same place: a reload must not depend on the key server.
+    pub(super) fn inherit(&self, other: &Self) {
+        let same =
+            (&self.settings.keys, &self.settings.algorithms) == (&other.settings.keys, &other.settings.algorithms);
+        if same && self.remote.is_some() {
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = other.current();
+        }
+    }
+
     /// Fetches the keys, so that the first login need not wait for them.
     pub(super) fn warm_up(self: &Arc<Self>) {
         if self.remote.is_some() {

@@ -7,9 +7,10 @@
 //!
 //! Open login is answered on the core that asks. Everything else goes to one thread with an asynchronous runtime
 //! (`desk`), where a login is a task: waiting costs it memory, not a thread. Hashing alone uses CPU for longer; it
-//! runs beside, as many at a time as the services have CPUs.
+//! has threads of its own, as many as the services have CPUs (`compute`).
 
 mod combine;
+mod compute;
 mod desk;
 mod fetch;
 mod file;

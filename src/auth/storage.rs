@@ -90,7 +90,7 @@ impl Table {
         let password_kept = match self.hash {
             Some(hash) => {
                 let password = password.to_owned();
-                let Some(Ok(hashed)) = tools.compute(move || hash.make(&password)).await else {
+                let Some(Ok(hashed)) = tools.compute.run(move || hash.make(&password)).await else {
                     failed("given a password", &Fault::Failed("no random salt".into()));
                     return error();
                 };

@@ -30,7 +30,7 @@ pub struct FileAuth {
     pub hash: Option<PasswordHash>,
     /// Whether a wrong password is an answer; else the next entry is asked.
     pub report: bool,
-    pub(super) raw_hash: RawHash,
+    pub(crate) raw_hash: RawHash,
     pub(crate) raw_report: Option<bool>,
 }
 
@@ -80,7 +80,7 @@ pub struct StorageAuth {
     pub hash: Option<PasswordHash>,
     /// Whether a wrong password is an answer; else the next entry is asked.
     pub report: bool,
-    pub(super) raw_hash: RawHash,
+    pub(crate) raw_hash: RawHash,
     pub(crate) raw_report: Option<bool>,
 }
 
@@ -148,7 +148,7 @@ pub enum Claims {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct RawHash {
+pub(crate) struct RawHash {
     pub(super) digest: Option<String>,
     pub(super) iterations: Option<u32>,
     pub(super) key_length: Option<usize>,

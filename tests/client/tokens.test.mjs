@@ -2,10 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { describe, test } from 'node:test'
 import { clientFor, isLost, isOpen } from './clients.mjs'
 import { Raw, assertFields } from './raw.mjs'
-import { REFERENCE, serverFor } from './server.mjs'
+import { REFERENCE, Server, serverFor } from './server.mjs'
 import { atEnd, until, within } from './until.mjs'
 import { Webhook } from './webhook.mjs'
 import { AUTH, CONNECTION, EVENT, TOPIC } from './wire.mjs'
@@ -71,6 +73,34 @@ describe('tokens', { skip }, () => {
     ]) {
       assertFields(await login(await challenged(t, server), data), { action: AUTH.AUTH_UNSUCCESSFUL, data: told })
     }
+  })
+})
+
+describe('keys of a file', { skip }, () => {
+  test('are read again at SIGHUP, and sessions of the old ones last', async (t) => {
+    const server = await Server.prepare({ extra: { auth: [{ type: 'jwt', options: { jwks: 'fileLoad(keys.json)' } }] } })
+    atEnd(t, () => server.discard())
+    const write = (secret) => {
+      const keys = [{ kty: 'oct', k: base64(secret), kid: 'one' }]
+      writeFileSync(path.join(server.directory, 'keys.json'), JSON.stringify({ keys }))
+    }
+    write('first secret')
+    await server.launch()
+    const [old, fresh] = ['first secret', 'second secret'].map((key) => token({ sub: 'ann' }, { key, header: { kid: 'one' } }))
+    const stays = await challenged(t, server)
+    assertFields(await login(stays, { token: old }), { action: AUTH.AUTH_SUCCESSFUL })
+    assertFields(await login(await challenged(t, server), { token: fresh }), { action: AUTH.AUTH_UNSUCCESSFUL })
+    write('second secret')
+    server.child.kill('SIGHUP')
+    await logged(server, 'the configuration was read again')
+    assertFields(await login(await challenged(t, server), { token: fresh }), { action: AUTH.AUTH_SUCCESSFUL })
+    assertFields(await login(await challenged(t, server), { token: old }), { action: AUTH.AUTH_UNSUCCESSFUL })
+    stays.send(TOPIC.CONNECTION, { action: CONNECTION.PING })
+    assertFields(await stays.take(), { action: CONNECTION.PONG })
+    writeFileSync(path.join(server.directory, 'keys.json'), '{"keys": []}')
+    server.child.kill('SIGHUP')
+    await logged(server, 'the key set has no key that can verify a token')
+    assertFields(await login(await challenged(t, server), { token: fresh }), { action: AUTH.AUTH_SUCCESSFUL })
   })
 })
 
@@ -191,6 +221,10 @@ describe('fetched keys', { skip }, () => {
     await until('the keys are stale and the cool-down is over', () => Date.now() - stopped > 5200)
     assertFields(await login(await challenged(t, server), { token: tokenOf(known) }), { action: AUTH.AUTH_SUCCESSFUL })
     await logged(server, 'keys cannot be fetched from')
+    assertFields(await login(await challenged(t, server), { token: tokenOf(known) }), { action: AUTH.AUTH_SUCCESSFUL })
+    const before = server.log.length
+    server.child.kill('SIGHUP')
+    await until('the configuration was read again', () => server.log.slice(before).includes('CONFIG_RELOAD'))
     assertFields(await login(await challenged(t, server), { token: tokenOf(known) }), { action: AUTH.AUTH_SUCCESSFUL })
     const without = await serverOf(t, { jwksUrl: hook.url })
     assertFields(await login(await challenged(t, without), { token: tokenOf(known) }), { action: AUTH.AUTH_UNSUCCESSFUL, data: '{"error":"invalid token"}' })
