@@ -17,20 +17,20 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("json", "shards/json", &[]),
     ("mesh", "shards/mesh", &[]),
     ("wire", "shards/wire", &["json"]),
-    ("valve", "shards/valve", &["json"]),
-    ("engine", "shards/engine", &["json", "wire", "valve"]),
+    ("pattern", "shards/pattern", &[]),
+    ("valve", "shards/valve", &["json", "pattern"]),
+    ("engine", "shards/engine", &["json", "wire", "pattern", "valve"]),
     ("sim", "shards/sim", &["json", "wire", "engine"]),
     ("perf", "perf", &["wire"]),
-    ("deepstream", "", &["json", "wire", "valve", "engine", "mesh"]),
+    ("deepstream", "", &["json", "wire", "pattern", "valve", "engine", "mesh"]),
 ];
 /// Crates that decide: no clock, thread, socket, file or randomly seeded map.
-const PURE: &[&str] = &["shards/json/", "shards/wire/", "shards/valve/", "shards/engine/"];
+const PURE: &[&str] = &["shards/json/", "shards/wire/", "shards/pattern/", "shards/valve/", "shards/engine/"];
 /// Where `unsafe` may stand.
 const UNSAFE: &[&str] = &["shards/mesh/", "src/host/ring.rs", "src/host/ring/"];
 /// Where the time may be read: the host's clock; measuring tools; and what is neither on a core nor in a simulated world.
 const CLOCKS: &[(&str, &str)] = &[
     ("src/host/clock.rs", "the one clock of all cores"),
-    ("src/auth/", "off-core: tokens end at a time of day, keys are fetched again"),
     ("src/log.rs", "stamps log lines with the time of day"),
     ("src/config/", "makes a server name up at start"),
     ("src/storage/", "an off-core thread that spaces its retries and syncs"),
@@ -106,8 +106,7 @@ fn unargued_unsafe(files: &[Source]) -> Vec<String> {
 
 fn stray_runtimes(files: &[Source]) -> Vec<String> {
     let mut found = breaches(files, |file| !file.is_under("src/host/"), |line| named(line, &["glommio", "io_uring"]));
-    let off_core = |file: &Source| ["src/connector/", "src/auth/"].iter().any(|place| file.is_under(place));
-    found.extend(breaches(files, |file| !off_core(file), |line| named(line, &["tokio"])));
+    found.extend(breaches(files, |file| !file.is_under("src/connector/"), |line| named(line, &["tokio"])));
     found
 }
 

@@ -21,7 +21,6 @@ impl Shard {
                 self.say(conn, Action::ConnectionPong);
                 None
             }
-            Action::AuthRequest if self.may_extend(conn) => return self.extend(conn, &message),
             action if !self.serves(action.topic()) => {
                 let answer = Outgoing {
                     original_topic: Some(action.topic()),
@@ -111,12 +110,9 @@ impl Shard {
         Some(self.forward(conn, Tag::default(), message))
     }
 
-    /// A message of a call: besides a name it needs its correlation id. A caller's is bounded; a provider's is the
-    /// caller's or one that was made up for it.
+    /// A message of a call: besides a name it needs its correlation id.
     fn call(&mut self, conn: ConnId, message: Message<&[u8]>) -> Option<CoreId> {
-        let request = message.head.action == Action::RpcRequest;
-        let max = if request { self.options.limits.name_bytes_max } else { usize::MAX };
-        if message.correlation_id().is_none_or(|id| id.is_empty() || id.len() > max) {
+        if message.correlation_id().is_none_or(|id| id.is_empty() || id.len() > self.options.limits.name_bytes_max) {
             self.invalid(conn, &message, message.name());
             return None;
         }

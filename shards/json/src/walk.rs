@@ -27,6 +27,12 @@ pub fn get_member<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     text.get(found?)
 }
 
+/// The texts of the elements of a checked array, in order; nothing if it is none.
+pub fn elements(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut inside = Elements::enter(text, space(text, 0));
+    std::iter::from_fn(move || text.get(inside.as_mut()?.next()?))
+}
+
 /// One member of an object, as positions in the text.
 pub(crate) struct Member {
     /// Without its quotes.

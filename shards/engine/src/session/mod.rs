@@ -1,6 +1,5 @@
 //! Connections from their socket to their end.
 
-mod expiry;
 mod login;
 pub(crate) mod table;
 mod watch;

@@ -1,0 +1,23 @@
+//! ECMAScript regular expressions that cannot run away.
+//!
+//! *Owns* matching: [`Pattern`] is what `new RegExp(source, flags)` is, on UTF-16 code units. Syntax is read by the parser of
+//! `oxc`, property escapes come from the tables of `regex-syntax`.
+//!
+//! *Promises* to answer as an ECMAScript engine would, or to say [`Exhausted`] once the caller's [`Budget`] is spent: every
+//! instruction costs a step and what may be tried later is kept on a stack of bounded length, never on the thread's.
+//!
+//! *Does not* guess. Automata engines were considered and rejected: they cannot look around or refer back and choose other
+//! captures, and the backtracking crates at hand either have no bound or another language.
+#![forbid(unsafe_code)]
+
+mod class;
+mod fold;
+mod matcher;
+mod program;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use matcher::{Budget, Exhausted, Input, Match, Span};
+pub use program::Pattern;
+pub use read::{Flags, PatternError};

@@ -1,0 +1,144 @@
+//! What a pattern is turned into.
+//!
+//! *Owns* the instructions. *Promises* that a program is as long as its pattern: repetitions count, they are not unrolled.
+//! *Does not* run.
+
+use crate::class::Class;
+use crate::matcher::{Budget, Exhausted, Input, Match, search};
+use crate::read::{Flags, PatternError, read};
+
+/// One instruction. Those that read say in which direction: what stands in a lookbehind is read backwards.
+#[derive(Clone, Debug)]
+pub(crate) enum Inst {
+    Char {
+        unit: u32,
+        fold: bool,
+        back: bool,
+    },
+    Class {
+        class: u32,
+        fold: bool,
+        back: bool,
+    },
+    /// Tries `first`, then `second`.
+    Split {
+        first: u32,
+        second: u32,
+    },
+    Jump(u32),
+    /// Notes the position as an end of a group.
+    Save(u32),
+    LineStart {
+        multiline: bool,
+    },
+    LineEnd {
+        multiline: bool,
+    },
+    Boundary {
+        negative: bool,
+        fold: bool,
+    },
+    /// The same text as one of these groups.
+    Again {
+        groups: Box<[u32]>,
+        fold: bool,
+        back: bool,
+    },
+    /// A lookaround; its body follows and ends with `Found`, then comes `end`.
+    Look {
+        negative: bool,
+        end: u32,
+    },
+    Found,
+    /// The beginning of a repetition.
+    Reset {
+        register: u32,
+    },
+    /// Decides between one more round and `end`; the next instruction is `Round`.
+    Loop {
+        register: u32,
+        min: u32,
+        max: u32,
+        greedy: bool,
+        end: u32,
+    },
+    /// Begins a round: forgets the groups inside.
+    Round {
+        register: u32,
+        groups: (u32, u32),
+    },
+    /// Ends a round; one that read nothing does not count.
+    RoundEnd {
+        register: u32,
+        min: u32,
+        start: u32,
+    },
+    /// As many of one class as there are: the common repetition, without a stack entry for each.
+    Run {
+        class: u32,
+        fold: bool,
+        back: bool,
+        min: u32,
+        max: u32,
+    },
+}
+
+/// A compiled regular expression.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    pub(crate) insts: Box<[Inst]>,
+    pub(crate) classes: Box<[Class]>,
+    /// Groups, the whole match included.
+    pub(crate) groups: u32,
+    pub(crate) registers: u32,
+    pub(crate) names: Box<[(Box<str>, u32)]>,
+    pub(crate) flags: Flags,
+    source: Box<str>,
+}
+
+impl Pattern {
+    /// Reads what would stand between the slashes, and behind them.
+    pub fn new(source: &str, flags: &str) -> Result<Self, PatternError> {
+        let flags = Flags::new(flags)?;
+        let (insts, classes, groups, registers, names) = read(source, flags)?;
+        Ok(Self {
+            insts: insts.into(),
+            classes: classes.into(),
+            groups,
+            registers,
+            names: names.into(),
+            flags,
+            source: source.into(),
+        })
+    }
+
+    /// The first match that begins at `start` or later; with flag `y`, exactly there.
+    pub fn find(&self, input: Input<'_>, start: usize, budget: &mut Budget) -> Result<Option<Match>, Exhausted> {
+        search(self, input, start, budget)
+    }
+
+    /// The position after the character at `at`: where the search goes on after an empty match.
+    pub fn after(&self, input: Input<'_>, at: usize) -> usize {
+        input.next(at, self.flags.unicode).map_or(at + 1, |(_, next)| next)
+    }
+
+    /// The text between the slashes.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The letters behind the slashes.
+    pub fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    /// The named groups and their numbers, in order.
+    pub fn names(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.names.iter().map(|(name, group)| (&**name, *group as usize))
+    }
+
+    /// How many groups there are, the whole match included.
+    pub fn groups(&self) -> usize {
+        self.groups as usize
+    }
+}

@@ -1,0 +1,125 @@
+//! Against what ECMAScript answers. The larger comparison, with Node itself, stands in `valve/tests`.
+
+use crate::{Budget, Exhausted, Input, Pattern};
+use proptest::prelude::*;
+
+fn groups(source: &str, flags: &str, text: &str) -> Option<Vec<Option<String>>> {
+    let pattern = Pattern::new(source, flags).unwrap_or_else(|error| panic!("/{source}/{flags}: {error}"));
+    let units: Vec<u16> = text.encode_utf16().collect();
+    let mut budget = Budget::new(100_000);
+    let wide = pattern.find(Input::Utf16(&units), 0, &mut budget).expect("enough steps");
+    if text.is_ascii() {
+        let narrow = pattern.find(Input::Ascii(text.as_bytes()), 0, &mut budget).expect("enough steps");
+        assert_eq!(narrow, wide, "/{source}/{flags} on {text:?}: width matters");
+    }
+    let found = wide?;
+    let cut = |group| found.group(group).map(|span| String::from_utf16_lossy(&units[span.start..span.end]));
+    Some((0..pattern.groups()).map(cut).collect())
+}
+
+fn first(source: &str, flags: &str, text: &str) -> Option<String> {
+    groups(source, flags, text).map(|groups| groups[0].clone().unwrap_or_default())
+}
+
+#[test]
+fn matches_what_ecmascript_matches() {
+    let cases: &[(&str, &str, &str, Option<&str>)] = &[
+        ("", "", "abc", Some("")),
+        ("b+", "", "abbbc", Some("bbb")),
+        ("b+?", "", "abbbc", Some("b")),
+        ("^b", "", "ab", None),
+        ("^b", "m", "a\nb", Some("b")),
+        ("a$", "", "a\n", None),
+        ("a$", "m", "a\nb", Some("a")),
+        (".+", "", "ab\ncd", Some("ab")),
+        (".+", "s", "ab\ncd", Some("ab\ncd")),
+        ("[^/]+", "", "//x/y", Some("x")),
+        (r"\d{2,3}", "", "1 12345", Some("123")),
+        (r"\d{2,3}?", "", "1 12345", Some("12")),
+        ("a|ab", "", "ab", Some("a")),
+        ("(?:a|ab)c", "", "abc", Some("abc")),
+        (r"\bfoo\b", "", "a foo b", Some("foo")),
+        (r"\Boo", "", "foo", Some("oo")),
+        ("ABC", "i", "xabcx", Some("abc")),
+        ("[^a]", "i", "Aab", Some("b")),
+        ("é", "i", "É", Some("É")),
+        (r"\u{1F600}", "u", "x😀", Some("😀")),
+        ("^.$", "", "😀", None),
+        ("^.$", "u", "😀", Some("😀")),
+        (r"(?<=\$)\d+", "", "a$42", Some("42")),
+        (r"(?<!\$)\b\d+", "", "$42 17", Some("17")),
+        (r"a(?=b)", "", "acab", Some("a")),
+        (r"a(?!c)", "", "acad", Some("a")),
+        (r"(a)\1", "", "abaa", Some("aa")),
+        (r"(?<x>a)\k<x>", "", "abaa", Some("aa")),
+        (r"\p{Lu}+", "u", "abÄÖc", Some("ÄÖ")),
+        (r"\p{Script=Greek}", "u", "aβ", Some("β")),
+        ("a{0}b", "", "ab", Some("b")),
+        ("(a*)*", "", "b", Some("")),
+        ("(a*)+$", "", "aab", Some("")),
+        ("(?:a?)*?b", "", "aab", Some("aab")),
+        (r"[\s\S]", "", "\n", Some("\n")),
+        ("x", "y", "ax", None),
+        (r"\/", "", "a/b", Some("/")),
+        ("a]", "", "a]", Some("a]")),
+        ("{", "", "{", Some("{")),
+        (r"\cA", "", "\u{1}", Some("\u{1}")),
+        (r"\1(a)", "", "aa", Some("a")),
+        (r"[\b]", "", "\u{8}", Some("\u{8}")),
+    ];
+    for (source, flags, text, expected) in cases {
+        assert_eq!(first(source, flags, text).as_deref(), *expected, "/{source}/{flags} on {text:?}");
+    }
+}
+
+#[test]
+fn groups_forget_what_an_earlier_round_captured() {
+    let captured = |text: &[Option<&str>]| Some(text.iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>());
+    assert_eq!(
+        groups("(z)((a+)?(b+)?(c))*", "", "zaacbbbcac"),
+        captured(&[Some("zaacbbbcac"), Some("z"), Some("ac"), Some("a"), None, Some("c")])
+    );
+    assert_eq!(groups("(?=(a+))a*b\\1", "", "baaabac"), captured(&[Some("aba"), Some("a")]));
+    assert_eq!(
+        groups("(.*?)a(?!(a+)b\\2c)\\2(.*)", "", "baaabaac"),
+        captured(&[Some("baaabaac"), Some("ba"), None, Some("abaac")])
+    );
+    assert_eq!(groups(r"(?<=(\d+)(\d+))$", "", "1053"), captured(&[Some(""), Some("1"), Some("053")]));
+    assert_eq!(groups(r"(?<=\1(a))b", "", "aab"), captured(&[Some("b"), Some("a")]));
+}
+
+#[test]
+fn what_runs_away_is_stopped() {
+    for (source, text) in [("^(a+)+$", "a".repeat(40) + "b"), ("^(a|a)*$", "a".repeat(60) + "b")] {
+        let pattern = Pattern::new(source, "").unwrap();
+        let mut budget = Budget::new(1_000_000);
+        assert_eq!(pattern.find(Input::Ascii(text.as_bytes()), 0, &mut budget), Err(Exhausted));
+    }
+    let copies = Pattern::new(r"^(a*)(?:\1)*$", "").unwrap();
+    let text = "a".repeat(100_000) + "b";
+    assert_eq!(copies.find(Input::Ascii(text.as_bytes()), 0, &mut Budget::new(1_000_000)), Err(Exhausted));
+}
+
+#[test]
+fn refuses_what_is_no_pattern_and_says_where() {
+    for source in ["(", "[", "a**", r"(?<x>a)\k<y>", "x{2,1}"] {
+        assert!(Pattern::new(source, "").is_err(), "{source}");
+    }
+    assert!(Pattern::new("a", "v").unwrap_err().to_string().contains("flag v"));
+    assert!(Pattern::new("a", "gg").unwrap_err().to_string().contains("twice"));
+    assert!(Pattern::new(&"(".repeat(5_000), "").unwrap_err().to_string().contains("groups"));
+    assert!(Pattern::new(&"a".repeat(100_000), "").is_err());
+    assert!(Pattern::new("ab(c", "").unwrap_err().at().is_some());
+    assert!(Pattern::new(r"\p{Nonsense}", "u").is_err());
+}
+
+proptest! {
+    /// No text is a pattern that panics, and no match runs on.
+    #[test]
+    fn any_pattern_on_any_text_ends(source in r"[ab(|)*+?.\[\]^$\\1{},:=!<>-]{0,24}", text in "[abc]{0,20}", back in any::<bool>()) {
+        let source = if back { format!("(?<={source})") } else { source };
+        if let Ok(pattern) = Pattern::new(&source, "") {
+            let _ = pattern.find(Input::Ascii(text.as_bytes()), 0, &mut Budget::new(50_000));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! A permission file, before it is believed.
+//!
+//! *Owns* what a file must look like, and upstream's words for what is wrong with it. *Promises* a place for every complaint,
+//! and all complaints about rules at once, the one upstream would give first. *Does not* read YAML or JSON: it is given the
+//! document with the places of its parts.
+
+use std::fmt;
+
+use crate::compile::Program;
+use crate::filter::{check_right, check_text};
+use crate::parse::Refused;
+use crate::path::Path;
+use crate::right::{Right, SECTIONS};
+use crate::rules::{Rule, Ruleset};
+
+/// A place in a file, counted from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At {
+    /// The line.
+    pub line: u32,
+    /// The character in the line.
+    pub column: u32,
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}:{}", self.line, self.column)
+    }
+}
+
+/// A part of a permission file.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it is.
+    pub value: Value,
+    /// Where it begins.
+    pub at: At,
+}
+
+/// What a part of a permission file is.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Names, where they stand, and what they name; in the file's order.
+    Map(Vec<(String, At, Node)>),
+    /// A text, and where its stretches stand: the byte of the text from which on it can be read off the file, in order.
+    Text(String, Vec<(usize, At)>),
+    /// `true` or `false`
+    Bool(bool),
+    /// Anything else, by JavaScript's name of its type.
+    Other(&'static str),
+}
+
+/// A complaint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// In upstream's words, where upstream has any.
+    pub what: String,
+    /// The rule it is about: section, path and type.
+    pub rule: Option<String>,
+    /// Where.
+    pub at: At,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}: {}", self.at, self.what)?;
+        self.rule.as_ref().map_or(Ok(()), |rule| write!(to, " ({rule})"))
+    }
+}
+
+/// A file that can be used.
+#[derive(Debug)]
+pub struct Checked {
+    /// What it says.
+    pub ruleset: Ruleset,
+    /// What its author should know all the same.
+    pub warnings: Vec<Complaint>,
+}
+
+/// Checks a file. There is at least one complaint if it is refused.
+pub fn check(root: &Node) -> Result<Checked, Vec<Complaint>> {
+    let sections = sections(root).map_err(|complaint| vec![complaint])?;
+    let mut reading = Reading::default();
+    for (section, entries) in sections {
+        for (text, at, entry) in entries {
+            reading.entry(section, text, *at, entry).map_err(|complaint| vec![complaint])?;
+        }
+    }
+    if !reading.complaints.is_empty() {
+        return Err(reading.complaints);
+    }
+    Ok(Checked { ruleset: Ruleset::new(reading.paths, reading.rules), warnings: reading.warnings })
+}
+
+type Entries = [(String, At, Node)];
+
+/// The four sections, in upstream's order, once their shapes are right.
+fn sections(root: &Node) -> Result<Vec<(&'static str, &Entries)>, Complaint> {
+    let complain = |what: String, at: At| Complaint { what, rule: None, at };
+    let Value::Map(found) = &root.value else {
+        let what = format!("config should be an object literal, but was of type {}", type_of(&root.value));
+        return Err(complain(what, root.at));
+    };
+    let mut sections = Vec::new();
+    for section in SECTIONS {
+        let entry = found.iter().find(|(name, _, _)| name == section);
+        let (_, at, node) =
+            entry.ok_or_else(|| complain(format!("missing configuration section \"{section}\""), root.at))?;
+        sections.push((section, *at, node));
+    }
+    if let Some((name, at, _)) = found.iter().find(|(name, _, _)| !SECTIONS.contains(&name.as_str())) {
+        return Err(complain(format!("unexpected configuration section \"{name}\""), *at));
+    }
+    let mut entries = Vec::new();
+    for (section, at, node) in sections {
+        let Value::Map(inside) = &node.value else {
+            return Err(complain(format!("empty section \"{section}\""), at));
+        };
+        if inside.is_empty() {
+            return Err(complain(format!("empty section \"{section}\""), at));
+        }
+        for (path, at, _) in inside {
+            Path::new(path).map_err(|what| complain(format!("{what} for path {path} in section {section}"), *at))?;
+        }
+        entries.push((section, at, &**inside));
+    }
+    for (section, at, inside) in &entries {
+        if !inside.iter().any(|(path, _, _)| path == "*") {
+            return Err(complain(format!("missing root entry \"*\" for section {section}"), *at));
+        }
+    }
+    Ok(entries.into_iter().map(|(section, _, inside)| (section, inside)).collect())
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Map(_) => "object",
+        Value::Text(..) => "string",
+        Value::Bool(_) => "boolean",
+        Value::Other(name) => name,
+    }
+}
+
+#[derive(Default)]
+struct Reading {
+    paths: Vec<Path>,
+    rules: Vec<Rule>,
+    complaints: Vec<Complaint>,
+    warnings: Vec<Complaint>,
+}
+
+impl Reading {
+    fn entry(&mut self, section: &'static str, path: &str, at: At, node: &Node) -> Result<(), Complaint> {
+        let read = Path::new(path).map_err(|what| Complaint { what, rule: None, at })?;
+        let index = self.paths.len() as u32;
+        let Value::Map(rules) = &node.value else {
+            let what = format!("the rules of path {path} in section {section} are no map of rule types");
+            self.complaints.push(Complaint { what, rule: None, at: node.at });
+            return Ok(());
+        };
+        for (name, at, node) in rules {
+            let label = format!("{section} \"{path}\" {name}");
+            let Some(right) = Right::find(section, name) else {
+                let what = format!("unknown rule type {name} in section {section}");
+                self.complaints.push(Complaint { what, rule: None, at: *at });
+                continue;
+            };
+            match rule(right, &read.variables, node) {
+                Ok((program, warnings)) => {
+                    let place = |warning: Refused| Complaint {
+                        at: locate(node, warning.at),
+                        what: warning.what,
+                        rule: Some(label.clone()),
+                    };
+                    self.warnings.extend(warnings.into_iter().map(place));
+                    self.rules.push(Rule { program, right, at: Some(locate(node, 0)), path: index });
+                }
+                Err(refused) => {
+                    let at = locate(node, refused.at);
+                    self.complaints.push(Complaint { what: refused.what, rule: Some(label), at });
+                }
+            }
+        }
+        self.paths.push(read);
+        Ok(())
+    }
+}
+
+fn rule(right: Right, variables: &[String], node: &Node) -> Result<(Program, Vec<Refused>), Refused> {
+    let text = match &node.value {
+        Value::Bool(answer) => return Ok((Program::constant(*answer), Vec::new())),
+        Value::Text(text, _) => text,
+        _ => return Err(Refused { what: "rule must be a string".to_owned(), at: 0 }),
+    };
+    if text.is_empty() {
+        return Err(Refused { what: "rule can't be empty".to_owned(), at: 0 });
+    }
+    check_text(text)?;
+    let compiled = Program::new(text, variables)?;
+    check_right(text, right)?;
+    Ok(compiled)
+}
+
+/// Where a byte of a text stands in the file.
+fn locate(node: &Node, byte: usize) -> At {
+    let Value::Text(text, stretches) = &node.value else { return node.at };
+    let Some((start, at)) = stretches.iter().rev().find(|(start, _)| *start <= byte) else { return node.at };
+    let passed = text.get(*start..byte).map_or(0, |passed| passed.chars().count());
+    At { line: at.line, column: at.column + passed as u32 }
+}

@@ -1,0 +1,38 @@
+//! Who may do what: the permission language.
+//!
+//! Rules are expressions of ECMAScript. They are read by a parser of that language, cut down to an accepted subset, compiled
+//! once and judged per message; a rule that depends on nothing is an answer.
+//!
+//! *Owns* rules: from the permission file's sections to a verdict. *Promises* the answers a JavaScript engine would give
+//! inside the subset, an end within bounds that are counted and not timed, and that what is outside of the subset is refused
+//! when it is loaded, by line and column. *Does not* fetch records, read files or know connections: what a rule lacks is
+//! named in its verdict, and the engine asks again.
+#![forbid(unsafe_code)]
+
+mod builtin;
+pub mod check;
+mod compile;
+mod eval;
+mod explain;
+mod filter;
+mod meter;
+mod number;
+mod operator;
+mod parse;
+mod path;
+mod right;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod text;
+mod tree;
+mod value;
+
+pub use compile::{Program, Uses};
+pub use eval::{Context, Document, Judged, REFERENCES_MAX, Reference, Thrown, User, Verdict, judge};
+pub use explain::{Explanation, Part, explain};
+pub use meter::{MADE_BYTES_MAX, STEPS_MAX};
+pub use parse::{RULE_BYTES_MAX, Refused};
+pub use path::Captures;
+pub use right::Right;
+pub use rules::{Choice, Choices, Rule, Ruleset};

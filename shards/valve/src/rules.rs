@@ -1,0 +1,181 @@
+//! Which rule is asked.
+//!
+//! *Owns* a permission file once it is read, and the choice of a rule for a name: the longest path that matches and has such
+//! a rule, of equally long ones the last. *Promises* that a choice which does not depend on the name costs no look-up.
+//! *Does not* cache verdicts, only choices: a verdict depends on more than a name.
+
+use hashbrown::HashTable;
+
+use crate::check::At;
+use crate::compile::Program;
+use crate::path::{Captures, Path};
+use crate::right::Right;
+
+/// Choices one cache holds; beyond, it starts anew.
+const CHOICES_MAX: usize = 100_000;
+
+/// A rule and where it comes from.
+#[derive(Debug)]
+pub struct Rule {
+    /// What it says.
+    pub program: Program,
+    /// What it is asked for.
+    pub right: Right,
+    /// Where its text begins, if it was read from a file.
+    pub at: Option<At>,
+    pub(crate) path: u32,
+}
+
+/// Everything a permission file says.
+#[derive(Debug, Default)]
+pub struct Ruleset {
+    pub(crate) paths: Vec<Path>,
+    pub(crate) rules: Vec<Rule>,
+    kinds: [Kind; Right::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Kind {
+    /// Path and rule, the most specific first.
+    candidates: Vec<(u32, u32)>,
+    /// What all of them say, if the last is for every name.
+    always: Option<bool>,
+}
+
+/// Which rule was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Whatever the name and whoever asks: this.
+    Always(bool),
+    /// This rule, with what the variables of its path stand for.
+    Rule(u32, Captures),
+    /// There is none, which denies.
+    None,
+}
+
+impl Ruleset {
+    pub(crate) fn new(paths: Vec<Path>, rules: Vec<Rule>) -> Self {
+        let mut kinds: [Kind; Right::ALL.len()] = Default::default();
+        for (index, rule) in rules.iter().enumerate() {
+            kinds[rule.right as usize].candidates.push((rule.path, index as u32));
+        }
+        for kind in &mut kinds {
+            kind.candidates.sort_by_key(|(path, _)| std::cmp::Reverse((paths[*path as usize].length, *path)));
+            let mut answers = kind.candidates.iter().map(|(_, rule)| rules[*rule as usize].program.answer());
+            let first = answers.next().flatten();
+            let same = answers.all(|answer| answer == first);
+            let everywhere = kind.candidates.iter().any(|(path, _)| &*paths[*path as usize].text == "*");
+            kind.always = first.filter(|answer| same && (everywhere || !answer));
+            if kind.candidates.is_empty() {
+                kind.always = Some(false);
+            }
+        }
+        Self { paths, rules, kinds }
+    }
+
+    /// The answer that depends neither on the user nor on what is said.
+    #[inline]
+    pub fn always(&self, right: Right, name: &[u8]) -> Option<bool> {
+        let answer = self.kinds[right as usize].always?;
+        // `*` stops at line breaks, so that such a name matches no path.
+        let broken = name.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0xe2));
+        (!answer || !broken).then_some(answer)
+    }
+
+    /// Whether everybody may do that with every name but those no path is for.
+    pub fn is_open(&self, right: Right) -> bool {
+        self.kinds[right as usize].always == Some(true)
+    }
+
+    /// The rule for a name; without one, everybody is meant.
+    pub fn choose(&self, right: Right, name: Option<&[u8]>) -> Choice {
+        for (path, rule) in &self.kinds[right as usize].candidates {
+            let path = &self.paths[*path as usize];
+            // Upstream matches what has no name by what JavaScript writes for it, and leaves the variables undefined.
+            if let Some(mut captures) = path.find(name.unwrap_or(b"undefined")) {
+                if name.is_none() {
+                    captures.clear();
+                }
+                return Choice::Rule(*rule, captures);
+            }
+        }
+        Choice::None
+    }
+
+    /// A chosen rule.
+    pub fn rule(&self, index: u32) -> &Rule {
+        &self.rules[index as usize]
+    }
+
+    /// The path a rule stands under.
+    pub fn path_of(&self, rule: &Rule) -> &str {
+        &self.paths[rule.path as usize].text
+    }
+
+    /// All rules, in the file's order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+}
+
+#[derive(Debug)]
+struct Cached {
+    hash: u64,
+    right: Right,
+    name: Box<[u8]>,
+    choice: Choice,
+    used: bool,
+}
+
+/// A shard's memory of choices.
+#[derive(Debug, Default)]
+pub struct Choices {
+    generation: u64,
+    table: HashTable<Cached>,
+}
+
+impl Choices {
+    /// The rule for a name whose (seeded) hash is known. `generation` tells one ruleset from another.
+    pub fn choose(
+        &mut self,
+        ruleset: &Ruleset,
+        generation: u64,
+        right: Right,
+        name: Option<&[u8]>,
+        hash: u64,
+    ) -> Choice {
+        let Some(named) = name else { return ruleset.choose(right, None) };
+        if let Some(answer) = ruleset.always(right, named) {
+            return Choice::Always(answer);
+        }
+        if self.generation != generation || self.table.len() >= CHOICES_MAX {
+            self.table.clear();
+            self.generation = generation;
+        }
+        let hash = hash ^ (right as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let same = |cached: &Cached| cached.right == right && *cached.name == *named;
+        if let Some(cached) = self.table.find_mut(hash, same) {
+            cached.used = true;
+            return cached.choice.clone();
+        }
+        let choice = ruleset.choose(right, name);
+        let cached = Cached { hash, right, name: named.into(), choice: choice.clone(), used: true };
+        self.table.insert_unique(hash, cached, |cached| cached.hash);
+        choice
+    }
+
+    /// Forgets what was not used since the last time.
+    pub fn sweep(&mut self) {
+        self.table.retain(|cached| std::mem::take(&mut cached.used));
+    }
+
+    /// How many choices it holds.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// It holds none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+}

@@ -1,0 +1,85 @@
+//! What an evaluation may cost.
+
+use super::world::{context, user};
+use crate::compile::Program;
+use crate::eval::{Context, Document, REFERENCES_MAX, Verdict, judge};
+
+fn verdict(rule: &str, context: &Context<'_>) -> Verdict {
+    let program = Program::new(rule, &[]).unwrap_or_else(|refused| panic!("{rule}: {}", refused.what)).0;
+    judge(&program, context).verdict
+}
+
+fn error(rule: &str, context: &Context<'_>) -> String {
+    match verdict(rule, context) {
+        Verdict::Error(thrown) => thrown.to_string(),
+        other => panic!("{rule} is {other:?}"),
+    }
+}
+
+#[test]
+fn text_that_grows_is_stopped() {
+    let user = user();
+    let long = format!("{:?}", "x".repeat(1 << 20));
+    let context = Context { data: Document::Text(long.as_bytes()), ..context(&user) };
+    let doubled = "data + data + data + data + data + data === ''";
+    assert!(error(doubled, &context).contains("too much text"));
+    let listed = format!("[{}] + ''", ["data"; 10].join(","));
+    assert!(error(&listed, &context).contains("too much text"));
+}
+
+#[test]
+fn large_documents_can_be_read_a_few_times_and_not_for_ever() {
+    let user = user();
+    let large = format!(r#"{{"a":[{}0],"z":1}}"#, "0,".repeat(4 << 20));
+    let context = Context { data: Document::Text(large.as_bytes()), ..context(&user) };
+    assert_eq!(verdict("data.z === 1 && data.z < 2", &context), Verdict::Allow);
+    let often = ["data.z"; 20].join("+");
+    assert!(error(&often, &context).contains("too many steps"));
+}
+
+#[test]
+fn references_are_counted() {
+    let user = user();
+    let context = context(&user);
+    let names = |count: usize| (0..count).map(|index| format!("_('r{index}')")).collect::<Vec<_>>().join(",");
+    match verdict(&format!("[{}].length", names(20)), &context) {
+        Verdict::Need(needs) => assert_eq!(needs.len(), 20),
+        other => panic!("{other:?}"),
+    }
+    // Those that were counted before are fetched; with them at hand, one more is an error.
+    let known: Vec<String> = (0..REFERENCES_MAX).map(|index| format!("r{index}")).collect();
+    let references: Vec<_> =
+        known.iter().map(|name| crate::eval::Reference { name: name.as_bytes(), value: None }).collect();
+    let context = Context { references: &references, ..context };
+    assert!(error(&format!("[{}].length", names(REFERENCES_MAX + 1)), &context).contains("cross references"));
+}
+
+#[test]
+fn rules_that_nest_without_end_are_refused() {
+    for (open, close) in
+        [("(", ")"), ("[", "]"), ("!", ""), ("typeof ", ""), ("- ", ""), ("1 ? 1 : ", ""), ("`${", "}`")]
+    {
+        for count in [50, 250, 500, 5_000] {
+            let rule = format!("{}1{}", open.repeat(count), close.repeat(count));
+            let read = Program::new(&rule, &[]);
+            assert!(count == 50 || read.is_err() || open != "(", "{open}");
+        }
+    }
+    let long = ["data.a"; 200].join("+");
+    assert!(Program::new(&long, &[]).is_ok());
+    let longer = "data.a+".repeat(2_000) + "0";
+    assert!(Program::new(&longer, &[]).is_err());
+    assert!(Program::new(&"1".repeat(20_000), &[]).unwrap_err().what.contains("longer"));
+}
+
+#[test]
+fn rules_that_depend_on_nothing_are_answers() {
+    for (rule, answer) in
+        [("true", Some(true)), ("1 > 2", Some(false)), ("\ntrue", Some(false)), ("'a' + 'b' === 'ab'", Some(true))]
+    {
+        assert_eq!(Program::new(rule, &[]).unwrap().0.answer(), answer, "{rule}");
+    }
+    for rule in ["user.id", "data.x", "now", "_('x')", "null.x", "name", "action"] {
+        assert_eq!(Program::new(rule, &[]).unwrap().0.answer(), None, "{rule}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Whole files: what is refused and where, which rule is chosen, and why it says what it says.
+
+use super::cases::{file, settle};
+use crate::check::{At, Complaint, Node, Value, check};
+use crate::eval::{Context, Document, User, Verdict};
+use crate::explain::explain;
+use crate::right::Right;
+use crate::rules::{Choice, Choices, Ruleset};
+
+const AT: At = At { line: 1, column: 1 };
+
+fn map(entries: Vec<(&str, Node)>) -> Node {
+    Node { value: Value::Map(entries.into_iter().map(|(name, node)| (name.to_owned(), AT, node)).collect()), at: AT }
+}
+
+fn text(text: &str) -> Node {
+    Node { value: Value::Text(text.to_owned(), vec![(0, At { line: 7, column: 11 })]), at: AT }
+}
+
+fn answer(answer: bool) -> Node {
+    Node { value: Value::Bool(answer), at: AT }
+}
+
+fn open() -> Node {
+    map(vec![("*", map(Vec::new()))])
+}
+
+fn with_record(paths: Vec<(&str, Node)>) -> Node {
+    map(vec![("record", map(paths)), ("event", open()), ("rpc", open()), ("presence", open())])
+}
+
+fn refused(node: &Node) -> Vec<Complaint> {
+    check(node).expect_err("it is refused")
+}
+
+#[test]
+fn shapes_are_refused_in_upstreams_words_and_order() {
+    let other = |name| Node { value: Value::Other(name), at: AT };
+    let cases = [
+        (answer(true), "config should be an object literal, but was of type boolean"),
+        (map(vec![]), "missing configuration section \"record\""),
+        (
+            map(vec![("record", open()), ("event", open()), ("rpc", open())]),
+            "missing configuration section \"presence\"",
+        ),
+        (
+            map(vec![("record", open()), ("event", open()), ("rpc", open()), ("presence", open()), ("x", open())]),
+            "unexpected configuration section \"x\"",
+        ),
+        (with_record(vec![]), "empty section \"record\""),
+        (with_record(vec![("", open())]), "path can't be empty for path  in section record"),
+        (with_record(vec![("/a", open())]), "path can't start with / for path /a in section record"),
+        (with_record(vec![("a/$-x", open())]), "invalid variable name $- for path a/$-x in section record"),
+        (with_record(vec![("a", map(vec![]))]), "missing root entry \"*\" for section record"),
+        (with_record(vec![("*", map(vec![("paint", answer(true))]))]), "unknown rule type paint in section record"),
+        (with_record(vec![("*", map(vec![("read", other("number"))]))]), "rule must be a string"),
+        (with_record(vec![("*", map(vec![("read", text(""))]))]), "rule can't be empty"),
+        (with_record(vec![("*", map(vec![("read", text("data.x"))]))]), "rule read for record does not support data"),
+        (
+            with_record(vec![("*", map(vec![("create", text("oldData.x"))]))]),
+            "rule create for record does not support oldData",
+        ),
+    ];
+    for (node, what) in cases {
+        assert_eq!(refused(&node)[0].what, what);
+    }
+}
+
+#[test]
+fn every_bad_rule_is_named_with_its_place() {
+    let node = with_record(vec![
+        ("*", map(vec![("read", text("user.id ===")), ("write", text("true && alert(1)"))])),
+        ("a/$x", map(vec![("delete", text("$x.trim() === new"))])),
+    ]);
+    let complaints = refused(&node);
+    assert_eq!(complaints.len(), 3, "{complaints:?}");
+    let complaints_of_calls = &complaints[1];
+    assert_eq!(complaints_of_calls.rule.as_deref(), Some("record \"*\" write"));
+    assert_eq!(complaints_of_calls.at, At { line: 7, column: 19 });
+    assert!(complaints_of_calls.to_string().starts_with("7:19: function alert is not supported"));
+}
+
+#[test]
+fn the_longest_matching_path_with_such_a_rule_is_asked() {
+    let paths = vec![
+        ("*", map(vec![("read", text("'*' && 0")), ("write", answer(false)), ("delete", answer(true))])),
+        ("a/$x", map(vec![("read", text("'a/$x' && 0"))])),
+        ("a/b*", map(vec![("read", text("'a/b*' && 0"))])),
+        ("a/b", map(vec![("read", text("'a/b' && 0"))])),
+        ("a/$longname", map(vec![("read", text("'a/$longname' && 0"))])),
+        ("c.d", map(vec![("read", text("'c.d' && 0"))])),
+        ("e/$p-$q/$p", map(vec![("read", text("$p === 'last' && $q === 'y'"))])),
+    ];
+    let ruleset = check(&with_record(paths)).unwrap().ruleset;
+    let chosen = |right, name: &str| match ruleset.choose(right, Some(name.as_bytes())) {
+        Choice::Rule(rule, _) => ruleset.path_of(ruleset.rule(rule)).to_owned(),
+        other => panic!("{other:?}"),
+    };
+    for (name, path) in [
+        ("z", "*"),
+        ("", "*"),
+        ("a/b", "a/$longname"),
+        ("a/b/c", "a/b*"),
+        ("a/", "*"),
+        ("c.d", "c.d"),
+        ("cXd", "c.d"),
+        ("a/😀", "a/$longname"),
+    ] {
+        assert_eq!(chosen(Right::RecordRead, name), path, "{name}");
+    }
+    assert_eq!(chosen(Right::RecordDelete, "a/b"), "*");
+    assert_eq!(ruleset.choose(Right::RecordRead, Some(b"z\nb")), Choice::None);
+    assert_eq!(ruleset.choose(Right::RecordListen, Some(b"a")), Choice::None);
+    let user = User::default();
+    let context = Context { user: &user, name: Some(b"e/x-y/last"), ..Context::default() };
+    assert_eq!(settle(&ruleset, Right::RecordRead, context), Verdict::Allow);
+}
+
+#[test]
+fn choices_that_hang_on_nothing_are_known_at_once() {
+    let paths = vec![("*", map(vec![("read", answer(true)), ("write", answer(false)), ("delete", text("user.id"))]))];
+    let ruleset = check(&with_record(paths)).unwrap().ruleset;
+    assert_eq!(ruleset.always(Right::RecordRead, b"x"), Some(true));
+    assert_eq!(ruleset.always(Right::RecordRead, b"x\ny"), None, "no path is for a name with a line break");
+    assert_eq!(ruleset.always(Right::RecordWrite, b"x\ny"), Some(false));
+    assert_eq!(ruleset.always(Right::RecordDelete, b"x"), None);
+    assert_eq!(ruleset.always(Right::RecordListen, b"x"), Some(false), "no rule at all");
+    assert!(ruleset.is_open(Right::RecordRead) && !ruleset.is_open(Right::RecordWrite));
+}
+
+#[test]
+fn choices_are_remembered_per_ruleset_and_forgotten_when_idle() {
+    let ruleset = |rule: &str| check(&file(Right::RecordRead, "a/$x", rule)).unwrap().ruleset;
+    let (one, two) = (ruleset("user.id"), ruleset("name"));
+    let mut choices = Choices::default();
+    let first = choices.choose(&one, 1, Right::RecordRead, Some(b"a/b"), 5);
+    assert_eq!(first, Choice::Rule(0, [(2, 3)].into_iter().collect()));
+    assert_eq!(choices.choose(&one, 1, Right::RecordRead, Some(b"a/b"), 5), first);
+    assert_eq!(
+        choices.choose(&one, 1, Right::RecordRead, Some(b"c"), 5),
+        Choice::None,
+        "the same hash is not the same name"
+    );
+    assert_eq!(choices.len(), 2);
+    choices.sweep();
+    let _ = choices.choose(&one, 1, Right::RecordRead, Some(b"c"), 5);
+    choices.sweep();
+    assert_eq!(choices.len(), 1);
+    let _ = choices.choose(&two, 2, Right::RecordRead, Some(b"c"), 5);
+    assert_eq!(choices.len(), 1, "another ruleset starts anew");
+}
+
+#[test]
+fn who_has_no_name_is_matched_as_undefined() {
+    let presence = |rule: &str| {
+        let section = map(vec![("*", map(vec![("allow", text(rule))]))]);
+        let node = map(vec![("record", open()), ("event", open()), ("rpc", open()), ("presence", section)]);
+        settle(&check(&node).unwrap().ruleset, Right::PresenceAllow, Context::default())
+    };
+    assert_eq!(presence("name === undefined"), Verdict::Allow);
+    assert_eq!(presence("user.id === 'x'"), Verdict::Deny);
+}
+
+#[test]
+fn an_explanation_shows_the_rule_its_place_and_every_value() {
+    let rule = "user.id === $x && data.price > oldData.price ? name.includes('b') : data?.a.b";
+    let ruleset: Ruleset = check(&file(Right::RecordWrite, "a/$x", rule)).unwrap().ruleset;
+    let user = User { id: "b".into(), server_data: None };
+    let context = Context {
+        user: &user,
+        name: Some(b"a/b"),
+        data: Document::Text(br#"{"price":3}"#),
+        old_data: Document::Text(br#"{"price":4}"#),
+        ..Context::default()
+    };
+    let explained = explain(&ruleset, Right::RecordWrite, &context);
+    let parts: Vec<_> = explained.parts.iter().map(|part| (part.text.as_str(), part.value.as_str())).collect();
+    for part in [
+        ("user.id", "\"b\""),
+        ("$x", "\"b\""),
+        ("user.id === $x", "true"),
+        ("data.price", "3"),
+        ("data.price > oldData.price", "false"),
+        ("user.id === $x && data.price > oldData.price", "false"),
+        ("data?.a", "undefined"),
+    ] {
+        assert!(parts.contains(&part), "{part:?} in {parts:?}");
+    }
+    assert!(parts.last().unwrap().1.starts_with("throws TypeError"), "{parts:?}");
+    assert!(matches!(explained.verdict, Verdict::Error(_)));
+    let told = explained.to_string();
+    assert!(told.starts_with("record \"a/$x\" write at 1:1: user.id"), "{told}");
+    assert!(told.contains("data.price → 3\n"), "{told}");
+    let nothing = explain(&ruleset, Right::EventPublish, &context);
+    assert!(nothing.to_string().contains("no event rule of type publish"));
+}

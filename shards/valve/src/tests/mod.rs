@@ -1,0 +1,9 @@
+//! Rules, judged.
+
+mod bounds;
+mod cases;
+mod files;
+mod node;
+mod reference;
+mod trees;
+mod world;
