@@ -3,7 +3,9 @@
 mod common;
 
 use common::Case;
-use deepstream_engine::{Ask, ConnId, CoreId, Lane, Login, Nanos, Options, Outbox, Outcome, Packet, Peer, Shard};
+use deepstream_engine::{
+    Account, Ask, ConnId, CoreId, Headers, Lane, Login, Nanos, Options, Outbox, Outcome, Packet, Peer, Shard,
+};
 use deepstream_wire::{Action, Outgoing, binary, encode};
 
 const NOW: Nanos = Nanos(1);
@@ -36,12 +38,12 @@ impl Bare {
 
     fn client(&mut self) -> ConnId {
         let conn = self.shard.connected(NOW, Peer::default()).expect("room");
-        self.shard.upgraded(NOW, conn, "");
+        self.shard.upgraded(NOW, conn, "", Headers::default());
         self.say(conn, &bytes(&Outgoing::new(Action::ConnectionChallenge)));
         self.say(conn, &bytes(&Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) }));
         for ask in self.shard.asks().collect::<Vec<_>>() {
             if let Ask::Authenticate { conn, .. } = ask {
-                let login = Login::Accepted { user_id: "open".into(), client_data: None };
+                let login = Login::Accepted(Account::of("open"));
                 self.shard.completed(NOW, Outcome::Authenticated { conn, login });
             }
         }

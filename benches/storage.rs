@@ -20,7 +20,7 @@ fn open(name: &str, durability: Durability, shards: usize) -> Storage {
     let _ = std::fs::remove_dir_all(&directory);
     let thread: Thread = std::thread::current();
     let waker = Arc::new(move || thread.unpark()) as Waker;
-    let options = Options { directory, durability, cpus: Vec::new(), wakers: vec![waker; shards] };
+    let options = Options { directory, durability, cpus: Vec::new(), wakers: vec![waker; shards], outsider: None };
     storage::start(options).expect("the target directory is writable")
 }
 

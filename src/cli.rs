@@ -16,6 +16,10 @@ pub enum Command {
     Start(StartArguments),
     /// Say what stands in the way of latency on this machine.
     Doctor(DoctorArguments),
+    /// Hash a password.
+    Hash(HashArguments),
+    /// Say what is installed.
+    Info(InfoArguments),
     /// Print this line to the standard output and exit with 0.
     Print(String),
 }
@@ -79,6 +83,27 @@ pub struct DoctorArguments {
     pub settings: bool,
 }
 
+/// Arguments of `hash`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct HashArguments {
+    /// Configuration file that says how passwords are hashed
+    #[arg(short = 'c', long, value_name = "file", num_args = 0..=1, default_missing_value = "")]
+    pub config: Option<PathBuf>,
+    /// What to hash
+    pub password: Option<String>,
+}
+
+/// Flags of `info`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct InfoArguments {
+    /// Configuration file that is looked for
+    #[arg(short = 'c', long, value_name = "file", num_args = 0..=1, default_missing_value = "")]
+    pub config: Option<PathBuf>,
+    /// Directory of plugins, which are listed
+    #[arg(short = 'l', long, value_name = "dir", num_args = 0..=1, default_missing_value = "")]
+    pub lib_dir: Option<PathBuf>,
+}
+
 #[derive(Parser)]
 #[command(
     name = "deepstream",
@@ -103,6 +128,10 @@ enum Word {
     Start(StartArguments),
     /// Report what stands in the way of latency on this machine, with the remedy for each
     Doctor(DoctorArguments),
+    /// Hash a password as the file authentication of the configuration does
+    Hash(HashArguments),
+    /// Print version and platform as JSON
+    Info(InfoArguments),
 }
 
 /// Understands the arguments of this process.
@@ -118,6 +147,8 @@ pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Comma
             Ok(Command::Start(start))
         }
         Ok(Program { command: Some(Word::Doctor(arguments)), .. }) => Ok(Command::Doctor(arguments)),
+        Ok(Program { command: Some(Word::Hash(arguments)), .. }) => Ok(Command::Hash(arguments)),
+        Ok(Program { command: Some(Word::Info(arguments)), .. }) => Ok(Command::Info(arguments)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             Ok(Command::Print(error.to_string().trim_end().to_owned()))
         }
@@ -241,7 +272,6 @@ mod tests {
             ("-x", "error: unknown option '-x'"),
             ("stop", "error: too many arguments for 'start'. Expected 0 arguments but got 1."),
             ("start now", "error: too many arguments for 'start'. Expected 0 arguments but got 1."),
-            ("info", "error: too many arguments for 'start'. Expected 0 arguments but got 1."),
         ] {
             assert_eq!(parsed(line), Err(UsageError(words.to_owned())), "{line}");
         }
@@ -254,6 +284,21 @@ mod tests {
         assert_eq!(parsed("doctor"), Ok(Command::Doctor(DoctorArguments::default())));
         let arguments = DoctorArguments { config: Some("a.yml".into()), settings: true };
         assert_eq!(parsed("doctor -c a.yml --settings"), Ok(Command::Doctor(arguments)));
+    }
+
+    #[test]
+    fn hash_and_info_take_what_upstreams_do() {
+        let hash = |config: Option<&str>, password: Option<&str>| {
+            let (config, password) = (config.map(PathBuf::from), password.map(str::to_owned));
+            Ok(Command::Hash(HashArguments { config, password }))
+        };
+        assert_eq!(parsed("hash secret"), hash(None, Some("secret")));
+        assert_eq!(parsed("hash -c a.yml secret"), hash(Some("a.yml"), Some("secret")));
+        assert_eq!(parsed("hash secret --config a.yml"), hash(Some("a.yml"), Some("secret")));
+        assert_eq!(parsed("hash"), hash(None, None));
+        let info = InfoArguments { config: Some("a.yml".into()), lib_dir: Some("lib".into()) };
+        assert_eq!(parsed("info -c a.yml -l lib"), Ok(Command::Info(info)));
+        assert_eq!(parsed("info"), Ok(Command::Info(InfoArguments::default())));
     }
 
     #[test]

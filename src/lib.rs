@@ -5,11 +5,13 @@
 
 pub mod auth;
 pub mod cli;
+pub mod command;
 pub mod config;
 pub mod doctor;
 pub mod host;
 pub mod log;
 pub mod note;
+pub mod reload;
 pub mod service;
 pub mod storage;
 

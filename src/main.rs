@@ -3,7 +3,7 @@
 use deepstream::cli::{self, Command};
 use deepstream::config::{self, LatencyProfile, Loaded, Placement, Topology};
 use deepstream::log::{self, Level, note};
-use deepstream::{VERSION, doctor, host};
+use deepstream::{VERSION, command, doctor, host};
 use std::fmt::Display;
 use std::process::ExitCode;
 
@@ -19,9 +19,25 @@ fn main() -> ExitCode {
         }
         Ok(Command::Start(arguments)) => start(&arguments),
         Ok(Command::Doctor(arguments)) => doctor(arguments),
+        Ok(Command::Hash(arguments)) => say(command::hash(arguments)),
+        Ok(Command::Info(arguments)) => say(command::info(arguments)),
         Err(error) => {
             eprintln!("{}", error.0);
             exit_code(cli::EXIT_CODE)
+        }
+    }
+}
+
+/// Prints what a command found, or why it did not.
+fn say(result: Result<String, String>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
         }
     }
 }
@@ -69,7 +85,7 @@ fn start(arguments: &cli::StartArguments) -> ExitCode {
     note(Level::Info, "INFO", &format!("server name: {}", loaded.config.server_name));
     note(Level::Info, "INFO", &format!("deepstream version: {VERSION}"));
     loaded.announce();
-    match host::run(&loaded.config, &placement) {
+    match host::run(&loaded.config, &placement, arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             note(Level::Fatal, error.event(), &error.to_string());

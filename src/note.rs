@@ -30,6 +30,7 @@ fn words(what: &Note) -> (Level, &'static str, String) {
             let text = format!("invalid authentication data{}", data.unwrap_or_default());
             (Level::Info, "AUTH_UNSUCCESSFUL", text)
         }
+        Note::SessionExtended { user } => (Level::Debug, "AUTH_SUCCESSFUL", format!("{user} extended the session")),
         Note::Closed { user, reason, .. } => closed(*reason, user.as_deref()),
         Note::ConnectionsFull => {
             (Level::Warn, "CONNECTION_ERROR", "a connection was refused: limits.connectionsMax is reached".to_owned())
@@ -88,6 +89,10 @@ fn closed(reason: Reason, user: Option<&str>) -> (Level, &'static str, String) {
         }
         Reason::SlowConsumerFull => slow("limits.outboxBytesMax is reached"),
         Reason::SlowConsumerStalled => slow("nothing was read for limits.slowConsumerTimeoutMs"),
+        Reason::SessionExpired => {
+            let text = format!("the login of {} has expired", or_null(user));
+            (Level::Info, "SESSION_EXPIRED", text)
+        }
         Reason::Shutdown => told(Level::Debug, "CLOSED_SOCKET", "the server is stopping"),
     }
 }

@@ -1,18 +1,48 @@
-//! The process as its supervisor sees it: signals.
+//! The process as its supervisor and its kernel see it: signals, and where its helper threads run.
 //!
-//! *Owns* which signals mean what. *Promises* that none is missed once [`on_signals`] returned. *Does not* stop anything.
+//! *Owns* which signals mean what. *Promises* that none is missed once [`on_signals`] returned. *Does not* stop or reload
+//! anything.
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io;
 
-/// Calls `told` with the name of every SIGINT and SIGTERM from now on, on a thread of its own.
-pub fn on_signals(mut told: impl FnMut(&'static str) + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// To end; with the signal's name.
+    Stop(&'static str),
+    /// SIGHUP: to read the configuration again.
+    Reload,
+}
+
+/// Calls `told` with every SIGINT, SIGTERM and SIGHUP from now on, on a thread of its own.
+pub fn on_signals(mut told: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let deliver = move || {
         for signal in signals.forever() {
-            told(if signal == SIGINT { "SIGINT" } else { "SIGTERM" });
+            told(match signal {
+                SIGHUP => Signal::Reload,
+                SIGINT => Signal::Stop("SIGINT"),
+                _ => Signal::Stop("SIGTERM"),
+            });
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(deliver).map(drop)
+}
+
+/// Binds the calling thread, and those it starts, to these CPUs; none: wherever the kernel puts it.
+pub(crate) fn run_on(cpus: &[usize]) -> Result<(), String> {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let mut set = CpuSet::new();
+    for &cpu in cpus {
+        if cpu >= CpuSet::MAX_CPU {
+            return Err("there is no such CPU".to_owned());
+        }
+        set.set(cpu);
+    }
+    sched_setaffinity(None, &set).map_err(|error| error.to_string())
 }

@@ -1,78 +1,29 @@
 //! Who is let in.
 //!
-//! *Owns* the judgement of login data. *Promises* a verdict for any JSON object or array. *Does not* read sockets or know
-//! sessions: the engine asks, the core passes the answer on.
+//! *Owns* the judgement of login data and the thread on which it waits: for a hash, a webhook, a disk, keys.
+//! *Promises* one verdict for every login handed in, whatever happens; that no core waits for one; and that a way of
+//! logging in which is slow delays nobody who does not use it. *Does not* read sockets or know sessions: the engine
+//! asks, the core passes the answer on.
+//!
+//! Open login is answered on the core that asks. Everything else goes to one thread with an asynchronous runtime
+//! (`desk`), where a login is a task: waiting costs it memory, not a thread. Hashing alone uses CPU for longer; it
+//! has threads of its own, as many as the services have CPUs (`compute`).
 
-use deepstream_engine::Login;
-use serde_json::Value;
+mod combine;
+mod compute;
+mod desk;
+mod fetch;
+mod file;
+mod hash;
+mod http;
+mod jwt;
+mod keys;
+mod open;
+mod records;
+mod storage;
+mod verdict;
 
-/// User id of those who log in without a user name.
-const ANONYMOUS: &str = "open";
-
-/// Lets everybody in, under the user name they give. A name is anything JavaScript holds for true, as it would write it
-/// (upstream: `authData.username.toString()`).
-pub fn open(data: &[u8]) -> Login {
-    let data: Value = serde_json::from_slice(data).unwrap_or_default();
-    let user_id = data.get("username").and_then(text_of_truthy).unwrap_or_else(|| ANONYMOUS.to_owned());
-    Login::Accepted { user_id: user_id.into(), client_data: None }
-}
-
-/// JavaScript's `value.toString()`, if the value is truthy.
-fn text_of_truthy(value: &Value) -> Option<String> {
-    match value {
-        Value::Null | Value::Bool(false) => None,
-        Value::Bool(true) => Some("true".to_owned()),
-        Value::Number(number) if number.as_f64() == Some(0.0) => None,
-        Value::Number(number) => Some(match number.as_f64() {
-            // Written without a fraction where there is none, as long as JavaScript does so too.
-            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => format!("{float:.0}"),
-            _ => number.to_string(),
-        }),
-        Value::String(text) if text.is_empty() => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Array(items) => Some(items.iter().map(element_text).collect::<Vec<_>>().join(",")),
-        Value::Object(_) => Some("[object Object]".to_owned()),
-    }
-}
-
-/// An element as `Array.prototype.toString` writes it.
-fn element_text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Bool(false) => "false".to_owned(),
-        Value::Number(number) if number.as_f64() == Some(0.0) => "0".to_owned(),
-        other => text_of_truthy(other).unwrap_or_default(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn user(data: &str) -> String {
-        match open(data.as_bytes()) {
-            Login::Accepted { user_id, client_data: None } => user_id.into(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn whoever_names_himself_is_called_that() {
-        assert_eq!(user(r#"{"username":"ann"}"#), "ann");
-        assert_eq!(user(r#"{"username":7}"#), "7");
-        assert_eq!(user(r#"{"username":7.0}"#), "7");
-        assert_eq!(user(r#"{"username":-1.5}"#), "-1.5");
-        assert_eq!(user(r#"{"username":true}"#), "true");
-        assert_eq!(user(r#"{"username":[1,null,"a",0,false]}"#), "1,,a,0,false");
-        assert_eq!(user(r#"{"username":{}}"#), "[object Object]");
-    }
-
-    #[test]
-    fn whoever_does_not_is_open() {
-        for data in
-            ["{}", "[]", r#"{"username":""}"#, r#"{"username":0}"#, r#"{"username":null}"#, r#"{"username":false}"#]
-        {
-            assert_eq!(user(data), "open", "{data}");
-        }
-    }
-}
+pub use desk::{Auth, Client, Options, start};
+pub use hash::{Digest, PasswordHash};
+pub use keys::Keys;
+pub use records::StorageBell;

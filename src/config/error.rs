@@ -15,6 +15,8 @@ pub struct ConfigError {
     pub file: PathBuf,
     /// Line in that file, from 1.
     pub line: Option<usize>,
+    /// Column in that line, from 1; only told of files that `fileLoad` brings in, where a macro cannot have moved it.
+    pub column: Option<u32>,
     /// The key, from the top: `httpServer.options.port`. Empty when the fault lies outside of any key.
     pub path: String,
     /// What is wrong, as a sentence without its full stop.
@@ -26,7 +28,14 @@ pub struct ConfigError {
 impl ConfigError {
     /// A fault of a whole file.
     pub(crate) fn of_file(file: &Path, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: None, path: String::new(), what: what.into(), hint: hint.into() }
+        Self {
+            file: file.to_owned(),
+            line: None,
+            column: None,
+            path: String::new(),
+            what: what.into(),
+            hint: hint.into(),
+        }
     }
 
     /// A fault at a line of a file, outside of any key.
@@ -41,6 +50,9 @@ impl fmt::Display for ConfigError {
             write!(out, "{}", self.file.display())?;
             if let Some(line) = self.line {
                 write!(out, ":{line}")?;
+                if let Some(column) = self.column {
+                    write!(out, ":{column}")?;
+                }
             }
             write!(out, ": ")?;
         }

@@ -4,9 +4,11 @@
 //! listed as having no meaning here, or refused with file, line and a sentence; that every fault is told at once; and
 //! that flags win over the file. *Does not* exit, log or open anything but configuration files.
 
+mod auth;
 mod cpulist;
 mod error;
 mod find;
+mod methods;
 mod node;
 mod placement;
 mod table;
@@ -17,6 +19,7 @@ mod walk;
 
 pub use cpulist::{format as format_cpulist, parse as parse_cpulist};
 pub use error::{ConfigError, ConfigErrors, EXIT_CODE};
+pub use methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, KeySource, StorageAuth, User};
 pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
 pub use topology::{Cpu, Topology};
 pub use types::{
@@ -105,15 +108,20 @@ fn read(
     environment: text::Environment<'_>,
 ) -> Result<Loaded, ConfigErrors> {
     check_extension(file)?;
-    let prepared = text::prepare(file, text.trim_start_matches('\u{feff}'), environment)?;
+    let mut prepared = text::prepare(file, text.trim_start_matches('\u{feff}'), environment)?;
     let mut root =
         node::parse(file, &prepared.text).map_err(|fault| fault.into_error(file, |line| prepared.line(line)))?;
     without_overridden(&mut root, arguments);
-    let mut config = Config::default();
+    load_users(&mut root, file, &mut prepared, environment)?;
+    // The entries of the file are put here one by one; without any, settling puts the default back.
+    let mut config = Config { auth: Vec::new(), ..Config::default() };
+    if arguments.memory {
+        config.storage = Storage::Memory;
+    }
     let mut findings = walk::apply(&root, &mut config);
     findings.complaints.extend(settle(&root, file, &mut config));
     if !findings.complaints.is_empty() {
-        let errors = findings.complaints.into_iter().map(|complaint| located(complaint, file, &prepared));
+        let errors = findings.complaints.into_iter().map(|complaint| located(complaint, &root, file, &prepared));
         let mut errors: Vec<ConfigError> = errors.collect();
         errors.sort_by_key(|error| error.line);
         return Err(ConfigErrors(errors));
@@ -124,7 +132,8 @@ fn read(
     if config.server_name.is_empty() {
         config.server_name = generated_name();
     }
-    Ok(Loaded { config, file: text::absolute(file), loaded: prepared.loaded, unset: prepared.unset, accepted })
+    let loaded = prepared.loads.into_iter().map(|load| load.sentence).collect();
+    Ok(Loaded { config, file: text::absolute(file), loaded, unset: prepared.unset, accepted })
 }
 
 fn check_extension(file: &Path) -> Result<(), ConfigError> {
@@ -143,8 +152,46 @@ fn check_extension(file: &Path) -> Result<(), ConfigError> {
     }
 }
 
+/// Release 3 named the file of the users as `path`, in place of the users.
+fn load_users(
+    root: &mut Node,
+    file: &Path,
+    prepared: &mut text::Prepared,
+    environment: text::Environment<'_>,
+) -> Result<(), ConfigError> {
+    let Node::Map(sections) = root else { return Ok(()) };
+    let Some((_, auth)) = sections.iter_mut().find(|(key, _)| key == "auth") else { return Ok(()) };
+    let (entries, listed) = match auth {
+        Node::List(items) => (items.as_mut_slice(), true),
+        entry => (std::slice::from_mut(entry), false),
+    };
+    for (index, entry) in entries.iter_mut().enumerate() {
+        let is_file = entry.get("type") == Some(&Node::Text("file".to_owned()));
+        let Node::Map(keys) = entry else { continue };
+        let Some((_, Node::Map(options))) = keys.iter_mut().find(|(key, _)| key == "options") else { continue };
+        let named = options.iter().position(|(key, value)| key == "path" && matches!(value, Node::Text(_)));
+        let Some(at) = named.filter(|_| is_file && !options.iter().any(|(key, _)| key == "users")) else { continue };
+        let (_, Node::Text(path)) = options.remove(at) else { continue };
+        let mut steps = vec![Step::Key("auth".to_owned())];
+        steps.extend(listed.then_some(Step::Index(index)));
+        steps.extend(["options", "path"].map(|key| Step::Key(key.to_owned())));
+        let line = node::line_of(&prepared.text, &steps).map_or(1, |line| prepared.line(line));
+        options.push(("users".to_owned(), prepared.load(file, &path, line, environment)?));
+    }
+    Ok(())
+}
+
 /// Puts file and line to a complaint.
-fn located(complaint: Complaint, file: &Path, prepared: &text::Prepared) -> ConfigError {
+fn located(complaint: Complaint, root: &Node, file: &Path, prepared: &text::Prepared) -> ConfigError {
+    if let Some((load, steps)) = within_load(&complaint.steps, root, &prepared.loads) {
+        let place = node::place_of(&load.text, steps);
+        return ConfigError {
+            line: place.map(|(line, _)| line),
+            column: place.and_then(|(_, column)| u32::try_from(column).ok()),
+            path: node::path_text(steps),
+            ..ConfigError::of_file(&load.path, complaint.what, complaint.hint)
+        };
+    }
     let line = node::line_of(&prepared.text, &complaint.steps).map(|line| prepared.line(line));
     let unset: Vec<&str> =
         prepared.unset.iter().filter(|(at, _)| Some(*at) == line).map(|(_, name)| name.as_str()).collect();
@@ -158,6 +205,25 @@ fn located(complaint: Complaint, file: &Path, prepared: &text::Prepared) -> Conf
         path: node::path_text(&complaint.steps),
         ..ConfigError::of_file(file, complaint.what, hint)
     }
+}
+
+/// The loaded file that a place of the tree came from, and the way to it from the top of that file.
+fn within_load<'a>(steps: &'a [Step], root: &Node, loads: &'a [text::Load]) -> Option<(&'a text::Load, &'a [Step])> {
+    let mut node = root;
+    for (depth, step) in steps.iter().enumerate() {
+        if let Node::Map(_) = node {
+            let json = node::to_json(node);
+            if let Some(load) = loads.iter().find(|load| load.json == json) {
+                return Some((load, &steps[depth..]));
+            }
+        }
+        node = match (step, node) {
+            (Step::Key(key), node) => node.get(key)?,
+            (Step::Index(index), Node::List(items)) => items.get(*index)?,
+            (Step::Index(_), _) => return None,
+        };
+    }
+    None
 }
 
 /// Flags that replace a whole section make what the file says there irrelevant, right or wrong.
@@ -198,6 +264,7 @@ fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
         complain(&path, "is the path of the ws-binary endpoint too", "choose another path");
     }
     settle_outbox(&at, config, &mut complain);
+    let auth = auth::settle(root, config);
     if let Storage::Embedded { directory, durability } = &mut config.storage {
         // Paths in the file are seen from the file; the default is seen from where the server was started.
         if at(&["storage", "options", "directory"]).is_some() {
@@ -215,6 +282,7 @@ fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
             _ => {}
         }
     }
+    complaints.extend(auth);
     complaints
 }
 
@@ -259,9 +327,6 @@ fn override_with(config: &mut Config, arguments: &StartArguments, accepted: &mut
     }
     if let Some(shards) = arguments.shards {
         config.cores.count = Some(shards);
-    }
-    if arguments.memory {
-        config.storage = Storage::Memory;
     }
     if let (Some(data), Storage::Embedded { directory, .. }) = (&arguments.data, &mut config.storage) {
         *directory = text::absolute(data);

@@ -74,6 +74,7 @@ pub(crate) fn path_text(steps: &[Step]) -> String {
 #[derive(Debug)]
 pub(crate) struct Malformed {
     line: usize,
+    column: usize,
     what: String,
 }
 
@@ -82,6 +83,11 @@ impl Malformed {
     pub(crate) fn into_error(self, file: &Path, line: impl Fn(usize) -> usize) -> ConfigError {
         ConfigError::at_line(file, line(self.line), self.what, "")
     }
+
+    /// As an error of a file in which no macro has moved anything.
+    pub(crate) fn into_error_of_loaded(self, file: &Path) -> ConfigError {
+        ConfigError { column: u32::try_from(self.column).ok(), ..ConfigError::at_line(file, self.line, self.what, "") }
+    }
 }
 
 const DUPLICATE: &str = "duplicate key ";
@@ -89,12 +95,17 @@ const DUPLICATE: &str = "duplicate key ";
 /// Reads YAML, or JSON if the file's name says so. An empty text is an empty map.
 pub(crate) fn parse(file: &Path, text: &str) -> Result<Node, Malformed> {
     let parsed = if super::text::is_json(file) {
-        serde_json::from_str(text).map_err(|fault| Malformed { line: fault.line(), what: bare(&fault.to_string()) })
+        serde_json::from_str(text).map_err(|fault| Malformed {
+            line: fault.line(),
+            column: fault.column(),
+            what: bare(&fault.to_string()),
+        })
     } else if text.lines().all(|line| line.trim_start().is_empty() || line.trim_start().starts_with('#')) {
         Ok(Node::Null)
     } else {
         serde_yaml::from_str(text).map_err(|fault| Malformed {
             line: fault.location().map_or(1, |location| location.line()),
+            column: fault.location().map_or(1, |location| location.column()),
             what: bare(&fault.to_string()),
         })
     };
@@ -254,11 +265,19 @@ impl Visitor<'_> for Key<'_> {
 /// The line where the value at `steps` begins, or its key if it has one; where that is not in the text (a merged key),
 /// the line of the nearest thing around it.
 pub(crate) fn line_of(text: &str, steps: &[Step]) -> Option<usize> {
+    place_of(text, steps).map(|(line, _)| line)
+}
+
+/// The same with the column.
+pub(crate) fn place_of(text: &str, steps: &[Step]) -> Option<(usize, usize)> {
     (0..=steps.len()).rev().find_map(|depth| {
         let search = Search { steps: &steps[..depth] };
         // JSON is read as YAML here: what differs between them does not move a line.
         let fault = search.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
-        fault.to_string().contains(HERE).then(|| fault.location().map(|location| location.line()))?
+        fault
+            .to_string()
+            .contains(HERE)
+            .then(|| fault.location().map(|location| (location.line(), location.column())))?
     })
 }
 

@@ -70,7 +70,7 @@ impl Rule {
     }
 }
 
-const fn row(path: &'static str, rule: Rule) -> Row {
+pub(super) const fn row(path: &'static str, rule: Rule) -> Row {
     Row { path, rule }
 }
 
@@ -78,11 +78,11 @@ const fn bytes(min: u64, max: u64, set: fn(&mut Config, u64)) -> Rule {
     Rule::Number { min, max, unit: "bytes", set }
 }
 
-const fn milliseconds(min: u64, set: fn(&mut Config, u64)) -> Rule {
+pub(super) const fn milliseconds(min: u64, set: fn(&mut Config, u64)) -> Rule {
     Rule::Number { min, max: TIMEOUT_MS_MAX, unit: "milliseconds", set }
 }
 
-const fn count(min: u64, max: u64, set: fn(&mut Config, u64)) -> Rule {
+pub(super) const fn count(min: u64, max: u64, set: fn(&mut Config, u64)) -> Rule {
     Rule::Number { min, max, unit: "", set }
 }
 
@@ -101,12 +101,15 @@ const MONITORING: &str = "monitoring output is not in this release: leave it at 
 const NODE: &str = "JavaScript plugins cannot be loaded by this server";
 const TLS: &str = "TLS is not in this release: put a proxy that ends TLS in front of it";
 const OTHER_ENDPOINT: &str = "this endpoint is not in this release: only ws-binary is; remove the entry";
-const AUTH: &str = "this way of logging in is not in this release: only none is";
 const ONE_PROCESS: &str = "a single server has nobody to agree with";
 const OLD: &str = "this key is from an old release";
 
 /// All keys.
-pub(crate) static ROWS: &[Row] = &[
+pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().chain(super::auth::ROWS)
+}
+
+static ROWS: &[Row] = &[
     // The server.
     row("serverName", Rule::Text(server_name)),
     row("showLogo", Rule::Inert("there is no logo")),
@@ -156,7 +159,7 @@ pub(crate) static ROWS: &[Row] = &[
         },
     ),
     row("httpServer[*].options.origins", Rule::Inert("origins are not checked while allowAllOrigins is true")),
-    row("httpServer[*].options.headers", Rule::Inert("no way of logging in looks at headers")),
+    row("httpServer[*].options.headers", Rule::Value(headers)),
     row(
         "httpServer[*].options.hostUrl",
         Rule::Only {
@@ -181,11 +184,7 @@ pub(crate) static ROWS: &[Row] = &[
     ),
     row(
         "connectionEndpoints[ws-binary].options.logInvalidAuthData",
-        Rule::Only {
-            values: &[Literal::Flag(false)],
-            why: "login data is never written to the log",
-            refusal: "login data is never written to the log in this release: set it to false or leave it out",
-        },
+        Rule::Flag(|c, on| c.websocket.log_invalid_auth_data = on),
     ),
     row(
         "connectionEndpoints[ws-binary].options.maxMessageSize",
@@ -199,7 +198,7 @@ pub(crate) static ROWS: &[Row] = &[
         "connectionEndpoints[ws-binary].options.maxBufferByteSize",
         Rule::Inert("what a turn of the server produced for a socket is sent together at its end"),
     ),
-    row("connectionEndpoints[ws-binary].options.headers", Rule::Inert("no way of logging in looks at headers")),
+    row("connectionEndpoints[ws-binary].options.headers", Rule::Value(headers)),
     row("connectionEndpoints[ws-binary].options.noDelay", Rule::Inert("small sends are never delayed")),
     row(
         "connectionEndpoints[ws-binary].options.perMessageDeflate",
@@ -213,13 +212,7 @@ pub(crate) static ROWS: &[Row] = &[
     row("connectionEndpoints[ws-json]", Rule::Later(OTHER_ENDPOINT)),
     row("connectionEndpoints[http]", Rule::Later(OTHER_ENDPOINT)),
     row("connectionEndpoints[mqtt]", Rule::Later(OTHER_ENDPOINT)),
-    // Who may come in, and what they may do.
-    row("auth", Rule::Service { list: true, default: "" }),
-    row("auth[none]", Rule::Kind(|_| ())),
-    row("auth[none].options.reportInvalidParameters", Rule::Inert("open login has no parameters")),
-    row("auth[file]", Rule::Later(AUTH)),
-    row("auth[http]", Rule::Later(AUTH)),
-    row("auth[storage]", Rule::Later(AUTH)),
+    // What those who came in may do; who may come in is in a table of its own.
     row("permission", Rule::Service { list: false, default: "" }),
     row("permission[none]", Rule::Kind(|_| ())),
     row("permission[none].options.maxRuleIterations", Rule::Inert("there are no rules")),
@@ -276,6 +269,10 @@ pub(crate) static ROWS: &[Row] = &[
     row("cores.latencyProfile", Rule::Text(latency_profile)),
     row("limits", Rule::Section),
     row("limits.connectionsMax", count(1, COUNT_MAX, |c, n| c.limits.connections_max = n as usize)),
+    row("limits.authDataBytesMax", bytes(128, MESSAGE_BYTES_MAX, |c, n| c.limits.auth_data_bytes_max = n as usize)),
+    row("limits.loginsMax", count(1, COUNT_MAX, |c, n| c.limits.logins_max = n as usize)),
+    row("limits.loginBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.login_bytes_max = n as usize)),
+    row("limits.webhooksMax", count(1, 100_000, |c, n| c.limits.webhooks_max = n as usize)),
     row("limits.namesPerMessageMax", count(1, COUNT_MAX, |c, n| c.limits.names_per_message_max = n as usize)),
     row("limits.nameBytesMax", bytes(1, 65_535, |c, n| c.limits.name_bytes_max = n as usize)),
     row(
@@ -295,6 +292,8 @@ pub(crate) static ROWS: &[Row] = &[
     row("limits.recordBytesMax", bytes(128, MESSAGE_BYTES_MAX, |c, n| c.limits.record_bytes_max = n as usize)),
     row("limits.dirtyBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.dirty_bytes_max = n as usize)),
     row("limits.storeBatchBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.store_batch_bytes_max = n as usize)),
+    row("limits.callsMax", count(1, COUNT_MAX, |c, n| c.limits.calls_max = n as usize)),
+    row("limits.callBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.call_bytes_max = n as usize)),
     row("limits.backlogPacketsMax", count(1, COUNT_MAX, |c, n| c.limits.backlog_packets_max = n as usize)),
     row("limits.requestHeadBytesMax", bytes(1024, 1 << 20, |c, n| c.limits.request_head_bytes_max = n as usize)),
     row("limits.drainTimeoutMs", milliseconds(0, |c, ms| c.limits.drain_timeout = Duration::from_millis(ms))),
@@ -433,6 +432,14 @@ fn unauthenticated_timeout(config: &mut Config, node: &Node) -> Result<(), Strin
         Node::Integer(ms) if *ms >= 1 && *ms <= TIMEOUT_MS_MAX as i64 => Some(Duration::from_millis(*ms as u64)),
         _ => return Err("milliseconds, at least 1, or false for no timeout".to_owned()),
     };
+    Ok(())
+}
+
+/// Names of the headers that authentication gets to see.
+fn headers(config: &mut Config, node: &Node) -> Result<(), String> {
+    let mut names = Vec::new();
+    prefixes(node, &mut names)?;
+    config.http.headers = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     Ok(())
 }
 

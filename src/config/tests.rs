@@ -1,4 +1,4 @@
-use super::table::{ROWS, Rule};
+use super::table::{Rule, rows};
 use super::*;
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ fn every_honoured_key_is_explained_in_the_shipped_file() {
     let explained = |key: &str| {
         SHIPPED.lines().any(|line| line.trim_start_matches([' ', '#', '-']).starts_with(&format!("{key}:")))
     };
-    for row in ROWS.iter().filter(|row| row.rule.is_honoured()) {
+    for row in rows().filter(|row| row.rule.is_honoured()) {
         let known = match (&row.rule, row.path.split_once('[')) {
             (Rule::Kind(_), Some((_, kind))) => SHIPPED.contains(kind.trim_end_matches(']')),
             // The services that exist so that their `none` is understood.
@@ -76,8 +76,8 @@ fn every_honoured_key_is_explained_in_the_shipped_file() {
 
 #[test]
 fn no_key_has_two_rows() {
-    for (at, row) in ROWS.iter().enumerate() {
-        assert!(!ROWS[..at].iter().any(|earlier| earlier.path == row.path), "{}", row.path);
+    for (at, row) in rows().enumerate() {
+        assert!(!rows().take(at).any(|earlier| earlier.path == row.path), "{}", row.path);
     }
 }
 
@@ -201,7 +201,7 @@ fn every_bound_goes_into_the_field_of_its_own_name() {
     let lines = |config: &Config| -> Vec<String> { format!("{config:#?}").lines().map(str::to_owned).collect() };
     let memory = |text: &str| good(&format!("serverName: a\nstorage: {{type: memory}}\n{text}")).config;
     let before = lines(&memory(""));
-    let rows = ROWS.iter().filter(|row| matches!(row.rule, Rule::Number { .. }));
+    let rows = rows().filter(|row| matches!(row.rule, Rule::Number { .. }));
     for path in rows.map(|row| row.path).filter(|path| path.starts_with("limits.") || *path == "record.memoryBytesMax")
     {
         let (section, key) = path.split_once('.').unwrap();
@@ -261,8 +261,6 @@ fn what_has_no_meaning_is_accepted_and_listed_with_its_reason() {
 #[test]
 fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
     for (text, start) in [
-        ("\nauth:\n- type: file\n", "config.yml:3: auth[0].type: this way of logging in is not in this release"),
-        ("auth:\n  type: http\n", "config.yml:2: auth.type: this way of logging in is not in this release"),
         ("permission:\n  type: config\n", "config.yml:2: permission.type: permission rules are not in this release"),
         (
             "connectionEndpoints:\n  - type: ws-binary\n  - type: mqtt\n",
@@ -286,10 +284,6 @@ fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
         ),
         ("plugins: {custom: {path: ./x}}", "config.yml:1: plugins: JavaScript plugins cannot be loaded"),
         ("storage:\n  path: ./x\n", "config.yml:2: storage.path: JavaScript plugins cannot be loaded"),
-        (
-            "connectionEndpoints: [{type: ws-binary, options: {logInvalidAuthData: true}}]",
-            "config.yml:1: connectionEndpoints[0].options.logInvalidAuthData: login data is never",
-        ),
         ("rpcAckTimeout: 1000", "config.yml:1: rpcAckTimeout: this key is from an old release: write rpc.ackTimeout"),
         ("rpcTimeout: 1000", "config.yml:1: rpcTimeout: this key is from an old release: write rpc.responseTimeout"),
         ("listen: {}", "config.yml:1: listen: listening is not in this release"),
@@ -360,9 +354,12 @@ fn what_is_wrong_is_told_with_file_line_key_and_hint() {
             "connectionEndpoints:\n  websocket:\n    name: uws\n",
             "config.yml:1: connectionEndpoints: the entries are written as a map, as in old releases; write a list of entries with a type",
         ),
-        ("auth: {}", "config.yml:1: auth: the entry has no type; known here: none"),
+        ("auth: {}", "config.yml:1: auth: the entry has no type; known here: none, file, http, storage, jwt"),
         ("auth: []", "config.yml:1: auth: No authentication type specified; write - type: none to let everybody in"),
-        ("auth:\n - options: {}\n", "config.yml:2: auth[0]: the entry has no type; known here: none"),
+        (
+            "auth:\n - options: {}\n",
+            "config.yml:2: auth[0]: the entry has no type; known here: none, file, http, storage, jwt",
+        ),
         ("auth:\n - type: nonne\n", "config.yml:2: auth[0].type: unknown type \"nonne\"; did you mean none?"),
         (
             "storage: {name: couchdb}",
@@ -493,7 +490,7 @@ fn a_loaded_file_that_is_missing_or_malformed_is_named() {
         )
     );
     let broken = scratch.write("broken.json", "{\n \"a\": 1,\n \"a\": 2}");
-    assert_eq!(load("auth: fileLoad(broken.json)"), format!("{}:3: duplicate key \"a\"", broken.display()));
+    assert_eq!(load("auth: fileLoad(broken.json)"), format!("{}:3:4: duplicate key \"a\"", broken.display()));
 }
 
 #[test]
@@ -551,3 +548,6 @@ fn a_placement_that_does_not_fit_names_the_line() {
     let start = format!("{}:3: cores.shards: there is no CPU 900 on this machine; usable are ", file.display());
     assert!(said.starts_with(&start), "{said}");
 }
+
+#[path = "auth_tests.rs"]
+mod auth;

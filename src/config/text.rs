@@ -19,11 +19,38 @@ pub(crate) struct Prepared {
     lines: Vec<usize>,
     /// Variables that were named but not set, with the line that named them.
     pub(crate) unset: Vec<(usize, String)>,
-    /// What was loaded, as upstream logs it.
-    pub(crate) loaded: Vec<String>,
+    /// What was loaded.
+    pub(crate) loads: Vec<Load>,
+}
+
+/// A file that `fileLoad` brought in.
+#[derive(Debug)]
+pub(crate) struct Load {
+    /// As upstream logs it.
+    pub(crate) sentence: String,
+    pub(crate) path: PathBuf,
+    /// What it says, variables replaced.
+    pub(crate) text: String,
+    /// The same as JSON on one line.
+    pub(crate) json: String,
 }
 
 impl Prepared {
+    /// Brings in a file that an option names outside of any macro.
+    pub(crate) fn load(
+        &mut self,
+        file: &Path,
+        name: &str,
+        line: usize,
+        environment: Environment<'_>,
+    ) -> Result<Node, ConfigError> {
+        let mut work = Work { file, environment, json: is_json(file), prepared: Prepared::default() };
+        let json = work.load(name, line)?;
+        self.loads.append(&mut work.prepared.loads);
+        self.unset.append(&mut work.prepared.unset);
+        node::parse(file, &json).map_err(|fault| fault.into_error(file, |_| line))
+    }
+
     /// The line of the file behind a line of the text; both count from 1.
     pub(crate) fn line(&self, line: usize) -> usize {
         self.lines.get(line.saturating_sub(1)).or(self.lines.last()).copied().unwrap_or(1)
@@ -128,21 +155,21 @@ impl Work<'_> {
             };
             ConfigError::at_line(self.file, line, what, "paths are relative to the directory of this file")
         })?;
-        self.prepared.loaded.push(format!("Loaded content from {} for fileLoad({name})", path.display()));
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        // Variables only: a loaded file is data, its `file(` would be someone's rule or password.
+        let text = self.variables_of(&text);
         let value = match extension {
-            "yml" | "yaml" | "json" => {
-                // Variables only: a loaded file is data, its `file(` would be someone's rule or password.
-                let text = self.variables_of(&text);
-                node::parse(&path, &text).map_err(|fault| fault.into_error(&path, |line| line))?
-            }
+            "yml" | "yaml" | "json" => node::parse(&path, &text).map_err(|fault| fault.into_error_of_loaded(&path))?,
             "js" => {
                 let what = format!("fileLoad({name}) names JavaScript, which this server does not run");
                 return Err(ConfigError::at_line(self.file, line, what, "write its content as YAML or JSON"));
             }
-            _ => Node::Text(self.variables_of(&text)),
+            _ => Node::Text(text.clone()),
         };
-        Ok(node::to_json(&value))
+        let json = node::to_json(&value);
+        let sentence = format!("Loaded content from {} for fileLoad({name})", path.display());
+        self.prepared.loads.push(Load { sentence, path, text, json: json.clone() });
+        Ok(json)
     }
 
     fn variables_of(&self, text: &str) -> String {

@@ -3,6 +3,7 @@
 //! *Owns* the defaults. *Promises* that a default and the shipped `conf/config.yml` say the same (a test holds it).
 //! *Does not* read anything.
 
+use super::methods::AuthMethod;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub rpc: Rpc,
     /// Records.
     pub record: Record,
+    /// Who may log in, asked in this order.
+    pub auth: Vec<AuthMethod>,
     /// Where records are kept.
     pub storage: Storage,
     /// Where shards and helpers run.
@@ -71,6 +74,8 @@ pub struct Http {
     pub port: u16,
     /// Path that answers 200 while the server lives.
     pub health_check_path: String,
+    /// Names, in lower case, of the request headers that authentication gets to see; empty: all.
+    pub headers: Vec<String>,
 }
 
 /// `connectionEndpoints` entry of type `ws-binary`.
@@ -84,6 +89,8 @@ pub struct WebSocketEndpoint {
     pub unauthenticated_client_timeout: Option<Duration>,
     /// Refused logins after which a connection is closed.
     pub max_auth_attempts: u32,
+    /// Whether the data of refused logins is logged.
+    pub log_invalid_auth_data: bool,
     /// Largest message, over all its fragments.
     pub max_message_bytes: usize,
 }
@@ -212,11 +219,19 @@ impl LatencyProfile {
 pub struct Limits {
     /// Connections of the server. One more is closed right after it was accepted, and counted.
     pub connections_max: usize,
+    /// Bytes of the data of one login.
+    pub auth_data_bytes_max: usize,
+    /// Logins waiting for their verdict, in the whole server.
+    pub logins_max: usize,
+    /// Bytes of the data of logins waiting for their verdict, in the whole server.
+    pub login_bytes_max: usize,
+    /// Requests to one webhook at a time; further logins wait for one to end.
+    pub webhooks_max: usize,
     /// Names in one bulk message.
     pub names_per_message_max: usize,
-    /// Bytes of a record or event name.
+    /// Bytes of a name or user id.
     pub name_bytes_max: usize,
-    /// Subscriptions of one connection, all topics.
+    /// Subscriptions of one connection, all topics; as many names again may be provided to each shard.
     pub subscriptions_per_connection_max: usize,
     /// Unsent bytes of one connection above which its own requests are no longer read.
     pub outbox_high_water_bytes: usize,
@@ -238,6 +253,10 @@ pub struct Limits {
     pub dirty_bytes_max: usize,
     /// Bytes handed to storage in one batch.
     pub store_batch_bytes_max: usize,
+    /// Calls under way, in the whole server.
+    pub calls_max: usize,
+    /// Bytes of their arguments, in the whole server.
+    pub call_bytes_max: usize,
     /// Packets waiting for one other shard above which connections that send to it are no longer read.
     pub backlog_packets_max: usize,
     /// Bytes of the head of an HTTP or upgrade request.
@@ -251,8 +270,14 @@ impl Default for Config {
         Self {
             server_name: String::new(),
             log: LogSettings { level: crate::log::Level::Info, format: LogFormat::Human, colors: Colors::OnTerminal },
-            http: Http { host: "0.0.0.0".to_owned(), port: 6020, health_check_path: "/health-check".to_owned() },
+            http: Http {
+                host: "0.0.0.0".to_owned(),
+                port: 6020,
+                health_check_path: "/health-check".to_owned(),
+                headers: Vec::new(),
+            },
             websocket: WebSocketEndpoint::default(),
+            auth: vec![AuthMethod::Open],
             features: Features { event: true, record: true, rpc: true, presence: true },
             rpc: Rpc {
                 ack_timeout: Duration::from_secs(1),
@@ -287,6 +312,7 @@ impl Default for WebSocketEndpoint {
             heartbeat_interval: Duration::from_secs(30),
             unauthenticated_client_timeout: Some(Duration::from_mins(3)),
             max_auth_attempts: 3,
+            log_invalid_auth_data: false,
             max_message_bytes: 1 << 20,
         }
     }
@@ -296,6 +322,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 1 << 20,
+            auth_data_bytes_max: 64 << 10,
+            logins_max: 1 << 17,
+            login_bytes_max: 64 << 20,
+            webhooks_max: 256,
             names_per_message_max: 10_000,
             name_bytes_max: 1024,
             subscriptions_per_connection_max: 100_000,
@@ -309,6 +339,8 @@ impl Default for Limits {
             record_bytes_max: 16 << 20,
             dirty_bytes_max: 256 << 20,
             store_batch_bytes_max: 4 << 20,
+            calls_max: 1 << 20,
+            call_bytes_max: 256 << 20,
             backlog_packets_max: 4096,
             request_head_bytes_max: 16 << 10,
             drain_timeout: Duration::from_secs(10),
@@ -323,6 +355,7 @@ impl Config {
         let limits = &self.limits;
         deepstream_engine::Limits {
             connections_max: share(limits.connections_max),
+            auth_data_bytes_max: limits.auth_data_bytes_max,
             names_per_message_max: limits.names_per_message_max,
             name_bytes_max: limits.name_bytes_max,
             subscriptions_per_connection_max: limits.subscriptions_per_connection_max,
@@ -337,6 +370,8 @@ impl Config {
             record_memory_bytes_max: share(self.record.memory_bytes_max),
             dirty_bytes_max: share(limits.dirty_bytes_max),
             store_batch_bytes_max: limits.store_batch_bytes_max,
+            calls_max: share(limits.calls_max),
+            call_bytes_max: share(limits.call_bytes_max),
             backlog_packets_max: limits.backlog_packets_max,
         }
     }
@@ -358,6 +393,7 @@ impl Config {
             heartbeat_ns: nanoseconds(self.websocket.heartbeat_interval),
             unauthenticated_timeout_ns: self.websocket.unauthenticated_client_timeout.map(nanoseconds),
             auth_attempts_max: self.websocket.max_auth_attempts,
+            log_invalid_auth_data: self.websocket.log_invalid_auth_data,
             storage: self.storage != Storage::Memory,
             storage_timeout_ns: nanoseconds(self.record.storage_retrieval_timeout),
             storage_exclusion_prefixes: prefixes(&self.record.storage_exclusion_prefixes),

@@ -4,7 +4,7 @@
 //! *Does not* know any single key; see `table`.
 
 use super::node::{Node, Step};
-use super::table::{Literal, ROWS, Row, Rule};
+use super::table::{Literal, Row, Rule, rows};
 use super::types::Config;
 
 /// Something wrong at a place of the tree.
@@ -190,7 +190,7 @@ impl Walk<'_> {
     fn unknown(&mut self, pattern: &str, key: &str) {
         let near = suggestion(key, children(pattern));
         let elsewhere = || {
-            let found = ROWS.iter().find(|row| row.rule.is_honoured() && row.path.rsplit('.').next() == Some(key))?;
+            let found = rows().find(|row| row.rule.is_honoured() && row.path.rsplit('.').next() == Some(key))?;
             Some(format!("did you mean {}?", found.path.replace("[*]", "")))
         };
         let listing = || {
@@ -219,7 +219,7 @@ fn join(pattern: &str, key: &str) -> String {
 /// The row of a path; rows that hold for every kind of a service are written with `[*]`.
 fn find(path: &str) -> Option<&'static Row> {
     let general = general(path);
-    ROWS.iter().find(|row| row.path == path).or_else(|| ROWS.iter().find(|row| Some(row.path) == general.as_deref()))
+    rows().find(|row| row.path == path).or_else(|| rows().find(|row| Some(row.path) == general.as_deref()))
 }
 
 /// `a[kind].options.b` as `a[*].options.b`.
@@ -233,7 +233,7 @@ fn general(path: &str) -> Option<String> {
 fn children(pattern: &str) -> impl Iterator<Item = &'static str> {
     let exact = if pattern.is_empty() { String::new() } else { format!("{pattern}.") };
     let general = general(&exact);
-    ROWS.iter().filter(|row| !matches!(row.rule, Rule::Later(_))).filter_map(move |row| {
+    rows().filter(|row| !matches!(row.rule, Rule::Later(_))).filter_map(move |row| {
         let mut prefix = [Some(exact.as_str()), general.as_deref()].into_iter().flatten();
         let name = prefix.find_map(|prefix| row.path.strip_prefix(prefix))?;
         (!name.contains(['.', '['])).then_some(name)
@@ -243,7 +243,7 @@ fn children(pattern: &str) -> impl Iterator<Item = &'static str> {
 /// Names of the kinds of a service, refused ones left out.
 fn kinds(path: &str) -> impl Iterator<Item = &'static str> {
     let prefix = format!("{path}[");
-    ROWS.iter()
+    rows()
         .filter(|row| matches!(row.rule, Rule::Kind(_)))
         .filter_map(move |row| row.path.strip_prefix(&prefix)?.strip_suffix(']'))
 }

@@ -41,6 +41,7 @@ pub(super) struct Core {
     pub(super) stopping: bool,
     port: Port<Packet>,
     storage: Option<storage::Client>,
+    pub(super) auth: auth::Client,
     /// Where the shard puts its next writes; away while storage has it.
     batch: Option<StoreBatch>,
     clock: Clock,
@@ -60,6 +61,7 @@ pub(super) struct Parts {
     pub(super) ring: Ring,
     pub(super) port: Port<Packet>,
     pub(super) storage: Option<storage::Client>,
+    pub(super) auth: auth::Client,
     pub(super) link_config: LinkConfig,
     pub(super) clock: Clock,
     pub(super) control: Arc<Control>,
@@ -68,7 +70,7 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { shard, ring, port, storage, link_config, clock, control, idle_spin } = parts;
+        let Parts { shard, ring, port, storage, auth, link_config, clock, control, idle_spin } = parts;
         Self {
             id: CoreId(port.core() as u16),
             shard,
@@ -79,6 +81,7 @@ impl Core {
             stopping: false,
             port,
             storage,
+            auth,
             batch: Some(StoreBatch::default()),
             clock,
             control,
@@ -183,9 +186,13 @@ impl Core {
     }
 
     fn take_outcomes(&mut self) -> bool {
-        let Self { storage: Some(storage), shard, batch, now, .. } = self else { return false };
-        let worked = storage.has_answers();
+        let Self { storage, auth, shard, batch, now, .. } = self;
+        let mut worked = auth.has_answers();
         if worked {
+            auth.poll(&mut |outcome| shard.completed(*now, outcome));
+        }
+        if let Some(storage) = storage.as_mut().filter(|storage| storage.has_answers()) {
+            worked = true;
             storage.poll(&mut |outcome, answered| {
                 if answered.is_some() {
                     *batch = answered;
@@ -209,9 +216,10 @@ impl Core {
                     (Ask::Load { ticket, .. }, None) => {
                         self.shard.completed(self.now, Outcome::Loaded { ticket, result: Ok(None) });
                     }
-                    (Ask::Authenticate { conn, data }, _) => {
-                        let login = auth::open(&data);
-                        self.shard.completed(self.now, Outcome::Authenticated { conn, login });
+                    (Ask::Authenticate { conn, data, peer }, _) => {
+                        if let Some(login) = self.auth.judge(conn, data, peer) {
+                            self.shard.completed(self.now, Outcome::Authenticated { conn, login });
+                        }
                     }
                 }
             }
@@ -329,6 +337,7 @@ impl Core {
     fn has_input(&mut self) -> bool {
         self.ring.has_completions()
             || self.port.has_input()
+            || self.auth.has_answers()
             || self.storage.as_ref().is_some_and(storage::Client::has_answers)
     }
 

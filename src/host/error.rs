@@ -41,6 +41,9 @@ pub enum StartError {
         /// Why.
         what: String,
     },
+    /// Logins cannot be judged.
+    #[error("authentication: {0}")]
+    Auth(String),
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(io::Error),

@@ -17,15 +17,17 @@ mod start;
 pub use error::StartError;
 pub use start::{Server, start};
 
+use crate::cli::StartArguments;
 use crate::config::{Config, Placement};
 use crate::log::{Level, note};
-use crate::service;
+use crate::reload::Reloader;
+use crate::service::{self, Signal};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// What can happen to a running server.
 enum Event {
-    Signal(&'static str),
+    Signal(Signal),
     Ended,
 }
 
@@ -39,24 +41,33 @@ pub fn probe() -> Result<Vec<&'static str>, StartError> {
     ring::probe().map_err(|missing| StartError::missing(&missing))
 }
 
-/// Serves until a signal says otherwise. Gives the exit code.
-pub fn run(config: &Config, placement: &Placement) -> Result<u8, StartError> {
+/// Serves until a signal says otherwise; SIGHUP reads the configuration again, as `arguments` say. Gives the exit code.
+pub fn run(config: &Config, placement: &Placement, arguments: &StartArguments) -> Result<u8, StartError> {
     let (tell, events) = channel();
     let on_end = tell.clone();
-    service::on_signals(move |name| drop(tell.send(Event::Signal(name)))).map_err(StartError::Signals)?;
+    service::on_signals(move |signal| drop(tell.send(Event::Signal(signal)))).map_err(StartError::Signals)?;
     let server = start(config, placement, move || drop(on_end.send(Event::Ended)))?;
     note(Level::Info, "INFO", "Deepstream started");
-    // Cores end only when they are told to: the first event is a signal.
-    if let Ok(Event::Signal(name)) = events.recv() {
-        note(Level::Info, "INFO", &format!("received {name}: stopping"));
+    let mut reloader = Reloader::new(arguments, config, server.parts());
+    // Cores end only when they are told to: until then events are signals.
+    while let Ok(Event::Signal(signal)) = events.recv() {
+        match signal {
+            Signal::Reload => drop(reloader.reload()),
+            Signal::Stop(name) => {
+                note(Level::Info, "INFO", &format!("received {name}: stopping"));
+                break;
+            }
+        }
     }
+    drop(reloader);
     server.ask_to_stop();
     let mut running = server.shards();
     let mut patience = config.limits.drain_timeout;
     while running > 0 {
         match events.recv_timeout(patience) {
             Ok(Event::Ended) => running -= 1,
-            Ok(Event::Signal(name)) => {
+            Ok(Event::Signal(Signal::Reload)) => {}
+            Ok(Event::Signal(Signal::Stop(name))) => {
                 note(Level::Warn, "INFO", &format!("received {name} again: ending at once"));
                 return Ok(EXIT_IMPATIENT);
             }

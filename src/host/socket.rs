@@ -7,6 +7,7 @@
 
 use super::core::Core;
 use super::ring::{Buffer, Key};
+use crate::auth;
 use deepstream_engine::{ConnId, Flow, Nanos, Outbox, Peer, Reason, Shard};
 use deepstream_wire::{Link, LinkConfig, LinkEvent};
 use std::collections::VecDeque;
@@ -121,7 +122,7 @@ struct Heard {
 impl Core {
     pub(super) fn accepted(&mut self, key: Key) {
         let remote = self.ring.peer_address(key).map(|address| address.ip().to_canonical().to_string());
-        let peer = Peer { remote: remote.unwrap_or_default().into(), referer: Box::default() };
+        let peer = Peer { remote: remote.unwrap_or_default().into(), ..Peer::default() };
         match (!self.stopping).then(|| self.shard.connected(self.now, peer)).flatten() {
             Some(conn) => self.sockets.insert(key, conn),
             None => self.ring.close(key),
@@ -130,11 +131,11 @@ impl Core {
 
     /// Bytes came.
     pub(super) fn hear(&mut self, key: Key, buffer: Buffer) {
-        let Self { ring, sockets, shard, link_config, now, .. } = self;
+        let Self { ring, sockets, shard, auth, link_config, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
         let heard = sockets.get(key).filter(|socket| !socket.deaf).map(|socket| {
             let input = ring.bytes(&buffer);
-            let heard = socket.listen(shard, *now, link_config, Some(input), &mut replies);
+            let heard = socket.listen((shard, auth), *now, link_config, Some(input), &mut replies);
             (socket.conn, heard)
         });
         self.sockets.replies = replies;
@@ -149,12 +150,12 @@ impl Core {
         let resumed: Vec<ConnId> = self.shard.resumed().collect();
         for conn in resumed {
             let Some(key) = self.sockets.key(conn) else { continue };
-            let Self { sockets, shard, link_config, now, .. } = self;
+            let Self { sockets, shard, auth, link_config, now, .. } = self;
             let mut replies = std::mem::take(&mut sockets.replies);
             let listens = sockets.get(key).filter(|socket| !socket.deaf);
             let heard = listens.map(|socket| {
                 socket.paused = false;
-                socket.listen(shard, *now, link_config, None, &mut replies)
+                socket.listen((shard, auth), *now, link_config, None, &mut replies)
             });
             self.sockets.replies = replies;
             if let Some(heard) = heard {
@@ -357,7 +358,7 @@ impl Socket {
     /// Hands bytes to the link, or lets it go on with what it kept, and what comes of them to the shard.
     fn listen(
         &mut self,
-        shard: &mut Shard,
+        (shard, auth): (&mut Shard, &auth::Client),
         now: Nanos,
         config: &LinkConfig,
         input: Option<&mut [u8]>,
@@ -370,7 +371,8 @@ impl Socket {
                 LinkEvent::Message(message) => shard.received(now, conn, message),
                 LinkEvent::Unreadable(what) => shard.unreadable(now, conn, what),
                 LinkEvent::Upgraded(handshake) => {
-                    shard.upgraded(now, conn, handshake.header("referer").unwrap_or_default());
+                    let headers = auth.headers_of(handshake.headers());
+                    shard.upgraded(now, conn, handshake.header("referer").unwrap_or_default(), headers);
                     heard.upgraded = true;
                     return ControlFlow::Break(());
                 }
@@ -394,7 +396,7 @@ impl Socket {
             // The answer to the upgrade goes out before what the shard says to messages that came along with it.
             shard.raw(now, conn, replies);
             replies.clear();
-            return self.listen(shard, now, config, None, replies);
+            return self.listen((shard, auth), now, config, None, replies);
         }
         self.deaf |= heard.deaf;
         heard

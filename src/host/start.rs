@@ -9,8 +9,10 @@ use super::core::{Core, Parts};
 use super::error::StartError;
 use super::listen;
 use super::ring::{Doorbell, Ring};
-use crate::config::{Config, Durability, Placement, Storage as StorageSettings};
+use crate::auth::{self, Auth, StorageBell};
+use crate::config::{AuthMethod, Config, Durability, Placement, Storage as StorageSettings};
 use crate::log::{Level, note};
+use crate::reload::{Part, Swap};
 use crate::storage::{self, Storage};
 use deepstream_engine::{CoreId, Options, Packet, Shard};
 use deepstream_mesh::{Lattice, Port, slots_per_ring};
@@ -42,6 +44,7 @@ pub struct Server {
     control: Arc<Control>,
     wakers: Vec<Waker>,
     cores: Vec<ExecutorJoinHandle<Result<Histogram<u64>, String>>>,
+    auth: Option<Arc<Auth>>,
     storage: Option<Storage>,
 }
 
@@ -57,6 +60,7 @@ struct Seed {
     listener: TcpListener,
     waker: Waker,
     storage: Option<storage::Client>,
+    auth: auth::Client,
     link_config: LinkConfig,
     clock: Clock,
     control: Arc<Control>,
@@ -87,16 +91,21 @@ pub fn start(
     let wakers = wakers.map_err(|error| StartError::Core { core: 0, what: error.to_string() })?;
     let slots = slots_per_ring(LATTICE_BYTES, cores, size_of::<Packet>()).min(SLOTS_MAX);
     let ports = Lattice::new(cores, slots);
-    let mut storage = open_storage(config, placement, &ports, &wakers)?;
+    let core_wakers: Vec<storage::Waker> = ports.iter().zip(&wakers).map(core_waker).collect();
+    let bell = StorageBell::default();
+    let mut storage = open_storage(config, placement, core_wakers.clone(), &bell)?;
     let clients = storage.as_mut().map_or_else(Vec::new, |storage| std::mem::take(&mut storage.clients));
     let mut clients = clients.into_iter();
+    let outsider = storage.as_mut().and_then(|storage| storage.outsider.take());
+    let mut auth = start_auth(config, placement, core_wakers, outsider.map(|client| (client, bell)))?;
+    let auth_clients = std::mem::take(&mut auth.clients);
 
     let control = Arc::new(Control::new(cores));
     let (ready, readiness) = channel();
-    let mut server = Server { address, control, wakers, cores: Vec::new(), storage };
+    let mut server = Server { address, control, wakers, cores: Vec::new(), auth: Some(Arc::new(auth)), storage };
     let mut tell_peers = Vec::new();
     let (clock, seeds) = (Clock::start(), random_seeds());
-    for (port, listener) in ports.into_iter().zip(listeners) {
+    for ((port, listener), auth) in ports.into_iter().zip(listeners).zip(auth_clients) {
         let core = port.core();
         let (tell, peers) = channel();
         tell_peers.push(tell);
@@ -108,6 +117,7 @@ pub fn start(
             listener,
             waker: server.wakers[core].clone(),
             storage: clients.next(),
+            auth,
             link_config: link_config(config),
             clock,
             control: Arc::clone(&server.control),
@@ -129,20 +139,12 @@ pub fn start(
 fn open_storage(
     config: &Config,
     placement: &Placement,
-    ports: &[Port<Packet>],
-    wakers: &[Waker],
+    wakers: Vec<storage::Waker>,
+    bell: &StorageBell,
 ) -> Result<Option<Storage>, StartError> {
     let StorageSettings::Embedded { directory, durability } = &config.storage else {
         note(Level::Info, "INFO", "storage ready: none, records live and die with this process");
         return Ok(None);
-    };
-    let wake = |(port, waker): (&Port<Packet>, &Waker)| -> storage::Waker {
-        let (bell, waker) = (port.bell(), waker.clone());
-        Arc::new(move || {
-            if bell.needs_ring() {
-                waker.wake();
-            }
-        })
     };
     let options = storage::Options {
         directory: directory.clone(),
@@ -152,11 +154,70 @@ fn open_storage(
             Durability::None => storage::Durability::None,
         },
         cpus: placement.services.clone(),
-        wakers: ports.iter().zip(wakers).map(wake).collect(),
+        wakers,
+        outsider: Some(bell.waker()),
     };
     let storage = storage::start(options)?;
     note(Level::Info, "INFO", &format!("storage ready: Embedded Storage in {}", directory.display()));
     Ok(Some(storage))
+}
+
+/// Makes a core look at what it is given from a thread that is no core.
+fn core_waker((port, waker): (&Port<Packet>, &Waker)) -> storage::Waker {
+    let (bell, waker) = (port.bell(), waker.clone());
+    Arc::new(move || {
+        if bell.needs_ring() {
+            waker.wake();
+        }
+    })
+}
+
+fn start_auth(
+    config: &Config,
+    placement: &Placement,
+    wakers: Vec<storage::Waker>,
+    storage: Option<(storage::Client, StorageBell)>,
+) -> Result<Auth, StartError> {
+    let shards = wakers.len();
+    let options = auth::Options {
+        methods: config.auth.clone(),
+        headers: config.http.headers.clone(),
+        logins_max: config.limits.logins_max.div_ceil(shards),
+        login_bytes_max: config.limits.login_bytes_max.div_ceil(shards),
+        webhooks_max: config.limits.webhooks_max,
+        storage_timeout: config.record.storage_retrieval_timeout,
+        cpus: placement.services.clone(),
+        wakers,
+        storage,
+    };
+    let auth = auth::start(options).map_err(StartError::Auth)?;
+    let methods: Vec<String> = config.auth.iter().map(AuthMethod::description).collect();
+    let description = match methods.as_slice() {
+        [method] => method.clone(),
+        methods => {
+            let numbered = methods.iter().enumerate().map(|(index, method)| format!("{index}) {method}"));
+            numbered.collect::<Vec<_>>().join(", ")
+        }
+    };
+    note(Level::Info, "INFO", &format!("authentication ready: {description}"));
+    Ok(auth)
+}
+
+/// Who may log in, read again.
+struct Logins(Arc<Auth>);
+
+impl Part for Logins {
+    fn name(&self) -> &'static str {
+        "users and keys"
+    }
+
+    fn prepare(&self, config: &Config) -> Result<Swap, String> {
+        Ok(Box::new(self.0.prepare(&config.auth)?))
+    }
+
+    fn adopt(&self, from: &Config, to: &mut Config) {
+        to.auth.clone_from(&from.auth);
+    }
 }
 
 fn link_config(config: &Config) -> LinkConfig {
@@ -219,6 +280,7 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
         ring,
         port: seed.port,
         storage: seed.storage,
+        auth: seed.auth,
         link_config: seed.link_config,
         clock: seed.clock,
         control: seed.control,
@@ -280,6 +342,11 @@ impl Server {
         self.cores.len()
     }
 
+    /// What of it can be replaced while it runs.
+    pub fn parts(&self) -> Vec<Box<dyn Part>> {
+        self.auth.iter().map(|auth| Box::new(Logins(Arc::clone(auth))) as Box<dyn Part>).collect()
+    }
+
     /// Asks all cores to close their connections and end.
     pub fn ask_to_stop(&self) {
         self.control.stop();
@@ -320,6 +387,8 @@ impl Server {
                 Err(error) => note(Level::Error, "INFO", &format!("shard {number} failed: {error}")),
             }
         }
+        // Before the store, which it asks.
+        drop(self.auth.take());
         if let Some(storage) = self.storage.take() {
             storage.stop();
         }

@@ -28,7 +28,6 @@ use bell::Bell;
 use deepstream_engine::Fault;
 use directory::Directory;
 use reader::Reader;
-use rustix::thread::{CpuSet, sched_setaffinity};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -61,6 +60,8 @@ pub struct Options {
     pub cpus: Vec<usize>,
     /// One per shard.
     pub wakers: Vec<Waker>,
+    /// Of somebody who is no shard and wants a client too.
+    pub outsider: Option<Waker>,
 }
 
 /// What was done since the start.
@@ -116,6 +117,8 @@ impl Shelf {
 pub struct Storage {
     /// One per shard, in order; to be taken by the cores.
     pub clients: Vec<Client>,
+    /// Of the outsider.
+    pub outsider: Option<Client>,
     shelf: Arc<Shelf>,
     stopping: Arc<AtomicBool>,
     bells: [Arc<Bell>; 2],
@@ -123,11 +126,13 @@ pub struct Storage {
 }
 
 /// Opens the store and starts its threads.
-pub fn start(options: Options) -> Result<Storage, StorageError> {
+pub fn start(mut options: Options) -> Result<Storage, StorageError> {
     let path = options.directory.clone();
     let bells = [Arc::new(Bell::default()), Arc::new(Bell::default())];
     let stopping = Arc::new(AtomicBool::new(false));
     let (mut clients, mut read_lanes, mut write_lanes) = (Vec::new(), Vec::new(), Vec::new());
+    let shards = options.wakers.len();
+    options.wakers.extend(options.outsider.take());
     for _ in &options.wakers {
         let (client, read, write) = Client::new(Arc::clone(&bells[0]), Arc::clone(&bells[1]));
         clients.push(client);
@@ -143,6 +148,7 @@ pub fn start(options: Options) -> Result<Storage, StorageError> {
         let writer = Writer {
             lanes: write_lanes,
             wakers,
+            shards,
             shelf: Arc::clone(&shelf),
             bell,
             stopping: stop,
@@ -169,7 +175,8 @@ pub fn start(options: Options) -> Result<Storage, StorageError> {
         bell: Arc::clone(&bells[0]),
         stopping: Arc::clone(&stopping),
     };
-    let mut storage = Storage { clients, shelf, stopping, bells, threads: vec![writer] };
+    let outsider = if clients.len() > shards { clients.pop() } else { None };
+    let mut storage = Storage { clients, outsider, shelf, stopping, bells, threads: vec![writer] };
     let reader = spawn(&path, "storage-read", move || {
         if pin(&options).is_ok() {
             reader.run();
@@ -187,21 +194,10 @@ fn open(options: &Options) -> Result<(Arc<Shelf>, Directory), StorageError> {
 }
 
 fn pin(options: &Options) -> Result<(), StorageError> {
-    if options.cpus.is_empty() {
-        return Ok(());
-    }
-    let refused = |why: &str| {
+    crate::service::run_on(&options.cpus).map_err(|why| {
         let what = format!("its threads cannot run on the CPUs {:?}: {why}", options.cpus);
         StorageError::new(&options.directory, what, "configure CPUs that this machine has and allows")
-    };
-    let mut set = CpuSet::new();
-    for &cpu in &options.cpus {
-        if cpu >= CpuSet::MAX_CPU {
-            return Err(refused("there is no such CPU"));
-        }
-        set.set(cpu);
-    }
-    sched_setaffinity(None, &set).map_err(|error| refused(&error.to_string()))
+    })
 }
 
 fn spawn(

@@ -28,6 +28,8 @@ const RETRY_LAST: Duration = Duration::from_secs(5);
 pub(super) struct Writer {
     pub(super) lanes: Vec<WriteLane>,
     pub(super) wakers: Vec<Waker>,
+    /// Lanes of shards; one beyond them is an outsider's.
+    pub(super) shards: usize,
     pub(super) shelf: Arc<Shelf>,
     pub(super) bell: Arc<Bell>,
     pub(super) stopping: Arc<AtomicBool>,
@@ -73,16 +75,22 @@ impl Writer {
         self.close();
     }
 
-    /// Takes the batches that are there, one per shard at most.
+    /// Takes the batches that are there, one per shard at most. An outsider's goes alone: a name belongs to one shard,
+    /// and so occurs once in what shards write together, but an outsider's may be the name of any.
     fn gather(&mut self) {
         let (count, mut bytes) = (self.lanes.len(), 0);
         for turn in 0..count {
             let index = (self.first + turn) % count;
+            let alone = index >= self.shards;
             if bytes < GROUP_BYTES
+                && (!alone || self.group.is_empty())
                 && let Ok(batch) = self.lanes[index].batches.pop()
             {
                 bytes += batch.bytes.len();
                 self.group.push((index, batch));
+                if alone {
+                    break;
+                }
             }
         }
         self.first = (self.first + 1) % count.max(1);

@@ -75,7 +75,7 @@ impl Rig {
                 signal.bell.notify_all();
             }) as Waker
         });
-        let options = Options { directory: path.into(), durability, cpus, wakers: wakers.collect() };
+        let options = Options { directory: path.into(), durability, cpus, wakers: wakers.collect(), outsider: None };
         let storage = storage::start(options)?;
         Ok(Self { storage, signal, written: vec![Vec::new(); shards], loaded: vec![Vec::new(); shards] })
     }

@@ -19,6 +19,9 @@ use deepstream_wire::{Outgoing, Wire};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
+/// Close frame, code 4401 and why: the one close that a client can do something about.
+const EXPIRED_FRAME: &[u8] = b"\x88\x11\x11\x31session expired";
+
 /// Everything that leaves the shard.
 #[derive(Debug)]
 pub(crate) struct Delivery {
@@ -264,8 +267,9 @@ impl Delivery {
         }
         let user = session.user().map(Into::into);
         if !matches!(session.state, State::Connected) {
-            // A close frame without a status code, as upstream sends it.
-            session.outbox.bytes.extend_from_slice(&[0x88, 0x00]);
+            // A close frame without a status code, as upstream sends it; upstream has no logins that end.
+            let frame: &[u8] = if reason == Reason::SessionExpired { EXPIRED_FRAME } else { &[0x88, 0x00] };
+            session.outbox.bytes.extend_from_slice(frame);
         }
         session.state = State::Closing;
         session.moved_at = self.now;

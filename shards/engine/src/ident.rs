@@ -12,7 +12,7 @@ impl CoreId {
 }
 
 /// A connection, anywhere in the process. A stale one is harmless: its generation no longer matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
     /// The core that holds the socket.
     pub core: CoreId,

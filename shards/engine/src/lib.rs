@@ -33,7 +33,8 @@ pub use delivery::Counters;
 pub use ident::{ConnId, CoreId, Nanos, Ticket};
 pub use limits::Limits;
 pub use output::{
-    Ask, Fault, Flow, Frames, Login, Note, Outbox, Outcome, Peer, Reason, StoreBatch, StoreEntry, Stored,
+    Account, Ask, Expiry, Fault, Flow, Frames, Headers, Login, Note, Outbox, Outcome, Peer, Reason, StoreBatch,
+    StoreEntry, Stored,
 };
 pub use packet::{Identity, Lane, Packet, Parcel, Tag};
 pub use shard::{Census, Options, Shard};

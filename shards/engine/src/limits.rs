@@ -5,11 +5,14 @@
 pub struct Limits {
     /// Connections per shard. One more is closed right after it was accepted, and counted.
     pub connections_max: usize,
+    /// Bytes of the data of one login. More: INVALID_MESSAGE_DATA, and the connection is closed.
+    pub auth_data_bytes_max: usize,
     /// Names in one bulk message. More: INVALID_MESSAGE_DATA, nothing of the message is done.
     pub names_per_message_max: usize,
-    /// Bytes of a record or event name. Longer: INVALID_MESSAGE_DATA.
+    /// Bytes of a name. Longer: INVALID_MESSAGE_DATA, and for a user id AUTH_UNSUCCESSFUL.
     pub name_bytes_max: usize,
-    /// Subscriptions of one connection, all topics. More: INVALID_MESSAGE_DATA for the name.
+    /// Subscriptions of one connection, all topics, and, counted by each shard, names that it provides. More:
+    /// INVALID_MESSAGE_DATA for the name.
     pub subscriptions_per_connection_max: usize,
     /// Unsent bytes of one connection above which its own requests are no longer read.
     pub outbox_high_water_bytes: usize,
@@ -34,6 +37,10 @@ pub struct Limits {
     pub dirty_bytes_max: usize,
     /// Bytes of names and values handed to storage in one batch, unless a single record is larger.
     pub store_batch_bytes_max: usize,
+    /// Calls under way of one shard's names. One more is answered as one that no provider accepted in time.
+    pub calls_max: usize,
+    /// Bytes of the arguments of those; the fate is that of `calls_max`.
+    pub call_bytes_max: usize,
     /// Packets waiting for one peer above which connections that send to it are no longer read.
     pub backlog_packets_max: usize,
 }
@@ -42,6 +49,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 1 << 20,
+            auth_data_bytes_max: 64 << 10,
             names_per_message_max: 10_000,
             name_bytes_max: 1024,
             subscriptions_per_connection_max: 100_000,
@@ -56,6 +64,8 @@ impl Default for Limits {
             record_memory_bytes_max: 1 << 30,
             dirty_bytes_max: 256 << 20,
             store_batch_bytes_max: 4 << 20,
+            calls_max: 1 << 20,
+            call_bytes_max: 256 << 20,
             backlog_packets_max: 4096,
         }
     }

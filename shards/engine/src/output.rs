@@ -88,6 +88,8 @@ pub enum Reason {
     SlowConsumerFull,
     /// Unsent bytes that did not move for their timeout.
     SlowConsumerStalled,
+    /// What the login was granted for is over, and no fresh login extended it.
+    SessionExpired,
     /// The server is stopping.
     Shutdown,
 }
@@ -109,6 +111,8 @@ pub enum Ask {
         conn: ConnId,
         /// The login data: a JSON object or array.
         data: Bytes,
+        /// Where it comes from.
+        peer: Arc<Peer>,
     },
 }
 
@@ -161,17 +165,41 @@ pub enum Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
     /// Let in.
-    Accepted {
-        /// Who it is.
-        user_id: Box<str>,
-        /// JSON text sent with AUTH_SUCCESSFUL, if any.
-        client_data: Option<Box<[u8]>>,
-    },
+    Accepted(Account),
     /// Refused.
     Refused {
         /// JSON text sent with AUTH_UNSUCCESSFUL, if any.
         client_data: Option<Box<[u8]>>,
     },
+}
+
+/// What a login is good for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Who it is.
+    pub user_id: Box<str>,
+    /// JSON text sent with AUTH_SUCCESSFUL, if any.
+    pub client_data: Option<Box<[u8]>>,
+    /// JSON text for the permission rules only, if any.
+    pub server_data: Option<Box<[u8]>>,
+    /// When it ends by itself; `None`: with the connection.
+    pub expiry: Option<Expiry>,
+}
+
+/// The end of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// How long from now.
+    pub in_ns: u64,
+    /// How long before the end the client is told.
+    pub warning_ns: u64,
+}
+
+impl Account {
+    /// A login that says who it is and nothing else.
+    pub fn of(user_id: &str) -> Self {
+        Self { user_id: user_id.into(), ..Self::default() }
+    }
 }
 
 /// Records to store or remove, in one go. The names and values lie back to back in `bytes`. Made by the shard, filled
@@ -238,8 +266,10 @@ pub enum Note {
     Disconnected { user: Option<Box<str>> },
     /// A login was accepted.
     LoggedIn { user: Box<str> },
-    /// A login was refused.
-    LoginRefused { conn: ConnId, data: Option<Box<[u8]>> },
+    /// A login was refused; with what it was tried, if that is to be logged.
+    LoginRefused { conn: ConnId, data: Option<Bytes> },
+    /// A login that ends by itself was extended by a fresh one.
+    SessionExtended { user: Box<str> },
     /// A connection was closed by the server.
     Closed { conn: ConnId, user: Option<Box<str>>, reason: Reason },
     /// The connection limit was reached.
@@ -273,7 +303,12 @@ pub struct Peer {
     pub remote: Box<str>,
     /// `Referer` header, or empty.
     pub referer: Box<str>,
+    /// Headers of the upgrade that authentication wants to see; names in lower case.
+    pub headers: Headers,
 }
+
+/// Names and values.
+pub type Headers = Box<[(Box<str>, Box<str>)]>;
 
 /// When the next thing is due; `None` if nothing is.
 pub type Deadline = Option<Nanos>;

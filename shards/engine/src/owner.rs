@@ -65,6 +65,14 @@ impl Interest {
     }
 }
 
+/// One who answers calls of a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Provider {
+    pub(crate) conn: ConnId,
+    /// Where the name stands among those that the connection provides.
+    pub(crate) place: u32,
+}
+
 /// A name this shard owns.
 #[derive(Debug)]
 pub(crate) struct OwnedName {
@@ -78,8 +86,8 @@ pub(crate) struct OwnedName {
     pub(crate) record: Record,
     /// Connections logged in as the user of that name, for names on topic PRESENCE.
     pub(crate) online: u32,
-    /// Who answers calls of that name, oldest first, for names on topic RPC.
-    pub(crate) providers: Vec<ConnId>,
+    /// Who answers calls of that name, for names on topic RPC.
+    pub(crate) providers: Vec<Provider>,
     /// Calls of that name under way.
     pub(crate) calls: u32,
 }
@@ -142,11 +150,6 @@ impl Names {
     /// All slots are below this.
     pub(crate) fn slots(&self) -> u32 {
         self.table.capacity() as u32
-    }
-
-    /// Every name of a topic, with its slot.
-    pub(crate) fn of_topic(&self, topic: Topic) -> impl Iterator<Item = (u32, &OwnedName)> {
-        self.table.iter().filter(move |(_, name)| name.topic == topic).map(|(slot, name)| (slot as u32, name))
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&OwnedName> {

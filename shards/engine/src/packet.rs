@@ -34,6 +34,8 @@ pub struct Identity {
     pub wire: Wire,
     /// What the login told the client about itself: JSON text.
     pub client_data: Option<Box<[u8]>>,
+    /// What the login told the permission rules about it: JSON text.
+    pub server_data: Option<Box<[u8]>>,
 }
 
 /// Ties a request to what waits for it at the edge. All-default means that nothing does.

@@ -2,7 +2,8 @@
 //!
 //! *Owns* the count of connections of every user whose name this core owns, and this core's subscribers of everybody.
 //! *Promises* one JOIN when a user's first connection logs in and one LEAVE when the last is gone, whatever cores they
-//! are on. *Does not* show the user `OPEN`.
+//! are on. *Does not* show the user `OPEN`, which is who a login without a user id becomes. The user `open`, who all
+//! anonymous connections of a server without authentication are, is shown like any other: existing dashboards count on it.
 //!
 //! A user is a name like any other, so JOIN and LEAVE travel as fan-outs. Subscribing to everybody is not a name: every
 //! owner knows which cores have such subscribers (upstream keeps them under a user name that a client can guess).
@@ -13,9 +14,12 @@ use crate::output::Frames;
 use crate::packet::{Identity, Lane, Packet, Tag};
 use crate::shard::Shard;
 use crate::subscribers::hash_name;
+use ahash::RandomState;
 use bytes::Bytes;
 use deepstream_wire::encode::encode;
 use deepstream_wire::{Action, Message, Outgoing, Topic, Wire};
+use hashbrown::hash_map::{Entry, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Stands for "subscribers of everybody" where a fan-out names a slot.
@@ -24,18 +28,44 @@ pub(crate) const EVERYONE: u32 = u32::MAX;
 /// The id of users who logged in without one; upstream hides them.
 const INVISIBLE: &str = "OPEN";
 
-/// Subscribers of everybody's presence.
-#[derive(Debug, Default)]
+/// Everybody's presence: who watches it, and who is there.
+#[derive(Debug)]
 pub(crate) struct Everyone {
-    /// This core's, in order.
+    /// This core's watchers.
     members: Vec<ConnId>,
-    /// Cores that have some, as this core was told.
+    /// Where each of them stands.
+    places: HashMap<ConnId, u32, RandomState>,
+    /// Cores that have watchers, as this core was told.
     cores: Vec<CoreId>,
+    /// Slots of the users online whose names this core owns.
+    online: BTreeSet<u32>,
 }
 
 impl Everyone {
+    pub(crate) fn new(hasher: RandomState) -> Self {
+        Self { members: Vec::new(), places: HashMap::with_hasher(hasher), cores: Vec::new(), online: BTreeSet::new() }
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.members.len() + self.cores.len()
+        self.members.len() + self.cores.len() + self.online.len()
+    }
+
+    /// `false` if it was one already.
+    fn add(&mut self, conn: ConnId) -> bool {
+        let Entry::Vacant(vacant) = self.places.entry(conn) else { return false };
+        vacant.insert(self.members.len() as u32);
+        self.members.push(conn);
+        true
+    }
+
+    /// `false` if it was none.
+    fn remove(&mut self, conn: ConnId) -> bool {
+        let Some(place) = self.places.remove(&conn) else { return false };
+        self.members.swap_remove(place as usize);
+        if let Some(moved) = self.members.get(place as usize) {
+            self.places.insert(*moved, place);
+        }
+        true
     }
 }
 
@@ -108,7 +138,7 @@ impl Shard {
 
     /// SUBSCRIBE_ALL: acknowledged when every owner knows.
     pub(crate) fn subscribe_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
-        if self.everyone.members.contains(&conn) {
+        if !self.everyone.add(conn) {
             let answer = Outgoing {
                 original_action: Some(message.head.action),
                 ..Outgoing::new(Action::PresenceMultipleSubscriptions)
@@ -116,7 +146,6 @@ impl Shard {
             self.delivery.reply(conn, &answer);
             return self.acknowledge(conn, message, false);
         }
-        self.everyone.members.push(conn);
         let whole = self.gathers.begin(conn, message);
         for core in self.peers() {
             let tag = self.gathers.part(whole, 0);
@@ -129,9 +158,7 @@ impl Shard {
 
     /// UNSUBSCRIBE_ALL, or the connection is gone.
     pub(crate) fn unsubscribe_all(&mut self, conn: ConnId) {
-        let before = self.everyone.members.len();
-        self.everyone.members.retain(|&member| member != conn);
-        if before == 0 || !self.everyone.members.is_empty() {
+        if !self.everyone.remove(conn) || !self.everyone.members.is_empty() {
             return;
         }
         for core in self.peers() {
@@ -175,8 +202,8 @@ impl Shard {
 
     /// The users online whose names this core owns.
     pub(crate) fn users(&mut self, conn: ConnId, tag: Tag) {
-        let online = self.names.of_topic(Topic::Presence).filter(|(_, name)| name.online > 0);
-        let users: Box<[Box<[u8]>]> = online.map(|(_, name)| name.name.clone()).collect();
+        let users: Box<[Box<[u8]>]> =
+            self.everyone.online.iter().map(|&slot| self.names.at(slot).name.clone()).collect();
         if conn.core == self.core {
             self.users_online(tag, users);
         } else {
@@ -199,6 +226,11 @@ impl Shard {
             name.online == 0
         };
         if changed {
+            if online {
+                self.everyone.online.insert(slot);
+            } else {
+                self.everyone.online.remove(&slot);
+            }
             self.announce(slot, online);
         }
         self.names.remove_if_idle(slot);

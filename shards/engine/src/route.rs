@@ -21,6 +21,7 @@ impl Shard {
                 self.say(conn, Action::ConnectionPong);
                 None
             }
+            Action::AuthRequest if self.may_extend(conn) => return self.extend(conn, &message),
             action if !self.serves(action.topic()) => {
                 let answer = Outgoing {
                     original_topic: Some(action.topic()),
@@ -110,9 +111,12 @@ impl Shard {
         Some(self.forward(conn, Tag::default(), message))
     }
 
-    /// A message of a call: besides a name it needs its correlation id.
+    /// A message of a call: besides a name it needs its correlation id. A caller's is bounded; a provider's is the
+    /// caller's or one that was made up for it.
     fn call(&mut self, conn: ConnId, message: Message<&[u8]>) -> Option<CoreId> {
-        if message.correlation_id().is_none_or(|id| id.is_empty() || id.len() > self.options.limits.name_bytes_max) {
+        let request = message.head.action == Action::RpcRequest;
+        let max = if request { self.options.limits.name_bytes_max } else { usize::MAX };
+        if message.correlation_id().is_none_or(|id| id.is_empty() || id.len() > max) {
             self.invalid(conn, &message, message.name());
             return None;
         }

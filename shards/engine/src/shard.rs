@@ -4,7 +4,7 @@ use crate::delivery::{Counters, Delivery, Source};
 use crate::gather::Gathers;
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::limits::Limits;
-use crate::output::{Ask, Deadline, Flow, Note, Outbox, Outcome, Peer, Reason, StoreBatch};
+use crate::output::{Ask, Deadline, Flow, Headers, Note, Outbox, Outcome, Peer, Reason, StoreBatch};
 use crate::owner::Names;
 use crate::packet::{Lane, Packet, Tag};
 use crate::presence::Everyone;
@@ -15,6 +15,7 @@ use crate::subscribers::Subscribers;
 use crate::timer::{TimerId, Wheel};
 use ahash::RandomState;
 use deepstream_wire::{Action, Message, Topic, Unreadable};
+use std::sync::Arc;
 use std::vec::Drain;
 
 /// How a shard behaves; the same for every shard of a process.
@@ -46,6 +47,8 @@ pub struct Options {
     pub unauthenticated_timeout_ns: Option<u64>,
     /// Refused logins after which a connection is closed.
     pub auth_attempts_max: u32,
+    /// Whether the data of refused logins is logged.
+    pub log_invalid_auth_data: bool,
     /// Whether there is a storage behind the records; without one they live and die with the process.
     pub storage: bool,
     /// How long storage may take for one read, one removal or one batch of writes.
@@ -74,6 +77,7 @@ impl Default for Options {
             heartbeat_ns: 30_000_000_000,
             unauthenticated_timeout_ns: Some(180_000_000_000),
             auth_attempts_max: 3,
+            log_invalid_auth_data: false,
             storage: true,
             storage_timeout_ns: 30_000_000_000,
             storage_exclusion_prefixes: Vec::new(),
@@ -159,7 +163,7 @@ impl Shard {
             records: Records::new(&options),
             gathers: Gathers::default(),
             calls: Calls::new(core, &options),
-            everyone: Everyone::default(),
+            everyone: Everyone::new(hasher.clone()),
             timers: Wheel::new(now),
             json: deepstream_json::Scratch::default(),
             held_back: Vec::new(),
@@ -184,14 +188,15 @@ impl Shard {
     }
 
     /// A connection became a WebSocket.
-    pub fn upgraded(&mut self, now: Nanos, conn: ConnId, referer: &str) {
+    pub fn upgraded(&mut self, now: Nanos, conn: ConnId, referer: &str, headers: Headers) {
         self.delivery.now = now;
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         if let State::Connected = session.state {
             session.state = State::AwaitChallenge;
             session.heard_at = now;
-            let peer = session.peer.get_or_insert_default();
+            let peer = Arc::make_mut(&mut session.visit.get_or_insert_default().peer);
             peer.referer = referer.into();
+            peer.headers = headers;
             let note = Note::IncomingConnection { conn, remote: peer.remote.clone(), referer: referer.into() };
             self.delivery.note(note);
         }
@@ -204,6 +209,7 @@ impl Shard {
         session.heard_at = now;
         match session.state {
             State::Open => {
+                debug_assert!(!session.is_judged(), "the host hands in nothing while it was told to pause");
                 self.delivery.counters.received += 1;
                 self.route(conn, message)
             }
@@ -542,10 +548,11 @@ impl Shard {
         }
     }
 
-    /// Lets a paused connection be read again.
+    /// Lets a paused connection be read again, unless its login is being judged: that ends with the verdict alone.
     pub(crate) fn resume(&mut self, conn: ConnId) {
         if let Some(session) = self.delivery.sessions.get_mut(conn)
             && session.paused
+            && !session.is_judged()
         {
             session.paused = false;
             self.delivery.resumed.push(conn);

@@ -13,7 +13,7 @@ use crate::rng::Rng;
 use crate::store::{Fate, Load, Store, Write};
 use crate::trace::{Trace, Tracing};
 use deepstream_engine::{
-    Ask, ConnId, CoreId, Flow, Lane, Login, Nanos, Outbox, Outcome, Packet, Peer, Shard, StoreBatch,
+    Account, Ask, ConnId, CoreId, Flow, Headers, Lane, Login, Nanos, Outbox, Outcome, Packet, Peer, Shard, StoreBatch,
 };
 use deepstream_wire::client::ServerEvent;
 use deepstream_wire::{Link, LinkConfig, LinkEvent};
@@ -230,7 +230,7 @@ impl World {
             if let LinkEvent::Upgraded(_) = event {
                 // The answer to the upgrade has to leave before the answer to what follows it.
                 upgraded = true;
-                self.cores[core].shard.upgraded(self.now, id, "");
+                self.cores[core].shard.upgraded(self.now, id, "", Headers::default());
                 return ControlFlow::Break(());
             }
             if let LinkEvent::Close(_) = event {
@@ -361,11 +361,8 @@ impl World {
     pub(crate) fn answer_login(&mut self, place: usize) {
         let login = self.logins.remove(place);
         self.line(|| format!("judge core={} refused={}", login.core, login.refused));
-        let verdict = if login.refused {
-            Login::Refused { client_data: None }
-        } else {
-            Login::Accepted { user_id: "open".into(), client_data: None }
-        };
+        let verdict =
+            if login.refused { Login::Refused { client_data: None } } else { Login::Accepted(Account::of("open")) };
         let outcome = Outcome::Authenticated { conn: login.conn, login: verdict };
         self.complete(login.core, outcome);
     }

@@ -3,6 +3,7 @@
 //! Nothing is allocated per call once the tables have grown: ended calls leave their buffers to the next ones.
 
 use crate::ident::{ConnId, CoreId};
+use crate::limits::Limits;
 use crate::shard::Options;
 use crate::timer::TimerId;
 use ahash::RandomState;
@@ -25,12 +26,13 @@ pub(crate) struct Call {
     generation: u32,
     /// The name's.
     pub(crate) slot: u32,
+    /// [`ConnId::NOBODY`] once it left.
     pub(crate) requestor: ConnId,
     pub(crate) requestor_id: SmallVec<[u8; 32]>,
     pub(crate) provider: ConnId,
     /// The correlation id the provider knows: the requestor's, unless another call has that with the same provider.
     pub(crate) provider_id: SmallVec<[u8; 32]>,
-    /// Providers that were asked.
+    /// Providers that were asked, sorted.
     pub(crate) tried: SmallVec<[ConnId; 2]>,
     pub(crate) accepted: bool,
     pub(crate) ack_timer: TimerId,
@@ -87,8 +89,16 @@ pub(crate) struct Calls {
     table: Slab<Call>,
     by_provider: HashTable<u32>,
     held: HashMap<ConnId, Held, RandomState>,
+    /// Bytes of all arguments.
+    bytes: usize,
+    /// Makes ids up.
+    invented: u64,
     buffers: Vec<Vec<u8>>,
 }
+
+/// Buffers of ended calls that are kept for later ones: no more, and no larger ones.
+const BUFFERS_MAX: usize = 1024;
+const BUFFER_BYTES_MAX: usize = 4096;
 
 impl Calls {
     pub(crate) fn new(core: CoreId, options: &Options) -> Self {
@@ -101,6 +111,8 @@ impl Calls {
             table: Slab::new(),
             by_provider: HashTable::new(),
             held: HashMap::with_hasher(hasher.clone()),
+            bytes: 0,
+            invented: 0,
             buffers: Vec::new(),
             hasher,
         }
@@ -108,6 +120,11 @@ impl Calls {
 
     pub(crate) fn len(&self) -> usize {
         self.table.len() + self.held.len()
+    }
+
+    /// Whether there is room for one call more.
+    pub(crate) fn has_room(&self, data: usize, limits: &Limits) -> bool {
+        self.table.len() < limits.calls_max && self.bytes + data <= limits.call_bytes_max
     }
 
     /// A number below `bound`, by chance (xorshift64, Marsaglia 2003).
@@ -136,17 +153,25 @@ impl Calls {
         found.map(|&index| self.id(index))
     }
 
-    /// Notes that a connection provides a name.
-    pub(crate) fn provides(&mut self, conn: ConnId, slot: u32) {
-        self.held.entry(conn).or_default().provides.push(slot);
+    /// Notes that a connection provides a name; the name's place among its names, or `None` if it has `max` of them.
+    pub(crate) fn provides(&mut self, conn: ConnId, slot: u32, max: usize) -> Option<u32> {
+        let provides = &mut self.held.entry(conn).or_default().provides;
+        let place = provides.len();
+        let room = place < max;
+        if room {
+            provides.push(slot);
+        }
+        self.forget_if_empty(conn);
+        room.then_some(place as u32)
     }
 
-    /// Notes that it does no more.
-    pub(crate) fn provides_no_more(&mut self, conn: ConnId, slot: u32) {
-        if let Some(held) = self.held.get_mut(&conn) {
-            held.provides.retain(|provided| *provided != slot);
-            self.forget_if_empty(conn);
-        }
+    /// Notes that it does no more. The name that took the place, if one did.
+    pub(crate) fn provides_no_more(&mut self, conn: ConnId, place: u32) -> Option<u32> {
+        let held = self.held.get_mut(&conn)?;
+        held.provides.swap_remove(place as usize);
+        let moved = held.provides.get(place as usize).copied();
+        self.forget_if_empty(conn);
+        moved
     }
 
     /// Notes that a call goes to somebody else although this provider has not answered it.
@@ -177,6 +202,7 @@ impl Calls {
         self.generation = self.generation.wrapping_add(1);
         let mut buffer = self.buffers.pop().unwrap_or_default();
         buffer.extend_from_slice(data.unwrap_or_default());
+        self.bytes += buffer.len();
         let index = self.table.insert(Call {
             generation: self.generation,
             slot,
@@ -201,14 +227,16 @@ impl Calls {
         self.leave_provider(id.index);
         let call = &self.table[id.index as usize];
         let mut provider_id = call.requestor_id.clone();
-        if self.find(provider, &provider_id).is_some() {
-            // Two requestors chose the same id; this one's is made unique for the provider's eyes.
-            provider_id.extend_from_slice(format!("~{}.{}", id.index, id.generation).as_bytes());
+        while self.find(provider, &provider_id).is_some() {
+            // Two requestors chose the same id; the provider is given another, which somebody may have chosen too.
+            self.invented += 1;
+            provider_id = SmallVec::from_slice(format!("~{}", self.invented).as_bytes());
         }
         let call = &mut self.table[id.index as usize];
         call.provider = provider;
         call.provider_id = provider_id;
-        call.tried.push(provider);
+        let place = call.tried.binary_search(&provider).unwrap_or_else(|place| place);
+        call.tried.insert(place, provider);
         call.accepted = false;
         call.ack_timer = ack_timer;
         call.response_timer = response_timer;
@@ -225,11 +253,25 @@ impl Calls {
     pub(crate) fn end(&mut self, id: CallId) -> Option<(u32, [TimerId; 2])> {
         let requestor = self.get(id)?.requestor;
         self.leave_provider(id.index);
-        self.unlink(id.index, requestor, Role::Requestor);
+        if requestor != ConnId::NOBODY {
+            self.unlink(id.index, requestor, Role::Requestor);
+        }
         let mut call = self.table.remove(id.index as usize);
-        call.data.clear();
-        self.buffers.push(call.data);
+        self.bytes -= call.data.len();
+        if call.data.capacity() <= BUFFER_BYTES_MAX && self.buffers.len() < BUFFERS_MAX {
+            call.data.clear();
+            self.buffers.push(call.data);
+        }
         Some((call.slot, [call.ack_timer, call.response_timer]))
+    }
+
+    /// Nobody waits for a call any more; what its provider still says of it is in order.
+    pub(crate) fn abandon(&mut self, id: CallId) {
+        let Some(call) = self.get_mut(id) else { return };
+        let requestor = std::mem::replace(&mut call.requestor, ConnId::NOBODY);
+        let data = std::mem::take(&mut call.data);
+        self.bytes -= data.len();
+        self.unlink(id.index, requestor, Role::Requestor);
     }
 
     /// The calls a connection made.

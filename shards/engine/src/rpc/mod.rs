@@ -2,14 +2,19 @@
 //!
 //! *Owns* the providers of this core's names and every call of those names under way.
 //! *Promises* each request exactly one terminal answer: a response, an error, or a refusal within its timeouts, also
-//! when its provider rejects, disconnects or stays silent. Only the provider that was asked can answer.
+//! when its provider rejects, disconnects or stays silent. Only the provider that was asked can answer. Whoever answers
+//! a caller that left is not bothered with that: the call is kept without its arguments until it is answered or late.
 //! *Does not* run a call twice unless its provider rejected it or went away: a call whose provider is gone, even after it
 //! accepted, goes to the next one. A provider that stops providing keeps the calls it has accepted and hands over the
 //! rest at once.
 
 mod calls;
 
+/// Draws among the providers before they are looked through one by one.
+const DRAWS: usize = 4;
+
 use crate::ident::ConnId;
+use crate::owner::Provider;
 use crate::packet::Tag;
 use crate::session::table::Session;
 use crate::shard::{Shard, TimerKey};
@@ -33,7 +38,7 @@ impl Shard {
         }
         let slot = self.names.find_or_insert(Topic::Rpc, message.name(), message.head.name_hash);
         let name = self.names.at_mut(slot);
-        if name.providers.contains(&conn) {
+        if name.providers.iter().any(|provider| provider.conn == conn) {
             let answer = Outgoing {
                 name: Some(message.name()),
                 original_action: Some(Action::RpcProvide),
@@ -41,16 +46,20 @@ impl Shard {
             };
             self.delivery.reply(conn, &answer);
         } else {
-            name.providers.push(conn);
-            self.calls.provides(conn, slot);
+            let max = self.options.limits.subscriptions_per_connection_max;
+            let Some(place) = self.calls.provides(conn, slot, max) else {
+                self.names.remove_if_idle(slot);
+                self.invalid(conn, message, message.name());
+                return self.settle_at_edge(conn, tag, true, None);
+            };
+            name.providers.push(Provider { conn, place });
         }
         self.settle_at_edge(conn, tag, false, None);
     }
 
     fn unprovide(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
         if let Some(slot) = self.names.find(Topic::Rpc, message.name(), message.head.name_hash) {
-            self.names.at_mut(slot).providers.retain(|&provider| provider != conn);
-            self.calls.provides_no_more(conn, slot);
+            self.withdraw(conn, slot);
             // A call that it accepted may still be answered; one that it has not goes to somebody else at once.
             for call in self.calls.of_provider(conn) {
                 if self.calls.get(call).is_some_and(|call| call.slot == slot && !call.accepted) {
@@ -63,38 +72,57 @@ impl Shard {
         self.settle_at_edge(conn, tag, false, None);
     }
 
+    /// Takes a provider off a name, if it is one.
+    fn withdraw(&mut self, conn: ConnId, slot: u32) {
+        let providers = &mut self.names.at_mut(slot).providers;
+        let Some(at) = providers.iter().position(|provider| provider.conn == conn) else { return };
+        let place = providers.swap_remove(at).place;
+        if let Some(moved) = self.calls.provides_no_more(conn, place) {
+            let mut providers = self.names.at_mut(moved).providers.iter_mut();
+            if let Some(provider) = providers.find(|provider| provider.conn == conn) {
+                provider.place = place;
+            }
+        }
+    }
+
     fn request_call(&mut self, conn: ConnId, message: &Message<&[u8]>) {
         let found = self.names.find(Topic::Rpc, message.name(), message.head.name_hash);
         let provider = found.and_then(|slot| self.choose(slot, &[]).map(|provider| (slot, provider)));
         let id = message.correlation_id().unwrap_or_default();
+        let refuse =
+            |action| Outgoing { name: Some(message.name()), correlation_id: Some(id), ..Outgoing::new(action) };
         let Some((slot, provider)) = provider else {
-            let answer = Outgoing {
-                name: Some(message.name()),
-                correlation_id: Some(id),
-                ..Outgoing::new(Action::RpcNoProvider)
-            };
-            return self.delivery.reply(conn, &answer);
+            return self.delivery.reply(conn, &refuse(Action::RpcNoProvider));
         };
+        if !self.calls.has_room(message.data().map_or(0, <[u8]>::len), &self.options.limits) {
+            return self.delivery.reply(conn, &refuse(Action::RpcAcceptTimeout));
+        }
         self.names.at_mut(slot).calls += 1;
         let call = self.calls.begin(slot, conn, id, message.data());
         self.ask_provider(call, provider);
     }
 
-    /// A provider that was not asked yet, by chance; one whose outbox is long only where there is no other.
+    /// A provider that was not asked yet (`tried` is sorted), by chance; one whose outbox is long only where there is no
+    /// other, and none that is being closed.
     fn choose(&mut self, slot: u32, tried: &[ConnId]) -> Option<ConnId> {
         let high_water = self.options.limits.outbox_high_water_bytes;
-        let sessions = &self.delivery.sessions;
-        let free = |&&provider: &&ConnId| !tried.contains(&provider);
-        let quick = |&&provider: &&ConnId| {
-            sessions.get(provider).is_none_or(|session: &Session| session.backlog() <= high_water)
+        let (core, sessions) = (self.core, &self.delivery.sessions);
+        let session = |provider: ConnId| sessions.get(provider).filter(|_| provider.core == core);
+        let free = |provider: ConnId| {
+            tried.binary_search(&provider).is_err() && session(provider).is_none_or(Session::is_told)
         };
+        let quick = |provider: ConnId| session(provider).is_none_or(|session| session.backlog() <= high_water);
         let providers = &self.names.at(slot).providers;
-        let candidates = providers.iter().filter(free).filter(quick).count();
-        if candidates > 0 {
-            let chosen = self.calls.chance(candidates);
-            return providers.iter().filter(free).filter(quick).nth(chosen).copied();
+        // As a rule the first draw will do, however many they are.
+        for _ in 0..DRAWS.min(providers.len()) {
+            let drawn = providers[self.calls.chance(providers.len())].conn;
+            if free(drawn) && quick(drawn) {
+                return Some(drawn);
+            }
         }
-        providers.iter().find(free).copied()
+        let start = if providers.is_empty() { 0 } else { self.calls.chance(providers.len()) };
+        let all = || providers[start..].iter().chain(&providers[..start]).map(|provider| provider.conn);
+        all().find(|&provider| free(provider) && quick(provider)).or_else(|| all().find(|&provider| free(provider)))
     }
 
     fn ask_provider(&mut self, call: CallId, provider: ConnId) {
@@ -166,12 +194,19 @@ impl Shard {
 
     /// The provider will not answer: on to one that was not asked yet.
     fn reroute(&mut self, call: CallId) {
-        let Some(state) = self.calls.get(call) else { return };
+        let Some(state) = self.calls.get_mut(call) else { return };
+        if state.requestor == ConnId::NOBODY {
+            return self.end_call(call);
+        }
         self.timers.cancel(state.ack_timer);
         self.timers.cancel(state.response_timer);
         let slot = state.slot;
-        let tried = state.tried.clone();
-        match self.choose(slot, &tried) {
+        let tried = std::mem::take(&mut state.tried);
+        let next = self.choose(slot, &tried);
+        if let Some(state) = self.calls.get_mut(call) {
+            state.tried = tried;
+        }
+        match next {
             Some(provider) => self.ask_provider(call, provider),
             None => self.fail_call(call, Action::RpcNoProvider),
         }
@@ -216,10 +251,10 @@ impl Shard {
     pub(crate) fn departed(&mut self, conn: ConnId) {
         let provided = self.calls.forget_provider(conn);
         for &slot in &provided {
-            self.names.at_mut(slot).providers.retain(|&provider| provider != conn);
+            self.names.at_mut(slot).providers.retain(|provider| provider.conn != conn);
         }
         for call in self.calls.of_requestor(conn) {
-            self.end_call(call);
+            self.calls.abandon(call);
         }
         for call in self.calls.of_provider(conn) {
             self.reroute(call);

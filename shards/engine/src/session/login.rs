@@ -1,9 +1,9 @@
 //! Challenge, login, and what is said to messages that come too early (protocol-binary §6).
 
-use crate::ident::ConnId;
-use crate::output::{Ask, Flow, Login, Note, Reason};
+use crate::ident::{ConnId, Nanos};
+use crate::output::{Account, Ask, Flow, Login, Note, Reason};
 use crate::packet::Identity;
-use crate::session::table::State;
+use crate::session::table::{Session, State};
 use crate::shard::Shard;
 use bytes::Bytes;
 use deepstream_json::Kind;
@@ -67,53 +67,86 @@ impl Shard {
 
     /// The verdict on a login.
     pub(crate) fn authenticated(&mut self, conn: ConnId, login: Login) {
+        let now = self.delivery.now;
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
-        if !matches!(session.state, State::Authenticating) {
+        if !session.is_judged() {
             return;
         }
+        // Nothing was read since it asked: that it was silent is no fault of its own.
+        session.heard_at = now;
+        if let State::Open = session.state {
+            return self.extended(conn, login);
+        }
         match login {
-            Login::Accepted { user_id, client_data } => {
-                let client_data = client_data.filter(|data| !data.is_empty());
-                let identity =
-                    Arc::new(Identity { user: user_id.clone(), wire: session.wire, client_data: client_data.clone() });
+            // It will be a name: of presence, in the log, in every other core's memory.
+            Login::Accepted(account) if account.user_id.len() > self.options.limits.name_bytes_max => {
+                self.refuse_login(conn, Some(br#""the user id is too long""#));
+            }
+            Login::Accepted(account) => {
                 session.state = State::Open;
+                session.attempts = 0;
+                let identity = Arc::new(identity_of(account, session, now));
                 session.identity = Some(identity.clone());
-                session.peer = None;
-                let answer = Outgoing { data: client_data.as_deref(), ..Outgoing::new(Action::AuthSuccessful) };
+                let answer =
+                    Outgoing { data: identity.client_data.as_deref(), ..Outgoing::new(Action::AuthSuccessful) };
                 self.delivery.reply(conn, &answer);
                 self.delivery.counters.logins += 1;
-                self.delivery.note(Note::LoggedIn { user: user_id });
-                self.watch(conn);
+                self.delivery.note(Note::LoggedIn { user: identity.user.clone() });
                 self.presence_changed(identity, true);
             }
-            Login::Refused { client_data } => {
-                session.state = State::AwaitAuth;
-                session.attempts += 1;
-                let last = session.attempts >= self.options.auth_attempts_max;
-                let answer = Outgoing { data: client_data.as_deref(), ..Outgoing::new(Action::AuthUnsuccessful) };
-                self.delivery.reply(conn, &answer);
-                self.delivery.counters.refused_logins += 1;
-                self.delivery.note(Note::LoginRefused { conn, data: None });
-                if last {
-                    self.say(conn, Action::AuthTooManyAttempts);
-                    self.delivery.close(conn, Reason::TooManyAuthAttempts);
-                }
-            }
+            Login::Refused { client_data } => self.refuse_login(conn, client_data.as_deref()),
         }
+        self.watch(conn);
         self.resume(conn);
+    }
+
+    /// One more refused login of a connection; the last one allowed closes it.
+    pub(crate) fn refuse_login(&mut self, conn: ConnId, client_data: Option<&[u8]>) {
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        if let State::Authenticating = session.state {
+            session.state = State::AwaitAuth;
+        }
+        session.attempts += 1;
+        let last = session.attempts >= self.options.auth_attempts_max;
+        let data = session.visit.as_mut().and_then(|visit| visit.data.take());
+        let answer = Outgoing { data: client_data, ..Outgoing::new(Action::AuthUnsuccessful) };
+        self.delivery.reply(conn, &answer);
+        self.delivery.counters.refused_logins += 1;
+        self.delivery.note(Note::LoginRefused { conn, data });
+        if last {
+            self.say(conn, Action::AuthTooManyAttempts);
+            self.delivery.close(conn, Reason::TooManyAuthAttempts);
+        }
     }
 
     fn login(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
         let data = message.data().unwrap_or_default();
-        let kind = deepstream_json::check(data, &mut self.json);
-        if !matches!(kind, Ok(Kind::Object | Kind::Array)) {
+        if !self.is_login_data(data) {
+            if self.options.log_invalid_auth_data && data.len() <= self.options.limits.auth_data_bytes_max {
+                let text = format!("invalid auth message: {}", String::from_utf8_lossy(data));
+                self.unexpected(conn, "INVALID_MESSAGE_DATA", &text);
+            }
             return self.refuse_login_message(conn);
         }
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
         session.state = State::Authenticating;
+        self.ask_for_verdict(conn, data)
+    }
+
+    /// Whether this can be judged: a JSON object or array of bounded size.
+    pub(crate) fn is_login_data(&mut self, data: &[u8]) -> bool {
+        data.len() <= self.options.limits.auth_data_bytes_max
+            && matches!(deepstream_json::check(data, &mut self.json), Ok(Kind::Object | Kind::Array))
+    }
+
+    /// Logins of one socket are judged one after the other, and what follows them waits (protocol-binary §12.8).
+    pub(crate) fn ask_for_verdict(&mut self, conn: ConnId, data: &[u8]) -> Flow {
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
         session.paused = true;
-        self.delivery.asks.push(Ask::Authenticate { conn, data: Bytes::copy_from_slice(data) });
-        // Logins of one socket are judged one after the other, and what follows them waits (protocol-binary §12.8).
+        let data = Bytes::copy_from_slice(data);
+        let visit = session.visit.get_or_insert_default();
+        visit.data = self.options.log_invalid_auth_data.then(|| data.clone());
+        self.delivery.asks.push(Ask::Authenticate { conn, data, peer: visit.peer.clone() });
         Flow::Pause
     }
 
@@ -131,6 +164,25 @@ impl Shard {
     /// Sends a message with nothing but its action.
     pub(crate) fn say(&mut self, conn: ConnId, action: Action) {
         self.delivery.reply(conn, &Outgoing::new(action));
+    }
+}
+
+/// Who a connection is from now on. What was only kept for logging in is forgotten, unless the login will end.
+pub(crate) fn identity_of(account: Account, session: &mut Session, now: Nanos) -> Identity {
+    let some = |data: Option<Box<[u8]>>| data.filter(|data| !data.is_empty());
+    match (account.expiry, &mut session.visit) {
+        (Some(expiry), Some(visit)) => {
+            visit.expires_at = Some(now.after(expiry.in_ns));
+            visit.warn_at = Some(now.after(expiry.in_ns.saturating_sub(expiry.warning_ns)));
+            (visit.data, visit.extending) = (None, false);
+        }
+        _ => session.visit = None,
+    }
+    Identity {
+        user: account.user_id,
+        wire: session.wire,
+        client_data: some(account.client_data),
+        server_data: some(account.server_data),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::ident::{ConnId, CoreId, Nanos};
 use crate::output::{Outbox, Peer, Reason};
 use crate::packet::Identity;
 use crate::timer::TimerId;
+use bytes::Bytes;
 use deepstream_wire::Wire;
 use slab::Slab;
 use smallvec::SmallVec;
@@ -49,12 +50,32 @@ pub(crate) struct Session {
     pub(crate) timer: TimerId,
     /// Cores that know this connection: one bit each.
     pub(crate) introduced: SmallVec<[u64; 1]>,
-    pub(crate) peer: Option<Box<Peer>>,
+    /// There until the login is complete, and beyond if it ends by itself.
+    pub(crate) visit: Option<Box<Visit>>,
     /// Who it is, from its login on.
     pub(crate) identity: Option<Arc<Identity>>,
 }
 
+/// What is only kept of a connection that has not logged in, or whose login will end.
+#[derive(Debug, Default)]
+pub(crate) struct Visit {
+    pub(crate) peer: Arc<Peer>,
+    /// Data of the login that is being judged, if a refusal is to be logged with it.
+    pub(crate) data: Option<Bytes>,
+    /// A fresh login of an open session is being judged; nothing else is read meanwhile.
+    pub(crate) extending: bool,
+    /// When the login ends.
+    pub(crate) expires_at: Option<Nanos>,
+    /// When its client is told that it will; `None` once it was.
+    pub(crate) warn_at: Option<Nanos>,
+}
+
 impl Session {
+    /// Whether a login is being judged, until when nothing more is read.
+    pub(crate) fn is_judged(&self) -> bool {
+        matches!(self.state, State::Authenticating) || self.visit.as_ref().is_some_and(|visit| visit.extending)
+    }
+
     /// Bytes that wait for this connection's socket.
     pub(crate) fn backlog(&self) -> usize {
         self.outbox.len() + self.unsent
@@ -125,7 +146,7 @@ impl Sessions {
             since: now,
             timer: TimerId::NONE,
             introduced: SmallVec::new(),
-            peer: Some(Box::new(peer)),
+            visit: Some(Box::new(Visit { peer: Arc::new(peer), ..Visit::default() })),
             identity: None,
         };
         let slot = self.table.insert(session) as u32;

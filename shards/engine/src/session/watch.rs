@@ -15,43 +15,61 @@ impl Shard {
     pub(crate) fn watch(&mut self, conn: ConnId) {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         self.timers.cancel(session.timer);
-        let next = due_next(session, &self.options, &self.delivery.limits);
+        let next = due_next(self.delivery.now, session, &self.options, &self.delivery.limits);
         session.timer = self.timers.insert(next.1, TimerKey::Session(conn));
     }
 
     /// A connection's timer fired: it is at fault, or was busy since and is watched on.
     pub(crate) fn session_due(&mut self, now: Nanos, conn: ConnId) {
         let Some(session) = self.delivery.sessions.get(conn) else { return };
-        let (reason, deadline) = due_next(session, &self.options, &self.delivery.limits);
+        let (due, deadline) = due_next(now, session, &self.options, &self.delivery.limits);
         if deadline > now {
             return self.watch(conn);
         }
-        match reason {
+        match due {
+            Due::Warning => self.warn_of_expiry(conn),
             // Named a second time: the host drops the socket with whatever is unsent.
-            Reason::Shutdown => self.delivery.closes.push((conn, Reason::Shutdown)),
-            Reason::AuthenticationTimeout => {
+            Due::Close(Reason::Shutdown) => self.delivery.closes.push((conn, Reason::Shutdown)),
+            Due::Close(reason @ Reason::AuthenticationTimeout) => {
                 if !matches!(session.state, State::Connected) {
                     self.say(conn, Action::ConnectionAuthTimeout);
                 }
                 self.delivery.close(conn, reason);
             }
-            _ => self.delivery.close(conn, reason),
+            Due::Close(reason) => self.delivery.close(conn, reason),
         }
         self.watch(conn);
     }
 }
 
-fn due_next(session: &Session, options: &Options, limits: &Limits) -> (Reason, Nanos) {
+/// What a connection's timer is set for.
+enum Due {
+    /// Its login will end soon.
+    Warning,
+    Close(Reason),
+}
+
+fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -> (Due, Nanos) {
     // A connection that is closing is only waited for; its reason has been told already.
     if let State::Closing = session.state {
-        return (Reason::Shutdown, session.heard_at.max(session.moved_at).after(CLOSE_GRACE_NS));
+        return (Due::Close(Reason::Shutdown), session.heard_at.max(session.moved_at).after(CLOSE_GRACE_NS));
     }
-    let mut next = (Reason::HeartbeatMissing, session.heard_at.after(options.heartbeat_ns.saturating_mul(2)));
-    let mut earlier = |reason, at: Nanos| {
+    // Who is not read cannot be heard: while a login is judged, silence is ours.
+    let heard_at = if session.is_judged() { now } else { session.heard_at };
+    let mut next = (Due::Close(Reason::HeartbeatMissing), heard_at.after(options.heartbeat_ns.saturating_mul(2)));
+    let mut sooner = |due, at: Nanos| {
         if at < next.1 {
-            next = (reason, at);
+            next = (due, at);
         }
     };
+    if let Some(visit) = &session.visit {
+        for (due, at) in [(Due::Warning, visit.warn_at), (Due::Close(Reason::SessionExpired), visit.expires_at)] {
+            if let Some(at) = at {
+                sooner(due, at);
+            }
+        }
+    }
+    let mut earlier = |reason, at| sooner(Due::Close(reason), at);
     if !matches!(session.state, State::Open)
         && let Some(timeout) = options.unauthenticated_timeout_ns
     {

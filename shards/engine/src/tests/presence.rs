@@ -113,6 +113,32 @@ fn users_with_names_over_the_limit_are_refused() {
 }
 
 #[test]
+fn watchers_of_everybody_stop_in_any_order() {
+    let mut rig = Rig::new(1);
+    let watchers: Vec<_> = (0..6).map(|number| rig.user(0, &format!("watcher{number}"))).collect();
+    for &watcher in &watchers {
+        rig.send(watcher, &Outgoing::new(Action::PresenceSubscribeAll));
+    }
+    let mut watching = [true; 6];
+    for at in [2, 0, 5, 3] {
+        watching[at] = false;
+        rig.send(watchers[at], &Outgoing::new(Action::PresenceUnsubscribeAll));
+        for &watcher in &watchers {
+            rig.read(watcher);
+        }
+        let user = rig.user(0, "anne");
+        for (&watcher, watching) in watchers.iter().zip(watching) {
+            assert_eq!(!rig.read(watcher).is_empty(), watching);
+        }
+        rig.drop_client(user);
+    }
+    rig.drop_client(watchers[1]);
+    rig.read(watchers[4]);
+    rig.user(0, "bert");
+    assert_eq!(rig.read(watchers[4]), ["PRESENCE.PRESENCE_JOIN_ALL name=bert"]);
+}
+
+#[test]
 fn a_user_named_like_upstreams_token_for_everybody_is_only_a_user() {
     let mut rig = Rig::new(1);
     let client = rig.user(0, "client");

@@ -1,8 +1,8 @@
 //! Some shards, wired together by hand, with clients whose frames are read back as lines of text.
 
 use crate::{
-    Ask, ConnId, CoreId, Fault, Flow, Lane, Login, Nanos, Note, Options, Outbox, Outcome, Peer, Reason, Shard,
-    StoreBatch, Stored,
+    Account, Ask, ConnId, CoreId, Expiry, Fault, Flow, Headers, Lane, Login, Nanos, Note, Options, Outbox, Outcome,
+    Peer, Reason, Shard, StoreBatch, Stored,
 };
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action, requestor_data, requestor_name, versions};
 use deepstream_wire::{Action, Flags, Message, Outgoing, binary, encode};
@@ -53,7 +53,7 @@ impl Rig {
     /// A connection on `core` that was upgraded and nothing more.
     pub(super) fn stranger(&mut self, core: usize) -> ConnId {
         let conn = self.shards[core].connected(self.now, Peer::default()).expect("room");
-        self.shards[core].upgraded(self.now, conn, "");
+        self.shards[core].upgraded(self.now, conn, "", Headers::default());
         self.inboxes.push((conn, ServerReader::upgraded(), Vec::new()));
         conn
     }
@@ -212,14 +212,23 @@ impl Rig {
 
     fn answer(&mut self, core: usize, ask: Ask) {
         let outcome = match ask {
-            Ask::Authenticate { conn, data } => {
+            Ask::Authenticate { conn, data, .. } => {
                 let login = if &data[..] == br#"{"bad":1}"# {
                     Login::Refused { client_data: None }
                 } else {
                     let user = deepstream_json::get_member(&data, b"user").and_then(deepstream_json::string_of);
                     let user = user.map(|user| String::from_utf8_lossy(&user).into_owned());
                     let client_data = user.as_ref().map(|user| format!(r#"{{"me":"{user}"}}"#).into_bytes().into());
-                    Login::Accepted { user_id: user.unwrap_or("open".into()).into(), client_data }
+                    let expires =
+                        deepstream_json::get_member(&data, b"expires").and_then(|text| std::str::from_utf8(text).ok());
+                    Login::Accepted(Account {
+                        client_data,
+                        server_data: deepstream_json::get_member(&data, b"role").map(Into::into),
+                        expiry: expires
+                            .and_then(|text| text.parse().ok())
+                            .map(|in_ns| Expiry { in_ns, warning_ns: 60_000_000_000 }),
+                        ..Account::of(&user.unwrap_or("open".into()))
+                    })
                 };
                 Outcome::Authenticated { conn, login }
             }

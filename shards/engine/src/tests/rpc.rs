@@ -128,6 +128,36 @@ fn one_who_stops_providing_hands_over_what_it_has_not_accepted() {
 }
 
 #[test]
+fn an_id_made_up_for_a_provider_is_nobody_elses_and_may_be_longer_than_theirs() {
+    let limits = crate::Limits { name_bytes_max: 1, ..crate::Limits::default() };
+    let mut rig = Rig::with(1, &Options { limits, ..Options::default() });
+    let clients = ["a", "b", "c"].map(|user| rig.user(0, user));
+    let provider = rig.user(0, "p");
+    provide(&mut rig, provider, "r");
+    for client in clients {
+        make(&mut rig, client, "r", "~");
+    }
+    let lines = rig.read(provider);
+    let ids: Vec<&str> = lines.iter().map(|line| line.rsplit("id=").next().expect("an id")).collect();
+    assert_eq!(ids, ["~", "~1", "~2"]);
+    for (id, data) in ids.iter().zip(["0", "1", "2"]) {
+        rig.send(provider, &said(Action::RpcResponse, "r", id, Some(data)));
+    }
+    for (client, data) in clients.into_iter().zip(0..) {
+        assert_eq!(rig.read(client), [format!("RPC.RESPONSE name=r data={data} id=~")]);
+    }
+    let mut rig = Rig::new(1);
+    let clients = [rig.client(0), rig.client(0), rig.client(0)];
+    let provider = rig.client(0);
+    provide(&mut rig, provider, "r");
+    make(&mut rig, clients[0], "r", "~1");
+    make(&mut rig, clients[1], "r", "a");
+    make(&mut rig, clients[2], "r", "a");
+    let requests = ["~1", "a", "~2"].map(|id| format!("RPC.REQUEST name=r data=5 id={id}"));
+    assert_eq!(rig.read(provider), requests);
+}
+
+#[test]
 fn a_rejection_that_crosses_the_handing_over_is_no_fault() {
     everywhere(|rig, name, requestor, providers| {
         for provider in providers {
@@ -222,16 +252,115 @@ fn two_requestors_may_choose_the_same_id() {
 }
 
 #[test]
-fn a_requestor_that_left_costs_nothing_and_its_provider_is_told() {
-    everywhere(|rig, name, requestor, [provider, _]| {
+fn who_answers_a_requestor_that_left_is_not_bothered_with_that() {
+    everywhere(|rig, name, requestor, [provider, other]| {
         provide(rig, provider, name);
-        make(rig, requestor, name, "a");
+        for id in ["a", "b", "c"] {
+            make(rig, requestor, name, id);
+        }
         rig.read(provider);
         rig.drop_client(requestor);
+        provide(rig, other, name);
+        rig.send(provider, &said(Action::RpcAccept, name, "a", None));
+        rig.send(provider, &said(Action::RpcResponse, name, "a", Some("1")));
+        rig.send(provider, &said(Action::RpcReject, name, "b", None));
+        assert!(rig.read(provider).is_empty());
         rig.send(provider, &said(Action::RpcResponse, name, "a", Some("1")));
         let told = format!("RPC.INVALID_RPC_CORRELATION_ID name={name} id=a original=RESPONSE error");
         assert_eq!(rig.read(provider), [told]);
+        rig.drop_client(provider);
+        assert!(rig.read(other).is_empty(), "what nobody waits for is not run again");
+        rig.drop_client(other);
+        assert!(rig.shards.iter().all(|shard| shard.census() == crate::Census::default()));
     });
+}
+
+#[test]
+fn a_call_nobody_waits_for_ends_with_its_time() {
+    everywhere(|rig, name, requestor, [provider, _]| {
+        provide(rig, provider, name);
+        make(rig, requestor, name, "a");
+        rig.drop_client(requestor);
+        let held = |rig: &Rig| rig.shards.iter().map(|shard| shard.census().calls).sum::<usize>();
+        let before = held(rig);
+        rig.pass(2 * SECOND);
+        assert_eq!(held(rig), before - 1);
+    });
+}
+
+#[test]
+fn calls_and_their_bytes_are_bounded() {
+    for (calls_max, call_bytes_max) in [(2, 1000), (1000, 2)] {
+        let limits = crate::Limits { calls_max, call_bytes_max, ..crate::Limits::default() };
+        let mut rig = Rig::with(1, &Options { limits, ..Options::default() });
+        let (requestor, provider) = (rig.user(0, "caller"), rig.user(0, "one"));
+        provide(&mut rig, provider, "r");
+        for id in ["a", "b", "c"] {
+            make(&mut rig, requestor, "r", id);
+        }
+        assert_eq!(rig.read(requestor), ["RPC.ACCEPT_TIMEOUT name=r id=c"]);
+        assert_eq!(rig.read(provider).len(), 2);
+        rig.send(provider, &said(Action::RpcResponse, "r", "a", None));
+        make(&mut rig, requestor, "r", "d");
+        assert_eq!(rig.read(provider), ["RPC.REQUEST name=r data=5 id=d"]);
+    }
+}
+
+#[test]
+fn names_one_connection_provides_are_bounded() {
+    let limits = crate::Limits { subscriptions_per_connection_max: 2, ..crate::Limits::default() };
+    let mut rig = Rig::with(1, &Options { limits, ..Options::default() });
+    let provider = rig.user(0, "one");
+    rig.send(provider, &bulk(Action::RpcProvide, &[b"a", b"b", b"c"], "0"));
+    let told = ["RPC.INVALID_MESSAGE_DATA name=c id=0 original=PROVIDE error", "RPC.PROVIDE id=0 ack"];
+    assert_eq!(rig.read(provider), told);
+    rig.send(provider, &bulk(Action::RpcUnprovide, &[b"a"], "1"));
+    rig.send(provider, &bulk(Action::RpcProvide, &[b"c"], "2"));
+    assert_eq!(rig.read(provider), ["RPC.UNPROVIDE id=1 ack", "RPC.PROVIDE id=2 ack"]);
+    rig.drop_client(provider);
+    assert_eq!(rig.shards[0].census(), crate::Census::default());
+}
+
+#[test]
+fn names_are_withdrawn_in_any_order() {
+    let mut rig = Rig::new(2);
+    let (requestor, provider, other) = (rig.user(0, "caller"), rig.user(1, "one"), rig.user(0, "two"));
+    let names: Vec<String> = (0..40).map(|number| format!("name{number}")).collect();
+    for conn in [provider, other] {
+        let all: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+        rig.send(conn, &bulk(Action::RpcProvide, &all, "0"));
+    }
+    let mut provided = vec![true; names.len()];
+    for step in 0..200 {
+        let at = step * 17 % 41 * 7 % names.len();
+        let action = if provided[at] { Action::RpcUnprovide } else { Action::RpcProvide };
+        provided[at] = !provided[at];
+        rig.send(provider, &bulk(action, &[names[at].as_bytes()], "1"));
+        assert!(!rig.read(provider).iter().any(|line| line.contains("MULTIPLE")));
+    }
+    rig.drop_client(other);
+    for (name, provided) in names.iter().zip(provided) {
+        make(&mut rig, requestor, name, "a");
+        assert_eq!(rig.read(requestor).is_empty(), provided, "{name}");
+    }
+    rig.drop_client(provider);
+    rig.drop_client(requestor);
+    assert!(rig.shards.iter().all(|shard| shard.census() == crate::Census::default()));
+}
+
+#[test]
+fn a_connection_that_is_being_closed_is_not_asked() {
+    let mut rig = Rig::new(1);
+    let (requestor, provider) = (rig.user(0, "caller"), rig.user(0, "one"));
+    provide(&mut rig, provider, "r");
+    for _ in 0..2 {
+        rig.pass(35 * SECOND);
+        rig.send(requestor, &Outgoing::new(Action::ConnectionPing));
+    }
+    assert_eq!(rig.closed.len(), 1, "the provider was silent for too long");
+    rig.read(requestor);
+    make(&mut rig, requestor, "r", "a");
+    assert_eq!(rig.read(requestor), ["RPC.NO_RPC_PROVIDER name=r id=a"]);
 }
 
 #[test]

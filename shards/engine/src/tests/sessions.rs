@@ -207,3 +207,16 @@ fn one_that_only_listens_and_never_reads_is_closed_in_time() {
     shard.tick(rig.now.after(6 * SECOND));
     assert_eq!(shard.closes(), [(stuck, Reason::SlowConsumerStalled)]);
 }
+
+#[test]
+fn a_user_id_is_no_longer_than_a_name() {
+    let limits = crate::Limits { name_bytes_max: 4, ..crate::Limits::default() };
+    let mut rig = Rig::with(1, &Options { limits, ..Options::default() });
+    rig.user(0, "anne");
+    let conn = rig.stranger(0);
+    rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+    rig.send(conn, &Outgoing { data: Some(br#"{"user":"annet"}"#), ..Outgoing::new(Action::AuthRequest) });
+    let told = ["CONNECTION.ACCEPT", r#"AUTH.AUTH_UNSUCCESSFUL data="the user id is too long""#];
+    assert_eq!(rig.read(conn), told);
+    assert_eq!(rig.shards[0].counters().refused_logins, 1);
+}

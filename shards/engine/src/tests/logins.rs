@@ -1,0 +1,162 @@
+use super::rig::{Rig, about, bulk};
+use crate::{Ask, Flow, Login, Note, Options, Outcome, Reason};
+use deepstream_wire::{Action, Outgoing};
+
+const SECOND: u64 = 1_000_000_000;
+const MINUTE: u64 = 60 * SECOND;
+
+fn request(data: &str) -> Outgoing<'_> {
+    Outgoing { data: Some(data.as_bytes()), ..Outgoing::new(Action::AuthRequest) }
+}
+
+fn payload(message: &Outgoing<'_>) -> Vec<u8> {
+    let mut payload = Vec::new();
+    deepstream_wire::encode::encode_message(message, &mut payload);
+    payload
+}
+
+/// A client whose login lasts two minutes, and the options under which it does not die of silence.
+fn guest(rig: &mut Rig, core: usize) -> crate::ConnId {
+    let conn = rig.stranger(core);
+    rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+    rig.send(conn, &request(r#"{"user":"ann","expires":120000000000}"#));
+    rig.read(conn);
+    conn
+}
+
+fn patient() -> Options {
+    Options { heartbeat_ns: 3600 * SECOND, ..Options::default() }
+}
+
+#[test]
+fn login_that_is_being_judged_is_not_read_on_whatever_is_flushed_meanwhile() {
+    let mut rig = Rig::new(1);
+    let conn = rig.stranger(0);
+    let _ = rig.bytes_only(conn, &payload(&Outgoing::new(Action::ConnectionChallenge)));
+    assert_eq!(rig.bytes_only(conn, &payload(&request("{}"))), Flow::Pause);
+    let now = rig.now;
+    let shard = &mut rig.shards[0];
+    let mut outbox = crate::Outbox::default();
+    shard.take_output(conn, &mut outbox);
+    shard.flushed(now, conn, outbox.len());
+    assert_eq!(shard.resumed().count(), 0, "the verdict alone lets it be read again");
+    let asks: Vec<Ask> = shard.asks().collect();
+    assert_eq!(asks.len(), 1, "one login at a time");
+    shard.completed(now, Outcome::Authenticated { conn, login: Login::Refused { client_data: None } });
+    assert_eq!(shard.resumed().collect::<Vec<_>>(), [conn]);
+}
+
+#[test]
+fn silence_of_one_whose_login_is_being_judged_is_not_held_against_it() {
+    let options = Options { heartbeat_ns: SECOND, unauthenticated_timeout_ns: Some(MINUTE), ..Options::default() };
+    let mut rig = Rig::with(1, &options);
+    let conn = rig.stranger(0);
+    let _ = rig.bytes_only(conn, &payload(&Outgoing::new(Action::ConnectionChallenge)));
+    let _ = rig.bytes_only(conn, &payload(&request("{}")));
+    let start = rig.now;
+    let shard = &mut rig.shards[0];
+    for second in 1..60 {
+        shard.tick(start.after(second * SECOND));
+        assert!(shard.closes().is_empty(), "after {second} s");
+    }
+    shard.tick(start.after(62 * SECOND));
+    assert_eq!(shard.closes(), [(conn, Reason::AuthenticationTimeout)]);
+    let late = Outcome::Authenticated { conn, login: Login::Refused { client_data: None } };
+    shard.completed(start.after(63 * SECOND), late);
+}
+
+#[test]
+fn login_of_more_bytes_than_allowed_is_closed_unread() {
+    let mut options = Options::default();
+    options.limits.auth_data_bytes_max = 20;
+    let mut rig = Rig::with(1, &options);
+    let conn = rig.stranger(0);
+    rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+    rig.send(conn, &request(r#"{"user":"a user's name"}"#));
+    assert_eq!(rig.read(conn)[1], "AUTH.INVALID_MESSAGE_DATA");
+    assert_eq!(rig.closed, [(conn, Reason::InvalidAuth)]);
+}
+
+#[test]
+fn data_of_refused_logins_is_noted_only_if_asked() {
+    for log_invalid_auth_data in [false, true] {
+        let mut rig = Rig::with(1, &Options { log_invalid_auth_data, ..Options::default() });
+        let conn = rig.stranger(0);
+        rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+        rig.send(conn, &request(r#"{"bad":1}"#));
+        rig.send(conn, &request("broken"));
+        let noted = format!("{:?}", rig.notes);
+        assert_eq!(noted.contains("broken"), log_invalid_auth_data, "{noted}");
+        let refusal = rig.notes.iter().find_map(|note| match note {
+            Note::LoginRefused { data, .. } => Some(data.clone()),
+            _ => None,
+        });
+        assert_eq!(refusal.expect("a refusal").as_deref(), log_invalid_auth_data.then_some(&br#"{"bad":1}"#[..]));
+    }
+}
+
+#[test]
+fn login_that_ends_is_told_before_and_closed_then() {
+    let mut rig = Rig::with(1, &patient());
+    let conn = guest(&mut rig, 0);
+    rig.pass(59 * SECOND);
+    assert!(rig.read(conn).is_empty());
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.read(conn), [r#"EVENT.EMIT name=deepstream/session-expires data={"expiresInMs":59000}"#]);
+    rig.pass(58 * SECOND);
+    assert!(rig.read(conn).is_empty() && rig.closed.is_empty(), "one warning, and its time is not over");
+    rig.pass(2 * SECOND);
+    assert_eq!(rig.closed, [(conn, Reason::SessionExpired)]);
+    let lines = rig.read(conn);
+    assert!(lines[0].contains("4401"), "the close frame says why: {lines:?}");
+}
+
+#[test]
+fn fresh_login_of_the_same_user_moves_the_end_on_every_core() {
+    let mut rig = Rig::with(2, &patient());
+    let conn = guest(&mut rig, 0);
+    let name = rig.name_on(1, "e");
+    rig.send(conn, &bulk(Action::EventSubscribe, &[name.as_bytes()], "0"));
+    rig.read(conn);
+    rig.pass(100 * SECOND);
+    rig.read(conn);
+    rig.send(conn, &request(r#"{"user":"ann","role":"chief","expires":120000000000}"#));
+    assert_eq!(rig.read(conn), [r#"AUTH.AUTH_SUCCESSFUL data={"me":"ann"}"#]);
+    let known = rig.shards[1].delivery.strangers.get(&conn).expect("introduced");
+    assert_eq!(known.server_data.as_deref(), Some(&br#""chief""#[..]));
+    rig.pass(50 * SECOND);
+    assert!(rig.closed.is_empty() && rig.read(conn).is_empty(), "the old end is past");
+    let other = rig.client(1);
+    rig.send(other, &about(Action::EventEmit, &name));
+    assert_eq!(rig.read(conn).len(), 1, "its subscriptions last");
+    rig.pass(20 * SECOND);
+    assert!(rig.read(conn)[0].contains("session-expires"), "warned of the new end");
+    rig.send(conn, &request(r#"{"user":"ann"}"#));
+    rig.pass(300 * SECOND);
+    assert!(rig.closed.is_empty(), "a login without an end lasts");
+}
+
+#[test]
+fn fresh_logins_that_are_refused_change_nothing_and_are_counted() {
+    let mut rig = Rig::with(1, &patient());
+    let conn = guest(&mut rig, 0);
+    rig.send(conn, &request("7"));
+    rig.send(conn, &request(r#"{"bad":1}"#));
+    rig.send(conn, &request(r#"{"user":"bob"}"#));
+    let lines = rig.read(conn);
+    assert_eq!(lines[..2], ["AUTH.INVALID_MESSAGE_DATA", "AUTH.AUTH_UNSUCCESSFUL"]);
+    assert!(lines[2].starts_with("AUTH.AUTH_UNSUCCESSFUL data={\"error\":\"an open session"), "{lines:?}");
+    rig.send(conn, &Outgoing::new(Action::ConnectionPing));
+    assert_eq!(rig.read(conn), ["CONNECTION.PONG"]);
+    rig.send(conn, &request(r#"{"bad":1}"#));
+    assert_eq!(rig.read(conn)[1], "AUTH.TOO_MANY_AUTH_ATTEMPTS");
+    assert_eq!(rig.closed, [(conn, Reason::TooManyAuthAttempts)]);
+}
+
+#[test]
+fn login_on_a_session_without_an_end_is_unknown_as_ever() {
+    let mut rig = Rig::new(1);
+    let conn = rig.client(0);
+    rig.send(conn, &request("{}"));
+    assert!(rig.read(conn)[0].starts_with("PARSER.UNKNOWN_TOPIC"));
+}

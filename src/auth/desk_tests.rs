@@ -1,0 +1,112 @@
+use super::*;
+use crate::auth::{Digest, PasswordHash};
+use crate::config::{FileAuth, User};
+use deepstream_engine::CoreId;
+use std::sync::mpsc;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn conn(slot: u32) -> ConnId {
+    ConnId { core: CoreId(0), generation: 1, slot }
+}
+
+/// Users whose passwords take `iterations` rounds to check.
+fn users(iterations: u32) -> AuthMethod {
+    let hash = PasswordHash { digest: Digest::Sha256, iterations, key_length: 32 };
+    let user = User { name: "ann".into(), password: "x".repeat(60), server_data: None, client_data: None };
+    AuthMethod::File(FileAuth { users: vec![user], hash: Some(hash), report: true, ..FileAuth::default() })
+}
+
+/// A desk with one client, and what hears its waker.
+fn desk(methods: Vec<AuthMethod>, logins_max: usize, login_bytes_max: usize) -> (Auth, Client, mpsc::Receiver<()>) {
+    let (ring, rung) = mpsc::channel();
+    let waker: storage::Waker = Arc::new(move || {
+        let _ = ring.send(());
+    });
+    let options = Options {
+        methods,
+        headers: Vec::new(),
+        logins_max,
+        login_bytes_max,
+        webhooks_max: 1,
+        storage_timeout: Duration::from_secs(1),
+        cpus: Vec::new(),
+        wakers: vec![waker],
+        storage: None,
+    };
+    let mut auth = start(options).unwrap();
+    let client = auth.clients.remove(0);
+    (auth, client, rung)
+}
+
+fn judge(client: &mut Client, slot: u32, data: &'static str) -> Option<Login> {
+    client.judge(conn(slot), Bytes::from_static(data.as_bytes()), Arc::default())
+}
+
+fn answers(client: &mut Client, rung: &mpsc::Receiver<()>, count: usize) -> Vec<(u32, Login)> {
+    let mut answers = Vec::new();
+    while answers.len() < count {
+        rung.recv_timeout(PATIENCE).expect("the core is woken for every verdict");
+        client.poll(&mut |outcome| match outcome {
+            Outcome::Authenticated { conn, login } => answers.push((conn.slot, login)),
+            other => panic!("{other:?}"),
+        });
+    }
+    answers
+}
+
+#[test]
+fn open_login_takes_no_waiting() {
+    let (_auth, mut client, _rung) = desk(vec![AuthMethod::Open, users(1)], 0, 0);
+    assert!(
+        matches!(judge(&mut client, 0, r#"{"username":"ann"}"#), Some(Login::Accepted(account)) if &*account.user_id == "ann")
+    );
+}
+
+#[test]
+fn logins_beyond_the_bounds_are_refused_at_once_and_room_comes_back() {
+    const LOGIN: &str = r#"{"username":"ann","password":"x"}"#;
+    let busy = Some(Login::Refused { client_data: Some(BUSY.into()) });
+    for (logins_max, login_bytes_max) in [(2, 1000), (1000, 2 * LOGIN.len())] {
+        let (_auth, mut client, rung) = desk(vec![users(1)], logins_max, login_bytes_max);
+        assert_eq!((judge(&mut client, 0, LOGIN), judge(&mut client, 1, LOGIN)), (None, None));
+        assert_eq!(judge(&mut client, 2, LOGIN), busy);
+        assert_eq!(answers(&mut client, &rung, 2).len(), 2);
+        assert_eq!(judge(&mut client, 3, LOGIN), None);
+        let last = answers(&mut client, &rung, 1);
+        assert_eq!(last, [(3, Login::Refused { client_data: None })]);
+        assert!(!client.has_answers());
+    }
+}
+
+#[test]
+fn a_login_that_computes_keeps_none_waiting_that_does_not() {
+    let (_auth, mut client, rung) = desk(vec![users(5_000_000)], 10, 1000);
+    assert_eq!(judge(&mut client, 0, r#"{"username":"ann","password":"x"}"#), None);
+    assert_eq!(judge(&mut client, 1, "{}"), None);
+    assert_eq!(answers(&mut client, &rung, 1)[0].0, 1);
+}
+
+#[test]
+fn every_login_is_answered_though_the_thread_ends() {
+    let (auth, mut client, rung) = desk(vec![users(5_000_000)], 10, 1000);
+    for slot in 0..3 {
+        assert_eq!(judge(&mut client, slot, r#"{"username":"ann","password":"x"}"#), None);
+    }
+    drop(auth);
+    assert_eq!(judge(&mut client, 3, "{}"), None);
+    let mut answers = answers(&mut client, &rung, 4);
+    answers.sort_by_key(|&(slot, _)| slot);
+    let stopped = Login::Refused { client_data: Some(STOPPED.into()) };
+    assert_eq!(answers, (0..4).map(|slot| (slot, stopped.clone())).collect::<Vec<_>>());
+}
+
+#[test]
+fn another_configuration_is_built_before_it_is_used_and_then_used_at_once() {
+    let (auth, mut client, rung) = desk(vec![users(1)], 10, 1000);
+    let swap = auth.prepare(&[AuthMethod::Open]).unwrap();
+    assert_eq!(judge(&mut client, 0, "{}"), None, "not yet");
+    assert_eq!(answers(&mut client, &rung, 1).len(), 1);
+    swap();
+    assert!(matches!(judge(&mut client, 1, "{}"), Some(Login::Accepted(_))));
+}

@@ -1,0 +1,63 @@
+//! *Owns* `type: file`: users with their passwords from the configuration. *Promises* that an unknown user takes as long
+//! as a wrong password. *Does not* read the file: the configuration did, and checked it.
+
+use super::desk::Tools;
+use super::hash::{PasswordHash, same};
+use super::verdict::{Accepted, Request, Verdict};
+use crate::config::{FileAuth, User};
+use serde_json::Value;
+use std::collections::HashMap;
+
+const MISSING: &str = "missing authentication parameter: username or/and password";
+
+/// See the module.
+pub(super) struct File {
+    users: HashMap<String, User>,
+    hash: Option<PasswordHash>,
+    report: bool,
+}
+
+impl File {
+    pub(super) fn new(settings: &FileAuth) -> Self {
+        let users = settings.users.iter().map(|user| (user.name.clone(), user.clone())).collect();
+        Self { users, hash: settings.hash, report: settings.report }
+    }
+
+    pub(super) async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {
+        let (Some(name), Some(password)) = (request.text("username"), request.text("password")) else {
+            return Verdict::no(self.report, Some(MISSING));
+        };
+        let user = self.users.get(name);
+        let stored = user.map(|user| user.password.as_str());
+        if !tools.verify(self.hash, password, stored).await {
+            return user.and_then(|_| Verdict::no(self.report, None));
+        }
+        let user = user?;
+        let data = |text: &Option<String>| text.as_ref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        Some(Verdict::Accepted(Accepted {
+            id: Some(user.name.clone()),
+            client_data: data(&user.client_data),
+            server_data: data(&user.server_data),
+            expiry: None,
+        }))
+    }
+}
+
+impl Tools {
+    /// Whether this password is the stored one. Takes its time for one that does not exist, too.
+    pub(super) async fn verify(&self, hash: Option<PasswordHash>, password: &str, stored: Option<&str>) -> bool {
+        let Some(hash) = hash else {
+            return stored.is_some_and(|stored| same(password, stored));
+        };
+        let (password, stored) = (password.to_owned(), stored.map(str::to_owned));
+        let verify = move || {
+            if let Some(stored) = stored {
+                hash.verify(&password, &stored)
+            } else {
+                hash.waste(&password);
+                false
+            }
+        };
+        self.compute.run(verify).await.unwrap_or(false)
+    }
+}

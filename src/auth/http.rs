@@ -1,0 +1,193 @@
+//! *Owns* `type: http`: an HTTP server decides. *Promises* upstream's request and its reading of the answer; that a
+//! webhook which is down, slow or answers nonsense is a refusal after its own limits; and that no more than a fixed
+//! number of requests are under way to it. *Does not* remember verdicts: every login is asked.
+
+use super::desk::{FORWARDED, Tools};
+use super::fetch;
+use super::open::text_of_truthy;
+use super::verdict::{Accepted, Request, Verdict, is_truthy};
+use crate::config::HttpAuth;
+use crate::log::{Level, note};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+const EXHAUSTED: &str = "AUTH_RETRY_ATTEMPTS_EXCEEDED";
+/// Bytes of a user id; more is a page, not a name.
+const ID_BYTES_MAX: usize = 1024;
+
+/// See the module.
+pub(super) struct Webhook {
+    client: Client,
+    settings: HttpAuth,
+    promoted: Vec<(String, HeaderName)>,
+    permits: Semaphore,
+}
+
+/// What a server answered.
+struct Answer {
+    status: StatusCode,
+    body: Body,
+}
+
+enum Body {
+    Empty,
+    Text(String),
+    Json(Value),
+    /// It says it is JSON and is not.
+    Nonsense,
+}
+
+impl Webhook {
+    pub(super) fn new(settings: &HttpAuth, tools: &Tools) -> Result<Self, String> {
+        let client = fetch::client(settings.request_timeout)?;
+        let header = |name: &String| {
+            HeaderName::from_bytes(name.as_bytes())
+                .map(|header| (name.clone(), header))
+                .map_err(|error| format!("promoteToHeader: {error}"))
+        };
+        let promoted = settings.promote_to_header.iter().map(header).collect::<Result<_, _>>()?;
+        Ok(Self { client, settings: settings.clone(), promoted, permits: Semaphore::new(tools.webhooks_max) })
+    }
+
+    pub(super) async fn judge(&self, request: &Request) -> Option<Verdict> {
+        let Ok(headers) = self.headers(&request.data) else {
+            return Verdict::no(self.settings.report, Some("a field of the login cannot be a header"));
+        };
+        let body = body_of(request);
+        for attempt in 0..=self.settings.retry_attempts {
+            if attempt > 0 {
+                // Not counted as a request under way: others may use the time.
+                sleep(self.settings.retry_interval).await;
+            }
+            match self.ask(headers.clone(), body.clone()).await {
+                Err(error) => note(Level::Warn, "AUTH_ERROR", &format!("http auth error: {error}")),
+                Ok(answer) => {
+                    if answer.status.is_server_error() {
+                        let text = format!("http auth server error: {}", answer.body.text());
+                        note(Level::Warn, "AUTH_ERROR", &text);
+                    }
+                    if !self.settings.retry_status_codes.contains(&answer.status.as_u16()) {
+                        return self.verdict(answer);
+                    }
+                }
+            }
+        }
+        if !self.settings.report {
+            let text = format!("http auth gave up after {} requests", u64::from(self.settings.retry_attempts) + 1);
+            note(Level::Warn, "AUTH_ERROR", &text);
+        }
+        Verdict::no(self.settings.report, Some(EXHAUSTED))
+    }
+
+    /// Fields of the login that are sent as headers too.
+    fn headers(&self, data: &Value) -> Result<HeaderMap, reqwest::header::InvalidHeaderValue> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (field, name) in &self.promoted {
+            if let Some(text) = data.get(field).and_then(text_of_truthy) {
+                headers.insert(name.clone(), HeaderValue::from_str(&text)?);
+            }
+        }
+        Ok(headers)
+    }
+
+    async fn ask(&self, headers: HeaderMap, body: Vec<u8>) -> Result<Answer, String> {
+        let _permit = self.permits.acquire().await.map_err(|error| error.to_string())?;
+        let request = self.client.post(&self.settings.endpoint_url).headers(headers).body(body);
+        let response = request.send().await.map_err(|error| fetch::words(&error))?;
+        let status = response.status();
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let is_json = kind.is_some_and(|kind| kind.to_ascii_lowercase().contains("json"));
+        let body = fetch::body(response).await?;
+        Ok(Answer { status, body: Body::read(&body, is_json) })
+    }
+
+    fn verdict(&self, Answer { status, body }: Answer) -> Option<Verdict> {
+        let report = self.settings.report;
+        if !self.settings.permitted_status_codes.contains(&status.as_u16()) {
+            return report.then(|| {
+                Verdict::Refused(match body {
+                    Body::Text(text) | Body::Json(Value::String(text)) => Some(json!({ "error": text })),
+                    Body::Json(Value::Object(object)) if object.is_empty() => None,
+                    Body::Json(value @ (Value::Object(_) | Value::Array(_))) => Some(value),
+                    Body::Json(_) | Body::Empty | Body::Nonsense => None,
+                })
+            });
+        }
+        let id_of_text = |text: String| {
+            if text.len() > ID_BYTES_MAX || text.contains(char::is_control) {
+                return self.nonsense("its text is no user id");
+            }
+            Some(Verdict::Accepted(Accepted { id: Some(text), ..Accepted::default() }))
+        };
+        match body {
+            Body::Empty => Some(Verdict::Accepted(Accepted::default())),
+            Body::Text(text) | Body::Json(Value::String(text)) => id_of_text(text),
+            Body::Json(value) => self.account(&value),
+            Body::Nonsense => self.nonsense("it says it is JSON and is not"),
+        }
+    }
+
+    /// What a permitted answer says of the user.
+    fn account(&self, value: &Value) -> Option<Verdict> {
+        let data = |key: &str| value.get(key).filter(|data| is_truthy(data)).cloned();
+        // The body has the last word, and only `true` is a yes.
+        if value.get("isValid").is_some_and(|valid| *valid != Value::Bool(true)) {
+            return self.settings.report.then(|| Verdict::Refused(data("clientData")));
+        }
+        // Releases before 5 named the id `username`.
+        let id = data("id").or_else(|| data("username")).as_ref().and_then(text_of_truthy);
+        if id.as_ref().is_some_and(|id| id.len() > ID_BYTES_MAX) {
+            return self.nonsense("its user id is too long");
+        }
+        let (client_data, server_data) = (data("clientData"), data("serverData"));
+        Some(Verdict::Accepted(Accepted { id, client_data, server_data, expiry: None }))
+    }
+
+    fn nonsense(&self, why: &str) -> Option<Verdict> {
+        note(Level::Warn, "AUTH_ERROR", &format!("http auth answer makes no sense: {why}"));
+        Verdict::no(self.settings.report, None)
+    }
+}
+
+impl Body {
+    fn read(bytes: &[u8], is_json: bool) -> Self {
+        if bytes.is_empty() {
+            return Self::Empty;
+        }
+        // Servers that do not say what they send mean JSON where it looks like it.
+        if is_json || bytes.first() == Some(&b'{') {
+            return serde_json::from_slice(bytes).map_or(Self::Nonsense, Self::Json);
+        }
+        Self::Text(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Empty => String::new(),
+            Self::Text(text) => Value::String(text.clone()).to_string(),
+            Self::Json(value) => value.to_string(),
+            Self::Nonsense => "no JSON".to_owned(),
+        }
+    }
+}
+
+/// What the server is asked.
+fn body_of(request: &Request) -> Vec<u8> {
+    let peer = &request.peer;
+    let forwarded = peer.headers.iter().find(|(name, _)| &**name == FORWARDED).map(|(_, value)| value);
+    let headers: serde_json::Map<String, Value> =
+        peer.headers.iter().map(|(name, value)| (name.to_string(), Value::from(&**value))).collect();
+    let mut connection = json!({ "remoteAddress": forwarded.unwrap_or(&peer.remote), "headers": headers });
+    if !peer.referer.is_empty() {
+        connection["referer"] = Value::from(&*peer.referer);
+    }
+    json!({ "connectionData": connection, "authData": request.data }).to_string().into_bytes()
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

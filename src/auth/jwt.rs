@@ -1,0 +1,234 @@
+//! *Owns* `type: jwt`: whoever holds a token that was signed with a known key is let in until the token ends.
+//! *Promises* that nothing a token says is believed before its signature was verified; that keys which are fetched are
+//! fetched again in time, at once for a token signed with a new one, and never more often than [`COOLDOWN`]; and that a
+//! key server which is down costs nothing while the known keys do. *Does not* close sessions: the engine does, when the
+//! login ends.
+
+use super::fetch;
+use super::keys::Keys;
+use super::open::text_of_truthy;
+use super::verdict::{Accepted, Request, Verdict, is_truthy};
+use crate::config::{Claims, JwtAuth, KeySource};
+use crate::log::{Level, note};
+use deepstream_engine::Expiry;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Header, Validation, decode, decode_header};
+use serde_json::Value;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Mutex;
+
+/// Least time between two fetches: tokens with ids out of the air must not turn this server against the key server.
+const COOLDOWN: Duration = Duration::from_secs(5);
+const MISSING: &str = "missing authentication parameter: ";
+const EXPIRED: &str = "token expired";
+const INVALID: &str = "invalid token";
+/// Ends further away than this are as good as none: 100 years.
+const SECONDS_MAX: f64 = 3.2e9;
+
+/// See the module.
+pub(super) struct Tokens {
+    settings: JwtAuth,
+    keys: RwLock<Arc<Keys>>,
+    remote: Option<Remote>,
+}
+
+/// Where keys are fetched.
+struct Remote {
+    url: String,
+    client: reqwest::Client,
+    /// Held while fetching: whoever comes then waits for that fetch instead of starting another.
+    state: Mutex<Fetches>,
+}
+
+#[derive(Default)]
+struct Fetches {
+    tried: Option<Instant>,
+    succeeded: Option<Instant>,
+}
+
+impl Tokens {
+    pub(super) fn new(settings: &JwtAuth) -> Result<Self, String> {
+        let keys = Keys::of(&settings.keys, &settings.algorithms)?;
+        let remote = match &settings.keys {
+            KeySource::Url(url) => Some(Remote {
+                url: url.clone(),
+                client: fetch::client(settings.request_timeout)?,
+                state: Mutex::default(),
+            }),
+            _ => None,
+        };
+        Ok(Self { settings: settings.clone(), keys: RwLock::new(Arc::new(keys)), remote })
+    }
+
+    /// Takes over the keys another fetched from the same place: a reload must not depend on the key server.
+    pub(super) fn inherit(&self, other: &Self) {
+        let same =
+            (&self.settings.keys, &self.settings.algorithms) == (&other.settings.keys, &other.settings.algorithms);
+        if same && self.remote.is_some() {
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = other.current();
+        }
+    }
+
+    /// Fetches the keys, so that the first login need not wait for them.
+    pub(super) fn warm_up(self: &Arc<Self>) {
+        if self.remote.is_some() {
+            let tokens = self.clone();
+            tokio::spawn(async move { tokens.fetch(|_| false).await });
+        }
+    }
+
+    pub(super) async fn judge(self: &Arc<Self>, request: &Request) -> Option<Verdict> {
+        let report = self.settings.report;
+        let Some(token) = request.text(&self.settings.token_field) else {
+            return Verdict::no(report, Some(&format!("{MISSING}{}", self.settings.token_field)));
+        };
+        match self.verify(token).await {
+            Ok(claims) => self.account(&claims),
+            Err(why) => Verdict::no(report, Some(why)),
+        }
+    }
+
+    /// The claims of a token that is what it says; else what its client is told.
+    async fn verify(self: &Arc<Self>, token: &str) -> Result<Value, &'static str> {
+        let header = decode_header(token).map_err(|_| INVALID)?;
+        let keys = self.keys_for(&header).await;
+        let mut why = INVALID;
+        for key in keys.candidates(&header) {
+            match decode::<Value>(token, key, &self.validation(&header)) {
+                Ok(token) => return Ok(token.claims),
+                Err(error) => {
+                    if *error.kind() == ErrorKind::ExpiredSignature {
+                        why = EXPIRED;
+                    }
+                    note(Level::Debug, "AUTH_ERROR", &format!("a token was refused: {error}"));
+                }
+            }
+        }
+        if keys.candidates(&header).next().is_none() {
+            let (alg, kid) = (header.alg, header.kid.as_deref().unwrap_or("none"));
+            note(Level::Debug, "AUTH_ERROR", &format!("no key for a token of algorithm {alg:?}, key id {kid:?}"));
+        }
+        Err(why)
+    }
+
+    fn validation(&self, header: &Header) -> Validation {
+        // A candidate key fits this algorithm: the caller has seen to it.
+        let mut validation = Validation::new(header.alg);
+        validation.leeway = self.settings.clock_tolerance.as_secs();
+        validation.validate_nbf = true;
+        let mut required = Vec::new();
+        if self.settings.require_expiry {
+            required.push("exp");
+        }
+        validation.validate_aud = !self.settings.audience.is_empty();
+        if validation.validate_aud {
+            validation.set_audience(&self.settings.audience);
+            required.push("aud");
+        }
+        if !self.settings.issuer.is_empty() {
+            validation.set_issuer(&self.settings.issuer);
+            required.push("iss");
+        }
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+
+    fn account(&self, claims: &Value) -> Option<Verdict> {
+        let id = at(claims, &self.settings.id_claim).and_then(text_of_truthy);
+        let Some(id) = id else {
+            let text = format!("a token has no claim {}, which names the user", self.settings.id_claim.join("."));
+            note(Level::Warn, "AUTH_ERROR", &text);
+            return Verdict::no(self.settings.report, Some(INVALID));
+        };
+        Some(Verdict::Accepted(Accepted {
+            id: Some(id),
+            client_data: pick(claims, &self.settings.client_data),
+            server_data: pick(claims, &self.settings.server_data),
+            expiry: self.expiry(claims),
+        }))
+    }
+
+    fn expiry(&self, claims: &Value) -> Option<Expiry> {
+        let end = claims.get("exp")?.as_f64()? + self.settings.clock_tolerance.as_secs_f64();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let in_ns = Duration::from_secs_f64((end - now).clamp(0.0, SECONDS_MAX)).as_nanos() as u64;
+        Some(Expiry { in_ns, warning_ns: self.settings.expiry_warning.as_nanos() as u64 })
+    }
+
+    fn current(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys to verify a token with, fetched first if they do not know its key.
+    async fn keys_for(self: &Arc<Self>, header: &Header) -> Arc<Keys> {
+        let Some(remote) = &self.remote else { return self.current() };
+        let knows = |keys: &Keys| match &header.kid {
+            Some(kid) => keys.has(kid),
+            None => keys.candidates(header).next().is_some(),
+        };
+        if !knows(&self.current()) {
+            self.fetch(knows).await;
+        } else if remote.state.try_lock().is_ok_and(|state| self.is_stale(&state)) {
+            let tokens = self.clone();
+            tokio::spawn(async move { tokens.fetch(|_| false).await });
+        }
+        self.current()
+    }
+
+    fn is_stale(&self, fetches: &Fetches) -> bool {
+        fetches.succeeded.is_none_or(|at| at.elapsed() >= self.settings.refresh_interval)
+    }
+
+    /// Fetches the keys, unless that was just done or `enough` finds what it needs when its turn comes.
+    async fn fetch(&self, enough: impl Fn(&Keys) -> bool) {
+        let Some(remote) = &self.remote else { return };
+        let mut state = remote.state.lock().await;
+        if enough(&self.current()) || state.tried.is_some_and(|at| at.elapsed() < COOLDOWN) {
+            return;
+        }
+        let fetched = self.ask(remote).await;
+        state.tried = Some(Instant::now());
+        match fetched {
+            Ok(keys) => {
+                state.succeeded = state.tried;
+                note(Level::Debug, "INFO", &format!("fetched {} keys from {}", keys.len(), remote.url));
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+            }
+            Err(why) => {
+                let text = format!("keys cannot be fetched from {}: {why}; the known ones stay", remote.url);
+                note(Level::Warn, "AUTH_ERROR", &text);
+            }
+        }
+    }
+
+    async fn ask(&self, remote: &Remote) -> Result<Keys, String> {
+        let response = remote.client.get(&remote.url).send().await.map_err(|error| fetch::words(&error))?;
+        if !response.status().is_success() {
+            return Err(format!("status {}", response.status().as_u16()));
+        }
+        let body = fetch::body(response).await?;
+        Keys::of_set(&String::from_utf8_lossy(&body), &self.settings.algorithms, false)
+    }
+}
+
+fn at<'c>(claims: &'c Value, path: &[String]) -> Option<&'c Value> {
+    // A claim may have dots in its name, as those that are addresses do.
+    claims.get(path.join(".")).or_else(|| path.iter().try_fold(claims, |value, name| value.get(name)))
+}
+
+fn pick(claims: &Value, wanted: &Claims) -> Option<Value> {
+    match wanted {
+        Claims::None => None,
+        Claims::All => Some(claims.clone()),
+        Claims::One(path) => at(claims, path).filter(|value| is_truthy(value)).cloned(),
+        Claims::Some(names) => {
+            let named = |name: &String| Some((name.clone(), claims.get(name)?.clone()));
+            Some(Value::Object(names.iter().filter_map(named).collect()))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "jwt_tests.rs"]
+mod tests;

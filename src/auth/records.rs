@@ -1,0 +1,127 @@
+//! *Owns* the way from a login to the store. *Promises* that any number of logins may ask at the same time, that writes
+//! go one after the other as the store wants them, and an answer or a fault for each. *Does not* know what a user is.
+
+use crate::storage::{self, Waker};
+use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
+
+/// How the store tells that it has answered.
+#[derive(Clone, Debug, Default)]
+pub struct StorageBell(Arc<Notify>);
+
+impl StorageBell {
+    /// For the store.
+    pub fn waker(&self) -> Waker {
+        let bell = self.0.clone();
+        // A ring while nobody waits is kept for the next one who does.
+        Arc::new(move || bell.notify_one())
+    }
+}
+
+/// See the module.
+pub(super) struct Records {
+    desk: Arc<Mutex<Desk>>,
+    bell: StorageBell,
+    writing: tokio::sync::Mutex<()>,
+}
+
+struct Desk {
+    client: storage::Client,
+    next: u64,
+    waiting: HashMap<Ticket, oneshot::Sender<Outcome>>,
+    /// The batch to write with, while no write is under way.
+    batch: Option<StoreBatch>,
+}
+
+impl Records {
+    pub(super) fn new(client: storage::Client, bell: StorageBell, runtime: &Handle) -> Self {
+        let batch = Some(StoreBatch::default());
+        let desk = Arc::new(Mutex::new(Desk { client, next: 0, waiting: HashMap::new(), batch }));
+        let (polled, rung) = (desk.clone(), bell.0.clone());
+        runtime.spawn(async move {
+            loop {
+                rung.notified().await;
+                lock(&polled).poll();
+            }
+        });
+        Self { desk, bell, writing: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Reads one record.
+    pub(super) async fn load(&self, name: &str, patience: Duration) -> Result<Option<Stored>, Fault> {
+        let answer = {
+            let mut desk = lock(&self.desk);
+            let (ticket, answer) = desk.ticket();
+            desk.client.load(ticket, name.as_bytes().into());
+            answer
+        };
+        match self.outcome(answer, patience).await? {
+            Outcome::Loaded { result, .. } => result,
+            _ => Err(Fault::Failed("storage answered something else".into())),
+        }
+    }
+
+    /// Writes one record.
+    pub(super) async fn store(&self, name: &str, record: &Stored, patience: Duration) -> Result<(), Fault> {
+        let _turn = self.writing.lock().await;
+        let answer = {
+            let mut desk = lock(&self.desk);
+            // Away only if an earlier write was not waited for: its answer brings it back.
+            let Some(mut batch) = desk.batch.take() else { return Err(Fault::Timeout) };
+            let (ticket, answer) = desk.ticket();
+            batch.ticket = ticket;
+            batch.push(name.as_bytes(), record.version, Some(&record.value));
+            desk.client.store(batch);
+            answer
+        };
+        match self.outcome(answer, patience).await? {
+            Outcome::Stored { result, .. } => result,
+            _ => Err(Fault::Failed("storage answered something else".into())),
+        }
+    }
+
+    async fn outcome(&self, answer: oneshot::Receiver<Outcome>, patience: Duration) -> Result<Outcome, Fault> {
+        // What was refused at once rings no bell.
+        self.bell.0.notify_one();
+        match timeout(patience, answer).await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(_)) => Err(Fault::Failed("storage has stopped".into())),
+            Err(_) => Err(Fault::Timeout),
+        }
+    }
+}
+
+impl Desk {
+    fn ticket(&mut self) -> (Ticket, oneshot::Receiver<Outcome>) {
+        self.next += 1;
+        let (tell, answer) = oneshot::channel();
+        self.waiting.insert(Ticket(self.next), tell);
+        (Ticket(self.next), answer)
+    }
+
+    fn poll(&mut self) {
+        let Self { client, waiting, batch, .. } = self;
+        client.poll(&mut |outcome, answered| {
+            if answered.is_some() {
+                *batch = answered;
+            }
+            let ticket = match &outcome {
+                Outcome::Loaded { ticket, .. } | Outcome::Stored { ticket, .. } => ticket,
+                Outcome::Authenticated { .. } => return,
+            };
+            if let Some(tell) = waiting.remove(ticket) {
+                // Who asked may have given up.
+                let _ = tell.send(outcome);
+            }
+        });
+    }
+}
+
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,145 @@
+//! *Owns* `type: storage`: users are records `table/username` of the store. *Promises* upstream's record of a new user
+//! and its words for what went wrong; two who register the same name at once do not overwrite each other. *Does not*
+//! look at what the shards hold in memory: a users table belongs to authentication.
+
+use super::desk::Tools;
+use super::hash::PasswordHash;
+use super::verdict::{Accepted, Request, Verdict, is_truthy};
+use crate::config::StorageAuth;
+use crate::log::{Level, note};
+use deepstream_engine::{Fault, Stored};
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::Mutex;
+
+/// Version of a new user's record.
+const FIRST_VERSION: i32 = 1;
+
+/// See the module.
+pub(super) struct Table {
+    name: String,
+    create_user: bool,
+    hash: Option<PasswordHash>,
+    report: bool,
+    /// Held from looking whether a user exists to having written it.
+    registering: Mutex<()>,
+}
+
+impl Table {
+    pub(super) fn new(settings: &StorageAuth) -> Self {
+        Self {
+            name: settings.table.clone(),
+            create_user: settings.create_user,
+            hash: settings.hash,
+            report: settings.report,
+            registering: Mutex::new(()),
+        }
+    }
+
+    pub(super) async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {
+        let (username, password) = (request.text("username"), request.text("password"));
+        let (Some(username), Some(password)) = (username, password) else {
+            // Upstream writes what is missing, and `false` for what is there.
+            let part = |field: &str, given: Option<&str>| match (given, request.data.get(field)) {
+                (Some(_), _) => "false".to_owned(),
+                (None, None) => "undefined".to_owned(),
+                (None, Some(value)) => value.to_string(),
+            };
+            let (username, password) = (part("username", username), part("password", password));
+            let error = format!("missing authentication parameters: {username} {password}");
+            return Verdict::no(self.report, Some(&error));
+        };
+        match self.find(username, tools).await {
+            Err(()) => Verdict::no(self.report, Some("Error retrieving user from storage")),
+            Ok(Some(user)) => self.check(&user, password, tools).await,
+            Ok(None) if self.create_user => self.register(username, password, tools).await,
+            Ok(None) => {
+                tools.verify(self.hash, password, None).await;
+                None
+            }
+        }
+    }
+
+    async fn find(&self, username: &str, tools: &Tools) -> Result<Option<Value>, ()> {
+        let found = match &tools.records {
+            Some(records) => records.load(&self.key(username), tools.storage_timeout).await,
+            None => Err(Fault::Failed("there is none".into())),
+        };
+        let parsed = found.and_then(|record| match record {
+            Some(Stored { value, .. }) => serde_json::from_slice(&value)
+                .map(Some)
+                .map_err(|error| Fault::Failed(format!("record {}: {error}", self.key(username)))),
+            None => Ok(None),
+        });
+        parsed.map_err(|fault| failed("looked up", &fault))
+    }
+
+    async fn check(&self, user: &Value, password: &str, tools: &Tools) -> Option<Verdict> {
+        let stored = user.get("password").and_then(Value::as_str);
+        if !tools.verify(self.hash, password, stored).await {
+            return Verdict::no(self.report, None);
+        }
+        let data = |key: &str| user.get(key).filter(|data| is_truthy(data)).cloned();
+        let id = user.pointer("/clientData/id").and_then(super::open::text_of_truthy);
+        let (client_data, server_data) = (data("clientData"), data("serverData"));
+        Some(Verdict::Accepted(Accepted { id, client_data, server_data, expiry: None }))
+    }
+
+    async fn register(&self, username: &str, password: &str, tools: &Tools) -> Option<Verdict> {
+        let error = || Verdict::no(self.report, Some("Error creating user"));
+        let password_kept = match self.hash {
+            Some(hash) => {
+                let password = password.to_owned();
+                let Some(Ok(hashed)) = tools.compute.run(move || hash.make(&password)).await else {
+                    failed("given a password", &Fault::Failed("no random salt".into()));
+                    return error();
+                };
+                hashed
+            }
+            None => password.to_owned(),
+        };
+        let _turn = self.registering.lock().await;
+        match self.find(username, tools).await {
+            Ok(None) => {}
+            // Registered by somebody else since.
+            Ok(Some(user)) => return self.check(&user, password, tools).await,
+            Err(()) => return error(),
+        }
+        note(Level::Info, "STORAGE_AUTH", &format!("REGISTERING_USER | Adding new user {username}"));
+        let id = uuid::Uuid::new_v4().to_string();
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let (client_data, server_data) = (json!({ "id": id }), json!({ "created": created }));
+        let user = json!({
+            "username": username,
+            "password": password_kept,
+            "clientData": client_data,
+            "serverData": server_data,
+        });
+        let record = Stored { version: FIRST_VERSION, value: user.to_string().into_bytes() };
+        let Some(records) = &tools.records else { return error() };
+        match records.store(&self.key(username), &record, tools.storage_timeout).await {
+            Ok(()) => Some(Verdict::Accepted(Accepted {
+                id: Some(id),
+                client_data: Some(client_data),
+                server_data: Some(server_data),
+                expiry: None,
+            })),
+            Err(fault) => {
+                failed("created", &fault);
+                error()
+            }
+        }
+    }
+
+    fn key(&self, username: &str) -> String {
+        format!("{}/{username}", self.name)
+    }
+}
+
+fn failed(what: &str, fault: &Fault) {
+    let why = match fault {
+        Fault::Timeout => "storage gave no answer in time",
+        Fault::Failed(why) => why,
+    };
+    note(Level::Error, "STORAGE_AUTH", &format!("a user could not be {what}: {why}"));
+}

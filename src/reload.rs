@@ -1,0 +1,96 @@
+//! Reading the configuration again while the server runs.
+//!
+//! *Owns* the order: everything is read and checked, then every part builds what it needs, then all of it is put in
+//! force. *Promises* that nothing changes if anything is wrong anywhere, and that the log says what happened. *Does not*
+//! know the parts: each is a [`Part`] that its owner hands in.
+//!
+//! What no part takes up (ports, cores, limits) needs a restart; the log says so if it differs.
+
+use crate::cli::StartArguments;
+use crate::config::{self, Config};
+use crate::log::{Level, note};
+
+/// Puts in force what was prepared.
+pub type Swap = Box<dyn FnOnce() + Send>;
+
+/// Something that can change while the server runs.
+pub trait Part {
+    /// What it is, for the log.
+    fn name(&self) -> &'static str;
+
+    /// Builds what this configuration asks for, without using it. What it gives puts it in force; that cannot fail.
+    fn prepare(&self, config: &Config) -> Result<Swap, String>;
+
+    /// Copies its section from one configuration to the other: what is left differing needs a restart.
+    fn adopt(&self, from: &Config, to: &mut Config);
+}
+
+/// Reads the configuration again, for as long as the server runs.
+pub struct Reloader<'a> {
+    arguments: &'a StartArguments,
+    /// What is in force.
+    config: Config,
+    parts: Vec<Box<dyn Part>>,
+}
+
+impl<'a> Reloader<'a> {
+    /// For a server that runs with `config`, which was read as `arguments` say.
+    pub fn new(arguments: &'a StartArguments, config: &Config, parts: Vec<Box<dyn Part>>) -> Self {
+        Self { arguments, config: config.clone(), parts }
+    }
+
+    /// Reads, checks and swaps, or refuses all of it. Whether the new configuration is in force.
+    pub fn reload(&mut self) -> bool {
+        let names: Vec<_> = self.parts.iter().map(|part| part.name()).collect();
+        match self.prepare() {
+            Ok((config, swaps)) => {
+                for swap in swaps {
+                    swap();
+                }
+                let names = names.join(" and ");
+                note(Level::Info, "CONFIG_RELOAD", &format!("the configuration was read again: {names} are in force"));
+                self.keep(config);
+                true
+            }
+            Err(errors) => {
+                for error in errors {
+                    note(Level::Error, "CONFIG_RELOAD", &error);
+                }
+                let text =
+                    format!("the configuration was refused, nothing changes: the old {} stay", names.join(" and "));
+                note(Level::Error, "CONFIG_RELOAD", &text);
+                false
+            }
+        }
+    }
+
+    fn prepare(&self) -> Result<(Config, Vec<Swap>), Vec<String>> {
+        let loaded = config::load(self.arguments)
+            .map_err(|errors| errors.0.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let (mut swaps, mut errors) = (Vec::new(), Vec::new());
+        for part in &self.parts {
+            match part.prepare(&loaded.config) {
+                Ok(swap) => swaps.push(swap),
+                Err(error) => errors.push(format!("{}: {error}", part.name())),
+            }
+        }
+        if errors.is_empty() { Ok((loaded.config, swaps)) } else { Err(errors) }
+    }
+
+    /// Remembers what is in force now, and says what of the new configuration is not.
+    fn keep(&mut self, config: Config) {
+        for part in &self.parts {
+            part.adopt(&config, &mut self.config);
+        }
+        // A generated name differs each time and means nothing.
+        let rest = Config { server_name: self.config.server_name.clone(), ..config };
+        if rest != self.config {
+            let text = "other sections of the configuration have changed too: they take effect with the next start";
+            note(Level::Warn, "CONFIG_RELOAD", text);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "reload_tests.rs"]
+mod tests;
