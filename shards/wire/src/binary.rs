@@ -10,7 +10,7 @@
 use std::str::from_utf8;
 
 use crate::action::{Action, Topic};
-use crate::field::{BYTES, ENVELOPE_MESSAGE, ENVELOPE_TOPIC, Field, Reader, VARINT, field_of};
+use crate::field::{BYTES, ENVELOPE_MESSAGE, ENVELOPE_TOPIC, Field, Reader, VARINT, field_of, fields};
 use crate::message::{Flags, Head, Message, Span, Unreadable};
 
 /// Every message of one frame's payload, in order. An empty payload gives one [`Unreadable::Malformed`]; a malformed
@@ -79,13 +79,14 @@ fn open(envelope: &[u8]) -> Option<(u32, &[u8])> {
 
 /// Action code, and the head with everything but its action.
 fn read_body(topic: Topic, body: &[u8]) -> Option<(u32, Head)> {
+    let table = fields(topic);
     let mut reader = Reader::new(body);
     let mut action = 0;
     let mut head = empty_head();
     while !reader.is_empty() {
         let start = reader.at;
         let (number, wire_type) = reader.key()?;
-        let field = field_of(topic, number);
+        let field = table.get(number as usize).copied().unwrap_or(Field::Unknown);
         match wire_type {
             VARINT => {
                 let value = reader.varint()?;
@@ -97,13 +98,15 @@ fn read_body(topic: Topic, body: &[u8]) -> Option<(u32, Head)> {
             }
             BYTES => {
                 let (at, text) = reader.chunk()?;
-                if is_text(field) {
+                let span = Span { start: at as u32, len: text.len() as u32 };
+                if field == Field::Data {
                     // A payload is checked with its JSON, where its sender can still be told which message was bad.
-                    if field != Field::Data {
-                        from_utf8(text).ok()?;
-                    }
+                    head.flags.set(Flags::DATA);
+                    head.data = span;
+                } else if is_text(field) {
+                    from_utf8(text).ok()?;
                     let field_span = Span { start: start as u32, len: (reader.at - start) as u32 };
-                    text_read(&mut head, field, Span { start: at as u32, len: text.len() as u32 }, field_span);
+                    text_read(&mut head, field, span, field_span);
                 }
             }
             _ => reader.skip(number, wire_type)?,
@@ -130,7 +133,6 @@ fn number_read(head: &mut Head, field: Field, value: u64) {
 fn text_read(head: &mut Head, field: Field, text: Span, whole_field: Span) {
     match field {
         Field::Name => keep(head, Flags::NAME, |head| &mut head.name, text),
-        Field::Data => keep(head, Flags::DATA, |head| &mut head.data, text),
         Field::CorrelationId => keep(head, Flags::CORRELATION_ID, |head| &mut head.correlation_id, text),
         Field::Names if head.flags.has(Flags::NAMES) => {
             head.names.len = whole_field.start + whole_field.len - head.names.start;
@@ -158,7 +160,6 @@ fn is_text(field: Field) -> bool {
         field,
         Field::Name
             | Field::Names
-            | Field::Data
             | Field::CorrelationId
             | Field::Path
             | Field::Subscription

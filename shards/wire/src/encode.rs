@@ -64,9 +64,9 @@ pub(crate) fn envelope_len(topic: Topic, body: usize) -> usize {
 
 pub(crate) fn put_envelope(topic: Topic, body: usize, envelope: usize, out: &mut Vec<u8>) {
     put_varint(envelope as u64, out);
-    put_key(ENVELOPE_TOPIC, VARINT, out);
-    put_varint(topic as u64, out);
-    put_key(ENVELOPE_MESSAGE, BYTES, out);
+    const { assert!(ENVELOPE_MESSAGE < 16 && (Topic::Presence as u8) < 0x80, "keys and topics are bytes") };
+    let (topic_key, message_key) = (ENVELOPE_TOPIC << 3 | VARINT, ENVELOPE_MESSAGE << 3 | BYTES);
+    out.extend_from_slice(&[topic_key as u8, topic as u8, message_key as u8]);
     put_varint(body as u64, out);
 }
 
@@ -83,39 +83,63 @@ fn body_len(message: &Outgoing<'_>) -> usize {
 
 /// Visits every field that is to be written, in ascending order. Both passes run this, so they cannot disagree.
 fn walk(message: &Outgoing<'_>, sink: &mut impl Sink) {
-    let table = fields(message.action.topic());
-    for number in 1..FIELD_COUNT as u32 {
-        match table[number as usize] {
-            Field::Unknown | Field::Text => {}
-            Field::Action => sink.number(number, u64::from(message.action.code())),
-            Field::Data => sink.optional(number, message.data.filter(|data| !data.is_empty())),
-            Field::CorrelationId => sink.optional(number, message.correlation_id),
-            Field::IsError => sink.flag(number, message.is_error),
-            Field::IsAck => sink.flag(number, message.is_ack),
-            Field::IsWriteAck => sink.flag(number, message.is_write_ack),
-            Field::Name => sink.optional(number, message.name),
-            Field::Names => message.names.iter().for_each(|name| sink.text(number, name)),
-            Field::Path => sink.optional(number, message.path),
-            Field::Subscription => sink.optional(number, message.subscription),
-            Field::Version => {
-                if let Some(version) = message.version {
-                    sink.number(number, signed(version));
-                }
+    // Unrolled over the field numbers: each topic's table is gone once this is compiled, and what is left is a straight
+    // line through the fields that topic has (less than half the instructions of a loop over the table).
+    macro_rules! each {
+        ($topic:expr, $($number:literal)*) => {{
+            const { assert!([0, $($number),*].len() == FIELD_COUNT, "every field number is visited") };
+            $(walk_field(const { fields($topic)[$number] }, $number, message, sink);)*
+        }};
+    }
+    macro_rules! walk_topic {
+        ($topic:expr) => {
+            each!($topic, 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
+        };
+    }
+    match message.action.topic() {
+        Topic::Parser => walk_topic!(Topic::Parser),
+        Topic::Connection => walk_topic!(Topic::Connection),
+        Topic::Auth => walk_topic!(Topic::Auth),
+        Topic::Event => walk_topic!(Topic::Event),
+        Topic::Record => walk_topic!(Topic::Record),
+        Topic::Rpc => walk_topic!(Topic::Rpc),
+        Topic::Presence => walk_topic!(Topic::Presence),
+    }
+}
+
+#[allow(clippy::inline_always, reason = "the field is a constant at every call, and has to stay one")]
+#[inline(always)]
+fn walk_field(field: Field, number: u32, message: &Outgoing<'_>, sink: &mut impl Sink) {
+    match field {
+        Field::Unknown | Field::Text => {}
+        Field::Action => sink.number(number, u64::from(message.action.code())),
+        Field::Data => sink.optional(number, message.data.filter(|data| !data.is_empty())),
+        Field::CorrelationId => sink.optional(number, message.correlation_id),
+        Field::IsError => sink.flag(number, message.is_error),
+        Field::IsAck => sink.flag(number, message.is_ack),
+        Field::IsWriteAck => sink.flag(number, message.is_write_ack),
+        Field::Name => sink.optional(number, message.name),
+        Field::Names => message.names.iter().for_each(|name| sink.text(number, name)),
+        Field::Path => sink.optional(number, message.path),
+        Field::Subscription => sink.optional(number, message.subscription),
+        Field::Version => {
+            if let Some(version) = message.version {
+                sink.number(number, signed(version));
             }
-            Field::Versions => message.versions.iter().for_each(|&(name, version)| sink.entry(number, name, version)),
-            Field::OriginalTopic => {
-                if let Some(topic) = message.original_topic {
-                    sink.number(number, topic as u64);
-                }
-            }
-            Field::OriginalAction => {
-                if let Some(action) = message.original_action {
-                    sink.number(number, u64::from(action.code()));
-                }
-            }
-            Field::RequestorName => sink.optional(number, message.requestor_name),
-            Field::RequestorData => sink.optional(number, message.requestor_data),
         }
+        Field::Versions => message.versions.iter().for_each(|&(name, version)| sink.entry(number, name, version)),
+        Field::OriginalTopic => {
+            if let Some(topic) = message.original_topic {
+                sink.number(number, topic as u64);
+            }
+        }
+        Field::OriginalAction => {
+            if let Some(action) = message.original_action {
+                sink.number(number, u64::from(action.code()));
+            }
+        }
+        Field::RequestorName => sink.optional(number, message.requestor_name),
+        Field::RequestorData => sink.optional(number, message.requestor_data),
     }
 }
 
@@ -194,7 +218,12 @@ pub(crate) fn put_key(field: u32, wire_type: u32, out: &mut Vec<u8>) {
 }
 
 pub(crate) fn put_text(field: u32, text: &[u8], out: &mut Vec<u8>) {
-    put_key(field, BYTES, out);
-    put_varint(text.len() as u64, out);
+    const KEY_BYTE_MAX: u32 = 15;
+    if field <= KEY_BYTE_MAX && text.len() < 0x80 {
+        out.extend_from_slice(&[(field << 3 | BYTES) as u8, text.len() as u8]);
+    } else {
+        put_key(field, BYTES, out);
+        put_varint(text.len() as u64, out);
+    }
     out.extend_from_slice(text);
 }

@@ -40,7 +40,7 @@ pub(crate) fn field_of(topic: Topic, number: u32) -> Field {
 }
 
 /// All fields of a topic's message, indexed by field number.
-pub(crate) fn fields(topic: Topic) -> &'static [Field; FIELD_COUNT] {
+pub(crate) const fn fields(topic: Topic) -> &'static [Field; FIELD_COUNT] {
     match topic {
         Topic::Parser => &PARSER,
         Topic::Connection => &CONNECTION,

@@ -21,6 +21,13 @@ pub const CLOSE_TOO_BIG: u16 = 1009;
 /// The most a control frame may carry.
 pub(crate) const CONTROL_LEN_MAX: usize = 125;
 
+/// First byte of a whole binary message.
+const FINAL_BINARY: u8 = 0x82;
+/// Bit of the second byte that says a mask follows; the others are the length, if it is below [`LEN_16`].
+const MASKED: u8 = 0x80;
+/// In place of a length: it follows in two bytes.
+const LEN_16: u8 = 126;
+
 /// A frame's header, judged by the rules that need no history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
@@ -41,6 +48,23 @@ pub(crate) enum Sender {
 impl Header {
     /// The header `bytes` start with; `None` while there is too little of it. The error is the code to close with.
     pub(crate) fn read(bytes: &[u8], sender: Sender) -> Result<Option<Self>, u16> {
+        if let (Sender::Client, &[FINAL_BINARY, second, a, b, c, d, ..]) = (sender, bytes)
+            && (MASKED..MASKED + LEN_16).contains(&second)
+        {
+            // Nearly every frame a client sends: whole, binary, masked and short.
+            return Ok(Some(Self {
+                is_final: true,
+                opcode: OpCode::Data(Data::Binary),
+                mask: Some([a, b, c, d]),
+                payload_at: 6,
+                payload_len: u64::from(second - MASKED),
+            }));
+        }
+        Self::parse(bytes, sender)
+    }
+
+    /// Any header at all.
+    fn parse(bytes: &[u8], sender: Sender) -> Result<Option<Self>, u16> {
         let mut cursor = Cursor::new(bytes);
         let (header, payload_len) = match FrameHeader::parse(&mut cursor) {
             Ok(Some(found)) => found,
