@@ -177,11 +177,16 @@ pub fn start(mut options: Options) -> Result<Storage, StorageError> {
     };
     let outsider = if clients.len() > shards { clients.pop() } else { None };
     let mut storage = Storage { clients, outsider, shelf, stopping, bells, threads: vec![writer] };
+    let (pinned, when_pinned) = mpsc::channel();
     let reader = spawn(&path, "storage-read", move || {
         if pin(&options).is_ok() {
+            // Nobody waits for it only if the start has given up.
+            let _ = pinned.send(());
             reader.run();
         }
     })?;
+    // A store that is open runs where it is told to. The writer was pinned the same way: this cannot fail alone.
+    let _ = when_pinned.recv();
     // The reader ends first: the writer closes the database, which takes all handles.
     storage.threads.insert(0, reader);
     Ok(storage)
