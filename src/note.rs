@@ -66,6 +66,10 @@ fn words(what: &Note) -> (Level, &'static str, String) {
         Note::RecordChanged { name, version, .. } => {
             (Level::Debug, "RECORD_CHANGED", format!("record {name} is at version {version}"))
         }
+        Note::Presence { user, online } => {
+            let event = if *online { "PRESENCE_JOIN" } else { "PRESENCE_LEAVE" };
+            (Level::Debug, event, user.to_string())
+        }
         Note::Emitted { name, data } => (Level::Debug, "EMIT", format!("event: {name} with data: {data}")),
     }
 }

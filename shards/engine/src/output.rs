@@ -292,6 +292,8 @@ pub enum Note {
     Subscription { event: &'static str, topic: &'static str, name: Box<str>, user: Box<str> },
     /// Debug only: a record took a new version; nobody wrote it if a subscription created it.
     RecordChanged { name: Box<str>, version: i32, value: Box<[u8]>, writer: Option<ConnId> },
+    /// Debug only: the first connection of a user logged in, or the last is gone.
+    Presence { user: Box<str>, online: bool },
     /// Debug only: an event was published.
     Emitted { name: Box<str>, data: Box<str> },
 }

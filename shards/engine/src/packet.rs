@@ -57,6 +57,8 @@ pub struct Tag {
 impl Tag {
     /// No name, no bulk message.
     pub const NONE: u32 = u32::MAX;
+    /// The part of a subscription to everybody that one owner confirms.
+    pub const EVERYBODY: u32 = u32::MAX - 1;
 
     /// Whether the owner is to count a subscription.
     pub fn joins(self) -> bool {

@@ -10,7 +10,7 @@
 
 use crate::gather::Gather;
 use crate::ident::{ConnId, CoreId};
-use crate::output::Frames;
+use crate::output::{Frames, Note};
 use crate::packet::{Identity, Lane, Packet, Tag};
 use crate::shard::Shard;
 use crate::subscribers::hash_name;
@@ -18,7 +18,8 @@ use ahash::RandomState;
 use bytes::Bytes;
 use deepstream_wire::encode::encode;
 use deepstream_wire::{Action, Message, Outgoing, Topic, Wire};
-use hashbrown::hash_map::{Entry, HashMap};
+use hashbrown::HashMap;
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -28,11 +29,21 @@ pub(crate) const EVERYONE: u32 = u32::MAX;
 /// The id of users who logged in without one; upstream hides them.
 const INVISIBLE: &str = "OPEN";
 
+/// A connection that watches everybody.
+#[derive(Debug)]
+struct Watcher {
+    conn: ConnId,
+    /// Which bulk message it came with.
+    attempt: u32,
+    /// Owners that know of it, one bit each. What others say was meant for those who watched before.
+    confirmed: SmallVec<[u64; 1]>,
+}
+
 /// Everybody's presence: who watches it, and who is there.
 #[derive(Debug)]
 pub(crate) struct Everyone {
     /// This core's watchers.
-    members: Vec<ConnId>,
+    members: Vec<Watcher>,
     /// Where each of them stands.
     places: HashMap<ConnId, u32, RandomState>,
     /// Cores that have watchers, as this core was told.
@@ -50,12 +61,23 @@ impl Everyone {
         self.members.len() + self.cores.len() + self.online.len()
     }
 
-    /// `false` if it was one already.
-    fn add(&mut self, conn: ConnId) -> bool {
-        let Entry::Vacant(vacant) = self.places.entry(conn) else { return false };
-        vacant.insert(self.members.len() as u32);
-        self.members.push(conn);
-        true
+    /// One that is none yet.
+    fn add(&mut self, conn: ConnId, attempt: u32) {
+        self.places.insert(conn, self.members.len() as u32);
+        self.members.push(Watcher { conn, attempt, confirmed: SmallVec::new() });
+    }
+
+    /// An owner knows of a watcher.
+    fn confirm(&mut self, owner: CoreId, conn: ConnId, attempt: u32) {
+        let place = self.places.get(&conn).map(|&place| place as usize);
+        let Some(watcher) = place.map(|place| &mut self.members[place]).filter(|it| it.attempt == attempt) else {
+            return;
+        };
+        let (word, bit) = bit_of(owner);
+        if watcher.confirmed.len() <= word {
+            watcher.confirmed.resize(word + 1, 0);
+        }
+        watcher.confirmed[word] |= bit;
     }
 
     /// `false` if it was none.
@@ -63,10 +85,14 @@ impl Everyone {
         let Some(place) = self.places.remove(&conn) else { return false };
         self.members.swap_remove(place as usize);
         if let Some(moved) = self.members.get(place as usize) {
-            self.places.insert(*moved, place);
+            self.places.insert(moved.conn, place);
         }
         true
     }
+}
+
+fn bit_of(core: CoreId) -> (usize, u64) {
+    (core.index() / 64, 1 << (core.index() % 64))
 }
 
 /// Edge side.
@@ -138,7 +164,7 @@ impl Shard {
 
     /// SUBSCRIBE_ALL: acknowledged when every owner knows.
     pub(crate) fn subscribe_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
-        if !self.everyone.add(conn) {
+        if self.everyone.places.contains_key(&conn) {
             let answer = Outgoing {
                 original_action: Some(message.head.action),
                 ..Outgoing::new(Action::PresenceMultipleSubscriptions)
@@ -147,11 +173,12 @@ impl Shard {
             return self.acknowledge(conn, message, false);
         }
         let whole = self.gathers.begin(conn, message);
+        self.everyone.add(conn, whole.gather_generation);
         for core in self.peers() {
-            let tag = self.gathers.part(whole, 0);
+            let tag = self.gathers.part(whole, Tag::EVERYBODY);
             self.delivery.post(core, Lane::Requests, Packet::Everyone { conn, tag, on: true });
         }
-        let tag = self.gathers.part(whole, 0);
+        let tag = self.gathers.part(whole, Tag::EVERYBODY);
         self.everyone_on(conn, tag, true);
         self.settle(whole, false, None);
     }
@@ -167,12 +194,19 @@ impl Shard {
         self.everyone_on(conn, Tag::default(), false);
     }
 
+    /// An owner knows of a subscriber of everybody, who is told what it says from here on.
+    pub(crate) fn everyone_confirmed(&mut self, owner: CoreId, conn: ConnId, tag: Tag) {
+        self.everyone.confirm(owner, conn, tag.gather_generation);
+    }
+
     /// Somebody joined or left; to this core's subscribers of everybody.
-    pub(crate) fn tell_everyone(&mut self, frames: &Frames) {
-        for place in 0..self.everyone.members.len() {
-            let conn = self.everyone.members[place];
-            if let Some(wire) = self.delivery.wire(conn) {
-                self.delivery.deliver(conn, frames.of(wire).clone());
+    pub(crate) fn tell_everyone(&mut self, owner: CoreId, frames: &Frames) {
+        let (word, bit) = bit_of(owner);
+        for watcher in &self.everyone.members {
+            if watcher.confirmed.get(word).is_some_and(|bits| bits & bit != 0)
+                && let Some(wire) = self.delivery.wire(watcher.conn)
+            {
+                self.delivery.deliver(watcher.conn, frames.of(wire).clone());
             }
         }
     }
@@ -244,6 +278,9 @@ impl Shard {
             (Action::PresenceLeaveAll, Action::PresenceLeave)
         };
         let name = self.names.at(slot);
+        if self.delivery.verbose {
+            self.delivery.note(Note::Presence { user: String::from_utf8_lossy(&name.name).into(), online });
+        }
         if !self.everyone.cores.is_empty() {
             let message = Outgoing { name: Some(&name.name), ..Outgoing::new(all) };
             let frames = Frames::new(Wire::ALL.map(|wire| {
@@ -253,7 +290,7 @@ impl Shard {
             }));
             for core in self.everyone.cores.clone() {
                 if core == self.core {
-                    self.tell_everyone(&frames);
+                    self.tell_everyone(core, &frames);
                 } else {
                     let frames = frames.clone();
                     let packet = Packet::FanOut { slot: EVERYONE, end: false, except: ConnId::NOBODY, frames };

@@ -114,6 +114,7 @@ pub struct Census {
     pub owned_names: usize,
     pub gathers: usize,
     pub calls: usize,
+    pub callers: usize,
     pub everyone: usize,
     pub timers: usize,
     pub parked_messages: usize,
@@ -125,6 +126,7 @@ pub struct Census {
     pub resident_bytes: usize,
     pub outbox_bytes: usize,
     pub packets: usize,
+    pub held_back: usize,
 }
 
 /// One core's share of the server. Owns its names and its connections; promises to run every input to completion.
@@ -294,7 +296,7 @@ impl Shard {
             Packet::Reply(conn, frame) => self.delivery.deliver(conn, frame),
             Packet::FanOut { slot, end, except, frames } => {
                 if slot == crate::presence::EVERYONE {
-                    return self.tell_everyone(&frames);
+                    return self.tell_everyone(from, &frames);
                 }
                 self.delivery.fan_out_here(&self.subscribers, from, slot, except, Source::Frames(&frames));
                 if end {
@@ -302,7 +304,7 @@ impl Shard {
                 }
             }
             Packet::Joined { conn, tag, slot, epoch } => self.joined(from, conn, tag, slot, epoch),
-            Packet::Settled { conn, tag, refused, version } => self.settled(conn, tag, refused, version),
+            Packet::Settled { conn, tag, refused, version } => self.settled(from, conn, tag, refused, version),
         }
     }
 
@@ -454,10 +456,12 @@ impl Shard {
             owned_names: self.names.len(),
             gathers: self.gathers.len(),
             calls: self.calls.len(),
+            callers: self.calls.party_count(),
             everyone: self.everyone.len(),
             timers: self.timers.len(),
             outbox_bytes: ids.iter().map(backlog).sum(),
             packets: self.delivery.packets.iter().flatten().map(Vec::len).sum(),
+            held_back: self.held_back.len(),
             ..Census::default()
         };
         self.records.count(&mut census);
@@ -508,7 +512,7 @@ impl Shard {
             return;
         }
         if conn.core == self.core {
-            self.settled(conn, tag, refused, version);
+            self.settled(self.core, conn, tag, refused, version);
         } else {
             self.delivery.post(conn.core, Lane::Deliveries, Packet::Settled { conn, tag, refused, version });
         }
@@ -531,7 +535,10 @@ impl Shard {
         self.settle(tag, false, None);
     }
 
-    fn settled(&mut self, conn: ConnId, tag: Tag, refused: bool, version: Option<i32>) {
+    fn settled(&mut self, owner: CoreId, conn: ConnId, tag: Tag, refused: bool, version: Option<i32>) {
+        if tag.part == Tag::EVERYBODY {
+            self.everyone_confirmed(owner, conn, tag);
+        }
         if refused && tag.joins() && self.delivery.sessions.get(conn).is_some() {
             self.subscribers.refused(conn, tag);
         }

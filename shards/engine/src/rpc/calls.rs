@@ -118,8 +118,14 @@ impl Calls {
         }
     }
 
+    /// Calls under way.
     pub(crate) fn len(&self) -> usize {
-        self.table.len() + self.held.len()
+        self.table.len()
+    }
+
+    /// Connections that provide, ask or are asked.
+    pub(crate) fn party_count(&self) -> usize {
+        self.held.len()
     }
 
     /// Whether there is room for one call more.

@@ -164,3 +164,26 @@ fn those_who_leave_leave_nothing() {
         assert_eq!(shard.census(), crate::Census::default());
     }
 }
+
+#[test]
+fn who_subscribes_to_everybody_again_is_not_told_what_was_meant_for_its_first_time() {
+    let mut rig = Rig::new(2);
+    let user = rig.name_on(1, "user");
+    let client = rig.user(0, "client");
+    rig.send(client, &Outgoing::new(Action::PresenceSubscribeAll));
+    assert_eq!(rig.read(client), ["PRESENCE.SUBSCRIBE_ALL ack"]);
+    let conn = rig.stranger(1);
+    // On its way: the owner has said that the user came, and the client's core has not heard it.
+    rig.join_quietly(conn, &user);
+    let late = rig.take_packets(1, 0);
+    for action in [Action::PresenceUnsubscribeAll, Action::PresenceSubscribeAll] {
+        rig.send_only(client, &Outgoing::new(action));
+    }
+    let subscribing = rig.take_packets(0, 1);
+    rig.give_packets(1, 0, late);
+    assert_eq!(rig.read(client), ["PRESENCE.UNSUBSCRIBE_ALL ack"]);
+    rig.give_packets(0, 1, subscribing);
+    assert_eq!(rig.read(client), ["PRESENCE.SUBSCRIBE_ALL ack"]);
+    rig.drop_client(conn);
+    assert_eq!(rig.read(client), [format!("PRESENCE.PRESENCE_LEAVE_ALL name={user}")]);
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     Account, Ask, ConnId, CoreId, Expiry, Fault, Flow, Headers, Lane, Login, Nanos, Note, Options, Outbox, Outcome,
-    Peer, Reason, Shard, StoreBatch, Stored,
+    Packet, Peer, Reason, Shard, StoreBatch, Stored,
 };
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action, requestor_data, requestor_name, versions};
 use deepstream_wire::{Action, Flags, Message, Outgoing, binary, encode};
@@ -109,6 +109,43 @@ impl Rig {
             };
         }
         flow
+    }
+
+    /// Hands one message in and leaves what comes of it where it is.
+    pub(super) fn send_only(&mut self, conn: ConnId, message: &Outgoing<'_>) {
+        let mut payload = Vec::new();
+        encode::encode_message(message, &mut payload);
+        let _ = self.bytes_only(conn, &payload);
+    }
+
+    /// Logs a stranger in and leaves what comes of it where it is.
+    pub(super) fn join_quietly(&mut self, conn: ConnId, user: &str) {
+        let mut frame = Vec::new();
+        deepstream_wire::client::encode_challenge("ws://h", "javascript", "7.1.0", [0; 4], &mut frame);
+        let _ = self.bytes_only(conn, &frame[6..]);
+        let login = format!(r#"{{"user":"{user}"}}"#);
+        self.send_only(conn, &Outgoing { data: Some(login.as_bytes()), ..Outgoing::new(Action::AuthRequest) });
+        let core = conn.core.index();
+        for ask in self.shards[core].asks().collect::<Vec<_>>() {
+            self.answer(core, ask);
+        }
+    }
+
+    /// Packets on their way from one core to another.
+    pub(super) fn take_packets(&mut self, from: usize, to: usize) -> Vec<Packet> {
+        let mut taken = Vec::new();
+        for lane in Lane::ALL {
+            taken.append(self.shards[from].packets(CoreId(to as u16), lane));
+        }
+        taken
+    }
+
+    /// They arrive, and everything comes to rest.
+    pub(super) fn give_packets(&mut self, from: usize, to: usize, packets: Vec<Packet>) {
+        for packet in packets {
+            self.shards[to].packet(self.now, CoreId(from as u16), packet);
+        }
+        self.settle();
     }
 
     /// What the client was sent since it last looked.
