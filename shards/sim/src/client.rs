@@ -5,6 +5,7 @@
 
 use crate::rng::Rng;
 use crate::workload::record::Mirror;
+use crate::workload::rpc::Desk;
 use crate::world::World;
 use deepstream_engine::Nanos;
 use deepstream_wire::client::{self, ServerEvent};
@@ -29,10 +30,15 @@ pub(crate) struct Client {
     eager: bool,
     pub(crate) stalled_until: u64,
     pub(crate) spoke_at: Nanos,
+    /// Says nothing before this.
+    pub(crate) quiet_until: Nanos,
+    /// Who it logs in as this time.
+    pub(crate) user: usize,
     correlation: u64,
     /// Per event name, what this connection emitted so far.
     pub(crate) emitted: Vec<u64>,
     pub(crate) mirror: Mirror,
+    pub(crate) desk: Desk,
 }
 
 impl Client {
@@ -44,9 +50,12 @@ impl Client {
             eager: rng.chance(20),
             stalled_until: 0,
             spoke_at: Nanos(0),
+            quiet_until: Nanos(0),
+            user: 0,
             correlation: 0,
             emitted: Vec::new(),
             mirror: Mirror::default(),
+            desk: Desk::default(),
         }
     }
 
@@ -61,7 +70,11 @@ impl World {
     /// A client has a new socket.
     pub(crate) fn begin_client(&mut self, client: usize, index: usize) {
         let now = self.now;
+        let user = self.rng.workload.below(self.plan.users.len());
         let who = &mut self.clients[client];
+        who.user = user;
+        who.desk.clear();
+        who.quiet_until = Nanos(0);
         who.conn = Some(index);
         who.phase = Phase::Entering;
         who.stalled_until = 0;
@@ -114,6 +127,7 @@ impl World {
                     self.clients[client].phase = Phase::Open;
                     self.entered(client);
                 }
+                Action::RpcRequest => self.clients[client].desk.asked(message),
                 _ if self.clients[client].phase == Phase::Open => self.record_told(client, message),
                 _ => {}
             },

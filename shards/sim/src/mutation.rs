@@ -3,7 +3,8 @@
 //! They sit in the world, never in the engine: a packet lost between cores looks like a packet never sent.
 
 use crate::rng::Rng;
-use deepstream_engine::{Packet, Stored};
+use deepstream_engine::{Options, Packet, Stored};
+use deepstream_wire::Action;
 
 /// A planted bug.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,20 @@ pub enum Mutation {
     ForgetStored,
     /// Storage gives an older version of a record than it was given.
     AgeLoaded,
+    /// Now and then a request for a call does not arrive at its owner.
+    LoseCall,
+    /// Now and then a request for a call, or a provider's answer, arrives twice.
+    RepeatCall,
+    /// Now and then a provider's answer arrives as if another connection had said it.
+    StealAnswer,
+    /// Calls may take three times as long as they should.
+    SlowCalls,
+    /// Now and then it is not heard that a connection is gone.
+    LoseFarewell,
+    /// Now and then it is not heard that a user came or went.
+    LosePresence,
+    /// Now and then somebody's subscription to everybody is not heard.
+    LoseEveryone,
 }
 
 /// What a mutation does to a packet.
@@ -35,11 +50,13 @@ pub(crate) enum Tampering {
     Repeat,
     /// Goes behind the next one.
     Swap,
+    /// Comes from somebody else.
+    Forge,
 }
 
 impl Mutation {
     /// All planted bugs.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 14] = [
         Self::LoseFanOut,
         Self::RepeatFanOut,
         Self::SwapDeliveries,
@@ -47,14 +64,30 @@ impl Mutation {
         Self::LoseLeave,
         Self::ForgetStored,
         Self::AgeLoaded,
+        Self::LoseCall,
+        Self::RepeatCall,
+        Self::StealAnswer,
+        Self::SlowCalls,
+        Self::LoseFarewell,
+        Self::LosePresence,
+        Self::LoseEveryone,
     ];
 
     /// What happens to a packet that is about to be delivered.
     pub(crate) fn tamper(self, rng: &mut Rng, packet: &Packet) -> Tampering {
+        let action = if let Packet::Request(parcel) = packet { Some(parcel.head.action) } else { None };
         let tampering = match (self, packet) {
+            (Self::LoseCall, _) if action == Some(Action::RpcRequest) => Tampering::Lose,
+            (Self::RepeatCall, _) if matches!(action, Some(Action::RpcRequest | Action::RpcResponse)) => {
+                Tampering::Repeat
+            }
+            (Self::StealAnswer, _) if action == Some(Action::RpcResponse) => Tampering::Forge,
             (Self::LoseFanOut, Packet::FanOut { .. })
             | (Self::LoseReply, Packet::Reply(..))
-            | (Self::LoseLeave, Packet::Leave { .. }) => Tampering::Lose,
+            | (Self::LoseLeave, Packet::Leave { .. })
+            | (Self::LoseFarewell, Packet::Farewell(_))
+            | (Self::LosePresence, Packet::Presence { .. })
+            | (Self::LoseEveryone, Packet::Everyone { on: true, .. }) => Tampering::Lose,
             (Self::RepeatFanOut, Packet::FanOut { .. }) => Tampering::Repeat,
             (Self::SwapDeliveries, Packet::FanOut { .. } | Packet::Reply(..) | Packet::Joined { .. }) => {
                 Tampering::Swap
@@ -62,6 +95,16 @@ impl Mutation {
             _ => return Tampering::Keep,
         };
         if rng.chance(10) { tampering } else { Tampering::Keep }
+    }
+
+    /// What shards are told of how they are to behave.
+    pub(crate) fn misled(self, options: &Options) -> Options {
+        let mut options = options.clone();
+        if self == Self::SlowCalls {
+            options.rpc_ack_timeout_ns *= 3;
+            options.rpc_response_timeout_ns *= 3;
+        }
+        options
     }
 
     /// Whether one record of a batch is forgotten.

@@ -41,6 +41,8 @@ pub(crate) enum Act {
     Goodbye,
     /// A client stops reading for a while.
     Stall,
+    /// A client says nothing for a while, not even that it lives.
+    Mute,
     /// A shard does nothing for a while.
     Freeze,
     /// A lane takes nothing for a while.
@@ -48,7 +50,7 @@ pub(crate) enum Act {
 }
 
 impl Act {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Publish,
         Self::Deliver,
         Self::Feed,
@@ -64,6 +66,7 @@ impl Act {
         Self::Drop,
         Self::Goodbye,
         Self::Stall,
+        Self::Mute,
         Self::Freeze,
         Self::Refuse,
     ];
@@ -80,6 +83,26 @@ pub(crate) struct Faults {
     pub(crate) store_slow: u64,
     /// A login is refused.
     pub(crate) login_refused: u64,
+}
+
+/// Weights of the topics.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Topics {
+    pub(crate) events: u32,
+    pub(crate) records: u32,
+    pub(crate) rpc: u32,
+    pub(crate) presence: u32,
+}
+
+impl Topics {
+    /// Mostly one or two topics at once: what they do to each other is rare, what each does to itself is not.
+    fn draw(rng: &mut Rng) -> Self {
+        let mut weight = |most: u32| rng.pick(&[0, 0, most / 3, most, most]);
+        let (events, records, rpc, presence) = (weight(30), weight(60), weight(60), weight(20));
+        // Nobody does nothing.
+        let events = events + u32::from(events + records + rpc + presence == 0);
+        Self { events, records, rpc, presence }
+    }
 }
 
 /// One run.
@@ -102,8 +125,11 @@ pub(crate) struct Plan {
     pub(crate) cut_bytes: usize,
     /// Largest filler of a payload.
     pub(crate) filler_bytes: usize,
-    /// Of a hundred things clients do, how many are about records.
-    pub(crate) records_percent: u64,
+    /// How often clients do something about each topic, relative to each other.
+    pub(crate) topics: Topics,
+    pub(crate) rpc_names: usize,
+    /// Who logs in.
+    pub(crate) users: Vec<String>,
     /// Of a hundred messages, how many make no sense.
     pub(crate) nonsense_percent: u64,
     /// Of a hundred writes, how many want an acknowledgement.
@@ -129,15 +155,23 @@ impl Plan {
             socket_bytes: rng.pick(&[16, 256, 4096, 1 << 20]),
             cut_bytes: rng.pick(&[3, 40, 400, 1 << 20]),
             filler_bytes: rng.pick(&[0, 0, 30, 300, 3000]),
-            records_percent: rng.pick(&[0, 30, 70, 100]),
+            topics: Topics::draw(rng),
+            rpc_names: rng.between(1, 4) as usize,
+            users: users(rng),
             nonsense_percent: rng.pick(&[0, 0, 2, 10]),
             write_ack_percent: rng.pick(&[10, 50, 90]),
             options: options(rng),
         };
-        if plan.options.limits.subscriptions_per_connection_max < 100 && plan.records_percent > 0 {
-            // What is left of a budget that both topics share cannot be told from outside at every moment.
-            plan.records_percent = 100;
+        if plan.options.limits.subscriptions_per_connection_max < 100 {
+            // What is left of a budget that topics share cannot be told from outside at every moment.
+            plan.topics.presence = 0;
+            plan.topics.rpc = 0;
             plan.nonsense_percent = 0;
+            if plan.topics.records > 0 {
+                plan.topics.events = 0;
+            } else {
+                plan.topics.events += 1;
+            }
         }
         for name in plan.record_names.clone() {
             if plan.is_stored(&name) && rng.chance(30) {
@@ -155,8 +189,8 @@ fn weights(rng: &mut Rng, calm: bool) -> [u32; Act::ALL.len()] {
             Act::Wait => (0, 4),
             Act::Work => (4, 40),
             Act::Connect => (2, 10),
-            Act::Drop | Act::Goodbye | Act::Stall | Act::Freeze | Act::Refuse if calm => (0, 0),
-            Act::Drop | Act::Goodbye => (0, 2),
+            Act::Drop | Act::Goodbye | Act::Stall | Act::Mute | Act::Freeze | Act::Refuse if calm => (0, 0),
+            Act::Drop | Act::Goodbye | Act::Mute => (0, 2),
             Act::Stall | Act::Freeze | Act::Refuse => (0, 3),
             _ => (5, 40),
         };
@@ -176,6 +210,15 @@ fn faults(rng: &mut Rng, calm: bool) -> Faults {
     }
 }
 
+/// Few enough that most are logged in more than once; now and then one that is never shown.
+fn users(rng: &mut Rng) -> Vec<String> {
+    let mut users: Vec<String> = (0..rng.between(1, 4)).map(|number| format!("u{number}")).collect();
+    if rng.chance(30) {
+        users.push("OPEN".into());
+    }
+    users
+}
+
 fn options(rng: &mut Rng) -> Options {
     let seconds = |rng: &mut Rng, low, high| rng.between(low, high) * 1_000_000_000;
     Options {
@@ -183,6 +226,10 @@ fn options(rng: &mut Rng) -> Options {
         limits: limits(rng),
         heartbeat_ns: seconds(rng, 1, 30),
         unauthenticated_timeout_ns: rng.chance(70).then(|| seconds(rng, 1, 60)),
+        rpc_ack_timeout_ns: rng.between(1, 2000) * 1_000_000,
+        rpc_response_timeout_ns: rng.between(1, 5000) * 1_000_000,
+        rpc_requestor_name: rng.chance(40),
+        rpc_requestor_data: rng.chance(40),
         storage: rng.chance(85),
         storage_timeout_ns: rng.between(10, 5000) * 1_000_000,
         storage_exclusion_prefixes: if rng.chance(50) { vec![b"x"[..].into()] } else { Vec::new() },

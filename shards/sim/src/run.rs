@@ -101,6 +101,10 @@ fn live(world: &mut World, until: u64) -> Result<(), String> {
     if world.step >= until {
         return Ok(());
     }
+    if world.plan.topics.presence > 0 {
+        world.ask_who_is_there();
+        come_to_rest(world, until)?;
+    }
     world.line(|| "at rest".into());
     world.check_bounds(true);
     world.check_rest();
@@ -124,7 +128,12 @@ fn come_to_rest(world: &mut World, until: u64) -> Result<(), String> {
                 return Err(format!("no rest after {REST_STEPS_MAX} steps"));
             }
         }
-        if world.step >= until || !world.waits_for_time() {
+        if world.step >= until {
+            return Ok(());
+        }
+        world.oracle.rpc_in_time(world.waited_at);
+        failure(world)?;
+        if !world.waits_for_time() {
             return Ok(());
         }
         if !world.wait() {
@@ -189,6 +198,7 @@ impl World {
                     + census.pending_write_acks
                     + census.dirty_records
                     + census.gathers
+                    + census.calls
                     + timers
                     > 0
             })

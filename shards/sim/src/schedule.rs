@@ -14,6 +14,7 @@ impl World {
     pub(crate) fn one_step(&mut self) -> bool {
         self.step += 1;
         self.now = self.now.after(self.rng.schedule.between(0, 20_000));
+        self.oracle.time(self.now);
         let mut weights = self.plan.weights;
         if self.settling {
             for act in Act::ALL.into_iter().filter(|&act| act >= Act::Work) {
@@ -60,6 +61,7 @@ impl World {
             Act::Drop => self.try_drop(),
             Act::Goodbye => self.try_goodbye(),
             Act::Stall => self.try_stall(),
+            Act::Mute => self.try_mute(),
             Act::Freeze => self.try_freeze(),
             Act::Refuse => self.try_refuse(),
         }
@@ -210,7 +212,8 @@ impl World {
         let found = self.find(self.clients.len(), |world, client| {
             let who = &world.clients[client];
             let room = |index: usize| world.conns[index].up.len() < world.plan.socket_bytes.max(1000);
-            who.phase == Phase::Open && who.conn.is_some_and(|index| room(index) && !world.conns[index].up_ended)
+            let speaks = who.phase == Phase::Open && who.quiet_until <= world.now;
+            speaks && who.conn.is_some_and(|index| room(index) && !world.conns[index].up_ended)
         });
         let Some(client) = found else { return false };
         self.work(client);
@@ -267,6 +270,14 @@ impl World {
         true
     }
 
+    fn try_mute(&mut self) -> bool {
+        let client = self.rng.faults.below(self.clients.len());
+        let quiet_ns = self.rng.faults.between(0, self.plan.options.heartbeat_ns * 3);
+        self.line(|| format!("mute client={client} ns={quiet_ns}"));
+        self.clients[client].quiet_until = self.now.after(quiet_ns);
+        true
+    }
+
     fn try_freeze(&mut self) -> bool {
         let core = self.rng.faults.below(self.cores.len());
         let steps = self.rng.faults.between(2, 60);
@@ -279,9 +290,10 @@ impl World {
         let cores = self.cores.len();
         let (from, to) = (self.rng.faults.below(cores), self.rng.faults.below(cores));
         let steps = self.rng.faults.between(2, 100);
-        self.line(|| format!("refuse {from}>{to} steps={steps}"));
+        let lane = self.rng.faults.pick(&[Lane::Requests, Lane::Requests, Lane::Deliveries]);
+        self.line(|| format!("refuse {from}>{to} {lane:?} steps={steps}"));
         let until = self.step + steps;
-        self.lane(from, to, Lane::Requests).refuses_until = until;
+        self.lane(from, to, lane).refuses_until = until;
         true
     }
 
@@ -290,6 +302,10 @@ impl World {
         let Some(next) = self.next_due() else { return false };
         self.now = self.now.max(next);
         let now = self.now;
+        if !(0..self.cores.len()).any(|core| self.frozen(core)) {
+            self.waited_at = now;
+        }
+        self.oracle.time(now);
         self.line(|| format!("wait until {}", now.0));
         for client in 0..self.clients.len() {
             if self.ping_due(client).is_some_and(|due| due <= now) {
@@ -320,6 +336,6 @@ impl World {
         let who = &self.clients[client];
         let index = who.conn?;
         let speaks = who.phase == Phase::Open && !self.conns[index].up_ended && self.conns[index].alive;
-        speaks.then(|| who.spoke_at.after(self.plan.options.heartbeat_ns))
+        speaks.then(|| who.spoke_at.after(self.plan.options.heartbeat_ns).max(who.quiet_until))
     }
 }

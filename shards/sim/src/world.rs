@@ -13,7 +13,8 @@ use crate::rng::Rng;
 use crate::store::{Fate, Load, Store, Write};
 use crate::trace::{Trace, Tracing};
 use deepstream_engine::{
-    Account, Ask, ConnId, CoreId, Flow, Headers, Lane, Login, Nanos, Outbox, Outcome, Packet, Peer, Shard, StoreBatch,
+    Account, Ask, ConnId, CoreId, Flow, Headers, Lane, Login, Nanos, Outbox, Outcome, Packet, Parcel, Peer, Shard,
+    StoreBatch,
 };
 use deepstream_wire::client::ServerEvent;
 use deepstream_wire::{Link, LinkConfig, LinkEvent};
@@ -54,6 +55,12 @@ pub(crate) struct Pending {
     conn: ConnId,
     pub(crate) due: Nanos,
     refused: bool,
+    user: usize,
+}
+
+/// What a user's clients are told about themselves; some are told nothing.
+pub(crate) fn client_data(user: usize) -> Option<Box<[u8]>> {
+    (user % 2 == 1).then(|| format!("{{\"id\":{user}}}").into_bytes().into())
 }
 
 /// Everything of one run.
@@ -62,6 +69,8 @@ pub(crate) struct World {
     pub(crate) mutation: Mutation,
     pub(crate) rng: Streams,
     pub(crate) now: Nanos,
+    /// When every shard that is not frozen was last told the time.
+    pub(crate) waited_at: Nanos,
     pub(crate) step: u64,
     pub(crate) cores: Vec<Core>,
     lanes: Vec<LaneQueue>,
@@ -92,7 +101,7 @@ impl World {
         let plan = Plan::draw(&mut Rng::new(seed, "plan"));
         let now = Nanos(1_000_000_000);
         let core = |index| Core {
-            shard: Shard::new(now, CoreId(index), plan.cores, plan.options.clone()),
+            shard: Shard::new(now, CoreId(index), plan.cores, mutation.misled(&plan.options)),
             sockets: Vec::new(),
             frozen_until: 0,
             waiting: vec![[0; 2]; plan.cores as usize],
@@ -107,6 +116,7 @@ impl World {
         Self {
             mutation,
             now,
+            waited_at: now,
             step: 0,
             cores: (0..plan.cores).map(core).collect(),
             lanes: (0..cores * cores * 2).map(|_| LaneQueue::default()).collect(),
@@ -188,7 +198,7 @@ impl World {
         }
         sockets[slot] = Some(index);
         self.line(|| format!("connect client={client} core={core} conn={index}"));
-        self.oracle.connected(index, id, core, self.now);
+        self.oracle.connected(index, core);
         self.begin_client(client, index);
         self.pull(core);
     }
@@ -340,6 +350,16 @@ impl World {
                     let (slot, end, except, frames) = (*slot, *end, *except, frames.clone());
                     self.packet(from, to, Packet::FanOut { slot, end, except, frames });
                 }
+                if let Packet::Request(parcel) = &packet {
+                    self.packet(from, to, Packet::Request(parcel.clone()));
+                }
+                self.packet(from, to, packet);
+            }
+            Tampering::Forge => {
+                let packet = match packet {
+                    Packet::Request(parcel) => Packet::Request(self.forged(parcel)),
+                    other => other,
+                };
                 self.packet(from, to, packet);
             }
             Tampering::Swap => {
@@ -352,6 +372,14 @@ impl World {
         }
     }
 
+    /// What one connection said, said by another of its core.
+    fn forged(&mut self, parcel: Parcel) -> Parcel {
+        let core = parcel.conn.core;
+        let other = self.conns.iter().find(|conn| conn.alive && conn.id.core == core && conn.id != parcel.conn);
+        let conn = other.map_or(parcel.conn, |conn| conn.id);
+        Parcel { conn, ..parcel }
+    }
+
     fn packet(&mut self, from: usize, to: usize, packet: Packet) {
         self.cores[to].shard.packet(self.now, CoreId(from as u16), packet);
         self.pull(to);
@@ -361,8 +389,15 @@ impl World {
     pub(crate) fn answer_login(&mut self, place: usize) {
         let login = self.logins.remove(place);
         self.line(|| format!("judge core={} refused={}", login.core, login.refused));
-        let verdict =
-            if login.refused { Login::Refused { client_data: None } } else { Login::Accepted(Account::of("open")) };
+        let verdict = if login.refused {
+            Login::Refused { client_data: None }
+        } else {
+            let account = Account::of(&self.plan.users[login.user]);
+            Login::Accepted(Account { client_data: client_data(login.user), ..account })
+        };
+        if let Some(index) = self.socket(login.conn).filter(|_| !login.refused) {
+            self.oracle.judged(index, login.user);
+        }
         let outcome = Outcome::Authenticated { conn: login.conn, login: verdict };
         self.complete(login.core, outcome);
     }
@@ -532,7 +567,8 @@ impl World {
                 }
                 Ask::Authenticate { conn, .. } => {
                     let refused = !self.settling && self.rng.faults.chance(self.plan.faults.login_refused);
-                    self.logins.push(Pending { core, conn, due, refused });
+                    let user = self.socket(conn).map_or(0, |index| self.clients[self.conns[index].client].user);
+                    self.logins.push(Pending { core, conn, due, refused, user });
                 }
             }
         }

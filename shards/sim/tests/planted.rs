@@ -41,6 +41,41 @@ fn lost_reply_is_missed() {
 }
 
 #[test]
+fn lost_call_is_missed() {
+    assert_found(Mutation::LoseCall, 200, &["never answered", "not answered in time"]);
+}
+
+#[test]
+fn repeated_call_is_noticed() {
+    assert_found(Mutation::RepeatCall, 200, &["is asked", "was answered before", "said nothing that means"]);
+}
+
+#[test]
+fn answer_of_another_is_noticed() {
+    assert_found(Mutation::StealAnswer, 200, &["said nothing that means", "was ignored"]);
+}
+
+#[test]
+fn slow_calls_are_not_answered_in_time() {
+    assert_found(Mutation::SlowCalls, 200, &["not answered in time"]);
+}
+
+#[test]
+fn lost_farewell_is_a_leak() {
+    assert_found(Mutation::LoseFarewell, 100, &["still holds"]);
+}
+
+#[test]
+fn lost_presence_is_noticed() {
+    assert_found(Mutation::LosePresence, 100, &["came and went", "leaves as often as it joined", "still holds"]);
+}
+
+#[test]
+fn lost_subscription_to_everybody_is_noticed() {
+    assert_found(Mutation::LoseEveryone, 100, &["no rest", "not at rest", "missed that"]);
+}
+
+#[test]
 fn forgotten_record_is_noticed_when_it_is_acknowledged() {
     assert_found(Mutation::ForgetStored, 200, &["storage has", "lost it", "read back"]);
 }

@@ -6,13 +6,17 @@
 
 mod answers;
 mod event;
+mod presence;
 mod record;
 mod rest;
+mod rpc;
 mod write;
 
 use crate::oracle::answers::Answers;
 use crate::oracle::event::Events;
+use crate::oracle::presence::Presence;
 use crate::oracle::record::Records;
+use crate::oracle::rpc::Calls;
 use crate::plan::Plan;
 use crate::store::Store;
 use deepstream_engine::{ConnId, Limits, Nanos, Note, Reason};
@@ -23,6 +27,8 @@ use deepstream_wire::{Action, Message, Topic};
 #[derive(Debug)]
 struct View {
     core: usize,
+    /// Who it is logged in as.
+    user: Option<usize>,
     /// Its socket is there and is to stay.
     alive: bool,
     closing: bool,
@@ -37,9 +43,13 @@ struct View {
 #[derive(Debug)]
 pub(crate) struct Oracle {
     limits: Limits,
+    /// The moment of what is being looked at.
+    now: Nanos,
     conns: Vec<View>,
     events: Events,
     records: Records,
+    calls: Calls,
+    presence: Presence,
     failure: Option<String>,
 }
 
@@ -47,15 +57,24 @@ impl Oracle {
     pub(crate) fn new(plan: &Plan) -> Self {
         Self {
             limits: plan.options.limits.clone(),
+            now: Nanos(0),
             conns: Vec::new(),
             events: Events::new(plan),
             records: Records::new(plan),
+            calls: Calls::new(plan),
+            presence: Presence::new(plan),
             failure: None,
         }
     }
 
+    /// Time has passed.
+    pub(crate) fn time(&mut self, now: Nanos) {
+        self.now = now;
+    }
+
     /// What was found to be wrong first.
     pub(crate) fn failure(&mut self) -> Option<String> {
+        self.rpc_stepped();
         self.failure.take()
     }
 
@@ -71,10 +90,11 @@ impl Oracle {
     }
 
     /// A connection was accepted.
-    pub(crate) fn connected(&mut self, conn: usize, _id: ConnId, core: usize, _now: Nanos) {
+    pub(crate) fn connected(&mut self, conn: usize, core: usize) {
         debug_assert_eq!(conn, self.conns.len(), "connections are numbered in the order they come");
         self.conns.push(View {
             core,
+            user: None,
             alive: true,
             closing: false,
             ended: false,
@@ -86,6 +106,8 @@ impl Oracle {
     /// A connection is gone.
     pub(crate) fn disconnected(&mut self, conn: usize) {
         self.conns[conn].alive = false;
+        self.calls.disconnected(conn, self.now);
+        self.presence.disconnected(conn, self.conns[conn].user);
         self.events.disconnected(conn);
         self.records.disconnected(conn);
     }
@@ -110,8 +132,10 @@ impl Oracle {
         match message.head.action.topic() {
             Topic::Event => self.event_heard(conn, message),
             Topic::Record => self.record_heard(conn, message),
+            Topic::Rpc => self.rpc_heard(conn, message),
+            Topic::Presence => self.presence_heard(conn, message),
             Topic::Connection | Topic::Auth => self.session_heard(conn, message),
-            _ => {}
+            Topic::Parser => {}
         }
     }
 
@@ -135,6 +159,8 @@ impl Oracle {
         match message.head.action.topic() {
             Topic::Event => self.event_said(conn, message),
             Topic::Record => self.record_said(conn, message, store),
+            Topic::Rpc => self.rpc_said(conn, message),
+            Topic::Presence => self.presence_said(conn, message),
             Topic::Connection if message.head.action == Action::ConnectionPong => self.settle(conn, message),
             _ => {}
         }
@@ -155,6 +181,7 @@ impl Oracle {
                 None => self.fail(format!("{name} was written by nobody known: {writer:?}")),
             },
             Note::RecordChanged { name, writer: None, .. } => self.record_created(name.as_bytes()),
+            Note::Presence { user, online } => self.presence_noted(user, *online),
             Note::RecordDeleted { name } => self.record_deleted(name.as_bytes()),
             Note::LoadFailed { name, .. } => self.load_given_up(name.as_bytes()),
             _ => {}

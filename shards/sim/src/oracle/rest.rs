@@ -73,6 +73,8 @@ impl World {
         self.oracle.records_at_rest();
         self.oracle.writes_at_rest();
         self.oracle.stored_at_rest(&self.store);
+        self.oracle.rpc_at_rest();
+        self.oracle.presence_at_rest();
         self.oracle.answers_at_rest();
     }
 

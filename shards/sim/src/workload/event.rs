@@ -14,8 +14,11 @@ impl World {
 
     /// After a login: a real client subscribes again to what it had.
     pub(crate) fn entered(&mut self, client: usize) {
-        if self.plan.records_percent < 100 && self.rng.workload.chance(50) {
+        if self.plan.topics.events > 0 && self.rng.workload.chance(50) {
             self.event_names(client, Action::EventSubscribe);
+        }
+        if self.plan.topics.rpc > 0 && self.rng.workload.chance(50) {
+            self.rpc_names(client, Action::RpcProvide);
         }
         self.record_entered(client);
     }

@@ -1,0 +1,304 @@
+//! Presence: who is told that somebody came or went, and whether it is true.
+//!
+//! Owners note when a user comes and goes; from that a history is kept. What a subscriber is told of one user must be
+//! the end of that history, from about the moment it subscribed on. Answers must have been true at some moment between
+//! question and answer.
+
+use crate::oracle::Oracle;
+use crate::oracle::record::text;
+use crate::plan::Plan;
+use deepstream_wire::{Action, Flags, Message};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How often each user came or went.
+type Moments = BTreeMap<Box<[u8]>, usize>;
+
+/// What one connection wants to know: of one user, or of everybody.
+#[derive(Debug, Default)]
+struct Subscription {
+    number: u64,
+    /// When it was asked for.
+    asked: Moments,
+    /// When it was acknowledged.
+    acked: Option<Moments>,
+    /// Per user, how often it was told something, and whether the last was that it came.
+    told: BTreeMap<Box<[u8]>, (usize, bool)>,
+}
+
+/// A connection, and whose presence it wants to know; nobody stands for everybody.
+type Wish = (usize, Option<Box<[u8]>>);
+
+/// A wish, and which time it is wished.
+type Numbered = (Wish, u64);
+
+#[derive(Debug)]
+struct Query {
+    names: BTreeSet<Box<[u8]>>,
+    asked: Moments,
+}
+
+/// All presence of a world.
+#[derive(Debug)]
+pub(super) struct Presence {
+    /// How often each user came or went; odd: it is there.
+    history: Moments,
+    /// Connections of each user, as seen from outside.
+    logins: Moments,
+    subscriptions: BTreeMap<Wish, Subscription>,
+    awaited: BTreeMap<(usize, Box<[u8]>), Vec<Numbered>>,
+    queries: BTreeMap<(usize, Box<[u8]>), Query>,
+    number: u64,
+    names_max: usize,
+    users: Vec<String>,
+}
+
+impl Presence {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            history: Moments::new(),
+            logins: Moments::new(),
+            subscriptions: BTreeMap::new(),
+            awaited: BTreeMap::new(),
+            queries: BTreeMap::new(),
+            number: 0,
+            names_max: plan.options.limits.names_per_message_max,
+            users: plan.users.clone(),
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, conn: usize, user: Option<usize>) {
+        self.subscriptions.retain(|(other, _), _| *other != conn);
+        self.awaited.retain(|(other, _), _| *other != conn);
+        self.queries.retain(|(other, _), _| *other != conn);
+        if let Some(user) = user {
+            *self.logins.entry(self.users[user].as_bytes().into()).or_default() -= 1;
+        }
+    }
+
+    fn count(&self, user: &[u8]) -> usize {
+        self.history.get(user).copied().unwrap_or(0)
+    }
+
+    /// Whether a user was (not) there at some moment since.
+    fn was(&self, user: &[u8], online: bool, since: &Moments) -> bool {
+        let from = since.get(user).copied().unwrap_or(0);
+        self.count(user) > from || (from % 2 == 1) == online
+    }
+}
+
+impl Oracle {
+    /// A login is accepted.
+    pub(crate) fn judged(&mut self, conn: usize, user: usize) {
+        if self.conns[conn].user.replace(user).is_none() {
+            let name = self.presence.users[user].as_bytes().into();
+            *self.presence.logins.entry(name).or_default() += 1;
+        }
+    }
+
+    /// An owner says that a user came or went.
+    pub(super) fn presence_noted(&mut self, user: &str, online: bool) {
+        let count = self.presence.history.entry(user.as_bytes().into()).or_default();
+        *count += 1;
+        let fits = (*count % 2 == 1) == online && user != "OPEN";
+        self.check(fits, || format!("{user} came or went twice: online={online}"));
+    }
+
+    pub(super) fn presence_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
+        let correlation_id = message.correlation_id();
+        let action = message.head.action;
+        match action {
+            Action::PresenceSubscribeAll => {
+                if self.presence.subscriptions.contains_key(&(conn, None)) {
+                    self.conns[conn].answers.owe(Action::PresenceMultipleSubscriptions, None, None);
+                    return self.conns[conn].answers.owe(action, None, correlation_id);
+                }
+                self.presence_awaits(conn, message, vec![None]);
+            }
+            Action::PresenceUnsubscribeAll => {
+                self.presence.subscriptions.remove(&(conn, None));
+                self.conns[conn].answers.owe(action, None, correlation_id);
+            }
+            Action::PresenceSubscribe | Action::PresenceUnsubscribe | Action::PresenceQuery => {
+                self.presence_names_heard(conn, message);
+            }
+            Action::PresenceQueryAll => {
+                self.conns[conn].answers.owe(Action::PresenceQueryAllResponse, None, correlation_id);
+                self.query_heard(conn, message, BTreeSet::new());
+            }
+            _ => {}
+        }
+    }
+
+    fn presence_names_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
+        let correlation_id = message.correlation_id();
+        let action = message.head.action;
+        if message.names().count() > self.presence.names_max {
+            return self.conns[conn].answers.owe(Action::PresenceInvalidUsers, None, correlation_id);
+        }
+        if action == Action::PresenceUnsubscribe {
+            for name in message.names() {
+                self.presence.subscriptions.remove(&(conn, Some(name.into())));
+            }
+            return self.conns[conn].answers.owe(action, None, correlation_id);
+        }
+        let (mut fresh, mut asked) = (Vec::new(), BTreeSet::new());
+        let (mut named, mut refused) = (0, 0);
+        for name in message.names() {
+            named += 1;
+            if !self.is_name(name) {
+                refused += 1;
+                self.conns[conn].answers.owe(Action::PresenceInvalidUsers, None, correlation_id);
+            } else if action == Action::PresenceQuery {
+                asked.insert(name.into());
+            } else if fresh.contains(&Some(name.into()))
+                || self.presence.subscriptions.contains_key(&(conn, Some(name.into())))
+            {
+                self.conns[conn].answers.owe(Action::PresenceMultipleSubscriptions, Some(name), None);
+            } else {
+                fresh.push(Some(name.into()));
+            }
+        }
+        if named > 0 && refused == named {
+            return;
+        }
+        if action == Action::PresenceQuery {
+            self.conns[conn].answers.owe(Action::PresenceQueryResponse, None, correlation_id);
+            self.query_heard(conn, message, asked);
+        } else {
+            self.presence_awaits(conn, message, fresh);
+        }
+    }
+
+    fn presence_awaits(&mut self, conn: usize, message: &Message<&[u8]>, fresh: Vec<Option<Box<[u8]>>>) {
+        let mut awaited = Vec::new();
+        for whose in fresh {
+            self.presence.number += 1;
+            let number = self.presence.number;
+            let asked = self.presence.history.clone();
+            let subscription = Subscription { number, asked, ..Subscription::default() };
+            self.presence.subscriptions.insert((conn, whose.clone()), subscription);
+            awaited.push(((conn, whose), number));
+        }
+        self.conns[conn].answers.owe(message.head.action, None, message.correlation_id());
+        self.presence.awaited.insert((conn, message.correlation_id().unwrap_or_default().into()), awaited);
+    }
+
+    fn query_heard(&mut self, conn: usize, message: &Message<&[u8]>, names: BTreeSet<Box<[u8]>>) {
+        let asked = self.presence.history.clone();
+        let key = (conn, message.correlation_id().unwrap_or_default().into());
+        self.presence.queries.insert(key, Query { names, asked });
+    }
+
+    pub(super) fn presence_said(&mut self, conn: usize, message: &Message<&[u8]>) {
+        let action = message.head.action;
+        match action {
+            Action::PresenceJoin | Action::PresenceLeave => {
+                self.presence_told(conn, Some(message.name().into()), message, action == Action::PresenceJoin);
+            }
+            Action::PresenceJoinAll | Action::PresenceLeaveAll => {
+                self.presence_told(conn, None, message, action == Action::PresenceJoinAll);
+            }
+            Action::PresenceQueryResponse => self.query_said(conn, message),
+            Action::PresenceQueryAllResponse => self.query_all_said(conn, message),
+            _ => {
+                self.settle(conn, message);
+                if message.head.flags.has(Flags::IS_ACK) {
+                    self.presence_acked(conn, message);
+                }
+            }
+        }
+    }
+
+    fn presence_acked(&mut self, conn: usize, message: &Message<&[u8]>) {
+        let key = (conn, message.correlation_id().unwrap_or_default().into());
+        for (wish, number) in self.presence.awaited.remove(&key).unwrap_or_default() {
+            if let Some(subscription) = self.presence.subscriptions.get_mut(&wish)
+                && subscription.number == number
+            {
+                subscription.acked = Some(self.presence.history.clone());
+            }
+        }
+    }
+
+    fn presence_told(&mut self, conn: usize, whose: Option<Box<[u8]>>, message: &Message<&[u8]>, online: bool) {
+        let line = || crate::trace::describe(message);
+        let Some(subscription) = self.presence.subscriptions.get_mut(&(conn, whose)) else {
+            return self.fail(format!("conn {conn} is not subscribed and was told {}", line()));
+        };
+        let told = subscription.told.entry(message.name().into()).or_default();
+        let again = told.0 > 0 && told.1 == online;
+        *told = (told.0 + 1, online);
+        self.check(!again, || format!("conn {conn} was told again {}", line()));
+    }
+
+    fn query_said(&mut self, conn: usize, message: &Message<&[u8]>) {
+        let line = || crate::trace::describe(message);
+        self.settle(conn, message);
+        let key = (conn, message.correlation_id().unwrap_or_default().into());
+        let Some(query) = self.presence.queries.remove(&key) else { return };
+        let told: Map<String, Value> = serde_json::from_slice(message.data().unwrap_or_default()).unwrap_or_default();
+        let names: BTreeSet<Box<[u8]>> = told.keys().map(|name| name.as_bytes().into()).collect();
+        self.check(names == query.names, || format!("conn {conn} asked for other users: {}", line()));
+        let wrong = told.iter().find(|(name, online)| {
+            !online.as_bool().is_some_and(|online| self.presence.was(name.as_bytes(), online, &query.asked))
+        });
+        let wrong = wrong.map(|(name, _)| name.clone());
+        self.check(wrong.is_none(), || format!("conn {conn} is told of {wrong:?} what never was: {}", line()));
+    }
+
+    fn query_all_said(&mut self, conn: usize, message: &Message<&[u8]>) {
+        self.settle(conn, message);
+        let key = (conn, message.correlation_id().unwrap_or_default().into());
+        let Some(query) = self.presence.queries.remove(&key) else { return };
+        let names: Vec<Box<[u8]>> = message.names().map(Into::into).collect();
+        let own = self.conns[conn].user.map(|user| Box::from(self.presence.users[user].as_bytes()));
+        let known: BTreeSet<&Box<[u8]>> = self.presence.history.keys().chain(&names).collect();
+        let wrong = known.into_iter().find(|name| {
+            let listed = names.iter().filter(|other| other == name).count();
+            if Some(*name) == own.as_ref() {
+                return listed > 0;
+            }
+            listed > 1 || !self.presence.was(name, listed == 1, &query.asked)
+        });
+        let wrong = wrong.map(|name| text(name));
+        self.check(wrong.is_none(), || format!("conn {conn} is told of {wrong:?} what never was, of all"));
+    }
+
+    /// Nothing is under way: owners know who is there, and whoever wanted to know was told.
+    pub(super) fn presence_at_rest(&mut self) {
+        let presence = &self.presence;
+        let users = presence.users.iter().map(String::as_bytes);
+        let wrong = users.filter(|user| **user != *b"OPEN").find(|user| {
+            let there = presence.logins.get(*user).is_some_and(|&count| count > 0);
+            (presence.count(user) % 2 == 1) != there
+        });
+        if let Some(user) = wrong {
+            let what = format!("{} came and went {} times, {:?}", text(user), presence.count(user), presence.logins);
+            return self.fail(what);
+        }
+        let mut missed = None;
+        for ((conn, whose), subscription) in presence.subscriptions.iter().filter(|((conn, _), _)| self.sound(*conn)) {
+            let Some(acked) = &subscription.acked else {
+                missed.get_or_insert_with(|| format!("conn {conn} never got its acknowledgement: {subscription:?}"));
+                continue;
+            };
+            for (user, &count) in &presence.history {
+                if whose.as_ref().is_some_and(|whose| whose != user) {
+                    continue;
+                }
+                let (told, online) = subscription.told.get(user).copied().unwrap_or_default();
+                let at = |moments: &Moments| moments.get(user).copied().unwrap_or(0);
+                let fits = told <= count && (at(&subscription.asked)..=at(acked)).contains(&(count - told));
+                if !fits || told > 0 && online != (count % 2 == 1) {
+                    missed.get_or_insert_with(|| {
+                        format!("conn {conn} missed that {} came or went {count} times: {subscription:?}", text(user))
+                    });
+                }
+            }
+        }
+        if let Some(what) = missed {
+            self.fail(what);
+        }
+    }
+}
