@@ -103,12 +103,10 @@ pub(crate) fn read(
     health_check: Option<&str>,
     head_bytes_max: usize,
 ) -> Result<Option<Upgrade>, Status> {
-    let found = Request::try_parse(input).map_err(|error| status_of(&error))?;
-    if found.as_ref().map_or(input.len(), |(len, _)| *len) > head_bytes_max {
-        return Err(Status::HeadTooLarge);
-    }
-    let Some((len, request)) = found else {
-        return Ok(None);
+    // Beyond the bound nothing is looked at, so that what comes of a head does not hang on how it was cut.
+    let bounded = input.get(..head_bytes_max).unwrap_or(input);
+    let Some((len, request)) = Request::try_parse(bounded).map_err(|error| status_of(&error))? else {
+        return if input.len() > head_bytes_max { Err(Status::HeadTooLarge) } else { Ok(None) };
     };
     let path = request.uri().path();
     if health_check == Some(path) {

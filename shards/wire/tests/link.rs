@@ -312,6 +312,20 @@ fn whatever_is_no_upgrade_is_answered_and_closed() {
 }
 
 #[test]
+fn what_comes_of_a_head_beyond_the_bound_does_not_hang_on_its_cuts() {
+    let filler = "0".repeat(1100);
+    for head in
+        [format!("POST /x HTTP/1.1\r\nX-Filler: {filler}\r\n\r\n"), format!("GET /{filler}\x01 HTTP/1.1\r\n\r\n")]
+    {
+        for piece in [1, 100, head.len()] {
+            let mut peer = Peer::new();
+            head.as_bytes().chunks(piece).for_each(|bytes| peer.send(bytes));
+            assert_eq!(peer.events, [Seen::Close(Closing::Answered(431))], "pieces of {piece}");
+        }
+    }
+}
+
+#[test]
 fn a_request_head_that_never_ends_is_refused() {
     let mut peer = Peer::new();
     peer.send(b"GET /deepstream HTTP/1.1\r\n");
