@@ -1,0 +1,39 @@
+//! What the fuzzers found worth keeping, run through what they run, on every ordinary test run.
+//!
+//! `scripts/fuzz` feeds the same functions for hours; `corpus` holds its inputs, minimised, and those that once failed.
+
+mod json;
+mod link;
+mod protobuf;
+
+use std::fs;
+use std::path::Path;
+
+fn replay(target: &str, entry: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
+    let mut inputs = 0;
+    for file in fs::read_dir(&folder).expect("every target has a corpus") {
+        let path = file.expect("the corpus can be read").path();
+        let input = fs::read(&path).expect("the corpus can be read");
+        // Printed only where the entry panics.
+        println!("{}", path.display());
+        entry(&input);
+        inputs += 1;
+    }
+    assert!(inputs > 5, "{} holds {inputs} inputs", folder.display());
+}
+
+#[test]
+fn corpus_of_the_websocket_link() {
+    replay("link", link::run);
+}
+
+#[test]
+fn corpus_of_the_protobuf_decoder() {
+    replay("protobuf", protobuf::run);
+}
+
+#[test]
+fn corpus_of_json_paths_and_patches() {
+    replay("json", json::run);
+}
