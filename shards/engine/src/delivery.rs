@@ -7,7 +7,7 @@
 
 use crate::ident::{ConnId, CoreId, Nanos, Ticket};
 use crate::limits::Limits;
-use crate::output::{Ask, Frames, Note, Reason};
+use crate::output::{Ask, Frames, Note, Reason, Spare};
 use crate::owner::Interest;
 use crate::packet::{Identity, Lane, Packet};
 use crate::session::table::{Closing, Session, Sessions, State};
@@ -42,6 +42,7 @@ pub(crate) struct Delivery {
     pub(crate) filling: Vec<ConnId>,
     pub(crate) resumed: Vec<ConnId>,
     pub(crate) counters: Counters,
+    pub(crate) spare: Spare,
     /// Moment of the input being handled.
     pub(crate) now: Nanos,
     ticket: u64,
@@ -97,6 +98,7 @@ impl Delivery {
             filling: Vec::new(),
             resumed: Vec::new(),
             counters: Counters::default(),
+            spare: Spare::default(),
             now: Nanos::default(),
             ticket: 0,
             scratch: [const { Vec::new() }; Wire::COUNT],
@@ -141,9 +143,10 @@ impl Delivery {
         let Some(wire) = self.wire(conn) else { return };
         if conn.core == self.core {
             let Some(session) = self.sessions.get_mut(conn).filter(|session| session.is_told()) else { return };
-            let before = session.outbox.bytes.len();
-            encode(wire, message, &mut session.outbox.bytes);
-            let bytes = session.outbox.bytes.len() - before;
+            let out = session.outbox.open(&mut self.spare);
+            let before = out.len();
+            encode(wire, message, out);
+            let bytes = out.len() - before;
             self.put(conn.slot, bytes);
         } else {
             let frame = &mut self.scratch[wire as usize];
@@ -157,7 +160,7 @@ impl Delivery {
     /// Appends bytes that are not a message of the engine: what the link answers by itself.
     pub(crate) fn raw(&mut self, conn: ConnId, bytes: &[u8]) {
         if let Some(session) = self.sessions.get_mut(conn).filter(|session| session.is_told()) {
-            session.outbox.bytes.extend_from_slice(bytes);
+            session.outbox.open(&mut self.spare).extend_from_slice(bytes);
             self.put(conn.slot, bytes.len());
         }
     }
@@ -170,7 +173,7 @@ impl Delivery {
         if bytes >= copy_bytes_max {
             session.outbox.push_shared(frame);
         } else {
-            session.outbox.bytes.extend_from_slice(&frame);
+            session.outbox.open(&mut self.spare).extend_from_slice(&frame);
         }
         self.put(conn.slot, bytes);
     }
@@ -231,7 +234,7 @@ impl Delivery {
             };
             let bytes = frame.len();
             if bytes < copy_bytes_max {
-                session.outbox.bytes.extend_from_slice(frame);
+                session.outbox.open(&mut self.spare).extend_from_slice(frame);
             } else {
                 let frames = shared.get_or_insert_with(|| match source {
                     Source::Scratch(first, differs) => share(&self.scratch, first, differs),

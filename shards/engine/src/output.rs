@@ -38,10 +38,51 @@ impl Outbox {
         self.shared_bytes = 0;
     }
 
+    /// Appends bytes that are not shared, into `spare` memory if there is none yet.
+    pub(crate) fn open(&mut self, spare: &mut Spare) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0
+            && let Some(bytes) = spare.take()
+        {
+            self.bytes = bytes;
+        }
+        &mut self.bytes
+    }
+
     /// Appends a frame by reference.
     pub fn push_shared(&mut self, frame: Bytes) {
         self.shared_bytes += frame.len();
         self.shared.push((self.bytes.len(), frame));
+    }
+}
+
+/// Memory of outboxes that were sent, for those that begin to fill: connections that say nothing keep none, and busy ones
+/// allocate none.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    /// Empty, the warmest last.
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+/// Buffers that grew beyond this are given back to the allocator.
+const SPARE_BUFFER_BYTES_MAX: usize = 256 << 10;
+/// Bytes that spare buffers have in all.
+const SPARE_BYTES_MAX: usize = 8 << 20;
+
+impl Spare {
+    fn take(&mut self) -> Option<Vec<u8>> {
+        let buffer = self.buffers.pop()?;
+        self.bytes -= buffer.capacity();
+        Some(buffer)
+    }
+
+    pub(crate) fn put(&mut self, mut buffer: Vec<u8>) {
+        let bytes = buffer.capacity();
+        if bytes > 0 && bytes <= SPARE_BUFFER_BYTES_MAX && self.bytes + bytes <= SPARE_BYTES_MAX {
+            buffer.clear();
+            self.bytes += bytes;
+            self.buffers.push(buffer);
+        }
     }
 }
 

@@ -367,14 +367,19 @@ impl Shard {
         }
     }
 
-    /// Exchanges a connection's outbox for `empty`, whose memory is used for what comes next. Report what the kernel
-    /// took of it to [`Shard::flushed`].
+    /// Exchanges a connection's outbox for `empty`, whose memory, if it has any, is used for what comes next. Report what
+    /// the kernel took of it to [`Shard::flushed`], and give it back with [`Shard::reuse`] when all of it was sent.
     pub fn take_output(&mut self, conn: ConnId, empty: &mut Outbox) {
         debug_assert!(empty.is_empty(), "an outbox is exchanged for an empty one");
         if let Some(session) = self.delivery.sessions.get_mut(conn) {
             session.unsent += session.outbox.len();
             std::mem::swap(&mut session.outbox, empty);
         }
+    }
+
+    /// Gives the memory of an outbox that was sent back to those that begin to fill.
+    pub fn reuse(&mut self, sent: Outbox) {
+        self.delivery.spare.put(sent.bytes);
     }
 
     /// Connections to close once what they were sent is out, and why. One named a second time is dropped with whatever
