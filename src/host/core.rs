@@ -163,6 +163,9 @@ impl Core {
             }
         }
         self.completions = completions;
+        for outbox in self.ring.sent_outboxes() {
+            self.shard.reuse(outbox);
+        }
         worked
     }
 

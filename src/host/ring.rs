@@ -29,6 +29,10 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec::Drain;
+
+/// Sends that are kept for use again.
+const SPARE_MAX: usize = 4096;
 
 /// A socket of this ring. A stale one is harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +120,10 @@ pub(super) struct Ring {
     uring: IoUring,
     buffers: Buffers,
     sockets: Slab<Socket>,
+    /// Sends that are done, for those to come.
+    #[allow(clippy::vec_box, reason = "the kernel is given addresses in them: a send keeps its place while it is one")]
+    spare: Vec<Box<Sending>>,
+    sent: Vec<Outbox>,
     generation: u32,
     listener: Option<TcpListener>,
     accepting: bool,
@@ -147,6 +155,8 @@ impl Ring {
             uring,
             buffers,
             sockets: Slab::new(),
+            spare: Vec::new(),
+            sent: Vec::new(),
             generation: 0,
             listener: None,
             accepting: false,
@@ -244,8 +254,22 @@ impl Ring {
     pub(super) fn send(&mut self, key: Key, outbox: Outbox) {
         let Some(socket) = self.socket_mut(key) else { return };
         assert!(socket.sending.is_none(), "socket {key:?} is sending already");
-        socket.sending = Some(Box::new(Sending::new(outbox)));
+        let sending = match self.spare.pop() {
+            Some(mut spare) => {
+                spare.begin(outbox);
+                spare
+            }
+            None => Box::new(Sending::new(outbox)),
+        };
+        if let Some(socket) = self.socket_mut(key) {
+            socket.sending = Some(sending);
+        }
         self.send_on(key);
+    }
+
+    /// Outboxes that were sent, whole; their memory can be used again.
+    pub(super) fn sent_outboxes(&mut self) -> Drain<'_, Outbox> {
+        self.sent.drain(..)
     }
 
     /// Tells the peer that nothing more will be sent.
@@ -450,7 +474,12 @@ impl Ring {
                 let bytes = result as usize;
                 let all = sending.advance(bytes);
                 if all {
-                    socket.sending = None;
+                    if let Some(mut done) = socket.sending.take() {
+                        self.sent.push(done.finish());
+                        if self.spare.len() < SPARE_MAX {
+                            self.spare.push(done);
+                        }
+                    }
                 } else {
                     self.send_on(key);
                 }

@@ -25,6 +25,17 @@ impl Sending {
         Self { outbox, sent: 0, slices: Vec::new(), header }
     }
 
+    /// Begins with another outbox; everything of the last one has been sent.
+    pub(super) fn begin(&mut self, outbox: Outbox) {
+        self.outbox = outbox;
+        self.sent = 0;
+    }
+
+    /// Gives up the outbox.
+    pub(super) fn finish(&mut self) -> Outbox {
+        std::mem::take(&mut self.outbox)
+    }
+
     /// The kernel took so many bytes. Whether that was all.
     pub(super) fn advance(&mut self, bytes: usize) -> bool {
         self.sent += bytes;
