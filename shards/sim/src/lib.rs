@@ -9,6 +9,7 @@
 
 mod client;
 mod conn;
+mod corner;
 mod mutation;
 mod oracle;
 mod pipe;
@@ -22,6 +23,7 @@ mod trace;
 mod workload;
 mod world;
 
+pub use corner::{Line, every_order};
 pub use mutation::Mutation;
 pub use rng::Rng;
 pub use run::{Failure, Run};

@@ -118,7 +118,7 @@ fn live(world: &mut World, until: u64) -> Result<(), String> {
 }
 
 /// Steps until nothing can happen any more but the passing of time, and nobody waits for that either.
-fn come_to_rest(world: &mut World, until: u64) -> Result<(), String> {
+pub(crate) fn come_to_rest(world: &mut World, until: u64) -> Result<(), String> {
     let last = world.step + REST_STEPS_MAX;
     let mut waits = 0;
     loop {
@@ -152,7 +152,7 @@ fn checked(world: &mut World) -> Result<(), String> {
     failure(world)
 }
 
-fn failure(world: &mut World) -> Result<(), String> {
+pub(crate) fn failure(world: &mut World) -> Result<(), String> {
     world.oracle.failure().map_or(Ok(()), Err)
 }
 
@@ -174,7 +174,7 @@ impl World {
     }
 
     /// Everybody goes, each in one of the ways one can.
-    fn everybody_leaves(&mut self) {
+    pub(crate) fn everybody_leaves(&mut self) {
         self.line(|| "everybody leaves".into());
         for index in self.live.clone() {
             self.conns[index].up_ended = true;

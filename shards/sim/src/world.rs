@@ -98,7 +98,11 @@ const LINK_BYTES_MAX: usize = 1 << 20;
 
 impl World {
     pub(crate) fn new(seed: u64, mutation: Mutation, tracing: Tracing) -> Self {
-        let plan = Plan::draw(&mut Rng::new(seed, "plan"));
+        Self::of(Plan::draw(&mut Rng::new(seed, "plan")), seed, mutation, tracing)
+    }
+
+    /// A world of this plan.
+    pub(crate) fn of(plan: Plan, seed: u64, mutation: Mutation, tracing: Tracing) -> Self {
         let now = Nanos(1_000_000_000);
         let core = |index| Core {
             shard: Shard::new(now, CoreId(index), plan.cores, mutation.misled(&plan.options)),

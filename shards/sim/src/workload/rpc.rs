@@ -30,6 +30,11 @@ impl Desk {
         self.waiting.push((message.name().into(), message.correlation_id().unwrap_or_default().into()));
     }
 
+    /// The call it was asked to answer first.
+    pub(crate) fn first(&self) -> Option<&Asked> {
+        self.waiting.first()
+    }
+
     fn finish(&mut self, place: usize) -> Asked {
         let asked = self.waiting.swap_remove(place);
         self.done.truncate(DONE_KEPT - 1);
@@ -104,6 +109,15 @@ impl World {
         let desk = &mut self.clients[client].desk;
         let asked = if action == Action::RpcAccept { desk.waiting[place].clone() } else { desk.finish(place) };
         self.rpc_say(client, action, &asked);
+    }
+
+    /// A provider says something about the first call it was asked to answer.
+    pub(crate) fn answer_first(&mut self, client: usize, action: Action) {
+        let desk = &mut self.clients[client].desk;
+        let asked = if action == Action::RpcAccept { desk.first().cloned() } else { Some(desk.finish(0)) };
+        if let Some(asked) = asked {
+            self.rpc_say(client, action, &asked);
+        }
     }
 
     /// A provider says something about a call it is done with.

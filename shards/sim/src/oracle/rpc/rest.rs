@@ -57,6 +57,8 @@ impl Oracle {
             }
             match calls.asks_by_key.get(&answer.key).map(|asks| &asks[..]) {
                 None => true,
+                // An acceptance by one that guessed may have been taken for another's that guessed the same.
+                Some(&[ask]) if answer.action == Action::RpcAccept && answer.heard < calls.asks[ask].said => false,
                 Some(&[ask]) => {
                     let request = &calls.requests[calls.asks[ask].request];
                     let forwarded = answer.action != Action::RpcReject

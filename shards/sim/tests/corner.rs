@@ -1,0 +1,62 @@
+//! The exhaustive corner: two shards, two clients, up to six messages, every order in which things can happen.
+
+use deepstream_sim::{Line, Mutation, every_order};
+use deepstream_wire::Action;
+
+/// More orders than any of these scripts has.
+const ORDERS_MAX: usize = 10_000;
+/// Between them each name is owned by either shard.
+const PLACEMENTS: [u64; 2] = [0, 2];
+
+fn every_order_is_fine(scripts: [&[Line]; 2]) {
+    for seed in PLACEMENTS {
+        let orders = every_order(seed, Mutation::None, scripts, ORDERS_MAX);
+        println!("placement {seed}: {orders:?} orders");
+        assert!(orders.is_ok(), "placement {seed}: {orders:?}");
+    }
+}
+
+#[test]
+fn events() {
+    let subscribe = Line::Names(Action::EventSubscribe, &["e0"]);
+    let unsubscribe = Line::Names(Action::EventUnsubscribe, &["e0"]);
+    every_order_is_fine([&[subscribe, unsubscribe, subscribe], &[Line::Emit, Line::Emit]]);
+    every_order_is_fine([&[subscribe, Line::Emit, unsubscribe], &[subscribe, Line::Emit]]);
+}
+
+#[test]
+fn a_record_created_written_and_deleted() {
+    let subscribe = Line::Names(Action::RecordSubscribeCreateAndRead, &["r0"]);
+    every_order_is_fine([&[subscribe, Line::Write("r0", 1)], &[Line::Write("r0", -1)]]);
+    every_order_is_fine([&[subscribe], &[Line::Write("r0", -1), Line::Name(Action::RecordDelete, "r0")]]);
+}
+
+#[test]
+fn a_call_answered_rejected_or_left() {
+    let provide = Line::Names(Action::RpcProvide, &["p0"]);
+    let unprovide = Line::Names(Action::RpcUnprovide, &["p0"]);
+    let accept = Line::Answer(Action::RpcAccept);
+    let respond = Line::Answer(Action::RpcResponse);
+    every_order_is_fine([&[provide, accept, respond], &[Line::Request("p0"), Line::Request("p0")]]);
+    every_order_is_fine([&[provide, Line::Answer(Action::RpcReject)], &[provide, Line::Request("p0"), respond]]);
+    every_order_is_fine([&[provide, unprovide, Line::Drop], &[Line::Request("p0"), Line::Request("p0")]]);
+    every_order_is_fine([&[provide, accept, Line::Drop], &[Line::Request("p0"), Line::Drop]]);
+}
+
+#[test]
+fn presence() {
+    let all = Line::Names(Action::PresenceSubscribeAll, &[]);
+    let none = Line::Names(Action::PresenceUnsubscribeAll, &[]);
+    every_order_is_fine([&[all, none, all], &[Line::Drop]]);
+    every_order_is_fine([&[Line::Names(Action::PresenceSubscribe, &["u0", "u1"])], &[all, Line::Drop]]);
+}
+
+#[test]
+fn a_planted_bug_is_found() {
+    let subscribe = Line::Names(Action::EventSubscribe, &["e0"]);
+    let found = (0..40).any(|seed| {
+        let scripts: [&[Line]; 2] = [&[subscribe], &[Line::Emit, Line::Emit]];
+        every_order(seed, Mutation::LoseFanOut, scripts, ORDERS_MAX).is_err()
+    });
+    assert!(found);
+}
