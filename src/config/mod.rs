@@ -23,8 +23,8 @@ pub use methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, KeySource, St
 pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
 pub use topology::{Cpu, Topology};
 pub use types::{
-    Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, LogFormat, LogSettings,
-    Record, Rpc, Storage, WebSocketEndpoint,
+    Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, LogFormat, LogSettings, Pem,
+    Record, Rpc, Storage, Tls, WebSocketEndpoint,
 };
 
 use crate::cli::StartArguments;
@@ -265,6 +265,7 @@ fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
     }
     settle_outbox(&at, config, &mut complain);
     let auth = auth::settle(root, config);
+    settle_tls(file, config, &mut complain);
     if let Storage::Embedded { directory, durability } = &mut config.storage {
         // Paths in the file are seen from the file; the default is seen from where the server was started.
         if at(&["storage", "options", "directory"]).is_some() {
@@ -284,6 +285,26 @@ fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
     }
     complaints.extend(auth);
     complaints
+}
+
+/// Keys and certificates go together; their files are seen from the configuration's.
+fn settle_tls(file: &Path, config: &mut Config, complain: &mut impl FnMut(&[&str], &str, &str)) {
+    let Some(tls) = &mut config.http.tls else { return };
+    let path = ["httpServer", "options", "ssl"];
+    for (pem, key) in [(&tls.key, "key"), (&tls.certificate, "cert")] {
+        if *pem == Pem::default() {
+            complain(&path, &format!("has no {key}"), "TLS needs key and cert, as text (fileLoad) or as paths (file)");
+        }
+    }
+    if tls.port == Some(config.http.port) {
+        complain(&path, "has the port of httpServer", "leave it out to serve secured connections only");
+    }
+    let directory = file.parent().unwrap_or(Path::new(""));
+    for pem in [Some(&mut tls.key), Some(&mut tls.certificate), tls.client_authority.as_mut()].into_iter().flatten() {
+        if let Pem::File(path) = pem {
+            *path = text::absolute(&directory.join(&*path));
+        }
+    }
 }
 
 /// Two keys bound an outbox, upstream's and ours; and pausing must come before closing.

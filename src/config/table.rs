@@ -8,7 +8,7 @@
 
 use super::cpulist;
 use super::node::Node;
-use super::types::{Colors, Config, CpuChoice, Durability, LatencyProfile, LogFormat, Storage};
+use super::types::{Colors, Config, CpuChoice, Durability, LatencyProfile, LogFormat, Pem, Storage, Tls};
 use crate::log::Level;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,7 +99,6 @@ const CONNECTOR: &str = "connectors to other databases are not in this release: 
 const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";
 const MONITORING: &str = "monitoring output is not in this release: leave it at none";
 const NODE: &str = "JavaScript plugins cannot be loaded by this server";
-const TLS: &str = "TLS is not in this release: put a proxy that ends TLS in front of it";
 const OTHER_ENDPOINT: &str = "this endpoint is not in this release: only ws-binary is; remove the entry";
 const ONE_PROCESS: &str = "a single server has nobody to agree with";
 const OLD: &str = "this key is from an old release";
@@ -168,7 +167,23 @@ static ROWS: &[Row] = &[
             refusal: "the Host header is not checked in this release: remove it",
         },
     ),
-    row("httpServer[*].options.ssl", Rule::Only { values: &[Literal::Null], why: "TLS is off", refusal: TLS }),
+    row("httpServer[*].options.ssl", Rule::Section),
+    row("httpServer[*].options.ssl.key", Rule::Text(|c, text| pem(text, &mut tls(c).key))),
+    row("httpServer[*].options.ssl.cert", Rule::Text(|c, text| pem(text, &mut tls(c).certificate))),
+    row(
+        "httpServer[*].options.ssl.ca",
+        Rule::Text(|c, text| pem(text, tls(c).client_authority.get_or_insert_with(Pem::default))),
+    ),
+    row("httpServer[*].options.ssl.port", count(1, 65_535, |c, port| tls(c).port = Some(port as u16))),
+    row("httpServer[*].options.ssl.dhParams", Rule::Inert("keys are agreed on over elliptic curves only")),
+    row(
+        "httpServer[*].options.ssl.passphrase",
+        Rule::Only {
+            values: &[Literal::Null],
+            why: "the key is not encrypted",
+            refusal: "encrypted keys cannot be read: decrypt it (openssl pkey -in key.pem -out plain.pem)",
+        },
+    ),
     // Endpoints.
     row("connectionEndpoints", Rule::Service { list: true, default: "" }),
     row("connectionEndpoints[ws-binary]", Rule::Kind(|_| ())),
@@ -335,11 +350,14 @@ static ROWS: &[Row] = &[
         },
     ),
     row("externalUrl", Rule::Inert(OLD)),
-    row("sslKey", Rule::Later(TLS)),
-    row("sslCert", Rule::Later(TLS)),
-    row("sslCa", Rule::Later(TLS)),
-    row("sslDHParams", Rule::Later(TLS)),
-    row("sslPassphrase", Rule::Later(TLS)),
+    row("sslKey", Rule::Later("this key is from an old release: write httpServer.options.ssl.key")),
+    row("sslCert", Rule::Later("this key is from an old release: write httpServer.options.ssl.cert")),
+    row("sslCa", Rule::Later("this key is from an old release: write httpServer.options.ssl.ca")),
+    row("sslDHParams", Rule::Inert("keys are agreed on over elliptic curves only")),
+    row(
+        "sslPassphrase",
+        Rule::Later("encrypted keys cannot be read: decrypt it, and write httpServer.options.ssl.key"),
+    ),
     row(
         "storageExclusion",
         Rule::Later("this key is from an old release: write record.storageExclusionPrefixes, which lists prefixes"),
@@ -404,6 +422,19 @@ fn host(config: &mut Config, text: &str) -> Result<(), String> {
         return Err("an address such as 0.0.0.0 or ::, or a host name".to_owned());
     }
     text.clone_into(&mut config.http.host);
+    Ok(())
+}
+
+fn tls(config: &mut Config) -> &mut Tls {
+    config.http.tls.get_or_insert_with(Tls::default)
+}
+
+/// Upstream's default server takes the text of keys and certificates (`fileLoad`), its other one their paths (`file`).
+fn pem(text: &str, pem: &mut Pem) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("PEM text, or the path of a file with it".to_owned());
+    }
+    *pem = if text.contains("-----BEGIN") { Pem::Text(text.to_owned()) } else { Pem::File(PathBuf::from(text)) };
     Ok(())
 }
 

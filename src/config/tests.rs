@@ -275,10 +275,6 @@ fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
         ("monitoring:\n- {type: log}", "config.yml:2: monitoring[0].type: monitoring output is not in this release"),
         ("clusterNode: {name: redis}", "config.yml:1: clusterNode.name: clusters are not in this release"),
         (
-            "httpServer:\n  options:\n    ssl:\n      key: x\n",
-            "config.yml:3: httpServer.options.ssl: TLS is not in this release",
-        ),
-        (
             "httpServer: {options: {allowAllOrigins: false}}",
             "config.yml:1: httpServer.options.allowAllOrigins: origins are not checked",
         ),
@@ -300,6 +296,33 @@ fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
         let said = bad(text);
         assert!(said.starts_with(start), "{text}\n{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn keys_and_certificates_are_text_or_files_and_go_together() {
+    let tls = |text: &str| good(&format!("httpServer: {{options: {{ssl: {text}}}}}")).config.http.tls;
+    assert_eq!(tls("null"), None);
+    let text = "-----BEGIN X-----";
+    let expected = Tls {
+        key: Pem::File("/etc/ds/key.pem".into()),
+        certificate: Pem::Text(text.to_owned()),
+        client_authority: Some(Pem::File("/ca.pem".into())),
+        port: Some(6443),
+    };
+    assert_eq!(
+        tls(&format!("{{key: key.pem, cert: \"{text}\", ca: /ca.pem, port: 6443, dhParams: x}}")),
+        Some(expected)
+    );
+    for (text, said) in [
+        ("{key: a}", "config.yml:1: httpServer.options.ssl: has no cert"),
+        ("{cert: a}", "config.yml:1: httpServer.options.ssl: has no key"),
+        ("{key: a, cert: b, port: 6020}", "config.yml:1: httpServer.options.ssl: has the port of httpServer"),
+        ("{key: a, cert: b, passphrase: c}", "config.yml:1: httpServer.options.ssl.passphrase: encrypted keys cannot"),
+        ("{key: '', cert: b}", "config.yml:1: httpServer.options.ssl.key: expected PEM text"),
+    ] {
+        let told = bad(&format!("httpServer: {{options: {{ssl: {text}}}}}"));
+        assert!(told.contains(said), "{text}\n{told}");
     }
 }
 

@@ -76,6 +76,36 @@ pub struct Http {
     pub health_check_path: String,
     /// Names, in lower case, of the request headers that authentication gets to see; empty: all.
     pub headers: Vec<String>,
+    /// What connections are secured with, if they are.
+    pub tls: Option<Tls>,
+}
+
+/// `httpServer.options.ssl`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The private key.
+    pub key: Pem,
+    /// The certificate, and those between it and its authority.
+    pub certificate: Pem,
+    /// Who signs the certificates that clients must show; `None`: they need none.
+    pub client_authority: Option<Pem>,
+    /// The port of secured connections; `None`: the one port there is, and no others are served.
+    pub port: Option<u16>,
+}
+
+/// Keys and certificates in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pem {
+    /// The text itself.
+    Text(String),
+    /// Absolute path of a file with it.
+    File(PathBuf),
+}
+
+impl Default for Pem {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
 }
 
 /// `connectionEndpoints` entry of type `ws-binary`.
@@ -275,6 +305,7 @@ impl Default for Config {
                 port: 6020,
                 health_check_path: "/health-check".to_owned(),
                 headers: Vec::new(),
+                tls: None,
             },
             websocket: WebSocketEndpoint::default(),
             auth: vec![AuthMethod::Open],

@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::control::Control;
 use super::ring::{Completion, Ring};
 use super::socket::Sockets;
+use super::tls::Tls;
 use crate::{auth, note, storage};
 use deepstream_engine::{Ask, CoreId, Lane, Nanos, Outcome, Packet, Shard, StoreBatch};
 use deepstream_mesh::{Lane as Track, Port};
@@ -36,6 +37,8 @@ pub(super) struct Core {
     pub(super) ring: Ring,
     pub(super) sockets: Sockets,
     pub(super) link_config: LinkConfig,
+    /// What connections are secured with, by the door they came through.
+    pub(super) doors: Vec<Option<Tls>>,
     /// The moment of this turn.
     pub(super) now: Nanos,
     pub(super) stopping: bool,
@@ -63,6 +66,7 @@ pub(super) struct Parts {
     pub(super) storage: Option<storage::Client>,
     pub(super) auth: auth::Client,
     pub(super) link_config: LinkConfig,
+    pub(super) doors: Vec<Option<Tls>>,
     pub(super) clock: Clock,
     pub(super) control: Arc<Control>,
     pub(super) idle_spin: Option<Duration>,
@@ -70,13 +74,14 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { shard, ring, port, storage, auth, link_config, clock, control, idle_spin } = parts;
+        let Parts { shard, ring, port, storage, auth, link_config, doors, clock, control, idle_spin } = parts;
         Self {
             id: CoreId(port.core() as u16),
             shard,
             ring,
             sockets: Sockets::default(),
             link_config,
+            doors,
             now: clock.now(),
             stopping: false,
             port,
@@ -122,6 +127,7 @@ impl Core {
             self.stop();
         }
         let mut worked = self.take_completions();
+        worked |= self.shake_hands();
         worked |= self.take_packets();
         worked |= self.take_outcomes();
         if self.shard.next_deadline().is_some_and(|at| at <= self.now) {
@@ -150,7 +156,7 @@ impl Core {
         let worked = !completions.is_empty();
         for completion in completions.drain(..) {
             match completion {
-                Completion::Accepted(key) => self.accepted(key),
+                Completion::Accepted(key, door) => self.accepted(key, door),
                 Completion::AcceptFailed(error) => {
                     note::accept_failed(&error);
                     self.accept_again_at = Some(self.now.after(ACCEPT_REST_NS));
@@ -341,6 +347,7 @@ impl Core {
         self.ring.has_completions()
             || self.port.has_input()
             || self.auth.has_answers()
+            || self.sockets.has_handshakes()
             || self.storage.as_ref().is_some_and(storage::Client::has_answers)
     }
 

@@ -30,6 +30,9 @@ pub enum StartError {
         /// What to do.
         hint: &'static str,
     },
+    /// The keys and certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] super::tls::TlsError),
     /// The store cannot be used.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -13,9 +13,11 @@ mod listen;
 mod ring;
 mod socket;
 mod start;
+mod tls;
 
 pub use error::StartError;
 pub use start::{Server, start};
+pub use tls::TlsError;
 
 use crate::cli::StartArguments;
 use crate::config::{Config, Placement};

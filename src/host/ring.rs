@@ -42,12 +42,16 @@ pub(super) struct Key {
     pub(super) generation: u32,
 }
 
+/// Which of a core's listeners: its place in the order of the calls of [`Ring::listen`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Door(pub(super) u32);
+
 /// What the kernel did.
 #[derive(Debug)]
 pub(super) enum Completion {
-    /// A connection came; it is being received from.
-    Accepted(Key),
-    /// Accepting stopped; [`Ring::accept`] starts it again.
+    /// A connection came to a door; it is being received from.
+    Accepted(Key, Door),
+    /// Accepting stopped at some door; [`Ring::accept`] starts it again.
     AcceptFailed(io::Error),
     /// Bytes came.
     Received(Key, Buffer),
@@ -108,6 +112,13 @@ struct Socket {
     sending: Option<Box<Sending>>,
 }
 
+/// A listening socket and whether an accept is with the kernel.
+#[derive(Debug)]
+struct Listener {
+    socket: TcpListener,
+    accepting: bool,
+}
+
 /// How to reach a core that sleeps in its ring. Descriptors are shared, so that they stay good while anybody may ring.
 #[derive(Clone, Debug)]
 pub(super) struct Doorbell {
@@ -125,8 +136,7 @@ pub(super) struct Ring {
     spare: Vec<Box<Sending>>,
     sent: Vec<Outbox>,
     generation: u32,
-    listener: Option<TcpListener>,
-    accepting: bool,
+    listeners: Vec<Listener>,
     waker: Waker,
     /// Where the kernel puts the waker's count. Boxed: it must stay in its place.
     wake_count: Box<u64>,
@@ -158,8 +168,7 @@ impl Ring {
             spare: Vec::new(),
             sent: Vec::new(),
             generation: 0,
-            listener: None,
-            accepting: false,
+            listeners: Vec::new(),
             waker,
             wake_count: Box::new(0),
             peers: Arc::new([]),
@@ -202,30 +211,32 @@ impl Ring {
         self.push(&entry.user_data(failed).flags(squeue::Flags::SKIP_SUCCESS));
     }
 
-    /// Accepts from `listener` from now on.
-    pub(super) fn listen(&mut self, listener: TcpListener) {
-        self.listener = Some(listener);
+    /// Accepts from one more listener from now on.
+    pub(super) fn listen(&mut self, socket: TcpListener) {
+        self.listeners.push(Listener { socket, accepting: false });
         self.accept();
     }
 
-    /// Goes on accepting after [`Completion::AcceptFailed`].
+    /// Goes on accepting, at every door at which it stopped.
     pub(super) fn accept(&mut self) {
-        if let Some(listener) = &self.listener
-            && !self.accepting
-        {
-            self.accepting = true;
-            let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC).build();
-            self.push(&entry.user_data(Kind::Accept.numbered(0)));
+        for door in 0..self.listeners.len() {
+            let listener = &mut self.listeners[door];
+            if !std::mem::replace(&mut listener.accepting, true) {
+                let from = types::Fd(listener.socket.as_raw_fd());
+                let entry = opcode::AcceptMulti::new(from).flags(libc::SOCK_CLOEXEC).build();
+                self.push(&entry.user_data(Kind::Accept.numbered(door as u32)));
+            }
         }
     }
 
     /// Accepts nothing more.
     pub(super) fn stop_accepting(&mut self) {
-        if take(&mut self.accepting) {
-            let entry = opcode::AsyncCancel::new(Kind::Accept.numbered(0)).build();
-            self.push(&entry.user_data(Kind::Cancel.numbered(0)));
+        for (door, listener) in take(&mut self.listeners).into_iter().enumerate() {
+            if listener.accepting {
+                let entry = opcode::AsyncCancel::new(Kind::Accept.numbered(door as u32)).build();
+                self.push(&entry.user_data(Kind::Cancel.numbered(0)));
+            }
         }
-        self.listener = None;
     }
 
     /// Where a connection comes from.
@@ -361,7 +372,7 @@ impl Ring {
         let (data, result) = (entry.user_data(), entry.result());
         let key = Key { slot: data as u32, generation: (data >> 32) as u32 & GENERATION_MASK };
         match Kind::of(data) {
-            Kind::Accept => self.accepted(result, cqueue::more(entry.flags())),
+            Kind::Accept => self.accepted(Door(key.slot), result, cqueue::more(entry.flags())),
             Kind::Receive => self.received(key, entry),
             Kind::Send => self.sent(key, result),
             Kind::Wake => {
@@ -377,9 +388,9 @@ impl Ring {
         }
     }
 
-    fn accepted(&mut self, result: i32, more: bool) -> Option<Completion> {
-        if !more {
-            self.accepting = false;
+    fn accepted(&mut self, door: Door, result: i32, more: bool) -> Option<Completion> {
+        if !more && let Some(listener) = self.listeners.get_mut(door.0 as usize) {
+            listener.accepting = false;
         }
         if result < 0 {
             let error = io::Error::from_raw_os_error(-result);
@@ -405,7 +416,7 @@ impl Ring {
         }) as u32;
         let key = Key { slot, generation };
         self.receive(key);
-        Some(Completion::Accepted(key))
+        Some(Completion::Accepted(key, door))
     }
 
     fn received(&mut self, key: Key, entry: &cqueue::Entry) -> Option<Completion> {

@@ -6,7 +6,8 @@
 //! *Does not* decide when to pause or close: the shard and the link do.
 
 use super::core::Core;
-use super::ring::{Buffer, Key};
+use super::ring::{Buffer, Door, Key};
+use super::tls::Session;
 use crate::auth;
 use deepstream_engine::{ConnId, Flow, Nanos, Outbox, Peer, Reason, Shard};
 use deepstream_wire::{Link, LinkConfig, LinkEvent};
@@ -35,6 +36,10 @@ struct Socket {
     more: bool,
     /// Taken from the shard when the session ended, to be sent after what is with the kernel.
     rest: Option<Box<Outbox>>,
+    /// Between the socket's bytes and the link's, on a secured connection.
+    tls: Option<Box<Session>>,
+    /// Bytes of the shard in the ciphertext that is with the kernel.
+    sealed_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +66,12 @@ pub(super) struct Sockets {
     ready: Vec<Key>,
     /// Sockets that were paused in this turn.
     pausing: Vec<Key>,
+    /// Secured connections whose handshake goes on in a later turn.
+    handshakes: VecDeque<Key>,
+    /// Whether a handshake has gone on in this turn.
+    shook_hands: bool,
     replies: Vec<u8>,
+    plain: Vec<u8>,
 }
 
 impl Sockets {
@@ -70,7 +80,7 @@ impl Sockets {
         socket.filter(|socket| socket.generation == key.generation)
     }
 
-    fn insert(&mut self, key: Key, conn: ConnId) {
+    fn insert(&mut self, key: Key, conn: ConnId, tls: Option<Session>) {
         fn put<T>(table: &mut Vec<Option<T>>, index: usize, value: T) {
             if table.len() <= index {
                 table.resize_with(index + 1, || None);
@@ -88,6 +98,8 @@ impl Sockets {
             sending: false,
             more: false,
             rest: None,
+            tls: tls.map(Box::new),
+            sealed_bytes: 0,
         };
         put(&mut self.table, key.slot as usize, socket);
         put(&mut self.keys, conn.index(), key);
@@ -102,6 +114,11 @@ impl Sockets {
     /// Whether a flush has something to do that the shard does not know of.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty() || !self.pausing.is_empty()
+    }
+
+    /// Whether a handshake waits for its turn.
+    pub(super) fn has_handshakes(&self) -> bool {
+        !self.handshakes.is_empty()
     }
 
     /// When the next socket must be gone.
@@ -120,17 +137,27 @@ struct Heard {
 }
 
 impl Core {
-    pub(super) fn accepted(&mut self, key: Key) {
+    pub(super) fn accepted(&mut self, key: Key, door: Door) {
+        let tls = match &self.doors[door.0 as usize] {
+            None => None,
+            Some(tls) => match tls.session() {
+                Some(session) => Some(session),
+                None => return self.ring.close(key),
+            },
+        };
         let remote = self.ring.peer_address(key).map(|address| address.ip().to_canonical().to_string());
         let peer = Peer { remote: remote.unwrap_or_default().into(), ..Peer::default() };
         match (!self.stopping).then(|| self.shard.connected(self.now, peer)).flatten() {
-            Some(conn) => self.sockets.insert(key, conn),
+            Some(conn) => self.sockets.insert(key, conn, tls),
             None => self.ring.close(key),
         }
     }
 
     /// Bytes came.
     pub(super) fn hear(&mut self, key: Key, buffer: Buffer) {
+        if self.sockets.get(key).is_some_and(|socket| socket.tls.is_some()) {
+            return self.hear_sealed(key, buffer);
+        }
         let Self { ring, sockets, shard, auth, link_config, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
         let heard = sockets.get(key).filter(|socket| !socket.deaf).map(|socket| {
@@ -142,6 +169,76 @@ impl Core {
         self.ring.release(buffer);
         if let Some((conn, heard)) = heard {
             self.heard(key, conn, &heard);
+        }
+    }
+
+    /// Ciphertext came. A handshake costs as much as thousands of messages: one goes on per turn, the others wait.
+    fn hear_sealed(&mut self, key: Key, buffer: Buffer) {
+        let Self { ring, sockets, .. } = self;
+        let mut plain = std::mem::take(&mut sockets.plain);
+        let busy = sockets.shook_hands || !sockets.handshakes.is_empty();
+        let mut shook_hands = false;
+        let opened = sockets.get(key).filter(|socket| !socket.deaf).and_then(|socket| {
+            let tls = socket.tls.as_mut()?;
+            let sealed = ring.bytes(&buffer);
+            if tls.is_deferred() || (busy && tls.is_handshaking()) {
+                return tls.defer(sealed).then_some(None);
+            }
+            shook_hands = tls.is_handshaking();
+            Some(Some(tls.open(sealed, &mut plain)))
+        });
+        sockets.shook_hands |= shook_hands;
+        self.ring.release(buffer);
+        match opened {
+            None => {}
+            Some(None) => self.sockets.handshakes.push_back(key),
+            Some(Some(opened)) => self.opened(key, &opened, &mut plain),
+        }
+        plain.clear();
+        self.sockets.plain = plain;
+    }
+
+    /// The next handshake goes on, if none did in this turn. Whether there was one to go on with.
+    pub(super) fn shake_hands(&mut self) -> bool {
+        if std::mem::take(&mut self.sockets.shook_hands) {
+            return !self.sockets.handshakes.is_empty();
+        }
+        while let Some(key) = self.sockets.handshakes.pop_front() {
+            let mut plain = std::mem::take(&mut self.sockets.plain);
+            let listens = self.sockets.get(key).filter(|socket| !socket.deaf);
+            let opened = listens.and_then(|socket| Some(socket.tls.as_mut()?.open_deferred(&mut plain)));
+            let went_on = opened.is_some();
+            if let Some(opened) = opened {
+                self.opened(key, &opened, &mut plain);
+            }
+            plain.clear();
+            self.sockets.plain = plain;
+            if went_on {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Plaintext for the link; and whatever the session itself has to say.
+    fn opened(&mut self, key: Key, opened: &Result<bool, rustls::Error>, plain: &mut [u8]) {
+        let Self { sockets, shard, auth, link_config, now, .. } = self;
+        let mut replies = std::mem::take(&mut sockets.replies);
+        let heard = sockets.get(key).filter(|socket| !socket.deaf && !plain.is_empty()).map(|socket| {
+            let heard = socket.listen((shard, auth), *now, link_config, Some(plain), &mut replies);
+            (socket.conn, heard)
+        });
+        sockets.replies = replies;
+        if let Some((conn, heard)) = heard {
+            self.heard(key, conn, &heard);
+        }
+        if !matches!(opened, Ok(false)) {
+            // It is over, or broken beyond repair: what the session says to that goes out last.
+            self.part(key);
+        }
+        let speaks = |socket: &mut Socket| socket.tls.as_ref().is_some_and(|tls| tls.has_output());
+        if self.sockets.get(key).is_some_and(speaks) {
+            self.sockets.ready.push(key);
         }
     }
 
@@ -212,6 +309,12 @@ impl Core {
     pub(super) fn sent(&mut self, key: Key, bytes: usize, all: bool) {
         let Some(socket) = self.sockets.get(key) else { return };
         let (conn, stage) = (socket.conn, socket.stage);
+        // Of ciphertext the shard only knows what was in it: counted when all of it is out.
+        let bytes = match (&socket.tls, all) {
+            (None, _) => bytes,
+            (Some(_), true) => std::mem::take(&mut socket.sealed_bytes),
+            (Some(_), false) => 0,
+        };
         if matches!(stage, Stage::Open | Stage::Closing) {
             self.shard.flushed(self.now, conn, bytes);
         }
@@ -260,6 +363,7 @@ impl Core {
         }
         let mut outbox = Outbox::default();
         shard.take_output(socket.conn, &mut outbox);
+        let outbox = socket.sealed(outbox);
         if outbox.is_empty() {
             self.flushed(key);
         } else {
@@ -294,6 +398,7 @@ impl Core {
         let mut rest = Outbox::default();
         self.shard.take_output(conn, &mut rest);
         self.shard.disconnected(self.now, conn);
+        let rest = self.sockets.get(key).map_or_else(Outbox::default, |socket| socket.sealed(rest));
         self.sockets.late.push_back((deadline, key));
         if rest.is_empty() && !sending {
             return self.flushed(key);
@@ -323,6 +428,13 @@ impl Core {
                 self.sockets.late.push_back((deadline, key));
             }
             Stage::Draining => {}
+        }
+        let Some(socket) = self.sockets.get(key) else { return };
+        socket.stage = Stage::Draining;
+        let farewell = socket.tls.as_mut().map_or_else(Outbox::default, |tls| tls.end());
+        if !farewell.is_empty() {
+            socket.sending = true;
+            return self.ring.send(key, farewell);
         }
         if ended {
             return self.forget(key);
@@ -355,6 +467,13 @@ impl Core {
 }
 
 impl Socket {
+    /// What goes to the kernel for what the shard said.
+    fn sealed(&mut self, outbox: Outbox) -> Outbox {
+        let Some(tls) = &mut self.tls else { return outbox };
+        self.sealed_bytes += outbox.len();
+        tls.seal(&outbox)
+    }
+
     /// Hands bytes to the link, or lets it go on with what it kept, and what comes of them to the shard.
     fn listen(
         &mut self,

@@ -9,8 +9,9 @@ use super::core::{Core, Parts};
 use super::error::StartError;
 use super::listen;
 use super::ring::{Doorbell, Ring};
+use super::tls::Tls;
 use crate::auth::{self, Auth, StorageBell};
-use crate::config::{AuthMethod, Config, Durability, Placement, Storage as StorageSettings};
+use crate::config::{AuthMethod, Config, Durability, Http, Placement, Storage as StorageSettings};
 use crate::log::{Level, note};
 use crate::reload::{Part, Swap};
 use crate::storage::{self, Storage};
@@ -43,6 +44,7 @@ pub struct Server {
     address: SocketAddr,
     control: Arc<Control>,
     wakers: Vec<Waker>,
+    tls: Option<Tls>,
     cores: Vec<ExecutorJoinHandle<Result<Histogram<u64>, String>>>,
     auth: Option<Arc<Auth>>,
     storage: Option<Storage>,
@@ -57,7 +59,8 @@ struct Seed {
     cores: u16,
     options: Options,
     port: Port<Packet>,
-    listener: TcpListener,
+    /// Its listeners, each with what its connections are secured with.
+    doors: Doors,
     waker: Waker,
     storage: Option<storage::Client>,
     auth: auth::Client,
@@ -84,9 +87,9 @@ pub fn start(
         note(Level::Info, "INFO", &line);
     }
     let http = &config.http;
-    let listeners = listen::listen(&http.host, http.port, cores)
-        .map_err(|error| StartError::listen(format!("{}:{}", http.host, http.port), error))?;
-    let address = listeners[0].local_addr().map_err(|error| StartError::listen(http.host.clone(), error))?;
+    let tls = http.tls.as_ref().map(Tls::new).transpose()?;
+    let (doors, addresses) = open_doors(http, cores, tls.as_ref())?;
+    let address = addresses[0];
     let wakers = (0..cores).map(|_| Waker::new()).collect::<Result<Vec<_>, _>>();
     let wakers = wakers.map_err(|error| StartError::Core { core: 0, what: error.to_string() })?;
     let slots = slots_per_ring(LATTICE_BYTES, cores, size_of::<Packet>()).min(SLOTS_MAX);
@@ -102,10 +105,11 @@ pub fn start(
 
     let control = Arc::new(Control::new(cores));
     let (ready, readiness) = channel();
-    let mut server = Server { address, control, wakers, cores: Vec::new(), auth: Some(Arc::new(auth)), storage };
+    let auth = Some(Arc::new(auth));
+    let mut server = Server { address, control, wakers, tls, cores: Vec::new(), auth, storage };
     let mut tell_peers = Vec::new();
     let (clock, seeds) = (Clock::start(), random_seeds());
-    for ((port, listener), auth) in ports.into_iter().zip(listeners).zip(auth_clients) {
+    for ((port, doors), auth) in ports.into_iter().zip(doors).zip(auth_clients) {
         let core = port.core();
         let (tell, peers) = channel();
         tell_peers.push(tell);
@@ -114,7 +118,7 @@ pub fn start(
             cores: cores as u16,
             options: config.engine_options(cores, seeds),
             port,
-            listener,
+            doors,
             waker: server.wakers[core].clone(),
             storage: clients.next(),
             auth,
@@ -130,10 +134,37 @@ pub fn start(
     }
     drop(ready);
     introduce(cores, &readiness, &tell_peers)?;
-    note(Level::Info, "INFO", &format!("Listening for http connections on {}:{}", http.host, address.port()));
+    let securely = |door: usize| if http.tls.is_some() && door + 1 == addresses.len() { "https" } else { "http" };
+    for (door, address) in addresses.iter().enumerate() {
+        let line = format!("Listening for {} connections on {}:{}", securely(door), http.host, address.port());
+        note(Level::Info, "INFO", &line);
+    }
     note(Level::Info, "INFO", &format!("Listening for health checks on path {}", http.health_check_path));
     note(Level::Info, "INFO", "connectionEndpoint ready: Binary WebSocket Connection Endpoint");
     Ok(server)
+}
+
+/// A core's listeners, and what the connections of each are secured with.
+type Doors = Vec<(TcpListener, Option<Tls>)>;
+
+/// The listeners of every core, and the addresses: plain ones first. With TLS on a port of its own there are two.
+fn open_doors(http: &Http, cores: usize, tls: Option<&Tls>) -> Result<(Vec<Doors>, Vec<SocketAddr>), StartError> {
+    let secure_port = http.tls.as_ref().and_then(|tls| tls.port);
+    let ports = match (tls, secure_port) {
+        (Some(tls), Some(port)) => vec![(http.port, None), (port, Some(tls))],
+        (tls, _) => vec![(http.port, tls)],
+    };
+    let mut doors: Vec<Doors> = (0..cores).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for (port, tls) in ports {
+        let failed = |error| StartError::listen(format!("{}:{port}", http.host), error);
+        let listeners = listen::listen(&http.host, port, cores).map_err(failed)?;
+        addresses.push(listeners[0].local_addr().map_err(failed)?);
+        for (doors, listener) in doors.iter_mut().zip(listeners) {
+            doors.push((listener, tls.cloned()));
+        }
+    }
+    Ok((doors, addresses))
 }
 
 fn open_storage(
@@ -274,7 +305,11 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
     drop(seed.ready);
     let Ok(peers) = seed.peers.recv() else { return Err("another core could not be started".to_owned()) };
     ring.meet(peers);
-    ring.listen(seed.listener);
+    let mut doors = Vec::new();
+    for (listener, tls) in seed.doors {
+        ring.listen(listener);
+        doors.push(tls);
+    }
     let core = Core::new(Parts {
         shard: Shard::new(seed.clock.now(), seed.shard, seed.cores, seed.options),
         ring,
@@ -282,6 +317,7 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
         storage: seed.storage,
         auth: seed.auth,
         link_config: seed.link_config,
+        doors,
         clock: seed.clock,
         control: seed.control,
         idle_spin: seed.idle_spin,
@@ -344,7 +380,8 @@ impl Server {
 
     /// What of it can be replaced while it runs.
     pub fn parts(&self) -> Vec<Box<dyn Part>> {
-        self.auth.iter().map(|auth| Box::new(Logins(Arc::clone(auth))) as Box<dyn Part>).collect()
+        let logins = self.auth.iter().map(|auth| Box::new(Logins(Arc::clone(auth))) as Box<dyn Part>);
+        logins.chain(self.tls.iter().map(|tls| Box::new(tls.clone()) as Box<dyn Part>)).collect()
     }
 
     /// Asks all cores to close their connections and end.

@@ -48,6 +48,13 @@ impl Outbox {
         &mut self.bytes
     }
 
+    /// What waits, piece by piece, in order; pieces may be empty.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let mut at = 0;
+        let ends = self.shared.iter().map(|(offset, frame)| (*offset, &frame[..])).chain([(self.bytes.len(), &[][..])]);
+        ends.flat_map(move |(offset, frame)| [&self.bytes[std::mem::replace(&mut at, offset)..offset], frame])
+    }
+
     /// Appends a frame by reference.
     pub fn push_shared(&mut self, frame: Bytes) {
         self.shared_bytes += frame.len();

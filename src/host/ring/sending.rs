@@ -51,9 +51,8 @@ impl Sending {
             return opcode::Send::new(to, rest.as_ptr(), len).flags(libc::MSG_NOSIGNAL).build();
         }
         self.slices.clear();
-        let (mut skip, mut at) = (self.sent, 0);
-        let ends = shared.iter().map(|(offset, frame)| (*offset, &frame[..])).chain([(bytes.len(), &[][..])]);
-        for piece in ends.flat_map(|(offset, frame)| [&bytes[std::mem::replace(&mut at, offset)..offset], frame]) {
+        let mut skip = self.sent;
+        for piece in self.outbox.pieces() {
             let skipped = skip.min(piece.len());
             skip -= skipped;
             let rest = &piece[skipped..];

@@ -1,0 +1,228 @@
+//! TLS: between the bytes of a socket and the bytes of its link.
+//!
+//! *Owns* the settings that all cores share, and one session per secured connection. *Promises* that a new certificate serves
+//! from the next connection on, that a session can be resumed on any core, and that clients' bytes cost their own session at
+//! most. *Does not* touch sockets: ciphertext goes in and comes out as bytes.
+
+use crate::config::{Config, Pem, Tls as Settings};
+use crate::reload::{Part, Swap};
+use deepstream_engine::Outbox;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use std::fmt::Display;
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What all cores secure new connections with.
+#[derive(Clone, Debug)]
+pub(super) struct Tls {
+    // Locked once per connection.
+    current: Arc<Mutex<Arc<ServerConfig>>>,
+    /// Kept over reloads, so that sessions stay resumable; its own keys change by themselves.
+    tickets: Arc<dyn ProducesTickets>,
+}
+
+/// Why a key or a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("httpServer.options.ssl.{key}: {what}")]
+pub struct TlsError {
+    key: &'static str,
+    what: String,
+}
+
+impl TlsError {
+    fn new(key: &'static str, what: impl Display) -> Self {
+        Self { key, what: format!("{what}") }
+    }
+}
+
+impl Tls {
+    pub(super) fn new(settings: &Settings) -> Result<Self, TlsError> {
+        let tickets = aws_lc_rs::Ticketer::new().map_err(|error| TlsError::new("key", error))?;
+        let config = Arc::new(server_config(settings, &tickets)?);
+        Ok(Self { current: Arc::new(Mutex::new(config)), tickets })
+    }
+
+    pub(super) fn session(&self) -> Option<Session> {
+        let config = Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner));
+        // It fails only for settings that allow no version, which ours never do.
+        let mut connection = ServerConnection::new(config).ok()?;
+        // What waits is bounded where it is made: in the shard's outbox.
+        connection.set_buffer_limit(None);
+        Some(Session { connection, deferred: Vec::new(), told_end: false })
+    }
+}
+
+impl Part for Tls {
+    fn name(&self) -> &'static str {
+        "keys and certificates"
+    }
+
+    /// Once swapped in, they serve new connections; those there are keep what they began with.
+    fn prepare(&self, config: &Config) -> Result<Swap, String> {
+        let Some(settings) = &config.http.tls else {
+            return Err("TLS is on, and can be switched off only by a restart".to_owned());
+        };
+        let config = server_config(settings, &self.tickets).map_err(|error| error.to_string())?;
+        let (current, config) = (Arc::clone(&self.current), Arc::new(config));
+        Ok(Box::new(move || *current.lock().unwrap_or_else(PoisonError::into_inner) = config))
+    }
+
+    fn adopt(&self, from: &Config, to: &mut Config) {
+        if let (Some(from), Some(to)) = (&from.http.tls, &mut to.http.tls) {
+            let port = to.port;
+            to.clone_from(from);
+            to.port = port;
+        }
+    }
+}
+
+fn server_config(settings: &Settings, tickets: &Arc<dyn ProducesTickets>) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::new("cert", error))?;
+    let builder = match &settings.client_authority {
+        None => builder.with_no_client_auth(),
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates("ca", pem)? {
+                roots.add(certificate).map_err(|error| TlsError::new("ca", error))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .map_err(|error| TlsError::new("ca", error))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let chain = certificates("cert", &settings.certificate)?;
+    let mut config = builder.with_single_cert(chain, private_key(&settings.key)?).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::new("key", "is not the key of the certificate in cert"),
+        other => TlsError::new("key", other),
+    })?;
+    // Tickets hold the session themselves: nothing is shared between cores but their key.
+    config.ticketer = Arc::clone(tickets);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 1;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The text of a PEM source.
+fn text(key: &'static str, pem: &Pem) -> Result<Vec<u8>, TlsError> {
+    match pem {
+        Pem::Text(text) => Ok(text.clone().into_bytes()),
+        Pem::File(path) => {
+            std::fs::read(path).map_err(|error| TlsError::new(key, format!("{}: {error}", path.display())))
+        }
+    }
+}
+
+fn certificates(key: &'static str, pem: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text(key, pem)?).collect();
+    match found {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err(TlsError::new(key, "there is no CERTIFICATE in it (PEM is expected)")),
+        Err(error) => Err(TlsError::new(key, error)),
+    }
+}
+
+/// A key in any of the forms people have: PKCS#8, PKCS#1 (RSA) or SEC1 (elliptic curves).
+fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let text = text("key", pem)?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        if text.windows(9).any(|part| part == b"ENCRYPTED") {
+            TlsError::new("key", "is encrypted: decrypt it first (openssl pkey -in key.pem -out plain.pem)")
+        } else {
+            TlsError::new("key", format!("there is no private key in it (PEM is expected): {error}"))
+        }
+    })
+}
+
+/// One secured connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    connection: ServerConnection,
+    /// Ciphertext of a handshake that waits for its turn.
+    deferred: Vec<u8>,
+    told_end: bool,
+}
+
+impl Session {
+    /// Whether the next ciphertext may cost a signature.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    /// Keeps ciphertext until the handshake's turn comes. Whether it is the first that waits.
+    pub(super) fn defer(&mut self, sealed: &[u8]) -> bool {
+        let first = self.deferred.is_empty();
+        self.deferred.extend_from_slice(sealed);
+        first
+    }
+
+    /// Whether a handshake waits for its turn.
+    pub(super) fn is_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    /// As [`Session::open`], with what was kept.
+    pub(super) fn open_deferred(&mut self, plain: &mut Vec<u8>) -> Result<bool, rustls::Error> {
+        let sealed = std::mem::take(&mut self.deferred);
+        self.open(&sealed, plain)
+    }
+
+    /// Opens ciphertext; appends what was in it. Whether the peer said that it will send nothing more.
+    pub(super) fn open(&mut self, mut sealed: &[u8], plain: &mut Vec<u8>) -> Result<bool, rustls::Error> {
+        let mut over = false;
+        while !sealed.is_empty() {
+            // It fails only while plaintext waits, and none does: it is taken in each round.
+            if self.connection.read_tls(&mut sealed).unwrap_or(0) == 0 {
+                break;
+            }
+            let state = self.connection.process_new_packets()?;
+            let (start, count) = (plain.len(), state.plaintext_bytes_to_read());
+            over |= state.peer_has_closed();
+            plain.resize(start + count, 0);
+            if self.connection.reader().read_exact(&mut plain[start..]).is_err() {
+                plain.truncate(start);
+            }
+        }
+        Ok(over)
+    }
+
+    /// Whether there is ciphertext to send.
+    pub(super) fn has_output(&self) -> bool {
+        self.connection.wants_write()
+    }
+
+    /// Seals an outbox: ciphertext that is to be sent before anything sealed later.
+    pub(super) fn seal(&mut self, outbox: &Outbox) -> Outbox {
+        for piece in outbox.pieces() {
+            // Memory takes everything.
+            let _ = self.connection.writer().write_all(piece);
+        }
+        self.output()
+    }
+
+    /// The last words: an alert, or that nothing more will be sent. Empty the second time.
+    pub(super) fn end(&mut self) -> Outbox {
+        if !std::mem::replace(&mut self.told_end, true) {
+            self.connection.send_close_notify();
+        }
+        self.output()
+    }
+
+    fn output(&mut self) -> Outbox {
+        let mut sealed = Outbox::default();
+        while self.connection.wants_write() {
+            if self.connection.write_tls(&mut sealed.bytes).unwrap_or(0) == 0 {
+                break;
+            }
+        }
+        sealed
+    }
+}
