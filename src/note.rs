@@ -42,6 +42,13 @@ fn words(what: &Note) -> (Level, &'static str, String) {
         Note::MultipleSubscriptions { user, name } => {
             (Level::Warn, "MULTIPLE_SUBSCRIPTIONS", format!("repeat subscription to \"{name}\" by {user}"))
         }
+        Note::InvalidPattern { user, pattern, why } => {
+            (Level::Warn, "INVALID_LISTEN_REGEX", format!("\"{pattern}\" by {user}: {why}"))
+        }
+        Note::SlowPattern { pattern } => {
+            let text = format!("\"{pattern}\" took more than limits.listenStepsMax steps and matches nothing any more");
+            (Level::Warn, "INVALID_LISTEN_REGEX", text)
+        }
         Note::VersionExists { user, name, wanted, current } => {
             let text = format!("{user} tried to update record {name} to version {wanted} but it already was {current}");
             (Level::Warn, "VERSION_EXISTS", text)

@@ -94,7 +94,6 @@ const BYTES_MAX: u64 = 1 << 50;
 const MESSAGE_BYTES_MAX: u64 = (1 << 31) - 1;
 const COUNT_MAX: u64 = u32::MAX as u64;
 
-const LISTEN: &str = "listening is not in this release: remove it";
 const CONNECTOR: &str = "connectors to other databases are not in this release: use the embedded storage";
 const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";
 const MONITORING: &str = "monitoring output is not in this release: leave it at none";
@@ -243,6 +242,12 @@ static ROWS: &[Row] = &[
     row("rpc.responseTimeout", milliseconds(1, |c, ms| c.rpc.response_timeout = Duration::from_millis(ms))),
     row("rpc.provideRequestorName", Rule::Flag(|c, on| c.rpc.provide_requestor_name = on)),
     row("rpc.provideRequestorData", Rule::Flag(|c, on| c.rpc.provide_requestor_data = on)),
+    // Listening.
+    row("listen", Rule::Section),
+    row("listen.shuffleProviders", Rule::Flag(|c, on| c.listen.shuffle_providers = on)),
+    row("listen.responseTimeout", milliseconds(1, |c, ms| c.listen.response_timeout = Duration::from_millis(ms))),
+    row("listen.rematchInterval", milliseconds(0, |c, ms| c.listen.rematch_interval = rematch_interval(ms))),
+    row("listen.matchCooldown", milliseconds(0, |c, ms| c.listen.match_cooldown = Duration::from_millis(ms))),
     // Records.
     row("record", Rule::Section),
     row(
@@ -294,6 +299,13 @@ static ROWS: &[Row] = &[
         "limits.subscriptionsPerConnectionMax",
         count(1, COUNT_MAX, |c, n| c.limits.subscriptions_per_connection_max = n as usize),
     ),
+    row(
+        "limits.listenPatternsPerConnectionMax",
+        count(1, COUNT_MAX, |c, n| c.limits.listen_patterns_per_connection_max = n as usize),
+    ),
+    row("limits.listenPatternBytesMax", bytes(1, 65_535, |c, n| c.limits.listen_pattern_bytes_max = n as usize)),
+    row("limits.listenCompiledBytesMax", bytes(4096, 1 << 30, |c, n| c.limits.listen_compiled_bytes_max = n as usize)),
+    row("limits.listenStepsMax", count(100, COUNT_MAX, |c, n| c.limits.listen_steps_max = n as usize)),
     row("limits.outboxHighWaterBytes", bytes(1024, BYTES_MAX, |c, n| c.limits.outbox_high_water_bytes = n as usize)),
     row("limits.outboxBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.outbox_bytes_max = n as usize)),
     row(
@@ -313,7 +325,6 @@ static ROWS: &[Row] = &[
     row("limits.requestHeadBytesMax", bytes(1024, 1 << 20, |c, n| c.limits.request_head_bytes_max = n as usize)),
     row("limits.drainTimeoutMs", milliseconds(0, |c, ms| c.limits.drain_timeout = Duration::from_millis(ms))),
     // What later releases bring.
-    row("listen", Rule::Later(LISTEN)),
     row("monitoring", Rule::Service { list: true, default: "none" }),
     row("monitoring[none]", Rule::Kind(|_| ())),
     row("monitoring[http]", Rule::Later(MONITORING)),
@@ -375,8 +386,8 @@ static ROWS: &[Row] = &[
     row("rpcTimeout", Rule::Later("this key is from an old release: write rpc.responseTimeout")),
     row("rpcProviderQueryTimeout", Rule::Inert(OLD)),
     row("rpcProviderCacheTime", Rule::Inert(OLD)),
-    row("listenResponseTimeout", Rule::Later(LISTEN)),
-    row("shuffleListenProviders", Rule::Later(LISTEN)),
+    row("listenResponseTimeout", Rule::Later("this key is from an old release: write listen.responseTimeout")),
+    row("shuffleListenProviders", Rule::Later("this key is from an old release: write listen.shuffleProviders")),
     row("timeBetweenSendingQueuedPackages", Rule::Inert(OLD)),
     row("maxMessagesPerPacket", Rule::Inert(OLD)),
     row("broadcastTimeout", Rule::Inert(OLD)),
@@ -392,6 +403,11 @@ static ROWS: &[Row] = &[
 /// A feature that can only be off.
 const fn off(refusal: &'static str) -> Rule {
     Rule::Only { values: &[Literal::Flag(false)], why: "it is off", refusal }
+}
+
+/// Upstream takes a second or less for "never".
+fn rematch_interval(ms: u64) -> Option<Duration> {
+    (ms > 1000).then(|| Duration::from_millis(ms))
 }
 
 fn server_name(config: &mut Config, text: &str) -> Result<(), String> {

@@ -152,6 +152,17 @@ fn honoured_keys_arrive() {
                     }
             },
         ),
+        ("listen: {shuffleProviders: false, responseTimeout: 2000, rematchInterval: 5000, matchCooldown: 0}", |c| {
+            c.listen
+                == types::Listen {
+                    shuffle_providers: false,
+                    response_timeout: Duration::from_secs(2),
+                    rematch_interval: Some(Duration::from_secs(5)),
+                    match_cooldown: Duration::ZERO,
+                }
+        }),
+        // As upstream: too often means never.
+        ("listen: {rematchInterval: 1000}", |c| c.listen.rematch_interval.is_none() && c.listen.shuffle_providers),
         ("rpc: {provideRequestorData: true}", |c| c.rpc.provide_requestor_data && !c.rpc.provide_requestor_name),
         ("auth: {type: none}\npermission: {type: none}", |_| true),
         ("auth:\n  - type: none\n    options:\n", |_| true),
@@ -280,9 +291,12 @@ fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
         ),
         ("plugins: {custom: {path: ./x}}", "config.yml:1: plugins: JavaScript plugins cannot be loaded"),
         ("storage:\n  path: ./x\n", "config.yml:2: storage.path: JavaScript plugins cannot be loaded"),
+        (
+            "shuffleListenProviders: true",
+            "config.yml:1: shuffleListenProviders: this key is from an old release: write listen.shuffleProviders",
+        ),
         ("rpcAckTimeout: 1000", "config.yml:1: rpcAckTimeout: this key is from an old release: write rpc.ackTimeout"),
         ("rpcTimeout: 1000", "config.yml:1: rpcTimeout: this key is from an old release: write rpc.responseTimeout"),
-        ("listen: {}", "config.yml:1: listen: listening is not in this release"),
         (
             "enabledFeatures:\n  monitoring: true",
             "config.yml:2: enabledFeatures.monitoring: monitoring is not in this release",
@@ -439,7 +453,7 @@ fn a_file_that_cannot_be_parsed_is_refused_with_its_line() {
 
 #[test]
 fn all_faults_are_told_at_once_in_the_order_of_the_file() {
-    let said = bad("logLevel: 9\nlisten: {}\nlimits:\n  nope: 1\nauth: []\n");
+    let said = bad("logLevel: 9\nmonitoring: {type: http}\nlimits:\n  nope: 1\nauth: []\n");
     let lines: Vec<&str> = said.lines().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(lines, ["config.yml:1", "config.yml:2", "config.yml:4", "config.yml:5"]);
 }

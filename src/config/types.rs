@@ -22,6 +22,8 @@ pub struct Config {
     pub features: Features,
     /// Calls.
     pub rpc: Rpc,
+    /// Listening.
+    pub listen: Listen,
     /// Records.
     pub record: Record,
     /// Who may log in, asked in this order.
@@ -136,6 +138,19 @@ pub struct Features {
     pub rpc: bool,
     /// Whether topic PRESENCE exists.
     pub presence: bool,
+}
+
+/// `listen`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Whether listeners that could provide a name are asked in random order.
+    pub shuffle_providers: bool,
+    /// How long a listener may take to accept or reject.
+    pub response_timeout: Duration,
+    /// How often names without provider are tried again; `None`: never.
+    pub rematch_interval: Option<Duration>,
+    /// How long a name rests after a search in vain before it is tried again.
+    pub match_cooldown: Duration,
 }
 
 /// `rpc`.
@@ -263,6 +278,14 @@ pub struct Limits {
     pub name_bytes_max: usize,
     /// Subscriptions of one connection, all topics; as many names again may be provided to each shard.
     pub subscriptions_per_connection_max: usize,
+    /// Patterns one connection listens to.
+    pub listen_patterns_per_connection_max: usize,
+    /// Bytes of a listen pattern.
+    pub listen_pattern_bytes_max: usize,
+    /// Bytes a compiled listen pattern may take.
+    pub listen_compiled_bytes_max: usize,
+    /// Steps back that one match of a listen pattern may take.
+    pub listen_steps_max: usize,
     /// Unsent bytes of one connection above which its own requests are no longer read.
     pub outbox_high_water_bytes: usize,
     /// Unsent bytes of one connection above which it is closed as a slow consumer.
@@ -310,6 +333,12 @@ impl Default for Config {
             websocket: WebSocketEndpoint::default(),
             auth: vec![AuthMethod::Open],
             features: Features { event: true, record: true, rpc: true, presence: true },
+            listen: Listen {
+                shuffle_providers: true,
+                response_timeout: Duration::from_millis(500),
+                rematch_interval: Some(Duration::from_mins(1)),
+                match_cooldown: Duration::from_secs(10),
+            },
             rpc: Rpc {
                 ack_timeout: Duration::from_secs(1),
                 response_timeout: Duration::from_secs(10),
@@ -360,6 +389,10 @@ impl Default for Limits {
             names_per_message_max: 10_000,
             name_bytes_max: 1024,
             subscriptions_per_connection_max: 100_000,
+            listen_patterns_per_connection_max: 10_000,
+            listen_pattern_bytes_max: 1024,
+            listen_compiled_bytes_max: 64 << 10,
+            listen_steps_max: 10_000,
             outbox_high_water_bytes: 1 << 20,
             outbox_bytes_max: 16 << 20,
             slow_consumer_timeout: Duration::from_secs(30),
@@ -390,6 +423,10 @@ impl Config {
             names_per_message_max: limits.names_per_message_max,
             name_bytes_max: limits.name_bytes_max,
             subscriptions_per_connection_max: limits.subscriptions_per_connection_max,
+            listen_patterns_per_connection_max: limits.listen_patterns_per_connection_max,
+            listen_pattern_bytes_max: limits.listen_pattern_bytes_max,
+            listen_compiled_bytes_max: limits.listen_compiled_bytes_max,
+            listen_steps_max: limits.listen_steps_max,
             outbox_high_water_bytes: limits.outbox_high_water_bytes,
             outbox_bytes_max: limits.outbox_bytes_max,
             slow_consumer_timeout_ns: nanoseconds(limits.slow_consumer_timeout),
@@ -417,6 +454,10 @@ impl Config {
             records: self.features.record,
             rpc: self.features.rpc,
             presence: self.features.presence,
+            listen_shuffle: self.listen.shuffle_providers,
+            listen_response_timeout_ns: nanoseconds(self.listen.response_timeout),
+            listen_rematch_ns: self.listen.rematch_interval.map(nanoseconds),
+            listen_cooldown_ns: nanoseconds(self.listen.match_cooldown),
             rpc_ack_timeout_ns: nanoseconds(self.rpc.ack_timeout),
             rpc_response_timeout_ns: nanoseconds(self.rpc.response_timeout),
             rpc_requestor_name: self.rpc.provide_requestor_name,

@@ -107,6 +107,9 @@ impl Shard {
         match message.head.action {
             Action::PresenceQuery => return self.answer_query(gather),
             Action::PresenceQueryAll => return self.answer_query_all(gather),
+            Action::EventListen | Action::EventUnlisten | Action::RecordListen | Action::RecordUnlisten => {
+                return self.acknowledge_listen(gather.conn, &message);
+            }
             _ => {}
         }
         if message.head.action == Action::RecordSubscribeAndHead {

@@ -1,4 +1,4 @@
-//! One core's share of the server: sessions, events, records, fan-out.
+//! One core's share of the server: sessions, events, records, RPC, presence, listening, fan-out.
 //!
 //! The whole contract is [`Shard`]: inputs are verbs in the past tense and take the time as an argument; outputs are
 //! pulled by the host after each turn. A handler finds out what is missing, then acts without waiting; what is missing
@@ -14,9 +14,11 @@ pub mod limits;
 pub mod output;
 pub mod packet;
 
+mod census;
 mod delivery;
 mod event;
 mod gather;
+mod listen;
 mod owner;
 mod presence;
 mod record;
@@ -29,6 +31,7 @@ mod subscribers;
 mod tests;
 mod timer;
 
+pub use census::Census;
 pub use delivery::Counters;
 pub use ident::{ConnId, CoreId, Nanos, Ticket};
 pub use limits::Limits;
@@ -37,4 +40,4 @@ pub use output::{
     StoreEntry, Stored,
 };
 pub use packet::{Identity, Lane, Packet, Parcel, Tag};
-pub use shard::{Census, Options, Shard};
+pub use shard::{Options, Shard};

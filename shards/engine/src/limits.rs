@@ -14,6 +14,15 @@ pub struct Limits {
     /// Subscriptions of one connection, all topics, and, counted by each shard, names that it provides. More:
     /// INVALID_MESSAGE_DATA for the name.
     pub subscriptions_per_connection_max: usize,
+    /// Patterns one connection listens to. More: INVALID_MESSAGE_DATA for the pattern.
+    pub listen_patterns_per_connection_max: usize,
+    /// Bytes of a listen pattern. Longer: INVALID_MESSAGE_DATA.
+    pub listen_pattern_bytes_max: usize,
+    /// Bytes a compiled listen pattern may take. More: INVALID_LISTEN_REGEX.
+    pub listen_compiled_bytes_max: usize,
+    /// Steps back that matching one name against a pattern with lookarounds or backreferences may take. More: the pattern
+    /// matches nothing from then on, which is noted.
+    pub listen_steps_max: usize,
     /// Unsent bytes of one connection above which its own requests are no longer read.
     pub outbox_high_water_bytes: usize,
     /// Unsent bytes of one connection above which it is closed as a slow consumer.
@@ -53,6 +62,10 @@ impl Default for Limits {
             names_per_message_max: 10_000,
             name_bytes_max: 1024,
             subscriptions_per_connection_max: 100_000,
+            listen_patterns_per_connection_max: 10_000,
+            listen_pattern_bytes_max: 1024,
+            listen_compiled_bytes_max: 64 << 10,
+            listen_steps_max: 10_000,
             outbox_high_water_bytes: 1 << 20,
             outbox_bytes_max: 16 << 20,
             slow_consumer_timeout_ns: 30_000_000_000,

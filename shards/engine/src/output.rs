@@ -328,6 +328,10 @@ pub enum Note {
     Unexpected { user: Option<Box<str>>, event: &'static str, text: Box<str> },
     /// A second subscription to a name by one connection.
     MultipleSubscriptions { user: Box<str>, name: Box<str> },
+    /// A listen pattern that is not accepted.
+    InvalidPattern { user: Box<str>, pattern: Box<str>, why: Box<str> },
+    /// A listen pattern took too many steps, and matches nothing from now on.
+    SlowPattern { pattern: Box<str> },
     /// A write on a version that exists.
     VersionExists { user: Box<str>, name: Box<str>, wanted: i32, current: i32 },
     /// A record could not be loaded.

@@ -4,7 +4,8 @@
 //! *Promises* that a slot is used again only after every core has left it.
 //! *Does not* know connections: a name with a hundred thousand listeners is a handful of counts here.
 
-use crate::ident::{ConnId, CoreId};
+use crate::ident::{ConnId, CoreId, Nanos};
+use crate::listen::Provision;
 use crate::record::Record;
 use deepstream_wire::{Topic, Wire};
 use hashbrown::HashTable;
@@ -90,6 +91,10 @@ pub(crate) struct OwnedName {
     pub(crate) providers: Vec<Provider>,
     /// Calls of that name under way.
     pub(crate) calls: u32,
+    /// Who provides it, or is asked to, for names on topics EVENT and RECORD.
+    pub(crate) provision: Option<Box<Provision>>,
+    /// When a search for a provider last found nobody.
+    pub(crate) search_failed_at: Nanos,
 }
 
 impl OwnedName {
@@ -100,6 +105,7 @@ impl OwnedName {
             && self.online == 0
             && self.providers.is_empty()
             && self.calls == 0
+            && self.provision.is_none()
     }
 }
 
@@ -141,6 +147,8 @@ impl Names {
             online: 0,
             providers: Vec::new(),
             calls: 0,
+            provision: None,
+            search_failed_at: Nanos::default(),
         }) as u32;
         let table = &self.table;
         self.by_name.insert_unique(hash, slot, |&slot| table[slot as usize].hash);

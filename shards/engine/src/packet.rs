@@ -8,7 +8,8 @@
 use crate::ident::ConnId;
 use crate::output::Frames;
 use bytes::Bytes;
-use deepstream_wire::{Head, Wire};
+use deepstream_listen::Pattern;
+use deepstream_wire::{Head, Topic, Wire};
 use std::sync::Arc;
 
 /// Which of the two rings of a pair.
@@ -121,6 +122,19 @@ pub enum Packet {
         /// As of any request.
         tag: Tag,
         /// It has some.
+        on: bool,
+    },
+    /// Requests: this connection listens to that pattern, or does no more.
+    Listen {
+        /// The connection.
+        conn: ConnId,
+        /// As of any request.
+        tag: Tag,
+        /// EVENT or RECORD.
+        topic: Topic,
+        /// What it listens to, compiled where it came in.
+        pattern: Arc<Pattern>,
+        /// It does.
         on: bool,
     },
     /// Requests: which users are online?

@@ -51,6 +51,18 @@ impl Shard {
                 self.bulk_ask(conn, &message);
                 None
             }
+            Action::EventListen | Action::RecordListen => {
+                self.listen(conn, &message);
+                None
+            }
+            Action::EventUnlisten | Action::RecordUnlisten => {
+                self.unlisten(conn, &message);
+                None
+            }
+            Action::EventListenAccept
+            | Action::EventListenReject
+            | Action::RecordListenAccept
+            | Action::RecordListenReject => self.listener_said(conn, message),
             Action::PresenceQueryAll => {
                 self.query_all(conn, &message);
                 None
@@ -142,7 +154,7 @@ impl Shard {
         self.delivery.reply(conn, &answer);
     }
 
-    fn is_name(&self, name: &[u8]) -> bool {
+    pub(crate) fn is_name(&self, name: &[u8]) -> bool {
         !name.is_empty() && name.len() <= self.options.limits.name_bytes_max
     }
 
@@ -155,6 +167,11 @@ impl Shard {
     /// Sends a message about one name to its owner, which may be this core.
     fn forward(&mut self, conn: ConnId, tag: Tag, mut message: Message<&[u8]>) -> CoreId {
         message.head.name_hash = hash_name(&self.hasher, message.name());
+        self.forward_hashed(conn, tag, message)
+    }
+
+    /// The same, where the hash is filled in: of the name, or of what else the message is about.
+    pub(crate) fn forward_hashed(&mut self, conn: ConnId, tag: Tag, message: Message<&[u8]>) -> CoreId {
         let owner = self.owner_of(message.head.name_hash);
         if owner == self.core {
             self.request(conn, tag, &message);

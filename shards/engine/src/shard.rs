@@ -4,6 +4,7 @@ use crate::delivery::{Counters, Delivery, Source};
 use crate::gather::Gathers;
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::limits::Limits;
+use crate::listen::Listening;
 use crate::output::{Ask, Deadline, Flow, Headers, Note, Outbox, Outcome, Peer, Reason, StoreBatch};
 use crate::owner::Names;
 use crate::packet::{Lane, Packet, Tag};
@@ -41,6 +42,14 @@ pub struct Options {
     pub rpc_requestor_name: bool,
     /// Whether providers are told the caller's client data.
     pub rpc_requestor_data: bool,
+    /// Whether the candidates to provide a name are asked in random order, not in the order in which they came.
+    pub listen_shuffle: bool,
+    /// How long a listener may take to accept or reject a name.
+    pub listen_response_timeout_ns: u64,
+    /// How often a provider is searched for again for names without; `None`: never.
+    pub listen_rematch_ns: Option<u64>,
+    /// How long a name rests after a search in vain before such a search.
+    pub listen_cooldown_ns: u64,
     /// A connection that says nothing for twice this long is closed.
     pub heartbeat_ns: u64,
     /// A connection that has not logged in for this long is closed; `None`: never.
@@ -74,6 +83,10 @@ impl Default for Options {
             rpc_response_timeout_ns: 10_000_000_000,
             rpc_requestor_name: false,
             rpc_requestor_data: false,
+            listen_shuffle: true,
+            listen_response_timeout_ns: 500_000_000,
+            listen_rematch_ns: Some(60_000_000_000),
+            listen_cooldown_ns: 10_000_000_000,
             heartbeat_ns: 30_000_000_000,
             unauthenticated_timeout_ns: Some(180_000_000_000),
             auth_attempts_max: 3,
@@ -101,32 +114,12 @@ pub(crate) enum TimerKey {
     RpcAck(crate::rpc::CallId),
     /// A call that should have been answered.
     RpcResponse(crate::rpc::CallId),
-}
-
-/// How much of everything a shard holds; all zero but the resident values once the last client left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "fields are named after what they count")]
-pub struct Census {
-    pub connections: usize,
-    pub strangers: usize,
-    pub edge_names: usize,
-    pub edge_members: usize,
-    pub owned_names: usize,
-    pub gathers: usize,
-    pub calls: usize,
-    pub callers: usize,
-    pub everyone: usize,
-    pub timers: usize,
-    pub parked_messages: usize,
-    pub parked_bytes: usize,
-    pub pending_loads: usize,
-    pub pending_write_acks: usize,
-    pub dirty_records: usize,
-    pub resident_records: usize,
-    pub resident_bytes: usize,
-    pub outbox_bytes: usize,
-    pub packets: usize,
-    pub held_back: usize,
+    /// A listener that should have accepted or rejected a name.
+    ListenResponse(crate::listen::AttemptId),
+    /// Work on listeners that did not fit into the turn.
+    ListenWork,
+    /// Names without provider are tried again.
+    ListenRematch,
 }
 
 /// One core's share of the server. Owns its names and its connections; promises to run every input to completion.
@@ -142,6 +135,7 @@ pub struct Shard {
     pub(crate) gathers: Gathers,
     pub(crate) calls: Calls,
     pub(crate) everyone: Everyone,
+    pub(crate) listening: Listening,
     pub(crate) timers: Wheel<TimerKey>,
     pub(crate) json: deepstream_json::Scratch,
     /// Connections whose socket rests because a peer's lane is long.
@@ -166,6 +160,7 @@ impl Shard {
             gathers: Gathers::default(),
             calls: Calls::new(core, &options),
             everyone: Everyone::new(hasher.clone()),
+            listening: Listening::new(&options),
             timers: Wheel::new(now),
             json: deepstream_json::Scratch::default(),
             held_back: Vec::new(),
@@ -265,6 +260,7 @@ impl Shard {
             self.delivery.post(core, Lane::Requests, Packet::Farewell(conn));
         }
         self.departed(conn);
+        self.listener_departed(conn);
         if let Some(identity) = &session.identity {
             self.presence_changed(identity.clone(), false);
         }
@@ -287,9 +283,11 @@ impl Shard {
             Packet::Farewell(conn) => {
                 self.delivery.strangers.remove(&conn);
                 self.departed(conn);
+                self.listener_departed(conn);
             }
             Packet::Presence { identity, online } => self.count_presence(&identity, online),
             Packet::Everyone { conn, tag, on } => self.everyone_on(conn, tag, on),
+            Packet::Listen { conn, tag, topic, pattern, on } => self.listen_changed(conn, tag, topic, &pattern, on),
             Packet::Users { conn, tag } => self.users(conn, tag),
             Packet::Online { tag, users } => self.users_online(tag, users),
             Packet::Leave { slot, epoch } => self.left(from, slot, epoch),
@@ -331,6 +329,9 @@ impl Shard {
                 TimerKey::StoreRetry => self.records.retry(),
                 TimerKey::RpcAck(call) => self.not_accepted(call),
                 TimerKey::RpcResponse(call) => self.not_answered(call),
+                TimerKey::ListenResponse(attempt) => self.listener_silent(attempt),
+                TimerKey::ListenWork => self.go_on_listening(),
+                TimerKey::ListenRematch => self.rematch_due(),
             }
         }
         self.due = due;
@@ -447,31 +448,6 @@ impl Shard {
     pub fn counters(&self) -> &Counters {
         &self.delivery.counters
     }
-
-    /// What is held now.
-    pub fn census(&self) -> Census {
-        let ids = self.delivery.sessions.ids();
-        let backlog =
-            |&conn: &ConnId| self.delivery.sessions.get(conn).map_or(0, crate::session::table::Session::backlog);
-        let mut census = Census {
-            connections: self.delivery.sessions.len(),
-            strangers: self.delivery.strangers.len(),
-            edge_names: self.subscribers.name_count(),
-            edge_members: self.subscribers.member_count(),
-            owned_names: self.names.len(),
-            gathers: self.gathers.len(),
-            calls: self.calls.len(),
-            callers: self.calls.party_count(),
-            everyone: self.everyone.len(),
-            timers: self.timers.len(),
-            outbox_bytes: ids.iter().map(backlog).sum(),
-            packets: self.delivery.packets.iter().flatten().map(Vec::len).sum(),
-            held_back: self.held_back.len(),
-            ..Census::default()
-        };
-        self.records.count(&mut census);
-        census
-    }
 }
 
 /// Owner side: requests of any core's connections, and membership.
@@ -481,6 +457,10 @@ impl Shard {
         match message.head.action {
             Action::EventEmit => self.emit(conn, message),
             Action::EventSubscribe => self.event_subscribe(conn, tag, message),
+            Action::EventListenAccept
+            | Action::EventListenReject
+            | Action::RecordListenAccept
+            | Action::RecordListenReject => self.listener_answered(conn, message),
             action if action.topic() == Topic::Rpc => self.rpc(conn, tag, message),
             action if action.topic() == Topic::Presence => self.presence(conn, tag, message),
             _ => self.record(conn, tag, message),
@@ -495,8 +475,10 @@ impl Shard {
             return self.settle_at_edge(conn, tag, true, None);
         };
         let name = self.names.at_mut(slot);
+        let first = name.interest.is_empty();
         name.interest.add(conn.core, wire);
         let epoch = name.epoch;
+        self.listen_subscribed(slot, conn, first);
         if conn.core == self.core {
             self.joined(self.core, conn, tag, slot, epoch);
         } else {
@@ -507,6 +489,9 @@ impl Shard {
     /// One subscriber of `core` is gone.
     pub(crate) fn left(&mut self, core: CoreId, slot: u32, epoch: u32) {
         if self.names.leave(core, slot, epoch) {
+            if self.names.at(slot).interest.is_empty() {
+                self.listen_unsubscribed(slot);
+            }
             self.names.remove_if_idle(slot);
         }
     }

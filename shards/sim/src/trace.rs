@@ -94,6 +94,9 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
         Packet::Farewell(who) => format!("Farewell {}", conn(who)),
         Packet::Presence { identity, online } => format!("Presence {} online={online}", identity.user),
         Packet::Everyone { conn: who, on, .. } => format!("Everyone {} on={on}", conn(who)),
+        Packet::Listen { conn: who, topic, pattern, on, .. } => {
+            format!("Listen {} {} pattern={} on={on}", conn(who), topic.name(), pattern.source())
+        }
         Packet::Users { conn: who, .. } => format!("Users {}", conn(who)),
         Packet::Online { users, .. } => format!("Online users={}", users.len()),
         Packet::Leave { slot, epoch } => format!("Leave slot={slot} epoch={epoch}"),

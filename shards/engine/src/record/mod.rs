@@ -17,9 +17,10 @@ mod remove;
 mod store;
 mod write;
 
+use crate::census::Census;
 use crate::ident::{ConnId, Ticket};
 use crate::packet::Tag;
-use crate::shard::{Census, Options, Shard};
+use crate::shard::{Options, Shard};
 use crate::timer::TimerId;
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Outgoing};

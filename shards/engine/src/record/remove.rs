@@ -91,5 +91,6 @@ impl Shard {
         });
         self.subscribers.end(self.core, slot);
         self.names.end(slot);
+        self.listen_unsubscribed(slot);
     }
 }

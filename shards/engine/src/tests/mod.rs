@@ -1,6 +1,7 @@
 //! The shard proved without sockets: whole conversations, on one core and across several.
 
 mod events;
+mod listen;
 mod logins;
 mod presence;
 mod records;

@@ -1,0 +1,66 @@
+//! What a shard holds, counted: for tests, and for whoever watches a running server.
+
+use crate::ident::ConnId;
+use crate::session::table::Session;
+use crate::shard::Shard;
+
+/// How much of everything a shard holds; all zero but the resident values once the last client left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named after what they count")]
+pub struct Census {
+    pub connections: usize,
+    pub strangers: usize,
+    pub edge_names: usize,
+    pub edge_members: usize,
+    pub owned_names: usize,
+    pub gathers: usize,
+    pub calls: usize,
+    pub callers: usize,
+    pub everyone: usize,
+    pub patterns: usize,
+    pub listeners: usize,
+    pub provided_names: usize,
+    pub listen_work: usize,
+    pub timers: usize,
+    pub parked_messages: usize,
+    pub parked_bytes: usize,
+    pub pending_loads: usize,
+    pub pending_write_acks: usize,
+    pub dirty_records: usize,
+    pub resident_records: usize,
+    pub resident_bytes: usize,
+    pub outbox_bytes: usize,
+    pub packets: usize,
+    pub held_back: usize,
+}
+
+impl Shard {
+    /// What is held now.
+    pub fn census(&self) -> Census {
+        let ids = self.delivery.sessions.ids();
+        let backlog = |&conn: &ConnId| self.delivery.sessions.get(conn).map_or(0, Session::backlog);
+        let [patterns, listeners, provided_names] = self.listening.counts();
+        let mut census = Census {
+            connections: self.delivery.sessions.len(),
+            strangers: self.delivery.strangers.len(),
+            edge_names: self.subscribers.name_count(),
+            edge_members: self.subscribers.member_count(),
+            owned_names: self.names.len(),
+            gathers: self.gathers.len(),
+            calls: self.calls.len(),
+            callers: self.calls.party_count(),
+            everyone: self.everyone.len(),
+            patterns,
+            listeners,
+            provided_names,
+            listen_work: self.listening.work_len(),
+            timers: self.timers.len(),
+            outbox_bytes: ids.iter().map(backlog).sum(),
+            packets: self.delivery.packets.iter().flatten().map(Vec::len).sum(),
+            held_back: self.held_back.len(),
+            ..Census::default()
+        };
+        self.records.count(&mut census);
+        census
+    }
+}

@@ -1,0 +1,318 @@
+//! Who listens for what, as this shard was told: every listener of every core.
+
+use super::index::{Index, Run};
+use super::work::Work;
+use crate::ident::ConnId;
+use crate::shard::Options;
+use crate::timer::TimerId;
+use ahash::RandomState;
+use deepstream_listen::{Pattern, Scratch, units};
+use deepstream_wire::Topic;
+use hashbrown::{HashMap, HashTable};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// A pattern somebody listens to.
+#[derive(Debug)]
+struct Entry {
+    topic: Topic,
+    hash: u64,
+    pattern: Arc<Pattern>,
+    /// In order of their coming.
+    listeners: Vec<u32>,
+    order: u64,
+    /// Where it stands in the index.
+    under: Vec<Run>,
+    /// It took too many steps once, and is not tried any more.
+    spent: bool,
+    /// The last name it was tried for.
+    tried: u64,
+}
+
+/// One connection that listens to one pattern.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(super) conn: ConnId,
+    pub(super) topic: Topic,
+    pub(super) pattern: Arc<Pattern>,
+    entry: u32,
+    /// Counts listeners, so that one names no other that came in its place.
+    pub(super) order: u64,
+    /// It listens no more; what it provides is being handed over.
+    pub(super) leaving: bool,
+    /// Slots of the names it was asked for or provides.
+    pub(super) names: Vec<u32>,
+    /// Of those, the ones it has not answered for.
+    pub(super) asked: usize,
+}
+
+/// How far the search for a name's provider has come. Candidates are asked in ascending order of their keys; none is kept in
+/// a list, because a hundred thousand names may be searched for at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search {
+    /// Shuffles the candidates of this search; 0: they are asked in order.
+    salt: u64,
+    /// Listeners that came later are asked last.
+    began: u64,
+    /// The one who was asked out of order.
+    first: u64,
+    last: Option<Key>,
+}
+
+/// Later than all others, rank, order.
+type Key = (bool, u64, u64);
+
+/// All listeners of a process, as one shard knows them.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    hasher: RandomState,
+    shuffle: bool,
+    entries: Slab<Entry>,
+    by_source: HashTable<u32>,
+    pub(super) listeners: Slab<Listener>,
+    of_conn: HashMap<ConnId, Vec<u32>, RandomState>,
+    indices: [Index; 2],
+    /// Counts listeners.
+    order: u64,
+    /// Counts names looked up, and searches.
+    count: u64,
+    pub(super) attempt: u32,
+    pub(super) work: VecDeque<Work>,
+    /// The timer that goes on with the work; [`TimerId::NONE`] while there is none.
+    pub(super) work_timer: TimerId,
+    pub(super) rematch_timer: TimerId,
+    scratch: Scratch,
+    text: String,
+    found: Vec<u32>,
+    /// Patterns that took too many steps, to be told of.
+    pub(super) slow: Vec<Arc<Pattern>>,
+}
+
+fn place(topic: Topic) -> usize {
+    usize::from(topic == Topic::Record)
+}
+
+impl Listening {
+    pub(crate) fn new(options: &Options) -> Self {
+        let [a, b, c, d] = options.seeds;
+        let hasher = RandomState::with_seeds(a, b, c, d);
+        Self {
+            shuffle: options.listen_shuffle,
+            entries: Slab::new(),
+            by_source: HashTable::new(),
+            listeners: Slab::new(),
+            of_conn: HashMap::with_hasher(hasher.clone()),
+            indices: [Index::new(hasher.clone()), Index::new(hasher.clone())],
+            order: 0,
+            count: 0,
+            attempt: 0,
+            work: VecDeque::new(),
+            work_timer: TimerId::NONE,
+            rematch_timer: TimerId::NONE,
+            scratch: Scratch::default(),
+            text: String::new(),
+            found: Vec::new(),
+            slow: Vec::new(),
+            hasher,
+        }
+    }
+
+    /// Patterns, listeners, and names they were asked for or provide.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        let names = self.listeners.iter().map(|(_, listener)| listener.names.len()).sum();
+        [self.entries.len(), self.listeners.len(), names]
+    }
+
+    pub(crate) fn work_len(&self) -> usize {
+        self.work.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many patterns a connection listens to.
+    pub(super) fn count_of(&self, conn: ConnId) -> usize {
+        self.of_conn.get(&conn).map_or(0, Vec::len)
+    }
+
+    /// The compiled form of a pattern that somebody listens to already.
+    pub(super) fn compiled(&self, topic: Topic, source: &str) -> Option<Arc<Pattern>> {
+        self.entry(topic, source).map(|entry| self.entries[entry as usize].pattern.clone())
+    }
+
+    fn hash(&self, topic: Topic, source: &str) -> u64 {
+        self.hasher.hash_one((topic, source))
+    }
+
+    fn entry(&self, topic: Topic, source: &str) -> Option<u32> {
+        let entries = &self.entries;
+        let same = |&entry: &u32| {
+            let entry = &entries[entry as usize];
+            entry.topic == topic && entry.pattern.source() == source
+        };
+        self.by_source.find(self.hash(topic, source), same).copied()
+    }
+
+    /// A connection's listener to a pattern.
+    pub(super) fn find(&self, conn: ConnId, topic: Topic, source: &str) -> Option<u32> {
+        let entry = self.entry(topic, source)?;
+        let of_conn = self.of_conn.get(&conn)?;
+        // Whichever list is shorter.
+        let listeners = &self.entries[entry as usize].listeners;
+        if of_conn.len() < listeners.len() {
+            return of_conn.iter().find(|&&listener| self.listeners[listener as usize].entry == entry).copied();
+        }
+        listeners.iter().find(|&&listener| self.listeners[listener as usize].conn == conn).copied()
+    }
+
+    /// A new listener.
+    pub(super) fn add(&mut self, conn: ConnId, topic: Topic, pattern: &Arc<Pattern>) -> u32 {
+        self.order += 1;
+        let order = self.order;
+        let entry = self.entry(topic, pattern.source()).unwrap_or_else(|| self.add_entry(topic, pattern));
+        let pattern = self.entries[entry as usize].pattern.clone();
+        let listener = Listener { conn, topic, pattern, entry, order, leaving: false, names: Vec::new(), asked: 0 };
+        let listener = self.listeners.insert(listener) as u32;
+        self.entries[entry as usize].listeners.push(listener);
+        self.of_conn.entry(conn).or_default().push(listener);
+        listener
+    }
+
+    fn add_entry(&mut self, topic: Topic, pattern: &Arc<Pattern>) -> u32 {
+        let hash = self.hash(topic, pattern.source());
+        let entry = Entry {
+            topic,
+            hash,
+            pattern: pattern.clone(),
+            listeners: Vec::new(),
+            order: self.order,
+            under: Vec::new(),
+            spent: false,
+            tried: 0,
+        };
+        let entry = self.entries.insert(entry) as u32;
+        let entries = &self.entries;
+        self.by_source.insert_unique(hash, entry, |&other| entries[other as usize].hash);
+        self.entries[entry as usize].under = self.indices[place(topic)].insert(entry, pattern.literals());
+        entry
+    }
+
+    /// A listener is asked no more; it stays until what it provides is handed over.
+    pub(super) fn retire(&mut self, listener: u32) {
+        let conn = self.listeners[listener as usize].conn;
+        if let Some(of_conn) = self.of_conn.get_mut(&conn) {
+            of_conn.retain(|&other| other != listener);
+            if of_conn.is_empty() {
+                self.of_conn.remove(&conn);
+            }
+        }
+        self.detach(listener);
+    }
+
+    /// All listeners of a connection, which are asked no more.
+    pub(super) fn retire_all(&mut self, conn: ConnId) -> Vec<u32> {
+        let all = self.of_conn.remove(&conn).unwrap_or_default();
+        for &listener in &all {
+            self.detach(listener);
+        }
+        all
+    }
+
+    fn detach(&mut self, listener: u32) {
+        let leaving = &mut self.listeners[listener as usize];
+        leaving.leaving = true;
+        let entry = leaving.entry;
+        let state = &mut self.entries[entry as usize];
+        state.listeners.retain(|&other| other != listener);
+        if state.listeners.is_empty() {
+            let state = self.entries.remove(entry as usize);
+            self.indices[place(state.topic)].remove(entry, &state.under);
+            if let Ok(found) = self.by_source.find_entry(state.hash, |&other| other == entry) {
+                found.remove();
+            }
+        }
+    }
+
+    /// A search of its own; `first` is asked before it begins.
+    pub(super) fn search(&mut self, first: Option<u32>) -> Search {
+        self.count += 1;
+        Search {
+            salt: if self.shuffle { self.hasher.hash_one(self.count) | 1 } else { 0 },
+            began: self.order,
+            first: first.map_or(0, |first| self.listeners[first as usize].order),
+            last: None,
+        }
+    }
+
+    /// The listener a search asks next.
+    pub(super) fn next(&mut self, search: &mut Search, topic: Topic, name: &[u8]) -> Option<u32> {
+        self.look_up(topic, name);
+        let mut best: Option<(Key, u32)> = None;
+        for &entry in &self.found {
+            let entry = &self.entries[entry as usize];
+            for &listener in &entry.listeners {
+                let order = self.listeners[listener as usize].order;
+                let key = if order > search.began {
+                    (true, 0, order)
+                } else if search.salt == 0 {
+                    (false, entry.order, order)
+                } else {
+                    (false, mixed(order ^ search.salt), order)
+                };
+                let untried = order != search.first && search.last.is_none_or(|last| key > last);
+                if untried && best.is_none_or(|(other, _)| key < other) {
+                    best = Some((key, listener));
+                }
+            }
+        }
+        let (key, listener) = best?;
+        search.last = Some(key);
+        Some(listener)
+    }
+
+    /// Finds the patterns that match a name.
+    fn look_up(&mut self, topic: Topic, name: &[u8]) {
+        self.found.clear();
+        let Ok(name) = std::str::from_utf8(name) else { return };
+        self.count += 1;
+        let name = units(name, &mut self.text);
+        let (count, entries, found) = (self.count, &mut self.entries, &mut self.found);
+        let (scratch, slow) = (&mut self.scratch, &mut self.slow);
+        self.indices[place(topic)].candidates(name.as_bytes(), |id| {
+            let entry = &mut entries[id as usize];
+            if entry.spent || std::mem::replace(&mut entry.tried, count) == count {
+                return;
+            }
+            match entry.pattern.matches(name, scratch) {
+                Ok(true) => found.push(id),
+                Ok(false) => {}
+                Err(_) => {
+                    entry.spent = true;
+                    slow.push(entry.pattern.clone());
+                }
+            }
+        });
+    }
+
+    /// Whether a listener's pattern matches a name.
+    pub(super) fn listens_to(&mut self, listener: u32, name: &[u8]) -> bool {
+        let entry = self.listeners[listener as usize].entry;
+        let Some(entry) = self.entries.get_mut(entry as usize).filter(|entry| !entry.spent) else { return false };
+        let Ok(name) = std::str::from_utf8(name) else { return false };
+        let matches = entry.pattern.matches(units(name, &mut self.text), &mut self.scratch);
+        if matches.is_err() {
+            entry.spent = true;
+            self.slow.push(entry.pattern.clone());
+        }
+        matches == Ok(true)
+    }
+}
+
+/// Spreads a number over all of its bits (the finalizer of splitmix64).
+fn mixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}

@@ -1,0 +1,588 @@
+use super::rig::{Rig, about, bulk};
+use crate::{Census, ConnId, Limits, Options};
+use deepstream_wire::{Action, Outgoing};
+
+const MILLISECOND: u64 = 1_000_000;
+
+/// A rig in which candidates are asked in order, a subscriber, two listeners and a name `a/…` of a certain core.
+struct Scene {
+    rig: Rig,
+    topic: &'static str,
+    name: String,
+    subscriber: ConnId,
+    first: ConnId,
+    second: ConnId,
+}
+
+#[derive(Clone, Copy)]
+enum Said {
+    Listen,
+    Unlisten,
+    Accept,
+    Reject,
+    Subscribe,
+    Unsubscribe,
+}
+
+impl Scene {
+    fn action(&self, said: Said) -> Action {
+        let record = self.topic == "RECORD";
+        match said {
+            Said::Listen if record => Action::RecordListen,
+            Said::Listen => Action::EventListen,
+            Said::Unlisten if record => Action::RecordUnlisten,
+            Said::Unlisten => Action::EventUnlisten,
+            Said::Accept if record => Action::RecordListenAccept,
+            Said::Accept => Action::EventListenAccept,
+            Said::Reject if record => Action::RecordListenReject,
+            Said::Reject => Action::EventListenReject,
+            Said::Subscribe if record => Action::RecordSubscribe,
+            Said::Subscribe => Action::EventSubscribe,
+            Said::Unsubscribe if record => Action::RecordUnsubscribe,
+            Said::Unsubscribe => Action::EventUnsubscribe,
+        }
+    }
+
+    fn say(&mut self, conn: ConnId, said: Said, pattern: &str) {
+        let (action, name) = (self.action(said), self.name.clone());
+        match said {
+            Said::Listen | Said::Unlisten => self.rig.send(conn, &about(action, pattern)),
+            Said::Subscribe | Said::Unsubscribe => self.rig.send(conn, &bulk(action, &[name.as_bytes()], "0")),
+            Said::Accept | Said::Reject => {
+                let answer = Outgoing { subscription: Some(name.as_bytes()), ..about(action, pattern) };
+                self.rig.send(conn, &answer);
+            }
+        }
+    }
+
+    fn listen(&mut self, conn: ConnId) {
+        self.say(conn, Said::Listen, "a/.*");
+    }
+
+    fn accept(&mut self, conn: ConnId) {
+        self.say(conn, Said::Accept, "a/.*");
+    }
+
+    fn reject(&mut self, conn: ConnId) {
+        self.say(conn, Said::Reject, "a/.*");
+    }
+
+    fn subscribe(&mut self) {
+        self.say(self.subscriber, Said::Subscribe, "");
+    }
+
+    fn unsubscribe(&mut self) {
+        self.say(self.subscriber, Said::Unsubscribe, "");
+    }
+
+    /// What a client was sent since it last looked; names of this scene shortened.
+    fn read(&mut self, conn: ConnId) -> Vec<String> {
+        let short = |line: &String| {
+            line.replace(&self.name, "NAME").replace(&format!("{}.", self.topic), "").replace("SUBSCRIPTION_FOR_", "")
+        };
+        self.rig.read(conn).iter().map(short).collect()
+    }
+
+    fn census_is_empty(&self) {
+        for shard in &self.rig.shards {
+            let census = shard.census();
+            let resident = Census {
+                resident_records: census.resident_records,
+                resident_bytes: census.resident_bytes,
+                ..Census::default()
+            };
+            assert_eq!(census, resident);
+        }
+    }
+}
+
+const FOUND: &str = "PATTERN_FOUND name=a/.* subscription=NAME";
+const REMOVED: &str = "PATTERN_REMOVED name=a/.* subscription=NAME";
+const LISTENS: &str = "LISTEN name=a/.* ack";
+const SUBSCRIBED: &str = "SUBSCRIBE id=0 ack";
+const UNSUBSCRIBED: &str = "UNSUBSCRIBE id=0 ack";
+const HAS: &str = "SUBSCRIPTION_HAS_PROVIDER name=NAME";
+const HAS_NOT: &str = "SUBSCRIPTION_HAS_NO_PROVIDER name=NAME";
+const LATE: &str = "LISTEN_RESPONSE_TIMEOUT subscription=NAME";
+const NONE: [&str; 0] = [];
+
+/// Runs a conversation on both topics with everybody on one core, and spread over several.
+fn everywhere(test: impl Fn(&mut Scene)) {
+    let options = Options { listen_shuffle: false, ..Options::default() };
+    with(&options, test);
+}
+
+fn with(options: &Options, test: impl Fn(&mut Scene)) {
+    for topic in ["EVENT", "RECORD"] {
+        for (cores, owner, subscriber, first, second) in
+            [(1, 0, 0, 0, 0), (2, 0, 0, 1, 0), (2, 1, 0, 0, 1), (2, 0, 1, 1, 1), (4, 3, 0, 1, 2)]
+        {
+            let mut rig = Rig::with(cores, options);
+            let name = rig.name_on(owner, "a/");
+            let subscriber = rig.user(subscriber, "subscriber");
+            let (first, second) = (rig.user(first, "first"), rig.user(second, "second"));
+            test(&mut Scene { rig, topic, name, subscriber, first, second });
+        }
+    }
+}
+
+/// What subscribers of records are told, and those of events are not.
+fn only_records<'a>(scene: &Scene, lines: &[&'a str]) -> Vec<&'a str> {
+    let provision = |line: &&&str| scene.topic == "RECORD" || (**line != HAS && **line != HAS_NOT);
+    lines.iter().filter(provision).copied().collect()
+}
+
+#[test]
+fn a_listener_accepts_and_provides_until_the_last_subscriber_leaves() {
+    everywhere(|scene| {
+        let (subscriber, first, second) = (scene.subscriber, scene.first, scene.second);
+        scene.listen(first);
+        assert_eq!(scene.read(first), [LISTENS]);
+        scene.subscribe();
+        assert_eq!(scene.read(first), [FOUND]);
+        assert_eq!(scene.read(subscriber), [SUBSCRIBED]);
+        scene.accept(first);
+        assert_eq!(scene.read(subscriber), only_records(scene, &[HAS]));
+        assert_eq!(scene.read(first), NONE);
+        // A further subscriber is told before it is acknowledged, and nobody else is.
+        scene.say(second, Said::Subscribe, "");
+        assert_eq!(scene.read(second), only_records(scene, &[HAS, SUBSCRIBED]));
+        assert_eq!(scene.read(subscriber), NONE);
+        scene.unsubscribe();
+        assert_eq!(scene.read(first), NONE);
+        scene.say(second, Said::Unsubscribe, "");
+        assert_eq!(scene.read(second), [UNSUBSCRIBED]);
+        assert_eq!(scene.read(first), [REMOVED]);
+        // Once more, from the beginning.
+        scene.subscribe();
+        assert_eq!(scene.read(first), [FOUND]);
+    });
+}
+
+#[test]
+fn a_listener_that_rejects_is_left_alone() {
+    everywhere(|scene| {
+        let first = scene.first;
+        scene.listen(first);
+        scene.subscribe();
+        scene.read(first);
+        scene.reject(first);
+        scene.rig.pass(1000 * MILLISECOND);
+        scene.unsubscribe();
+        assert_eq!(scene.read(first), NONE);
+        assert_eq!(scene.read(scene.subscriber), [SUBSCRIBED, UNSUBSCRIBED]);
+    });
+}
+
+#[test]
+fn names_subscribed_before_are_found_before_the_acknowledgement() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.subscribe();
+        scene.listen(first);
+        assert_eq!(scene.read(first), [FOUND, LISTENS]);
+        scene.reject(first);
+        scene.listen(second);
+        assert_eq!(scene.read(second), [FOUND, LISTENS]);
+        scene.accept(second);
+        let told = only_records(scene, &[SUBSCRIBED, HAS]);
+        assert_eq!(scene.read(scene.subscriber), told);
+    });
+}
+
+#[test]
+fn the_first_rejects_the_second_accepts_the_third_is_not_asked() {
+    everywhere(|scene| {
+        let (first, second, third) = (scene.first, scene.second, scene.subscriber);
+        for conn in [first, second, third] {
+            scene.listen(conn);
+        }
+        scene.subscribe();
+        assert_eq!(scene.read(first), [LISTENS, FOUND]);
+        scene.reject(first);
+        assert_eq!(scene.read(second), [LISTENS, FOUND]);
+        scene.accept(second);
+        let told = only_records(scene, &[LISTENS, SUBSCRIBED, HAS]);
+        assert_eq!(scene.read(third), told);
+        scene.reject(third);
+        scene.rig.pass(1000 * MILLISECOND);
+        assert_eq!(scene.read(first), NONE);
+        scene.unsubscribe();
+        assert_eq!(scene.read(second), [REMOVED]);
+    });
+}
+
+#[test]
+fn a_listener_that_comes_during_a_search_is_asked_too() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.subscribe();
+        scene.listen(second);
+        assert_eq!(scene.read(second), [LISTENS]);
+        scene.reject(first);
+        assert_eq!(scene.read(second), [FOUND]);
+    });
+}
+
+#[test]
+fn silence_is_told_and_the_next_is_asked() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.subscribe();
+        scene.rig.pass(502 * MILLISECOND);
+        assert_eq!(scene.read(first), [LISTENS, FOUND, LATE]);
+        assert_eq!(scene.read(second), [LISTENS, FOUND]);
+        // Its answer does not count for the one that is asked now, and it learns so.
+        scene.accept(first);
+        assert_eq!(scene.read(first), [REMOVED]);
+        assert_eq!(scene.read(scene.subscriber), [SUBSCRIBED]);
+        scene.accept(second);
+        let told = only_records(scene, &[HAS]);
+        assert_eq!(scene.read(scene.subscriber), told);
+        scene.rig.pass(1000 * MILLISECOND);
+        assert_eq!((scene.read(first), scene.read(second)), (vec![], vec![]));
+    });
+}
+
+#[test]
+fn answers_nobody_asked_for_do_nothing() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.accept(first);
+        scene.reject(first);
+        scene.listen(second);
+        scene.subscribe();
+        scene.read(second);
+        scene.accept(first);
+        scene.reject(first);
+        assert_eq!(scene.read(first), NONE);
+        assert_eq!(scene.read(scene.subscriber), [SUBSCRIBED]);
+        scene.accept(second);
+        // Once more changes nothing.
+        scene.accept(second);
+        assert_eq!(scene.read(second), NONE);
+        let told = only_records(scene, &[HAS]);
+        assert_eq!(scene.read(scene.subscriber), told);
+    });
+}
+
+#[test]
+fn a_subscriber_that_leaves_during_the_search_ends_it() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.subscribe();
+        scene.unsubscribe();
+        assert_eq!(scene.read(first), [LISTENS, FOUND]);
+        scene.accept(first);
+        assert_eq!(scene.read(first), [REMOVED]);
+        scene.rig.pass(1000 * MILLISECOND);
+        assert_eq!(scene.read(second), [LISTENS]);
+        // And if it says nothing: the same, in silence.
+        scene.subscribe();
+        scene.unsubscribe();
+        scene.rig.pass(1000 * MILLISECOND);
+        assert_eq!(scene.read(first), [FOUND]);
+        assert_eq!(scene.read(second), NONE);
+        for conn in [first, second, scene.subscriber] {
+            scene.rig.drop_client(conn);
+        }
+        scene.census_is_empty();
+    });
+}
+
+#[test]
+fn one_question_is_not_put_twice() {
+    everywhere(|scene| {
+        let first = scene.first;
+        scene.listen(first);
+        scene.subscribe();
+        scene.unsubscribe();
+        scene.subscribe();
+        assert_eq!(scene.read(first), [LISTENS, FOUND]);
+        scene.accept(first);
+        let told = only_records(scene, &[SUBSCRIBED, UNSUBSCRIBED, SUBSCRIBED, HAS]);
+        assert_eq!(scene.read(scene.subscriber), told);
+        scene.unsubscribe();
+        assert_eq!(scene.read(first), [REMOVED]);
+    });
+}
+
+#[test]
+fn whoever_stops_listening_hands_over() {
+    everywhere(|scene| {
+        let (subscriber, first, second) = (scene.subscriber, scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.subscribe();
+        scene.accept(first);
+        scene.read(first);
+        scene.read(subscriber);
+        scene.say(first, Said::Unlisten, "a/.*");
+        assert_eq!(scene.read(first), ["UNLISTEN name=a/.* ack"]);
+        let told = only_records(scene, &[HAS_NOT]);
+        assert_eq!(scene.read(subscriber), told);
+        assert_eq!(scene.read(second), [LISTENS, FOUND]);
+        scene.accept(second);
+        let told = only_records(scene, &[HAS]);
+        assert_eq!(scene.read(subscriber), told);
+        // Once more: of what it does not listen to there is nothing to say.
+        scene.say(first, Said::Unlisten, "a/.*");
+        assert_eq!(scene.read(first), NONE);
+        scene.listen(first);
+        scene.say(second, Said::Unlisten, "a/.*");
+        assert_eq!(scene.read(first), [LISTENS, FOUND]);
+    });
+}
+
+#[test]
+fn a_provider_that_goes_away_hands_over() {
+    everywhere(|scene| {
+        let (subscriber, first, second) = (scene.subscriber, scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.subscribe();
+        scene.accept(first);
+        scene.read(subscriber);
+        scene.rig.drop_client(first);
+        let told = only_records(scene, &[HAS_NOT]);
+        assert_eq!(scene.read(subscriber), told);
+        assert_eq!(scene.read(second), [LISTENS, FOUND]);
+        // Gone while it is asked: nobody waits for its time to pass.
+        scene.rig.drop_client(second);
+        assert_eq!(scene.read(subscriber), NONE);
+        scene.rig.drop_client(subscriber);
+        scene.census_is_empty();
+    });
+}
+
+#[test]
+fn a_candidate_that_goes_away_is_passed_by() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.subscribe();
+        scene.say(second, Said::Unlisten, "a/.*");
+        scene.listen(second);
+        scene.rig.drop_client(first);
+        assert_eq!(scene.read(second), [LISTENS, "UNLISTEN name=a/.* ack", LISTENS, FOUND]);
+        scene.accept(second);
+        let told = only_records(scene, &[SUBSCRIBED, HAS]);
+        assert_eq!(scene.read(scene.subscriber), told);
+    });
+}
+
+#[test]
+fn listening_twice_is_told_so_and_acknowledged() {
+    everywhere(|scene| {
+        let first = scene.first;
+        scene.listen(first);
+        scene.listen(first);
+        let twice = "MULTIPLE_SUBSCRIPTIONS name=a/.* original=LISTEN";
+        assert_eq!(scene.read(first), [LISTENS, twice, LISTENS]);
+        scene.subscribe();
+        assert_eq!(scene.read(first), [FOUND]);
+    });
+}
+
+#[test]
+fn who_subscribes_may_provide_and_is_asked_once_per_pattern() {
+    everywhere(|scene| {
+        let subscriber = scene.subscriber;
+        scene.listen(subscriber);
+        scene.say(subscriber, Said::Listen, "^a");
+        scene.read(subscriber);
+        scene.subscribe();
+        // It may be owner and edge at once, or not: either answer can come first.
+        let mut lines = scene.read(subscriber);
+        lines.sort();
+        assert_eq!(lines, [FOUND, SUBSCRIBED]);
+        scene.reject(subscriber);
+        assert_eq!(scene.read(subscriber), ["PATTERN_FOUND name=^a subscription=NAME"]);
+        scene.say(subscriber, Said::Accept, "^a");
+        let told = only_records(scene, &[HAS]);
+        assert_eq!(scene.read(subscriber), told);
+    });
+}
+
+#[test]
+fn a_pattern_that_is_none_is_refused() {
+    everywhere(|scene| {
+        let first = scene.first;
+        for pattern in ["a(", "*", "[b-a]", "(?<x>a)(?<x>b)", "(?:a{1000}){1000}", r"(?:(a)|b)*\1"] {
+            scene.say(first, Said::Listen, pattern);
+            assert_eq!(scene.read(first), [format!("INVALID_LISTEN_REGEX name={pattern}")]);
+        }
+        assert_eq!(scene.rig.shards[0].census().patterns, 0);
+        let limits = Limits { listen_patterns_per_connection_max: 2, listen_pattern_bytes_max: 4, ..Limits::default() };
+        let mut rig = Rig::with(2, &Options { limits, ..Options::default() });
+        let client = rig.client(0);
+        for pattern in ["abcde", "", "a", "b", "c"] {
+            rig.send(client, &about(Action::EventListen, pattern));
+        }
+        let invalid = |name: &str| format!("EVENT.INVALID_MESSAGE_DATA{name} original=LISTEN error");
+        let acks = ["a", "b"].map(|pattern| format!("EVENT.LISTEN name={pattern} ack"));
+        let told = [&[invalid(" name=abcde"), invalid("")], &acks[..], &[invalid(" name=c")]].concat();
+        assert_eq!(rig.read(client), told);
+    });
+}
+
+#[test]
+fn names_without_provider_are_tried_again_after_a_rest() {
+    let options = Options {
+        listen_shuffle: false,
+        listen_rematch_ns: Some(2000 * MILLISECOND),
+        listen_cooldown_ns: 3000 * MILLISECOND,
+        ..Options::default()
+    };
+    with(&options, |scene| {
+        let first = scene.first;
+        scene.listen(first);
+        scene.subscribe();
+        scene.reject(first);
+        scene.read(first);
+        scene.rig.pass(2002 * MILLISECOND);
+        assert_eq!(scene.read(first), NONE, "it rests");
+        scene.rig.pass(2002 * MILLISECOND);
+        assert_eq!(scene.read(first), [FOUND]);
+        scene.accept(first);
+        scene.rig.pass(10_000 * MILLISECOND);
+        assert_eq!(scene.read(first), NONE, "it is provided");
+    });
+    let never = Options { listen_rematch_ns: None, ..options };
+    with(&never, |scene| {
+        scene.listen(scene.first);
+        scene.subscribe();
+        scene.reject(scene.first);
+        scene.read(scene.first);
+        scene.rig.pass(30_000 * MILLISECOND);
+        assert_eq!(scene.read(scene.first), NONE);
+    });
+}
+
+#[test]
+fn a_deleted_record_is_provided_no_more() {
+    everywhere(|scene| {
+        if scene.topic == "EVENT" {
+            return;
+        }
+        let (first, name) = (scene.first, scene.name.clone());
+        scene.listen(first);
+        let names = [name.as_bytes()];
+        scene.rig.send(scene.subscriber, &bulk(Action::RecordSubscribeCreateAndRead, &names, "0"));
+        scene.accept(first);
+        scene.read(first);
+        scene.rig.send(scene.second, &about(Action::RecordDelete, &name));
+        assert_eq!(scene.read(first), [REMOVED]);
+        scene.rig.send(scene.subscriber, &bulk(Action::RecordSubscribeCreateAndRead, &names, "0"));
+        assert_eq!(scene.read(first), [FOUND]);
+    });
+}
+
+#[test]
+fn a_reader_hears_of_the_provider_before_it_reads() {
+    everywhere(|scene| {
+        if scene.topic == "EVENT" {
+            return;
+        }
+        let name = scene.name.clone();
+        scene.listen(scene.first);
+        scene.rig.send(scene.subscriber, &bulk(Action::RecordSubscribeCreateAndRead, &[name.as_bytes()], "0"));
+        scene.accept(scene.first);
+        scene.rig.send(scene.second, &bulk(Action::RecordSubscribeCreateAndRead, &[name.as_bytes()], "0"));
+        let lines = scene.read(scene.second);
+        assert_eq!(lines[lines.len() - 2..], [HAS.to_owned(), "READ_RESPONSE name=NAME data={} version=0".to_owned()]);
+    });
+}
+
+#[test]
+fn candidates_are_shuffled_unless_told_otherwise() {
+    let mut asked_first = 0;
+    let mut rig = Rig::new(2);
+    let listeners = [rig.client(0), rig.client(1)];
+    let subscriber = rig.client(0);
+    for listener in listeners {
+        rig.send(listener, &about(Action::EventListen, "^n"));
+        rig.read(listener);
+    }
+    for number in 0..200 {
+        let name = format!("n{number}");
+        rig.send(subscriber, &bulk(Action::EventSubscribe, &[name.as_bytes()], "0"));
+        asked_first += rig.read(listeners[0]).len();
+    }
+    assert!((60..140).contains(&asked_first), "{asked_first}");
+}
+
+#[test]
+fn a_pattern_that_takes_too_long_matches_nothing_more() {
+    let limits = Limits { listen_steps_max: 500, ..Limits::default() };
+    let mut rig = Rig::with(1, &Options { limits, ..Options::default() });
+    let (listener, subscriber) = (rig.client(0), rig.client(0));
+    let hostile = r"^(?:(?:a|aa)(?!b))+[c-z]$";
+    rig.send(listener, &about(Action::EventListen, r"^(\w)\1$"));
+    rig.send(listener, &about(Action::EventListen, hostile));
+    rig.read(listener);
+    let name = "a".repeat(60);
+    let found =
+        |pattern: &str, name: &str| format!("EVENT.SUBSCRIPTION_FOR_PATTERN_FOUND name={pattern} subscription={name}");
+    rig.send(subscriber, &bulk(Action::EventSubscribe, &[b"az", name.as_bytes(), b"aaz", b"aa"], "0"));
+    assert_eq!(rig.read(listener), [found(hostile, "az"), found(r"^(\w)\1$", "aa")]);
+    let slow = rig.notes.iter().filter(|note| matches!(note, crate::Note::SlowPattern { .. })).count();
+    assert_eq!(slow, 1);
+}
+
+#[test]
+fn a_pattern_that_matches_everything_is_served_in_slices() {
+    const NAMES: usize = 5000;
+    for cores in [1, 2] {
+        let mut rig = Rig::new(cores);
+        let (listener, subscriber) = (rig.client(0), rig.client(usize::from(cores) - 1));
+        let names: Vec<String> = (0..NAMES).map(|number| format!("n/{number}")).collect();
+        let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+        rig.send(subscriber, &bulk(Action::EventSubscribe, &names, "0"));
+        rig.send(listener, &about(Action::EventListen, ".*"));
+        let mut found = Vec::new();
+        let mut acknowledged = false;
+        for round in 0..10_000 {
+            let lines = rig.read(listener);
+            assert!(lines.len() <= 1001 * usize::from(cores), "{} at once", lines.len());
+            for line in lines {
+                assert!(!acknowledged, "the acknowledgement comes last");
+                acknowledged = line == "EVENT.LISTEN name=.* ack";
+                found.extend(line.split_once("subscription=").map(|(_, name)| name.to_owned()));
+            }
+            if acknowledged {
+                break;
+            }
+            assert!(round < 9_999, "it ends");
+            for name in std::mem::take(&mut found) {
+                let accept = Outgoing { subscription: Some(name.as_bytes()), ..about(Action::EventListenAccept, ".*") };
+                rig.send(listener, &accept);
+            }
+            rig.pass(2 * MILLISECOND);
+        }
+        let provided: usize = rig.shards.iter().map(|shard| shard.census().provided_names).sum();
+        assert_eq!(provided, NAMES);
+        // All of them are handed over, in slices too.
+        let heir = rig.client(0);
+        rig.send(heir, &about(Action::EventListen, "^n/"));
+        rig.drop_client(listener);
+        for _ in 0..1000 {
+            rig.pass(2 * MILLISECOND);
+        }
+        let lines = rig.read(heir);
+        assert_eq!(lines.iter().filter(|line| line.contains("PATTERN_FOUND")).count(), NAMES);
+        for conn in [heir, subscriber] {
+            rig.drop_client(conn);
+        }
+        rig.pass(2 * MILLISECOND);
+        for shard in &rig.shards {
+            assert_eq!(shard.census(), Census::default());
+        }
+    }
+}
