@@ -4,7 +4,7 @@
 //! anything.
 
 use rustix::thread::{CpuSet, sched_setaffinity};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::io;
 
@@ -15,15 +15,18 @@ pub enum Signal {
     Stop(&'static str),
     /// SIGHUP: to read the configuration again.
     Reload,
+    /// SIGUSR1: to tell what the server holds.
+    Report,
 }
 
-/// Calls `told` with every SIGINT, SIGTERM and SIGHUP from now on, on a thread of its own.
+/// Calls `told` with every SIGINT, SIGTERM, SIGHUP and SIGUSR1 from now on, on a thread of its own.
 pub fn on_signals(mut told: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
     let deliver = move || {
         for signal in signals.forever() {
             told(match signal {
                 SIGHUP => Signal::Reload,
+                SIGUSR1 => Signal::Report,
                 SIGINT => Signal::Stop("SIGINT"),
                 _ => Signal::Stop("SIGTERM"),
             });

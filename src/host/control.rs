@@ -1,4 +1,4 @@
-//! What all cores share about starting and stopping.
+//! What all cores share about stopping and reporting.
 //!
 //! *Owns* the flags. *Promises* that a core which was woken after a flag was raised sees it. *Does not* wake anybody.
 
@@ -11,11 +11,18 @@ pub(super) struct Control {
     stopping: AtomicBool,
     late: AtomicBool,
     drained: AtomicUsize,
+    reports: AtomicUsize,
 }
 
 impl Control {
     pub(super) fn new(cores: usize) -> Self {
-        Self { cores, stopping: AtomicBool::new(false), late: AtomicBool::new(false), drained: AtomicUsize::new(0) }
+        Self {
+            cores,
+            stopping: AtomicBool::new(false),
+            late: AtomicBool::new(false),
+            drained: AtomicUsize::new(0),
+            reports: AtomicUsize::new(0),
+        }
     }
 
     /// Asks all cores to finish.
@@ -25,6 +32,16 @@ impl Control {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Asks all cores to tell what they hold. Gives the number of this report.
+    pub(super) fn ask_for_report(&self) -> usize {
+        self.reports.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// How many reports were asked for.
+    pub(super) fn reports(&self) -> usize {
+        self.reports.load(Ordering::Acquire)
     }
 
     /// Asks all cores to end without finishing.

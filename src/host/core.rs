@@ -53,9 +53,11 @@ pub(super) struct Core {
     idle_spin_ns: Option<u64>,
     accept_again_at: Option<Nanos>,
     counted_drained: bool,
+    /// Reports given so far.
+    reported: usize,
     completions: Vec<Completion>,
     turns: u32,
-    turn_ns: Histogram<u64>,
+    pub(super) turn_ns: Histogram<u64>,
 }
 
 /// What a core is made of.
@@ -93,6 +95,7 @@ impl Core {
             idle_spin_ns: idle_spin.map(|spin| spin.as_nanos() as u64),
             accept_again_at: None,
             counted_drained: false,
+            reported: 0,
             completions: Vec::new(),
             turns: 0,
             turn_ns: Histogram::new_with_bounds(100, 1_000_000_000, 2).expect("the bounds are constants in order"),
@@ -125,6 +128,10 @@ impl Core {
         self.now = self.clock.now();
         if !self.stopping && self.control.is_stopping() {
             self.stop();
+        }
+        if self.control.reports() != self.reported {
+            self.reported = self.control.reports();
+            self.report(self.reported);
         }
         let mut worked = self.take_completions();
         worked |= self.shake_hands();
@@ -307,7 +314,7 @@ impl Core {
                     return self.ring.submit();
                 }
                 let now = self.clock.now();
-                if deadline.is_some_and(|at| at <= now) || self.control.is_stopping() != self.stopping {
+                if deadline.is_some_and(|at| at <= now) || self.is_asked() {
                     return;
                 }
                 if until.is_some_and(|until| until <= now) {
@@ -317,7 +324,7 @@ impl Core {
             }
         }
         self.port.prepare_sleep();
-        let undone = self.has_input() || self.port.has_work() || self.control.is_stopping() != self.stopping;
+        let undone = self.has_input() || self.port.has_work() || self.is_asked();
         if undone {
             self.ring.submit();
         } else {
@@ -349,6 +356,11 @@ impl Core {
             || self.auth.has_answers()
             || self.sockets.has_handshakes()
             || self.storage.as_ref().is_some_and(storage::Client::has_answers)
+    }
+
+    /// Whether the process wants something of this core that it has not done yet.
+    fn is_asked(&self) -> bool {
+        self.control.is_stopping() != self.stopping || self.control.reports() != self.reported
     }
 
     /// When something is due by itself.

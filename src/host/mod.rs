@@ -10,6 +10,7 @@ mod control;
 mod core;
 mod error;
 mod listen;
+mod report;
 mod ring;
 mod socket;
 mod start;
@@ -55,6 +56,7 @@ pub fn run(config: &Config, placement: &Placement, arguments: &StartArguments) -
     while let Ok(Event::Signal(signal)) = events.recv() {
         match signal {
             Signal::Reload => drop(reloader.reload()),
+            Signal::Report => server.report(),
             Signal::Stop(name) => {
                 note(Level::Info, "INFO", &format!("received {name}: stopping"));
                 break;
@@ -69,6 +71,7 @@ pub fn run(config: &Config, placement: &Placement, arguments: &StartArguments) -
         match events.recv_timeout(patience) {
             Ok(Event::Ended) => running -= 1,
             Ok(Event::Signal(Signal::Reload)) => {}
+            Ok(Event::Signal(Signal::Report)) => server.report(),
             Ok(Event::Signal(Signal::Stop(name))) => {
                 note(Level::Warn, "INFO", &format!("received {name} again: ending at once"));
                 return Ok(EXIT_IMPATIENT);

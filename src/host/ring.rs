@@ -12,6 +12,8 @@
 mod buffers;
 mod sending;
 mod setup;
+#[cfg(test)]
+mod tests;
 
 use super::bell::Waker;
 pub(super) use buffers::Buffer;

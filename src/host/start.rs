@@ -7,9 +7,9 @@ use super::clock::Clock;
 use super::control::Control;
 use super::core::{Core, Parts};
 use super::error::StartError;
-use super::listen;
 use super::ring::{Doorbell, Ring};
 use super::tls::Tls;
+use super::{listen, report};
 use crate::auth::{self, Auth, StorageBell};
 use crate::config::{AuthMethod, Config, Durability, Http, Placement, Storage as StorageSettings};
 use crate::log::{Level, note};
@@ -382,6 +382,15 @@ impl Server {
     pub fn parts(&self) -> Vec<Box<dyn Part>> {
         let logins = self.auth.iter().map(|auth| Box::new(Logins(Arc::clone(auth))) as Box<dyn Part>);
         logins.chain(self.tls.iter().map(|tls| Box::new(tls.clone()) as Box<dyn Part>)).collect()
+    }
+
+    /// Has every core, and storage, log what they hold and did.
+    pub fn report(&self) {
+        let number = self.control.ask_for_report();
+        self.wake();
+        if let Some(storage) = &self.storage {
+            report::storage(number, &storage.counters());
+        }
     }
 
     /// Asks all cores to close their connections and end.

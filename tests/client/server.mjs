@@ -33,10 +33,10 @@ export async function workspace () {
 }
 
 /** The configuration as an object; YAML reads JSON, so it is written as JSON. */
-export function configuration ({ port, data, memory = false, shards = SHARDS, endpoint = {}, http = {}, storage = {}, limits, extra = {} }) {
+export function configuration ({ port, data, memory = false, shards = SHARDS, logLevel = 1, endpoint = {}, http = {}, storage = {}, limits, extra = {} }) {
   return {
     showLogo: false,
-    logLevel: 1,
+    logLevel,
     httpServer: { type: 'default', options: { host: '127.0.0.1', port, ...http } },
     connectionEndpoints: [{ type: 'ws-binary', options: { urlPath: '/deepstream', ...endpoint } }],
     auth: [{ type: 'none' }],
@@ -59,6 +59,7 @@ export class Server {
     this.arguments = []
     this.child = undefined
     this.log = ''
+    this.reports = 0
     this.expectExit = false
   }
 
@@ -84,6 +85,7 @@ export class Server {
     await writeFile(config, body)
     const server = new Server({ ...options, directory, port, config })
     server.data = data
+    server.shards = options.extra?.cores?.count ?? options.shards ?? SHARDS
     return server
   }
 
@@ -101,6 +103,7 @@ export class Server {
 
   spawn () {
     this.expectExit = false
+    this.reports = 0
     const [program, ...rest] = [...this.wrap, this.command, 'start', '-c', this.config, ...this.arguments]
     this.child = spawn(program, rest, {
       cwd: this.directory,
@@ -139,6 +142,44 @@ export class Server {
       return response.status
     } catch {
       return 0
+    }
+  }
+
+  /** What all shards hold together, as the server tells on SIGUSR1: numbers by what they count. */
+  async census () {
+    this.reports += 1
+    const line = new RegExp(`CENSUS \\| report=${this.reports} shard=(\\d+) (.*)`, 'g')
+    this.child.kill('SIGUSR1')
+    const shards = await until('every shard tells what it holds', () => {
+      const told = [...this.log.matchAll(line)]
+      return told.length === this.shards && told
+    })
+    const sum = {}
+    for (const [, , fields] of shards) {
+      for (const field of fields.trim().split(' ')) {
+        const [name, number] = field.split('=')
+        sum[name] = (sum[name] ?? 0) + Number(number)
+      }
+    }
+    return sum
+  }
+
+  /**
+   * Waits until the shards hold what they did then, or nothing at all, values of records and their names aside:
+   * those stay in memory as long as there is room. Answers what is held.
+   */
+  async atRest (then, deadline = 20000) {
+    let seen
+    const comparable = ({ resident_records: records, resident_bytes: bytes, owned_names: names, ...rest }) => ({ ...rest, names: names - records })
+    const expected = then && comparable(then)
+    try {
+      return await until('nothing is held', async () => {
+        seen = await this.census()
+        return Object.entries(comparable(seen)).every(([name, number]) => number === (expected?.[name] ?? 0)) && seen
+      }, { deadline, every: 50 })
+    } catch (error) {
+      error.message = `still held: ${JSON.stringify(seen)}\n${error.message}`
+      throw error
     }
   }
 

@@ -74,6 +74,12 @@ impl Buffers {
         self.given = upto;
     }
 
+    /// Buffers the kernel was given that it does not have.
+    #[cfg(test)]
+    pub(super) fn out(&self) -> u16 {
+        self.given - self.with_kernel
+    }
+
     /// The kernel filled one.
     pub(super) fn taken(&mut self) {
         self.with_kernel -= 1;
