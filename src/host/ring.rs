@@ -6,10 +6,11 @@
 //! partial sends continued, and at most one system call per [`Ring::submit`] or [`Ring::sleep`].
 //! *Does not* know connections, protocols or policies.
 //!
-//! With its parts, the only place of the host with `unsafe` in it. Where a kernel lacks `DEFER_TASKRUN` or ring messages the ring does
-//! without, and [`Ring::shortcomings`] says so.
+//! With its parts, the only place of the host with `unsafe` in it. Where a kernel lacks `DEFER_TASKRUN` or ring messages the
+//! ring does without, and [`Ring::shortcomings`] says so.
 
 mod buffers;
+mod completion;
 mod sending;
 mod setup;
 #[cfg(test)]
@@ -18,6 +19,8 @@ mod tests;
 use super::bell::Waker;
 pub(super) use buffers::Buffer;
 use buffers::{Buffers, GROUP};
+pub(super) use completion::{Completion, Door, Key};
+use completion::{GENERATION_MASK, Kind};
 use deepstream_engine::Outbox;
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
 use sending::Sending;
@@ -35,68 +38,6 @@ use std::vec::Drain;
 
 /// Sends that are kept for use again.
 const SPARE_MAX: usize = 4096;
-
-/// A socket of this ring. A stale one is harmless.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
-    pub(super) slot: u32,
-    /// 24 bits of a counter.
-    pub(super) generation: u32,
-}
-
-/// Which of a core's listeners: its place in the order of the calls of [`Ring::listen`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Door(pub(super) u32);
-
-/// What the kernel did.
-#[derive(Debug)]
-pub(super) enum Completion {
-    /// A connection came to a door; it is being received from.
-    Accepted(Key, Door),
-    /// Accepting stopped at some door; [`Ring::accept`] starts it again.
-    AcceptFailed(io::Error),
-    /// Bytes came.
-    Received(Key, Buffer),
-    /// The peer will send nothing more.
-    Ended(Key),
-    /// So many bytes of what was handed to [`Ring::send`] are with the kernel; `all`: the rest too.
-    Sent { key: Key, bytes: usize, all: bool },
-    /// The connection is broken.
-    Lost(Key),
-    /// A doorbell was rung.
-    Woken,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Kind {
-    Accept = 1,
-    Receive,
-    Send,
-    Wake,
-    Bell,
-    BellFailed,
-    Cancel,
-}
-
-impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Accept, Self::Receive, Self::Send, Self::Wake, Self::Bell, Self::BellFailed, Self::Cancel];
-
-    fn data(self, key: Key) -> u64 {
-        (self as u64) << 56 | u64::from(key.generation) << 32 | u64::from(key.slot)
-    }
-
-    /// With number `n` instead of a socket.
-    fn numbered(self, n: u32) -> u64 {
-        self.data(Key { slot: n, generation: 0 })
-    }
-
-    fn of(data: u64) -> Self {
-        let tag = (data >> 56) as u8;
-        Self::ALL.into_iter().find(|kind| *kind as u8 == tag).expect("completions carry what was submitted")
-    }
-}
 
 /// One socket and what the kernel is doing with it.
 #[derive(Debug)]
@@ -372,7 +313,7 @@ impl Ring {
 
     fn completed(&mut self, entry: &cqueue::Entry) -> Option<Completion> {
         let (data, result) = (entry.user_data(), entry.result());
-        let key = Key { slot: data as u32, generation: (data >> 32) as u32 & GENERATION_MASK };
+        let key = Key::of(data);
         match Kind::of(data) {
             Kind::Accept => self.accepted(Door(key.slot), result, cqueue::more(entry.flags())),
             Kind::Receive => self.received(key, entry),
@@ -582,9 +523,6 @@ impl Ring {
         }
     }
 }
-
-/// Bits of a generation that fit into a completion's data.
-const GENERATION_MASK: u32 = 0xff_ffff;
 
 impl Drop for Ring {
     fn drop(&mut self) {

@@ -411,6 +411,24 @@ fn who_subscribes_may_provide_and_is_asked_once_per_pattern() {
 }
 
 #[test]
+fn what_is_said_of_events_is_said_on_their_topic() {
+    let mut rig = Rig::new(1);
+    let (client, listener) = (rig.client(0), rig.client(0));
+    rig.send(listener, &about(Action::EventListen, "("));
+    rig.send(listener, &about(Action::EventListen, "e"));
+    rig.send(client, &bulk(Action::EventSubscribe, &[b"e"], "0"));
+    rig.send(listener, &Outgoing { subscription: Some(b"e"), ..about(Action::EventListenAccept, "e") });
+    rig.send(client, &bulk(Action::EventUnsubscribe, &[b"e"], "1"));
+    let told = [
+        "EVENT.INVALID_LISTEN_REGEX name=(",
+        "EVENT.LISTEN name=e ack",
+        "EVENT.SUBSCRIPTION_FOR_PATTERN_FOUND name=e subscription=e",
+        "EVENT.SUBSCRIPTION_FOR_PATTERN_REMOVED name=e subscription=e",
+    ];
+    assert_eq!(rig.read(listener), told);
+}
+
+#[test]
 fn a_pattern_that_is_none_is_refused() {
     everywhere(|scene| {
         let first = scene.first;
