@@ -419,11 +419,50 @@ fn what_is_said_of_events_is_said_on_their_topic() {
     rig.send(client, &bulk(Action::EventSubscribe, &[b"e"], "0"));
     rig.send(listener, &Outgoing { subscription: Some(b"e"), ..about(Action::EventListenAccept, "e") });
     rig.send(client, &bulk(Action::EventUnsubscribe, &[b"e"], "1"));
+    rig.send(client, &bulk(Action::EventSubscribe, &[b"e"], "2"));
+    rig.pass(501 * MILLISECOND);
     let told = [
         "EVENT.INVALID_LISTEN_REGEX name=(",
         "EVENT.LISTEN name=e ack",
         "EVENT.SUBSCRIPTION_FOR_PATTERN_FOUND name=e subscription=e",
         "EVENT.SUBSCRIPTION_FOR_PATTERN_REMOVED name=e subscription=e",
+        "EVENT.SUBSCRIPTION_FOR_PATTERN_FOUND name=e subscription=e",
+        "EVENT.LISTEN_RESPONSE_TIMEOUT subscription=e",
+    ];
+    assert_eq!(rig.read(listener), told);
+}
+
+#[test]
+fn what_is_said_of_records_is_said_on_their_topic() {
+    let mut rig = Rig::new(1);
+    let (client, listener) = (rig.client(0), rig.client(0));
+    rig.send(listener, &about(Action::RecordListen, "r"));
+    rig.send(client, &bulk(Action::RecordSubscribe, &[b"r"], "0"));
+    rig.send(listener, &Outgoing { subscription: Some(b"r"), ..about(Action::RecordListenAccept, "r") });
+    rig.drop_client(listener);
+    let told = [
+        "RECORD.SUBSCRIBE id=0 ack",
+        "RECORD.SUBSCRIPTION_HAS_PROVIDER name=r",
+        "RECORD.SUBSCRIPTION_HAS_NO_PROVIDER name=r",
+    ];
+    assert_eq!(rig.read(client), told);
+    let listener = rig.client(0);
+    rig.send(listener, &about(Action::RecordListen, "("));
+    rig.send(listener, &about(Action::RecordListen, "r"));
+    rig.pass(501 * MILLISECOND);
+    rig.send(listener, &about(Action::RecordUnlisten, "r"));
+    rig.send(listener, &about(Action::RecordListen, "r"));
+    rig.send(listener, &Outgoing { subscription: Some(b"r"), ..about(Action::RecordListenAccept, "r") });
+    rig.send(client, &bulk(Action::RecordUnsubscribe, &[b"r"], "1"));
+    let told = [
+        "RECORD.INVALID_LISTEN_REGEX name=(",
+        "RECORD.SUBSCRIPTION_FOR_PATTERN_FOUND name=r subscription=r",
+        "RECORD.LISTEN name=r ack",
+        "RECORD.LISTEN_RESPONSE_TIMEOUT subscription=r",
+        "RECORD.UNLISTEN name=r ack",
+        "RECORD.SUBSCRIPTION_FOR_PATTERN_FOUND name=r subscription=r",
+        "RECORD.LISTEN name=r ack",
+        "RECORD.SUBSCRIPTION_FOR_PATTERN_REMOVED name=r subscription=r",
     ];
     assert_eq!(rig.read(listener), told);
 }
