@@ -89,7 +89,7 @@ describe('configuration that cannot be used', { skip }, () => {
     ['a port that is a word', 'httpServer:\n  options:\n    port: "many"\n', 3],
     ['a port out of range', 'httpServer:\n  options:\n    port: 70000\n', 3],
     ['a log level that does not exist', 'logLevel: 9\n', 1],
-    ['users from a file', 'auth:\n  - type: file\n    options:\n      users: users.yml\n', 2],
+    ['users from a file', 'auth:\n  - type: file\n    options:\n      users: users.yml\n', 4],
     ['permission rules', 'permission:\n  type: config\n', 2],
     ['an endpoint of a later release', 'connectionEndpoints:\n  - type: ws-binary\n  - type: mqtt\n', 3],
     ['a connector', 'cache:\n  name: redis\n', 2],

@@ -147,6 +147,8 @@ describe('reading and writing', () => {
     const discarded = new Promise((resolve) => mine.on('discard', resolve))
     mine.discard()
     await within('the discard', discarded)
+    // Until then the client hands out the handle that it is about to destroy.
+    await until('the client has let go of it', () => !one.record.names().includes(name))
     await within('a write', theirs.setWithAck({ after: 'discard' }))
     const again = await ready(one, name)
     await untilData(again, { after: 'discard' })
