@@ -222,7 +222,7 @@ impl Oracle {
             let request = &calls.requests[index];
             let waited = self.now.since(request.heard_at);
             let (fits, why) = match message.head.action {
-                Action::RpcAcceptTimeout => (waited >= calls.ack_timeout_ns && !self.is_accepted(index), "too early"),
+                Action::RpcAcceptTimeout => (waited >= calls.ack_timeout_ns, "too early"),
                 Action::RpcResponseTimeout => (waited >= calls.response_timeout_ns, "too early"),
                 _ => {
                     if let Some(provider) = self.idle_provider(index) {
@@ -235,21 +235,6 @@ impl Oracle {
             self.check(fits, || format!("conn {conn} is told {why} ({waited} ns): {}", line()));
         }
         self.answer(conn, open, message);
-    }
-
-    /// Whether the only provider that has a call accepted it.
-    fn is_accepted(&self, request: usize) -> bool {
-        let request = &self.calls.requests[request];
-        let [ask] = request.asks[..] else { return false };
-        let ask = &self.calls.asks[ask];
-        let moved = !self.sound(ask.key.0) || ask.unprovided || self.calls.said_no(&ask.key);
-        let answers = self.calls.answers_by_key.get(&ask.key).into_iter().flatten();
-        let accepted = answers
-            .into_iter()
-            .map(|&answer| &self.calls.answers[answer])
-            .filter(|answer| answer.action == Action::RpcAccept && answer.heard > ask.said)
-            .any(|answer| answer.settled && !answer.refused);
-        accepted && !moved && self.calls.asks_by_key[&ask.key].len() == 1
     }
 
     /// Somebody who provided the name all the time and was not asked.
