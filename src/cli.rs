@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What the program was asked to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Serve.
     Start(StartArguments),
@@ -20,6 +20,8 @@ pub enum Command {
     Hash(HashArguments),
     /// Say what is installed.
     Info(InfoArguments),
+    /// Check, test or explain a permission file.
+    Permissions(PermissionsCommand),
     /// Print this line to the standard output and exit with 0.
     Print(String),
 }
@@ -104,6 +106,62 @@ pub struct InfoArguments {
     pub lib_dir: Option<PathBuf>,
 }
 
+/// What to do with a permission file.
+#[derive(Subcommand, Clone, Debug, PartialEq)]
+pub enum PermissionsCommand {
+    /// Say what is wrong with a permission file, by line and column
+    Check {
+        /// The permission file
+        file: PathBuf,
+    },
+    /// Judge a table of cases, and say which are judged otherwise than expected
+    Test {
+        /// The permission file
+        file: PathBuf,
+        /// The table: a YAML list of action, name, user, serverData, data, oldData, records, now, expected
+        cases: PathBuf,
+        /// Times a rule is run until it has all the records it refers to
+        #[arg(long, value_name = "n", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        max_rule_iterations: u32,
+    },
+    /// Say which rule is asked, and what every part of it is
+    Explain(ExplainArguments),
+}
+
+/// Arguments of `permissions explain`.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct ExplainArguments {
+    /// The permission file
+    pub file: PathBuf,
+    /// Section and rule type: record.write
+    #[arg(long, value_name = "section.type")]
+    pub action: String,
+    /// What is acted on; without one, everybody is meant
+    #[arg(long, value_name = "name")]
+    pub name: Option<String>,
+    /// Who acts
+    #[arg(long, value_name = "id")]
+    pub user: Option<String>,
+    /// What the server knows of the user
+    #[arg(long, value_name = "json")]
+    pub server_data: Option<String>,
+    /// What is said
+    #[arg(long, value_name = "json")]
+    pub data: Option<String>,
+    /// The record as it is
+    #[arg(long, value_name = "json")]
+    pub old_data: Option<String>,
+    /// Another record, for cross references; may be given several times
+    #[arg(long, value_name = "name=json")]
+    pub record: Vec<String>,
+    /// Milliseconds since 1970
+    #[arg(long, value_name = "ms")]
+    pub now: Option<f64>,
+    /// Times a rule is run until it has all the records it refers to
+    #[arg(long, value_name = "n", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_rule_iterations: u32,
+}
+
 #[derive(Parser)]
 #[command(
     name = "deepstream",
@@ -132,6 +190,9 @@ enum Word {
     Hash(HashArguments),
     /// Print version and platform as JSON
     Info(InfoArguments),
+    /// Check, test or explain a permission file
+    #[command(subcommand)]
+    Permissions(PermissionsCommand),
 }
 
 /// Understands the arguments of this process.
@@ -149,6 +210,7 @@ pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Comma
         Ok(Program { command: Some(Word::Doctor(arguments)), .. }) => Ok(Command::Doctor(arguments)),
         Ok(Program { command: Some(Word::Hash(arguments)), .. }) => Ok(Command::Hash(arguments)),
         Ok(Program { command: Some(Word::Info(arguments)), .. }) => Ok(Command::Info(arguments)),
+        Ok(Program { command: Some(Word::Permissions(command)), .. }) => Ok(Command::Permissions(command)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             Ok(Command::Print(error.to_string().trim_end().to_owned()))
         }

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod host;
 pub mod log;
 pub mod note;
+pub mod permissions;
 pub mod reload;
 pub mod service;
 pub mod storage;

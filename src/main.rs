@@ -3,7 +3,7 @@
 use deepstream::cli::{self, Command};
 use deepstream::config::{self, LatencyProfile, Loaded, Placement, Topology};
 use deepstream::log::{self, Level, note};
-use deepstream::{VERSION, command, doctor, host};
+use deepstream::{VERSION, command, doctor, host, permissions};
 use std::fmt::Display;
 use std::process::ExitCode;
 
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Ok(Command::Doctor(arguments)) => doctor(arguments),
         Ok(Command::Hash(arguments)) => say(command::hash(arguments)),
         Ok(Command::Info(arguments)) => say(command::info(arguments)),
+        Ok(Command::Permissions(command)) => say(permissions::run(command)),
         Err(error) => {
             eprintln!("{}", error.0);
             exit_code(cli::EXIT_CODE)

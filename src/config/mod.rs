@@ -10,6 +10,7 @@ mod error;
 mod find;
 mod methods;
 mod node;
+pub(crate) mod permissions;
 mod placement;
 mod table;
 mod text;

@@ -22,6 +22,7 @@ mod parse;
 mod path;
 mod right;
 mod rules;
+mod settle;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -36,3 +37,4 @@ pub use parse::{RULE_BYTES_MAX, Refused};
 pub use path::Captures;
 pub use right::Right;
 pub use rules::{Choice, Choices, Rule, Ruleset};
+pub use settle::{Fetched, settle, too_many_rounds};

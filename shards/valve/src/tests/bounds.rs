@@ -83,3 +83,33 @@ fn rules_that_depend_on_nothing_are_answers() {
         assert_eq!(Program::new(rule, &[]).unwrap().0.answer(), None, "{rule}");
     }
 }
+
+#[test]
+fn rounds_are_counted_as_upstream_counts_them() {
+    let record = |name: &[u8]| -> Option<Box<[u8]>> {
+        Some(format!(r#"{{"next":"{}x","x":1}}"#, name.len()).into_bytes().into())
+    };
+    let user = user();
+    let verdict = |rule: &str, max: u32| {
+        let program = Program::new(rule, &[]).unwrap().0;
+        crate::settle(&program, &Context { references: &[], ..context(&user) }, max, record).0
+    };
+    assert_eq!(verdict("_('a').x === 1", 3), Verdict::Allow);
+    assert_eq!(verdict("_('a').x === 1", 1), Verdict::Error(crate::too_many_rounds()));
+    assert_eq!(verdict("_('a').x === 1 && _('b').x === 1", 3), Verdict::Allow);
+    assert_eq!(
+        verdict("_('a').x === 1 && _('b').x === 1 && _('c').x === 1", 3),
+        Verdict::Error(crate::too_many_rounds())
+    );
+    assert_eq!(verdict("_(_('a').next).x === 1", 3), Verdict::Allow);
+    assert_eq!(verdict("_(_(_('a').next).next).x === 1", 3), Verdict::Error(crate::too_many_rounds()));
+    assert_eq!(verdict("_(_(_('a').next).next).x === 1", 4), Verdict::Allow);
+    // What was there before is the first round; what is asked for beside it costs none of its own.
+    assert_eq!(verdict("oldData.n === 4", 2), Verdict::Allow);
+    assert_eq!(verdict("oldData.n === 4", 1), Verdict::Error(crate::too_many_rounds()));
+    assert_eq!(verdict("_('a').x === 1 && oldData.n === 4", 2), Verdict::Allow);
+    assert_eq!(
+        verdict("oldData.n === 4 && _('a').x === 1 && _('b').x === 1", 3),
+        Verdict::Error(crate::too_many_rounds())
+    );
+}
