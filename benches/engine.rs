@@ -6,7 +6,7 @@ use common::Case;
 use deepstream_engine::{
     Account, Ask, ConnId, CoreId, Headers, Lane, Login, Nanos, Options, Outbox, Outcome, Packet, Peer, Shard,
 };
-use deepstream_wire::{Action, Outgoing, binary, encode};
+use deepstream_wire::{Action, Outgoing, Wire, binary, encode};
 
 const NOW: Nanos = Nanos(1);
 
@@ -38,7 +38,7 @@ impl Bare {
 
     fn client(&mut self) -> ConnId {
         let conn = self.shard.connected(NOW, Peer::default()).expect("room");
-        self.shard.upgraded(NOW, conn, "", Headers::default());
+        self.shard.upgraded(NOW, conn, Wire::Protobuf, "", Headers::default());
         self.say(conn, &bytes(&Outgoing::new(Action::ConnectionChallenge)));
         self.say(conn, &bytes(&Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) }));
         for ask in self.shard.asks().collect::<Vec<_>>() {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::Case;
-use deepstream_wire::link::{Link, LinkConfig, LinkEvent};
+use deepstream_wire::link::{Endpoint, Link, LinkConfig, LinkEvent};
 use deepstream_wire::{Action, Outgoing, Wire, binary, client, encode};
 use std::ops::ControlFlow;
 
@@ -28,9 +28,15 @@ fn main() {
         decode("wire/decode_emit", &emit),
         decode("wire/decode_patch", &patch),
         decode("wire/decode_bulk_100", &bulk),
-        encoding("wire/encode_emit", emit),
-        encoding("wire/encode_patch", patch),
-        link("wire/link_32_emits", &emit),
+        encoding("wire/encode_emit", Wire::Protobuf, emit),
+        encoding("wire/encode_patch", Wire::Protobuf, patch),
+        encoding("wire/encode_emit_as_text", Wire::Text, emit),
+        encoding("wire/encode_patch_as_text", Wire::Text, patch),
+        link("wire/link_32_emits", "/deepstream", &|mask, bytes| client::encode(&emit, mask, bytes)),
+        link("wire/link_32_text_emits", "/deepstream-v3", &|mask, bytes| {
+            let text = [&b"E\x1fEVT\x1f"[..], emit.name.unwrap(), b"\x1fO", emit.data.unwrap(), b"\x1e"].concat();
+            client::encode_frame(client::FINAL_TEXT, &text, mask, bytes);
+        }),
     ]);
 }
 
@@ -42,31 +48,31 @@ fn decode(name: &'static str, message: &Outgoing<'_>) -> Case {
     })
 }
 
-fn encoding(name: &'static str, message: Outgoing<'static>) -> Case {
+fn encoding(name: &'static str, wire: Wire, message: Outgoing<'static>) -> Case {
     let mut out = Vec::new();
     Case::once(name, move || {
         out.clear();
-        encode::encode(Wire::Protobuf, &message, &mut out);
+        encode::encode(wire, &message, &mut out);
         out.len() as u64
     })
 }
 
 /// Thirty-two masked frames in one read, as a busy publisher sends them.
-fn link(name: &'static str, message: &Outgoing<'_>) -> Case {
+fn link(name: &'static str, path: &str, frame: &dyn Fn([u8; 4], &mut Vec<u8>)) -> Case {
+    let endpoint = |path: &str, wire| Endpoint { path: path.into(), wire, max_message_bytes: 1 << 20 };
     let config = LinkConfig {
-        paths: vec!["/deepstream".into()],
-        max_message_bytes: 1 << 20,
+        endpoints: vec![endpoint("/deepstream", Wire::Protobuf), endpoint("/deepstream-v3", Wire::Text)],
         max_request_bytes: 8 << 10,
         health_check_path: None,
     };
     let mut link = Link::new();
     let mut bytes = Vec::new();
     let mut replies = Vec::new();
-    client::upgrade_request("localhost", "/deepstream", &[], &mut bytes);
+    client::upgrade_request("localhost", path, &[], &mut bytes);
     link.received(&config, &mut bytes, &mut replies, &mut |_| ControlFlow::Continue(()));
     bytes.clear();
     for number in 0..32_u32 {
-        client::encode(message, (number * 0x0101_0101).to_le_bytes(), &mut bytes);
+        frame((number * 0x0101_0101).to_le_bytes(), &mut bytes);
     }
     let mut input = Vec::new();
     Case::once(name, move || {

@@ -25,7 +25,7 @@ pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
 pub use topology::{Cpu, Topology};
 pub use types::{
     Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, LogFormat, LogSettings, Pem,
-    Record, Rpc, Storage, Tls, WebSocketEndpoint,
+    Protocol, Record, Rpc, Storage, Tls, WebSocketEndpoint,
 };
 
 use crate::cli::StartArguments;
@@ -118,6 +118,10 @@ fn read(
     let mut config = Config { auth: Vec::new(), ..Config::default() };
     if arguments.memory {
         config.storage = Storage::Memory;
+    }
+    // Endpoints that are listed are all there are.
+    if root.get("connectionEndpoints").is_some() {
+        config.endpoints.clear();
     }
     let mut findings = walk::apply(&root, &mut config);
     findings.complaints.extend(settle(&root, file, &mut config));
@@ -250,19 +254,26 @@ fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
     let empty =
         |key: &str| matches!(at(&[key]), Some(Node::List(items)) if items.iter().all(|item| *item == Node::Null));
     if empty("connectionEndpoints") {
-        complain(&["connectionEndpoints"], "No connection endpoints configured", "leave the key out for ws-binary");
+        complain(&["connectionEndpoints"], "No connection endpoints configured", "leave the key out for all of them");
     }
     if empty("auth") {
         complain(&["auth"], "No authentication type specified", "write - type: none to let everybody in");
     }
-    if let Some(Node::List(items)) = at(&["connectionEndpoints"])
-        && items.iter().filter(|item| item.get("type") == Some(&Node::Text("ws-binary".to_owned()))).count() > 1
-    {
-        complain(&["connectionEndpoints"], "there is more than one ws-binary endpoint", "keep one of them");
-    }
-    if config.websocket.url_path == config.http.health_check_path {
-        let path = ["httpServer", "options", "healthCheckPath"];
-        complain(&path, "is the path of the ws-binary endpoint too", "choose another path");
+    for (index, endpoint) in config.endpoints.iter().enumerate() {
+        let kind = endpoint.protocol.kind();
+        for other in &config.endpoints[..index] {
+            if other.protocol == endpoint.protocol {
+                let what = format!("there is more than one {kind} endpoint");
+                complain(&["connectionEndpoints"], &what, "keep one of them");
+            } else if other.url_path == endpoint.url_path {
+                let what = format!("{} and {kind} have the same urlPath", other.protocol.kind());
+                complain(&["connectionEndpoints"], &what, "choose another path for one of them");
+            }
+        }
+        if endpoint.url_path == config.http.health_check_path {
+            let path = ["httpServer", "options", "healthCheckPath"];
+            complain(&path, &format!("is the path of the {kind} endpoint too"), "choose another path");
+        }
     }
     settle_outbox(&at, config, &mut complain);
     let auth = auth::settle(root, config);

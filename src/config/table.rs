@@ -8,7 +8,9 @@
 
 use super::cpulist;
 use super::node::Node;
-use super::types::{Colors, Config, CpuChoice, Durability, LatencyProfile, LogFormat, Pem, Storage, Tls};
+use super::types::{
+    Colors, Config, CpuChoice, Durability, LatencyProfile, LogFormat, Pem, Protocol, Storage, Tls, WebSocketEndpoint,
+};
 use crate::log::Level;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,7 +100,7 @@ const CONNECTOR: &str = "connectors to other databases are not in this release: 
 const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";
 const MONITORING: &str = "monitoring output is not in this release: leave it at none";
 const NODE: &str = "JavaScript plugins cannot be loaded by this server";
-const OTHER_ENDPOINT: &str = "this endpoint is not in this release: only ws-binary is; remove the entry";
+const OTHER_ENDPOINT: &str = "this endpoint is not in this release: ws-binary and ws-text are; remove the entry";
 const ONE_PROCESS: &str = "a single server has nobody to agree with";
 const OLD: &str = "this key is from an old release";
 
@@ -185,44 +187,44 @@ static ROWS: &[Row] = &[
     ),
     // Endpoints.
     row("connectionEndpoints", Rule::Service { list: true, default: "" }),
-    row("connectionEndpoints[ws-binary]", Rule::Kind(|_| ())),
-    row("connectionEndpoints[ws-binary].options.urlPath", Rule::Text(url_path)),
+    row("connectionEndpoints[ws-binary]", Rule::Kind(|c| enter(c, Protocol::Binary))),
+    row("connectionEndpoints[ws-text]", Rule::Kind(|c| enter(c, Protocol::Text))),
+    row("connectionEndpoints[*].options.urlPath", Rule::Text(url_path)),
     row(
-        "connectionEndpoints[ws-binary].options.heartbeatInterval",
-        milliseconds(1, |c, ms| c.websocket.heartbeat_interval = Duration::from_millis(ms)),
+        "connectionEndpoints[*].options.heartbeatInterval",
+        milliseconds(1, |c, ms| endpoint(c).heartbeat_interval = Duration::from_millis(ms)),
     ),
-    row("connectionEndpoints[ws-binary].options.unauthenticatedClientTimeout", Rule::Value(unauthenticated_timeout)),
+    row("connectionEndpoints[*].options.unauthenticatedClientTimeout", Rule::Value(unauthenticated_timeout)),
     row(
-        "connectionEndpoints[ws-binary].options.maxAuthAttempts",
-        count(1, COUNT_MAX, |c, attempts| c.websocket.max_auth_attempts = attempts as u32),
-    ),
-    row(
-        "connectionEndpoints[ws-binary].options.logInvalidAuthData",
-        Rule::Flag(|c, on| c.websocket.log_invalid_auth_data = on),
+        "connectionEndpoints[*].options.maxAuthAttempts",
+        count(1, COUNT_MAX, |c, attempts| endpoint(c).max_auth_attempts = attempts as u32),
     ),
     row(
-        "connectionEndpoints[ws-binary].options.maxMessageSize",
-        bytes(128, MESSAGE_BYTES_MAX, |c, bytes| c.websocket.max_message_bytes = bytes as usize),
+        "connectionEndpoints[*].options.logInvalidAuthData",
+        Rule::Flag(|c, on| endpoint(c).log_invalid_auth_data = on),
     ),
     row(
-        "connectionEndpoints[ws-binary].options.outgoingBufferTimeout",
+        "connectionEndpoints[*].options.maxMessageSize",
+        bytes(128, MESSAGE_BYTES_MAX, |c, bytes| endpoint(c).max_message_bytes = bytes as usize),
+    ),
+    row(
+        "connectionEndpoints[*].options.outgoingBufferTimeout",
         Rule::Inert("what a turn of the server produced for a socket is sent together at its end"),
     ),
     row(
-        "connectionEndpoints[ws-binary].options.maxBufferByteSize",
+        "connectionEndpoints[*].options.maxBufferByteSize",
         Rule::Inert("what a turn of the server produced for a socket is sent together at its end"),
     ),
-    row("connectionEndpoints[ws-binary].options.headers", Rule::Value(headers)),
-    row("connectionEndpoints[ws-binary].options.noDelay", Rule::Inert("small sends are never delayed")),
+    row("connectionEndpoints[*].options.headers", Rule::Value(headers)),
+    row("connectionEndpoints[*].options.noDelay", Rule::Inert("small sends are never delayed")),
     row(
-        "connectionEndpoints[ws-binary].options.perMessageDeflate",
+        "connectionEndpoints[*].options.perMessageDeflate",
         Rule::Only {
             values: &[Literal::Flag(false), Literal::Null],
             why: "frames are never compressed",
             refusal: "frames are never compressed: set it to false or leave it out",
         },
     ),
-    row("connectionEndpoints[ws-text]", Rule::Later(OTHER_ENDPOINT)),
     row("connectionEndpoints[ws-json]", Rule::Later(OTHER_ENDPOINT)),
     row("connectionEndpoints[http]", Rule::Later(OTHER_ENDPOINT)),
     row("connectionEndpoints[mqtt]", Rule::Later(OTHER_ENDPOINT)),
@@ -459,8 +461,18 @@ fn health_check_path(config: &mut Config, text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// An entry of `connectionEndpoints` begins; its options follow.
+fn enter(config: &mut Config, protocol: Protocol) {
+    config.endpoints.push(WebSocketEndpoint::new(protocol));
+}
+
+/// The entry whose options are being read.
+fn endpoint(config: &mut Config) -> &mut WebSocketEndpoint {
+    config.endpoints.last_mut().expect("options are read after their entry was entered")
+}
+
 fn url_path(config: &mut Config, text: &str) -> Result<(), String> {
-    config.websocket.url_path = url_path_text(text)?;
+    endpoint(config).url_path = url_path_text(text)?;
     Ok(())
 }
 
@@ -472,10 +484,11 @@ fn url_path_text(text: &str) -> Result<String, String> {
 }
 
 fn unauthenticated_timeout(config: &mut Config, node: &Node) -> Result<(), String> {
-    config.websocket.unauthenticated_client_timeout = match node {
+    let endpoint = endpoint(config);
+    endpoint.unauthenticated_client_timeout = match node {
         Node::Flag(false) => None,
         // Upstream's schema allows true, and its timer code takes it for the default.
-        Node::Flag(true) => super::types::WebSocketEndpoint::default().unauthenticated_client_timeout,
+        Node::Flag(true) => WebSocketEndpoint::new(endpoint.protocol).unauthenticated_client_timeout,
         Node::Integer(ms) if *ms >= 1 && *ms <= TIMEOUT_MS_MAX as i64 => Some(Duration::from_millis(*ms as u64)),
         _ => return Err("milliseconds, at least 1, or false for no timeout".to_owned()),
     };

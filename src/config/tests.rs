@@ -121,19 +121,19 @@ fn honoured_keys_arrive() {
         (
             "connectionEndpoints: [null, {type: ws-binary, options: {urlPath: /ws, heartbeatInterval: 5, maxAuthAttempts: 9}}]",
             |c| {
-                c.websocket.url_path == "/ws"
-                    && c.websocket.heartbeat_interval == Duration::from_millis(5)
-                    && c.websocket.max_auth_attempts == 9
+                c.endpoints[0].url_path == "/ws"
+                    && c.endpoints[0].heartbeat_interval == Duration::from_millis(5)
+                    && c.endpoints[0].max_auth_attempts == 9
             },
         ),
         ("connectionEndpoints: [{type: ws-binary, options: {unauthenticatedClientTimeout: false}}]", |c| {
-            c.websocket.unauthenticated_client_timeout.is_none()
+            c.endpoints[0].unauthenticated_client_timeout.is_none()
         }),
         (
             "connectionEndpoints: [{type: ws-binary, options: {unauthenticatedClientTimeout: 70, maxMessageSize: 500}}]",
             |c| {
-                c.websocket.unauthenticated_client_timeout == Some(Duration::from_millis(70))
-                    && c.websocket.max_message_bytes == 500
+                c.endpoints[0].unauthenticated_client_timeout == Some(Duration::from_millis(70))
+                    && c.endpoints[0].max_message_bytes == 500
             },
         ),
         ("enabledFeatures: {event: false, rpc: false}", |c| {
@@ -164,6 +164,14 @@ fn honoured_keys_arrive() {
         // As upstream: too often means never.
         ("listen: {rematchInterval: 1000}", |c| c.listen.rematch_interval.is_none() && c.listen.shuffle_providers),
         ("rpc: {provideRequestorData: true}", |c| c.rpc.provide_requestor_data && !c.rpc.provide_requestor_name),
+        ("connectionEndpoints: [{type: ws-text, options: {maxAuthAttempts: 2}}, {type: ws-binary}]", |c| {
+            let protocols: Vec<_> = c.endpoints.iter().map(|endpoint| endpoint.protocol).collect();
+            protocols == [Protocol::Text, Protocol::Binary]
+                && c.endpoints[0].url_path == "/deepstream-v3"
+                && c.endpoints[0].max_auth_attempts == 2
+                && c.endpoints[1].max_auth_attempts == 3
+        }),
+        ("httpServer: {type: default}", |c| c.endpoints == Config::default().endpoints && !c.endpoints.is_empty()),
         ("auth: {type: none}\npermission: {type: none}", |_| true),
         ("auth:\n  - type: none\n    options:\n", |_| true),
         (
@@ -351,7 +359,7 @@ fn what_is_wrong_is_told_with_file_line_key_and_hint() {
         ),
         (
             "heartbeatInterval: 5",
-            "config.yml:1: heartbeatInterval: unknown key; did you mean connectionEndpoints[ws-binary].options.heartbeatInterval?",
+            "config.yml:1: heartbeatInterval: unknown key; did you mean connectionEndpoints.options.heartbeatInterval?",
         ),
         (
             "record: {portt: 5}",
@@ -405,11 +413,15 @@ fn what_is_wrong_is_told_with_file_line_key_and_hint() {
         ("storage: {type: memory, option: {}}", "config.yml:1: storage.option: unknown key; did you mean options?"),
         (
             "connectionEndpoints: []",
-            "config.yml:1: connectionEndpoints: No connection endpoints configured; leave the key out for ws-binary",
+            "config.yml:1: connectionEndpoints: No connection endpoints configured; leave the key out for all of them",
         ),
         (
             "connectionEndpoints:\n- {type: ws-binary}\n- {type: ws-binary}",
             "config.yml:1: connectionEndpoints: there is more than one ws-binary endpoint; keep one of them",
+        ),
+        (
+            "connectionEndpoints:\n- {type: ws-binary, options: {urlPath: /a}}\n- {type: ws-text, options: {urlPath: /a}}",
+            "config.yml:1: connectionEndpoints: ws-binary and ws-text have the same urlPath; choose another path for one of them",
         ),
         (
             "connectionEndpoints:\n- type: ws-binary\n  options:\n    urlPath: ds\n",

@@ -4,6 +4,7 @@
 //! *Does not* read anything.
 
 use super::methods::AuthMethod;
+use deepstream_wire::Wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ pub struct Config {
     pub log: LogSettings,
     /// The listening socket.
     pub http: Http,
-    /// The `ws-binary` endpoint.
-    pub websocket: WebSocketEndpoint,
+    /// The WebSocket endpoints, at most one of each kind.
+    pub endpoints: Vec<WebSocketEndpoint>,
     /// Which topics exist.
     pub features: Features,
     /// Calls.
@@ -110,9 +111,49 @@ impl Default for Pem {
     }
 }
 
-/// `connectionEndpoints` entry of type `ws-binary`.
+/// What is spoken on a WebSocket endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `ws-binary`
+    Binary,
+    /// `ws-text`
+    Text,
+}
+
+impl Protocol {
+    /// All of them, in the order in which upstream lists them.
+    pub const ALL: [Self; 2] = [Self::Binary, Self::Text];
+
+    /// The type of its entry in `connectionEndpoints`.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Binary => "ws-binary",
+            Self::Text => "ws-text",
+        }
+    }
+
+    /// What the log calls its endpoint.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Binary => "Binary WebSocket Connection Endpoint",
+            Self::Text => "WS Text Protocol Connection Endpoint",
+        }
+    }
+
+    /// What its connections speak, as far as that is known before they say anything.
+    pub fn wire(self) -> Wire {
+        match self {
+            Self::Binary => Wire::Protobuf,
+            Self::Text => Wire::Text,
+        }
+    }
+}
+
+/// `connectionEndpoints` entry of a WebSocket type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebSocketEndpoint {
+    /// What is spoken there.
+    pub protocol: Protocol,
     /// Path on which upgrades are accepted.
     pub url_path: String,
     /// A connection that says nothing for twice this long is closed.
@@ -330,7 +371,7 @@ impl Default for Config {
                 headers: Vec::new(),
                 tls: None,
             },
-            websocket: WebSocketEndpoint::default(),
+            endpoints: Protocol::ALL.map(WebSocketEndpoint::new).into(),
             auth: vec![AuthMethod::Open],
             features: Features { event: true, record: true, rpc: true, presence: true },
             listen: Listen {
@@ -365,10 +406,16 @@ impl Default for Config {
     }
 }
 
-impl Default for WebSocketEndpoint {
-    fn default() -> Self {
+impl WebSocketEndpoint {
+    /// An endpoint of which nothing but its type was said.
+    pub fn new(protocol: Protocol) -> Self {
+        let url_path = match protocol {
+            Protocol::Binary => "/deepstream",
+            Protocol::Text => "/deepstream-v3",
+        };
         Self {
-            url_path: "/deepstream".to_owned(),
+            protocol,
+            url_path: url_path.to_owned(),
             heartbeat_interval: Duration::from_secs(30),
             unauthenticated_client_timeout: Some(Duration::from_mins(3)),
             max_auth_attempts: 3,
@@ -444,6 +491,23 @@ impl Config {
         }
     }
 
+    fn engine_endpoints(&self) -> deepstream_engine::Endpoints {
+        let mut endpoints = deepstream_engine::Endpoints::default();
+        for endpoint in &self.endpoints {
+            let settings = deepstream_engine::Endpoint {
+                heartbeat_ns: nanoseconds(endpoint.heartbeat_interval),
+                unauthenticated_timeout_ns: endpoint.unauthenticated_client_timeout.map(nanoseconds),
+                auth_attempts_max: endpoint.max_auth_attempts,
+                log_invalid_auth_data: endpoint.log_invalid_auth_data,
+            };
+            match endpoint.protocol {
+                Protocol::Binary => endpoints.binary = settings,
+                Protocol::Text => endpoints.text = settings,
+            }
+        }
+        endpoints
+    }
+
     /// What one of `shards` shards is built with.
     pub fn engine_options(&self, shards: usize, seeds: [u64; 4]) -> deepstream_engine::Options {
         let prefixes = |list: &[String]| list.iter().map(|prefix| prefix.as_bytes().into()).collect();
@@ -462,10 +526,7 @@ impl Config {
             rpc_response_timeout_ns: nanoseconds(self.rpc.response_timeout),
             rpc_requestor_name: self.rpc.provide_requestor_name,
             rpc_requestor_data: self.rpc.provide_requestor_data,
-            heartbeat_ns: nanoseconds(self.websocket.heartbeat_interval),
-            unauthenticated_timeout_ns: self.websocket.unauthenticated_client_timeout.map(nanoseconds),
-            auth_attempts_max: self.websocket.max_auth_attempts,
-            log_invalid_auth_data: self.websocket.log_invalid_auth_data,
+            endpoints: self.engine_endpoints(),
             storage: self.storage != Storage::Memory,
             storage_timeout_ns: nanoseconds(self.record.storage_retrieval_timeout),
             storage_exclusion_prefixes: prefixes(&self.record.storage_exclusion_prefixes),

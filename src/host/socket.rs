@@ -491,7 +491,8 @@ impl Socket {
                 LinkEvent::Unreadable(what) => shard.unreadable(now, conn, what),
                 LinkEvent::Upgraded(handshake) => {
                     let headers = auth.headers_of(handshake.headers());
-                    shard.upgraded(now, conn, handshake.header("referer").unwrap_or_default(), headers);
+                    let referer = handshake.header("referer").unwrap_or_default();
+                    shard.upgraded(now, conn, handshake.wire(), referer, headers);
                     heard.upgraded = true;
                     return ControlFlow::Break(());
                 }

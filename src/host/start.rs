@@ -11,13 +11,13 @@ use super::ring::{Doorbell, Ring};
 use super::tls::Tls;
 use super::{listen, report};
 use crate::auth::{self, Auth, StorageBell};
-use crate::config::{AuthMethod, Config, Durability, Http, Placement, Storage as StorageSettings};
+use crate::config::{AuthMethod, Config, Durability, Http, Placement, Storage as StorageSettings, WebSocketEndpoint};
 use crate::log::{Level, note};
 use crate::reload::{Part, Swap};
 use crate::storage::{self, Storage};
 use deepstream_engine::{CoreId, Options, Packet, Shard};
 use deepstream_mesh::{Lattice, Port, slots_per_ring};
-use deepstream_wire::LinkConfig;
+use deepstream_wire::{Endpoint, LinkConfig};
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement as Pin};
 use hdrhistogram::Histogram;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -140,7 +140,9 @@ pub fn start(
         note(Level::Info, "INFO", &line);
     }
     note(Level::Info, "INFO", &format!("Listening for health checks on path {}", http.health_check_path));
-    note(Level::Info, "INFO", "connectionEndpoint ready: Binary WebSocket Connection Endpoint");
+    for endpoint in &config.endpoints {
+        note(Level::Info, "INFO", &format!("connectionEndpoint ready: {}", endpoint.protocol.title()));
+    }
     Ok(server)
 }
 
@@ -251,10 +253,17 @@ impl Part for Logins {
     }
 }
 
+fn link_endpoint(endpoint: &WebSocketEndpoint) -> Endpoint {
+    Endpoint {
+        path: endpoint.url_path.clone(),
+        wire: endpoint.protocol.wire(),
+        max_message_bytes: endpoint.max_message_bytes,
+    }
+}
+
 fn link_config(config: &Config) -> LinkConfig {
     LinkConfig {
-        paths: vec![config.websocket.url_path.clone()],
-        max_message_bytes: config.websocket.max_message_bytes,
+        endpoints: config.endpoints.iter().map(link_endpoint).collect(),
         max_request_bytes: config.limits.request_head_bytes_max,
         health_check_path: Some(config.http.health_check_path.clone()),
     }

@@ -1,19 +1,20 @@
 //! A connection's link: whatever the bytes, it gives the same events however they are cut and paused.
 
 use deepstream_wire::client::{self, ServerReader, encode_frame, upgrade_request};
-use deepstream_wire::{Link, LinkConfig, LinkEvent, Message};
+use deepstream_wire::{Endpoint, Link, LinkConfig, LinkEvent, Message, Wire};
 use std::ops::ControlFlow;
 
 const MESSAGE_BYTES_MAX: usize = 512;
 const REQUEST_BYTES_MAX: usize = 512;
+const PATHS: [(&str, Wire); 2] = [("/deepstream", Wire::Protobuf), ("/deepstream-v3", Wire::Text)];
 
-/// The first three bytes say how: bit 0, after an upgrade; bit 1, the rest is a list of frames (first byte, length,
+/// The first three bytes say how: bit 0, after an upgrade; bit 2, of the text path; bit 1, the rest is a list of frames (first byte, length,
 /// payload) and not their bytes; how long the pieces are; after how many events to pause. The rest is what is sent.
 pub(crate) fn run(input: &[u8]) {
     let [how, piece, pause_every, rest @ ..] = input else { return };
     let mut stream = Vec::new();
     if how & 1 != 0 {
-        upgrade_request("h", "/deepstream", &[], &mut stream);
+        upgrade_request("h", PATHS[usize::from(how >> 2 & 1)].0, &[], &mut stream);
     }
     if how & 2 != 0 {
         frames(rest, &mut stream);
@@ -42,8 +43,9 @@ fn frames(mut rest: &[u8], stream: &mut Vec<u8>) {
 /// The events as text, and the replies.
 fn transcript(stream: &[u8], piece: usize, pause_every: usize) -> (Vec<String>, Vec<u8>) {
     let config = LinkConfig {
-        paths: vec!["/deepstream".into()],
-        max_message_bytes: MESSAGE_BYTES_MAX,
+        endpoints: PATHS
+            .map(|(path, wire)| Endpoint { path: path.into(), wire, max_message_bytes: MESSAGE_BYTES_MAX })
+            .into(),
         max_request_bytes: REQUEST_BYTES_MAX,
         health_check_path: Some("/health".into()),
     };

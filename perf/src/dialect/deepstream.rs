@@ -30,7 +30,11 @@ pub(super) fn received(
         ServerEvent::Message(message) => enter(&message, stage, out, membership, on),
         ServerEvent::Status(101) => encode_challenge(PATH, "deepstream-perf", env!("CARGO_PKG_VERSION"), MASK, out),
         ServerEvent::Status(_) | ServerEvent::Close(_) | ServerEvent::Broken => end(stage, out, on),
-        ServerEvent::Ping(_) | ServerEvent::Pong(_) | ServerEvent::Body(_) | ServerEvent::Unreadable(_) => {}
+        ServerEvent::Ping(_)
+        | ServerEvent::Pong(_)
+        | ServerEvent::Body(_)
+        | ServerEvent::Text(_)
+        | ServerEvent::Unreadable(_) => {}
     });
 }
 

@@ -186,23 +186,25 @@ impl Delivery {
         message: impl Fn(Wire) -> Outgoing<'m>,
     ) {
         let Audience { interest, slot, except, end, differs } = to;
-        let wires = interest.wires();
-        let mut first = None;
-        for wire in Wire::ALL {
-            let frame = &mut self.scratch[wire as usize];
-            frame.clear();
-            if wires & (1 << wire as u8) != 0 && (first.is_none() || differs) {
+        let mut places = Places::default();
+        let mut wires = interest.wires();
+        while wires != 0 {
+            let wire = Wire::ALL[wires.trailing_zeros() as usize];
+            wires &= wires - 1;
+            let place = if differs { wire } else { wire.encoding() };
+            if !places.holds(place) {
+                let frame = &mut self.scratch[place as usize];
+                frame.clear();
                 encode(wire, &message(wire), frame);
-                first = first.or(Some(wire));
             }
+            places.put(wire, place);
         }
-        let Some(first) = first else { return };
         let mut frames = None;
         for core in interest.cores() {
             if core == self.core {
-                self.fan_out_here(subscribers, core, slot, except, Source::Scratch(first, differs));
+                self.fan_out_here(subscribers, core, slot, except, Source::Scratch(places));
             } else {
-                let frames = frames.get_or_insert_with(|| self.shared_frames(first, differs)).clone();
+                let frames = frames.get_or_insert_with(|| share(&self.scratch, places)).clone();
                 self.post(core, Lane::Deliveries, Packet::FanOut { slot, end, except, frames });
             }
         }
@@ -229,7 +231,7 @@ impl Delivery {
             let Some(session) = self.sessions.slot_mut(member).filter(|session| session.is_told()) else { continue };
             let wire = session.wire;
             let frame: &[u8] = match source {
-                Source::Scratch(first, differs) => &self.scratch[(if differs { wire } else { first }) as usize],
+                Source::Scratch(places) => places.of(wire, &self.scratch),
                 Source::Frames(frames) => frames.of(wire),
             };
             let bytes = frame.len();
@@ -237,17 +239,13 @@ impl Delivery {
                 session.outbox.open(&mut self.spare).extend_from_slice(frame);
             } else {
                 let frames = shared.get_or_insert_with(|| match source {
-                    Source::Scratch(first, differs) => share(&self.scratch, first, differs),
+                    Source::Scratch(places) => share(&self.scratch, places),
                     Source::Frames(frames) => frames.clone(),
                 });
                 session.outbox.push_shared(frames.of(wire).clone());
             }
             self.put(member, bytes);
         }
-    }
-
-    fn shared_frames(&self, first: Wire, differs: bool) -> Frames {
-        share(&self.scratch, first, differs)
     }
 
     /// Queues a packet for another core.
@@ -343,15 +341,44 @@ impl<'a> Audience<'a> {
 /// Where the encodings of a fan-out lie.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
-    /// In the shard's scratch: the first wire's, and whether the others have their own.
-    Scratch(Wire, bool),
+    /// In the shard's scratch.
+    Scratch(Places),
     /// In what another core sent.
     Frames(&'a Frames),
 }
 
-fn share(scratch: &[Vec<u8>; Wire::COUNT], first: Wire, differs: bool) -> Frames {
-    let one = Bytes::copy_from_slice(&scratch[first as usize]);
-    Frames::new(Wire::ALL.map(|wire| {
-        if differs && wire != first { Bytes::copy_from_slice(&scratch[wire as usize]) } else { one.clone() }
-    }))
+/// Which of the scratch buffers holds the encoding for each wire. Wires that share an encoding share a buffer; one that
+/// nobody reads has none, and whatever an earlier message left there is not given to anybody.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Places([Option<Wire>; Wire::COUNT]);
+
+impl Places {
+    fn holds(self, place: Wire) -> bool {
+        self.0.contains(&Some(place))
+    }
+
+    fn put(&mut self, wire: Wire, place: Wire) {
+        self.0[wire as usize] = Some(place);
+    }
+
+    #[inline]
+    fn of(self, wire: Wire, scratch: &[Vec<u8>; Wire::COUNT]) -> &[u8] {
+        match self.0[wire as usize] {
+            Some(place) => &scratch[place as usize],
+            None => &[],
+        }
+    }
+}
+
+fn share(scratch: &[Vec<u8>; Wire::COUNT], places: Places) -> Frames {
+    let mut frames = [const { Bytes::new() }; Wire::COUNT];
+    for wire in Wire::ALL {
+        let place = places.0[wire as usize];
+        let twin = places.0.iter().position(|&other| other == place).filter(|&twin| twin < wire as usize);
+        frames[wire as usize] = match twin {
+            Some(twin) => frames[twin].clone(),
+            None => Bytes::copy_from_slice(places.of(wire, scratch)),
+        };
+    }
+    Frames::new(frames)
 }

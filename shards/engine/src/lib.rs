@@ -16,6 +16,7 @@ pub mod packet;
 
 mod census;
 mod delivery;
+mod endpoint;
 mod event;
 mod gather;
 mod listen;
@@ -33,6 +34,7 @@ mod timer;
 
 pub use census::Census;
 pub use delivery::Counters;
+pub use endpoint::{Endpoint, Endpoints};
 pub use ident::{ConnId, CoreId, Nanos, Ticket};
 pub use limits::Limits;
 pub use output::{

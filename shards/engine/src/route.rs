@@ -11,7 +11,7 @@ use crate::session::table::State;
 use crate::shard::Shard;
 use crate::subscribers::{Subscribe, hash_name};
 use bytes::Bytes;
-use deepstream_wire::{Action, Flags, Message, Outgoing, Span, Topic};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Span, Topic, Wire};
 
 impl Shard {
     /// A message of a logged-in connection.
@@ -22,6 +22,7 @@ impl Shard {
                 None
             }
             Action::AuthRequest if self.may_extend(conn) => return self.extend(conn, &message),
+            Action::ConnectionPong if self.delivery.wire(conn).is_some_and(Wire::server_leads) => None,
             action if !self.serves(action.topic()) => {
                 let answer = Outgoing {
                     original_topic: Some(action.topic()),
@@ -143,8 +144,11 @@ impl Shard {
             Topic::Presence => Action::PresenceInvalidUsers,
             _ => Action::RecordInvalidMessageData,
         };
+        // Clients of the text protocol are shown what they sent; others would not survive data that is no JSON.
+        let quoted = self.delivery.wire(conn) == Some(Wire::Text);
         let answer = Outgoing {
             name: self.is_name(name).then_some(name),
+            data: message.data().filter(|_| quoted),
             correlation_id: message.correlation_id(),
             original_action: Some(message.head.action),
             is_error: true,

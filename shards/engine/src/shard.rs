@@ -1,5 +1,6 @@
 //! The shard: its inputs, its outputs, and who handles what.
 
+use crate::Endpoints;
 use crate::delivery::{Counters, Delivery, Source};
 use crate::gather::Gathers;
 use crate::ident::{ConnId, CoreId, Nanos};
@@ -15,7 +16,7 @@ use crate::session::table::State;
 use crate::subscribers::Subscribers;
 use crate::timer::{TimerId, Wheel};
 use ahash::RandomState;
-use deepstream_wire::{Action, Message, Topic, Unreadable};
+use deepstream_wire::{Action, Message, Topic, Unreadable, Wire};
 use std::sync::Arc;
 use std::vec::Drain;
 
@@ -50,14 +51,8 @@ pub struct Options {
     pub listen_rematch_ns: Option<u64>,
     /// How long a name rests after a search in vain before such a search.
     pub listen_cooldown_ns: u64,
-    /// A connection that says nothing for twice this long is closed.
-    pub heartbeat_ns: u64,
-    /// A connection that has not logged in for this long is closed; `None`: never.
-    pub unauthenticated_timeout_ns: Option<u64>,
-    /// Refused logins after which a connection is closed.
-    pub auth_attempts_max: u32,
-    /// Whether the data of refused logins is logged.
-    pub log_invalid_auth_data: bool,
+    /// What holds for a connection by what it speaks.
+    pub endpoints: Endpoints,
     /// Whether there is a storage behind the records; without one they live and die with the process.
     pub storage: bool,
     /// How long storage may take for one read, one removal or one batch of writes.
@@ -87,10 +82,7 @@ impl Default for Options {
             listen_response_timeout_ns: 500_000_000,
             listen_rematch_ns: Some(60_000_000_000),
             listen_cooldown_ns: 10_000_000_000,
-            heartbeat_ns: 30_000_000_000,
-            unauthenticated_timeout_ns: Some(180_000_000_000),
-            auth_attempts_max: 3,
-            log_invalid_auth_data: false,
+            endpoints: Endpoints::default(),
             storage: true,
             storage_timeout_ns: 30_000_000_000,
             storage_exclusion_prefixes: Vec::new(),
@@ -184,18 +176,21 @@ impl Shard {
         Some(conn)
     }
 
-    /// A connection became a WebSocket.
-    pub fn upgraded(&mut self, now: Nanos, conn: ConnId, referer: &str, headers: Headers) {
+    /// A connection became a WebSocket on which `wire` is spoken. Where the server leads, the link has greeted.
+    pub fn upgraded(&mut self, now: Nanos, conn: ConnId, wire: Wire, referer: &str, headers: Headers) {
         self.delivery.now = now;
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         if let State::Connected = session.state {
-            session.state = State::AwaitChallenge;
+            session.state = if wire.server_leads() { State::AwaitAuth } else { State::AwaitChallenge };
+            session.wire = wire;
             session.heard_at = now;
+            session.ping_at = now.after(self.options.endpoints.of(wire).heartbeat_ns);
             let peer = Arc::make_mut(&mut session.visit.get_or_insert_default().peer);
             peer.referer = referer.into();
             peer.headers = headers;
             let note = Note::IncomingConnection { conn, remote: peer.remote.clone(), referer: referer.into() };
             self.delivery.note(note);
+            self.watch(conn);
         }
     }
 

@@ -4,7 +4,7 @@ use allocation_counter::measure;
 use deepstream_engine::{
     Account, Ask, ConnId, CoreId, Headers, Login, Nanos, Options, Outbox, Outcome, Peer, Shard, StoreBatch,
 };
-use deepstream_wire::{Action, Outgoing, binary, encode};
+use deepstream_wire::{Action, Outgoing, Wire, binary, encode};
 
 const NOW: Nanos = Nanos(1);
 const NAME: &str = "stock/acme";
@@ -23,7 +23,7 @@ impl Bare {
 
     fn client(&mut self) -> ConnId {
         let conn = self.shard.connected(NOW, Peer::default()).expect("room");
-        self.shard.upgraded(NOW, conn, "", Headers::default());
+        self.shard.upgraded(NOW, conn, Wire::Protobuf, "", Headers::default());
         self.say(conn, &bytes(&Outgoing::new(Action::ConnectionChallenge)));
         self.say(conn, &bytes(&Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) }));
         for ask in self.shard.asks().collect::<Vec<_>>() {

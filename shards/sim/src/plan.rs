@@ -5,7 +5,7 @@
 
 use crate::rng::Rng;
 use crate::workload::record::draw_names;
-use deepstream_engine::{Limits, Options, Stored};
+use deepstream_engine::{Endpoint, Endpoints, Limits, Options, Stored};
 
 /// One thing that could happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,11 +221,16 @@ fn users(rng: &mut Rng) -> Vec<String> {
 
 fn options(rng: &mut Rng) -> Options {
     let seconds = |rng: &mut Rng, low, high| rng.between(low, high) * 1_000_000_000;
-    Options {
-        seeds: [(); 4].map(|()| rng.bits()),
-        limits: limits(rng),
+    let (seeds, limits) = ([(); 4].map(|()| rng.bits()), limits(rng));
+    let binary = Endpoint {
         heartbeat_ns: seconds(rng, 1, 30),
         unauthenticated_timeout_ns: rng.chance(70).then(|| seconds(rng, 1, 60)),
+        ..Endpoint::default()
+    };
+    Options {
+        seeds,
+        limits,
+        endpoints: Endpoints { binary, ..Endpoints::default() },
         rpc_ack_timeout_ns: rng.between(1, 2000) * 1_000_000,
         rpc_response_timeout_ns: rng.between(1, 5000) * 1_000_000,
         rpc_requestor_name: rng.chance(40),

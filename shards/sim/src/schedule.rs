@@ -272,7 +272,7 @@ impl World {
 
     fn try_mute(&mut self) -> bool {
         let client = self.rng.faults.below(self.clients.len());
-        let quiet_ns = self.rng.faults.between(0, self.plan.options.heartbeat_ns * 3);
+        let quiet_ns = self.rng.faults.between(0, self.plan.options.endpoints.binary.heartbeat_ns * 3);
         self.line(|| format!("mute client={client} ns={quiet_ns}"));
         self.clients[client].quiet_until = self.now.after(quiet_ns);
         true
@@ -336,6 +336,6 @@ impl World {
         let who = &self.clients[client];
         let index = who.conn?;
         let speaks = who.phase == Phase::Open && !self.conns[index].up_ended && self.conns[index].alive;
-        speaks.then(|| who.spoke_at.after(self.plan.options.heartbeat_ns).max(who.quiet_until))
+        speaks.then(|| who.spoke_at.after(self.plan.options.endpoints.binary.heartbeat_ns).max(who.quiet_until))
     }
 }

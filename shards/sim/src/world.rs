@@ -17,7 +17,7 @@ use deepstream_engine::{
     StoreBatch,
 };
 use deepstream_wire::client::ServerEvent;
-use deepstream_wire::{Link, LinkConfig, LinkEvent};
+use deepstream_wire::{Endpoint, Link, LinkConfig, LinkEvent, Wire};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -134,8 +134,11 @@ impl World {
             oracle: Oracle::new(&plan),
             trace: Trace::new(tracing),
             config: Rc::new(LinkConfig {
-                paths: vec!["/deepstream".into()],
-                max_message_bytes: LINK_BYTES_MAX,
+                endpoints: vec![Endpoint {
+                    path: "/deepstream".into(),
+                    wire: Wire::Protobuf,
+                    max_message_bytes: LINK_BYTES_MAX,
+                }],
                 max_request_bytes: 4096,
                 health_check_path: None,
             }),
@@ -244,7 +247,7 @@ impl World {
             if let LinkEvent::Upgraded(_) = event {
                 // The answer to the upgrade has to leave before the answer to what follows it.
                 upgraded = true;
-                self.cores[core].shard.upgraded(self.now, id, "", Headers::default());
+                self.cores[core].shard.upgraded(self.now, id, Wire::Protobuf, "", Headers::default());
                 return ControlFlow::Break(());
             }
             if let LinkEvent::Close(_) = event {

@@ -82,7 +82,8 @@ fn read_body(topic: Topic, body: &[u8]) -> Option<(u32, Head)> {
     let table = fields(topic);
     let mut reader = Reader::new(body);
     let mut action = 0;
-    let mut head = empty_head();
+    // The action is replaced before anyone sees it.
+    let mut head = Head::new(Action::ParserError);
     while !reader.is_empty() {
         let start = reader.at;
         let (number, wire_type) = reader.key()?;
@@ -167,21 +168,6 @@ fn is_text(field: Field) -> bool {
             | Field::RequestorData
             | Field::Text
     )
-}
-
-fn empty_head() -> Head {
-    Head {
-        name_hash: 0,
-        version: 0,
-        flags: Flags::default(),
-        // Replaced before anyone sees it.
-        action: Action::ParserError,
-        name: Span::default(),
-        data: Span::default(),
-        correlation_id: Span::default(),
-        path: Span::default(),
-        names: Span::default(),
-    }
 }
 
 /// Iterator of [`Message::names`](crate::Message::names).

@@ -3,11 +3,12 @@
 //! *Owns* what a client sends (upgrade request, masked frames) and how it reads what a server sends.
 //! *Promises* to allocate nothing per message once its buffers have grown, and to read whatever [`crate::encode`]
 //! writes. Fields a server never reads, and a head has no room for, are found again in the message's bytes.
-//! *Does not* reconnect, time anything out, or speak any protocol but protobuf over WebSocket.
+//! *Does not* reconnect, time anything out, or speak any protocol but protobuf over WebSocket; frames of text are given
+//! as they are.
 
 use std::str::from_utf8;
 
-use tungstenite::protocol::frame::coding::{Control, OpCode};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use crate::action::{Action, Topic};
 use crate::binary;
@@ -74,8 +75,7 @@ pub fn encode_frame(first: u8, payload: &[u8], mask: [u8; 4], out: &mut Vec<u8>)
     ws::mask(&mut out[start..], mask);
 }
 
-/// First byte of an unfragmented binary frame.
-pub const FINAL_BINARY: u8 = 0x82;
+pub use crate::ws::{FINAL_BINARY, FINAL_TEXT};
 /// First byte of a close frame.
 pub const FINAL_CLOSE: u8 = 0x88;
 /// First byte of a ping.
@@ -110,6 +110,8 @@ pub enum ServerEvent<'a> {
     Body(&'a [u8]),
     /// A message.
     Message(Message<&'a [u8]>),
+    /// A frame of text: on an endpoint where text is spoken, one or more messages.
+    Text(&'a [u8]),
     /// A data frame that holds no message we know.
     Unreadable(Unreadable),
     /// A ping and its payload; a pong is owed.
@@ -215,6 +217,7 @@ impl ServerReader {
                 Err(_) => return self.broken(input, on),
             },
             OpCode::Control(_) => on(ServerEvent::Pong(payload)),
+            OpCode::Data(Data::Text) if header.is_final => on(ServerEvent::Text(payload)),
             OpCode::Data(_) if header.is_final => binary::messages(payload)
                 .for_each(|message| on(message.map_or_else(ServerEvent::Unreadable, ServerEvent::Message))),
             // Our server sends no fragments.

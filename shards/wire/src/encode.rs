@@ -1,7 +1,8 @@
-//! Messages on their way out: to protobuf bytes, to whole WebSocket frames (protocol-binary §2).
+//! Messages on their way out: to whole WebSocket frames of any protocol, and to protobuf bytes (protocol-binary §2).
 //!
 //! *Owns* what is written when, and in which order: fields ascend, as upstream's encoder writes them.
-//! *Promises* one complete frame appended per call, sized first and then written, without intermediate buffers.
+//! *Promises* one complete frame appended per call, without intermediate buffers; protobuf is sized first and then
+//! written.
 //! `version` is written even when 0, booleans only when true, and `data` never empty: an official client runs
 //! `JSON.parse` on any `data` that is present and does not survive the empty text (protocol-binary §2.1).
 //! *Does not* check that a message makes sense.
@@ -12,6 +13,8 @@ use crate::field::{
     varint_len,
 };
 use crate::message::{Outgoing, Wire};
+use crate::text;
+use crate::ws::{FINAL_BINARY, FINAL_TEXT};
 
 /// Appends one complete server frame, header included.
 pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
@@ -21,10 +24,22 @@ pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
             let envelope = envelope_len(message.action.topic(), body);
             let delimited = varint_len(envelope as u64) + envelope;
             out.reserve(HEADER_LEN_MAX + delimited);
-            frame_header(delimited, out);
+            frame_header(FINAL_BINARY, delimited, out);
             put_message(message, body, envelope, out);
         }
+        Wire::Text => text_frame(message, text::write, out),
     }
+}
+
+/// Appends a text frame. How long its payload is shows only once it is written, so the header is written behind it and
+/// turned to the front: for what is a hundred bytes as a rule, that is cheaper than to count first.
+fn text_frame(message: &Outgoing<'_>, write: impl FnOnce(&Outgoing<'_>, &mut Vec<u8>), out: &mut Vec<u8>) {
+    let start = out.len();
+    write(message, out);
+    let end = out.len();
+    frame_header(FINAL_TEXT, end - start, out);
+    let header_len = out.len() - end;
+    out[start..].rotate_right(header_len);
 }
 
 /// Appends one delimited message without any frame around it: what the payload of a frame is.
@@ -39,17 +54,17 @@ pub fn message_len(message: &Outgoing<'_>) -> usize {
     varint_len(envelope as u64) + envelope
 }
 
-/// Appends the header of an unmasked binary frame with a payload of `len` bytes.
-pub fn frame_header(len: usize, out: &mut Vec<u8>) {
-    const FINAL_BINARY: u8 = 0x82;
+/// Appends the header of an unmasked frame with a payload of `len` bytes; `first` is its first byte.
+#[inline]
+pub fn frame_header(first: u8, len: usize, out: &mut Vec<u8>) {
     match len {
-        0..=125 => out.extend_from_slice(&[FINAL_BINARY, len as u8]),
+        0..=125 => out.extend_from_slice(&[first, len as u8]),
         126..=0xffff => {
             let [high, low] = (len as u16).to_be_bytes();
-            out.extend_from_slice(&[FINAL_BINARY, 126, high, low]);
+            out.extend_from_slice(&[first, 126, high, low]);
         }
         _ => {
-            out.extend_from_slice(&[FINAL_BINARY, 127]);
+            out.extend_from_slice(&[first, 127]);
             out.extend_from_slice(&(len as u64).to_be_bytes());
         }
     }

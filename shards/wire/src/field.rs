@@ -39,6 +39,11 @@ pub(crate) fn field_of(topic: Topic, number: u32) -> Field {
     fields(topic).get(number as usize).copied().unwrap_or(Field::Unknown)
 }
 
+/// The number of a field in a message of `topic`, if it has one.
+pub(crate) fn field_number(topic: Topic, field: Field) -> Option<u32> {
+    fields(topic).iter().position(|&found| found == field).map(|number| number as u32)
+}
+
 /// All fields of a topic's message, indexed by field number.
 pub(crate) const fn fields(topic: Topic) -> &'static [Field; FIELD_COUNT] {
     match topic {

@@ -9,13 +9,15 @@
 pub mod action;
 pub mod binary;
 pub mod client;
+mod draft;
 pub mod encode;
 mod field;
 pub mod link;
 pub mod message;
+mod text;
 mod upgrade;
 pub mod ws;
 
 pub use action::{Action, Topic};
-pub use link::{Closing, Handshake, Link, LinkConfig, LinkEvent};
+pub use link::{Closing, Endpoint, Handshake, Link, LinkConfig, LinkEvent};
 pub use message::{Flags, Head, Message, Outgoing, Span, Unreadable, Wire};

@@ -5,7 +5,7 @@
 //! without a copy; an idle link holds no buffer. After [`LinkEvent::Close`] it says nothing more.
 //! *Does not* own a socket, and sends nothing: what has to be sent is appended to `replies`.
 //!
-//! A further protocol over WebSocket is a file with its decoder and a variant of `Dialect`; a further framing is a
+//! A further protocol over WebSocket is a file with its decoder and a variant of [`Wire`]; a further framing is a
 //! variant of `Phase`.
 
 use std::mem::take;
@@ -14,20 +14,34 @@ use std::str::from_utf8;
 
 use tungstenite::protocol::frame::coding::{Control, OpCode};
 
+use crate::action::Action;
 use crate::binary;
-use crate::message::{Message, Unreadable};
+use crate::encode::encode;
+use crate::message::{Message, Outgoing, Unreadable, Wire};
+use crate::text;
 use crate::upgrade;
-use crate::ws::{self, CLOSE_INVALID_TEXT, CLOSE_PROTOCOL_ERROR, CLOSE_TOO_BIG, Header, Kind, Sender};
+use crate::ws::{
+    self, CLOSE_INVALID_TEXT, CLOSE_PROTOCOL_ERROR, CLOSE_TOO_BIG, CLOSE_UNSUPPORTED, Header, Kind, Sender,
+};
 
 pub use crate::upgrade::Handshake;
 
-/// What a link has to know about its endpoint; shared by all links of it.
+/// A path on which an upgrade is accepted. A request's query string is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkConfig {
-    /// Paths on which an upgrade is accepted. A request's query string is ignored.
-    pub paths: Vec<String>,
+pub struct Endpoint {
+    /// The path.
+    pub path: String,
+    /// What is spoken there.
+    pub wire: Wire,
     /// Largest message, over all its fragments.
     pub max_message_bytes: usize,
+}
+
+/// What a link has to know about its listener; shared by all links of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// At most 256.
+    pub endpoints: Vec<Endpoint>,
     /// Largest head of an upgrade request.
     pub max_request_bytes: usize,
     /// Path that answers 200 to whoever wants to know whether the server lives.
@@ -73,14 +87,9 @@ const _: () = assert!(size_of::<Link>() <= 64, "an idle connection costs as litt
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Request,
-    WebSocket(Dialect),
+    /// By the index of its endpoint.
+    WebSocket(u8),
     Closed,
-}
-
-/// What WebSocket messages are written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dialect {
-    Protobuf,
 }
 
 /// Bytes that could not be dealt with yet.
@@ -143,7 +152,7 @@ impl Link {
         replies: &mut Vec<u8>,
         on: &mut impl FnMut(LinkEvent<'_>) -> ControlFlow<()>,
     ) {
-        let mut turn = Turn { link: self, config, replies, on };
+        let mut turn = Turn { endpoint: self.endpoint(config), link: self, config, replies, on };
         let input = turn.complete_held(input);
         let taken = turn.process(input);
         self.keep(&input[taken..]);
@@ -157,7 +166,7 @@ impl Link {
         on: &mut impl FnMut(LinkEvent<'_>) -> ControlFlow<()>,
     ) {
         self.paused = false;
-        let mut turn = Turn { link: self, config, replies, on };
+        let mut turn = Turn { endpoint: self.endpoint(config), link: self, config, replies, on };
         turn.payload_held();
         turn.process_held();
         self.keep(&[]);
@@ -171,6 +180,11 @@ impl Link {
         }
         self.phase = Phase::Closed;
         self.held = None;
+    }
+
+    fn endpoint<'c>(&self, config: &'c LinkConfig) -> Option<&'c Endpoint> {
+        let Phase::WebSocket(endpoint) = self.phase else { return None };
+        config.endpoints.get(usize::from(endpoint))
     }
 
     /// Keeps the unprocessed rest, and lets go of buffers nobody needs.
@@ -187,6 +201,8 @@ impl Link {
 
 /// A link while it has something to work on.
 struct Turn<'t, F> {
+    /// The link's, once it has one.
+    endpoint: Option<&'t Endpoint>,
     link: &'t mut Link,
     config: &'t LinkConfig,
     replies: &'t mut Vec<u8>,
@@ -239,7 +255,8 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             return;
         }
         let (payload, at) = (take(&mut held.payload), take(&mut held.payload_at));
-        let at = at + self.payload(&payload[at..]);
+        let Some(endpoint) = self.endpoint else { return };
+        let at = at + self.payload(endpoint.wire, &payload[at..]);
         if at < payload.len() {
             let held = self.link.held.get_or_insert_default();
             held.payload = payload;
@@ -254,7 +271,11 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             let rest = &mut input[at..];
             let taken = match self.link.phase {
                 Phase::Request => self.request(rest),
-                Phase::WebSocket(_) => self.frame(rest),
+                Phase::WebSocket(_) => match self.endpoint {
+                    Some(endpoint) => self.frame(endpoint, rest),
+                    // Its configuration is another one now: nobody knows what it speaks.
+                    None => self.fail(CLOSE_PROTOCOL_ERROR, rest.len()),
+                },
                 Phase::Closed => rest.len(),
             };
             if taken == 0 {
@@ -267,11 +288,18 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
 
     fn request(&mut self, input: &[u8]) -> usize {
         let health_check = self.config.health_check_path.as_deref();
-        match upgrade::read(input, &self.config.paths, health_check, self.config.max_request_bytes) {
+        match upgrade::read(input, &self.config.endpoints, health_check, self.config.max_request_bytes) {
             Ok(None) => 0,
             Ok(Some(upgrade)) => {
                 upgrade.put_response(self.replies);
-                self.link.phase = Phase::WebSocket(Dialect::Protobuf);
+                let wire = upgrade.handshake.wire();
+                if wire.server_leads() {
+                    // No challenge; and the first of the pings by which its client knows that the server lives.
+                    encode(wire, &Outgoing::new(Action::ConnectionAccept), self.replies);
+                    encode(wire, &Outgoing::new(Action::ConnectionPing), self.replies);
+                }
+                self.link.phase = Phase::WebSocket(upgrade.endpoint);
+                self.endpoint = self.link.endpoint(self.config);
                 self.tell(LinkEvent::Upgraded(&upgrade.handshake));
                 upgrade.len
             }
@@ -284,14 +312,14 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
     }
 
     /// One frame; 0 if it is not whole.
-    fn frame(&mut self, input: &mut [u8]) -> usize {
+    fn frame(&mut self, endpoint: &Endpoint, input: &mut [u8]) -> usize {
         let header = match Header::read(input, Sender::Client) {
             Ok(Some(header)) => header,
             Ok(None) => return 0,
             Err(code) => return self.fail(code, input.len()),
         };
         // Judged before the payload is there: nobody has to send a gigabyte to be told it is too much.
-        if let Err(code) = self.admit(&header) {
+        if let Err(code) = self.admit(endpoint, &header) {
             return self.fail(code, input.len());
         }
         let end = header.frame_len();
@@ -305,13 +333,13 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             OpCode::Control(Control::Ping) => ws::put_control(Control::Pong, payload, self.replies),
             OpCode::Control(Control::Close) => self.peer_closed(payload),
             OpCode::Control(_) => {}
-            OpCode::Data(data) => self.data(ws::kind(data), header.is_final, payload),
+            OpCode::Data(data) => self.data(endpoint.wire, ws::kind(data), header.is_final, payload),
         }
         end
     }
 
     /// Whether a frame may come now, by size and by what came before it.
-    fn admit(&self, header: &Header) -> Result<(), u16> {
+    fn admit(&self, endpoint: &Endpoint, header: &Header) -> Result<(), u16> {
         let OpCode::Data(data) = header.opcode else {
             return Ok(());
         };
@@ -322,14 +350,14 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             return Err(CLOSE_PROTOCOL_ERROR);
         }
         let so_far = held.map_or(0, |held| held.fragments.len());
-        let room = self.config.max_message_bytes.saturating_sub(so_far);
+        let room = endpoint.max_message_bytes.saturating_sub(so_far);
         if header.payload_len > room as u64 { Err(CLOSE_TOO_BIG) } else { Ok(()) }
     }
 
     /// A data frame that was admitted; `start` is its kind if it starts a message.
-    fn data(&mut self, start: Option<Kind>, is_final: bool, payload: &[u8]) {
+    fn data(&mut self, wire: Wire, start: Option<Kind>, is_final: bool, payload: &[u8]) {
         match (start, is_final) {
-            (Some(kind), true) => self.message(kind, payload),
+            (Some(kind), true) => self.message(wire, kind, payload),
             (start, false) => {
                 let held = self.link.held.get_or_insert_default();
                 held.fragmented = held.fragmented.or(start);
@@ -340,17 +368,20 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                 let mut whole = take(&mut held.fragments);
                 let kind = held.fragmented.take().unwrap_or(Kind::Binary);
                 whole.extend_from_slice(payload);
-                self.message(kind, &whole);
+                self.message(wire, kind, &whole);
             }
         }
     }
 
-    /// A whole WebSocket message. Text is read like bytes, as upstream does, once it has proved to be text.
-    fn message(&mut self, kind: Kind, payload: &[u8]) {
+    /// A whole WebSocket message. Where protobuf is spoken text is read like bytes, as upstream does, once it has proved
+    /// to be text.
+    fn message(&mut self, wire: Wire, kind: Kind, payload: &[u8]) {
         if kind == Kind::Text && from_utf8(payload).is_err() {
             self.fail(CLOSE_INVALID_TEXT, 0);
+        } else if kind == Kind::Binary && wire.encoding() != Wire::Protobuf {
+            self.fail(CLOSE_UNSUPPORTED, 0);
         } else {
-            let given = self.payload(payload);
+            let given = self.payload(wire, payload);
             if given < payload.len() {
                 self.link.held.get_or_insert_default().payload.extend_from_slice(&payload[given..]);
             }
@@ -359,15 +390,40 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
 
     /// Gives the messages of a payload until the handler breaks off. Gives how many bytes are done with: all of them
     /// unless a message was left.
-    fn payload(&mut self, payload: &[u8]) -> usize {
-        let mut messages = binary::messages(payload);
-        for message in messages.by_ref() {
-            self.tell(message.map_or_else(LinkEvent::Unreadable, LinkEvent::Message));
+    fn payload(&mut self, wire: Wire, payload: &[u8]) -> usize {
+        match wire {
+            Wire::Protobuf | Wire::ProtobufNoMulti => {
+                let mut messages = binary::messages(payload);
+                for message in messages.by_ref() {
+                    self.tell(message.map_or_else(LinkEvent::Unreadable, LinkEvent::Message));
+                    if self.link.paused {
+                        break;
+                    }
+                }
+                payload.len() - messages.rest().len()
+            }
+            Wire::Text => self.text(payload),
+        }
+    }
+
+    fn text(&mut self, payload: &[u8]) -> usize {
+        for (message, next) in text::messages(payload) {
+            self.drafted(|buffer| text::read(message, buffer));
             if self.link.paused {
-                break;
+                return next;
             }
         }
-        payload.len() - messages.rest().len()
+        payload.len()
+    }
+
+    /// Tells of a message that has to be put together. It is, behind the replies: that buffer is there, and kept.
+    fn drafted(&mut self, read: impl for<'b> FnOnce(&'b mut Vec<u8>) -> Result<Message<&'b [u8]>, Unreadable>) {
+        let mut buffer = take(self.replies);
+        let replies_len = buffer.len();
+        let message = read(&mut buffer);
+        self.tell(message.map_or_else(LinkEvent::Unreadable, LinkEvent::Message));
+        buffer.truncate(replies_len);
+        *self.replies = buffer;
     }
 
     fn peer_closed(&mut self, payload: &[u8]) {

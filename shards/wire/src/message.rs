@@ -17,13 +17,40 @@ pub enum Wire {
     /// The protobuf protocol towards clients that drop PATCH_MULTI: they are sent whole updates instead
     /// (protocol-binary §12.11).
     ProtobufNoMulti = 1,
+    /// The text protocol of the third generation of clients.
+    Text = 2,
 }
 
 impl Wire {
     /// How many wires there are; the length of a table indexed by `Wire as usize`.
-    pub const COUNT: usize = 2;
+    pub const COUNT: usize = 3;
     /// Every wire, in index order.
-    pub const ALL: [Self; Self::COUNT] = [Self::Protobuf, Self::ProtobufNoMulti];
+    pub const ALL: [Self; Self::COUNT] = [Self::Protobuf, Self::ProtobufNoMulti, Self::Text];
+
+    /// The wire whose encoding this one shares, unless what is said to the two differs.
+    #[must_use]
+    pub fn encoding(self) -> Self {
+        match self {
+            Self::Protobuf | Self::ProtobufNoMulti => Self::Protobuf,
+            Self::Text => Self::Text,
+        }
+    }
+
+    /// Whether clients of this wire understand PATCH_MULTI. Those that do not are sent the whole value.
+    pub fn knows_patch_multi(self) -> bool {
+        match self {
+            Self::Protobuf => true,
+            Self::ProtobufNoMulti | Self::Text => false,
+        }
+    }
+
+    /// Whether the server speaks first and keeps the heartbeat: it accepts without a challenge, and it pings.
+    pub fn server_leads(self) -> bool {
+        match self {
+            Self::Protobuf | Self::ProtobufNoMulti => false,
+            Self::Text => true,
+        }
+    }
 }
 
 /// A range of a message's bytes.
@@ -111,6 +138,24 @@ pub struct Head {
 }
 
 const _: () = assert!(size_of::<Head>() == 56, "a head is copied with every hop");
+
+impl Head {
+    /// A head with nothing but its action.
+    #[inline]
+    pub(crate) fn new(action: Action) -> Self {
+        Self {
+            name_hash: 0,
+            version: 0,
+            flags: Flags::default(),
+            action,
+            name: Span::default(),
+            data: Span::default(),
+            correlation_id: Span::default(),
+            path: Span::default(),
+            names: Span::default(),
+        }
+    }
+}
 
 /// A head and the bytes it points into, owned or borrowed.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,9 @@
 
 use std::io::Write;
 
+use crate::link::Endpoint;
+use crate::message::Wire;
+
 use tungstenite::Error;
 use tungstenite::error::ProtocolError;
 use tungstenite::handshake::machine::TryParse;
@@ -15,9 +18,15 @@ use tungstenite::handshake::server::{Request, Response, create_response, write_r
 #[derive(Debug)]
 pub struct Handshake {
     request: Request,
+    wire: Wire,
 }
 
 impl Handshake {
+    /// What is spoken on the path of the request, as far as a path tells.
+    pub fn wire(&self) -> Wire {
+        self.wire
+    }
+
     /// Path of the request, without its query.
     pub fn path(&self) -> &str {
         self.request.uri().path()
@@ -38,6 +47,8 @@ impl Handshake {
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     pub(crate) len: usize,
+    /// Which of the endpoints.
+    pub(crate) endpoint: u8,
     pub(crate) handshake: Handshake,
     response: Response,
 }
@@ -99,7 +110,7 @@ impl Status {
 /// everything that is no upgrade.
 pub(crate) fn read(
     input: &[u8],
-    paths: &[String],
+    endpoints: &[Endpoint],
     health_check: Option<&str>,
     head_bytes_max: usize,
 ) -> Result<Option<Upgrade>, Status> {
@@ -112,11 +123,10 @@ pub(crate) fn read(
     if health_check == Some(path) {
         return Err(Status::Healthy);
     }
-    if !paths.iter().any(|ours| ours == path) {
-        return Err(Status::NotFound);
-    }
+    let index = endpoints.iter().position(|endpoint| endpoint.path == path).ok_or(Status::NotFound)?;
+    let wire = endpoints[index].wire;
     let response = create_response(&request).map_err(|error| status_of(&error))?;
-    Ok(Some(Upgrade { len, handshake: Handshake { request }, response }))
+    Ok(Some(Upgrade { len, endpoint: index as u8, handshake: Handshake { request, wire }, response }))
 }
 
 fn status_of(error: &Error) -> Status {

@@ -13,16 +13,21 @@ use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 /// Close code: a frame that breaks RFC 6455.
 pub const CLOSE_PROTOCOL_ERROR: u16 = 1002;
+/// Close code: text where bytes are spoken, or bytes where text is.
+pub const CLOSE_UNSUPPORTED: u16 = 1003;
 /// Close code: text that is not UTF-8.
 pub const CLOSE_INVALID_TEXT: u16 = 1007;
 /// Close code: a message above the limit.
 pub const CLOSE_TOO_BIG: u16 = 1009;
 
+/// First byte of an unfragmented text frame.
+pub const FINAL_TEXT: u8 = 0x81;
+/// First byte of an unfragmented binary frame.
+pub const FINAL_BINARY: u8 = 0x82;
+
 /// The most a control frame may carry.
 pub(crate) const CONTROL_LEN_MAX: usize = 125;
 
-/// First byte of a whole binary message.
-const FINAL_BINARY: u8 = 0x82;
 /// Bit of the second byte that says a mask follows; the others are the length, if it is below [`LEN_16`].
 const MASKED: u8 = 0x80;
 /// In place of a length: it follows in two bytes.

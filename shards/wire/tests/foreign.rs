@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
 
 use deepstream_wire::encode::{encode, encode_message};
-use deepstream_wire::{Action, Closing, Link, LinkConfig, LinkEvent, Outgoing, Wire};
+use deepstream_wire::{Action, Closing, Endpoint, Link, LinkConfig, LinkEvent, Outgoing, Wire};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Bytes, Error, Message, WebSocket};
@@ -20,8 +20,7 @@ struct EchoServer {
 impl EchoServer {
     fn new() -> Self {
         let config = LinkConfig {
-            paths: vec!["/deepstream".into()],
-            max_message_bytes: 1 << 20,
+            endpoints: vec![Endpoint { path: "/deepstream".into(), wire: Wire::Protobuf, max_message_bytes: 1 << 20 }],
             max_request_bytes: 4096,
             health_check_path: None,
         };

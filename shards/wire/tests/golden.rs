@@ -123,7 +123,7 @@ fn frames_are_headed_by_the_shortest_length() {
         [(0, "8200"), (125, "827d"), (126, "827e007e"), (65535, "827effff"), (65536, "827f0000000000010000")]
     {
         let mut out = Vec::new();
-        frame_header(len, &mut out);
+        frame_header(client::FINAL_BINARY, len, &mut out);
         assert_eq!(out, hex(header), "{len}");
     }
     let mut out = b"before".to_vec();

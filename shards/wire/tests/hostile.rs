@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use deepstream_wire::client::{self, FINAL_BINARY, ServerEvent, ServerReader};
 use deepstream_wire::encode::encode_message;
-use deepstream_wire::{Action, Link, LinkConfig, LinkEvent, Outgoing, binary};
+use deepstream_wire::{Action, Endpoint, Link, LinkConfig, LinkEvent, Outgoing, Wire, binary};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -14,8 +14,9 @@ const REQUEST_BYTES_MAX: usize = 512;
 
 fn config() -> LinkConfig {
     LinkConfig {
-        paths: vec!["/deepstream".into()],
-        max_message_bytes: MESSAGE_BYTES_MAX,
+        endpoints: [("/deepstream", Wire::Protobuf), ("/text", Wire::Text)]
+            .map(|(path, wire)| Endpoint { path: path.into(), wire, max_message_bytes: MESSAGE_BYTES_MAX })
+            .into(),
         max_request_bytes: REQUEST_BYTES_MAX,
         health_check_path: None,
     }
@@ -127,6 +128,32 @@ proptest! {
             client::encode_frame(if text { 0x81 } else { FINAL_BINARY }, &payload, mask, &mut stream);
         }
         suffer(&stream, &pieces, 3);
+    }
+
+    #[test]
+    fn random_text_in_valid_frames_is_survived(
+        payloads in vec("([CAERPUXZ]|\u{1e}|\u{1f}|[A-Z]{1,3}|[SONTFLU]|[0-9-]{1,3}|[a-zü\\[\\]{}\",:]{0,4}){0,24}", 0..8),
+        pieces in vec(any::<Index>(), 0..6),
+        pause_every in 1..5usize,
+    ) {
+        let mut stream = Vec::new();
+        client::upgrade_request("h", "/text", &[], &mut stream);
+        for payload in payloads {
+            client::encode_frame(client::FINAL_TEXT, payload.as_bytes(), [1, 2, 3, 4], &mut stream);
+        }
+        suffer(&stream, &pieces, pause_every);
+    }
+
+    #[test]
+    fn random_bytes_on_the_text_path_are_survived(
+        bytes in vec(prop_oneof![any::<u8>(), Just(0x81), Just(0x80), Just(0x01), Just(0x1e), Just(0x1f)], 0..300),
+        pieces in vec(any::<Index>(), 0..6),
+        pause_every in 1..5usize,
+    ) {
+        let mut stream = Vec::new();
+        client::upgrade_request("h", "/text", &[], &mut stream);
+        stream.extend_from_slice(&bytes);
+        suffer(&stream, &pieces, pause_every);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use deepstream_wire::client::{self, FINAL_BINARY, FINAL_CLOSE, FINAL_PING, ServerEvent, ServerReader};
-use deepstream_wire::{Action, Closing, Link, LinkConfig, LinkEvent, Outgoing, Unreadable};
+use deepstream_wire::{Action, Closing, Endpoint, Link, LinkConfig, LinkEvent, Outgoing, Unreadable, Wire};
 
 const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 const TEXT: u8 = 0x81;
@@ -12,8 +12,11 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 
 fn config() -> LinkConfig {
     LinkConfig {
-        paths: vec!["/deepstream".into()],
-        max_message_bytes: MESSAGE_BYTES_MAX,
+        endpoints: vec![Endpoint {
+            path: "/deepstream".into(),
+            wire: Wire::Protobuf,
+            max_message_bytes: MESSAGE_BYTES_MAX,
+        }],
         max_request_bytes: 1024,
         health_check_path: Some("/health-check".into()),
     }
@@ -481,8 +484,7 @@ fn the_client_reads_a_server_stream_cut_anywhere() {
     link.received(&config(), &mut upgrade(), &mut stream, &mut |_| ControlFlow::Continue(()));
     let long = vec![b'1'; 70_000];
     for data in [&b"1"[..], &long[..300], &long] {
-        let wire = deepstream_wire::Wire::Protobuf;
-        deepstream_wire::encode::encode(wire, &emit(b"e", data), &mut stream);
+        deepstream_wire::encode::encode(Wire::Protobuf, &emit(b"e", data), &mut stream);
     }
     link.close(Some(1001), &mut stream);
     let read = |cuts: &[usize]| {

@@ -219,7 +219,7 @@ impl Shard {
         self.names.at_mut(slot).record.touched = true;
         match action {
             Action::RecordRead => self.read(slot, conn),
-            Action::RecordHead => self.head(slot, conn),
+            Action::RecordHead => self.head(slot, conn, message),
             Action::RecordSubscribeAndHead => self.subscribe_and_head(slot, conn, tag),
             Action::RecordSubscribeAndRead => self.subscribe_and_read(slot, conn, tag),
             Action::RecordSubscribeCreateAndRead => self.subscribe_create_and_read(slot, conn, tag),

@@ -4,7 +4,7 @@ use super::Residence;
 use crate::ident::ConnId;
 use crate::packet::Tag;
 use crate::shard::Shard;
-use deepstream_wire::{Action, Outgoing};
+use deepstream_wire::{Action, Message, Outgoing};
 
 impl Shard {
     /// READ: the value, or that there is none.
@@ -23,11 +23,12 @@ impl Shard {
     }
 
     /// HEAD: the version, -1 where there is no record.
-    pub(super) fn head(&mut self, slot: u32, conn: ConnId) {
+    pub(super) fn head(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>) {
         let name = self.names.at(slot);
         let head = Outgoing {
             name: Some(&name.name),
             version: Some(name.record.head()),
+            correlation_id: message.correlation_id(),
             ..Outgoing::new(Action::RecordHeadResponse)
         };
         self.delivery.reply(conn, &head);

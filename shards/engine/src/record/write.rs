@@ -7,7 +7,7 @@ use crate::ident::ConnId;
 use crate::output::Note;
 use crate::shard::Shard;
 use deepstream_json::{Kind, Limits, kind_of};
-use deepstream_wire::{Action, Flags, Message, Outgoing, Wire};
+use deepstream_wire::{Action, Flags, Message, Outgoing};
 
 /// A version that asks for "whatever comes next".
 const FORCE: i32 = -1;
@@ -163,7 +163,7 @@ impl Shard {
         let multi = action == Action::RecordPatchMulti;
         let audience = Audience { differs: multi, ..Audience::others(&name.interest, slot, writer) };
         self.delivery.fan_out(&self.subscribers, audience, |wire| match action {
-            Action::RecordPatchMulti if wire == Wire::ProtobufNoMulti => {
+            Action::RecordPatchMulti if !wire.knows_patch_multi() => {
                 Outgoing { action: Action::RecordUpdate, data: Some(&name.record.value), ..change }
             }
             Action::RecordPatch => {

@@ -20,6 +20,8 @@ impl Shard {
             // Upstream stays silent before login; a client that waits for its user to log in would drop the connection
             // (protocol-binary §12.6).
             Action::ConnectionPing => self.say(conn, Action::ConnectionPong),
+            // Answers to what the server led with.
+            Action::ConnectionPong | Action::ConnectionChallenge if session.wire.server_leads() => {}
             Action::ConnectionChallenge if !challenged => {
                 session.state = State::AwaitAuth;
                 session.wire =
@@ -107,7 +109,7 @@ impl Shard {
             session.state = State::AwaitAuth;
         }
         session.attempts += 1;
-        let last = session.attempts >= self.options.auth_attempts_max;
+        let last = session.attempts >= self.options.endpoints.of(session.wire).auth_attempts_max;
         let data = session.visit.as_mut().and_then(|visit| visit.data.take());
         let answer = Outgoing { data: client_data, ..Outgoing::new(Action::AuthUnsuccessful) };
         self.delivery.reply(conn, &answer);
@@ -122,7 +124,9 @@ impl Shard {
     fn login(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
         let data = message.data().unwrap_or_default();
         if !self.is_login_data(data) {
-            if self.options.log_invalid_auth_data && data.len() <= self.options.limits.auth_data_bytes_max {
+            let wire = self.delivery.wire(conn).unwrap_or(Wire::Protobuf);
+            let logged = self.options.endpoints.of(wire).log_invalid_auth_data;
+            if logged && data.len() <= self.options.limits.auth_data_bytes_max {
                 let text = format!("invalid auth message: {}", String::from_utf8_lossy(data));
                 self.unexpected(conn, "INVALID_MESSAGE_DATA", &text);
             }
@@ -145,7 +149,7 @@ impl Shard {
         session.paused = true;
         let data = Bytes::copy_from_slice(data);
         let visit = session.visit.get_or_insert_default();
-        visit.data = self.options.log_invalid_auth_data.then(|| data.clone());
+        visit.data = self.options.endpoints.of(session.wire).log_invalid_auth_data.then(|| data.clone());
         self.delivery.asks.push(Ask::Authenticate { conn, data, peer: visit.peer.clone() });
         Flow::Pause
     }

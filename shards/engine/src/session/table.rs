@@ -47,6 +47,8 @@ pub(crate) struct Session {
     pub(crate) moved_at: Nanos,
     pub(crate) heard_at: Nanos,
     pub(crate) since: Nanos,
+    /// When it is pinged next, where the server leads.
+    pub(crate) ping_at: Nanos,
     pub(crate) timer: TimerId,
     /// Cores that know this connection: one bit each.
     pub(crate) introduced: SmallVec<[u64; 1]>,
@@ -144,6 +146,7 @@ impl Sessions {
             moved_at: now,
             heard_at: now,
             since: now,
+            ping_at: now,
             timer: TimerId::NONE,
             introduced: SmallVec::new(),
             visit: Some(Box::new(Visit { peer: Arc::new(peer), ..Visit::default() })),

@@ -11,7 +11,7 @@ use deepstream_wire::Action;
 const CLOSE_GRACE_NS: u64 = 2_000_000_000;
 
 impl Shard {
-    /// (Re)sets a connection's timer to the next moment at which it could be at fault.
+    /// (Re)sets a connection's timer to the next moment at which it could be at fault, or is to be pinged.
     pub(crate) fn watch(&mut self, conn: ConnId) {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         self.timers.cancel(session.timer);
@@ -19,15 +19,19 @@ impl Shard {
         session.timer = self.timers.insert(next.1, TimerKey::Session(conn));
     }
 
-    /// A connection's timer fired: it is at fault, or was busy since and is watched on.
+    /// A connection's timer fired: it is at fault, is to be pinged, or was busy since and is watched on.
     pub(crate) fn session_due(&mut self, now: Nanos, conn: ConnId) {
-        let Some(session) = self.delivery.sessions.get(conn) else { return };
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         let (due, deadline) = due_next(now, session, &self.options, &self.delivery.limits);
         if deadline > now {
             return self.watch(conn);
         }
         match due {
             Due::Warning => self.warn_of_expiry(conn),
+            Due::Ping => {
+                session.ping_at = now.after(self.options.endpoints.of(session.wire).heartbeat_ns);
+                self.say(conn, Action::ConnectionPing);
+            }
             // Named a second time: the host drops the socket with whatever is unsent.
             Due::Close(Reason::Shutdown) => self.delivery.closes.push((conn, Reason::Shutdown)),
             Due::Close(reason @ Reason::AuthenticationTimeout) => {
@@ -46,6 +50,8 @@ impl Shard {
 enum Due {
     /// Its login will end soon.
     Warning,
+    /// It is to be told that the server lives.
+    Ping,
     Close(Reason),
 }
 
@@ -54,9 +60,11 @@ fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -
     if let State::Closing = session.state {
         return (Due::Close(Reason::Shutdown), session.heard_at.max(session.moved_at).after(CLOSE_GRACE_NS));
     }
+    let endpoint = options.endpoints.of(session.wire);
     // Who is not read cannot be heard: while a login is judged, silence is ours.
     let heard_at = if session.is_judged() { now } else { session.heard_at };
-    let mut next = (Due::Close(Reason::HeartbeatMissing), heard_at.after(options.heartbeat_ns.saturating_mul(2)));
+    let silent_at = heard_at.after(endpoint.heartbeat_ns.saturating_mul(2));
+    let mut next = (Due::Close(Reason::HeartbeatMissing), silent_at);
     let mut sooner = |due, at: Nanos| {
         if at < next.1 {
             next = (due, at);
@@ -69,9 +77,12 @@ fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -
             }
         }
     }
+    if session.wire.server_leads() {
+        sooner(Due::Ping, session.ping_at);
+    }
     let mut earlier = |reason, at| sooner(Due::Close(reason), at);
     if !matches!(session.state, State::Open)
-        && let Some(timeout) = options.unauthenticated_timeout_ns
+        && let Some(timeout) = endpoint.unauthenticated_timeout_ns
     {
         earlier(Reason::AuthenticationTimeout, session.since.after(timeout));
     }

@@ -25,7 +25,9 @@ fn guest(rig: &mut Rig, core: usize) -> crate::ConnId {
 }
 
 fn patient() -> Options {
-    Options { heartbeat_ns: 3600 * SECOND, ..Options::default() }
+    let mut options = Options::default();
+    options.endpoints.binary.heartbeat_ns = 3600 * SECOND;
+    options
 }
 
 #[test]
@@ -48,7 +50,9 @@ fn login_that_is_being_judged_is_not_read_on_whatever_is_flushed_meanwhile() {
 
 #[test]
 fn silence_of_one_whose_login_is_being_judged_is_not_held_against_it() {
-    let options = Options { heartbeat_ns: SECOND, unauthenticated_timeout_ns: Some(MINUTE), ..Options::default() };
+    let mut options = Options::default();
+    options.endpoints.binary.heartbeat_ns = SECOND;
+    options.endpoints.binary.unauthenticated_timeout_ns = Some(MINUTE);
     let mut rig = Rig::with(1, &options);
     let conn = rig.stranger(0);
     let _ = rig.bytes_only(conn, &payload(&Outgoing::new(Action::ConnectionChallenge)));
@@ -80,7 +84,9 @@ fn login_of_more_bytes_than_allowed_is_closed_unread() {
 #[test]
 fn data_of_refused_logins_is_noted_only_if_asked() {
     for log_invalid_auth_data in [false, true] {
-        let mut rig = Rig::with(1, &Options { log_invalid_auth_data, ..Options::default() });
+        let mut options = Options::default();
+        options.endpoints.binary.log_invalid_auth_data = log_invalid_auth_data;
+        let mut rig = Rig::with(1, &options);
         let conn = rig.stranger(0);
         rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
         rig.send(conn, &request(r#"{"bad":1}"#));

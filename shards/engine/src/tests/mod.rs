@@ -9,3 +9,4 @@ mod rig;
 mod rpc;
 mod sessions;
 mod storage;
+mod wires;

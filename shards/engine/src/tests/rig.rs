@@ -5,7 +5,7 @@ use crate::{
     Packet, Peer, Reason, Shard, StoreBatch, Stored,
 };
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action, requestor_data, requestor_name, versions};
-use deepstream_wire::{Action, Flags, Message, Outgoing, binary, encode};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Wire, binary, encode};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -30,6 +30,13 @@ pub(super) struct Rig {
     inboxes: Vec<(ConnId, ServerReader, Vec<String>)>,
 }
 
+/// Options under which nobody is closed for being silent.
+pub(super) fn patient() -> Options {
+    let mut options = Options::default();
+    options.endpoints.binary.heartbeat_ns = 1_000_000_000_000;
+    options
+}
+
 impl Rig {
     pub(super) fn new(cores: u16) -> Self {
         Self::with(cores, &Options::default())
@@ -52,8 +59,12 @@ impl Rig {
 
     /// A connection on `core` that was upgraded and nothing more.
     pub(super) fn stranger(&mut self, core: usize) -> ConnId {
+        self.stranger_on(core, Wire::Protobuf)
+    }
+
+    pub(super) fn stranger_on(&mut self, core: usize, wire: Wire) -> ConnId {
         let conn = self.shards[core].connected(self.now, Peer::default()).expect("room");
-        self.shards[core].upgraded(self.now, conn, "", Headers::default());
+        self.shards[core].upgraded(self.now, conn, wire, "", Headers::default());
         self.inboxes.push((conn, ServerReader::upgraded(), Vec::new()));
         conn
     }
@@ -78,6 +89,14 @@ impl Rig {
         let lines = self.read(conn);
         assert_eq!(lines[0], "CONNECTION.ACCEPT");
         assert!(lines[1].starts_with("AUTH.AUTH_SUCCESSFUL"), "{lines:?}");
+        conn
+    }
+
+    /// A logged-in client that is spoken to in text. What it says is put in the engine's form, as its decoder would.
+    pub(super) fn text_client(&mut self, core: usize) -> ConnId {
+        let conn = self.stranger_on(core, Wire::Text);
+        self.send(conn, &Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) });
+        assert_eq!(self.read(conn), ["A|A+"]);
         conn
     }
 
@@ -240,6 +259,9 @@ impl Rig {
                 let lines = &mut inbox.2;
                 inbox.1.received(&bytes, &mut |event| match event {
                     ServerEvent::Message(message) => lines.push(line(&message)),
+                    ServerEvent::Text(text) => {
+                        lines.push(String::from_utf8_lossy(text).replace('\u{1f}', "|").replace('\u{1e}', "+"));
+                    }
                     other => lines.push(format!("{other:?}")),
                 });
             }

@@ -1,4 +1,4 @@
-use super::rig::{Rig, about, bulk};
+use super::rig::{Rig, about, bulk, patient};
 use crate::{Flow, Note, Options, Reason};
 use deepstream_wire::{Action, Outgoing};
 
@@ -60,7 +60,8 @@ fn refused_logins_are_counted_and_the_last_one_closes() {
 
 #[test]
 fn a_refused_login_does_not_stop_the_clock() {
-    let options = Options { unauthenticated_timeout_ns: Some(10 * SECOND), ..Options::default() };
+    let mut options = Options::default();
+    options.endpoints.binary.unauthenticated_timeout_ns = Some(10 * SECOND);
     let mut rig = Rig::with(1, &options);
     let conn = rig.stranger(0);
     rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
@@ -157,7 +158,7 @@ fn subscriber_that_never_reads_is_paused_then_closed_and_nobody_else_notices() {
 
 #[test]
 fn outbox_that_does_not_move_is_closed_in_time_and_one_that_moves_is_not() {
-    let mut options = Options { heartbeat_ns: 1000 * SECOND, ..Options::default() };
+    let mut options = patient();
     options.limits.outbox_high_water_bytes = 100;
     options.limits.slow_consumer_timeout_ns = 5 * SECOND;
     let mut rig = Rig::with(1, &options);
@@ -187,7 +188,7 @@ fn outbox_that_does_not_move_is_closed_in_time_and_one_that_moves_is_not() {
 
 #[test]
 fn one_that_only_listens_and_never_reads_is_closed_in_time() {
-    let mut options = Options { heartbeat_ns: 1000 * SECOND, ..Options::default() };
+    let mut options = patient();
     options.limits.outbox_high_water_bytes = 100;
     options.limits.slow_consumer_timeout_ns = 5 * SECOND;
     let mut rig = Rig::with(1, &options);

@@ -1,4 +1,4 @@
-use super::rig::{Disk, Rig, about, acked, bulk, patch, update};
+use super::rig::{Disk, Rig, about, acked, bulk, patch, patient, update};
 use crate::{Note, Options};
 use deepstream_wire::{Action, Outgoing};
 
@@ -61,7 +61,7 @@ fn what_failed_is_told_tried_again_and_stored_in_the_end() {
 
 #[test]
 fn a_store_that_takes_too_long_fails_its_acks_once_and_storage_is_not_overtaken() {
-    let mut rig = Rig::with(1, &Options { heartbeat_ns: 1000 * SECOND, ..Options::default() });
+    let mut rig = Rig::with(1, &patient());
     let writer = rig.client(0);
     rig.disk = Disk::Hangs;
     rig.shards[0].tick(rig.now);
@@ -107,7 +107,7 @@ fn a_cold_record_is_loaded_once_and_what_came_meanwhile_is_done_in_order() {
 #[test]
 fn a_load_that_fails_or_takes_too_long_answers_everybody_who_waited() {
     for (disk, error) in [(Disk::Fails, "RECORD_LOAD_ERROR"), (Disk::Hangs, "STORAGE_RETRIEVAL_TIMEOUT")] {
-        let mut rig = Rig::with(1, &Options { heartbeat_ns: 1000 * SECOND, ..Options::default() });
+        let mut rig = Rig::with(1, &patient());
         let client = rig.client(0);
         rig.disk = disk;
         rig.send(client, &about(Action::RecordRead, "r"));
@@ -170,7 +170,7 @@ fn a_removal_that_fails_leaves_the_record() {
 
 #[test]
 fn a_removal_that_takes_too_long_is_refused_yet_told_when_it_happens() {
-    let mut rig = Rig::with(1, &Options { heartbeat_ns: 1000 * SECOND, ..Options::default() });
+    let mut rig = Rig::with(1, &patient());
     let (deleter, watcher) = (rig.client(0), rig.client(0));
     rig.send(watcher, &bulk(Action::RecordSubscribeCreateAndRead, &[b"r"], "0"));
     rig.read(watcher);

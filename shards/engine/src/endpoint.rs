@@ -1,0 +1,46 @@
+//! What holds for a connection by what it speaks.
+
+use deepstream_wire::Wire;
+
+/// The endpoints' settings, by protocol.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoints {
+    /// Protobuf; also of connections that have not said yet what they speak.
+    pub binary: Endpoint,
+    /// The text protocol.
+    pub text: Endpoint,
+}
+
+impl Endpoints {
+    /// The settings for a wire.
+    pub fn of(&self, wire: Wire) -> &Endpoint {
+        match wire {
+            Wire::Protobuf | Wire::ProtobufNoMulti => &self.binary,
+            Wire::Text => &self.text,
+        }
+    }
+}
+
+/// What holds for the connections of one endpoint.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// A connection that says nothing for twice this long is closed. Where the server leads, it pings this often.
+    pub heartbeat_ns: u64,
+    /// A connection that has not logged in for this long is closed; `None`: never.
+    pub unauthenticated_timeout_ns: Option<u64>,
+    /// Refused logins after which a connection is closed.
+    pub auth_attempts_max: u32,
+    /// Whether the data of refused logins is logged.
+    pub log_invalid_auth_data: bool,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self {
+            heartbeat_ns: 30_000_000_000,
+            unauthenticated_timeout_ns: Some(180_000_000_000),
+            auth_attempts_max: 3,
+            log_invalid_auth_data: false,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Connections of different protocols on the same names.
+
+use super::rig::{Rig, about, acked, bulk, patch, update};
+use crate::{Note, Options, Reason};
+use deepstream_wire::{Action, Outgoing, Wire};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A client of every wire on each of two cores, subscribed to event `e`.
+fn listeners(rig: &mut Rig) -> Vec<(Wire, crate::ConnId)> {
+    let mut listeners = Vec::new();
+    for core in 0..2 {
+        listeners.push((Wire::Protobuf, rig.client(core)));
+        listeners.push((Wire::ProtobufNoMulti, rig.client_of(core, "7.0.5")));
+        listeners.push((Wire::Text, rig.text_client(core)));
+    }
+    for &(_, conn) in &listeners {
+        rig.send(conn, &bulk(Action::EventSubscribe, &[b"e"], "e"));
+        rig.read(conn);
+    }
+    listeners
+}
+
+#[test]
+fn everybody_hears_an_event_in_their_own_protocol() {
+    let mut rig = Rig::new(2);
+    let listeners = listeners(&mut rig);
+    let long = format!("\"{}\"", "x".repeat(20_000));
+    for data in ["{\"a\":1}", &long, "1"] {
+        for emitter in 0..2 {
+            let emitter = rig.client(emitter);
+            rig.send(emitter, &Outgoing { data: Some(data.as_bytes()), ..about(Action::EventEmit, "e") });
+            for &(wire, conn) in &listeners {
+                let typed = match data.as_bytes()[0] {
+                    b'{' => format!("O{data}"),
+                    b'"' => format!("S{}", data.trim_matches('"')),
+                    _ => format!("N{data}"),
+                };
+                let expected = match wire {
+                    Wire::Text => format!("E|EVT|e|{typed}+"),
+                    Wire::Protobuf | Wire::ProtobufNoMulti => format!("EVENT.EMIT name=e data={data}"),
+                };
+                assert_eq!(rig.read(conn), [expected], "{wire:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_earlier_message_left_behind_reaches_nobody() {
+    let mut rig = Rig::new(1);
+    let (text, emitter) = (rig.text_client(0), rig.text_client(0));
+    rig.send(text, &bulk(Action::EventSubscribe, &[b"secret"], "secret"));
+    rig.send(emitter, &Outgoing { data: Some(b"1"), ..about(Action::EventEmit, "secret") });
+    let protobuf = rig.client(0);
+    rig.send(protobuf, &bulk(Action::EventSubscribe, &[b"e"], "0"));
+    rig.read(protobuf);
+    rig.send(emitter, &Outgoing { data: Some(b"2"), ..about(Action::EventEmit, "e") });
+    assert_eq!(rig.read(protobuf), ["EVENT.EMIT name=e data=2"]);
+}
+
+#[test]
+fn many_patches_reach_who_does_not_know_them_as_the_whole_value() {
+    let mut rig = Rig::new(2);
+    let writer = rig.client(0);
+    let readers =
+        [(1, rig.client(1)), (1, rig.client_of(1, "7.0.5")), (0, rig.text_client(0)), (1, rig.text_client(1))];
+    for (_, conn) in readers {
+        rig.send(conn, &bulk(Action::RecordSubscribeCreateAndRead, &[b"r"], "r"));
+        rig.read(conn);
+    }
+    let patches = r#"[{"path":"a","data":1},{"path":"b","data":"x"}]"#;
+    rig.send(writer, &Outgoing { action: Action::RecordPatchMulti, ..update("r", 1, patches) });
+    let heard: Vec<String> = readers.iter().flat_map(|&(_, conn)| rig.read(conn)).collect();
+    assert_eq!(
+        heard,
+        [
+            format!("RECORD.PATCH_MULTI name=r data={patches} version=1"),
+            r#"RECORD.UPDATE name=r data={"a":1,"b":"x"} version=1"#.to_owned(),
+            r#"R|U|r|1|{"a":1,"b":"x"}+"#.to_owned(),
+            r#"R|U|r|1|{"a":1,"b":"x"}+"#.to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn answers_of_another_core_come_in_the_askers_protocol() {
+    let mut rig = Rig::new(2);
+    let conn = rig.text_client(0);
+    let name = rig.name_on(1, "there");
+    rig.send(conn, &acked(Outgoing { action: Action::RecordCreateAndUpdate, ..update(&name, -1, "{}") }, "-1"));
+    assert_eq!(rig.read(conn), [format!("R|WA|{name}|[-1]|L+")]);
+    rig.send(conn, &patch(&name, 1, "a", "1"));
+    assert_eq!(rig.read(conn), [format!("R|E|VERSION_EXISTS|{name}|1|{{}}+")]);
+    rig.send(conn, &Outgoing { correlation_id: Some(b"H"), ..about(Action::RecordHead, &name) });
+    assert_eq!(rig.read(conn), [format!("R|H|{name}|T+")]);
+}
+
+#[test]
+fn a_text_client_is_pinged_and_closed_when_it_says_nothing() {
+    let mut options = Options::default();
+    options.endpoints.text.heartbeat_ns = 10 * SECOND;
+    options.endpoints.binary.heartbeat_ns = 1000 * SECOND;
+    let mut rig = Rig::with(1, &options);
+    let (silent, alive) = (rig.text_client(0), rig.text_client(0));
+    let protobuf = rig.client(0);
+    for _ in 0..3 {
+        rig.pass(9 * SECOND);
+        assert!(rig.read(alive).is_empty(), "not before its time");
+        rig.pass(2 * SECOND);
+        assert_eq!(rig.read(alive), ["C|PI+"]);
+        rig.send(alive, &Outgoing::new(Action::ConnectionPong));
+        assert!(rig.read(alive).is_empty(), "an answer is not answered");
+    }
+    assert_eq!(rig.closed[0], (silent, Reason::HeartbeatMissing));
+    assert!(rig.closed.iter().all(|&(conn, _)| conn == silent), "{:?}", rig.closed);
+    assert!(rig.read(protobuf).is_empty(), "the others ping themselves");
+}
+
+#[test]
+fn a_text_client_that_does_not_log_in_is_told_in_its_own_words() {
+    let mut options = Options::default();
+    options.endpoints.text.unauthenticated_timeout_ns = Some(5 * SECOND);
+    options.endpoints.text.auth_attempts_max = 1;
+    let mut rig = Rig::with(1, &options);
+    let (late, refused) = (rig.stranger_on(0, Wire::Text), rig.stranger_on(0, Wire::Text));
+    rig.send(refused, &Outgoing::new(Action::ConnectionChallenge));
+    rig.send(refused, &Outgoing { data: Some(br#"{"bad":1}"#), ..Outgoing::new(Action::AuthRequest) });
+    let lines = rig.read(refused);
+    assert!(lines[0].starts_with("A|E|INVALID_AUTH_DATA|"), "{lines:?}");
+    assert_eq!(lines[1], "A|E|TOO_MANY_AUTH_ATTEMPTS+");
+    rig.pass(6 * SECOND);
+    assert_eq!(rig.read(late)[0], "C|E|CONNECTION_AUTHENTICATION_TIMEOUT+");
+    assert!(rig.closed.contains(&(late, Reason::AuthenticationTimeout)));
+    assert!(rig.notes.iter().any(|note| matches!(note, Note::LoginRefused { .. })));
+}
+
+#[test]
+fn only_text_is_shown_what_it_sent_wrong() {
+    let mut rig = Rig::new(1);
+    let (text, protobuf) = (rig.text_client(0), rig.client(0));
+    for conn in [text, protobuf] {
+        rig.send(conn, &Outgoing { data: Some(b"{bad"), version: Some(1), ..about(Action::RecordUpdate, "r") });
+    }
+    assert_eq!(rig.read(text), ["R|E|INVALID_MESSAGE_DATA|{bad+"]);
+    let line = rig.read(protobuf).remove(0);
+    assert!(line.starts_with("RECORD.INVALID_MESSAGE_DATA") && !line.contains("data="), "{line}");
+}

@@ -1,0 +1,200 @@
+//! Text to messages (protocol-text §4).
+
+use std::borrow::Cow;
+use std::str::from_utf8;
+
+use super::{HAS, PART, UNTYPED, typed};
+use crate::action::{Action, Topic};
+use crate::draft::Draft;
+use crate::message::{Flags, Message, Unreadable};
+
+/// The most parts any message has; further ones are counted, not looked at.
+const PARTS_MAX: usize = 8;
+/// What a writer who wants an acknowledgement appends, to the letter.
+const WRITE_ACK: &[u8] = br#"{"writeSuccess":true}"#;
+
+/// One message without its end. What it becomes lies at the end of `buffer`, after what is there already.
+pub(crate) fn read<'b>(message: &[u8], buffer: &'b mut Vec<u8>) -> Result<Message<&'b [u8]>, Unreadable> {
+    let parts = Parts::cut(message);
+    if parts.count < 2 {
+        return Err(Unreadable::Malformed);
+    }
+    let topic = topic_of(parts.at(0))?;
+    let action = action_of(topic, &parts).ok_or(Unreadable::Action(topic, 0))?;
+    let mut draft = Draft::new(action, buffer);
+    match topic {
+        Topic::Auth => draft_raw(&mut draft, &parts, 2),
+        Topic::Event | Topic::Record => draft_named(&mut draft, action, &parts),
+        Topic::Rpc => draft_call(&mut draft, action, &parts),
+        Topic::Presence => draft_presence(&mut draft, action, &parts),
+        Topic::Connection | Topic::Parser => {}
+    }
+    Ok(draft.finish())
+}
+
+/// A message, cut at its separators.
+struct Parts<'m> {
+    list: [&'m [u8]; PARTS_MAX],
+    count: usize,
+}
+
+impl<'m> Parts<'m> {
+    fn cut(message: &'m [u8]) -> Self {
+        let mut parts = Self { list: [&[]; PARTS_MAX], count: 0 };
+        for part in message.split(|&byte| byte == PART) {
+            if let Some(place) = parts.list.get_mut(parts.count) {
+                *place = part;
+            }
+            parts.count += 1;
+        }
+        parts
+    }
+
+    /// A part that is not there is empty: what may not be empty is refused by whoever needs it.
+    fn at(&self, index: usize) -> &'m [u8] {
+        self.list.get(index).copied().unwrap_or_default()
+    }
+
+    fn has(&self, index: usize) -> bool {
+        index < self.count
+    }
+}
+
+fn topic_of(part: &[u8]) -> Result<Topic, Unreadable> {
+    const TOPICS: [Topic; 7] =
+        [Topic::Parser, Topic::Connection, Topic::Auth, Topic::Event, Topic::Record, Topic::Rpc, Topic::Presence];
+    let found = TOPICS.into_iter().find(|topic| part == [topic.letter()]);
+    found.ok_or_else(|| Unreadable::Topic(part.first().copied().map_or(0, u32::from)))
+}
+
+/// The action of a word. Some words mean one thing or another by what follows them.
+fn action_of(topic: Topic, parts: &Parts<'_>) -> Option<Action> {
+    let letters = parts.at(1);
+    let action = match (topic, letters) {
+        (Topic::Record, b"R") => Action::RecordRead,
+        (Topic::Record, b"H") => Action::RecordHead,
+        // Seven parts have a path and a value, six only a value.
+        (Topic::Record, b"CU") if parts.count == 7 => Action::RecordCreateAndPatch,
+        (Topic::Presence, b"S") if parts.count == 3 => Action::PresenceSubscribeAll,
+        (Topic::Presence, b"US") if parts.count == 3 => Action::PresenceUnsubscribeAll,
+        (Topic::Presence, b"Q") if parts.count == 3 => Action::PresenceQueryAll,
+        (Topic::Presence, b"Q") => Action::PresenceQuery,
+        (Topic::Rpc, b"A") if parts.at(2) != Action::RpcRequest.letters().as_bytes() => return None,
+        _ => Action::from_letters(topic, from_utf8(letters).ok()?)?,
+    };
+    Some(action)
+}
+
+/// Events and records: nearly everything begins with a name.
+fn draft_named(draft: &mut Draft<'_>, action: Action, parts: &Parts<'_>) {
+    let name = parts.at(2);
+    match action {
+        Action::EventSubscribe
+        | Action::EventUnsubscribe
+        | Action::RecordSubscribe
+        | Action::RecordSubscribeCreateAndRead
+        | Action::RecordUnsubscribe => return draft_bulk(draft, name),
+        _ => draft.name(name),
+    }
+    match action {
+        Action::EventEmit => draft_typed(draft, parts, 3),
+        Action::EventListenAccept
+        | Action::EventListenReject
+        | Action::RecordListenAccept
+        | Action::RecordListenReject => draft.subscription(parts.at(3)),
+        Action::RecordHead if parts.at(1) == HAS => draft.correlation_id(HAS),
+        Action::RecordUpdate | Action::RecordCreateAndUpdate => {
+            draft_version(draft, parts);
+            draft_raw(draft, parts, 4);
+            draft_config(draft, parts.at(5));
+        }
+        Action::RecordPatch | Action::RecordCreateAndPatch => {
+            draft_version(draft, parts);
+            draft.path(parts.at(4));
+            draft_typed(draft, parts, 5);
+            draft_config(draft, parts.at(6));
+        }
+        _ => {}
+    }
+}
+
+/// One name where the engine takes many. It is the correlation id as well: an acknowledgement repeats that, and this
+/// protocol's has to repeat the name.
+fn draft_bulk(draft: &mut Draft<'_>, name: &[u8]) {
+    draft.push_name(name);
+    draft.correlation_id(name);
+}
+
+/// The version of a write. It is the correlation id as well, because an acknowledgement has to repeat it.
+fn draft_version(draft: &mut Draft<'_>, parts: &Parts<'_>) {
+    let text = parts.at(3);
+    if let Some(version) = from_utf8(text).ok().and_then(|text| text.parse().ok()) {
+        draft.version(version);
+    }
+    draft.correlation_id(text);
+}
+
+fn draft_config(draft: &mut Draft<'_>, config: &[u8]) {
+    if config == WRITE_ACK {
+        draft.flag(Flags::IS_WRITE_ACK);
+    }
+}
+
+/// Data that is JSON already.
+fn draft_raw(draft: &mut Draft<'_>, parts: &Parts<'_>, index: usize) {
+    if parts.has(index) {
+        draft.data(|out| out.extend_from_slice(parts.at(index)));
+    }
+}
+
+/// Data with its type in front.
+fn draft_typed(draft: &mut Draft<'_>, parts: &Parts<'_>, index: usize) {
+    // `undefined` is no data at all, as in the other protocols.
+    if !parts.has(index) || parts.at(index).first() == Some(&b'U') {
+        return;
+    }
+    draft.data(|out| {
+        let start = out.len();
+        if typed::read(parts.at(index), out).is_err() {
+            out.truncate(start);
+            out.push(UNTYPED);
+            out.extend_from_slice(parts.at(index));
+        }
+    });
+}
+
+fn draft_call(draft: &mut Draft<'_>, action: Action, parts: &Parts<'_>) {
+    let (name, id, data) = match action {
+        Action::RpcProvide | Action::RpcUnprovide => return draft_bulk(draft, parts.at(2)),
+        Action::RpcAccept => (3, 4, None),
+        Action::RpcRequestError => {
+            // The one value that comes without its type.
+            draft.data(|out| deepstream_json::write_string(parts.at(2), out));
+            (3, 4, None)
+        }
+        Action::RpcReject => (2, 3, None),
+        _ => (2, 3, Some(4)),
+    };
+    draft.name(parts.at(name));
+    draft.correlation_id(parts.at(id));
+    if let Some(data) = data {
+        draft_typed(draft, parts, data);
+    }
+}
+
+fn draft_presence(draft: &mut Draft<'_>, action: Action, parts: &Parts<'_>) {
+    if matches!(action, Action::PresenceSubscribeAll | Action::PresenceUnsubscribeAll | Action::PresenceQueryAll) {
+        return;
+    }
+    let users = parts.at(3);
+    let checked = deepstream_json::check(users, &mut deepstream_json::Scratch::new());
+    if checked == Ok(deepstream_json::Kind::Array) {
+        for user in deepstream_json::elements(users) {
+            // A user that is no text, like a list that is none, becomes a name nobody can have.
+            draft.push_name(&deepstream_json::string_of(user).unwrap_or(Cow::Borrowed(b"")));
+        }
+    } else {
+        draft.push_name(b"");
+    }
+    draft.correlation_id(parts.at(2));
+}

@@ -1,0 +1,290 @@
+//! Messages to text (protocol-text §5).
+//!
+//! What the protocol has no form for is an error by its name, never an empty frame: `T|E|NAME|name`.
+
+use deepstream_json::string_of;
+
+use super::{END, HAS, PART, UNTYPED, typed};
+use crate::action::{Action, Topic};
+use crate::message::Outgoing;
+
+/// Appends one message with its end; an answer to a refused write is followed by what settles the writer's callback.
+pub(crate) fn write(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    match message.action.topic() {
+        Topic::Connection | Topic::Auth | Topic::Parser => session(message, out),
+        _ if message.is_ack => acknowledgement(message, out),
+        Topic::Event => event(message, out),
+        Topic::Record => {
+            record(message, out);
+            settle_writer(message, out);
+        }
+        Topic::Rpc => call(message, out),
+        Topic::Presence => presence(message, out),
+    }
+}
+
+/// A message being written.
+struct Line<'o> {
+    out: &'o mut Vec<u8>,
+}
+
+impl<'o> Line<'o> {
+    fn new(topic: Topic, word: &str, out: &'o mut Vec<u8>) -> Self {
+        out.extend_from_slice(&[topic.letter(), PART]);
+        out.extend_from_slice(word.as_bytes());
+        Self { out }
+    }
+
+    /// Text that may come from another client: what would end the part is replaced.
+    fn text(self, text: &[u8]) -> Self {
+        self.out.push(PART);
+        let separator = |byte: &u8| *byte == END || *byte == PART;
+        for (index, piece) in text.split(separator).enumerate() {
+            if index > 0 {
+                self.out.extend_from_slice("\u{fffd}".as_bytes());
+            }
+            self.out.extend_from_slice(piece);
+        }
+        self
+    }
+
+    fn name(self, message: &Outgoing<'_>) -> Self {
+        self.text(message.name.unwrap_or_default())
+    }
+
+    fn id(self, message: &Outgoing<'_>) -> Self {
+        self.text(message.correlation_id.unwrap_or_default())
+    }
+
+    /// Our own words, or JSON, in which the separators cannot stand.
+    fn plain(self, text: &[u8]) -> Self {
+        self.out.push(PART);
+        self.out.extend_from_slice(text);
+        self
+    }
+
+    fn version(self, version: Option<i32>) -> Self {
+        self.out.push(PART);
+        number(version.unwrap_or_default(), self.out);
+        self
+    }
+
+    fn typed(self, json: Option<&[u8]>) -> Self {
+        self.out.push(PART);
+        typed::write(json, self.out);
+        self
+    }
+
+    fn end(self) {
+        self.out.push(END);
+    }
+}
+
+fn session(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    const REFUSED: &[u8] = b"INVALID_AUTH_DATA";
+    let topic = message.action.topic();
+    let line = match message.action {
+        Action::ConnectionPing => Line::new(topic, "PI", out),
+        Action::ConnectionPong => Line::new(topic, "PO", out),
+        Action::ConnectionAccept => Line::new(topic, "A", out),
+        Action::ConnectionChallenge => Line::new(topic, "CH", out),
+        Action::ConnectionReject => Line::new(topic, "REJ", out).text(message.data.unwrap_or_default()),
+        Action::ConnectionRedirect => Line::new(topic, "RED", out).text(message.data.unwrap_or_default()),
+        Action::ConnectionAuthTimeout => Line::new(topic, "E", out).plain(b"CONNECTION_AUTHENTICATION_TIMEOUT"),
+        Action::AuthSuccessful => match message.data {
+            Some(data) => Line::new(topic, "A", out).typed(Some(data)),
+            None => Line::new(topic, "A", out),
+        },
+        Action::AuthUnsuccessful => Line::new(topic, "E", out).plain(REFUSED).typed(message.data),
+        Action::AuthInvalidMessageData => Line::new(topic, "E", out).plain(REFUSED).typed(None),
+        Action::AuthTooManyAttempts => Line::new(topic, "E", out).plain(message.action.name().as_bytes()),
+        // Not on AUTH: there a client takes every error for the answer to its login.
+        _ => {
+            let line = Line::new(Topic::Parser, "E", out).plain(message.action.name().as_bytes());
+            match message.original_topic {
+                Some(original) => line.plain(&[original.letter()]),
+                None => line.plain(topic.name().as_bytes()),
+            }
+        }
+    };
+    line.end();
+}
+
+fn acknowledgement(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    let action = message.action;
+    let line = Line::new(action.topic(), "A", out);
+    let line = match action {
+        Action::PresenceSubscribeAll | Action::PresenceUnsubscribeAll => {
+            let word = action.letters().as_bytes();
+            line.plain(word).plain(word)
+        }
+        Action::RecordSubscribeCreateAndRead => line.plain(Action::RecordSubscribe.letters().as_bytes()).id(message),
+        _ => {
+            let named = message.correlation_id.or(message.name).unwrap_or_default();
+            line.plain(action.letters().as_bytes()).text(named)
+        }
+    };
+    line.end();
+}
+
+fn event(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    match message.action {
+        Action::EventEmit => Line::new(Topic::Event, "EVT", out).name(message).typed(message.data).end(),
+        Action::EventPatternFound | Action::EventPatternRemoved => pattern(message, out),
+        _ => error(message, out),
+    }
+}
+
+/// A listener is told that somebody wants, or nobody wants any more, a name that its pattern fits.
+fn pattern(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    let found = matches!(message.action, Action::EventPatternFound | Action::RecordPatternFound);
+    let line = Line::new(message.action.topic(), if found { "SP" } else { "SR" }, out).name(message);
+    line.text(message.subscription.unwrap_or_default()).end();
+}
+
+fn record(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    let version = message.version;
+    let data = message.data.unwrap_or(b"null");
+    let line = |word, out| Line::new(Topic::Record, word, out);
+    match message.action {
+        Action::RecordUpdate => line("U", out).name(message).version(version).plain(data).end(),
+        Action::RecordPatch => {
+            let line = line("P", out).name(message).version(version).text(message.path.unwrap_or_default());
+            line.typed(message.data).end();
+        }
+        Action::RecordReadResponse => line("R", out).name(message).version(version).plain(data).end(),
+        Action::RecordHeadResponse if message.correlation_id == Some(HAS) => {
+            let exists = version.is_some_and(|version| version >= 0);
+            line("H", out).name(message).plain(if exists { b"T" } else { b"F" }).end();
+        }
+        Action::RecordHeadResponse => line("HD", out).name(message).version(version).plain(b"null").end(),
+        Action::RecordWriteAcknowledgement => written(message, "L", out),
+        Action::RecordDeleteSuccess | Action::RecordDeleted => line("A", out).plain(b"D").name(message).end(),
+        Action::RecordHasProvider => line("SH", out).name(message).plain(b"T").end(),
+        Action::RecordHasNoProvider => line("SH", out).name(message).plain(b"F").end(),
+        Action::RecordPatternFound | Action::RecordPatternRemoved => pattern(message, out),
+        Action::RecordVersionExists => {
+            let line = line("E", out).plain(message.action.name().as_bytes()).name(message).version(version);
+            let line = line.plain(data);
+            if message.is_write_ack { line.plain(br#"{"writeSuccess":true}"#).end() } else { line.end() }
+        }
+        Action::RecordInvalidVersion => {
+            line("E", out).plain(message.action.name().as_bytes()).name(message).version(version).end();
+        }
+        _ => error(message, out),
+    }
+}
+
+fn call(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    let line = |word, out| Line::new(Topic::Rpc, word, out);
+    match message.action {
+        Action::RpcRequest => line("REQ", out).name(message).id(message).typed(message.data).end(),
+        Action::RpcResponse => line("RES", out).name(message).id(message).typed(message.data).end(),
+        Action::RpcAccept => line("A", out).plain(b"REQ").name(message).id(message).end(),
+        Action::RpcReject => line("REJ", out).name(message).id(message).end(),
+        Action::RpcRequestError => {
+            // The caller is given this part as it stands, so a string goes without quotes and without its type.
+            let data = message.data.unwrap_or_default();
+            let text = string_of(data);
+            line("E", out).text(text.as_deref().unwrap_or(data)).name(message).id(message).end();
+        }
+        _ => error(message, out),
+    }
+}
+
+fn presence(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    let line = |word, out| Line::new(Topic::Presence, word, out);
+    match message.action {
+        Action::PresenceJoin | Action::PresenceJoinAll => line("PNJ", out).name(message).end(),
+        Action::PresenceLeave | Action::PresenceLeaveAll => line("PNL", out).name(message).end(),
+        Action::PresenceQueryResponse => line("Q", out).id(message).plain(message.data.unwrap_or(b"{}")).end(),
+        Action::PresenceQueryAllResponse => {
+            message.names.iter().fold(line("Q", out), |line, user| line.text(user)).end();
+        }
+        _ => error(message, out),
+    }
+}
+
+/// `T|E|NAME|name`, with what some errors have beyond that.
+fn error(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    let topic = message.action.topic();
+    let original = message.original_action.map_or("", Action::letters);
+    // Of what names one thing, the correlation id is our own invention, and says nothing new.
+    let invented = topic != Topic::Presence && ["S", "US", "CR"].contains(&original);
+    let id = message.correlation_id.filter(|_| !invented);
+    let line = Line::new(topic, "E", out);
+    let line = match message.action {
+        // No client of this protocol knows it, and one that listens for no errors would not survive it. This is what
+        // upstream sends in its place, and what clients pass over.
+        Action::EventListenResponseTimeout | Action::RecordListenResponseTimeout => {
+            line.out.truncate(line.out.len() - 3);
+            Line::new(Topic::Connection, "PO", line.out)
+        }
+        Action::EventDenied | Action::RecordDenied | Action::RpcDenied | Action::PresenceDenied => {
+            let line = line.plain(message.action.name().as_bytes()).name(message).plain(original.as_bytes());
+            with(line, id)
+        }
+        Action::EventPermissionError
+        | Action::RecordPermissionError
+        | Action::RpcPermissionError
+        | Action::PresencePermissionError => with(line.plain(message.action.name().as_bytes()).name(message), id),
+        Action::EventInvalidMessageData | Action::RecordInvalidMessageData => {
+            let told = message.data.map(|data| data.strip_prefix(&[UNTYPED]).unwrap_or(data));
+            line.plain(message.action.name().as_bytes()).text(told.or(message.name).unwrap_or_default())
+        }
+        Action::RpcMultipleProviders => line.plain(b"MULTIPLE_SUBSCRIPTIONS").name(message),
+        Action::RpcNotProvided => line.plain(b"NOT_SUBSCRIBED").name(message),
+        action if topic == Topic::Rpc => with(line.plain(action.name().as_bytes()).name(message), id),
+        action => line.plain(action.name().as_bytes()).name(message),
+    };
+    line.end();
+}
+
+fn with<'o>(line: Line<'o>, id: Option<&[u8]>) -> Line<'o> {
+    match id {
+        Some(id) => line.text(id),
+        None => line,
+    }
+}
+
+/// An error of a write whose writer waits: the acknowledgement it waits for, with the error in it. VERSION_EXISTS is
+/// settled by the merge it begins.
+fn settle_writer(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    if message.is_error && message.is_write_ack && message.action != Action::RecordVersionExists {
+        written(message, "S", out);
+        let end = out.pop();
+        debug_assert_eq!(end, Some(END), "a message has its end");
+        out.extend_from_slice(message.action.name().as_bytes());
+        out.push(END);
+    }
+}
+
+/// `R|WA|name|[version]|…`; the version is the correlation id, as the decoder chose it.
+fn written(message: &Outgoing<'_>, outcome: &str, out: &mut Vec<u8>) {
+    let version = message.correlation_id.and_then(|id| str::from_utf8(id).ok()).and_then(|id| id.parse::<i32>().ok());
+    let line = Line::new(Topic::Record, "WA", out).name(message).plain(b"[");
+    if let Some(version) = version {
+        number(version, line.out);
+    }
+    line.out.push(b']');
+    line.plain(outcome.as_bytes()).end();
+}
+
+/// Digits, without a formatter: every change of a record has a version.
+fn number(number: i32, out: &mut Vec<u8>) {
+    let mut digits = [0; 10];
+    let mut at = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[at..]);
+}
