@@ -13,8 +13,11 @@ fn two_hundred_worlds_pass_every_oracle() {
 
 #[test]
 fn worlds_that_failed_once_do_not_fail_again() {
-    for seed in [455, 5591, 5_020_295, 5_034_651, 5_096_551, 10_016_841, 10_019_313, 20_008_904, 20_115_495, 30_012_718]
-    {
+    let seeds = [
+        455, 5591, 62_741, 75_481, 5_020_295, 5_034_651, 5_096_551, 10_016_841, 10_019_313, 20_008_904, 20_115_495,
+        30_012_718,
+    ];
+    for seed in seeds {
         if let Err(failure) = Run::of(seed).go() {
             panic!("{failure}");
         }

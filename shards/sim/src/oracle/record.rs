@@ -475,7 +475,11 @@ impl Oracle {
             let Some(subscription) = &tie.subscription else { continue };
             let history = &self.records.histories[name];
             let current = match &subscription.stage {
-                Stage::Knows(known) => known.iter().any(|&from| history.next_told(from, *conn).is_none()),
+                // A deletion it asked for itself ends it too, one it subscribed again behind included if that came first.
+                Stage::Knows(known) => known.iter().any(|&from| {
+                    let deleted = || (from..=history.last()).any(|index| history.at(index).cause == Cause::Deleted);
+                    history.next_told(from, *conn).is_none() || (subscription.ending && deleted())
+                }),
                 // It may have begun before a deletion, of which its own connection was told in another way.
                 Stage::Began(..) if subscription.ending => true,
                 Stage::Began(from, to) => (*from..=*to).any(|from| history.next_told(from, *conn).is_none()),

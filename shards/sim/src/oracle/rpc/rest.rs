@@ -60,7 +60,13 @@ impl Oracle {
                 // An acceptance by one that guessed may have been taken for another's that guessed the same.
                 Some(&[ask]) if answer.action == Action::RpcAccept && answer.heard < calls.asks[ask].said => false,
                 Some(&[ask]) => {
-                    let request = &calls.requests[calls.asks[ask].request];
+                    // Of a call that went round, an acceptance may have been taken for that of another it was asked of.
+                    let number = calls.asks[ask].request;
+                    let asked = calls.asks.iter().filter(|other| other.request == number).count();
+                    if answer.action == Action::RpcAccept && asked > 1 {
+                        return false;
+                    }
+                    let request = &calls.requests[number];
                     let forwarded = answer.action != Action::RpcReject
                         && self.sound(request.key.0)
                         && !calls.has_twin(&request.key);
