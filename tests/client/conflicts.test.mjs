@@ -179,6 +179,9 @@ describe('merge strategies of the official client', () => {
           return records.every((record) => record.version === round && JSON.stringify(record.get()) === truth)
         })
         assert.equal(await observer.record.head(name), round)
+        // A refusal that comes after its client's next write takes that write's version back in the client, for good where
+        // that write won. This question goes to every shard, behind the writes: its answer comes behind the refusals.
+        await within('the last refusals', Promise.all(clients.map((client) => client.presence.getAll())))
       }
     })
 
