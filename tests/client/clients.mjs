@@ -12,7 +12,8 @@ export const FAST = {
   recordDiscardTimeout: 30,
   reconnectIntervalIncrement: 20,
   maxReconnectInterval: 200,
-  maxReconnectAttempts: 1000,
+  // A client that lost its server while it was being closed tries so often, and keeps its process from its end meanwhile.
+  maxReconnectAttempts: 40,
   offlineBufferTimeout: 20000
 }
 
