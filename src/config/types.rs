@@ -124,28 +124,32 @@ impl Protocol {
     /// All of them, in the order in which upstream lists them.
     pub const ALL: [Self; 2] = [Self::Binary, Self::Text];
 
+    /// THE TABLE of WebSocket endpoints: type, what the log calls it, what is spoken, where.
+    fn row(self) -> (&'static str, &'static str, Wire, &'static str) {
+        match self {
+            Self::Binary => ("ws-binary", "Binary WebSocket Connection Endpoint", Wire::Protobuf, "/deepstream"),
+            Self::Text => ("ws-text", "WS Text Protocol Connection Endpoint", Wire::Text, "/deepstream-v3"),
+        }
+    }
+
     /// The type of its entry in `connectionEndpoints`.
     pub fn kind(self) -> &'static str {
-        match self {
-            Self::Binary => "ws-binary",
-            Self::Text => "ws-text",
-        }
+        self.row().0
     }
 
     /// What the log calls its endpoint.
     pub fn title(self) -> &'static str {
-        match self {
-            Self::Binary => "Binary WebSocket Connection Endpoint",
-            Self::Text => "WS Text Protocol Connection Endpoint",
-        }
+        self.row().1
     }
 
     /// What its connections speak, as far as that is known before they say anything.
     pub fn wire(self) -> Wire {
-        match self {
-            Self::Binary => Wire::Protobuf,
-            Self::Text => Wire::Text,
-        }
+        self.row().2
+    }
+
+    /// Its path, if nothing else is said.
+    pub fn path(self) -> &'static str {
+        self.row().3
     }
 }
 
@@ -409,13 +413,9 @@ impl Default for Config {
 impl WebSocketEndpoint {
     /// An endpoint of which nothing but its type was said.
     pub fn new(protocol: Protocol) -> Self {
-        let url_path = match protocol {
-            Protocol::Binary => "/deepstream",
-            Protocol::Text => "/deepstream-v3",
-        };
         Self {
             protocol,
-            url_path: url_path.to_owned(),
+            url_path: protocol.path().to_owned(),
             heartbeat_interval: Duration::from_secs(30),
             unauthenticated_client_timeout: Some(Duration::from_mins(3)),
             max_auth_attempts: 3,
@@ -500,10 +500,7 @@ impl Config {
                 auth_attempts_max: endpoint.max_auth_attempts,
                 log_invalid_auth_data: endpoint.log_invalid_auth_data,
             };
-            match endpoint.protocol {
-                Protocol::Binary => endpoints.binary = settings,
-                Protocol::Text => endpoints.text = settings,
-            }
+            *endpoints.of_mut(endpoint.protocol.wire()) = settings;
         }
         endpoints
     }

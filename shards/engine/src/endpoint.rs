@@ -2,22 +2,20 @@
 
 use deepstream_wire::Wire;
 
-/// The endpoints' settings, by protocol.
+/// The endpoints' settings, by what is spoken there.
 #[derive(Clone, Debug, Default)]
-pub struct Endpoints {
-    /// Protobuf; also of connections that have not said yet what they speak.
-    pub binary: Endpoint,
-    /// The text protocol.
-    pub text: Endpoint,
-}
+pub struct Endpoints([Endpoint; Wire::COUNT]);
 
 impl Endpoints {
-    /// The settings for a wire.
+    /// The settings for a wire: those of the wire whose encoding it shares, which is what connections have that have not
+    /// said yet what they speak.
     pub fn of(&self, wire: Wire) -> &Endpoint {
-        match wire {
-            Wire::Protobuf | Wire::ProtobufNoMulti => &self.binary,
-            Wire::Text => &self.text,
-        }
+        &self.0[wire.encoding() as usize]
+    }
+
+    /// The settings for a wire, to be changed.
+    pub fn of_mut(&mut self, wire: Wire) -> &mut Endpoint {
+        &mut self.0[wire.encoding() as usize]
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::rng::Rng;
 use crate::workload::record::draw_names;
 use deepstream_engine::{Endpoint, Endpoints, Limits, Options, Stored};
+use deepstream_wire::Wire;
 
 /// One thing that could happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -222,7 +223,8 @@ fn users(rng: &mut Rng) -> Vec<String> {
 fn options(rng: &mut Rng) -> Options {
     let seconds = |rng: &mut Rng, low, high| rng.between(low, high) * 1_000_000_000;
     let (seeds, limits) = ([(); 4].map(|()| rng.bits()), limits(rng));
-    let binary = Endpoint {
+    let mut endpoints = Endpoints::default();
+    *endpoints.of_mut(Wire::Protobuf) = Endpoint {
         heartbeat_ns: seconds(rng, 1, 30),
         unauthenticated_timeout_ns: rng.chance(70).then(|| seconds(rng, 1, 60)),
         ..Endpoint::default()
@@ -230,7 +232,7 @@ fn options(rng: &mut Rng) -> Options {
     Options {
         seeds,
         limits,
-        endpoints: Endpoints { binary, ..Endpoints::default() },
+        endpoints,
         rpc_ack_timeout_ns: rng.between(1, 2000) * 1_000_000,
         rpc_response_timeout_ns: rng.between(1, 5000) * 1_000_000,
         rpc_requestor_name: rng.chance(40),

@@ -7,6 +7,7 @@ use crate::client::Phase;
 use crate::plan::Act;
 use crate::world::World;
 use deepstream_engine::{Lane, Nanos};
+use deepstream_wire::Wire;
 use deepstream_wire::client::{FINAL_CLOSE, encode_frame};
 
 impl World {
@@ -272,7 +273,7 @@ impl World {
 
     fn try_mute(&mut self) -> bool {
         let client = self.rng.faults.below(self.clients.len());
-        let quiet_ns = self.rng.faults.between(0, self.plan.options.endpoints.binary.heartbeat_ns * 3);
+        let quiet_ns = self.rng.faults.between(0, self.plan.options.endpoints.of(Wire::Protobuf).heartbeat_ns * 3);
         self.line(|| format!("mute client={client} ns={quiet_ns}"));
         self.clients[client].quiet_until = self.now.after(quiet_ns);
         true
@@ -336,6 +337,8 @@ impl World {
         let who = &self.clients[client];
         let index = who.conn?;
         let speaks = who.phase == Phase::Open && !self.conns[index].up_ended && self.conns[index].alive;
-        speaks.then(|| who.spoke_at.after(self.plan.options.endpoints.binary.heartbeat_ns).max(who.quiet_until))
+        speaks.then(|| {
+            who.spoke_at.after(self.plan.options.endpoints.of(Wire::Protobuf).heartbeat_ns).max(who.quiet_until)
+        })
     }
 }

@@ -1,6 +1,6 @@
 use super::rig::{Rig, about, bulk};
 use crate::{Ask, Flow, Login, Note, Options, Outcome, Reason};
-use deepstream_wire::{Action, Outgoing};
+use deepstream_wire::{Action, Outgoing, Wire};
 
 const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -26,7 +26,7 @@ fn guest(rig: &mut Rig, core: usize) -> crate::ConnId {
 
 fn patient() -> Options {
     let mut options = Options::default();
-    options.endpoints.binary.heartbeat_ns = 3600 * SECOND;
+    options.endpoints.of_mut(Wire::Protobuf).heartbeat_ns = 3600 * SECOND;
     options
 }
 
@@ -51,8 +51,8 @@ fn login_that_is_being_judged_is_not_read_on_whatever_is_flushed_meanwhile() {
 #[test]
 fn silence_of_one_whose_login_is_being_judged_is_not_held_against_it() {
     let mut options = Options::default();
-    options.endpoints.binary.heartbeat_ns = SECOND;
-    options.endpoints.binary.unauthenticated_timeout_ns = Some(MINUTE);
+    options.endpoints.of_mut(Wire::Protobuf).heartbeat_ns = SECOND;
+    options.endpoints.of_mut(Wire::Protobuf).unauthenticated_timeout_ns = Some(MINUTE);
     let mut rig = Rig::with(1, &options);
     let conn = rig.stranger(0);
     let _ = rig.bytes_only(conn, &payload(&Outgoing::new(Action::ConnectionChallenge)));
@@ -85,7 +85,7 @@ fn login_of_more_bytes_than_allowed_is_closed_unread() {
 fn data_of_refused_logins_is_noted_only_if_asked() {
     for log_invalid_auth_data in [false, true] {
         let mut options = Options::default();
-        options.endpoints.binary.log_invalid_auth_data = log_invalid_auth_data;
+        options.endpoints.of_mut(Wire::Protobuf).log_invalid_auth_data = log_invalid_auth_data;
         let mut rig = Rig::with(1, &options);
         let conn = rig.stranger(0);
         rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));

@@ -33,7 +33,7 @@ pub(super) struct Rig {
 /// Options under which nobody is closed for being silent.
 pub(super) fn patient() -> Options {
     let mut options = Options::default();
-    options.endpoints.binary.heartbeat_ns = 1_000_000_000_000;
+    options.endpoints.of_mut(Wire::Protobuf).heartbeat_ns = 1_000_000_000_000;
     options
 }
 

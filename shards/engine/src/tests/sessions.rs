@@ -1,6 +1,6 @@
 use super::rig::{Rig, about, bulk, patient};
 use crate::{Flow, Note, Options, Reason};
-use deepstream_wire::{Action, Outgoing};
+use deepstream_wire::{Action, Outgoing, Wire};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -61,7 +61,7 @@ fn refused_logins_are_counted_and_the_last_one_closes() {
 #[test]
 fn a_refused_login_does_not_stop_the_clock() {
     let mut options = Options::default();
-    options.endpoints.binary.unauthenticated_timeout_ns = Some(10 * SECOND);
+    options.endpoints.of_mut(Wire::Protobuf).unauthenticated_timeout_ns = Some(10 * SECOND);
     let mut rig = Rig::with(1, &options);
     let conn = rig.stranger(0);
     rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));

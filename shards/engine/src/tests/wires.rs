@@ -99,8 +99,8 @@ fn answers_of_another_core_come_in_the_askers_protocol() {
 #[test]
 fn a_text_client_is_pinged_and_closed_when_it_says_nothing() {
     let mut options = Options::default();
-    options.endpoints.text.heartbeat_ns = 10 * SECOND;
-    options.endpoints.binary.heartbeat_ns = 1000 * SECOND;
+    options.endpoints.of_mut(Wire::Text).heartbeat_ns = 10 * SECOND;
+    options.endpoints.of_mut(Wire::Protobuf).heartbeat_ns = 1000 * SECOND;
     let mut rig = Rig::with(1, &options);
     let (silent, alive) = (rig.text_client(0), rig.text_client(0));
     let protobuf = rig.client(0);
@@ -120,8 +120,8 @@ fn a_text_client_is_pinged_and_closed_when_it_says_nothing() {
 #[test]
 fn a_text_client_that_does_not_log_in_is_told_in_its_own_words() {
     let mut options = Options::default();
-    options.endpoints.text.unauthenticated_timeout_ns = Some(5 * SECOND);
-    options.endpoints.text.auth_attempts_max = 1;
+    options.endpoints.of_mut(Wire::Text).unauthenticated_timeout_ns = Some(5 * SECOND);
+    options.endpoints.of_mut(Wire::Text).auth_attempts_max = 1;
     let mut rig = Rig::with(1, &options);
     let (late, refused) = (rig.stranger_on(0, Wire::Text), rig.stranger_on(0, Wire::Text));
     rig.send(refused, &Outgoing::new(Action::ConnectionChallenge));
