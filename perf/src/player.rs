@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::scenario::{Kind, Profile, Scenario, Storage};
 use serde_yaml::{Mapping, Value};
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ pub(crate) struct Target {
     pub(crate) pid: Option<u32>,
     child: Option<Child>,
     folder: Option<PathBuf>,
+    /// Keeps its port from others who choose one.
+    _reservation: Option<UdpSocket>,
 }
 
 /// How players are started.
@@ -114,14 +116,22 @@ impl Player {
     /// Starts it for a scenario.
     pub(crate) fn start(&self, scenario: &Scenario, stage: &Stage) -> Result<Target, String> {
         if let Self::Other { address, pid, .. } = *self {
-            return Ok(Target { address, dialect: Dialect::Deepstream, pid, child: None, folder: None });
+            return Ok(Target {
+                address,
+                dialect: Dialect::Deepstream,
+                pid,
+                child: None,
+                folder: None,
+                _reservation: None,
+            });
         }
         let folder = stage.folder.join(format!("{}-{}", self.name(), std::process::id()));
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let address = free_address()?;
+        let (address, reservation) = free_address()?;
         let (command, dialect) = self.command(scenario, &stage.cores, &folder, address)?;
         let child = spawn(command, &stage.cores.server, &folder);
-        let mut target = Target { address, dialect, pid: None, child: None, folder: Some(folder) };
+        let mut target =
+            Target { address, dialect, pid: None, child: None, folder: Some(folder), _reservation: Some(reservation) };
         let child = child.map_err(|error| format!("cannot start {}: {error}", self.name()))?;
         target.pid = Some(child.id());
         target.child = Some(child);
@@ -227,9 +237,18 @@ fn merge(into: &mut Value, from: &Mapping) {
     }
 }
 
-fn free_address() -> Result<SocketAddr, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.map_err(|error| format!("no free port: {error}"))
+/// A port for one player, and what keeps it: its UDP namesake, bound until the player is gone. It lies below the ports
+/// that the kernel hands out by itself, among them those of the load's own connections.
+fn free_address() -> Result<(SocketAddr, UdpSocket), String> {
+    let first = 10_000 + u16::try_from(std::process::id() % 10_000).unwrap_or_default();
+    for port in first..=u16::MAX {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let Ok(reservation) = UdpSocket::bind(address) else { continue };
+        if TcpListener::bind(address).is_ok() {
+            return Ok((address, reservation));
+        }
+    }
+    Err("no port is free".to_owned())
 }
 
 /// Starts a process that inherits the CPUs of the thread that starts it.
@@ -293,6 +312,13 @@ mod tests {
         assert_eq!(config["cores"]["shards"], "0,1");
         assert_eq!(config["limits"]["nameBytesMax"], 7);
         assert_eq!(config["httpServer"]["options"]["port"], 7000);
+    }
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let (first, _held) = free_address().expect("a port");
+        let (second, _kept) = free_address().expect("a port");
+        assert_ne!(first, second);
     }
 
     #[test]

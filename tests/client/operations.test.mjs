@@ -8,7 +8,8 @@ import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, readFileSync
 import path from 'node:path'
 import { describe, test } from 'node:test'
 import { Raw, assertFields } from './raw.mjs'
-import { BINARY, REFERENCE, SHARDS, Server, configuration, freePort, serverFor, workspace } from './server.mjs'
+import { freePort } from './ports.mjs'
+import { BINARY, REFERENCE, SHARDS, Server, configuration, serverFor, workspace } from './server.mjs'
 import { atEnd, until, unique, within } from './until.mjs'
 import { EVENT, RECORD } from './wire.mjs'
 

@@ -2,13 +2,12 @@
 // readiness by health check. A server that dies without being told to fails whoever is using it.
 
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { readFileSync } from 'node:fs'
-import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { freePort } from './ports.mjs'
 import { addWitness, atEnd, until, within } from './until.mjs'
 
 const here = path.dirname(fileURLToPath(import.meta.url))
@@ -16,16 +15,6 @@ export const BINARY = path.resolve(process.env.DEEPSTREAM_BIN ?? path.join(here,
 export const SHARDS = Number(process.env.DEEPSTREAM_SHARDS ?? 2)
 /** Set when the suite is aimed at the Node server: tests of what we do better are left out. */
 export const REFERENCE = process.env.DEEPSTREAM_REFERENCE === '1'
-
-export async function freePort () {
-  const listener = net.createServer()
-  listener.listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  const { port } = listener.address()
-  listener.close()
-  await once(listener, 'close')
-  return port
-}
 
 /** A directory for one server; removed when the test process ends well. */
 export async function workspace () {

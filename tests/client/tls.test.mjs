@@ -10,7 +10,8 @@ import path from 'node:path'
 import { after, describe, test } from 'node:test'
 import tls from 'node:tls'
 import { loggedIn, ready, subscribed, untilData } from './clients.mjs'
-import { REFERENCE, SHARDS, Server, freePort, serverFor } from './server.mjs'
+import { freePort } from './ports.mjs'
+import { REFERENCE, SHARDS, Server, serverFor } from './server.mjs'
 import { atEnd, unique, until, within } from './until.mjs'
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'deepstream-tls-'))
