@@ -100,7 +100,8 @@ const CONNECTOR: &str = "connectors to other databases are not in this release: 
 const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";
 const MONITORING: &str = "monitoring output is not in this release: leave it at none";
 const NODE: &str = "JavaScript plugins cannot be loaded by this server";
-const OTHER_ENDPOINT: &str = "this endpoint is not in this release: ws-binary and ws-text are; remove the entry";
+const OTHER_ENDPOINT: &str =
+    "this endpoint is not in this release: ws-binary, ws-text and ws-json are; remove the entry";
 const ONE_PROCESS: &str = "a single server has nobody to agree with";
 const OLD: &str = "this key is from an old release";
 
@@ -189,43 +190,43 @@ static ROWS: &[Row] = &[
     row("connectionEndpoints", Rule::Service { list: true, default: "" }),
     row("connectionEndpoints[ws-binary]", Rule::Kind(|c| enter(c, Protocol::Binary))),
     row("connectionEndpoints[ws-text]", Rule::Kind(|c| enter(c, Protocol::Text))),
-    row("connectionEndpoints[*].options.urlPath", Rule::Text(url_path)),
+    row("connectionEndpoints[ws-json]", Rule::Kind(|c| enter(c, Protocol::Json))),
+    row("connectionEndpoints[ws-*].options.urlPath", Rule::Text(url_path)),
     row(
-        "connectionEndpoints[*].options.heartbeatInterval",
+        "connectionEndpoints[ws-*].options.heartbeatInterval",
         milliseconds(1, |c, ms| endpoint(c).heartbeat_interval = Duration::from_millis(ms)),
     ),
-    row("connectionEndpoints[*].options.unauthenticatedClientTimeout", Rule::Value(unauthenticated_timeout)),
+    row("connectionEndpoints[ws-*].options.unauthenticatedClientTimeout", Rule::Value(unauthenticated_timeout)),
     row(
-        "connectionEndpoints[*].options.maxAuthAttempts",
+        "connectionEndpoints[ws-*].options.maxAuthAttempts",
         count(1, COUNT_MAX, |c, attempts| endpoint(c).max_auth_attempts = attempts as u32),
     ),
     row(
-        "connectionEndpoints[*].options.logInvalidAuthData",
+        "connectionEndpoints[ws-*].options.logInvalidAuthData",
         Rule::Flag(|c, on| endpoint(c).log_invalid_auth_data = on),
     ),
     row(
-        "connectionEndpoints[*].options.maxMessageSize",
+        "connectionEndpoints[ws-*].options.maxMessageSize",
         bytes(128, MESSAGE_BYTES_MAX, |c, bytes| endpoint(c).max_message_bytes = bytes as usize),
     ),
     row(
-        "connectionEndpoints[*].options.outgoingBufferTimeout",
+        "connectionEndpoints[ws-*].options.outgoingBufferTimeout",
         Rule::Inert("what a turn of the server produced for a socket is sent together at its end"),
     ),
     row(
-        "connectionEndpoints[*].options.maxBufferByteSize",
+        "connectionEndpoints[ws-*].options.maxBufferByteSize",
         Rule::Inert("what a turn of the server produced for a socket is sent together at its end"),
     ),
-    row("connectionEndpoints[*].options.headers", Rule::Value(headers)),
-    row("connectionEndpoints[*].options.noDelay", Rule::Inert("small sends are never delayed")),
+    row("connectionEndpoints[ws-*].options.headers", Rule::Value(headers)),
+    row("connectionEndpoints[ws-*].options.noDelay", Rule::Inert("small sends are never delayed")),
     row(
-        "connectionEndpoints[*].options.perMessageDeflate",
+        "connectionEndpoints[ws-*].options.perMessageDeflate",
         Rule::Only {
             values: &[Literal::Flag(false), Literal::Null],
             why: "frames are never compressed",
             refusal: "frames are never compressed: set it to false or leave it out",
         },
     ),
-    row("connectionEndpoints[ws-json]", Rule::Later(OTHER_ENDPOINT)),
     row("connectionEndpoints[http]", Rule::Later(OTHER_ENDPOINT)),
     row("connectionEndpoints[mqtt]", Rule::Later(OTHER_ENDPOINT)),
     // What those who came in may do; who may come in is in a table of its own.

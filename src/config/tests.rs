@@ -164,6 +164,12 @@ fn honoured_keys_arrive() {
         // As upstream: too often means never.
         ("listen: {rematchInterval: 1000}", |c| c.listen.rematch_interval.is_none() && c.listen.shuffle_providers),
         ("rpc: {provideRequestorData: true}", |c| c.rpc.provide_requestor_data && !c.rpc.provide_requestor_name),
+        ("connectionEndpoints: [{type: ws-json, options: {heartbeatInterval: 7}}]", |c| {
+            let [json] = &c.endpoints[..] else { return false };
+            json.protocol == Protocol::Json
+                && json.url_path == "/deepstream-json"
+                && json.heartbeat_interval == Duration::from_millis(7)
+        }),
         ("connectionEndpoints: [{type: ws-text, options: {maxAuthAttempts: 2}}, {type: ws-binary}]", |c| {
             let protocols: Vec<_> = c.endpoints.iter().map(|endpoint| endpoint.protocol).collect();
             protocols == [Protocol::Text, Protocol::Binary]

@@ -118,17 +118,20 @@ pub enum Protocol {
     Binary,
     /// `ws-text`
     Text,
+    /// `ws-json`
+    Json,
 }
 
 impl Protocol {
     /// All of them, in the order in which upstream lists them.
-    pub const ALL: [Self; 2] = [Self::Binary, Self::Text];
+    pub const ALL: [Self; 3] = [Self::Binary, Self::Text, Self::Json];
 
     /// THE TABLE of WebSocket endpoints: type, what the log calls it, what is spoken, where.
     fn row(self) -> (&'static str, &'static str, Wire, &'static str) {
         match self {
             Self::Binary => ("ws-binary", "Binary WebSocket Connection Endpoint", Wire::Protobuf, "/deepstream"),
             Self::Text => ("ws-text", "WS Text Protocol Connection Endpoint", Wire::Text, "/deepstream-v3"),
+            Self::Json => ("ws-json", "JSON WebSocket Connection Endpoint", Wire::Json, "/deepstream-json"),
         }
     }
 

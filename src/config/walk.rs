@@ -191,7 +191,7 @@ impl Walk<'_> {
         let near = suggestion(key, children(pattern));
         let elsewhere = || {
             let found = rows().find(|row| row.rule.is_honoured() && row.path.rsplit('.').next() == Some(key))?;
-            Some(format!("did you mean {}?", found.path.replace("[*]", "")))
+            Some(format!("did you mean {}?", found.path.replace("[*]", "").replace("[ws-*]", "")))
         };
         let listing = || {
             let known: Vec<_> = children(pattern).collect();
@@ -216,17 +216,19 @@ fn join(pattern: &str, key: &str) -> String {
     if pattern.is_empty() { key.to_owned() } else { format!("{pattern}.{key}") }
 }
 
-/// The row of a path; rows that hold for every kind of a service are written with `[*]`.
+/// The row of a path; rows that hold for every kind of a service are written with `[*]`, or with `[ws-*]` if for every kind
+/// of WebSockets.
 fn find(path: &str) -> Option<&'static Row> {
     let general = general(path);
     rows().find(|row| row.path == path).or_else(|| rows().find(|row| Some(row.path) == general.as_deref()))
 }
 
-/// `a[kind].options.b` as `a[*].options.b`.
+/// `a[kind].options.b` as `a[*].options.b`, `a[ws-kind].options.b` as `a[ws-*].options.b`.
 fn general(path: &str) -> Option<String> {
     let (service, rest) = path.split_once('[')?;
-    let (_, rest) = rest.split_once(']')?;
-    Some(format!("{service}[*]{rest}"))
+    let (kind, rest) = rest.split_once(']')?;
+    let kinds = if kind.starts_with("ws-") { "ws-*" } else { "*" };
+    Some(format!("{service}[{kinds}]{rest}"))
 }
 
 /// Names of the keys directly below a pattern, refused ones left out.

@@ -25,7 +25,7 @@ export class Raw {
 
   /** An open WebSocket that has said nothing yet. */
   static async open (server, { path = '/deepstream', ...options } = {}) {
-    const socket = new WebSocket(`ws://${server.url}${path}`, { perMessageDeflate: false, ...options })
+    const socket = new WebSocket(`${server.scheme ?? 'ws'}://${server.url}${path}`, { perMessageDeflate: false, ca: server.ca, ...options })
     const raw = new Raw(socket)
     await within('the WebSocket to open', once(socket, 'open'))
     return raw

@@ -22,14 +22,15 @@ export async function workspace () {
 }
 
 /** The configuration as an object; YAML reads JSON, so it is written as JSON. */
-export function configuration ({ port, data, memory = false, shards = SHARDS, logLevel = 1, endpoint = {}, textEndpoint = {}, http = {}, storage = {}, limits, extra = {} }) {
+export function configuration ({ port, data, memory = false, shards = SHARDS, logLevel = 1, endpoint = {}, textEndpoint = {}, jsonEndpoint = {}, http = {}, storage = {}, limits, extra = {} }) {
   return {
     showLogo: false,
     logLevel,
     httpServer: { type: 'default', options: { host: '127.0.0.1', port, ...http } },
     connectionEndpoints: [
       { type: 'ws-binary', options: { urlPath: '/deepstream', ...endpoint } },
-      { type: 'ws-text', options: { urlPath: '/deepstream-v3', ...textEndpoint } }
+      { type: 'ws-text', options: { urlPath: '/deepstream-v3', ...textEndpoint } },
+      { type: 'ws-json', options: { urlPath: '/deepstream-json', ...jsonEndpoint } }
     ],
     auth: [{ type: 'none' }],
     permission: { type: 'none' },

@@ -28,7 +28,7 @@ export class Text {
 
   /** Greeted, not logged in. Pings are answered and not shown. */
   static async open (t, server, options = {}) {
-    const socket = new WebSocket(`ws://${server.url}${options.path ?? PATH}`, { perMessageDeflate: false })
+    const socket = new WebSocket(`${server.scheme ?? 'ws'}://${server.url}${options.path ?? PATH}`, { perMessageDeflate: false, ca: server.ca })
     const text = new Text(socket)
     if (t) atEnd(t, () => text.terminate())
     await within('the WebSocket to open', once(socket, 'open'))

@@ -6,15 +6,16 @@ use std::ops::ControlFlow;
 
 const MESSAGE_BYTES_MAX: usize = 512;
 const REQUEST_BYTES_MAX: usize = 512;
-const PATHS: [(&str, Wire); 2] = [("/deepstream", Wire::Protobuf), ("/deepstream-v3", Wire::Text)];
+const PATHS: [(&str, Wire); 3] =
+    [("/deepstream", Wire::Protobuf), ("/deepstream-v3", Wire::Text), ("/deepstream-json", Wire::Json)];
 
-/// The first three bytes say how: bit 0, after an upgrade; bit 2, of the text path; bit 1, the rest is a list of frames (first byte, length,
+/// The first three bytes say how: bit 0, after an upgrade; bits 2 and 3, of the text or JSON path; bit 1, the rest is a list of frames (first byte, length,
 /// payload) and not their bytes; how long the pieces are; after how many events to pause. The rest is what is sent.
 pub(crate) fn run(input: &[u8]) {
     let [how, piece, pause_every, rest @ ..] = input else { return };
     let mut stream = Vec::new();
     if how & 1 != 0 {
-        upgrade_request("h", PATHS[usize::from(how >> 2 & 1)].0, &[], &mut stream);
+        upgrade_request("h", PATHS[usize::from(how >> 2 & 3) % PATHS.len()].0, &[], &mut stream);
     }
     if how & 2 != 0 {
         frames(rest, &mut stream);

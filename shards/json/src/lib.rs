@@ -28,4 +28,4 @@ pub use edit::{Limits, PatchError, remove, set};
 pub use many::{check_patches, set_many};
 pub use path::{Path, PathError};
 pub use string::{string_of, unescape, write_string};
-pub use walk::{elements, get_member, kind_of};
+pub use walk::{elements, get_member, kind_of, members};

@@ -33,6 +33,16 @@ pub fn elements(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || text.get(inside.as_mut()?.next()?))
 }
 
+/// The members of a checked object, in order: names as they are written, without their quotes ([`unescape`](crate::unescape)
+/// reads them), and the texts of the values; nothing if it is none.
+pub fn members(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut inside = Members::enter(text, space(text, 0));
+    std::iter::from_fn(move || {
+        let member = inside.as_mut()?.next()?;
+        Some((text.get(member.name)?, text.get(member.value)?))
+    })
+}
+
 /// One member of an object, as positions in the text.
 pub(crate) struct Member {
     /// Without its quotes.

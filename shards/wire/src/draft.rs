@@ -22,6 +22,16 @@ impl<'b> Draft<'b> {
         Self { start: bytes.len(), bytes, head: Head::new(action) }
     }
 
+    pub(crate) fn action(&self) -> Action {
+        self.head.action
+    }
+
+    /// Nothing of this message is kept. Gives the buffer as it was.
+    pub(crate) fn discard(self) -> &'b mut Vec<u8> {
+        self.bytes.truncate(self.start);
+        self.bytes
+    }
+
     pub(crate) fn name(&mut self, name: &[u8]) {
         self.head.name = self.put(Flags::NAME, |bytes| bytes.extend_from_slice(name));
     }

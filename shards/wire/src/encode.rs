@@ -13,6 +13,7 @@ use crate::field::{
     varint_len,
 };
 use crate::message::{Outgoing, Wire};
+use crate::plain;
 use crate::text;
 use crate::ws::{FINAL_BINARY, FINAL_TEXT};
 
@@ -28,6 +29,7 @@ pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
             put_message(message, body, envelope, out);
         }
         Wire::Text => text_frame(message, text::write, out),
+        Wire::Json => text_frame(message, plain::write, out),
     }
 }
 
@@ -241,4 +243,23 @@ pub(crate) fn put_text(field: u32, text: &[u8], out: &mut Vec<u8>) {
         put_varint(text.len() as u64, out);
     }
     out.extend_from_slice(text);
+}
+
+/// Appends a number in digits, without a formatter: every change of a record has a version.
+pub(crate) fn put_number(number: i32, out: &mut Vec<u8>) {
+    let mut digits = [0; 10];
+    let mut at = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[at..]);
 }

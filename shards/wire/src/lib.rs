@@ -14,6 +14,7 @@ pub mod encode;
 mod field;
 pub mod link;
 pub mod message;
+mod plain;
 mod text;
 mod upgrade;
 pub mod ws;

@@ -18,6 +18,7 @@ use crate::action::Action;
 use crate::binary;
 use crate::encode::encode;
 use crate::message::{Message, Outgoing, Unreadable, Wire};
+use crate::plain;
 use crate::text;
 use crate::upgrade;
 use crate::ws::{
@@ -403,6 +404,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                 payload.len() - messages.rest().len()
             }
             Wire::Text => self.text(payload),
+            Wire::Json => self.json(payload),
         }
     }
 
@@ -412,6 +414,16 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             if self.link.paused {
                 return next;
             }
+        }
+        payload.len()
+    }
+
+    /// One message, however long: there is no rest to keep.
+    fn json(&mut self, payload: &[u8]) -> usize {
+        if plain::is_json(payload) {
+            self.drafted(|buffer| plain::read(payload, buffer));
+        } else {
+            self.fail(CLOSE_INVALID_TEXT, 0);
         }
         payload.len()
     }

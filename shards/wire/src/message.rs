@@ -19,20 +19,22 @@ pub enum Wire {
     ProtobufNoMulti = 1,
     /// The text protocol of the third generation of clients.
     Text = 2,
+    /// JSON objects. Whoever speaks it may be an old client, and is not sent PATCH_MULTI.
+    Json = 3,
 }
 
 impl Wire {
     /// How many wires there are; the length of a table indexed by `Wire as usize`.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
     /// Every wire, in index order.
-    pub const ALL: [Self; Self::COUNT] = [Self::Protobuf, Self::ProtobufNoMulti, Self::Text];
+    pub const ALL: [Self; Self::COUNT] = [Self::Protobuf, Self::ProtobufNoMulti, Self::Text, Self::Json];
 
     /// The wire whose encoding this one shares, unless what is said to the two differs.
     #[must_use]
     pub fn encoding(self) -> Self {
         match self {
             Self::Protobuf | Self::ProtobufNoMulti => Self::Protobuf,
-            Self::Text => Self::Text,
+            Self::Text | Self::Json => self,
         }
     }
 
@@ -40,14 +42,14 @@ impl Wire {
     pub fn knows_patch_multi(self) -> bool {
         match self {
             Self::Protobuf => true,
-            Self::ProtobufNoMulti | Self::Text => false,
+            Self::ProtobufNoMulti | Self::Text | Self::Json => false,
         }
     }
 
     /// Whether the server speaks first and keeps the heartbeat: it accepts without a challenge, and it pings.
     pub fn server_leads(self) -> bool {
         match self {
-            Self::Protobuf | Self::ProtobufNoMulti => false,
+            Self::Protobuf | Self::ProtobufNoMulti | Self::Json => false,
             Self::Text => true,
         }
     }

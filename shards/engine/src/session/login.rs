@@ -24,17 +24,19 @@ impl Shard {
             Action::ConnectionPong | Action::ConnectionChallenge if session.wire.server_leads() => {}
             Action::ConnectionChallenge if !challenged => {
                 session.state = State::AwaitAuth;
-                session.wire =
-                    wire_of(message.path().unwrap_or_default(), message.correlation_id().unwrap_or_default());
+                if session.wire == Wire::Protobuf {
+                    session.wire =
+                        wire_of(message.path().unwrap_or_default(), message.correlation_id().unwrap_or_default());
+                }
                 self.say(conn, Action::ConnectionAccept);
             }
             _ if !challenged && action.topic() == Topic::Connection => {
                 self.unexpected(conn, "UNKNOWN_ACTION", action.name());
             }
-            _ if !challenged => self.early(conn, Action::ConnectionInvalidMessage),
+            _ if !challenged => self.early(conn, Action::ConnectionInvalidMessage, action),
             Action::AuthRequest => return self.login(conn, message),
             _ if action.topic() == Topic::Auth => return self.refuse_login_message(conn),
-            _ => self.early(conn, Action::AuthInvalidMessage),
+            _ => self.early(conn, Action::AuthInvalidMessage, action),
         }
         Flow::Continue
     }
@@ -160,8 +162,13 @@ impl Shard {
         Flow::Close
     }
 
-    fn early(&mut self, conn: ConnId, answer: Action) {
-        self.say(conn, answer);
+    fn early(&mut self, conn: ConnId, answer: Action, original: Action) {
+        let answer = Outgoing {
+            original_topic: Some(original.topic()),
+            original_action: Some(original),
+            ..Outgoing::new(answer)
+        };
+        self.delivery.reply(conn, &answer);
         self.unexpected(conn, "INVALID_MESSAGE", "a message before its time");
     }
 

@@ -100,6 +100,15 @@ impl Rig {
         conn
     }
 
+    /// A logged-in client that is spoken to in JSON. What it says is put in the engine's form, as its decoder would.
+    pub(super) fn json_client(&mut self, core: usize) -> ConnId {
+        let conn = self.stranger_on(core, Wire::Json);
+        self.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+        self.send(conn, &Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) });
+        assert_eq!(self.read(conn), [r#"{"topic":2,"action":4}"#, r#"{"topic":3,"action":3}"#]);
+        conn
+    }
+
     pub(super) fn client(&mut self, core: usize) -> ConnId {
         self.client_of(core, "7.1.0")
     }

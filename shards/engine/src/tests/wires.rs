@@ -13,6 +13,7 @@ fn listeners(rig: &mut Rig) -> Vec<(Wire, crate::ConnId)> {
         listeners.push((Wire::Protobuf, rig.client(core)));
         listeners.push((Wire::ProtobufNoMulti, rig.client_of(core, "7.0.5")));
         listeners.push((Wire::Text, rig.text_client(core)));
+        listeners.push((Wire::Json, rig.json_client(core)));
     }
     for &(_, conn) in &listeners {
         rig.send(conn, &bulk(Action::EventSubscribe, &[b"e"], "e"));
@@ -38,6 +39,7 @@ fn everybody_hears_an_event_in_their_own_protocol() {
                 };
                 let expected = match wire {
                     Wire::Text => format!("E|EVT|e|{typed}+"),
+                    Wire::Json => format!(r#"{{"topic":4,"action":2,"name":"e","parsedData":{data}}}"#),
                     Wire::Protobuf | Wire::ProtobufNoMulti => format!("EVENT.EMIT name=e data={data}"),
                 };
                 assert_eq!(rig.read(conn), [expected], "{wire:?}");
@@ -63,15 +65,21 @@ fn what_an_earlier_message_left_behind_reaches_nobody() {
 fn many_patches_reach_who_does_not_know_them_as_the_whole_value() {
     let mut rig = Rig::new(2);
     let writer = rig.client(0);
-    let readers =
-        [(1, rig.client(1)), (1, rig.client_of(1, "7.0.5")), (0, rig.text_client(0)), (1, rig.text_client(1))];
-    for (_, conn) in readers {
+    let readers = [
+        rig.client(1),
+        rig.client_of(1, "7.0.5"),
+        rig.text_client(0),
+        rig.text_client(1),
+        rig.json_client(0),
+        rig.json_client(1),
+    ];
+    for conn in readers {
         rig.send(conn, &bulk(Action::RecordSubscribeCreateAndRead, &[b"r"], "r"));
         rig.read(conn);
     }
     let patches = r#"[{"path":"a","data":1},{"path":"b","data":"x"}]"#;
     rig.send(writer, &Outgoing { action: Action::RecordPatchMulti, ..update("r", 1, patches) });
-    let heard: Vec<String> = readers.iter().flat_map(|&(_, conn)| rig.read(conn)).collect();
+    let heard: Vec<String> = readers.iter().flat_map(|&conn| rig.read(conn)).collect();
     assert_eq!(
         heard,
         [
@@ -79,6 +87,8 @@ fn many_patches_reach_who_does_not_know_them_as_the_whole_value() {
             r#"RECORD.UPDATE name=r data={"a":1,"b":"x"} version=1"#.to_owned(),
             r#"R|U|r|1|{"a":1,"b":"x"}+"#.to_owned(),
             r#"R|U|r|1|{"a":1,"b":"x"}+"#.to_owned(),
+            r#"{"topic":5,"action":18,"name":"r","version":1,"parsedData":{"a":1,"b":"x"}}"#.to_owned(),
+            r#"{"topic":5,"action":18,"name":"r","version":1,"parsedData":{"a":1,"b":"x"}}"#.to_owned(),
         ]
     );
 }
@@ -145,4 +155,25 @@ fn only_text_is_shown_what_it_sent_wrong() {
     assert_eq!(rig.read(text), ["R|E|INVALID_MESSAGE_DATA|{bad+"]);
     let line = rig.read(protobuf).remove(0);
     assert!(line.starts_with("RECORD.INVALID_MESSAGE_DATA") && !line.contains("data="), "{line}");
+}
+
+#[test]
+fn a_json_client_stays_one_whatever_its_challenge_says() {
+    let mut rig = Rig::new(1);
+    let conn = rig.stranger_on(0, Wire::Json);
+    rig.send(conn, &about(Action::EventEmit, "e"));
+    assert_eq!(rig.read(conn), [r#"{"topic":2,"action":101,"originalTopic":4,"originalAction":2}"#]);
+    let mut frame = Vec::new();
+    deepstream_wire::client::encode_challenge("ws://h", "javascript", "7.0.5", [0; 4], &mut frame);
+    rig.bytes(conn, &frame[6..]);
+    rig.send(conn, &about(Action::EventEmit, "e"));
+    rig.send(conn, &Outgoing { data: Some(b"[]"), ..Outgoing::new(Action::AuthRequest) });
+    rig.send(conn, &bulk(Action::EventSubscribe, &[b"e"], "1"));
+    let expected = [
+        r#"{"topic":2,"action":4}"#,
+        r#"{"topic":3,"action":101,"originalTopic":4,"originalAction":2}"#,
+        r#"{"topic":3,"action":3}"#,
+        r#"{"topic":4,"action":3,"correlationId":"1","isAck":true}"#,
+    ];
+    assert_eq!(rig.read(conn), expected);
 }

@@ -6,6 +6,7 @@ use deepstream_json::string_of;
 
 use super::{END, HAS, PART, UNTYPED, typed};
 use crate::action::{Action, Topic};
+use crate::encode::put_number;
 use crate::message::Outgoing;
 
 /// Appends one message with its end; an answer to a refused write is followed by what settles the writer's callback.
@@ -65,7 +66,7 @@ impl<'o> Line<'o> {
 
     fn version(self, version: Option<i32>) -> Self {
         self.out.push(PART);
-        number(version.unwrap_or_default(), self.out);
+        put_number(version.unwrap_or_default(), self.out);
         self
     }
 
@@ -101,7 +102,7 @@ fn session(message: &Outgoing<'_>, out: &mut Vec<u8>) {
         // Not on AUTH: there a client takes every error for the answer to its login.
         _ => {
             let line = Line::new(Topic::Parser, "E", out).plain(message.action.name().as_bytes());
-            match message.original_topic {
+            match message.original_topic.filter(|_| topic == Topic::Parser) {
                 Some(original) => line.plain(&[original.letter()]),
                 None => line.plain(topic.name().as_bytes()),
             }
@@ -264,27 +265,8 @@ fn written(message: &Outgoing<'_>, outcome: &str, out: &mut Vec<u8>) {
     let version = message.correlation_id.and_then(|id| str::from_utf8(id).ok()).and_then(|id| id.parse::<i32>().ok());
     let line = Line::new(Topic::Record, "WA", out).name(message).plain(b"[");
     if let Some(version) = version {
-        number(version, line.out);
+        put_number(version, line.out);
     }
     line.out.push(b']');
     line.plain(outcome.as_bytes()).end();
-}
-
-/// Digits, without a formatter: every change of a record has a version.
-fn number(number: i32, out: &mut Vec<u8>) {
-    let mut digits = [0; 10];
-    let mut at = digits.len();
-    let mut rest = number.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if number < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[at..]);
 }
