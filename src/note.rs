@@ -66,6 +66,15 @@ fn words(what: &Note) -> (Level, &'static str, String) {
             };
             (Level::Error, "RECORD_UPDATE_ERROR", format!("storage:{why} ({records} records; they are tried again)"))
         }
+        Note::RuleFailed { rule, at, text, name, why } => {
+            let at = at.map(|(line, column)| format!(" at {line}:{column}")).unwrap_or_default();
+            let text = format!("error when executing {text} ({rule}{at})\nfor {name}: {why}");
+            (Level::Warn, "MESSAGE_PERMISSION_ERROR", text)
+        }
+        Note::Denied { user, action, name, why } => {
+            let text = format!("{user} may not {action} {name}: {}", why.trim_end().replace('\n', "\n  "));
+            (Level::Debug, "MESSAGE_DENIED", text)
+        }
         Note::RecordDeleted { name } => (Level::Info, "DELETE", name.to_string()),
         Note::Subscription { event, topic, name, user } => {
             (Level::Debug, event, format!("for {topic}:{name} by {user}"))

@@ -102,10 +102,8 @@ impl Case {
     fn judge(&self, ruleset: &Ruleset, rounds_max: u32) -> Result<Judged, String> {
         let right = self.right()?;
         let bytes = |value: &Value| value.to_string().into_bytes();
-        let user = User {
-            id: self.user.as_deref().unwrap_or("open").into(),
-            server_data: self.server_data.as_ref().filter(|data| !data.is_null()).map(|data| bytes(data).into()),
-        };
+        let server_data = self.server_data.as_ref().filter(|data| !data.is_null()).map(bytes);
+        let user = User { id: self.user.as_deref().unwrap_or("open"), server_data: server_data.as_deref() };
         let (data, old) = (self.data.as_ref().map(bytes), self.old_data.as_ref().map(bytes));
         let records = matches!(right, Right::RecordRead | Right::RecordWrite | Right::RecordDelete);
         let context = Context {

@@ -21,6 +21,7 @@ mod walk;
 pub use cpulist::{format as format_cpulist, parse as parse_cpulist};
 pub use error::{ConfigError, ConfigErrors, EXIT_CODE};
 pub use methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, KeySource, StorageAuth, User};
+pub use permissions::{Permission, Rules};
 pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
 pub use topology::{Cpu, Topology};
 pub use types::{
@@ -63,6 +64,9 @@ impl Loaded {
                 self.file.display()
             );
             note(Level::Warn, "CONFIG_TRANSFORM", &sentence);
+        }
+        for warning in self.config.permission.rules.iter().flat_map(|rules| &rules.warnings) {
+            note(Level::Warn, "PERMISSION", warning);
         }
         if !self.accepted.is_empty() {
             let list: Vec<String> = self.accepted.iter().map(|(path, why)| format!("{path} ({why})")).collect();
@@ -114,6 +118,7 @@ fn read(
         node::parse(file, &prepared.text).map_err(|fault| fault.into_error(file, |line| prepared.line(line)))?;
     without_overridden(&mut root, arguments);
     load_users(&mut root, file, &mut prepared, environment)?;
+    permissions::load_path(&mut root, file, &mut prepared, environment)?;
     // The entries of the file are put here one by one; without any, settling puts the default back.
     let mut config = Config { auth: Vec::new(), ..Config::default() };
     if arguments.memory {
@@ -125,9 +130,10 @@ fn read(
     }
     let mut findings = walk::apply(&root, &mut config);
     findings.complaints.extend(settle(&root, file, &mut config));
-    if !findings.complaints.is_empty() {
-        let errors = findings.complaints.into_iter().map(|complaint| located(complaint, &root, file, &prepared));
-        let mut errors: Vec<ConfigError> = errors.collect();
+    let errors = permissions::settle(&root, file, &prepared, &mut config);
+    if !findings.complaints.is_empty() || !errors.is_empty() {
+        let complaints = findings.complaints.into_iter().map(|complaint| located(complaint, &root, file, &prepared));
+        let mut errors: Vec<ConfigError> = complaints.chain(errors).collect();
         errors.sort_by_key(|error| error.line);
         return Err(ConfigErrors(errors));
     }

@@ -5,9 +5,143 @@
 
 use super::error::{ConfigError, ConfigErrors};
 use super::node::{self, Node, Step};
-use super::text::is_json;
+use super::table::{Row, Rule, count, milliseconds, row};
+use super::text::{Environment, Prepared, is_json};
+use super::types::Config;
+use deepstream_valve::Ruleset;
 use deepstream_valve::check::{At, Checked, Complaint, Node as Part, Value, check};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The rows of the section; see `table`.
+pub(crate) static ROWS: &[Row] = &[
+    row("permission", Rule::Service { list: false, default: "" }),
+    row("permission[none]", Rule::Kind(|_| ())),
+    row("permission[none].options.maxRuleIterations", Rule::Inert("there are no rules")),
+    row("permission[none].options.cacheEvacuationInterval", Rule::Inert("there are no rules")),
+    row("permission[none].options.permissions", Rule::Inert("type none asks no rules")),
+    row("permission[config]", Rule::Kind(|c| c.permission.rules = Some(Rules::default()))),
+    row("permission[config].options.permissions", Rule::Value(rules)),
+    // The file of the early releases' path is loaded before the rows are asked.
+    row("permission[config].options.path", Rule::Later("permissions and path are both given: keep permissions")),
+    row(
+        "permission[config].options.maxRuleIterations",
+        count(1, 1000, |c, n| c.permission.rule_iterations_max = n as u32),
+    ),
+    row(
+        "permission[config].options.cacheEvacuationInterval",
+        milliseconds(1, |c, ms| c.permission.cache_evacuation_interval = Duration::from_millis(ms)),
+    ),
+];
+
+/// `permission`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// The rules; `None`: everybody may do everything.
+    pub rules: Option<Rules>,
+    /// How often one rule may be asked, records that it refers to being fetched in between.
+    pub rule_iterations_max: u32,
+    /// How often choices of rules that were not used meanwhile are forgotten.
+    pub cache_evacuation_interval: Duration,
+}
+
+/// The rules of a permission file.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The file, for people.
+    pub file: String,
+    /// What it says, compiled.
+    pub ruleset: Arc<Ruleset>,
+    /// What its author should know all the same.
+    pub warnings: Vec<String>,
+    /// What it says, as JSON: tells rules from others.
+    json: String,
+}
+
+impl PartialEq for Rules {
+    fn eq(&self, other: &Self) -> bool {
+        self.json == other.json
+    }
+}
+
+impl Eq for Rules {}
+
+/// The value of `permissions`: checked as a whole once everything was read, see [`settle`].
+fn rules(_: &mut Config, node: &Node) -> Result<(), String> {
+    match node {
+        Node::Map(_) => Ok(()),
+        _ => Err("the four sections of a permission file, or fileLoad(permissions.yml)".to_owned()),
+    }
+}
+
+const OPTIONS: [&str; 3] = ["permission", "options", "permissions"];
+
+fn steps(keys: &[&str]) -> Vec<Step> {
+    keys.iter().map(|key| Step::Key((*key).to_owned())).collect()
+}
+
+/// Early releases named the permission file as `path`, in place of its content.
+pub(super) fn load_path(
+    root: &mut Node,
+    file: &Path,
+    prepared: &mut Prepared,
+    environment: Environment<'_>,
+) -> Result<(), ConfigError> {
+    let Node::Map(sections) = root else { return Ok(()) };
+    let Some((_, entry)) = sections.iter_mut().find(|(key, _)| key == OPTIONS[0]) else { return Ok(()) };
+    let is_config = entry.get("type") == Some(&Node::Text("config".to_owned()));
+    let Node::Map(keys) = entry else { return Ok(()) };
+    let Some((_, Node::Map(options))) = keys.iter_mut().find(|(key, _)| key == OPTIONS[1]) else { return Ok(()) };
+    let named = options.iter().position(|(key, value)| key == "path" && matches!(value, Node::Text(_)));
+    let given = options.iter().any(|(key, _)| key == OPTIONS[2]);
+    let Some(at) = named.filter(|_| is_config && !given) else { return Ok(()) };
+    let (_, Node::Text(path)) = options.remove(at) else { return Ok(()) };
+    let place = steps(&[OPTIONS[0], OPTIONS[1], "path"]);
+    let line = node::line_of(&prepared.text, &place).map_or(1, |line| prepared.line(line));
+    options.push((OPTIONS[2].to_owned(), prepared.load(file, &path, line, environment)?));
+    Ok(())
+}
+
+/// Reads the rules that the configuration asks for, or tells all that is wrong with them.
+pub(super) fn settle(root: &Node, file: &Path, prepared: &Prepared, config: &mut Config) -> Vec<ConfigError> {
+    if config.permission.rules.is_none() {
+        return Vec::new();
+    }
+    let Some(node) = OPTIONS.iter().try_fold(root, |node, key| node.get(key)) else {
+        let line = node::line_of(&prepared.text, &steps(&OPTIONS[..1])).map(|line| prepared.line(line));
+        let hint = "write permissions: fileLoad(permissions.yml)";
+        let error = ConfigError { line, ..ConfigError::of_file(file, "type config needs its rules", hint) };
+        return vec![ConfigError { path: "permission.options".to_owned(), ..error }];
+    };
+    let Node::Map(_) = node else { return Vec::new() };
+    let json = node::to_json(node);
+    let load = prepared.loads.iter().find(|load| load.json == json);
+    let (from, read) = match load {
+        Some(load) => (load.path.as_path(), read_text(&load.path, &load.text)),
+        None => (file, read_inline(node, file, prepared)),
+    };
+    match read {
+        Ok(checked) => {
+            let warnings = checked.warnings.iter().map(|warning| error(from, warning).to_string()).collect();
+            let file = from.display().to_string();
+            config.permission.rules = Some(Rules { file, ruleset: Arc::new(checked.ruleset), warnings, json });
+            Vec::new()
+        }
+        Err(errors) => errors.0,
+    }
+}
+
+/// Rules that stand in the configuration itself.
+fn read_inline(node: &Node, file: &Path, prepared: &Prepared) -> Result<Checked, ConfigErrors> {
+    let reading = Reading { text: &prepared.text, lines: prepared.text.split('\n').collect(), json: is_json(file) };
+    let part = reading.part(node, &mut steps(&OPTIONS));
+    let inline = |complaint: &Complaint| {
+        let error = error(file, complaint);
+        ConfigError { line: error.line.map(|line| prepared.line(line)), ..error }
+    };
+    check(&part).map_err(|complaints| ConfigErrors(complaints.iter().map(inline).collect()))
+}
 
 /// Reads and checks a permission file.
 pub(crate) fn read(file: &Path) -> Result<Checked, ConfigErrors> {
@@ -121,6 +255,9 @@ impl Reading<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::StartArguments;
+    use crate::config::tests::Scratch;
+    use deepstream_valve::Right;
 
     const OPEN: &str = "event: {'*': {}}\nrpc: {'*': {}}\npresence: {'*': {}}\n";
 
@@ -141,6 +278,56 @@ mod tests {
         for (told, place) in told.iter().zip(places) {
             assert!(told.starts_with(&format!("p.yml:{place}: record \"*\" ")), "{told} is not at {place}");
             assert!(told.ends_with("function alert is not supported"), "{told}");
+        }
+    }
+
+    fn configured(scratch: &Scratch, text: &str) -> Result<Config, String> {
+        let file = scratch.path().join("config.yml");
+        let read = crate::config::read(&file, text, &StartArguments::default(), &|_| None);
+        let from = format!("{}/", scratch.path().display());
+        read.map(|loaded| loaded.config).map_err(|errors| errors.to_string().replace(&from, ""))
+    }
+
+    #[test]
+    fn rules_come_from_a_file_by_either_name_or_stand_in_the_configuration() {
+        let scratch = Scratch::new("permission");
+        let rules = format!("record:\n  '*':\n    read: true\n{OPEN}");
+        std::fs::write(scratch.path().join("p.yml"), &rules).expect("written");
+        let inline: String = rules.lines().flat_map(|line| ["      ", line, "\n"]).collect();
+        for text in [
+            "permission: {type: config, options: {permissions: fileLoad(p.yml), maxRuleIterations: 5}}".to_owned(),
+            "permission: {type: config, options: {path: ./p.yml, maxRuleIterations: 5}}".to_owned(),
+            format!("permission:\n  type: config\n  options:\n    maxRuleIterations: 5\n    permissions:\n{inline}"),
+        ] {
+            let permission = configured(&scratch, &text).expect(&text).permission;
+            assert_eq!(permission.rule_iterations_max, 5);
+            let ruleset = permission.rules.expect("rules").ruleset;
+            assert!(ruleset.is_open(Right::RecordRead) && !ruleset.is_open(Right::RecordWrite), "{text}");
+        }
+        let none = configured(&scratch, "permission: {type: none}").expect("good").permission;
+        assert_eq!(none.rules, None);
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_rules_or_their_options_is_told_by_file_line_and_column() {
+        let scratch = Scratch::new("permission-bad");
+        std::fs::write(scratch.path().join("p.yml"), format!("record:\n  '*':\n    read: alert(1)\n{OPEN}"))
+            .expect("written");
+        let options = |text: &str| format!("logLevel: 1\npermission:\n  type: config\n  options:\n{text}");
+        for (text, told) in [
+            ("    permissions: fileLoad(p.yml)", "p.yml:3:11: record \"*\" read: function alert is not supported"),
+            ("    path: p.yml", "p.yml:3:11: record \"*\" read: function alert is not supported"),
+            ("    path: gone.yml", "config.yml:5: Error loading config file, missing file"),
+            ("    maxRuleIterations: 0", "config.yml:5: permission.options.maxRuleIterations: expected a whole number"),
+            (
+                "    permisions: fileLoad(p.yml)",
+                "config.yml:5: permission.options.permisions: unknown key; did you mean",
+            ),
+            ("    permissions: true", "config.yml:5: permission.options.permissions: expected the four sections"),
+            ("    permissions: {record: {'*': {}}}", "config.yml:5:5: missing configuration section \"event\""),
+        ] {
+            let got = configured(&scratch, &options(text)).expect_err(text);
+            assert!(got.lines().any(|line| line.starts_with(told)), "{text}\n{got}");
         }
     }
 

@@ -107,7 +107,7 @@ const OLD: &str = "this key is from an old release";
 
 /// All keys.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().chain(super::auth::ROWS)
+    ROWS.iter().chain(super::auth::ROWS).chain(super::permissions::ROWS)
 }
 
 static ROWS: &[Row] = &[
@@ -229,16 +229,6 @@ static ROWS: &[Row] = &[
     ),
     row("connectionEndpoints[http]", Rule::Later(OTHER_ENDPOINT)),
     row("connectionEndpoints[mqtt]", Rule::Later(OTHER_ENDPOINT)),
-    // What those who came in may do; who may come in is in a table of its own.
-    row("permission", Rule::Service { list: false, default: "" }),
-    row("permission[none]", Rule::Kind(|_| ())),
-    row("permission[none].options.maxRuleIterations", Rule::Inert("there are no rules")),
-    row("permission[none].options.cacheEvacuationInterval", Rule::Inert("there are no rules")),
-    row("permission[none].options.permissions", Rule::Inert("type none asks no rules")),
-    row(
-        "permission[config]",
-        Rule::Later("permission rules are not in this release: only type none is, and it lets everybody do everything"),
-    ),
     // Calls.
     row("rpc", Rule::Section),
     row("rpc.ackTimeout", milliseconds(1, |c, ms| c.rpc.ack_timeout = Duration::from_millis(ms))),

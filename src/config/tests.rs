@@ -1,5 +1,6 @@
 use super::table::{Rule, rows};
 use super::*;
+use deepstream_valve::Right;
 use std::time::Duration;
 
 /// A directory that goes away with the test.
@@ -47,11 +48,17 @@ fn bad(text: &str) -> String {
 
 #[test]
 fn the_shipped_file_is_the_defaults_written_out() {
-    let loaded = good(SHIPPED);
-    let generated = loaded.config.server_name.clone();
-    let directory = PathBuf::from("/etc/data");
-    let storage = Storage::Embedded { directory, durability: Durability::Always };
-    assert_eq!(loaded.config, Config { server_name: generated, storage, ..Config::default() });
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let loaded =
+        read(&directory.join("conf/config.yml"), SHIPPED, &StartArguments::default(), &|_| None).expect("good");
+    let (generated, permission) = (loaded.config.server_name.clone(), loaded.config.permission.clone());
+    let storage = Storage::Embedded { directory: directory.join("data"), durability: Durability::Always };
+    let defaults = Config::default();
+    // The shipped rules are all that the default leaves out.
+    assert_eq!(Permission { rules: None, ..permission.clone() }, defaults.permission);
+    let ruleset = permission.rules.as_ref().map(|rules| rules.ruleset.clone()).expect("rules");
+    assert!(Right::ALL.into_iter().all(|right| ruleset.is_open(right)));
+    assert_eq!(loaded.config, Config { server_name: generated, permission, storage, ..defaults });
     assert_eq!(loaded.accepted, []);
     assert_eq!(loaded.unset, []);
 }
@@ -286,7 +293,7 @@ fn what_has_no_meaning_is_accepted_and_listed_with_its_reason() {
 #[test]
 fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
     for (text, start) in [
-        ("permission:\n  type: config\n", "config.yml:2: permission.type: permission rules are not in this release"),
+        ("permission:\n  type: config\n", "config.yml:1: permission.options: type config needs its rules"),
         (
             "connectionEndpoints:\n  - type: ws-binary\n  - type: mqtt\n",
             "config.yml:3: connectionEndpoints[1].type: this endpoint is not",

@@ -4,6 +4,7 @@
 //! *Does not* read anything.
 
 use super::methods::AuthMethod;
+use super::permissions::Permission;
 use deepstream_wire::Wire;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Config {
     pub record: Record,
     /// Who may log in, asked in this order.
     pub auth: Vec<AuthMethod>,
+    /// What those who logged in may do.
+    pub permission: Permission,
     /// Where records are kept.
     pub storage: Storage,
     /// Where shards and helpers run.
@@ -380,6 +383,11 @@ impl Default for Config {
             },
             endpoints: Protocol::ALL.map(WebSocketEndpoint::new).into(),
             auth: vec![AuthMethod::Open],
+            permission: Permission {
+                rules: None,
+                rule_iterations_max: 3,
+                cache_evacuation_interval: Duration::from_mins(1),
+            },
             features: Features { event: true, record: true, rpc: true, presence: true },
             listen: Listen {
                 shuffle_providers: true,
@@ -532,6 +540,18 @@ impl Config {
             storage_exclusion_prefixes: prefixes(&self.record.storage_exclusion_prefixes),
             hot_path_prefixes: prefixes(&self.record.storage_hot_path_prefixes),
             verbose: self.log.level == crate::log::Level::Debug,
+            permissions: std::sync::Arc::new(self.permissions(0)),
+            unix_ns: 0,
+        }
+    }
+
+    /// What shards judge by; `generation` tells it from what they judged by before.
+    pub fn permissions(&self, generation: u32) -> deepstream_engine::Permissions {
+        deepstream_engine::Permissions {
+            generation,
+            ruleset: self.permission.rules.as_ref().map(|rules| rules.ruleset.clone()),
+            rounds_max: self.permission.rule_iterations_max,
+            sweep_ns: nanoseconds(self.permission.cache_evacuation_interval),
         }
     }
 }

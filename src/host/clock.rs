@@ -1,9 +1,10 @@
 //! The only place that reads the clock.
 //!
-//! *Owns* the start of time, which all cores share. *Promises* that time never goes backwards. *Does not* know dates.
+//! *Owns* the start of time, which all cores share. *Promises* that time never goes backwards. The date at that start is read once, for rules
+//! that ask for it: a clock that is set while the server runs does not move theirs.
 
 use deepstream_engine::Nanos;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time since the server started.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +14,12 @@ impl Clock {
     /// Time starts now.
     pub(crate) fn start() -> Self {
         Self(Instant::now())
+    }
+
+    /// Nanoseconds from the beginning of 1970 to the start.
+    pub(crate) fn unix_ns(self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(self.0.elapsed());
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// The present moment.

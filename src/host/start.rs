@@ -109,6 +109,8 @@ pub fn start(
     let mut server = Server { address, control, wakers, tls, cores: Vec::new(), auth, storage };
     let mut tell_peers = Vec::new();
     let (clock, seeds) = (Clock::start(), random_seeds());
+    let unix_ns = clock.unix_ns();
+    let permissions = Arc::new(config.permissions(0));
     for ((port, doors), auth) in ports.into_iter().zip(doors).zip(auth_clients) {
         let core = port.core();
         let (tell, peers) = channel();
@@ -116,7 +118,7 @@ pub fn start(
         let seed = Seed {
             shard: CoreId(core as u16),
             cores: cores as u16,
-            options: config.engine_options(cores, seeds),
+            options: Options { permissions: Arc::clone(&permissions), unix_ns, ..config.engine_options(cores, seeds) },
             port,
             doors,
             waker: server.wakers[core].clone(),
@@ -140,6 +142,10 @@ pub fn start(
         note(Level::Info, "INFO", &line);
     }
     note(Level::Info, "INFO", &format!("Listening for health checks on path {}", http.health_check_path));
+    let permission = config.permission.rules.as_ref().map_or("none".to_owned(), |rules| {
+        format!("Valve Permissions, {} rules of {}", rules.ruleset.rules().len(), rules.file)
+    });
+    note(Level::Info, "INFO", &format!("permission ready: {permission}"));
     for endpoint in &config.endpoints {
         note(Level::Info, "INFO", &format!("connectionEndpoint ready: {}", endpoint.protocol.title()));
     }

@@ -120,6 +120,15 @@ impl Delivery {
         }
     }
 
+    /// Who a connection, of any core, is, while it is here.
+    pub(crate) fn identity_of(&self, conn: ConnId) -> Option<&Identity> {
+        if conn.core == self.core {
+            self.sessions.get(conn).and_then(|session| session.identity.as_deref())
+        } else {
+            self.strangers.get(&conn).map(|identity| &**identity)
+        }
+    }
+
     /// Who a connection, of any core, is.
     pub(crate) fn identity(&self, conn: ConnId) -> Option<Arc<Identity>> {
         if conn.core == self.core {

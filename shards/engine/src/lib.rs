@@ -21,6 +21,7 @@ mod event;
 mod gather;
 mod listen;
 mod owner;
+mod permit;
 mod presence;
 mod record;
 mod route;
@@ -42,4 +43,5 @@ pub use output::{
     StoreEntry, Stored,
 };
 pub use packet::{Identity, Lane, Packet, Parcel, Tag};
+pub use permit::{InquiryId, Permissions};
 pub use shard::{Options, Shard};

@@ -340,6 +340,10 @@ pub enum Note {
     StoreFailed { records: usize, fault: Fault },
     /// A record was removed.
     RecordDeleted { name: Box<str> },
+    /// A permission rule failed, which denied what it was asked for.
+    RuleFailed { rule: Box<str>, at: Option<(u32, u32)>, text: Box<str>, name: Box<str>, why: Box<str> },
+    /// Debug only: what a permission rule denied, and how it came to that.
+    Denied { user: Box<str>, action: &'static str, name: Box<str>, why: Box<str> },
     /// Debug only: a subscription began or ended.
     Subscription { event: &'static str, topic: &'static str, name: Box<str>, user: Box<str> },
     /// Debug only: a record took a new version; nobody wrote it if a subscription created it.

@@ -7,6 +7,7 @@
 
 use crate::ident::ConnId;
 use crate::output::Frames;
+use crate::permit::{InquiryId, Permissions};
 use bytes::Bytes;
 use deepstream_listen::Pattern;
 use deepstream_wire::{Head, Topic, Wire};
@@ -53,6 +54,8 @@ pub struct Tag {
     pub gather_generation: u32,
     /// Which of the bulk message's names, counted from 0.
     pub part: u32,
+    /// The generation of permission rules in force where the message came in: all of a message is judged by the same.
+    pub rules: u32,
 }
 
 impl Tag {
@@ -75,7 +78,7 @@ impl Tag {
 
 impl Default for Tag {
     fn default() -> Self {
-        Self { name_id: Self::NONE, attempt: 0, gather: Self::NONE, gather_generation: 0, part: 0 }
+        Self { name_id: Self::NONE, attempt: 0, gather: Self::NONE, gather_generation: 0, part: 0, rules: 0 }
     }
 }
 
@@ -143,6 +146,28 @@ pub enum Packet {
         conn: ConnId,
         /// As of any request.
         tag: Tag,
+    },
+    /// Requests: what is this record? A permission rule refers to it. Never waits for a permission itself.
+    Peek {
+        /// Returned with the answer.
+        inquiry: InquiryId,
+        /// Which of the inquiry's records.
+        place: u32,
+        /// The name's hash.
+        hash: u64,
+        /// Its name.
+        name: Box<[u8]>,
+    },
+    /// Requests: these permission rules are in force from here on.
+    Rules(Arc<Permissions>),
+    /// Deliveries: it is this.
+    Peeked {
+        /// The question's.
+        inquiry: InquiryId,
+        /// As in the question.
+        place: u32,
+        /// Its value, or that there is no such record; an error if it could not be had.
+        found: Result<Option<Bytes>, ()>,
     },
     /// Deliveries: these are.
     Online {

@@ -52,8 +52,8 @@ impl Shard {
                 self.bulk_ask(conn, &message);
                 None
             }
-            Action::EventListen | Action::RecordListen => {
-                self.listen(conn, &message);
+            Action::EventListen | Action::RecordListen | Action::PresenceQueryAll | Action::PresenceSubscribeAll => {
+                self.judge_and_begin(conn, &message);
                 None
             }
             Action::EventUnlisten | Action::RecordUnlisten => {
@@ -64,14 +64,6 @@ impl Shard {
             | Action::EventListenReject
             | Action::RecordListenAccept
             | Action::RecordListenReject => self.listener_said(conn, message),
-            Action::PresenceQueryAll => {
-                self.query_all(conn, &message);
-                None
-            }
-            Action::PresenceSubscribeAll => {
-                self.subscribe_all(conn, &message);
-                None
-            }
             Action::PresenceUnsubscribeAll => {
                 self.unsubscribe_all(conn);
                 self.acknowledge(conn, &message, false);
@@ -176,6 +168,7 @@ impl Shard {
 
     /// The same, where the hash is filled in: of the name, or of what else the message is about.
     pub(crate) fn forward_hashed(&mut self, conn: ConnId, tag: Tag, message: Message<&[u8]>) -> CoreId {
+        let tag = Tag { rules: self.permit.generation(), ..tag };
         let owner = self.owner_of(message.head.name_hash);
         if owner == self.core {
             self.request(conn, tag, &message);
@@ -287,6 +280,7 @@ impl Shard {
         owner: CoreId,
         copy: &std::cell::OnceCell<Bytes>,
     ) {
+        let tag = Tag { rules: self.permit.generation(), ..tag };
         let mut head = message.head;
         let start = name.as_ptr() as usize - message.bytes.as_ptr() as usize;
         head.name = Span { start: start as u32, len: name.len() as u32 };
@@ -378,6 +372,11 @@ impl Shard {
         if session.backlog() > high_water {
             session.paused = true;
             self.watch(conn);
+            return Flow::Pause;
+        }
+        if session.is_judged() {
+            // Until it is known whether it may do what it just asked for.
+            session.paused = true;
             return Flow::Pause;
         }
         if let Some(peer) = congested {

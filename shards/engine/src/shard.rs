@@ -9,6 +9,7 @@ use crate::listen::Listening;
 use crate::output::{Ask, Deadline, Flow, Headers, Note, Outbox, Outcome, Peer, Reason, StoreBatch};
 use crate::owner::Names;
 use crate::packet::{Lane, Packet, Tag};
+use crate::permit::{Permissions, Permit};
 use crate::presence::Everyone;
 use crate::record::Records;
 use crate::rpc::Calls;
@@ -63,6 +64,10 @@ pub struct Options {
     pub hot_path_prefixes: Vec<Box<[u8]>>,
     /// Whether notes of level debug are wanted.
     pub verbose: bool,
+    /// Who may do what, to begin with.
+    pub permissions: Arc<Permissions>,
+    /// Nanoseconds from the beginning of 1970 to the moment 0, for rules that ask for the time.
+    pub unix_ns: u64,
 }
 
 impl Default for Options {
@@ -88,6 +93,8 @@ impl Default for Options {
             storage_exclusion_prefixes: Vec::new(),
             hot_path_prefixes: Vec::new(),
             verbose: false,
+            permissions: Arc::default(),
+            unix_ns: 0,
         }
     }
 }
@@ -112,6 +119,10 @@ pub(crate) enum TimerKey {
     ListenWork,
     /// Names without provider are tried again.
     ListenRematch,
+    /// Records that rules refer to should be there.
+    Inquiry(crate::permit::InquiryId),
+    /// Choices of rules that were not used lately are forgotten.
+    Choices,
 }
 
 /// One core's share of the server. Owns its names and its connections; promises to run every input to completion.
@@ -128,6 +139,7 @@ pub struct Shard {
     pub(crate) calls: Calls,
     pub(crate) everyone: Everyone,
     pub(crate) listening: Listening,
+    pub(crate) permit: Permit,
     pub(crate) timers: Wheel<TimerKey>,
     pub(crate) json: deepstream_json::Scratch,
     /// Connections whose socket rests because a peer's lane is long.
@@ -142,6 +154,7 @@ impl Shard {
         let [a, b, c, d] = options.seeds;
         let hasher = RandomState::with_seeds(a, b, c, d);
         let delivery = Delivery::new(core, cores, options.limits.clone(), options.verbose, hasher.clone());
+        let permit = Permit::new(options.permissions.clone());
         Self {
             core,
             cores,
@@ -153,6 +166,7 @@ impl Shard {
             calls: Calls::new(core, &options),
             everyone: Everyone::new(hasher.clone()),
             listening: Listening::new(&options),
+            permit,
             timers: Wheel::new(now),
             json: deepstream_json::Scratch::default(),
             held_back: Vec::new(),
@@ -298,7 +312,11 @@ impl Shard {
             }
             Packet::Joined { conn, tag, slot, epoch } => self.joined(from, conn, tag, slot, epoch),
             Packet::Settled { conn, tag, refused, version } => self.settled(from, conn, tag, refused, version),
+            Packet::Peek { inquiry, place, hash, name } => self.peek(from, inquiry, place, hash, &name),
+            Packet::Peeked { inquiry, place, found } => self.peeked(inquiry, place, found),
+            Packet::Rules(permissions) => self.adopt(permissions),
         }
+        self.go_on_judging();
     }
 
     /// The world answered.
@@ -309,6 +327,7 @@ impl Shard {
             Outcome::Stored { ticket, result } => self.stored(ticket, &result),
             Outcome::Authenticated { conn, login } => self.authenticated(conn, login),
         }
+        self.go_on_judging();
     }
 
     /// Time passed. Call it when [`Shard::next_deadline`] is reached.
@@ -327,9 +346,12 @@ impl Shard {
                 TimerKey::ListenResponse(attempt) => self.listener_silent(attempt),
                 TimerKey::ListenWork => self.go_on_listening(),
                 TimerKey::ListenRematch => self.rematch_due(),
+                TimerKey::Inquiry(inquiry) => self.inquiry_late(inquiry),
+                TimerKey::Choices => self.sweep_choices(),
             }
         }
         self.due = due;
+        self.go_on_judging();
     }
 
     /// The server stops: every connection is told and closed.
@@ -449,6 +471,14 @@ impl Shard {
 impl Shard {
     /// Does what a connection asked of a name this core owns.
     pub(crate) fn request(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+        if self.permit.judges() {
+            return self.judge_and_do(conn, tag, message);
+        }
+        self.act(conn, tag, message);
+    }
+
+    /// The same, once it is permitted; records see to that themselves.
+    pub(crate) fn act(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
         match message.head.action {
             Action::EventEmit => self.emit(conn, message),
             Action::EventSubscribe => self.event_subscribe(conn, tag, message),

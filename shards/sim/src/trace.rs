@@ -105,6 +105,11 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
         Packet::Joined { conn: who, tag, slot, epoch } => {
             format!("Joined {} attempt={} slot={slot} epoch={epoch}", conn(who), tag.attempt)
         }
+        Packet::Peek { place, name, .. } => format!("Peek place={place} name={}", String::from_utf8_lossy(name)),
+        Packet::Peeked { place, found, .. } => {
+            format!("Peeked place={place} found={:?}", found.as_ref().map(Option::is_some))
+        }
+        Packet::Rules(permissions) => format!("Rules generation={}", permissions.generation),
         Packet::Settled { conn: who, tag, refused, version } => {
             format!("Settled {} part={} refused={refused} version={version:?}", conn(who), tag.part)
         }

@@ -5,7 +5,6 @@
 //! the answer.
 
 use std::fmt;
-use std::sync::LazyLock;
 
 use smallvec::SmallVec;
 
@@ -21,24 +20,24 @@ use crate::value::{Value, index_of};
 pub const REFERENCES_MAX: usize = 64;
 
 /// Who asks.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct User {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct User<'a> {
     /// The user's id.
-    pub id: Box<str>,
+    pub id: &'a str,
     /// What the server knows of the user: checked JSON text.
-    pub server_data: Option<Box<[u8]>>,
+    pub server_data: Option<&'a [u8]>,
 }
 
-impl User {
+impl<'a> User<'a> {
     pub(crate) fn is_authenticated(&self) -> bool {
-        *self.id != *"open"
+        self.id != "open"
     }
 
-    pub(crate) fn member(&self, name: &[u8]) -> Option<Value<'_>> {
+    pub(crate) fn member(&self, name: &[u8]) -> Option<Value<'a>> {
         Some(match name {
-            b"id" => Value::Text(Text::from(&*self.id)),
+            b"id" => Value::Text(Text::from(self.id)),
             b"isAuthenticated" => Value::Bool(self.is_authenticated()),
-            b"data" => self.server_data.as_deref().map_or(Value::Null, Value::from_json),
+            b"data" => self.server_data.map_or(Value::Null, Value::from_json),
             _ => return None,
         })
     }
@@ -79,7 +78,7 @@ pub struct Reference<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// Who asks.
-    pub user: &'a User,
+    pub user: &'a User<'a>,
     /// `name`; there is none where everybody is meant.
     pub name: Option<&'a [u8]>,
     /// What the variables of the path stand for, as bytes of the name: start and end.
@@ -98,7 +97,7 @@ pub struct Context<'a> {
 
 impl Default for Context<'_> {
     fn default() -> Self {
-        static NOBODY: LazyLock<User> = LazyLock::new(User::default);
+        static NOBODY: User<'static> = User { id: "", server_data: None };
         Self {
             user: &NOBODY,
             name: None,

@@ -40,7 +40,7 @@ pub(crate) enum Value<'a> {
     /// A built-in function.
     Function(Function),
     /// `user`
-    User(&'a User),
+    User(&'a User<'a>),
 }
 
 /// An array made by the rule.
@@ -386,7 +386,7 @@ impl<'a> Value<'a> {
             Self::User(user) => {
                 shown.push_str("{\"isAuthenticated\":");
                 shown.push_str(if user.is_authenticated() { "true,\"id\":" } else { "false,\"id\":" });
-                show_text(&Text::from(&*user.id), shown);
+                show_text(&Text::from(user.id), shown);
                 shown.push_str(",\"data\":");
                 user.member(b"data").unwrap_or(Value::Null).show(shown, width);
                 shown.push('}');

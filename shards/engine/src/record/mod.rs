@@ -12,6 +12,8 @@
 mod cache;
 mod notify;
 mod park;
+mod peek;
+mod permit;
 mod read;
 mod remove;
 mod store;
@@ -25,7 +27,8 @@ use crate::timer::TimerId;
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Outgoing};
 use hashbrown::HashMap;
-use park::Parked;
+pub(crate) use park::{Parked, Run};
+pub(crate) use peek::{Glimpse, Peeker};
 use std::collections::VecDeque;
 use store::{Ack, InFlight};
 
@@ -55,6 +58,8 @@ pub(crate) struct Record {
     queued: bool,
     /// In the batch that storage works on.
     in_flight: bool,
+    /// A message about the name waits for records that a permission rule refers to. Names of every topic wait this way.
+    judging: bool,
     version: i32,
     value: Vec<u8>,
     /// Bytes this record is charged with against the memory budget.
@@ -71,6 +76,8 @@ struct Work {
     parked: VecDeque<Parked>,
     /// Writes to acknowledge, in order of their versions.
     acks: VecDeque<Ack>,
+    /// Permission rules that refer to the record, and wait for its value.
+    peekers: Vec<Peeker>,
     /// The removal under way.
     removal: Option<Removal>,
 }
@@ -90,11 +97,17 @@ impl Record {
             && self.work.is_none()
             && !self.queued
             && !self.in_flight
+            && !self.judging
     }
 
     /// Whether messages have to wait.
-    fn is_busy(&self) -> bool {
-        matches!(self.residence, Residence::Loading | Residence::Removing)
+    pub(crate) fn is_busy(&self) -> bool {
+        self.judging || matches!(self.residence, Residence::Loading | Residence::Removing)
+    }
+
+    /// A message about the name waits for records of others, or does no more.
+    pub(crate) fn set_judging(&mut self, on: bool) {
+        self.judging = on;
     }
 
     /// The version, or -1 where there is no record.
@@ -108,11 +121,9 @@ impl Record {
 
     /// Gives the memory for waiting things back once nothing waits.
     fn rest(&mut self) {
-        if self
-            .work
-            .as_ref()
-            .is_some_and(|work| work.parked.is_empty() && work.acks.is_empty() && work.removal.is_none())
-        {
+        if self.work.as_ref().is_some_and(|work| {
+            work.parked.is_empty() && work.acks.is_empty() && work.peekers.is_empty() && work.removal.is_none()
+        }) {
             self.work = None;
         }
     }
@@ -177,7 +188,7 @@ impl Records {
 /// What became of a message.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
-enum Step {
+pub(crate) enum Step {
     /// It is answered, or will be.
     Done,
     /// The value is being loaded; run it again then.
@@ -189,18 +200,26 @@ impl Shard {
     pub(crate) fn record(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
         let slot = self.names.find_or_insert(deepstream_wire::Topic::Record, message.name(), message.head.name_hash);
         if self.names.at(slot).record.is_busy() {
-            return self.park(slot, Parked::copy(conn, tag, message));
+            let parked = self.parked(conn, tag, message);
+            return self.park(slot, parked);
         }
-        match self.perform(slot, conn, tag, message, false) {
+        match self.perform(slot, conn, tag, message, &mut Run::default()) {
             Step::Done => self.names.remove_if_idle(slot),
-            Step::Wait => self.park(slot, Parked::copy(conn, tag, message)),
+            Step::Wait => {
+                let parked = self.parked(conn, tag, message);
+                self.park(slot, parked);
+            }
         }
     }
 
-    /// Handles one message now, or starts what has to come first. `reloaded`: the value was read from storage for this
-    /// very message.
-    fn perform(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>, reloaded: bool) -> Step {
+    /// Handles one message now, or starts what has to come first.
+    fn perform(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>, run: &mut Run) -> Step {
         let action = message.head.action;
+        if self.permit.judges()
+            && let Some(step) = self.judge_record(slot, conn, tag, message, run)
+        {
+            return step;
+        }
         match action {
             Action::RecordSubscribe => {
                 self.join_or_settle(slot, conn, tag);
@@ -210,7 +229,7 @@ impl Shard {
                 self.delete(slot, conn);
                 return Step::Done;
             }
-            Action::RecordNotify => return self.notify(slot, conn, tag, reloaded),
+            Action::RecordNotify => return self.notify(slot, conn, tag, run.reloaded),
             _ => {}
         }
         if self.names.at(slot).record.residence == Residence::Unknown && !self.load(slot) {
@@ -230,7 +249,10 @@ impl Shard {
 
     /// Whether a name's record goes to storage.
     fn is_stored(&self, slot: u32) -> bool {
-        let name = &*self.names.at(slot).name;
+        self.is_stored_name(&self.names.at(slot).name)
+    }
+
+    fn is_stored_name(&self, name: &[u8]) -> bool {
         self.options.storage && !self.options.storage_exclusion_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 

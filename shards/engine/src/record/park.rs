@@ -3,25 +3,38 @@
 use super::{Residence, Step};
 use crate::ident::{ConnId, Ticket};
 use crate::output::{Fault, Note, Stored};
-use crate::packet::Tag;
+use crate::packet::{Identity, Tag};
+use crate::permit::{Denial, Found};
 use crate::shard::Shard;
 use bytes::Bytes;
-use deepstream_wire::{Action, Head, Message, Outgoing};
+use deepstream_wire::{Action, Head, Message, Outgoing, Topic};
+use std::sync::Arc;
 
 /// A message that waits, in a form that outlives its socket buffer.
 #[derive(Debug)]
-pub(super) struct Parked {
+pub(crate) struct Parked {
     conn: ConnId,
     tag: Tag,
     head: Head,
     bytes: Bytes,
+    /// Who said it, where rules will want to know: it may be gone when its turn comes.
+    who: Option<Arc<Identity>>,
+}
+
+/// What a message brings along when it is handled.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    /// The value was read from storage for this very message.
+    pub(crate) reloaded: bool,
+    /// The value cannot be had; what needs it fails.
+    pub(crate) failed: bool,
+    /// Who said it, if it waited.
+    pub(crate) who: Option<Arc<Identity>>,
+    /// How far its judgement came, and the records that were found for it.
+    pub(crate) found: Found,
 }
 
 impl Parked {
-    pub(super) fn copy(conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Self {
-        Self { conn, tag, head: message.head, bytes: Bytes::copy_from_slice(message.bytes) }
-    }
-
     fn message(&self) -> Message<&[u8]> {
         Message { head: self.head, bytes: &self.bytes }
     }
@@ -32,8 +45,14 @@ impl Parked {
 }
 
 impl Shard {
-    /// Puts a message at the end of its record's queue, or answers that it cannot wait.
-    pub(super) fn park(&mut self, slot: u32, parked: Parked) {
+    /// A message in the form in which it waits.
+    pub(crate) fn parked(&self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Parked {
+        let who = if self.permit.judges() { self.delivery.identity(conn) } else { None };
+        Parked { conn, tag, head: message.head, bytes: Bytes::copy_from_slice(message.bytes), who }
+    }
+
+    /// Puts a message at the end of its name's queue, or answers that it cannot wait.
+    pub(crate) fn park(&mut self, slot: u32, parked: Parked) {
         let full = self.records.parked_messages >= self.options.limits.parked_messages_max
             || self.records.parked_bytes + parked.cost() > self.options.limits.parked_bytes_max;
         if full {
@@ -60,31 +79,41 @@ impl Shard {
         match result {
             Ok(found) => {
                 self.settle_load(slot, found);
-                self.run_parked(slot, true);
+                self.answer_peekers(slot, false);
+                self.run_parked(slot, Run { reloaded: true, ..Run::default() });
             }
             Err(fault) => {
                 let name = String::from_utf8_lossy(&self.names.at(slot).name).into();
                 self.delivery.note(Note::LoadFailed { name, fault: fault.clone() });
                 self.names.at_mut(slot).record.residence = Residence::Unknown;
+                self.answer_peekers(slot, true);
                 self.fail_parked(slot, &fault);
             }
         }
     }
 
-    /// Runs what waited, in order, until something has to wait again. `reloaded`: the first message's value was just
-    /// read for it.
-    pub(super) fn run_parked(&mut self, slot: u32, mut reloaded: bool) {
+    /// Runs what waited, in order, until something has to wait again. `first` is what the first message brings along.
+    pub(crate) fn run_parked(&mut self, slot: u32, first: Run) {
+        let mut first = Some(first);
         while !self.names.at(slot).record.is_busy() {
             let Some(parked) = self.unpark(slot) else { break };
-            if self.perform(slot, parked.conn, parked.tag, &parked.message(), reloaded) == Step::Wait {
+            let mut run = Run { who: parked.who.clone(), ..first.take().unwrap_or_default() };
+            if self.perform_any(slot, parked.conn, parked.tag, &parked.message(), &mut run) == Step::Wait {
                 self.records.parked_messages += 1;
                 self.records.parked_bytes += parked.cost();
                 self.names.at_mut(slot).record.work().parked.push_front(parked);
             }
-            reloaded = false;
         }
         self.names.at_mut(slot).record.rest();
         self.names.remove_if_idle(slot);
+    }
+
+    fn perform_any(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>, run: &mut Run) -> Step {
+        if self.names.at(slot).topic == Topic::Record {
+            self.perform(slot, conn, tag, message, run)
+        } else {
+            self.judge_named(conn, tag, message, run)
+        }
     }
 
     /// Answers what waited for a value that could not be had. What needs none is done all the same.
@@ -92,7 +121,8 @@ impl Shard {
         while !self.names.at(slot).record.is_busy() {
             let Some(parked) = self.unpark(slot) else { break };
             if matches!(parked.head.action, Action::RecordSubscribe | Action::RecordDelete) {
-                let step = self.perform(slot, parked.conn, parked.tag, &parked.message(), false);
+                let mut run = Run { failed: true, who: parked.who.clone(), ..Run::default() };
+                let step = self.perform(slot, parked.conn, parked.tag, &parked.message(), &mut run);
                 debug_assert_eq!(step, Step::Done, "neither needs a value");
             } else {
                 self.fail(slot, &parked, fault);
@@ -105,17 +135,25 @@ impl Shard {
     /// Answers all that waits for a record that stays busy.
     pub(super) fn fail_all_parked(&mut self, slot: u32) {
         while let Some(parked) = self.unpark(slot) {
-            if parked.head.action == Action::RecordSubscribe {
-                self.join_or_settle(slot, parked.conn, parked.tag);
-            } else {
-                self.fail(slot, &parked, &Fault::Timeout);
-            }
+            self.fail(slot, &parked, &Fault::Timeout);
         }
     }
 
     /// Tells one who waited that the value could not be had (behaviour-record §2, §14.8, §14.13).
     fn fail(&mut self, slot: u32, parked: &Parked, fault: &Fault) {
         let message = parked.message();
+        if self.names.at(slot).topic != Topic::Record {
+            return self.deny(parked.conn, parked.tag, &message, Denial::Failed);
+        }
+        // Whoever subscribes without a value must be allowed to all the same.
+        if matches!(message.head.action, Action::RecordSubscribe | Action::RecordSubscribeAndHead)
+            && self.permit.judges()
+        {
+            let mut run = Run { failed: true, who: parked.who.clone(), ..Run::default() };
+            if self.judge_record(slot, parked.conn, parked.tag, &message, &mut run).is_some() {
+                return;
+            }
+        }
         let late = match fault {
             Fault::Timeout => Action::RecordStorageRetrievalTimeout,
             Fault::Failed(_) => Action::RecordLoadError,

@@ -1,6 +1,6 @@
 //! Deleting (behaviour-record §9).
 
-use super::{Removal, Residence};
+use super::{Removal, Residence, Run};
 use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::output::Note;
@@ -31,7 +31,8 @@ impl Shard {
     pub(super) fn removed(&mut self, slot: u32) {
         let Some(removal) = self.names.at_mut(slot).record.work().removal.take() else { return };
         self.deleted(slot, removal.conn);
-        self.run_parked(slot, false);
+        self.answer_peekers(slot, false);
+        self.run_parked(slot, Run::default());
     }
 
     /// Storage did not remove the record: it stands, and what waited goes on with it.
@@ -44,7 +45,8 @@ impl Shard {
             self.vacate(slot, Residence::Unknown);
         }
         self.refuse_removal(slot, removal.conn);
-        self.run_parked(slot, false);
+        self.answer_peekers(slot, true);
+        self.run_parked(slot, Run::default());
     }
 
     /// Storage takes too long to remove the record. Whoever waits is told; the removal itself goes on, because storage
@@ -53,6 +55,7 @@ impl Shard {
         let Some(removal) = &mut self.names.at_mut(slot).record.work().removal else { return };
         let conn = std::mem::replace(&mut removal.conn, ConnId::NOBODY);
         self.refuse_removal(slot, conn);
+        self.answer_peekers(slot, true);
         self.fail_all_parked(slot);
     }
 

@@ -59,7 +59,7 @@ impl Shard {
     }
 
     /// What can be said of a write without knowing the record.
-    fn is_sound(&mut self, message: &Message<&[u8]>) -> bool {
+    pub(super) fn is_sound(&mut self, message: &Message<&[u8]>) -> bool {
         if !message.head.flags.has(Flags::VERSION) {
             return false;
         }
@@ -76,7 +76,7 @@ impl Shard {
     }
 
     /// Computes the new value into the scratch buffer; the record itself is left alone.
-    fn apply(&mut self, slot: u32, message: &Message<&[u8]>) -> bool {
+    pub(super) fn apply(&mut self, slot: u32, message: &Message<&[u8]>) -> bool {
         let limits = Limits {
             array_index_gap_max: self.options.limits.array_index_gap_max as u64,
             value_bytes_max: self.options.limits.record_bytes_max,

@@ -32,6 +32,8 @@ pub(crate) enum State {
 pub(crate) struct Session {
     pub(crate) generation: u16,
     pub(crate) wire: Wire,
+    /// It waits for records that a permission rule refers to; nothing else is read meanwhile.
+    pub(crate) asking: bool,
     /// Among the dirty ones, that is: named by the next `Shard::dirty`.
     pub(crate) dirty: bool,
     /// Its socket is not read until it is named by `Shard::resumed`.
@@ -73,9 +75,11 @@ pub(crate) struct Visit {
 }
 
 impl Session {
-    /// Whether a login is being judged, until when nothing more is read.
+    /// Whether a login, or a message that nothing may overtake, is being judged, until when nothing more is read.
     pub(crate) fn is_judged(&self) -> bool {
-        matches!(self.state, State::Authenticating) || self.visit.as_ref().is_some_and(|visit| visit.extending)
+        self.asking
+            || matches!(self.state, State::Authenticating)
+            || self.visit.as_ref().is_some_and(|visit| visit.extending)
     }
 
     /// Bytes that wait for this connection's socket.
@@ -136,6 +140,7 @@ impl Sessions {
         let session = Session {
             generation: self.generation,
             wire: Wire::Protobuf,
+            asking: false,
             dirty: false,
             paused: false,
             filling: false,

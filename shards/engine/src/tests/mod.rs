@@ -3,6 +3,7 @@
 mod events;
 mod listen;
 mod logins;
+mod permit;
 mod presence;
 mod records;
 mod rig;

@@ -2,12 +2,14 @@
 
 use crate::{
     Account, Ask, ConnId, CoreId, Expiry, Fault, Flow, Headers, Lane, Login, Nanos, Note, Options, Outbox, Outcome,
-    Packet, Peer, Reason, Shard, StoreBatch, Stored,
+    Packet, Peer, Permissions, Reason, Shard, StoreBatch, Stored,
 };
+use deepstream_valve::check::{At, Node, Value, check};
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action, requestor_data, requestor_name, versions};
 use deepstream_wire::{Action, Flags, Message, Outgoing, Wire, binary, encode};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// What the fake storage does with what it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,12 @@ impl Rig {
             batches: (0..cores).map(|_| None).collect(),
             inboxes: Vec::new(),
         }
+    }
+
+    /// Shards under permission rules, given as section, path, type and rule; what no rule is given for is denied.
+    pub(super) fn ruled(cores: u16, rules: &[(&str, &str, &str, &str)]) -> Self {
+        let permissions = Arc::new(permissions(0, rules));
+        Self::with(cores, &Options { permissions, ..patient() })
     }
 
     /// A connection on `core` that was upgraded and nothing more.
@@ -331,6 +339,26 @@ impl Rig {
         };
         (0..1000).map(|number| format!("{prefix}{number}")).find(owned).expect("some name hashes there")
     }
+}
+
+/// Permission rules; see [`Rig::ruled`].
+pub(super) fn permissions(generation: u32, rules: &[(&str, &str, &str, &str)]) -> Permissions {
+    let at = At::default();
+    let node = |value| Node { value, at };
+    let sections = ["record", "event", "rpc", "presence"].map(|section| {
+        let mut paths: Vec<(String, At, Node)> = vec![("*".to_owned(), at, node(Value::Map(Vec::new())))];
+        for (_, path, kind, rule) in rules.iter().filter(|rule| rule.0 == section) {
+            if !paths.iter().any(|(known, _, _)| known == path) {
+                paths.push(((*path).to_owned(), at, node(Value::Map(Vec::new()))));
+            }
+            let (_, _, entry) = paths.iter_mut().find(|(known, _, _)| known == path).expect("a path");
+            let Value::Map(kinds) = &mut entry.value else { continue };
+            kinds.push(((*kind).to_owned(), at, node(Value::Text((*rule).to_owned(), Vec::new()))));
+        }
+        (section.to_owned(), at, node(Value::Map(paths)))
+    });
+    let checked = check(&node(Value::Map(sections.into()))).expect("good rules");
+    Permissions { generation, ruleset: Some(Arc::new(checked.ruleset)), ..Permissions::default() }
 }
 
 /// A message as one line: `TOPIC.ACTION field=value …`.

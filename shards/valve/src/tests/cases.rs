@@ -80,10 +80,8 @@ fn run_case(rule: &str, changes: &Json) -> Result<Verdict, String> {
     let checked = check(&file(right, "place/$city/$n", rule));
     let checked = checked.map_err(|complaints| complaints[0].what.clone())?;
     let server = value("server");
-    let user = User {
-        id: text("user").into(),
-        server_data: (!server.is_null()).then(|| server.to_string().into_bytes().into()),
-    };
+    let (id, server_data) = (text("user"), (!server.is_null()).then(|| server.to_string().into_bytes()));
+    let user = User { id: &id, server_data: server_data.as_deref() };
     let document = |key: &str, there: bool, missing: bool| match value(key) {
         _ if !there => None,
         Json::String(text) if text == "(none)" => None,

@@ -165,7 +165,7 @@ fn who_has_no_name_is_matched_as_undefined() {
 fn an_explanation_shows_the_rule_its_place_and_every_value() {
     let rule = "user.id === $x && data.price > oldData.price ? name.includes('b') : data?.a.b";
     let ruleset: Ruleset = check(&file(Right::RecordWrite, "a/$x", rule)).unwrap().ruleset;
-    let user = User { id: "b".into(), server_data: None };
+    let user = User { id: "b", server_data: None };
     let context = Context {
         user: &user,
         name: Some(b"a/b"),

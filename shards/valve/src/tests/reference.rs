@@ -89,8 +89,8 @@ fn parsed(text: &str) -> Val {
 pub(super) fn evaluate(rule: &str) -> String {
     let tree = parse(rule, &["$x".to_owned()]).unwrap().tree;
     let user = user();
-    let server = parsed(std::str::from_utf8(user.server_data.as_deref().unwrap()).unwrap());
-    let id = (utf16("id"), text(&user.id));
+    let server = parsed(std::str::from_utf8(user.server_data.unwrap()).unwrap());
+    let id = (utf16("id"), text(user.id));
     let authenticated = (utf16("isAuthenticated"), Val::Bool(true));
     let records = REFERENCES.iter().map(|reference| {
         let value = reference.value.map_or(Val::Null, |value| parsed(std::str::from_utf8(value).unwrap()));

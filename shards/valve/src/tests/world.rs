@@ -7,8 +7,8 @@ pub(super) const OLD: &str = r#"{"list":["x"],"n":4,"nil":null,"s":"abd"}"#;
 const ROLE: &str = r#"{"groups":["x","y"],"level":3,"role":"admin"}"#;
 const RECORD: &str = r#"{"next":"rec/2","owner":"userA","x":1}"#;
 
-pub(super) fn user() -> User {
-    User { id: "userA".into(), server_data: Some(ROLE.as_bytes().into()) }
+pub(super) fn user() -> User<'static> {
+    User { id: "userA", server_data: Some(ROLE.as_bytes()) }
 }
 
 pub(super) const REFERENCES: &[Reference<'static>] = &[
@@ -17,7 +17,7 @@ pub(super) const REFERENCES: &[Reference<'static>] = &[
     Reference { name: b"gone", value: None },
 ];
 
-pub(super) fn context(user: &User) -> Context<'_> {
+pub(super) fn context<'a>(user: &'a User<'a>) -> Context<'a> {
     Context {
         user,
         name: Some(b"a/userA/b"),

@@ -1,0 +1,54 @@
+//! Telling who may not.
+
+use crate::ident::ConnId;
+use crate::packet::Tag;
+use crate::shard::Shard;
+use deepstream_wire::{Action, Flags, Message, Outgoing, Topic};
+
+/// Why something is not allowed, as far as the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// A rule says so, or none says otherwise.
+    Denied,
+    /// A rule failed, or what it refers to cannot be had.
+    Failed,
+}
+
+impl Denial {
+    fn action(self, topic: Topic) -> Action {
+        match (topic, self) {
+            (Topic::Event, Self::Denied) => Action::EventDenied,
+            (Topic::Event, Self::Failed) => Action::EventPermissionError,
+            (Topic::Rpc, Self::Denied) => Action::RpcDenied,
+            (Topic::Rpc, Self::Failed) => Action::RpcPermissionError,
+            (Topic::Presence, Self::Denied) => Action::PresenceDenied,
+            (Topic::Presence, Self::Failed) => Action::PresencePermissionError,
+            (_, Self::Denied) => Action::RecordDenied,
+            (_, Self::Failed) => Action::RecordPermissionError,
+        }
+    }
+}
+
+impl Shard {
+    /// Refuses a message, or one name of it. An edge that waits forgets the subscription before its client is told: whoever
+    /// asks again must not count as subscribed.
+    pub(crate) fn deny(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>, denial: Denial) {
+        self.settle_at_edge(conn, tag, true, None);
+        let name = message.head.flags.has(Flags::NAME).then_some(message.name());
+        self.tell_denial(conn, message, name, denial);
+    }
+
+    /// The answer alone (protocol-binary §10.1).
+    pub(crate) fn tell_denial(&mut self, conn: ConnId, message: &Message<&[u8]>, name: Option<&[u8]>, denial: Denial) {
+        let action = message.head.action;
+        let answer = Outgoing {
+            name,
+            correlation_id: message.correlation_id(),
+            original_action: Some(action),
+            is_error: true,
+            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            ..Outgoing::new(denial.action(action.topic()))
+        };
+        self.delivery.reply(conn, &answer);
+    }
+}

@@ -1,0 +1,281 @@
+//! One message, its steps, the rule of each, and what the rule is told.
+
+use super::inquiry::{Found, Sight};
+use super::{Denial, Document, Question, Said, Steps};
+use crate::output::Note;
+use crate::packet::Identity;
+use crate::shard::Shard;
+use deepstream_valve::{
+    Captures, Choice, Context, Reference, Right, Rule, Ruleset, Thrown, User, Verdict, explain, judge, too_many_rounds,
+};
+use deepstream_wire::Action;
+use smallvec::SmallVec;
+
+/// A step on its way through the rules.
+struct Case<'q> {
+    question: &'q Question<'q>,
+    right: Right,
+    /// What `action` is.
+    action: Action,
+    rules: u32,
+    rule: u32,
+    captures: Captures,
+    /// Where the rule's `data` comes from.
+    data: Source,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Nowhere,
+    Message,
+    /// The record as it would be.
+    Merged,
+}
+
+impl Shard {
+    /// Judges what was not judged yet. Has no effect but that records are asked for.
+    pub(crate) fn judge(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Said {
+        let stamp = question.tag.rules;
+        let current = self.permit.generation();
+        let rules = self.permit.of(stamp).generation;
+        found.begin(rules);
+        for (index, &(right, action)) in steps.0.iter().enumerate() {
+            if index < found.passed as usize {
+                continue;
+            }
+            let mut said = self.judge_step(question, right, action, rules, found);
+            // A subscription outlives its message: what the rules of its time allowed, those of today must allow too.
+            if said == Said::Yes && rules != current && outlives(question.message.head.action) {
+                said = self.judge_step(question, right, action, current, found);
+            }
+            if said != Said::Yes {
+                return said;
+            }
+            found.next();
+        }
+        Said::Yes
+    }
+
+    fn judge_step(
+        &mut self,
+        question: &Question<'_>,
+        right: Right,
+        action: Action,
+        rules: u32,
+        found: &mut Found,
+    ) -> Said {
+        let (rule, captures) = match self.choose_rule(question, right, rules) {
+            Choice::Always(true) => return Said::Yes,
+            Choice::Rule(rule, captures) => (rule, captures),
+            Choice::Always(false) | Choice::None => {
+                self.note_denial(question, right, action, None);
+                return Said::No(Denial::Denied);
+            }
+        };
+        let Some(ruleset) = &self.permit.of(rules).ruleset else { return Said::Yes };
+        let program = &ruleset.rule(rule).program;
+        let (answer, uses) = (program.answer(), program.uses());
+        let data = if uses.data { source_of(question.message.head.action) } else { Source::Nowhere };
+        let case = Case { question, right, action, rules, rule, captures, data };
+        match answer {
+            Some(true) => return Said::Yes,
+            Some(false) => return self.denied(&case, found),
+            None => {}
+        }
+        let loads = uses.old_data || data == Source::Merged;
+        if let Some(slot) = question.slot.filter(|_| loads)
+            && !self.is_known(slot)
+        {
+            return if question.failed { self.failed(&case, &unavailable()) } else { Said::Load };
+        }
+        if found.round == 0 {
+            found.round = 1;
+            if loads {
+                // The record itself costs a round; while upstream fetches it, the rule already tells what else it wants.
+                found.round = 2;
+                if uses.references
+                    && let Some(Verdict::Need(names)) = self.ask_rule(&case, found, true)
+                    && self.fetch(names, found)
+                {
+                    return self.wait_or_fail(&case, found);
+                }
+            }
+        }
+        self.settle_step(&case, found)
+    }
+
+    /// Asks the rule until it knows.
+    fn settle_step(&mut self, case: &Case<'_>, found: &mut Found) -> Said {
+        if case.data == Source::Merged
+            && let Some(slot) = case.question.slot
+            && let Err(why) = self.merge(slot, case.question.message)
+        {
+            return self.failed(case, &Thrown::outside(why));
+        }
+        loop {
+            if found.failed {
+                return self.failed(case, &unavailable());
+            }
+            if found.round > self.permit.of(case.rules).rounds_max {
+                return self.failed(case, &too_many_rounds());
+            }
+            match self.ask_rule(case, found, false) {
+                Some(Verdict::Allow) => return Said::Yes,
+                Some(Verdict::Deny) => return self.denied(case, found),
+                Some(Verdict::Error(thrown)) => return self.failed(case, &thrown),
+                Some(Verdict::Need(names)) => {
+                    found.round += 1;
+                    if self.fetch(names, found) {
+                        return self.wait_or_fail(case, found);
+                    }
+                }
+                // Nobody is there any more who could be told.
+                None => return Said::No(Denial::Denied),
+            }
+        }
+    }
+
+    fn wait_or_fail(&mut self, case: &Case<'_>, found: &mut Found) -> Said {
+        if !case.question.failed {
+            return Said::Ask;
+        }
+        self.forget_inquiry(found);
+        self.failed(case, &unavailable())
+    }
+
+    fn choose_rule(&mut self, question: &Question<'_>, right: Right, rules: u32) -> Choice {
+        let permit = &mut self.permit;
+        if rules != permit.rules.generation {
+            let Some(ruleset) = &permit.of(rules).ruleset else { return Choice::Always(true) };
+            return ruleset.choose(right, question.name);
+        }
+        let Some(ruleset) = &permit.rules.ruleset else { return Choice::Always(true) };
+        let held = permit.choices.len();
+        let choice = permit.choices.choose(ruleset, u64::from(rules), right, question.name, question.hash);
+        if held == 0 {
+            self.watch_choices();
+        }
+        choice
+    }
+
+    fn ask_rule(&self, case: &Case<'_>, found: &Found, early: bool) -> Option<Verdict> {
+        self.consult(case, found, early, |_, rule, context| judge(&rule.program, context).verdict)
+    }
+
+    /// Tells a rule what it may know. `None`: who asked is gone.
+    fn consult<T>(
+        &self,
+        case: &Case<'_>,
+        found: &Found,
+        early: bool,
+        with: impl FnOnce(&Ruleset, &Rule, &Context<'_>) -> T,
+    ) -> Option<T> {
+        let ruleset = self.permit.of(case.rules).ruleset.as_ref()?;
+        let rule = ruleset.rule(case.rule);
+        let Question { conn, who, message, name, slot, .. } = case.question;
+        let identity: &Identity = match who {
+            Some(who) => who,
+            None => self.delivery.identity_of(*conn)?,
+        };
+        let mut references: SmallVec<[Reference<'_>; 4]> = SmallVec::new();
+        for (name, sight) in &found.records {
+            let value = match sight {
+                Sight::Coming => continue,
+                Sight::Missing => None,
+                Sight::Here(slot) => Some(self.value_of(*slot)),
+                Sight::Copy(value) => Some(&value[..]),
+            };
+            references.push(Reference { name, value });
+        }
+        let old = slot.filter(|_| !early && rule.program.uses().old_data);
+        let context = Context {
+            user: &User { id: &identity.user, server_data: identity.server_data.as_deref() },
+            name: *name,
+            captures: &case.captures,
+            action: case.action.code(),
+            #[allow(clippy::cast_precision_loss, reason = "milliseconds fit")]
+            now_ms: ((self.options.unix_ns + self.delivery.now.0) / 1_000_000) as f64,
+            data: match case.data {
+                Source::Message => message.data().map_or(Document::Absent, Document::Text),
+                Source::Merged if !early => self.merged_document(),
+                Source::Merged | Source::Nowhere => Document::Absent,
+            },
+            old_data: old.map_or(Document::Absent, |slot| self.old_document(slot, message.head.action)),
+            references: &references,
+        };
+        Some(with(ruleset, rule, &context))
+    }
+
+    fn denied(&mut self, case: &Case<'_>, found: &Found) -> Said {
+        if self.delivery.verbose {
+            let told = self
+                .consult(case, found, false, |ruleset, _, context| explain(ruleset, case.right, context).to_string());
+            self.note_denial(case.question, case.right, case.action, told);
+        }
+        Said::No(Denial::Denied)
+    }
+
+    fn failed(&mut self, case: &Case<'_>, thrown: &Thrown) -> Said {
+        let Some(ruleset) = &self.permit.of(case.rules).ruleset else { return Said::No(Denial::Failed) };
+        let rule = ruleset.rule(case.rule);
+        let note = Note::RuleFailed {
+            rule: format!("{} \"{}\" {}", case.right.section(), ruleset.path_of(rule), case.right.rule()).into(),
+            at: rule.at.map(|at| (at.line, at.column)),
+            text: rule.program.text().into(),
+            name: lossy(case.question.name),
+            why: thrown.to_string().into(),
+        };
+        self.delivery.note(note);
+        Said::No(Denial::Failed)
+    }
+
+    fn note_denial(&mut self, question: &Question<'_>, right: Right, action: Action, told: Option<String>) {
+        if !self.delivery.verbose {
+            return;
+        }
+        let (section, kind) = (right.section(), right.rule());
+        let user = question.who.as_deref().or_else(|| self.delivery.identity_of(question.conn));
+        self.delivery.notes.push(Note::Denied {
+            user: user.map_or("", |identity| &identity.user).into(),
+            action: action.name(),
+            name: lossy(question.name),
+            why: told.unwrap_or_else(|| format!("{section} {kind}: nobody may do that with this name")).into(),
+        });
+    }
+}
+
+/// Where a rule's `data` comes from (valve §5).
+fn source_of(action: Action) -> Source {
+    match action {
+        Action::EventEmit | Action::RpcRequest | Action::RecordUpdate | Action::RecordCreateAndUpdate => {
+            Source::Message
+        }
+        Action::RecordPatch | Action::RecordCreateAndPatch | Action::RecordPatchMulti => Source::Merged,
+        _ => Source::Nowhere,
+    }
+}
+
+/// Whether what a message asks for goes on after it was answered.
+fn outlives(action: Action) -> bool {
+    matches!(
+        action,
+        Action::EventSubscribe
+            | Action::EventListen
+            | Action::RecordSubscribe
+            | Action::RecordSubscribeAndHead
+            | Action::RecordSubscribeAndRead
+            | Action::RecordSubscribeCreateAndRead
+            | Action::RecordListen
+            | Action::RpcProvide
+            | Action::PresenceSubscribe
+            | Action::PresenceSubscribeAll
+    )
+}
+
+fn unavailable() -> Thrown {
+    Thrown::outside("RECORD_LOAD_ERROR")
+}
+
+fn lossy(name: Option<&[u8]>) -> Box<str> {
+    name.map_or("everybody".into(), |name| String::from_utf8_lossy(name).into())
+}

@@ -1,0 +1,196 @@
+//! Who may do what: from a message to a rule, from the rule to a verdict. The only caller of `valve`.
+//!
+//! *Owns* the rules in force, those before them, and what waits for records that rules refer to. *Promises* that every
+//! message is judged whole by the rules that were in force where it came in, by the owner of its name, in the order of its
+//! name; that a rule which fails, or cannot have what it refers to, denies within bounded time. *Does not* tell a client
+//! why: that is for the log.
+//!
+//! Rules of one core may be newer than those of another for an instant. A message carries the generation of its edge, and
+//! cores tell each other of new rules ahead of the first message that was judged to go by them. So an owner always knows
+//! the rules that a message goes by, and need remember no more than those before.
+
+mod begin;
+mod deny;
+mod inquiry;
+mod judge;
+
+use crate::ident::{ConnId, Nanos};
+use crate::packet::{Identity, Lane, Packet, Tag};
+use crate::record::Run;
+use crate::shard::{Shard, TimerKey};
+use crate::timer::TimerId;
+pub(crate) use deepstream_valve::Document;
+use deepstream_valve::{Choices, Right, Ruleset};
+use deepstream_wire::{Action, Message};
+pub(crate) use deny::Denial;
+pub use inquiry::InquiryId;
+pub(crate) use inquiry::{Found, Inquiry};
+use slab::Slab;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What all shards judge by.
+#[derive(Debug)]
+pub struct Permissions {
+    /// Tells these from others; later ones have a larger one.
+    pub generation: u32,
+    /// The rules; `None`: everybody may do everything.
+    pub ruleset: Option<Arc<Ruleset>>,
+    /// How often one rule may be asked, records that it refers to being fetched in between.
+    pub rounds_max: u32,
+    /// How often choices of rules that were not used meanwhile are forgotten.
+    pub sweep_ns: u64,
+}
+
+impl Default for Permissions {
+    fn default() -> Self {
+        Self { generation: 0, ruleset: None, rounds_max: 3, sweep_ns: 60_000_000_000 }
+    }
+}
+
+/// A shard's side of it.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    /// The rules in force.
+    rules: Arc<Permissions>,
+    /// Those before.
+    previous: Arc<Permissions>,
+    choices: Choices,
+    sweep_timer: TimerId,
+    inquiries: Slab<Inquiry>,
+    inquiry_generation: u32,
+    /// Names at which messages wait for records that rules refer to.
+    busy_names: usize,
+    /// Inquiries that are complete, to be gone on with.
+    complete: VecDeque<InquiryId>,
+}
+
+impl Permit {
+    pub(crate) fn new(rules: Arc<Permissions>) -> Self {
+        Self {
+            previous: rules.clone(),
+            rules,
+            choices: Choices::default(),
+            sweep_timer: TimerId::NONE,
+            inquiries: Slab::new(),
+            inquiry_generation: 0,
+            busy_names: 0,
+            complete: VecDeque::new(),
+        }
+    }
+
+    /// Whether there is anything to judge by.
+    #[inline]
+    pub(crate) fn judges(&self) -> bool {
+        self.rules.ruleset.is_some() || self.previous.ruleset.is_some()
+    }
+
+    /// Of the rules in force.
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.rules.generation
+    }
+
+    /// The rules a message goes by; the present ones if it is so old that its own are gone.
+    fn of(&self, generation: u32) -> &Permissions {
+        if generation == self.previous.generation { &self.previous } else { &self.rules }
+    }
+
+    /// Messages, names and whole connections that wait for records.
+    pub(crate) fn inquiry_count(&self) -> usize {
+        self.inquiries.len()
+    }
+
+    /// Timers that stand for memory of choices, not for work.
+    pub(crate) fn idle_timers(&self) -> usize {
+        usize::from(self.sweep_timer != TimerId::NONE)
+    }
+}
+
+/// A message that is to be judged.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) conn: ConnId,
+    pub(crate) tag: Tag,
+    /// Who said it, if it waited; otherwise the connection is asked.
+    pub(crate) who: Option<Arc<Identity>>,
+    pub(crate) message: &'a Message<&'a [u8]>,
+    /// `None`: everybody is meant.
+    pub(crate) name: Option<&'a [u8]>,
+    pub(crate) hash: u64,
+    /// The record's, where it is about one.
+    pub(crate) slot: Option<u32>,
+    /// Storage failed: what would have to be fetched cannot be.
+    pub(crate) failed: bool,
+}
+
+impl<'a> Question<'a> {
+    pub(crate) fn of(conn: ConnId, tag: Tag, message: &'a Message<&'a [u8]>, run: &Run) -> Self {
+        Self {
+            conn,
+            tag,
+            who: run.who.clone(),
+            message,
+            name: Some(message.name()),
+            hash: message.head.name_hash,
+            slot: None,
+            failed: run.failed,
+        }
+    }
+}
+
+/// What a message needs to be allowed, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Steps(SmallVec<[(Right, Action); 3]>);
+
+impl Steps {
+    pub(crate) fn add(&mut self, right: Right, action: Action) {
+        self.0.push((right, action));
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Yes,
+    No(Denial),
+    /// The record itself has to be known first.
+    Load,
+    /// Records that the rule refers to were asked for.
+    Ask,
+}
+
+impl Shard {
+    /// Other rules are in force from here on. Tells the other cores ahead of whatever goes by them.
+    pub fn adopt_permissions(&mut self, now: Nanos, permissions: Arc<Permissions>) {
+        self.delivery.now = now;
+        self.adopt(permissions);
+    }
+
+    /// See [`Shard::adopt_permissions`]; they may have come from another core first.
+    pub(crate) fn adopt(&mut self, permissions: Arc<Permissions>) {
+        let newer = permissions.generation.wrapping_sub(self.permit.rules.generation);
+        if newer == 0 || newer > u32::MAX / 2 {
+            return;
+        }
+        for core in self.peers() {
+            self.delivery.post(core, Lane::Requests, Packet::Rules(permissions.clone()));
+        }
+        self.permit.previous = std::mem::replace(&mut self.permit.rules, permissions);
+    }
+
+    /// Forgets choices that were not used lately.
+    pub(crate) fn sweep_choices(&mut self) {
+        self.permit.choices.sweep();
+        self.permit.sweep_timer = TimerId::NONE;
+        self.watch_choices();
+    }
+
+    /// Sets the timer of the next sweep if there is anything to sweep.
+    fn watch_choices(&mut self) {
+        if self.permit.sweep_timer == TimerId::NONE && !self.permit.choices.is_empty() {
+            self.permit.sweep_timer = self.set_timer(self.permit.rules.sweep_ns, TimerKey::Choices);
+        }
+    }
+}

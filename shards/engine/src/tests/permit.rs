@@ -1,0 +1,358 @@
+use super::rig::{Disk, Rig, about, acked, bulk, patch, permissions, update};
+use crate::{ConnId, Note, Options};
+use deepstream_wire::{Action, Outgoing};
+use std::sync::Arc;
+
+const OPEN: [(&str, &str, &str, &str); 12] = [
+    ("record", "*", "create", "true"),
+    ("record", "*", "read", "true"),
+    ("record", "*", "write", "true"),
+    ("record", "*", "delete", "true"),
+    ("record", "*", "listen", "true"),
+    ("record", "*", "notify", "true"),
+    ("event", "*", "publish", "true"),
+    ("event", "*", "subscribe", "true"),
+    ("event", "*", "listen", "true"),
+    ("rpc", "*", "provide", "true"),
+    ("rpc", "*", "request", "true"),
+    ("presence", "*", "allow", "true"),
+];
+
+/// Everything is allowed but what these rules say.
+fn but<'a>(cores: u16, rules: &[(&'a str, &'a str, &'a str, &'a str)]) -> Rig {
+    let said = |open: &&(&str, &str, &str, &str)| {
+        !rules.iter().any(|rule| (rule.0, rule.1, rule.2) == (open.0, open.1, open.2))
+    };
+    let all: Vec<_> = OPEN.iter().filter(said).copied().chain(rules.iter().copied()).collect();
+    Rig::ruled(cores, &all)
+}
+
+fn told(rig: &mut Rig, conn: ConnId, message: &Outgoing<'_>) -> Vec<String> {
+    rig.send(conn, message);
+    rig.read(conn)
+}
+
+#[test]
+fn every_kind_of_rule_denies_with_the_name_and_the_action() {
+    for cores in [1, 2, 4] {
+        let mut rig = Rig::ruled(cores, &[]);
+        let ann = rig.user(0, "ann");
+        let name: &[&[u8]] = &[b"x"];
+        let cases: Vec<(Outgoing<'_>, &str)> = vec![
+            (about(Action::RecordRead, "x"), "RECORD.MESSAGE_DENIED name=x original=READ error"),
+            (about(Action::RecordHead, "x"), "RECORD.MESSAGE_DENIED name=x original=HEAD error"),
+            (about(Action::RecordDelete, "x"), "RECORD.MESSAGE_DENIED name=x original=DELETE error"),
+            (update("x", 1, "{}"), "RECORD.MESSAGE_DENIED name=x original=UPDATE error"),
+            (acked(patch("x", -1, "a", "1"), "7"), "RECORD.MESSAGE_DENIED name=x id=7 original=PATCH error write-ack"),
+            (
+                Outgoing { action: Action::RecordCreateAndUpdate, ..update("x", -1, "{}") },
+                "RECORD.MESSAGE_DENIED name=x original=CREATEANDUPDATE error",
+            ),
+            (
+                bulk(Action::RecordSubscribeCreateAndRead, name, "1"),
+                "RECORD.MESSAGE_DENIED name=x id=1 original=SUBSCRIBECREATEANDREAD error",
+            ),
+            (
+                bulk(Action::RecordSubscribeAndHead, name, "1"),
+                "RECORD.MESSAGE_DENIED name=x id=1 original=SUBSCRIBEANDHEAD error",
+            ),
+            (bulk(Action::RecordNotify, name, "1"), "RECORD.MESSAGE_DENIED name=x id=1 original=NOTIFY error"),
+            (about(Action::RecordListen, "x"), "RECORD.MESSAGE_DENIED name=x original=LISTEN error"),
+            (about(Action::EventEmit, "x"), "EVENT.MESSAGE_DENIED name=x original=EMIT error"),
+            (bulk(Action::EventSubscribe, name, "1"), "EVENT.MESSAGE_DENIED name=x id=1 original=SUBSCRIBE error"),
+            (about(Action::EventListen, "x"), "EVENT.MESSAGE_DENIED name=x original=LISTEN error"),
+            (bulk(Action::RpcProvide, name, "1"), "RPC.MESSAGE_DENIED name=x id=1 original=PROVIDE error"),
+            (
+                Outgoing { correlation_id: Some(b"9"), ..about(Action::RpcRequest, "x") },
+                "RPC.MESSAGE_DENIED name=x id=9 original=REQUEST error",
+            ),
+            (
+                bulk(Action::PresenceSubscribe, name, "1"),
+                "PRESENCE.MESSAGE_DENIED name=x id=1 original=SUBSCRIBE error",
+            ),
+            (bulk(Action::PresenceQuery, name, "1"), "PRESENCE.MESSAGE_DENIED name=x id=1 original=QUERY error"),
+            (Outgoing::new(Action::PresenceQueryAll), "PRESENCE.MESSAGE_DENIED original=QUERY_ALL error"),
+            (Outgoing::new(Action::PresenceSubscribeAll), "PRESENCE.MESSAGE_DENIED original=SUBSCRIBE_ALL error"),
+        ];
+        for (message, expected) in cases {
+            let lines = told(&mut rig, ann, &message);
+            assert_eq!(lines.last().map(String::as_str), Some(expected), "{cores} cores: {lines:?}");
+        }
+        let census = rig.shards[0].census();
+        assert_eq!(
+            (census.edge_members, census.gathers, census.owned_names),
+            (0, 0, usize::from(census.owned_names > 0))
+        );
+    }
+}
+
+#[test]
+fn of_a_bulk_message_exactly_the_denied_names_are_denied() {
+    for cores in [1, 3] {
+        let mut rig = but(cores, &[("event", "secret*", "subscribe", "user.id === 'boss'")]);
+        let (ann, bob) = (rig.user(0, "ann"), rig.user(0, "bob"));
+        let names: &[&[u8]] = &[b"secret", b"open", b"secret2"];
+        let mut lines = told(&mut rig, ann, &bulk(Action::EventSubscribe, names, "4"));
+        lines.sort();
+        assert_eq!(
+            lines,
+            [
+                "EVENT.MESSAGE_DENIED name=secret id=4 original=SUBSCRIBE error",
+                "EVENT.MESSAGE_DENIED name=secret2 id=4 original=SUBSCRIBE error",
+                "EVENT.SUBSCRIBE id=4 ack"
+            ]
+        );
+        for name in ["secret", "open", "secret2"] {
+            rig.send(bob, &about(Action::EventEmit, name));
+        }
+        assert_eq!(rig.read(ann), ["EVENT.EMIT name=open"]);
+        let boss = rig.user(0, "boss");
+        assert_eq!(told(&mut rig, boss, &bulk(Action::EventSubscribe, names, "5")), ["EVENT.SUBSCRIBE id=5 ack"]);
+    }
+}
+
+#[test]
+fn writes_of_every_form_show_the_rule_the_document_they_lead_to() {
+    for cores in [1, 2] {
+        let mut rig =
+            but(cores, &[("record", "doc", "write", "data.a === 1 && data.b < 3 && (!oldData || oldData.b !== 2)")]);
+        let ann = rig.user(0, "ann");
+        let create = |data| Outgoing { action: Action::RecordCreateAndUpdate, ..update("doc", -1, data) };
+        assert!(told(&mut rig, ann, &create(r#"{"a":2,"b":0}"#))[0].starts_with("RECORD.MESSAGE_DENIED"));
+        assert!(told(&mut rig, ann, &create(r#"{"a":1,"b":0}"#)).is_empty());
+        // The patch alone would not do.
+        assert!(told(&mut rig, ann, &patch("doc", 2, "b", "1")).is_empty());
+        let set = Outgoing { action: Action::RecordCreateAndPatch, ..patch("doc", -1, "b", "2") };
+        assert!(told(&mut rig, ann, &set).is_empty());
+        let denied = told(&mut rig, ann, &patch("doc", 4, "b", "1"));
+        assert_eq!(denied, ["RECORD.MESSAGE_DENIED name=doc original=PATCH error"]);
+        let multi = Outgoing {
+            action: Action::RecordPatchMulti,
+            ..update("doc", 4, r#"[{"path":"a","data":1},{"path":"b","data":5}]"#)
+        };
+        assert_eq!(told(&mut rig, ann, &multi), ["RECORD.MESSAGE_DENIED name=doc original=PATCH_MULTI error"]);
+        let head = told(&mut rig, ann, &about(Action::RecordRead, "doc"));
+        assert_eq!(head, [r#"RECORD.READ_RESPONSE name=doc data={"a":1,"b":2} version=3"#]);
+        // There is nothing to merge with.
+        let mut rig = but(cores, &[("record", "*", "write", "data.a === 1")]);
+        let ann = rig.user(0, "ann");
+        let failed = told(&mut rig, ann, &patch("doc", 1, "a", "1"));
+        assert_eq!(failed, ["RECORD.MESSAGE_PERMISSION_ERROR name=doc original=PATCH error"]);
+        let why = rig.notes.iter().find_map(|note| match note {
+            Note::RuleFailed { why, .. } => Some(why.to_string()),
+            _ => None,
+        });
+        assert_eq!(why.as_deref(), Some("Tried to apply patch to non-existant record doc"));
+    }
+}
+
+#[test]
+fn getting_a_record_creates_it_only_if_it_may_be_created_and_read() {
+    let mut rig =
+        but(2, &[("record", "own/$user", "create", "$user === user.id"), ("record", "hidden", "read", "false")]);
+    let ann = rig.user(0, "ann");
+    let get = |name: &'static [&'static [u8]]| bulk(Action::RecordSubscribeCreateAndRead, name, "1");
+    let lines = told(&mut rig, ann, &get(&[b"own/ann"]));
+    assert_eq!(lines[1], "RECORD.READ_RESPONSE name=own/ann data={} version=0");
+    let lines = told(&mut rig, ann, &get(&[b"own/bob"]));
+    assert_eq!(lines[1], "RECORD.MESSAGE_DENIED name=own/bob id=1 original=SUBSCRIBECREATEANDREAD error");
+    assert!(told(&mut rig, ann, &get(&[b"hidden"]))[1].starts_with("RECORD.MESSAGE_DENIED"));
+    assert!(!rig.stored.contains_key(&b"hidden"[..]) && !rig.stored.contains_key(&b"own/bob"[..]));
+    // An acknowledged write at any version brings a record into being too.
+    let force = acked(patch("own/bob", -1, "a", "1"), "3");
+    assert!(told(&mut rig, ann, &force)[0].starts_with("RECORD.MESSAGE_DENIED name=own/bob id=3 original=PATCH"));
+}
+
+#[test]
+fn a_rule_refers_to_records_of_the_same_and_of_another_core() {
+    for home in 0..2 {
+        for there in 0..2 {
+            for stored in [false, true] {
+                let rig = Rig::new(2);
+                let key = rig.name_on(there, "key");
+                let name = rig.name_on(home, "event");
+                let rule = format!("_('{key}').open === data");
+                let rules: Vec<_> =
+                    OPEN.iter().copied().chain([("event", name.as_str(), "publish", rule.as_str())]).collect();
+                let mut rig = Rig::ruled(2, &rules);
+                let (ann, bob) = (rig.user(0, "ann"), rig.user(1, "bob"));
+                rig.send(bob, &bulk(Action::EventSubscribe, &[name.as_bytes()], "1"));
+                rig.read(bob);
+                let emit = |data: &'static [u8]| Outgoing { data: Some(data), ..about(Action::EventEmit, &name) };
+                // Without the record the rule fails.
+                assert!(told(&mut rig, ann, &emit(b"1"))[0].starts_with("EVENT.MESSAGE_PERMISSION_ERROR"));
+                if stored {
+                    rig.stored.insert(key.as_bytes().to_vec(), (4, br#"{"open":1}"#.to_vec()));
+                } else {
+                    let set = Outgoing { action: Action::RecordCreateAndUpdate, ..update(&key, -1, r#"{"open":1}"#) };
+                    assert!(told(&mut rig, ann, &set).is_empty());
+                }
+                assert!(told(&mut rig, ann, &emit(b"1")).is_empty());
+                assert_eq!(rig.read(bob), [format!("EVENT.EMIT name={name} data=1")]);
+                assert!(told(&mut rig, ann, &emit(b"2"))[0].starts_with("EVENT.MESSAGE_DENIED"));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_waits_for_a_record_keeps_its_place() {
+    let rig = Rig::new(2);
+    let (key, name) = (rig.name_on(1, "key"), rig.name_on(0, "rec"));
+    let rule = format!("data.free || _('{key}').on");
+    let rules: Vec<_> = OPEN.iter().copied().chain([("record", name.as_str(), "write", rule.as_str())]).collect();
+    let mut rig = Rig::ruled(2, &rules);
+    rig.stored.insert(key.as_bytes().to_vec(), (1, br#"{"on":true}"#.to_vec()));
+    let (ann, bob) = (rig.user(0, "ann"), rig.user(1, "bob"));
+    rig.send(bob, &bulk(Action::RecordSubscribeCreateAndRead, &[name.as_bytes()], "1"));
+    rig.read(bob);
+    rig.disk = Disk::Hangs;
+    rig.send(ann, &update(&name, 1, r#"{"n":1}"#));
+    rig.send(ann, &update(&name, 2, r#"{"n":2,"free":true}"#));
+    assert!(rig.read(bob).is_empty(), "the second waits for the first");
+    assert_eq!(rig.shards[0].census().inquiries, 1);
+    rig.unfreeze();
+    let heard = rig.read(bob);
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[0].ends_with("version=1") && heard[1].ends_with("version=2"), "{heard:?}");
+    assert_eq!(rig.shards[0].census().inquiries, 0);
+}
+
+#[test]
+fn a_storage_that_fails_or_hangs_denies_what_refers_to_it() {
+    for disk in [Disk::Fails, Disk::Hangs] {
+        for there in 0..2 {
+            let rig = Rig::new(2);
+            let (key, name) = (rig.name_on(there, "key"), rig.name_on(0, "event"));
+            let rule = format!("_('{key}') === null");
+            let rules: Vec<_> =
+                OPEN.iter().copied().chain([("event", name.as_str(), "publish", rule.as_str())]).collect();
+            let mut rig = Rig::ruled(2, &rules);
+            let ann = rig.user(0, "ann");
+            rig.disk = disk;
+            rig.send(ann, &about(Action::EventEmit, &name));
+            rig.pass(60_000_000_000);
+            assert_eq!(rig.read(ann), [format!("EVENT.MESSAGE_PERMISSION_ERROR name={name} original=EMIT error")]);
+            for shard in &rig.shards {
+                assert_eq!(shard.census().inquiries, 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_subscribes_unjudged_because_storage_fails() {
+    let mut rig = but(1, &[("record", "*", "read", "oldData.public")]);
+    let ann = rig.user(0, "ann");
+    rig.disk = Disk::Fails;
+    for action in [Action::RecordSubscribe, Action::RecordSubscribeAndHead, Action::RecordSubscribeAndRead] {
+        rig.send(ann, &bulk(action, &[b"x"], "1"));
+    }
+    assert_eq!(rig.shards[0].census().edge_members, 0);
+    assert_eq!(rig.read(ann).iter().filter(|line| line.ends_with("ack")).count(), 1, "that of the read came at once");
+}
+
+#[test]
+fn rules_that_refer_to_each_other_end() {
+    for cores in [1, 2] {
+        let rules =
+            [("record", "a", "write", "_('b').x || true"), ("record", "b", "write", "_('a').x || _('b').x || true")];
+        let mut rig = but(cores, &rules);
+        rig.stored.insert(b"a".to_vec(), (1, br#"{"x":0}"#.to_vec()));
+        rig.stored.insert(b"b".to_vec(), (1, br#"{"x":0}"#.to_vec()));
+        let (ann, bob) = (rig.user(0, "ann"), rig.user(usize::from(cores > 1), "bob"));
+        rig.send_only(ann, &acked(update("a", 2, r#"{"x":1}"#), "1"));
+        rig.send_only(bob, &acked(update("b", 2, r#"{"x":1}"#), "2"));
+        rig.settle();
+        assert!(rig.read(ann)[0].starts_with("RECORD.WRITE_ACKNOWLEDGEMENT"));
+        assert!(rig.read(bob)[0].starts_with("RECORD.WRITE_ACKNOWLEDGEMENT"));
+    }
+}
+
+#[test]
+fn listening_waits_for_a_record_without_being_overtaken() {
+    let rig = Rig::new(2);
+    let key = rig.name_on(1, "key");
+    let rule = format!("_('{key}').on");
+    let rules: Vec<_> = OPEN.iter().copied().chain([("event", "a/*", "listen", rule.as_str())]).collect();
+    let mut rig = Rig::ruled(2, &rules);
+    rig.stored.insert(key.as_bytes().to_vec(), (1, br#"{"on":true}"#.to_vec()));
+    let ann = rig.user(0, "ann");
+    rig.disk = Disk::Hangs;
+    rig.send(ann, &about(Action::EventListen, "a/.*"));
+    assert!(rig.read(ann).is_empty());
+    rig.unfreeze();
+    assert_eq!(rig.read(ann), ["EVENT.LISTEN name=a/.* ack"]);
+    rig.send(ann, &about(Action::EventUnlisten, "a/.*"));
+    assert_eq!(rig.read(ann), ["EVENT.UNLISTEN name=a/.* ack"]);
+}
+
+#[test]
+fn too_many_rounds_deny() {
+    let chain = "_(_(_('a').to).to).to === 'd'";
+    let mut rig = but(1, &[("event", "*", "publish", chain)]);
+    for (name, to) in [("a", "b"), ("b", "c"), ("c", "d")] {
+        rig.stored.insert(name.as_bytes().to_vec(), (1, format!(r#"{{"to":"{to}"}}"#).into_bytes()));
+    }
+    let ann = rig.user(0, "ann");
+    assert!(told(&mut rig, ann, &about(Action::EventEmit, "x"))[0].starts_with("EVENT.MESSAGE_PERMISSION_ERROR"));
+    let mut rig = but(1, &[("event", "*", "publish", "_(_('a').to).to === 'c'")]);
+    for (name, to) in [("a", "b"), ("b", "c")] {
+        rig.stored.insert(name.as_bytes().to_vec(), (1, format!(r#"{{"to":"{to}"}}"#).into_bytes()));
+    }
+    let ann = rig.user(0, "ann");
+    assert!(told(&mut rig, ann, &about(Action::EventEmit, "x")).is_empty());
+}
+
+#[test]
+fn a_rule_that_fails_denies_on_every_topic_and_is_told_to_the_log() {
+    let fails = "user.data.role === 'admin'";
+    let rules = [
+        ("record", "*", "read", fails),
+        ("event", "*", "publish", fails),
+        ("rpc", "*", "request", fails),
+        ("presence", "*", "allow", fails),
+    ];
+    let mut rig = but(2, &rules);
+    let ann = rig.user(0, "ann");
+    for (message, expected) in [
+        (about(Action::RecordRead, "x"), "RECORD.MESSAGE_PERMISSION_ERROR name=x original=READ error"),
+        (about(Action::EventEmit, "x"), "EVENT.MESSAGE_PERMISSION_ERROR name=x original=EMIT error"),
+        (
+            Outgoing { correlation_id: Some(b"1"), ..about(Action::RpcRequest, "x") },
+            "RPC.MESSAGE_PERMISSION_ERROR name=x id=1 original=REQUEST error",
+        ),
+        (Outgoing::new(Action::PresenceQueryAll), "PRESENCE.MESSAGE_PERMISSION_ERROR original=QUERY_ALL error"),
+    ] {
+        assert_eq!(told(&mut rig, ann, &message), [expected]);
+    }
+    assert_eq!(rig.notes.iter().filter(|note| matches!(note, Note::RuleFailed { .. })).count(), 4);
+}
+
+#[test]
+fn a_denial_is_explained_to_the_log_and_never_to_the_client() {
+    let rules: Vec<_> = OPEN.iter().copied().chain([("event", "e", "publish", "data.price > 5")]).collect();
+    let permissions = Arc::new(permissions(0, &rules));
+    let mut rig = Rig::with(1, &Options { permissions, verbose: true, ..Options::default() });
+    let ann = rig.user(0, "ann");
+    let emit = Outgoing { data: Some(br#"{"price":4}"#), ..about(Action::EventEmit, "e") };
+    assert_eq!(told(&mut rig, ann, &emit), ["EVENT.MESSAGE_DENIED name=e original=EMIT error"]);
+    let why = rig.notes.iter().find_map(|note| match note {
+        Note::Denied { user, action, name, why } => Some(format!("{user} {action} {name}: {why}")),
+        _ => None,
+    });
+    let why = why.expect("a note");
+    assert!(why.starts_with("ann EMIT e: event \"e\" publish") && why.contains("data.price → 4"), "{why}");
+}
+
+#[test]
+fn who_left_is_judged_by_who_it_was() {
+    let mut rig = but(2, &[("record", "*", "write", "user.id === 'ann' && oldData === null")]);
+    let name = rig.name_on(1, "rec");
+    let ann = rig.user(0, "ann");
+    rig.disk = Disk::Hangs;
+    rig.send(ann, &Outgoing { action: Action::RecordCreateAndUpdate, ..update(&name, -1, r#"{"a":1}"#) });
+    rig.drop_client(ann);
+    rig.unfreeze();
+    assert!(rig.stored.contains_key(name.as_bytes()));
+}
