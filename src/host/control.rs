@@ -2,7 +2,9 @@
 //!
 //! *Owns* the flags. *Promises* that a core which was woken after a flag was raised sees it. *Does not* wake anybody.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use deepstream_engine::Permissions;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// See the module.
 #[derive(Debug)]
@@ -12,16 +14,21 @@ pub(super) struct Control {
     late: AtomicBool,
     drained: AtomicUsize,
     reports: AtomicUsize,
+    /// Generation of the rules below: cores look at this alone until it changes.
+    generation: AtomicU32,
+    permissions: Mutex<Arc<Permissions>>,
 }
 
 impl Control {
-    pub(super) fn new(cores: usize) -> Self {
+    pub(super) fn new(cores: usize, permissions: Arc<Permissions>) -> Self {
         Self {
             cores,
             stopping: AtomicBool::new(false),
             late: AtomicBool::new(false),
             drained: AtomicUsize::new(0),
             reports: AtomicUsize::new(0),
+            generation: AtomicU32::new(permissions.generation),
+            permissions: Mutex::new(permissions),
         }
     }
 
@@ -42,6 +49,23 @@ impl Control {
     /// How many reports were asked for.
     pub(super) fn reports(&self) -> usize {
         self.reports.load(Ordering::Acquire)
+    }
+
+    /// Puts permission rules in force.
+    pub(super) fn permit(&self, permissions: Permissions) {
+        let generation = permissions.generation;
+        *self.permissions.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(permissions);
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// Which permission rules are in force.
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The permission rules in force.
+    pub(super) fn permissions(&self) -> Arc<Permissions> {
+        self.permissions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks all cores to end without finishing.

@@ -55,6 +55,8 @@ pub(super) struct Core {
     counted_drained: bool,
     /// Reports given so far.
     reported: usize,
+    /// Generation of the permission rules that the shard was given.
+    rules: u32,
     completions: Vec<Completion>,
     turns: u32,
     pub(super) turn_ns: Histogram<u64>,
@@ -96,6 +98,7 @@ impl Core {
             accept_again_at: None,
             counted_drained: false,
             reported: 0,
+            rules: 0,
             completions: Vec::new(),
             turns: 0,
             turn_ns: Histogram::new_with_bounds(100, 1_000_000_000, 2).expect("the bounds are constants in order"),
@@ -132,6 +135,10 @@ impl Core {
         if self.control.reports() != self.reported {
             self.reported = self.control.reports();
             self.report(self.reported);
+        }
+        if self.control.generation() != self.rules {
+            self.rules = self.control.generation();
+            self.shard.adopt_permissions(self.now, self.control.permissions());
         }
         let mut worked = self.take_completions();
         worked |= self.shake_hands();
@@ -360,7 +367,9 @@ impl Core {
 
     /// Whether the process wants something of this core that it has not done yet.
     fn is_asked(&self) -> bool {
-        self.control.is_stopping() != self.stopping || self.control.reports() != self.reported
+        self.control.is_stopping() != self.stopping
+            || self.control.reports() != self.reported
+            || self.control.generation() != self.rules
     }
 
     /// When something is due by itself.

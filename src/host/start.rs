@@ -103,14 +103,14 @@ pub fn start(
     let mut auth = start_auth(config, placement, core_wakers, outsider.map(|client| (client, bell)))?;
     let auth_clients = std::mem::take(&mut auth.clients);
 
-    let control = Arc::new(Control::new(cores));
+    let permissions = Arc::new(config.permissions(0));
+    let control = Arc::new(Control::new(cores, Arc::clone(&permissions)));
     let (ready, readiness) = channel();
     let auth = Some(Arc::new(auth));
     let mut server = Server { address, control, wakers, tls, cores: Vec::new(), auth, storage };
     let mut tell_peers = Vec::new();
     let (clock, seeds) = (Clock::start(), random_seeds());
     let unix_ns = clock.unix_ns();
-    let permissions = Arc::new(config.permissions(0));
     for ((port, doors), auth) in ports.into_iter().zip(doors).zip(auth_clients) {
         let core = port.core();
         let (tell, peers) = channel();
@@ -259,6 +259,31 @@ impl Part for Logins {
     }
 }
 
+/// Who may do what, read again.
+struct Rights {
+    control: Arc<Control>,
+    wakers: Vec<Waker>,
+}
+
+impl Part for Rights {
+    fn name(&self) -> &'static str {
+        "permissions"
+    }
+
+    fn prepare(&self, config: &Config) -> Result<Swap, String> {
+        let (control, wakers) = (Arc::clone(&self.control), self.wakers.clone());
+        let permissions = config.permissions(control.generation().wrapping_add(1));
+        Ok(Box::new(move || {
+            control.permit(permissions);
+            wakers.iter().for_each(Waker::wake);
+        }))
+    }
+
+    fn adopt(&self, from: &Config, to: &mut Config) {
+        to.permission.clone_from(&from.permission);
+    }
+}
+
 fn link_endpoint(endpoint: &WebSocketEndpoint) -> Endpoint {
     Endpoint {
         path: endpoint.url_path.clone(),
@@ -396,6 +421,8 @@ impl Server {
     /// What of it can be replaced while it runs.
     pub fn parts(&self) -> Vec<Box<dyn Part>> {
         let logins = self.auth.iter().map(|auth| Box::new(Logins(Arc::clone(auth))) as Box<dyn Part>);
+        let rights = Rights { control: Arc::clone(&self.control), wakers: self.wakers.clone() };
+        let logins = logins.chain([Box::new(rights) as Box<dyn Part>]);
         logins.chain(self.tls.iter().map(|tls| Box::new(tls.clone()) as Box<dyn Part>)).collect()
     }
 

@@ -61,6 +61,16 @@ impl Everyone {
         self.members.len() + self.cores.len() + self.online.len()
     }
 
+    /// One of this core's watchers, by its place.
+    pub(crate) fn watcher(&self, place: usize) -> Option<ConnId> {
+        self.members.get(place).map(|watcher| watcher.conn)
+    }
+
+    /// How many there are.
+    pub(crate) fn watcher_count(&self) -> usize {
+        self.members.len()
+    }
+
     /// One that is none yet.
     fn add(&mut self, conn: ConnId, attempt: u32) {
         self.places.insert(conn, self.members.len() as u32);

@@ -123,6 +123,8 @@ pub(crate) enum TimerKey {
     Inquiry(crate::permit::InquiryId),
     /// Choices of rules that were not used lately are forgotten.
     Choices,
+    /// What goes on from before the present rules is judged by them.
+    Revision,
 }
 
 /// One core's share of the server. Owns its names and its connections; promises to run every input to completion.
@@ -348,6 +350,7 @@ impl Shard {
                 TimerKey::ListenRematch => self.rematch_due(),
                 TimerKey::Inquiry(inquiry) => self.inquiry_late(inquiry),
                 TimerKey::Choices => self.sweep_choices(),
+                TimerKey::Revision => self.go_on_revising(),
             }
         }
         self.due = due;

@@ -22,8 +22,8 @@ const UNPLACED: u32 = u32::MAX;
 pub(crate) struct EdgeName {
     pub(crate) topic: Topic,
     pub(crate) owner: CoreId,
-    hash: u64,
-    name: Box<[u8]>,
+    pub(crate) hash: u64,
+    pub(crate) name: Box<[u8]>,
     /// The owner's slot and epoch; from the first `Joined` on.
     slot: u32,
     epoch: u32,
@@ -98,6 +98,22 @@ impl Subscribers {
     /// Subscriptions of one connection.
     pub(crate) fn count_of(&self, conn: ConnId) -> usize {
         self.of_conn.get(conn.index()).map_or(0, Vec::len)
+    }
+
+    /// Connection slots below this may have subscriptions.
+    pub(crate) fn slots(&self) -> u32 {
+        self.of_conn.len() as u32
+    }
+
+    /// One of the subscriptions of a connection slot, by its place; a pending one counts.
+    pub(crate) fn subscription(&self, slot: u32, place: usize) -> Option<&EdgeName> {
+        let id = *self.of_conn.get(slot as usize)?.get(place)?;
+        self.names.get(id as usize)
+    }
+
+    /// How many there are.
+    pub(crate) fn count_at(&self, slot: u32) -> usize {
+        self.of_conn.get(slot as usize).map_or(0, Vec::len)
     }
 
     /// Marks `conn` as wanting `name`.

@@ -168,6 +168,15 @@ pub struct Message<B> {
     pub bytes: B,
 }
 
+impl<'a> Message<&'a [u8]> {
+    /// A message that nobody said, about a name.
+    pub fn about(action: Action, name: &'a [u8]) -> Self {
+        let mut head = Head { name: Span { start: 0, len: name.len() as u32 }, ..Head::new(action) };
+        head.flags.set(Flags::NAME);
+        Self { head, bytes: name }
+    }
+}
+
 impl<B: AsRef<[u8]>> Message<B> {
     /// `name`, or the empty slice where it was absent.
     pub fn name(&self) -> &[u8] {

@@ -145,6 +145,33 @@ impl Shard {
     }
 }
 
+/// What a change of permission rules ends.
+impl Shard {
+    /// All listeners' places are below this.
+    pub(crate) fn listener_places(&self) -> usize {
+        self.listening.listeners.capacity()
+    }
+
+    /// The connection of this core, topic and pattern at a listener's place.
+    pub(crate) fn listener_at(&self, place: usize) -> Option<(ConnId, Topic, Arc<Pattern>)> {
+        let listener = self.listening.listeners.get(place)?;
+        let here = listener.conn.core == self.core && !listener.leaving;
+        here.then(|| (listener.conn, listener.topic, listener.pattern.clone()))
+    }
+
+    /// A connection of this core may listen no more. `false`: it does not.
+    pub(crate) fn end_listening(&mut self, conn: ConnId, topic: Topic, source: &str) -> bool {
+        let Some(listener) = self.listening.find(conn, topic, source) else { return false };
+        let pattern = self.listening.listeners[listener as usize].pattern.clone();
+        for core in self.peers() {
+            let packet = Packet::Listen { conn, tag: Tag::default(), topic, pattern: pattern.clone(), on: false };
+            self.delivery.post(core, Lane::Requests, packet);
+        }
+        self.listen_changed(conn, Tag::default(), topic, &pattern, false);
+        true
+    }
+}
+
 /// Owner side.
 impl Shard {
     /// A connection, of any core, listens, or listens no more.

@@ -4,6 +4,7 @@
 //! and if not within the time that storage has, the rule fails. *Does not* remember records from one message to the next:
 //! a stale permission is worse than a slow one.
 
+use super::Standing;
 use crate::ident::ConnId;
 use crate::packet::{Lane, Packet};
 use crate::record::{Glimpse, Peeker, Run};
@@ -54,6 +55,11 @@ impl Found {
         }
     }
 
+    /// Nothing was asked for yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// A step was allowed.
     pub(super) fn next(&mut self) {
         self.passed += 1;
@@ -80,6 +86,8 @@ enum Then {
     Name(u32),
     /// This message of a connection that waits as a whole.
     Connection(ConnId, Message<Box<[u8]>>),
+    /// What goes on from before the present rules.
+    Standing(Standing),
 }
 
 impl Shard {
@@ -150,6 +158,11 @@ impl Shard {
         self.suspend(found, Then::Connection(conn, message));
     }
 
+    /// What goes on from before the present rules goes on until it is judged.
+    pub(super) fn hold_standing(&mut self, standing: Standing, found: Found) {
+        self.suspend(found, Then::Standing(standing));
+    }
+
     fn suspend(&mut self, mut found: Found, then: Then) {
         let Some(id) = found.inquiry.take() else { return };
         for (_, sight) in &mut found.records {
@@ -213,6 +226,7 @@ impl Shard {
                     self.run_parked(slot, Run { found, ..Run::default() });
                 }
             }
+            Then::Standing(standing) => self.revise(standing, found),
             Then::Connection(conn, message) => self.begin_again(conn, &message.borrowed(), found),
         }
     }

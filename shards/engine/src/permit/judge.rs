@@ -83,6 +83,14 @@ impl Shard {
             None => {}
         }
         let loads = uses.old_data || data == Source::Merged;
+        // What is judged away from the record's owner sees a copy of it.
+        if uses.old_data
+            && question.slot.is_none()
+            && found.records.is_empty()
+            && self.fetch(question.name.iter().map(|&name| name.into()).collect(), found)
+        {
+            return self.wait_or_fail(&case, found);
+        }
         if let Some(slot) = question.slot.filter(|_| loads)
             && !self.is_known(slot)
         {
@@ -187,7 +195,11 @@ impl Shard {
             };
             references.push(Reference { name, value });
         }
-        let old = slot.filter(|_| !early && rule.program.uses().old_data);
+        let old = match slot {
+            _ if early || !rule.program.uses().old_data => Document::Absent,
+            Some(slot) => self.old_document(*slot, message.head.action),
+            None => references.first().and_then(|copy| copy.value).map_or(Document::Missing, Document::Text),
+        };
         let context = Context {
             user: &User { id: &identity.user, server_data: identity.server_data.as_deref() },
             name: *name,
@@ -200,7 +212,7 @@ impl Shard {
                 Source::Merged if !early => self.merged_document(),
                 Source::Merged | Source::Nowhere => Document::Absent,
             },
-            old_data: old.map_or(Document::Absent, |slot| self.old_document(slot, message.head.action)),
+            old_data: old,
             references: &references,
         };
         Some(with(ruleset, rule, &context))

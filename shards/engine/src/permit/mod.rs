@@ -13,6 +13,7 @@ mod begin;
 mod deny;
 mod inquiry;
 mod judge;
+mod revise;
 
 use crate::ident::{ConnId, Nanos};
 use crate::packet::{Identity, Lane, Packet, Tag};
@@ -25,6 +26,8 @@ use deepstream_wire::{Action, Message};
 pub(crate) use deny::Denial;
 pub use inquiry::InquiryId;
 pub(crate) use inquiry::{Found, Inquiry};
+use revise::Revision;
+pub(crate) use revise::Standing;
 use slab::Slab;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -64,6 +67,9 @@ pub(crate) struct Permit {
     busy_names: usize,
     /// Inquiries that are complete, to be gone on with.
     complete: VecDeque<InquiryId>,
+    /// What goes on from before the present rules and was not judged by them yet.
+    revision: Option<Revision>,
+    revision_timer: TimerId,
 }
 
 impl Permit {
@@ -77,6 +83,8 @@ impl Permit {
             inquiry_generation: 0,
             busy_names: 0,
             complete: VecDeque::new(),
+            revision: None,
+            revision_timer: TimerId::NONE,
         }
     }
 
@@ -178,6 +186,7 @@ impl Shard {
             self.delivery.post(core, Lane::Requests, Packet::Rules(permissions.clone()));
         }
         self.permit.previous = std::mem::replace(&mut self.permit.rules, permissions);
+        self.revise_all();
     }
 
     /// Forgets choices that were not used lately.

@@ -59,17 +59,22 @@ impl Shard {
 
     fn unprovide(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
         if let Some(slot) = self.names.find(Topic::Rpc, message.name(), message.head.name_hash) {
-            self.withdraw(conn, slot);
-            // A call that it accepted may still be answered; one that it has not goes to somebody else at once.
-            for call in self.calls.of_provider(conn) {
-                if self.calls.get(call).is_some_and(|call| call.slot == slot && !call.accepted) {
-                    self.calls.took_away(conn);
-                    self.reroute(call);
-                }
-            }
-            self.names.remove_if_idle(slot);
+            self.end_providing(conn, slot);
         }
         self.settle_at_edge(conn, tag, false, None);
+    }
+
+    /// A connection provides a name no more.
+    pub(crate) fn end_providing(&mut self, conn: ConnId, slot: u32) {
+        self.withdraw(conn, slot);
+        // A call that it accepted may still be answered; one that it has not goes to somebody else at once.
+        for call in self.calls.of_provider(conn) {
+            if self.calls.get(call).is_some_and(|call| call.slot == slot && !call.accepted) {
+                self.calls.took_away(conn);
+                self.reroute(call);
+            }
+        }
+        self.names.remove_if_idle(slot);
     }
 
     /// Takes a provider off a name, if it is one.

@@ -174,6 +174,12 @@ impl Sessions {
         self.table.get_mut(slot as usize)
     }
 
+    /// The connection that has a slot now.
+    pub(crate) fn id_at(&self, slot: u32) -> Option<ConnId> {
+        let generation = self.table.get(slot as usize)?.generation;
+        Some(ConnId { core: self.core, generation, slot })
+    }
+
     pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Session> {
         self.get(conn)?;
         Some(self.table.remove(conn.index()))

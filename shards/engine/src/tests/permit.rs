@@ -356,3 +356,129 @@ fn who_left_is_judged_by_who_it_was() {
     rig.unfreeze();
     assert!(rig.stored.contains_key(name.as_bytes()));
 }
+
+/// Other rules for all shards, which learn of them one after the other.
+fn reload(rig: &mut Rig, generation: u32, rules: &[(&str, &str, &str, &str)]) {
+    let said = |open: &&(&str, &str, &str, &str)| {
+        !rules.iter().any(|rule| (rule.0, rule.1, rule.2) == (open.0, open.1, open.2))
+    };
+    let all: Vec<_> = OPEN.iter().filter(said).copied().chain(rules.iter().copied()).collect();
+    let permissions = Arc::new(permissions(generation, &all));
+    for shard in &mut rig.shards {
+        shard.adopt_permissions(rig.now, permissions.clone());
+    }
+    rig.settle();
+}
+
+#[test]
+fn new_rules_end_what_they_do_not_allow_and_nothing_else() {
+    for cores in [1, 2, 4] {
+        let mut rig = but(cores, &[]);
+        let core = usize::from(cores > 1);
+        let (ann, bob) = (rig.user(0, "ann"), rig.user(core, "bob"));
+        for conn in [ann, bob] {
+            rig.send(conn, &bulk(Action::EventSubscribe, &[b"news", b"other"], "1"));
+            rig.send(conn, &bulk(Action::RecordSubscribeCreateAndRead, &[b"doc"], "1"));
+            rig.send(conn, &bulk(Action::PresenceSubscribe, &[b"cat"], "1"));
+            rig.send(conn, &bulk(Action::RpcProvide, &[b"add"], "1"));
+            rig.send(conn, &about(Action::EventListen, "x/.*"));
+            rig.send(conn, &Outgoing::new(Action::PresenceSubscribeAll));
+        }
+        rig.read(ann);
+        rig.read(bob);
+        let rule = "user.id === 'ann'";
+        reload(
+            &mut rig,
+            1,
+            &[
+                ("event", "news", "subscribe", rule),
+                ("record", "doc", "read", "user.id === 'ann' && oldData !== null"),
+                ("presence", "*", "allow", rule),
+                ("rpc", "*", "provide", rule),
+                ("event", "*", "listen", rule),
+            ],
+        );
+        rig.pass(1);
+        assert!(rig.read(ann).is_empty(), "{cores} cores");
+        let mut lines = rig.read(bob);
+        lines.sort();
+        assert_eq!(
+            lines,
+            [
+                "EVENT.MESSAGE_DENIED name=news original=SUBSCRIBE error",
+                "EVENT.MESSAGE_DENIED name=x/.* original=LISTEN error",
+                "PRESENCE.MESSAGE_DENIED name=cat original=SUBSCRIBE error",
+                "PRESENCE.MESSAGE_DENIED original=SUBSCRIBE_ALL error",
+                "RECORD.MESSAGE_DENIED name=doc original=SUBSCRIBECREATEANDREAD error",
+                "RPC.MESSAGE_DENIED name=add original=PROVIDE error",
+            ],
+            "{cores} cores"
+        );
+        let cat = rig.user(0, "cat");
+        rig.send(cat, &about(Action::EventEmit, "news"));
+        rig.send(cat, &about(Action::EventEmit, "other"));
+        rig.send(cat, &update("doc", 1, "{}"));
+        rig.send(cat, &bulk(Action::EventSubscribe, &[b"x/1"], "1"));
+        rig.send(cat, &Outgoing { correlation_id: Some(b"1"), ..about(Action::RpcRequest, "add") });
+        assert_eq!(rig.read(bob), ["EVENT.EMIT name=other"]);
+        assert_eq!(
+            rig.read(ann).len(),
+            7,
+            "joins, both events, the update, the listener's and the provider's question"
+        );
+        // What ended can be asked for again once it is allowed.
+        reload(&mut rig, 2, &[]);
+        let again = told(&mut rig, bob, &bulk(Action::EventSubscribe, &[b"news"], "9"));
+        assert_eq!(again, ["EVENT.SUBSCRIBE id=9 ack"]);
+    }
+}
+
+#[test]
+fn all_names_of_a_message_are_judged_by_the_same_rules() {
+    let mut rig = but(2, &[]);
+    let (here, there) = (rig.name_on(0, "a"), rig.name_on(1, "b"));
+    let first: [(&str, &str, &str, &str); 2] =
+        [("event", here.as_str(), "subscribe", "true"), ("event", there.as_str(), "subscribe", "false")];
+    let second = [("event", here.as_str(), "subscribe", "false"), ("event", there.as_str(), "subscribe", "true")];
+    reload(&mut rig, 1, &first);
+    let ann = rig.user(0, "ann");
+    rig.send_only(ann, &bulk(Action::EventSubscribe, &[here.as_bytes(), there.as_bytes()], "1"));
+    // The owner of the second name has newer rules by the time the message arrives, and so has the edge.
+    let all: Vec<_> = OPEN.iter().copied().chain(second).collect();
+    let newer = Arc::new(permissions(2, &all));
+    rig.shards[1].adopt_permissions(rig.now, newer.clone());
+    rig.settle();
+    let mut lines = rig.read(ann);
+    lines.sort();
+    // By the rules it came in under, the second name is denied and the first was allowed; that ended with the new ones.
+    assert_eq!(
+        lines,
+        [
+            format!("EVENT.MESSAGE_DENIED name={here} original=SUBSCRIBE error"),
+            format!("EVENT.MESSAGE_DENIED name={there} id=1 original=SUBSCRIBE error"),
+            "EVENT.SUBSCRIBE id=1 ack".to_owned(),
+        ]
+    );
+    assert_eq!(rig.shards[0].permit.generation(), 2, "a core is told of new rules by the others");
+}
+
+#[test]
+fn a_subscription_on_its_way_when_the_rules_change_does_not_slip_through() {
+    for order in [[0, 1], [1, 0]] {
+        let mut rig = but(2, &[]);
+        let name = rig.name_on(1, "a");
+        let ann = rig.user(0, "ann");
+        rig.send_only(ann, &bulk(Action::EventSubscribe, &[name.as_bytes()], "1"));
+        let all: Vec<_> = OPEN.iter().copied().chain([("event", name.as_str(), "subscribe", "false")]).collect();
+        let newer = Arc::new(permissions(1, &all));
+        for core in order {
+            rig.shards[core].adopt_permissions(rig.now, newer.clone());
+        }
+        rig.settle();
+        assert!(rig.read(ann).iter().any(|line| line.starts_with("EVENT.MESSAGE_DENIED")));
+        assert_eq!(rig.shards[0].census().edge_members, 0);
+        assert_eq!(rig.shards[1].census().owned_names, usize::from(rig.shards[1].census().owned_names > 0));
+        rig.send(ann, &about(Action::EventEmit, &name));
+        assert!(rig.read(ann).is_empty());
+    }
+}
