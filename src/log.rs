@@ -2,8 +2,8 @@
 //!
 //! *Owns* the levels, the two formats and the thread that writes. *Promises* that a caller never waits for a terminal,
 //! a pipe or a disk: lines go through a bounded queue, and lines that find it full are dropped, counted, and the count
-//! is logged; and that one event is one line, whatever names from the network it carries. *Does not* format anything
-//! below the configured level.
+//! is logged; that what somebody asked the server for is not crowded out by what clients provoke; and that one event is
+//! one line, whatever names from the network it carries. *Does not* format anything below the configured level.
 //!
 //! Lines travel as `tracing` events, so that what libraries say arrives on the same way; of theirs, only warnings and
 //! errors are written.
@@ -88,6 +88,8 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Lines waiting for the writer; beyond that they are dropped.
 const QUEUE_LINES: usize = 8192;
+/// Room behind them that only answers are given.
+const ANSWER_LINES: usize = 1024;
 const OURS: &str = "deepstream";
 
 /// Whether lines of this level are written; ask before building a costly message.
@@ -113,20 +115,47 @@ pub fn note(level: Level, event: &str, message: &str) {
 
 /// Logs `NAMESPACE | EVENT | message`.
 pub fn note_in(namespace: &str, level: Level, event: &str, message: &str) {
+    emit(Urgency::Ordinary, namespace, level, event, message);
+}
+
+/// Logs `EVENT | message`, because somebody asked for it: it finds room where ordinary lines find none.
+pub fn answer(level: Level, event: &str, message: &str) {
+    emit(Urgency::Answer, "", level, event, message);
+}
+
+/// What becomes of a line while the queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Urgency {
+    /// It is dropped.
+    #[default]
+    Ordinary,
+    /// It takes the room kept for it.
+    Answer,
+    /// It is waited for.
+    LastWords,
+}
+
+impl Urgency {
+    fn of_number(number: u64) -> Self {
+        [Self::Ordinary, Self::Answer, Self::LastWords][number.min(2) as usize]
+    }
+}
+
+fn emit(urgency: Urgency, namespace: &str, level: Level, event: &str, message: &str) {
     if !is_enabled(level) {
         return;
     }
+    let urgency = if level >= Level::Fatal { Urgency::LastWords } else { urgency } as u64;
     macro_rules! emit {
-        ($level:ident, $fatal:literal) => {
-            tracing::event!(target: OURS, tracing::Level::$level, fatal = $fatal, namespace, event, message)
+        ($level:ident) => {
+            tracing::event!(target: OURS, tracing::Level::$level, urgency, namespace, event, message)
         };
     }
     match level {
-        Level::Debug => emit!(DEBUG, false),
-        Level::Info => emit!(INFO, false),
-        Level::Warn => emit!(WARN, false),
-        Level::Error => emit!(ERROR, false),
-        Level::Fatal | Level::Off => emit!(ERROR, true),
+        Level::Debug => emit!(DEBUG),
+        Level::Info => emit!(INFO),
+        Level::Warn => emit!(WARN),
+        Level::Error | Level::Fatal | Level::Off => emit!(ERROR),
     }
 }
 
@@ -176,17 +205,19 @@ enum Command {
 
 /// The way to the writer thread.
 struct Queue {
+    /// As many lines may wait, and [`ANSWER_LINES`] answers more.
+    lines_max: usize,
     sender: RwLock<Option<Sender<Command>>>,
     dropped: AtomicU64,
 }
 
 impl Queue {
     /// Queues a line, or counts it as dropped.
-    fn offer(&self, level: Level, line: Vec<u8>) {
+    fn offer(&self, urgency: Urgency, level: Level, line: Vec<u8>) {
         let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = sender.as_ref()
-            && let Err(TrySendError::Full(_)) = sender.try_send(Command::Line(level, line))
-        {
+        let Some(sender) = sender.as_ref() else { return };
+        let has_room = urgency == Urgency::Answer || sender.len() < self.lines_max;
+        if !has_room || matches!(sender.try_send(Command::Line(level, line)), Err(TrySendError::Full(_))) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
@@ -205,8 +236,9 @@ impl Queue {
 
 /// Builds the `tracing` layer and its writer thread.
 fn sink(queue_lines: usize, output: Output) -> (Sink, Guard) {
-    let (sender, receiver) = bounded(queue_lines);
-    let queue = Arc::new(Queue { sender: RwLock::new(Some(sender)), dropped: AtomicU64::new(0) });
+    let (sender, receiver) = bounded(queue_lines + ANSWER_LINES);
+    let queue =
+        Arc::new(Queue { lines_max: queue_lines, sender: RwLock::new(Some(sender)), dropped: AtomicU64::new(0) });
     let form = output.form.clone();
     let shared = Arc::clone(&queue);
     let (alive, ended) = bounded(0);
@@ -360,7 +392,7 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
         let mut parts = Parts::default();
         event.record(&mut parts);
         let level = match *metadata.level() {
-            _ if parts.fatal => Level::Fatal,
+            _ if parts.urgency == Urgency::LastWords => Level::Fatal,
             tracing::Level::ERROR => Level::Error,
             tracing::Level::WARN => Level::Warn,
             tracing::Level::INFO => Level::Info,
@@ -373,11 +405,11 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
         } else {
             return;
         };
-        if level == Level::Fatal {
+        if parts.urgency == Urgency::LastWords {
             // The last words of a process are worth waiting for.
             self.queue.send(Command::Line(level, line));
         } else {
-            self.queue.offer(level, line);
+            self.queue.offer(parts.urgency, level, line);
         }
     }
 }
@@ -385,15 +417,17 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
 /// The fields of an event that a line is made of.
 #[derive(Default)]
 struct Parts {
-    fatal: bool,
+    urgency: Urgency,
     namespace: String,
     event: String,
     message: String,
 }
 
 impl Visit for Parts {
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.fatal |= field.name() == "fatal" && value;
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "urgency" {
+            self.urgency = Urgency::of_number(value);
+        }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {

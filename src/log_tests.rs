@@ -114,6 +114,7 @@ fn a_stuck_reader_costs_lines_that_are_counted_and_never_a_caller() {
         for number in 0..100 {
             note(Level::Info, "INFO", &format!("line {number}"));
         }
+        answer(Level::Info, "CENSUS", "was asked for");
         note(Level::Debug, "INFO", "below the level");
     });
     drop(closed);
@@ -124,6 +125,7 @@ fn a_stuck_reader_costs_lines_that_are_counted_and_never_a_caller() {
         lines.iter().partition(|line| line.starts_with("LOG_LINES_DROPPED"));
     let dropped: usize = reports.iter().map(|line| line.split(' ').nth(2).unwrap().parse::<usize>().unwrap()).sum();
     assert!(dropped > 0, "{lines:?}");
-    assert_eq!(kept.len() + dropped, 100, "{lines:?}");
+    assert_eq!(kept.len() + dropped, 101, "{lines:?}");
     assert_eq!(kept[0], "INFO | line 0\n");
+    assert_eq!(kept[kept.len() - 1], "CENSUS | was asked for\n");
 }

@@ -4,7 +4,7 @@
 //! do not exist yet. *Does not* decide when.
 
 use super::core::Core;
-use crate::log::{Level, note};
+use crate::log::{Level, answer};
 use crate::storage;
 use std::fmt::Debug;
 
@@ -20,17 +20,17 @@ impl Core {
     pub(super) fn report(&self, number: usize) {
         let about = format!("report={number} shard={}", self.id.index());
         let held = fields(&self.shard.census());
-        note(LEVEL, CENSUS, &format!("{about} {held} sockets={}", self.ring.socket_count()));
+        answer(LEVEL, CENSUS, &format!("{about} {held} sockets={}", self.ring.socket_count()));
         let done = fields(self.shard.counters());
         let turns = &self.turn_ns;
         let [half, most, all] = [turns.value_at_quantile(0.5), turns.value_at_quantile(0.99), turns.max()];
-        note(LEVEL, COUNTERS, &format!("{about} {done} turn_ns_p50={half} turn_ns_p99={most} turn_ns_max={all}"));
+        answer(LEVEL, COUNTERS, &format!("{about} {done} turn_ns_p50={half} turn_ns_p99={most} turn_ns_max={all}"));
     }
 }
 
 /// Logs what storage did.
 pub(super) fn storage(number: usize, counters: &storage::Counters) {
-    note(LEVEL, COUNTERS, &format!("report={number} storage {}", fields(counters)));
+    answer(LEVEL, COUNTERS, &format!("report={number} storage {}", fields(counters)));
 }
 
 /// A struct of numbers as `field=number`, in order. Taken from its derived debug form, so that no field is ever left out.

@@ -6,6 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './ports.mjs'
 import { addWitness, atEnd, until, within } from './until.mjs'
@@ -52,6 +53,8 @@ export class Server {
     this.arguments = []
     this.child = undefined
     this.log = ''
+    /** What was told of what is held since it was last asked, however much else was logged meanwhile. */
+    this.censuses = []
     this.reports = 0
     this.expectExit = false
   }
@@ -104,6 +107,8 @@ export class Server {
       env: { ...process.env, ...this.environment }
     })
     const keep = (chunk) => { this.log = (this.log + chunk).slice(-65536) }
+    this.censuses = []
+    createInterface({ input: this.child.stderr }).on('line', (line) => { if (line.startsWith('CENSUS')) this.censuses.push(line) })
     this.child.stdout.on('data', keep)
     this.child.stderr.on('data', keep)
     const child = this.child
@@ -141,10 +146,11 @@ export class Server {
   /** What all shards hold together, as the server tells on SIGUSR1: numbers by what they count. */
   async census () {
     this.reports += 1
-    const line = new RegExp(`CENSUS \\| report=${this.reports} shard=(\\d+) (.*)`, 'g')
+    this.censuses = []
+    const line = new RegExp(`CENSUS \\| report=${this.reports} shard=(\\d+) (.*)`)
     this.child.kill('SIGUSR1')
     const shards = await until('every shard tells what it holds', () => {
-      const told = [...this.log.matchAll(line)]
+      const told = this.censuses.map((entry) => line.exec(entry)).filter(Boolean)
       return told.length === this.shards && told
     })
     const sum = {}
