@@ -191,8 +191,7 @@ impl Ring {
     pub(super) fn pause(&mut self, key: Key) {
         let Some(socket) = self.socket_mut(key) else { return };
         if take(&mut socket.wanted) && socket.receiving {
-            let entry = opcode::AsyncCancel::new(Kind::Receive.data(key)).build();
-            self.push(&entry.user_data(Kind::Cancel.numbered(0)));
+            self.cancel_receive(key);
         }
     }
 
@@ -240,6 +239,10 @@ impl Ring {
         socket.closing = true;
         // Ends whatever is with the kernel. It fails only where the peer did so before.
         let _ = socket.stream.shutdown(Shutdown::Both);
+        if socket.receiving {
+            // A receive that has just been woken by bytes may go back to waiting for what has happened already.
+            self.cancel_receive(key);
+        }
         self.free_if_idle(key.slot);
     }
 
@@ -458,6 +461,11 @@ impl Ring {
             let entry = opcode::RecvMulti::new(types::Fd(socket.stream.as_raw_fd()), GROUP).build();
             self.push(&entry.user_data(Kind::Receive.data(key)));
         }
+    }
+
+    fn cancel_receive(&mut self, key: Key) {
+        let entry = opcode::AsyncCancel::new(Kind::Receive.data(key)).build();
+        self.push(&entry.user_data(Kind::Cancel.numbered(0)));
     }
 
     /// Puts what is left of a send to the kernel.

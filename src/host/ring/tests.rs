@@ -362,6 +362,7 @@ impl World {
                 self.ring.sleep(Some(OVERSLEPT));
                 assert!(before.elapsed() < OVERSLEPT, "{} sockets are never freed", self.ring.socket_count());
             }
+            self.ring.submit();
             let mut completions = Vec::new();
             self.ring.reap(usize::MAX, &mut completions);
             for completion in completions {
