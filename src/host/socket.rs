@@ -471,7 +471,7 @@ impl Socket {
     fn sealed(&mut self, outbox: Outbox) -> Outbox {
         let Some(tls) = &mut self.tls else { return outbox };
         self.sealed_bytes += outbox.len();
-        tls.seal(&outbox)
+        tls.seal(outbox)
     }
 
     /// Hands bytes to the link, or lets it go on with what it kept, and what comes of them to the shard.

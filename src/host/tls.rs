@@ -199,13 +199,14 @@ impl Session {
         self.connection.wants_write()
     }
 
-    /// Seals an outbox: ciphertext that is to be sent before anything sealed later.
-    pub(super) fn seal(&mut self, outbox: &Outbox) -> Outbox {
+    /// Seals an outbox: ciphertext, in the same memory, that is to be sent before anything sealed later.
+    pub(super) fn seal(&mut self, mut outbox: Outbox) -> Outbox {
         for piece in outbox.pieces() {
             // Memory takes everything.
             let _ = self.connection.writer().write_all(piece);
         }
-        self.output()
+        outbox.clear();
+        self.output(outbox)
     }
 
     /// The last words: an alert, or that nothing more will be sent. Empty the second time.
@@ -213,11 +214,10 @@ impl Session {
         if !std::mem::replace(&mut self.told_end, true) {
             self.connection.send_close_notify();
         }
-        self.output()
+        self.output(Outbox::default())
     }
 
-    fn output(&mut self) -> Outbox {
-        let mut sealed = Outbox::default();
+    fn output(&mut self, mut sealed: Outbox) -> Outbox {
         while self.connection.wants_write() {
             if self.connection.write_tls(&mut sealed.bytes).unwrap_or(0) == 0 {
                 break;
