@@ -269,7 +269,11 @@ impl Core {
 
     fn heard(&mut self, key: Key, conn: ConnId, heard: &Heard) {
         if !self.sockets.replies.is_empty() {
-            self.shard.raw(self.now, conn, &self.sockets.replies);
+            if heard.over {
+                self.shard.goodbye(self.now, conn, &self.sockets.replies);
+            } else {
+                self.shard.raw(self.now, conn, &self.sockets.replies);
+            }
             self.sockets.replies.clear();
         }
         if heard.pause

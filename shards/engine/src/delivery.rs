@@ -174,6 +174,18 @@ impl Delivery {
         }
     }
 
+    /// The same, at the end of a link, whose own close frame is among the bytes.
+    pub(crate) fn goodbye(&mut self, conn: ConnId, bytes: &[u8]) {
+        if let Some(session) = self.sessions.get_mut(conn).filter(|session| session.is_told()) {
+            session.outbox.open(&mut self.spare).extend_from_slice(bytes);
+            // One that never became a WebSocket is not closed as one either.
+            if !matches!(session.state, State::Connected) {
+                session.state = State::Closing;
+            }
+            self.put(conn.slot, bytes.len());
+        }
+    }
+
     /// Another core's answer to a connection of this one.
     pub(crate) fn deliver(&mut self, conn: ConnId, frame: Bytes) {
         let copy_bytes_max = self.limits.copy_bytes_max;

@@ -237,10 +237,16 @@ impl Shard {
         self.not_understood(conn, what)
     }
 
-    /// The connection's link answers by itself: upgrade, pong, close frame.
+    /// The connection's link answers by itself: upgrade, pong.
     pub fn raw(&mut self, now: Nanos, conn: ConnId, bytes: &[u8]) {
         self.delivery.now = now;
         self.delivery.raw(conn, bytes);
+    }
+
+    /// The connection's link answers for the last time: nothing follows these bytes, whatever they do to its outbox.
+    pub fn goodbye(&mut self, now: Nanos, conn: ConnId, bytes: &[u8]) {
+        self.delivery.now = now;
+        self.delivery.goodbye(conn, bytes);
     }
 
     /// The kernel took `bytes` of what was taken from this connection's outbox.

@@ -256,7 +256,9 @@ impl World {
             }
             self.event(index, &event)
         });
-        if !replies.is_empty() {
+        if over {
+            self.cores[core].shard.goodbye(self.now, id, &replies);
+        } else if !replies.is_empty() {
             self.cores[core].shard.raw(self.now, id, &replies);
         }
         self.conns[index].link = link;

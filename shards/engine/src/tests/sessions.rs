@@ -157,6 +157,22 @@ fn subscriber_that_never_reads_is_paused_then_closed_and_nobody_else_notices() {
 }
 
 #[test]
+fn goodbye_that_fills_the_outbox_is_the_last_thing_said() {
+    let mut options = Options::default();
+    options.limits.outbox_bytes_max = 200;
+    let mut rig = Rig::with(1, &options);
+    let conn = rig.client(0);
+    let shard = &mut rig.shards[0];
+    // The answers to pings that came before, and to a close frame.
+    let last = [&[0x8a, 0x00].repeat(120)[..], b"\x88\x02\x03\xe8"].concat();
+    shard.goodbye(rig.now, conn, &last);
+    let mut outbox = crate::Outbox::default();
+    shard.take_output(conn, &mut outbox);
+    assert_eq!(outbox.bytes, last);
+    assert_eq!(shard.closes(), []);
+}
+
+#[test]
 fn outbox_that_does_not_move_is_closed_in_time_and_one_that_moves_is_not() {
     let mut options = patient();
     options.limits.outbox_high_water_bytes = 100;

@@ -147,10 +147,9 @@ impl Oracle {
 
     /// A shard said something to a connection.
     pub(crate) fn said(&mut self, conn: usize, event: &ServerEvent<'_>, store: &Store) {
-        let ended = std::mem::replace(&mut self.conns[conn].ended, matches!(event, ServerEvent::Close(_)));
-        // A link may say goodbye into an outbox that is full with that, which the shard then closes once more.
-        let again = matches!(event, ServerEvent::Close(_));
-        self.check(!ended || again, || format!("conn {conn} was told something after its close frame"));
+        let ended = self.conns[conn].ended;
+        self.conns[conn].ended |= matches!(event, ServerEvent::Close(_));
+        self.check(!ended, || format!("conn {conn} was told something after its close frame"));
         let ServerEvent::Message(message) = event else {
             return self.check(!matches!(event, ServerEvent::Broken | ServerEvent::Unreadable(_)), || {
                 format!("conn {conn} was sent bytes that are no message: {event:?}")
