@@ -586,6 +586,8 @@ impl Shard {
             && !session.is_judged()
         {
             session.paused = false;
+            // Nothing was read meanwhile: that it was silent is no fault of its own.
+            session.heard_at = self.delivery.now;
             self.delivery.resumed.push(conn);
         }
     }

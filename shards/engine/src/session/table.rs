@@ -38,7 +38,7 @@ pub(crate) struct Session {
     pub(crate) dirty: bool,
     /// Its socket is not read until it is named by `Shard::resumed`.
     pub(crate) paused: bool,
-    /// Its outbox is over the high-water mark, and its timer knows.
+    /// Its outbox went over the high-water mark and is not down at half of that yet; its timer knows.
     pub(crate) filling: bool,
     pub(crate) attempts: u32,
     pub(crate) state: State,

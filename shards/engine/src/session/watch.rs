@@ -61,8 +61,9 @@ fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -
         return (Due::Close(Reason::Shutdown), session.heard_at.max(session.moved_at).after(CLOSE_GRACE_NS));
     }
     let endpoint = options.endpoints.of(session.wire);
-    // Who is not read cannot be heard: while a login is judged, silence is ours.
-    let heard_at = if session.is_judged() { now } else { session.heard_at };
+    // Who is not read cannot be heard: while a login is judged, or a client first has to read what it was told before its
+    // pings are, silence is ours. One that does not read at all is found by its outbox.
+    let heard_at = if session.is_judged() || session.paused { now } else { session.heard_at };
     let silent_at = heard_at.after(endpoint.heartbeat_ns.saturating_mul(2));
     let mut next = (Due::Close(Reason::HeartbeatMissing), silent_at);
     let mut sooner = |due, at: Nanos| {
@@ -86,7 +87,7 @@ fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -
     {
         earlier(Reason::AuthenticationTimeout, session.since.after(timeout));
     }
-    if session.backlog() > limits.outbox_high_water_bytes {
+    if session.filling || session.backlog() > limits.outbox_high_water_bytes {
         earlier(Reason::SlowConsumerStalled, session.moved_at.after(limits.slow_consumer_timeout_ns));
     }
     next

@@ -203,6 +203,39 @@ fn outbox_that_does_not_move_is_closed_in_time_and_one_that_moves_is_not() {
 }
 
 #[test]
+fn one_that_reads_slowly_is_not_taken_for_silent_and_is_closed_once_it_stops() {
+    let mut options = Options::default();
+    options.endpoints.of_mut(Wire::Protobuf).heartbeat_ns = 10 * SECOND;
+    options.limits.outbox_high_water_bytes = 100;
+    options.limits.slow_consumer_timeout_ns = 5 * SECOND;
+    let mut rig = Rig::with(1, &options);
+    let conn = rig.client(0);
+    let shard = &mut rig.shards[0];
+    // From its login.
+    shard.resumed().for_each(drop);
+    let mut ping = Vec::new();
+    deepstream_wire::encode::encode_message(&Outgoing::new(Action::ConnectionPing), &mut ping);
+    let message = || deepstream_wire::binary::messages(&ping).next().expect("one").expect("a ping");
+    while shard.received(rig.now, conn, message()) == Flow::Continue {}
+    let mut outbox = crate::Outbox::default();
+    shard.take_output(conn, &mut outbox);
+    let mut now = rig.now;
+    // Down to between the high-water mark and half of it: it stays paused.
+    for left in (60..outbox.len()).rev().take(40) {
+        now = now.after(SECOND);
+        shard.flushed(now, conn, 1);
+        shard.tick(now);
+        assert!(shard.closes().is_empty(), "it reads, {left} bytes are left");
+    }
+    assert!(shard.resumed().next().is_none(), "it is not read meanwhile");
+    let more = outbox.len() - 40 - 60;
+    shard.flushed(now, conn, more);
+    now = now.after(6 * SECOND);
+    shard.tick(now);
+    assert_eq!(shard.closes(), [(conn, Reason::SlowConsumerStalled)]);
+}
+
+#[test]
 fn one_that_only_listens_and_never_reads_is_closed_in_time() {
     let mut options = patient();
     options.limits.outbox_high_water_bytes = 100;
