@@ -65,6 +65,11 @@ impl Loaded {
             );
             note(Level::Warn, "CONFIG_TRANSFORM", &sentence);
         }
+        if self.config.listen.rematch_interval.is_none() {
+            let sentence = "Setting listen.rematchInterval to less than a second is not permitted. \
+                            Names without provider are not tried again";
+            note(Level::Warn, "INVALID_CONFIG_DATA", sentence);
+        }
         for warning in self.config.permission.rules.iter().flat_map(|rules| &rules.warnings) {
             note(Level::Warn, "PERMISSION", warning);
         }

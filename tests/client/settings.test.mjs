@@ -95,3 +95,10 @@ describe('paths', { skip }, () => {
     await answer.arrayBuffer()
   })
 })
+
+test('a rematchInterval of a second or less is said to mean never', { skip }, async (t) => {
+  const warning = 'INVALID_CONFIG_DATA | Setting listen.rematchInterval to less than a second is not permitted.'
+  const [never, seldom] = [await serverFor(t, { extra: { listen: { rematchInterval: 1000 } } }), await serverFor(t, { extra: { listen: { rematchInterval: 1001 } } })]
+  assert.ok(never.log.includes(warning), never.log)
+  assert.ok(!seldom.log.includes(warning), seldom.log)
+})
