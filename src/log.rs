@@ -212,12 +212,12 @@ struct Queue {
 }
 
 impl Queue {
-    /// Queues a line, or counts it as dropped.
-    fn offer(&self, urgency: Urgency, level: Level, line: Vec<u8>) {
+    /// Queues a line, or counts it as dropped: one that finds no room is not even put together.
+    fn offer(&self, urgency: Urgency, level: Level, line: impl FnOnce() -> Vec<u8>) {
         let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = sender.as_ref() else { return };
         let has_room = urgency == Urgency::Answer || sender.len() < self.lines_max;
-        if !has_room || matches!(sender.try_send(Command::Line(level, line)), Err(TrySendError::Full(_))) {
+        if !has_room || matches!(sender.try_send(Command::Line(level, line())), Err(TrySendError::Full(_))) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
@@ -398,16 +398,18 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
             tracing::Level::INFO => Level::Info,
             _ => Level::Debug,
         };
-        let line = if metadata.target() == OURS {
-            self.form.line(level, &parts.namespace, &parts.event, &parts.message)
-        } else if is_enabled(level) {
-            self.form.line(level, metadata.target(), level.name(), &parts.message)
-        } else {
+        let ours = metadata.target() == OURS;
+        if !ours && !is_enabled(level) {
             return;
+        }
+        let line = || {
+            let (space, event) =
+                if ours { (&*parts.namespace, &*parts.event) } else { (metadata.target(), level.name()) };
+            self.form.line(level, space, event, &parts.message)
         };
         if parts.urgency == Urgency::LastWords {
             // The last words of a process are worth waiting for.
-            self.queue.send(Command::Line(level, line));
+            self.queue.send(Command::Line(level, line()));
         } else {
             self.queue.offer(parts.urgency, level, line);
         }
