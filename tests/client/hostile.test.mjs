@@ -3,11 +3,10 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import net from 'node:net'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { Raw, assertFields } from './raw.mjs'
 import { REFERENCE, Server } from './server.mjs'
+import { UPGRADE, connect, frame } from './tcp.mjs'
 import { atEnd, until, unique, within } from './until.mjs'
 import { AUTH, CONNECTION, EVENT, PARSER, RECORD, TOPIC, encode, envelope, varint } from './wire.mjs'
 
@@ -36,19 +35,12 @@ afterEach(async () => {
   assert.equal(await server.health(), 200)
 })
 
-/** A bare TCP connection that keeps what it hears. */
+/** Connected, until the test ends. */
 async function tcp (t) {
-  const socket = net.connect(server.port, '127.0.0.1')
-  socket.heard = Buffer.alloc(0)
-  socket.on('data', (chunk) => { socket.heard = Buffer.concat([socket.heard, chunk]) })
-  socket.on('error', () => {})
-  socket.gone = once(socket, 'close')
+  const socket = await connect(server)
   atEnd(t, () => socket.destroy())
-  await once(socket, 'connect')
   return socket
 }
-
-const UPGRADE = 'GET /deepstream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
 
 /** Upgraded by hand, for frames no library would send. */
 async function upgraded (t) {
@@ -56,19 +48,8 @@ async function upgraded (t) {
   socket.write(UPGRADE)
   await until('the upgrade', () => socket.heard.includes('\r\n\r\n'))
   assert.match(socket.heard.toString('latin1'), /^HTTP\/1\.1 101 [^]*s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=/)
-  socket.heard = Buffer.alloc(0)
+  socket.forget()
   return socket
-}
-
-/** One WebSocket frame; masked as clients must, unless told otherwise. */
-function frame (opcode, payload, { fin = true, masked = true, rsv = 0, length = payload.length } = {}) {
-  const head = [(fin ? 0x80 : 0) | rsv | opcode]
-  const flag = masked ? 0x80 : 0
-  if (length < 126) head.push(flag | length)
-  else if (length < 65536) head.push(flag | 126, length >> 8, length & 255)
-  else head.push(flag | 127, ...Buffer.from(BigInt.asUintN(64, BigInt(length)).toString(16).padStart(16, '0'), 'hex'))
-  const mask = masked ? Buffer.from([0, 0, 0, 0]) : Buffer.alloc(0)
-  return Buffer.concat([Buffer.from(head), mask, payload])
 }
 
 describe('frames', () => {
@@ -219,7 +200,7 @@ describe('the upgrade', () => {
   for (const [what, header] of [['no key', /Sec-WebSocket-Key.*\r\n/], ['no version', /Sec-WebSocket-Version.*\r\n/]]) {
     test(`an upgrade with ${what} is refused`, async (t) => {
       const socket = await tcp(t)
-      socket.write(UPGRADE.replace(header, ''))
+      socket.write(UPGRADE.toString().replace(header, ''))
       await until('the refusal', () => socket.heard.includes('\r\n\r\n') || socket.destroyed)
       assert.match(socket.heard.toString('latin1'), /^HTTP\/1\.1 4\d\d/)
     })
@@ -228,14 +209,14 @@ describe('the upgrade', () => {
   test('a request cut into single bytes is upgraded', async (t) => {
     const socket = await tcp(t)
     socket.setNoDelay(true)
-    for (const byte of Buffer.from(UPGRADE)) await new Promise((resolve) => socket.write(Buffer.from([byte]), resolve))
+    for (const byte of UPGRADE) await new Promise((resolve) => socket.write(Buffer.from([byte]), resolve))
     await until('the upgrade', () => socket.heard.includes('\r\n\r\n'))
     assert.match(socket.heard.toString('latin1'), /^HTTP\/1\.1 101/)
   })
 
   test('the first frame glued to the upgrade request is not lost', async (t) => {
     const socket = await tcp(t)
-    socket.write(Buffer.concat([Buffer.from(UPGRADE), frame(2, encode(TOPIC.CONNECTION, { action: CONNECTION.CHALLENGE }))]))
+    socket.write(Buffer.concat([UPGRADE, frame(2, encode(TOPIC.CONNECTION, { action: CONNECTION.CHALLENGE }))]))
     await until('the accept', () => socket.heard.toString('hex').endsWith('82070610021a020804'))
   })
 })
@@ -270,7 +251,7 @@ describe('connections', () => {
       const socket = await tcp(t)
       // Everything behind the login waits for its verdict, and by then the end has come as well.
       socket.end(Buffer.concat([
-        Buffer.from(UPGRADE),
+        UPGRADE,
         frame(2, encode(TOPIC.CONNECTION, { action: CONNECTION.CHALLENGE })),
         frame(2, encode(TOPIC.AUTH, { action: AUTH.REQUEST, data: '{}' })),
         ...words

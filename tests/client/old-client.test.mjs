@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { calls } from './clients.mjs'
+import { calls, subscribed } from './clients.mjs'
 import {
-  oldClientFor, oldLoggedIn, oldLogin, oldMake, oldReady, oldReadyList, oldSet, oldSetData, oldSubscribed, untilError
+  oldClientFor, oldLoggedIn, oldLogin, oldMake, oldReady, oldReadyList, oldSet, oldSetData, untilError
 } from './old-clients.mjs'
 import { Proxy } from './proxy.mjs'
 import { REFERENCE, Server, serverFor } from './server.mjs'
@@ -56,7 +56,7 @@ describe('connection', { skip }, () => {
     const end = Date.now() + 600
     await until('time passes', () => Date.now() > end)
     const seen = calls()
-    await oldSubscribed(client, unique('alive'), seen, prober)
+    await subscribed(client, unique('alive'), seen, prober)
     assert.deepEqual(client.states.filter((state) => state === 'RECONNECTING'), [])
   })
 
@@ -267,7 +267,7 @@ describe('events', { skip }, () => {
     const [one, two] = await pair(t)
     const name = unique('kinds')
     const seen = []
-    await oldSubscribed(one, name, (data) => seen.push(data), two)
+    await subscribed(one, name, (data) => seen.push(data), two)
     const kinds = [undefined, null, true, false, 0, -1.5, 1e300, '', 'text', 'ünïcödé 🚀 \u2028', [], [1, [2]], {}, { a: { b: null } }]
     for (const kind of kinds) two.event.emit(name, kind)
     await until('all arrive', () => seen.length === kinds.length)
@@ -278,7 +278,7 @@ describe('events', { skip }, () => {
     const [one, two] = await pair(t)
     const name = unique('order')
     const seen = []
-    await oldSubscribed(one, name, (data) => seen.push(data), two)
+    await subscribed(one, name, (data) => seen.push(data), two)
     for (let index = 0; index < 1000; index++) two.event.emit(name, index)
     await until('all arrive', () => seen.length >= 1000)
     assert.deepEqual(seen, Array.from({ length: 1000 }, (_, index) => index))
@@ -288,12 +288,12 @@ describe('events', { skip }, () => {
     const [one, two] = await pair(t)
     const name = unique('left')
     const seen = calls()
-    const callback = await oldSubscribed(one, name, seen, two)
+    const callback = await subscribed(one, name, seen, two)
     one.event.unsubscribe(name, callback)
-    await oldSubscribed(one, unique('marker'), () => {}, two)
+    await subscribed(one, unique('marker'), () => {}, two)
     two.event.emit(name, 'too late')
     const again = calls()
-    await oldSubscribed(one, name, again, two)
+    await subscribed(one, name, again, two)
     two.event.emit(name, 'again')
     await until('the new subscription works', () => again.seen.includes('again'))
     assert.deepEqual(seen.seen, [])
@@ -367,7 +367,7 @@ describe('reconnection', { skip }, () => {
     one.mayFail = true
     const [event, name, list, call] = [unique('event'), unique('record'), unique('list'), unique('call')]
     const [seen, users] = [calls(), calls()]
-    await oldSubscribed(one, event, seen, two)
+    await subscribed(one, event, seen, two)
     one.presence.subscribe(users)
     one.rpc.provide(call, (data, response) => response.send(data + 1))
     const [mine, theirs] = [await oldReady(one, name), await oldReady(two, name)]

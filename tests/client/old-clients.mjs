@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict'
 import deepstream from 'deepstream.io-client-js'
-import { atEnd, until, within } from './until.mjs'
+import { watched } from './clients.mjs'
+import { until, within } from './until.mjs'
 
 export const PATH = '/deepstream-v3'
 
@@ -20,16 +21,7 @@ export const FAST = {
 
 /** A client that is not logged in. Every error event is kept in `client.errors`. */
 export function oldClientFor (t, server, options = {}, path = PATH) {
-  const client = deepstream(`${server.url}${path}`, { ...FAST, ...options })
-  client.errors = []
-  client.states = []
-  client.on('error', (message, event, topic) => client.errors.push({ message, event, topic }))
-  client.on('connectionStateChanged', (state) => client.states.push(state))
-  atEnd(t, () => {
-    if (client.getConnectionState() !== 'CLOSED') client.close()
-    if (!client.mayFail) assert.deepEqual(client.errors, [], 'errors the client reported')
-  })
-  return client
+  return watched(t, deepstream(`${server.url}${path}`, { ...FAST, ...options }))
 }
 
 /** Resolves with what the callback of a login is given. */
@@ -78,19 +70,4 @@ export async function untilError (client, event) {
   const found = client.errors.find(is)
   client.errors = client.errors.filter((error) => !is(error))
   return found
-}
-
-/** Resolves once the server has registered the event subscription: a probe of another client comes through. */
-export async function oldSubscribed (client, name, callback, prober) {
-  let open = false
-  const wrapped = (data) => {
-    if (data !== null && typeof data === 'object' && data.probe === name) open = true
-    else callback(data)
-  }
-  client.event.subscribe(name, wrapped)
-  await until(`${name} is subscribed`, () => {
-    if (!open) prober.event.emit(name, { probe: name })
-    return open
-  }, { every: 10 })
-  return wrapped
 }
