@@ -1,14 +1,13 @@
 //! What a shard does with a message: route, apply, fan out. A bare loop stands in for the host.
 
+#[path = "common/bare.rs"]
+mod bare;
 mod common;
 
+use bare::{Bare, NOW, bytes};
 use common::Case;
-use deepstream_engine::{
-    Account, Ask, ConnId, CoreId, Headers, Lane, Login, Nanos, Options, Outbox, Outcome, Packet, Peer, Shard,
-};
-use deepstream_wire::{Action, Outgoing, Wire, binary, encode};
-
-const NOW: Nanos = Nanos(1);
+use deepstream_engine::{CoreId, Lane, Packet};
+use deepstream_wire::{Action, Outgoing};
 
 fn main() {
     common::main(vec![
@@ -22,63 +21,6 @@ fn main() {
         fan_out_to_cores("engine/fan_out_to_4_cores"),
         deliver("engine/deliver_fan_out_to_8"),
     ]);
-}
-
-/// A shard and what its host would keep.
-struct Bare {
-    shard: Shard,
-    outbox: Outbox,
-}
-
-impl Bare {
-    fn new(core: u16, cores: u16) -> Self {
-        let options = Options { storage: false, ..Options::default() };
-        Self { shard: Shard::new(NOW, CoreId(core), cores, options), outbox: Outbox::default() }
-    }
-
-    fn client(&mut self) -> ConnId {
-        let conn = self.shard.connected(NOW, Peer::default()).expect("room");
-        self.shard.upgraded(NOW, conn, Wire::Protobuf, "", Headers::default());
-        self.say(conn, &bytes(&Outgoing::new(Action::ConnectionChallenge)));
-        self.say(conn, &bytes(&Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) }));
-        for ask in self.shard.asks().collect::<Vec<_>>() {
-            if let Ask::Authenticate { conn, .. } = ask {
-                let login = Login::Accepted(Account::of("open"));
-                self.shard.completed(NOW, Outcome::Authenticated { conn, login });
-            }
-        }
-        self.flush();
-        conn
-    }
-
-    fn say(&mut self, conn: ConnId, payload: &[u8]) {
-        for message in binary::messages(payload).flatten() {
-            let _ = self.shard.received(NOW, conn, message);
-        }
-    }
-
-    /// What the host does after a turn, without a socket.
-    fn flush(&mut self) -> u64 {
-        let mut sent = 0;
-        while let Some(conn) = self.shard.dirty() {
-            self.shard.take_output(conn, &mut self.outbox);
-            sent += self.outbox.len();
-            self.shard.flushed(NOW, conn, self.outbox.len());
-            self.outbox.clear();
-        }
-        self.shard.notes().for_each(drop);
-        sent as u64
-    }
-
-    fn packets(&mut self, to: u16, lane: Lane) -> Vec<Packet> {
-        std::mem::take(self.shard.packets(CoreId(to), lane))
-    }
-}
-
-fn bytes(message: &Outgoing<'_>) -> Vec<u8> {
-    let mut payload = Vec::new();
-    encode::encode_message(message, &mut payload);
-    payload
 }
 
 fn subscription(name: &str) -> Vec<u8> {

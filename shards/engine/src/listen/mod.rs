@@ -181,8 +181,7 @@ impl Shard {
             None if on && self.delivery.wire(conn).is_some() => {
                 let listener = self.listening.add(conn, topic, pattern);
                 self.watch_rematch();
-                let order = self.listening.listeners[listener as usize].order;
-                self.work_on([Work::Scan { listener, order, conn, tag, cursor: 0 }]);
+                self.welcome(listener, conn, tag);
             }
             Some(listener) if !on => {
                 self.listening.retire(listener);

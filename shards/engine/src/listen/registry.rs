@@ -1,7 +1,7 @@
 //! Who listens for what, as this shard was told: every listener of every core.
 
 use super::index::{Index, Run};
-use super::work::Work;
+use super::work::{FEW, Newcomer, Work};
 use crate::ident::ConnId;
 use crate::shard::Options;
 use crate::timer::TimerId;
@@ -45,6 +45,10 @@ pub(crate) struct Listener {
     pub(super) names: Vec<u32>,
     /// Of those, the ones it has not answered for.
     pub(super) asked: usize,
+    /// It is among the newcomers that share a pass.
+    pub(super) in_pass: bool,
+    /// How far it came on its own until it had too much to answer.
+    pub(super) resting: Option<(Newcomer, u32)>,
 }
 
 /// How far the search for a name's provider has come. Candidates are asked in ascending order of their keys; none is kept in
@@ -79,6 +83,9 @@ pub(crate) struct Listening {
     count: u64,
     pub(super) attempt: u32,
     pub(super) work: VecDeque<Work>,
+    /// Who shares the pass over the names, in the order of their coming, and where it stands.
+    pub(super) newcomers: VecDeque<Newcomer>,
+    pub(super) cursor: u32,
     /// The timer that goes on with the work; [`TimerId::NONE`] while there is none.
     pub(super) work_timer: TimerId,
     pub(super) rematch_timer: TimerId,
@@ -108,6 +115,8 @@ impl Listening {
             count: 0,
             attempt: 0,
             work: VecDeque::new(),
+            newcomers: VecDeque::new(),
+            cursor: 0,
             work_timer: TimerId::NONE,
             rematch_timer: TimerId::NONE,
             scratch: Scratch::default(),
@@ -173,7 +182,18 @@ impl Listening {
         let order = self.order;
         let entry = self.entry(topic, pattern.source()).unwrap_or_else(|| self.add_entry(topic, pattern));
         let pattern = self.entries[entry as usize].pattern.clone();
-        let listener = Listener { conn, topic, pattern, entry, order, leaving: false, names: Vec::new(), asked: 0 };
+        let listener = Listener {
+            conn,
+            topic,
+            pattern,
+            entry,
+            order,
+            leaving: false,
+            names: Vec::new(),
+            asked: 0,
+            in_pass: false,
+            resting: None,
+        };
         let listener = self.listeners.insert(listener) as u32;
         self.entries[entry as usize].listeners.push(listener);
         self.of_conn.entry(conn).or_default().push(listener);
@@ -270,6 +290,29 @@ impl Listening {
         let (key, listener) = best?;
         search.last = Some(key);
         Some(listener)
+    }
+
+    /// Of the newcomers that share a pass, the first whose pattern matches a name; and how many patterns were tried.
+    pub(super) fn choose_newcomer(&mut self, topic: Topic, name: &[u8]) -> (Option<u32>, usize) {
+        if self.newcomers.len() <= FEW {
+            let mut tried = 0;
+            for place in 0..self.newcomers.len() {
+                let listener = self.newcomers[place].listener;
+                let passes = |listener: &&Listener| listener.in_pass && listener.topic == topic;
+                if self.listeners.get(listener as usize).filter(passes).is_some() {
+                    tried += 1;
+                    if self.listens_to(listener, name) {
+                        return (Some(listener), tried);
+                    }
+                }
+            }
+            return (None, tried);
+        }
+        self.look_up(topic, name);
+        let listeners = self.found.iter().flat_map(|&entry| &self.entries[entry as usize].listeners);
+        let passing = listeners.filter(|&&listener| self.listeners[listener as usize].in_pass);
+        let first = passing.min_by_key(|&&listener| self.listeners[listener as usize].order);
+        (first.copied(), FEW + 1)
     }
 
     /// Finds the patterns that match a name.

@@ -126,6 +126,7 @@ impl Shard {
         if let Some(other) = moved.and_then(|moved| self.names.at_mut(moved).provision.as_mut()) {
             other.place = provision.place;
         }
+        self.wake_newcomer(provision.listener);
         Some(provision)
     }
 
@@ -147,6 +148,7 @@ impl Shard {
         if let Some(asking) = provision.asking.take() {
             self.timers.cancel(asking.timer);
             self.listening.listeners[listener as usize].asked -= 1;
+            self.wake_newcomer(listener);
         }
         self.tell_subscribers(slot, Action::RecordHasProvider);
     }

@@ -1,5 +1,9 @@
-//! What takes longer than a turn may: the names that a new pattern matches, those that a provider leaves behind, and those
-//! to be tried again. Done in slices, taking turns.
+//! What takes longer than a turn may: the names that new patterns match, those that a provider leaves behind, and those to
+//! be tried again. Done in slices, taking turns.
+//!
+//! All newcomers share one pass over the names, round and round: each goes once around from where it came in. A provider
+//! that comes with thousands of patterns costs one round, not thousands. Whoever is slow to answer leaves the pass and goes
+//! the rest of its way alone, holding up nobody.
 
 use super::search::is_listened;
 use crate::ident::ConnId;
@@ -10,12 +14,33 @@ use crate::timer::TimerId;
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Work {
-    /// A new listener is asked for the subscribed names that match and have no provider.
-    Scan { listener: u32, order: u64, conn: ConnId, tag: Tag, cursor: u32 },
+    /// Newcomers are asked for the subscribed names that match and have no provider.
+    Pass,
+    /// The same for one that left the pass.
+    Alone { newcomer: Newcomer, cursor: u32 },
     /// The names of a listener that is gone are handed over.
     HandOver { listener: u32, conn: ConnId, tag: Tag },
     /// Subscribed names without provider are searched for again.
     Rematch { cursor: u32 },
+}
+
+/// A new listener on its way around the names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Newcomer {
+    pub(super) listener: u32,
+    order: u64,
+    conn: ConnId,
+    tag: Tag,
+    /// Where it came in.
+    start: u32,
+    /// It passed the end of the table, and is once around when it is at `start` again.
+    wrapped: bool,
+}
+
+impl Newcomer {
+    fn is_around(&self, cursor: u32) -> bool {
+        self.wrapped && cursor >= self.start
+    }
 }
 
 /// Cost of one slice, in the units below: a fraction of a millisecond.
@@ -28,6 +53,8 @@ const COMPARE: usize = 16;
 const SEARCH: usize = 128;
 /// Questions put to one listener by a scan and not answered yet, above which the scan rests.
 const UNANSWERED_MAX: usize = 1000;
+/// Newcomers up to which a name is compared with each of their patterns instead of being looked up among all.
+pub(super) const FEW: usize = 8;
 
 impl Shard {
     /// Begins some work; done at once if it is little and nothing else is in line.
@@ -35,6 +62,37 @@ impl Shard {
         self.listening.work.extend(work);
         if self.listening.work_timer == TimerId::NONE {
             self.go_on_listening();
+        }
+    }
+
+    /// The same, but not at once: in the middle of something else.
+    fn work_later(&mut self, work: Work) {
+        self.listening.work.push_back(work);
+        if self.listening.work_timer == TimerId::NONE {
+            self.listening.work_timer = self.set_timer(0, TimerKey::ListenWork);
+        }
+    }
+
+    /// A new listener is asked for the names subscribed to before it came; acknowledged when it was.
+    pub(super) fn welcome(&mut self, listener: u32, conn: ConnId, tag: Tag) {
+        let state = &mut self.listening.listeners[listener as usize];
+        state.in_pass = true;
+        let newcomer =
+            Newcomer { listener, order: state.order, conn, tag, start: self.listening.cursor, wrapped: false };
+        self.listening.newcomers.push_back(newcomer);
+        if self.listening.newcomers.len() == 1 {
+            self.work_on([Work::Pass]);
+        }
+    }
+
+    /// A listener has answered enough to be asked more.
+    pub(super) fn wake_newcomer(&mut self, listener: u32) {
+        let state = &mut self.listening.listeners[listener as usize];
+        if state.asked > UNANSWERED_MAX / 2 {
+            return;
+        }
+        if let Some((newcomer, cursor)) = state.resting.take() {
+            self.work_later(Work::Alone { newcomer, cursor });
         }
     }
 
@@ -60,15 +118,34 @@ impl Shard {
     /// A slice of one piece of work; what is left of it.
     fn slice(&mut self, work: Work, budget: &mut usize) -> Option<Work> {
         match work {
-            Work::Scan { listener, order, conn, tag, mut cursor } => {
-                while self.is_listening(listener, order) && cursor < self.names.slots() {
-                    if *budget == 0 || self.listening.listeners[listener as usize].asked >= UNANSWERED_MAX {
-                        return Some(Work::Scan { listener, order, conn, tag, cursor });
+            Work::Pass => {
+                while self.passed_on() {
+                    if *budget == 0 {
+                        return Some(work);
                     }
-                    *budget = budget.saturating_sub(self.scan(listener, cursor));
+                    *budget = budget.saturating_sub(self.pass());
+                    self.listening.cursor += 1;
+                }
+            }
+            Work::Alone { mut newcomer, mut cursor } => {
+                while self.is_listening(&newcomer) && !newcomer.is_around(cursor) {
+                    if cursor >= self.names.slots() {
+                        newcomer.wrapped = true;
+                        cursor = 0;
+                        continue;
+                    }
+                    if *budget == 0 {
+                        return Some(Work::Alone { newcomer, cursor });
+                    }
+                    let listener = &mut self.listening.listeners[newcomer.listener as usize];
+                    if listener.asked >= UNANSWERED_MAX {
+                        listener.resting = Some((newcomer, cursor));
+                        return None;
+                    }
+                    *budget = budget.saturating_sub(self.scan(newcomer.listener, cursor));
                     cursor += 1;
                 }
-                self.settle_at_edge(conn, tag, false, None);
+                self.settle_at_edge(newcomer.conn, newcomer.tag, false, None);
             }
             Work::HandOver { listener, conn, tag } => {
                 while let Some(&slot) = self.listening.listeners[listener as usize].names.last() {
@@ -78,7 +155,10 @@ impl Shard {
                     *budget = budget.saturating_sub(SEARCH);
                     self.lost(slot);
                 }
-                self.listening.listeners.remove(listener as usize);
+                let left = self.listening.listeners.remove(listener as usize);
+                if let Some((newcomer, _)) = left.resting {
+                    self.settle_at_edge(newcomer.conn, newcomer.tag, false, None);
+                }
                 self.settle_at_edge(conn, tag, false, None);
             }
             Work::Rematch { mut cursor } => {
@@ -94,9 +174,31 @@ impl Shard {
         None
     }
 
-    fn is_listening(&self, listener: u32, order: u64) -> bool {
-        let listener = self.listening.listeners.get(listener as usize);
-        listener.is_some_and(|listener| listener.order == order && !listener.leaving)
+    fn is_listening(&self, newcomer: &Newcomer) -> bool {
+        let listener = self.listening.listeners.get(newcomer.listener as usize);
+        listener.is_some_and(|listener| listener.order == newcomer.order && !listener.leaving)
+    }
+
+    /// Dismisses who is once around; whether there is a name to pass, at the cursor, and somebody to pass it.
+    fn passed_on(&mut self) -> bool {
+        if self.listening.cursor >= self.names.slots() {
+            self.listening.cursor = 0;
+            self.listening.newcomers.iter_mut().for_each(|newcomer| newcomer.wrapped = true);
+        }
+        while let Some(&newcomer) = self.listening.newcomers.front() {
+            let listens = self.is_listening(&newcomer);
+            if listens && !newcomer.is_around(self.listening.cursor) {
+                return true;
+            }
+            self.listening.newcomers.pop_front();
+            let listener = self.listening.listeners.get_mut(newcomer.listener as usize).filter(|_| listens);
+            // Who left the pass is acknowledged at the end of its own way.
+            if listener.is_none_or(|listener| std::mem::take(&mut listener.in_pass)) {
+                self.settle_at_edge(newcomer.conn, newcomer.tag, false, None);
+            }
+        }
+        self.listening.cursor = 0;
+        false
     }
 
     /// Whether a slot holds a subscribed name that nobody provides or is asked for.
@@ -105,7 +207,37 @@ impl Shard {
         name.is_some_and(|name| is_listened(name.topic) && !name.interest.is_empty() && name.provision.is_none())
     }
 
-    /// One name for a new listener; what it cost.
+    /// The name at the cursor for all newcomers; what it cost.
+    fn pass(&mut self) -> usize {
+        let slot = self.listening.cursor;
+        if !self.is_unprovided(slot) {
+            return PASS;
+        }
+        let mut cost = 0;
+        loop {
+            let name = self.names.at(slot);
+            let (chosen, tried) = self.listening.choose_newcomer(name.topic, &name.name);
+            cost += if tried > FEW { SEARCH } else { tried * COMPARE };
+            let Some(listener) = chosen else { return cost.max(PASS) };
+            if self.listening.listeners[listener as usize].asked < UNANSWERED_MAX {
+                self.search(slot, Some(listener));
+                return cost + SEARCH;
+            }
+            self.leave_pass(listener);
+        }
+    }
+
+    /// A newcomer that does not answer goes on alone, once it does.
+    fn leave_pass(&mut self, listener: u32) {
+        let cursor = self.listening.cursor;
+        let state = &mut self.listening.listeners[listener as usize];
+        state.in_pass = false;
+        let place = self.listening.newcomers.binary_search_by_key(&state.order, |newcomer| newcomer.order);
+        let newcomer = place.ok().map(|place| self.listening.newcomers[place]);
+        state.resting = newcomer.map(|newcomer| (newcomer, cursor));
+    }
+
+    /// One name for one newcomer; what it cost.
     fn scan(&mut self, listener: u32, slot: u32) -> usize {
         if !self.is_unprovided(slot) || self.names.at(slot).topic != self.listening.listeners[listener as usize].topic {
             return PASS;
