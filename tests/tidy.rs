@@ -16,18 +16,16 @@ use tidy_support::{Line, Source, keys, names, tree};
 const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("json", "shards/json", &[]),
     ("mesh", "shards/mesh", &[]),
-    ("listen", "shards/listen", &[]),
     ("wire", "shards/wire", &["json"]),
     ("pattern", "shards/pattern", &[]),
     ("valve", "shards/valve", &["json", "pattern"]),
-    ("engine", "shards/engine", &["json", "listen", "wire", "pattern", "valve"]),
+    ("engine", "shards/engine", &["json", "wire", "pattern", "valve"]),
     ("sim", "shards/sim", &["json", "wire", "engine"]),
     ("perf", "perf", &["wire"]),
     ("deepstream", "", &["json", "wire", "pattern", "valve", "engine", "mesh"]),
 ];
 /// Crates that decide: no clock, thread, socket, file or randomly seeded map.
-const PURE: &[&str] =
-    &["shards/json/", "shards/listen/", "shards/wire/", "shards/pattern/", "shards/valve/", "shards/engine/"];
+const PURE: &[&str] = &["shards/json/", "shards/wire/", "shards/pattern/", "shards/valve/", "shards/engine/"];
 /// Where `unsafe` may stand.
 const UNSAFE: &[&str] = &["shards/mesh/", "src/host/ring.rs", "src/host/ring/"];
 /// Where the time may be read: the host's clock; measuring tools; and what is neither on a core nor in a simulated world.

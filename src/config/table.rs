@@ -297,7 +297,6 @@ static ROWS: &[Row] = &[
         count(1, COUNT_MAX, |c, n| c.limits.listen_patterns_per_connection_max = n as usize),
     ),
     row("limits.listenPatternBytesMax", bytes(1, 65_535, |c, n| c.limits.listen_pattern_bytes_max = n as usize)),
-    row("limits.listenCompiledBytesMax", bytes(4096, 1 << 30, |c, n| c.limits.listen_compiled_bytes_max = n as usize)),
     row("limits.listenStepsMax", count(100, COUNT_MAX, |c, n| c.limits.listen_steps_max = n as usize)),
     row("limits.outboxHighWaterBytes", bytes(1024, BYTES_MAX, |c, n| c.limits.outbox_high_water_bytes = n as usize)),
     row("limits.outboxBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.outbox_bytes_max = n as usize)),

@@ -333,9 +333,7 @@ pub struct Limits {
     pub listen_patterns_per_connection_max: usize,
     /// Bytes of a listen pattern.
     pub listen_pattern_bytes_max: usize,
-    /// Bytes a compiled listen pattern may take.
-    pub listen_compiled_bytes_max: usize,
-    /// Steps back that one match of a listen pattern may take.
+    /// Steps that one match of a listen pattern may take.
     pub listen_steps_max: usize,
     /// Unsent bytes of one connection above which its own requests are no longer read.
     pub outbox_high_water_bytes: usize,
@@ -449,8 +447,7 @@ impl Default for Limits {
             subscriptions_per_connection_max: 100_000,
             listen_patterns_per_connection_max: 10_000,
             listen_pattern_bytes_max: 1024,
-            listen_compiled_bytes_max: 64 << 10,
-            listen_steps_max: 10_000,
+            listen_steps_max: 1_000_000,
             outbox_high_water_bytes: 1 << 20,
             outbox_bytes_max: 16 << 20,
             slow_consumer_timeout: Duration::from_secs(30),
@@ -483,7 +480,6 @@ impl Config {
             subscriptions_per_connection_max: limits.subscriptions_per_connection_max,
             listen_patterns_per_connection_max: limits.listen_patterns_per_connection_max,
             listen_pattern_bytes_max: limits.listen_pattern_bytes_max,
-            listen_compiled_bytes_max: limits.listen_compiled_bytes_max,
             listen_steps_max: limits.listen_steps_max,
             outbox_high_water_bytes: limits.outbox_high_water_bytes,
             outbox_bytes_max: limits.outbox_bytes_max,

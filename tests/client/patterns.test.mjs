@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 
-const table = new URL('../../shards/listen/tests/javascript.jsonl', import.meta.url)
+const table = new URL('../../shards/pattern/tests/javascript.jsonl', import.meta.url)
 
 test('the table of patterns tells the truth', () => {
   const [{ names }, ...rows] = readFileSync(table, 'utf8').trim().split('\n').map((line) => JSON.parse(line))

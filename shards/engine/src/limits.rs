@@ -18,10 +18,8 @@ pub struct Limits {
     pub listen_patterns_per_connection_max: usize,
     /// Bytes of a listen pattern. Longer: INVALID_MESSAGE_DATA.
     pub listen_pattern_bytes_max: usize,
-    /// Bytes a compiled listen pattern may take. More: INVALID_LISTEN_REGEX.
-    pub listen_compiled_bytes_max: usize,
-    /// Steps back that matching one name against a pattern with lookarounds or backreferences may take. More: the pattern
-    /// matches nothing from then on, which is noted.
+    /// Steps that matching one name against one pattern may take. More: the pattern matches nothing from then on, which is
+    /// noted.
     pub listen_steps_max: usize,
     /// Unsent bytes of one connection above which its own requests are no longer read.
     pub outbox_high_water_bytes: usize,
@@ -64,8 +62,7 @@ impl Default for Limits {
             subscriptions_per_connection_max: 100_000,
             listen_patterns_per_connection_max: 10_000,
             listen_pattern_bytes_max: 1024,
-            listen_compiled_bytes_max: 64 << 10,
-            listen_steps_max: 10_000,
+            listen_steps_max: 1_000_000,
             outbox_high_water_bytes: 1 << 20,
             outbox_bytes_max: 16 << 20,
             slow_consumer_timeout_ns: 30_000_000_000,

@@ -6,10 +6,10 @@
 //! may wait for deliveries, deliveries wait for nobody).
 
 use crate::ident::ConnId;
+use crate::listen::NamePattern;
 use crate::output::Frames;
 use crate::permit::{InquiryId, Permissions};
 use bytes::Bytes;
-use deepstream_listen::Pattern;
 use deepstream_wire::{Head, Topic, Wire};
 use std::sync::Arc;
 
@@ -136,7 +136,7 @@ pub enum Packet {
         /// EVENT or RECORD.
         topic: Topic,
         /// What it listens to, compiled where it came in.
-        pattern: Arc<Pattern>,
+        pattern: Arc<NamePattern>,
         /// It does.
         on: bool,
     },

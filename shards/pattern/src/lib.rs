@@ -12,12 +12,14 @@
 
 mod class;
 mod fold;
+mod literal;
 mod matcher;
 mod program;
 mod read;
 #[cfg(test)]
 mod tests;
+mod visited;
 
-pub use matcher::{Budget, Exhausted, Input, Match, Span};
+pub use matcher::{Budget, Exhausted, Input, Match, Scratch, Span};
 pub use program::Pattern;
 pub use read::{Flags, PatternError};

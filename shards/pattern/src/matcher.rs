@@ -1,14 +1,16 @@
 //! Running a pattern.
 //!
 //! *Owns* backtracking: what may still be tried, and what has to be undone before, on one stack of its own. *Promises* to
-//! stop: each instruction costs a step, and the stack is bounded. *Does not* recurse but for lookarounds, which nest no
-//! deeper than a pattern has brackets.
+//! stop: each instruction costs a step, and the stack is bounded; and that a pattern without lookarounds and references,
+//! however it is written, never needs more steps than it has states times the places of the text, times the length of its
+//! straight parts (`visited.rs`). *Does not* recurse but for lookarounds, which nest no deeper than a pattern has brackets.
 
 use smallvec::{SmallVec, smallvec};
 use thiserror::Error;
 
 use crate::fold::canonical;
 use crate::program::{Inst, Pattern};
+use crate::visited::Visited;
 
 /// Entries of the stack; beyond, the match is given up as if its steps were spent.
 const STACK_MAX: usize = 1 << 16;
@@ -140,21 +142,32 @@ impl Match {
     }
 }
 
+/// Memory for matching, to be used again.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    stack: Vec<Entry>,
+    visited: Visited,
+}
+
 pub(crate) fn search(
     pattern: &Pattern,
     input: Input<'_>,
     start: usize,
     budget: &mut Budget,
+    scratch: &mut Scratch,
 ) -> Result<Option<Match>, Exhausted> {
     let unicode = pattern.flags.unicode;
     // `^` in front of everything: there is one place to look.
     let anchored = pattern.flags.sticky || matches!(pattern.insts.get(1), Some(Inst::LineStart { multiline: false }));
+    scratch.stack.clear();
+    scratch.visited.begin(pattern, input.len(), budget.steps);
     let mut machine = Machine {
         pattern,
         input,
         ends: smallvec![NONE; pattern.groups as usize * 2],
         registers: smallvec![(0, NONE); pattern.registers as usize],
-        stack: Vec::new(),
+        stack: &mut scratch.stack,
+        visited: &mut scratch.visited,
     };
     let mut at = start;
     while at <= input.len() {
@@ -165,12 +178,14 @@ pub(crate) fn search(
             break;
         }
         machine.ends.fill(NONE);
-        at = input.next(at, unicode).map_or(input.len() + 1, |(_, next)| next);
+        let tried = machine.tried_until(at);
+        at = input.next(tried, unicode).map_or(input.len() + 1, |(_, next)| next);
     }
     Ok(None)
 }
 
 /// What is undone or tried next, from the top.
+#[derive(Debug)]
 enum Entry {
     Try {
         inst: u32,
@@ -200,10 +215,32 @@ struct Machine<'a> {
     ends: SmallVec<[usize; 8]>,
     /// Rounds done, and where the last one began.
     registers: SmallVec<[(u32, usize); 4]>,
-    stack: Vec<Entry>,
+    stack: &'a mut Vec<Entry>,
+    visited: &'a mut Visited,
 }
 
 impl Machine<'_> {
+    /// What a search from `at` that found nothing has tried, beyond `at` itself: a pattern that begins with a run of one
+    /// class has tried every place in that run.
+    fn tried_until(&self, at: usize) -> usize {
+        let Some(&Inst::Run { class, fold, back: false, max: u32::MAX, .. }) = self.pattern.insts.get(1) else {
+            return at;
+        };
+        let mut end = at;
+        while let Some((unit, after)) = self.input.next(end, false)
+            && self.is_in(class, fold, unit)
+        {
+            end = after;
+        }
+        end
+    }
+
+    /// Whether the way on from here was gone already, in vain.
+    #[inline]
+    fn was_here(&mut self, inst: usize, at: usize, budget: Budget) -> bool {
+        self.visited.is_due(budget.steps) && self.visited.insert(self.pattern, inst, at, &self.registers)
+    }
+
     /// Runs from `inst` to `Found`; gives the position there. On failure everything is as it was.
     fn run(&mut self, inst: u32, at: usize, budget: &mut Budget) -> Result<Option<usize>, Exhausted> {
         let base = self.stack.len();
@@ -247,6 +284,7 @@ impl Machine<'_> {
                         found != *negative
                     }
                 }
+                Inst::Loop { .. } if self.was_here(here, at, *budget) => false,
                 Inst::Loop { register, min, max, greedy, end } => {
                     let rounds = self.registers[*register as usize].0;
                     if rounds >= *max {
@@ -289,12 +327,20 @@ impl Machine<'_> {
                 Some(Entry::Shorter { inst, from, count, low, back }) if *count > *low => {
                     *count -= 1;
                     let at = if *back { *from - *count } else { *from + *count };
-                    return Ok(Some((*inst as usize, at)));
+                    let inst = *inst as usize;
+                    if self.was_here(inst, at, *budget) {
+                        continue;
+                    }
+                    return Ok(Some((inst, at)));
                 }
                 _ => {}
             }
             match self.stack.pop() {
-                Some(Entry::Try { inst, at }) => return Ok(Some((inst as usize, at))),
+                Some(Entry::Try { inst, at }) => {
+                    if !self.was_here(inst as usize, at, *budget) {
+                        return Ok(Some((inst as usize, at)));
+                    }
+                }
                 Some(Entry::End { end, was }) => self.ends[end as usize] = was,
                 Some(Entry::Register { register, was }) => self.registers[register as usize] = was,
                 Some(Entry::Shorter { .. }) | None => {}

@@ -4,8 +4,10 @@
 //! *Does not* run.
 
 use crate::class::Class;
-use crate::matcher::{Budget, Exhausted, Input, Match, search};
-use crate::read::{Flags, PatternError, read};
+use crate::literal::required;
+use crate::matcher::{Budget, Exhausted, Input, Match, Scratch, search};
+use crate::read::{Flags, PatternError, parsed, read};
+use crate::visited::{Rounds, rounds};
 
 /// One instruction. Those that read say in which direction: what stands in a lookbehind is read backwards.
 #[derive(Clone, Debug)]
@@ -91,6 +93,10 @@ pub struct Pattern {
     /// Groups, the whole match included.
     pub(crate) groups: u32,
     pub(crate) registers: u32,
+    pub(crate) rounds: Option<Box<[Rounds]>>,
+    /// Remembers from the first step on.
+    #[cfg(test)]
+    pub(crate) eager: bool,
     pub(crate) names: Box<[(Box<str>, u32)]>,
     pub(crate) flags: Flags,
     source: Box<str>,
@@ -102,6 +108,9 @@ impl Pattern {
         let flags = Flags::new(flags)?;
         let (insts, classes, groups, registers, names) = read(source, flags)?;
         Ok(Self {
+            rounds: rounds(&insts),
+            #[cfg(test)]
+            eager: false,
             insts: insts.into(),
             classes: classes.into(),
             groups,
@@ -114,7 +123,31 @@ impl Pattern {
 
     /// The first match that begins at `start` or later; with flag `y`, exactly there.
     pub fn find(&self, input: Input<'_>, start: usize, budget: &mut Budget) -> Result<Option<Match>, Exhausted> {
-        search(self, input, start, budget)
+        search(self, input, start, budget, &mut Scratch::default())
+    }
+
+    /// Whether there is a match, with memory of the caller's.
+    pub fn is_match(&self, input: Input<'_>, budget: &mut Budget, scratch: &mut Scratch) -> Result<bool, Exhausted> {
+        Ok(search(self, input, 0, budget, scratch)?.is_some())
+    }
+
+    /// Sets of texts, in UTF-8: every text that matches contains at least one of each set. Those that tell most come first;
+    /// none at all if nothing is known.
+    pub fn required(&self) -> Vec<Vec<Box<[u8]>>> {
+        if self.flags.ignore_case {
+            return Vec::new();
+        }
+        parsed(&self.source, self.flags, |pattern| Ok(required(&pattern.body))).unwrap_or_default()
+    }
+
+    /// Instructions.
+    pub fn len(&self) -> usize {
+        self.insts.len()
+    }
+
+    /// Never: even an empty one has instructions.
+    pub fn is_empty(&self) -> bool {
+        self.insts.is_empty()
     }
 
     /// The position after the character at `at`: where the search goes on after an empty match.

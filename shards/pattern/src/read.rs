@@ -3,6 +3,9 @@
 //! *Owns* what is accepted: everything of ECMA-262 but the flags `v` and `d` and modifiers, within [`SOURCE_BYTES_MAX`] and
 //! [`GROUPS_MAX`]. *Promises* to be safe on patterns that a client wrote. *Does not* match.
 
+use std::borrow::Cow;
+use std::fmt::Write;
+
 use oxc::allocator::Allocator;
 use oxc::regular_expression::ast::{
     Alternative, BoundaryAssertionKind, CharacterClass, CharacterClassContents, CharacterClassEscapeKind, Disjunction,
@@ -78,6 +81,24 @@ impl Flags {
 
 type Read = (Vec<Inst>, Vec<Class>, u32, u32, Vec<(Box<str>, u32)>);
 
+/// Does something with a pattern's tree.
+pub(crate) fn parsed<T>(
+    source: &str,
+    flags: Flags,
+    then: impl FnOnce(&oxc::regular_expression::ast::Pattern<'_>) -> Result<T, PatternError>,
+) -> Result<T, PatternError> {
+    let arena = Allocator::default();
+    let letters = flags.unicode.then_some("u");
+    let spelled = if flags.unicode { Cow::Borrowed(source) } else { plainly_spelled(source) };
+    let parsed = LiteralParser::new(&arena, &spelled, letters, Options::default()).parse();
+    let pattern = parsed.map_err(|error| {
+        let at = error.labels.first().map(|label| label.offset() as usize);
+        let at = at.filter(|_| matches!(spelled, Cow::Borrowed(_)));
+        PatternError { what: error.message.to_string(), at }
+    })?;
+    then(&pattern)
+}
+
 pub(crate) fn read(source: &str, flags: Flags) -> Result<Read, PatternError> {
     if source.len() > SOURCE_BYTES_MAX {
         return Err(PatternError::new(format!("longer than {SOURCE_BYTES_MAX} bytes")));
@@ -85,22 +106,52 @@ pub(crate) fn read(source: &str, flags: Flags) -> Result<Read, PatternError> {
     if source.bytes().filter(|byte| *byte == b'(').count() > GROUPS_MAX {
         return Err(PatternError::new(format!("more than {GROUPS_MAX} groups")));
     }
-    let arena = Allocator::default();
-    let letters = flags.unicode.then_some("u");
-    let parsed = LiteralParser::new(&arena, source, letters, Options::default()).parse();
-    let pattern = parsed.map_err(|error| {
-        let at = error.labels.first().map(|label| label.offset() as usize);
-        PatternError { what: error.message.to_string(), at }
-    })?;
-    let mut reader =
-        Reader { flags, insts: Vec::new(), classes: Vec::new(), groups: 1, registers: 0, names: Vec::new() };
-    // Groups are numbered by their opening brackets; a name may be used before it is given.
-    collect_names(&pattern.body, &mut 1, &mut reader.names);
-    reader.emit(Inst::Save(0));
-    reader.disjunction(&pattern.body, false)?;
-    reader.emit(Inst::Save(1));
-    reader.emit(Inst::Found);
-    Ok((reader.insts, reader.classes, reader.groups, reader.registers, reader.names))
+    parsed(source, flags, |pattern| {
+        let mut reader =
+            Reader { flags, insts: Vec::new(), classes: Vec::new(), groups: 1, registers: 0, names: Vec::new() };
+        // Groups are numbered by their opening brackets; a name may be used before it is given.
+        collect_names(&pattern.body, &mut 1, &mut reader.names);
+        reader.emit(Inst::Save(0));
+        reader.disjunction(&pattern.body, false)?;
+        reader.emit(Inst::Save(1));
+        reader.emit(Inst::Found);
+        Ok((reader.insts, reader.classes, reader.groups, reader.registers, reader.names))
+    })
+}
+
+/// Two old escapes that the parser takes for something else, spelled in a way it knows: `\400` is `\40` and a zero, because a
+/// unit in octal has no more than 377 (and no pattern here has so many groups); `[\c1]` is a control character.
+fn plainly_spelled(source: &str) -> Cow<'_, str> {
+    let bytes = source.as_bytes();
+    let mut spelled = String::new();
+    let (mut copied, mut at, mut in_class) = (0, 0, false);
+    while at < bytes.len() {
+        let unit = match bytes[at..] {
+            [b'\\', tens @ b'4'..=b'7', ones @ b'0'..=b'7', b'0'..=b'7', ..] => Some((tens & 7) << 3 | ones & 7),
+            [b'\\', b'c', letter @ (b'0'..=b'9' | b'_'), ..] if in_class => Some(letter & 31),
+            _ => None,
+        };
+        if let Some(unit) = unit {
+            spelled.push_str(&source[copied..at]);
+            // Text takes whatever is written.
+            let _ = write!(spelled, "\\x{unit:02x}");
+            at += 3;
+            copied = at;
+            continue;
+        }
+        match bytes[at] {
+            b'\\' => at += 1,
+            b'[' => in_class = true,
+            b']' => in_class = false,
+            _ => {}
+        }
+        at += 1;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(source);
+    }
+    spelled.push_str(&source[copied..]);
+    Cow::Owned(spelled)
 }
 
 fn collect_names(body: &Disjunction<'_>, next: &mut u32, names: &mut Vec<(Box<str>, u32)>) {

@@ -1,6 +1,6 @@
 //! Against what ECMAScript answers. The larger comparison, with Node itself, stands in `valve/tests`.
 
-use crate::{Budget, Exhausted, Input, Pattern};
+use crate::{Budget, Exhausted, Input, Pattern, Span};
 use proptest::prelude::*;
 
 fn groups(source: &str, flags: &str, text: &str) -> Option<Vec<Option<String>>> {
@@ -90,14 +90,51 @@ fn groups_forget_what_an_earlier_round_captured() {
 
 #[test]
 fn what_runs_away_is_stopped() {
-    for (source, text) in [("^(a+)+$", "a".repeat(40) + "b"), ("^(a|a)*$", "a".repeat(60) + "b")] {
+    for source in [r"^(a+)+\1c$", "^(?:a|a)*(?!b)c$", r"^(?:a|a)*(?<!x)c$"] {
         let pattern = Pattern::new(source, "").unwrap();
+        let text = "a".repeat(40) + "b";
         let mut budget = Budget::new(1_000_000);
-        assert_eq!(pattern.find(Input::Ascii(text.as_bytes()), 0, &mut budget), Err(Exhausted));
+        assert_eq!(pattern.find(Input::Ascii(text.as_bytes()), 0, &mut budget), Err(Exhausted), "{source}");
     }
     let copies = Pattern::new(r"^(a*)(?:\1)*$", "").unwrap();
     let text = "a".repeat(100_000) + "b";
     assert_eq!(copies.find(Input::Ascii(text.as_bytes()), 0, &mut Budget::new(1_000_000)), Err(Exhausted));
+}
+
+#[test]
+fn what_an_automaton_could_do_does_not_run_away() {
+    let sources = [
+        "^(a+)+$",
+        "^(a|a)*$",
+        "(a*)*(a*)*c",
+        "(?:a|aa)+$",
+        "((a+)?){2,5}c",
+        "^((?:a|aa){1,3})+c",
+        "([ab]+?)+?c",
+        "(x+x+)+y|(a?){3}b?c",
+        ".*.*.*c",
+        "a+[^c]+c",
+    ];
+    for source in sources {
+        let pattern = Pattern::new(source, "").unwrap();
+        for text in ["a".repeat(60) + "b", "x".repeat(200), "ab".repeat(100)] {
+            let mut budget = Budget::new(1_000_000);
+            let found = pattern.find(Input::Ascii(text.as_bytes()), 0, &mut budget);
+            assert_eq!(found, Ok(None), "{source}");
+        }
+    }
+    // What is remembered is nothing but what failed.
+    let text = "a".repeat(300) + "b";
+    let whole = |source| {
+        let pattern = Pattern::new(source, "").unwrap();
+        let found = pattern.find(Input::Ascii(text.as_bytes()), 0, &mut Budget::new(1_000_000));
+        found.map(|found| found.map(|found| (found.whole(), found.group(1))))
+    };
+    let span = |start, end| Span { start, end };
+    assert_eq!(whole("^(?:a|aa)*?(a{3})b$"), Ok(Some((span(0, 301), Some(span(297, 300))))));
+    assert_eq!(whole("(?:aa?){100,150}(b)"), Ok(Some((span(0, 301), Some(span(300, 301))))));
+    assert_eq!(whole("^(?:a{7}|a{5})+(b)"), Ok(Some((span(0, 301), Some(span(300, 301))))));
+    assert_eq!(whole("^(?:(?:a{7}|a{11}){3}){9}(a*)b$"), Ok(Some((span(0, 301), Some(span(189, 300))))));
 }
 
 #[test]
@@ -114,6 +151,20 @@ fn refuses_what_is_no_pattern_and_says_where() {
 }
 
 proptest! {
+    /// What is remembered changes no answer.
+    #[test]
+    fn remembering_changes_nothing(source in r"(?:[ab.]|\(|\)|\||\*|\+|\?|\{2\}|\{1,3\}|\*\?|\[ab\]\*){0,16}", text in "[ab]{0,40}c?") {
+        let Ok(pattern) = Pattern::new(&source, "") else { return Ok(()) };
+        let mut plain = pattern.clone();
+        plain.rounds = None;
+        let mut eager = pattern;
+        eager.eager = true;
+        let find = |pattern: &Pattern| pattern.find(Input::Ascii(text.as_bytes()), 0, &mut Budget::new(1_000_000));
+        if let Ok(expected) = find(&plain) {
+            prop_assert_eq!(find(&eager), Ok(expected), "/{}/ on {}", source, text);
+        }
+    }
+
     /// No text is a pattern that panics, and no match runs on.
     #[test]
     fn any_pattern_on_any_text_ends(source in r"[ab(|)*+?.\[\]^$\\1{},:=!<>-]{0,24}", text in "[abc]{0,20}", back in any::<bool>()) {

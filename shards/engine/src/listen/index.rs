@@ -1,7 +1,7 @@
 //! Which patterns a name may match, found without trying them all.
 //!
-//! A pattern stands in the index under a few bytes that every name it matches contains: the rarest, when it came, of those
-//! it is known to need. A name is looked up by all its runs of bytes of those lengths, so that its cost is its own length
+//! A pattern stands in the index under a few bytes that every name it matches contains: of all that it is known to need,
+//! those that the fewest others stood under when it came. A name is looked up by all its runs of bytes of those lengths, so that its cost is its own length
 //! and the patterns that share its bytes, not the number of patterns. Patterns that need no certain bytes (`.*`) are tried
 //! for every name.
 
@@ -30,10 +30,15 @@ impl Index {
     }
 
     /// Adds a pattern and returns what it stands under.
-    pub(super) fn insert(&mut self, pattern: u32, literals: &[Box<[u8]>]) -> Vec<Run> {
-        let mut under: Vec<Run> = literals.iter().map(|literal| self.rarest(literal)).collect();
-        under.sort_unstable();
-        under.dedup();
+    pub(super) fn insert(&mut self, pattern: u32, required: &[Vec<Box<[u8]>>]) -> Vec<Run> {
+        let runs_of = |texts: &Vec<Box<[u8]>>| {
+            let mut runs: Vec<Run> = texts.iter().map(|text| self.rarest(text)).collect();
+            runs.sort_unstable();
+            runs.dedup();
+            runs
+        };
+        let company = |runs: &Vec<Run>| -> usize { runs.iter().map(|run| self.count(run)).sum() };
+        let under = required.iter().map(runs_of).min_by_key(company).unwrap_or_default();
         for &run in &under {
             let patterns = self.runs.entry(run).or_default();
             self.counts[usize::from(run.0)] += usize::from(patterns.is_empty());
@@ -75,11 +80,16 @@ impl Index {
         self.always.iter().for_each(|&pattern| found(pattern));
     }
 
-    /// Of a literal's runs the one with the fewest patterns.
-    fn rarest(&self, literal: &[u8]) -> Run {
-        let kind = LENGTHS.iter().position(|&length| length <= literal.len()).unwrap_or(LENGTHS.len() - 1);
-        let runs = literal.windows(LENGTHS[kind]).map(|run| (kind as u8, number(run)));
-        runs.min_by_key(|run| self.runs.get(run).map_or(0, SmallVec::len)).unwrap_or_default()
+    /// Of a text's runs the one with the fewest patterns.
+    fn rarest(&self, text: &[u8]) -> Run {
+        let kind = LENGTHS.iter().position(|&length| length <= text.len()).unwrap_or(LENGTHS.len() - 1);
+        let runs = text.windows(LENGTHS[kind]).map(|run| (kind as u8, number(run)));
+        runs.min_by_key(|run| self.count(run)).unwrap_or_default()
+    }
+
+    /// How many patterns stand under a run.
+    fn count(&self, run: &Run) -> usize {
+        self.runs.get(run).map_or(0, SmallVec::len)
     }
 }
 

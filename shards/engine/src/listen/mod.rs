@@ -5,9 +5,10 @@
 //! *Promises* one provider per name at a time; that no listener hears a stop before its start, nor a second start while it
 //! provides; that a listener whose acceptance comes too late is told to stop; bounded work per turn, however many names a
 //! pattern matches or a provider leaves behind.
-//! *Does not* match patterns itself: that is `deepstream-listen`.
+//! *Does not* match patterns itself: that is `deepstream-pattern`.
 
 mod index;
+mod pattern;
 mod registry;
 mod search;
 mod work;
@@ -17,8 +18,8 @@ use crate::output::Note;
 use crate::packet::{Lane, Packet, Tag};
 use crate::shard::Shard;
 use crate::subscribers::hash_name;
-use deepstream_listen::{Bounds, Pattern};
 use deepstream_wire::{Action, Message, Outgoing, Topic};
+pub(crate) use pattern::NamePattern;
 pub(crate) use registry::Listening;
 pub(crate) use search::{AttemptId, Provision};
 use std::sync::Arc;
@@ -94,7 +95,7 @@ impl Shard {
         self.tell_owners(conn, message, &pattern, false);
     }
 
-    fn tell_owners(&mut self, conn: ConnId, message: &Message<&[u8]>, pattern: &Arc<Pattern>, on: bool) {
+    fn tell_owners(&mut self, conn: ConnId, message: &Message<&[u8]>, pattern: &Arc<NamePattern>, on: bool) {
         let topic = message.head.action.topic();
         let whole = self.gathers.begin(conn, message);
         for core in self.peers() {
@@ -108,14 +109,11 @@ impl Shard {
         self.settle(whole, false, None);
     }
 
-    fn compile(&mut self, conn: ConnId, topic: Topic, source: &str) -> Option<Arc<Pattern>> {
+    fn compile(&mut self, conn: ConnId, topic: Topic, source: &str) -> Option<Arc<NamePattern>> {
         if let Some(known) = self.listening.compiled(topic, source) {
             return Some(known);
         }
-        let limits = &self.options.limits;
-        let bounds =
-            Bounds { compiled_bytes_max: limits.listen_compiled_bytes_max, steps_max: limits.listen_steps_max };
-        match Pattern::compile(source, &bounds) {
+        match NamePattern::compile(source) {
             Ok(pattern) => Some(Arc::new(pattern)),
             Err(why) => {
                 let answer = Outgoing { name: Some(source.as_bytes()), ..Outgoing::new(words(topic).invalid) };
@@ -153,7 +151,7 @@ impl Shard {
     }
 
     /// The connection of this core, topic and pattern at a listener's place.
-    pub(crate) fn listener_at(&self, place: usize) -> Option<(ConnId, Topic, Arc<Pattern>)> {
+    pub(crate) fn listener_at(&self, place: usize) -> Option<(ConnId, Topic, Arc<NamePattern>)> {
         let listener = self.listening.listeners.get(place)?;
         let here = listener.conn.core == self.core && !listener.leaving;
         here.then(|| (listener.conn, listener.topic, listener.pattern.clone()))
@@ -175,7 +173,14 @@ impl Shard {
 /// Owner side.
 impl Shard {
     /// A connection, of any core, listens, or listens no more.
-    pub(crate) fn listen_changed(&mut self, conn: ConnId, tag: Tag, topic: Topic, pattern: &Arc<Pattern>, on: bool) {
+    pub(crate) fn listen_changed(
+        &mut self,
+        conn: ConnId,
+        tag: Tag,
+        topic: Topic,
+        pattern: &Arc<NamePattern>,
+        on: bool,
+    ) {
         let known = self.listening.find(conn, topic, pattern.source());
         match known {
             None if on && self.delivery.wire(conn).is_some() => {

@@ -1,12 +1,12 @@
 //! Who listens for what, as this shard was told: every listener of every core.
 
 use super::index::{Index, Run};
+use super::pattern::{Matcher, NamePattern};
 use super::work::{FEW, Newcomer, Work};
 use crate::ident::ConnId;
 use crate::shard::Options;
 use crate::timer::TimerId;
 use ahash::RandomState;
-use deepstream_listen::{Pattern, Scratch, units};
 use deepstream_wire::Topic;
 use hashbrown::{HashMap, HashTable};
 use slab::Slab;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 struct Entry {
     topic: Topic,
     hash: u64,
-    pattern: Arc<Pattern>,
+    pattern: Arc<NamePattern>,
     /// In order of their coming.
     listeners: Vec<u32>,
     order: u64,
@@ -35,7 +35,7 @@ struct Entry {
 pub(crate) struct Listener {
     pub(super) conn: ConnId,
     pub(super) topic: Topic,
-    pub(super) pattern: Arc<Pattern>,
+    pub(super) pattern: Arc<NamePattern>,
     entry: u32,
     /// Counts listeners, so that one names no other that came in its place.
     pub(super) order: u64,
@@ -89,11 +89,10 @@ pub(crate) struct Listening {
     /// The timer that goes on with the work; [`TimerId::NONE`] while there is none.
     pub(super) work_timer: TimerId,
     pub(super) rematch_timer: TimerId,
-    scratch: Scratch,
-    text: String,
+    matcher: Matcher,
     found: Vec<u32>,
     /// Patterns that took too many steps, to be told of.
-    pub(super) slow: Vec<Arc<Pattern>>,
+    pub(super) slow: Vec<Arc<NamePattern>>,
 }
 
 fn place(topic: Topic) -> usize {
@@ -119,8 +118,7 @@ impl Listening {
             cursor: 0,
             work_timer: TimerId::NONE,
             rematch_timer: TimerId::NONE,
-            scratch: Scratch::default(),
-            text: String::new(),
+            matcher: Matcher::new(options.limits.listen_steps_max),
             found: Vec::new(),
             slow: Vec::new(),
             hasher,
@@ -147,7 +145,7 @@ impl Listening {
     }
 
     /// The compiled form of a pattern that somebody listens to already.
-    pub(super) fn compiled(&self, topic: Topic, source: &str) -> Option<Arc<Pattern>> {
+    pub(super) fn compiled(&self, topic: Topic, source: &str) -> Option<Arc<NamePattern>> {
         self.entry(topic, source).map(|entry| self.entries[entry as usize].pattern.clone())
     }
 
@@ -177,7 +175,7 @@ impl Listening {
     }
 
     /// A new listener.
-    pub(super) fn add(&mut self, conn: ConnId, topic: Topic, pattern: &Arc<Pattern>) -> u32 {
+    pub(super) fn add(&mut self, conn: ConnId, topic: Topic, pattern: &Arc<NamePattern>) -> u32 {
         self.order += 1;
         let order = self.order;
         let entry = self.entry(topic, pattern.source()).unwrap_or_else(|| self.add_entry(topic, pattern));
@@ -200,7 +198,7 @@ impl Listening {
         listener
     }
 
-    fn add_entry(&mut self, topic: Topic, pattern: &Arc<Pattern>) -> u32 {
+    fn add_entry(&mut self, topic: Topic, pattern: &Arc<NamePattern>) -> u32 {
         let hash = self.hash(topic, pattern.source());
         let entry = Entry {
             topic,
@@ -215,7 +213,7 @@ impl Listening {
         let entry = self.entries.insert(entry) as u32;
         let entries = &self.entries;
         self.by_source.insert_unique(hash, entry, |&other| entries[other as usize].hash);
-        self.entries[entry as usize].under = self.indices[place(topic)].insert(entry, pattern.literals());
+        self.entries[entry as usize].under = self.indices[place(topic)].insert(entry, pattern.required());
         entry
     }
 
@@ -298,8 +296,8 @@ impl Listening {
             let mut tried = 0;
             for place in 0..self.newcomers.len() {
                 let listener = self.newcomers[place].listener;
-                let passes = |listener: &&Listener| listener.in_pass && listener.topic == topic;
-                if self.listeners.get(listener as usize).filter(passes).is_some() {
+                let passes = |listener: &Listener| listener.in_pass && listener.topic == topic;
+                if self.listeners.get(listener as usize).is_some_and(passes) {
                     tried += 1;
                     if self.listens_to(listener, name) {
                         return (Some(listener), tried);
@@ -318,17 +316,18 @@ impl Listening {
     /// Finds the patterns that match a name.
     fn look_up(&mut self, topic: Topic, name: &[u8]) {
         self.found.clear();
-        let Ok(name) = std::str::from_utf8(name) else { return };
+        if !self.matcher.take(name) {
+            return;
+        }
         self.count += 1;
-        let name = units(name, &mut self.text);
         let (count, entries, found) = (self.count, &mut self.entries, &mut self.found);
-        let (scratch, slow) = (&mut self.scratch, &mut self.slow);
-        self.indices[place(topic)].candidates(name.as_bytes(), |id| {
+        let (matcher, slow) = (&mut self.matcher, &mut self.slow);
+        self.indices[place(topic)].candidates(name, |id| {
             let entry = &mut entries[id as usize];
             if entry.spent || std::mem::replace(&mut entry.tried, count) == count {
                 return;
             }
-            match entry.pattern.matches(name, scratch) {
+            match matcher.matches(&entry.pattern, name) {
                 Ok(true) => found.push(id),
                 Ok(false) => {}
                 Err(_) => {
@@ -343,8 +342,10 @@ impl Listening {
     pub(super) fn listens_to(&mut self, listener: u32, name: &[u8]) -> bool {
         let entry = self.listeners[listener as usize].entry;
         let Some(entry) = self.entries.get_mut(entry as usize).filter(|entry| !entry.spent) else { return false };
-        let Ok(name) = std::str::from_utf8(name) else { return false };
-        let matches = entry.pattern.matches(units(name, &mut self.text), &mut self.scratch);
+        if !self.matcher.take(name) {
+            return false;
+        }
+        let matches = self.matcher.matches(&entry.pattern, name);
         if matches.is_err() {
             entry.spent = true;
             self.slow.push(entry.pattern.clone());
