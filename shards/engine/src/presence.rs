@@ -138,10 +138,11 @@ impl Shard {
         self.settle(tag, false, None);
     }
 
-    /// All owners answered: everybody online but the asker.
+    /// All owners answered: everybody online but the asker, in order of their names, so that who asks twice can compare.
     pub(crate) fn answer_query_all(&mut self, gather: &Gather) {
         let asker = self.delivery.user(gather.conn).unwrap_or_default().as_bytes();
-        let names: Vec<&[u8]> = gather.users.iter().map(|user| &**user).filter(|&user| user != asker).collect();
+        let mut names: Vec<&[u8]> = gather.users.iter().map(|user| &**user).filter(|&user| user != asker).collect();
+        names.sort_unstable();
         let message = gather.message.borrowed();
         let answer = Outgoing {
             names: &names,
