@@ -4,7 +4,9 @@
 
 mod json;
 mod link;
+mod pattern;
 mod protobuf;
+mod text;
 
 use std::fs;
 use std::path::Path;
@@ -36,4 +38,14 @@ fn corpus_of_the_protobuf_decoder() {
 #[test]
 fn corpus_of_json_paths_and_patches() {
     replay("json", json::run);
+}
+
+#[test]
+fn corpus_of_the_text_decoder() {
+    replay("text", text::run);
+}
+
+#[test]
+fn corpus_of_patterns_and_names() {
+    replay("pattern", pattern::run);
 }
