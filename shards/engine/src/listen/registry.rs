@@ -82,6 +82,8 @@ pub(crate) struct Listening {
     /// Counts names looked up, and searches.
     count: u64,
     pub(super) attempt: u32,
+    /// Questions put to all listeners and not answered yet.
+    pub(super) asked: usize,
     pub(super) work: VecDeque<Work>,
     /// Who shares the pass over the names, in the order of their coming, and where it stands.
     pub(super) newcomers: VecDeque<Newcomer>,
@@ -113,6 +115,7 @@ impl Listening {
             order: 0,
             count: 0,
             attempt: 0,
+            asked: 0,
             work: VecDeque::new(),
             newcomers: VecDeque::new(),
             cursor: 0,

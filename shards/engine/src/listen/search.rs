@@ -63,7 +63,10 @@ impl Shard {
         let Some(provision) = name.provision.as_ref().filter(|provision| provision.asking.is_none()) else { return };
         let (listener, topic) = (provision.listener, name.topic);
         self.release(slot);
-        self.tell_removed(slot, listener, topic);
+        // One that listens no more has been told so, or told us.
+        if !self.listening.listeners[listener as usize].leaving {
+            self.tell_removed(slot, listener, topic);
+        }
     }
 
     fn tell_removed(&mut self, slot: u32, listener: u32, topic: Topic) {
@@ -101,6 +104,7 @@ impl Shard {
         let place = asked.names.len() as u32;
         asked.names.push(slot);
         asked.asked += 1;
+        self.listening.asked += 1;
         let name = self.names.at_mut(slot);
         name.provision = Some(Box::new(Provision { listener, place, asking: Some(Asking { attempt, timer, search }) }));
         let (topic, name) = (name.topic, &self.names.at(slot).name);
@@ -120,7 +124,9 @@ impl Shard {
             self.timers.cancel(asking.timer);
         }
         let listener = &mut self.listening.listeners[provision.listener as usize];
-        listener.asked -= usize::from(provision.asking.is_some());
+        let was_asked = usize::from(provision.asking.is_some());
+        listener.asked -= was_asked;
+        self.listening.asked -= was_asked;
         listener.names.swap_remove(provision.place as usize);
         let moved = listener.names.get(provision.place as usize).copied();
         if let Some(other) = moved.and_then(|moved| self.names.at_mut(moved).provision.as_mut()) {
@@ -148,6 +154,7 @@ impl Shard {
         if let Some(asking) = provision.asking.take() {
             self.timers.cancel(asking.timer);
             self.listening.listeners[listener as usize].asked -= 1;
+            self.listening.asked -= 1;
             self.wake_newcomer(listener);
         }
         self.tell_subscribers(slot, Action::RecordHasProvider);
@@ -172,10 +179,10 @@ impl Shard {
         if provision.asking.as_ref().is_none_or(|asking| asking.attempt != id.attempt) {
             return;
         }
-        let conn = self.listening.listeners[provision.listener as usize].conn;
-        if !name.interest.is_empty() {
+        let listener = &self.listening.listeners[provision.listener as usize];
+        if !name.interest.is_empty() && !listener.leaving {
             let late = Outgoing { subscription: Some(&name.name), ..Outgoing::new(words(name.topic).timeout) };
-            self.delivery.reply(conn, &late);
+            self.delivery.reply(listener.conn, &late);
         }
         self.lost(id.slot);
         self.note_slow_patterns();

@@ -51,8 +51,11 @@ const PASS: usize = 1;
 const COMPARE: usize = 16;
 /// Cost of looking a name up among all patterns, and asking.
 const SEARCH: usize = 128;
-/// Questions put to one listener by a scan and not answered yet, above which the scan rests.
+/// Questions not answered yet above which no work puts further ones: to a newcomer on its way, to all listeners for a
+/// hand-over or a rematch, of which nobody knows who will be asked.
 const UNANSWERED_MAX: usize = 1000;
+/// How long work rests that waits for answers alone.
+const REST_NS: u64 = 1_000_000;
 /// Newcomers up to which a name is compared with each of their patterns instead of being looked up among all.
 pub(super) const FEW: usize = 8;
 
@@ -111,7 +114,8 @@ impl Shard {
         }
         self.note_slow_patterns();
         if !self.listening.work.is_empty() && self.listening.work_timer == TimerId::NONE {
-            self.listening.work_timer = self.set_timer(0, TimerKey::ListenWork);
+            let rest_ns = if budget == SLICE { REST_NS } else { 0 };
+            self.listening.work_timer = self.set_timer(rest_ns, TimerKey::ListenWork);
         }
     }
 
@@ -149,7 +153,9 @@ impl Shard {
             }
             Work::HandOver { listener, conn, tag } => {
                 while let Some(&slot) = self.listening.listeners[listener as usize].names.last() {
-                    if *budget == 0 {
+                    // What the listener itself was asked is answered by its going.
+                    let asked = self.listening.asked - self.listening.listeners[listener as usize].asked;
+                    if *budget == 0 || asked >= UNANSWERED_MAX {
                         return Some(work);
                     }
                     *budget = budget.saturating_sub(SEARCH);
@@ -163,7 +169,7 @@ impl Shard {
             }
             Work::Rematch { mut cursor } => {
                 while cursor < self.names.slots() && !self.listening.is_empty() {
-                    if *budget == 0 {
+                    if *budget == 0 || self.listening.asked >= UNANSWERED_MAX {
                         return Some(Work::Rematch { cursor });
                     }
                     *budget = budget.saturating_sub(self.rematch(cursor));
