@@ -8,6 +8,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod doctor;
+pub mod endpoint;
 pub mod host;
 pub mod log;
 pub mod note;

@@ -172,17 +172,13 @@ impl Client {
             return Headers::default();
         }
         let wanted = &self.shared.headers;
-        // The address of whoever stands behind a proxy counts as the address, listed or not.
-        let listed = |name: &str| wanted.is_empty() || name == FORWARDED || wanted.iter().any(|known| known == name);
+        let listed = |name: &str| wanted.is_empty() || wanted.iter().any(|known| known == name);
         headers
             .filter(|(name, _)| listed(name))
             .map(|(name, value)| (name.into(), String::from_utf8_lossy(value).into()))
             .collect()
     }
 }
-
-/// Where a proxy says whom it speaks for.
-pub(super) const FORWARDED: &str = "x-forwarded-for";
 
 /// The running thread.
 pub struct Auth {

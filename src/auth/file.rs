@@ -38,7 +38,7 @@ impl File {
             id: Some(user.name.clone()),
             client_data: data(&user.client_data),
             server_data: data(&user.server_data),
-            expiry: None,
+            ..Accepted::default()
         }))
     }
 }

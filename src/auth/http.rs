@@ -2,7 +2,7 @@
 //! webhook which is down, slow or answers nonsense is a refusal after its own limits; and that no more than a fixed
 //! number of requests are under way to it. *Does not* remember verdicts: every login is asked.
 
-use super::desk::{FORWARDED, Tools};
+use super::desk::Tools;
 use super::fetch;
 use super::open::text_of_truthy;
 use super::verdict::{Accepted, Request, Verdict, is_truthy};
@@ -144,7 +144,7 @@ impl Webhook {
             return self.nonsense("its user id is too long");
         }
         let (client_data, server_data) = (data("clientData"), data("serverData"));
-        Some(Verdict::Accepted(Accepted { id, client_data, server_data, expiry: None }))
+        Some(Verdict::Accepted(Accepted { id, client_data, server_data, token: data("token"), expiry: None }))
     }
 
     fn nonsense(&self, why: &str) -> Option<Verdict> {
@@ -178,10 +178,9 @@ impl Body {
 /// What the server is asked.
 fn body_of(request: &Request) -> Vec<u8> {
     let peer = &request.peer;
-    let forwarded = peer.headers.iter().find(|(name, _)| &**name == FORWARDED).map(|(_, value)| value);
     let headers: serde_json::Map<String, Value> =
         peer.headers.iter().map(|(name, value)| (name.to_string(), Value::from(&**value))).collect();
-    let mut connection = json!({ "remoteAddress": forwarded.unwrap_or(&peer.remote), "headers": headers });
+    let mut connection = json!({ "remoteAddress": &*peer.remote, "headers": headers });
     if !peer.referer.is_empty() {
         connection["referer"] = Value::from(&*peer.referer);
     }

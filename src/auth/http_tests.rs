@@ -29,7 +29,7 @@ fn answer(status: u16, kind: &str, body: &str) -> Answer {
 }
 
 fn accepted(id: Option<&str>, client_data: Option<Value>, server_data: Option<Value>) -> Verdict {
-    Verdict::Accepted(Accepted { id: id.map(str::to_owned), client_data, server_data, expiry: None })
+    Verdict::Accepted(Accepted { id: id.map(str::to_owned), client_data, server_data, ..Accepted::default() })
 }
 
 #[test]
@@ -43,7 +43,12 @@ fn permitted_answers_say_who_it_is_in_any_of_upstreams_forms() {
         ("json", "7", accepted(None, None, None)),
         ("json", r#"{"id":"ann"}"#, accepted(Some("ann"), None, None)),
         ("text", r#"{"id":"ann"}"#, accepted(Some("ann"), None, None)),
-        ("json", r#"{"id":5,"token":"t"}"#, accepted(Some("5"), None, None)),
+        ("json", r#"{"id":5,"token":""}"#, accepted(Some("5"), None, None)),
+        (
+            "json",
+            r#"{"id":5,"token":"t"}"#,
+            Verdict::Accepted(Accepted { id: Some("5".into()), token: Some(json!("t")), ..Accepted::default() }),
+        ),
         ("json", r#"{"username":"old"}"#, accepted(Some("old"), None, None)),
         ("json", r#"{"id":"new","username":"old"}"#, accepted(Some("new"), None, None)),
         (
@@ -92,7 +97,7 @@ fn the_server_is_told_where_a_login_comes_from() {
     let request = Request { data: json!({ "username": "ann" }), peer: Arc::new(peer) };
     let body: Value = serde_json::from_slice(&body_of(&request)).unwrap();
     let connection = json!({
-        "remoteAddress": "1.2.3.4",
+        "remoteAddress": "127.0.0.1",
         "headers": { "cookie": "a=b", "x-forwarded-for": "1.2.3.4" },
         "referer": "http://page",
     });

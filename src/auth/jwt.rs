@@ -146,6 +146,7 @@ impl Tokens {
             client_data: pick(claims, &self.settings.client_data),
             server_data: pick(claims, &self.settings.server_data),
             expiry: self.expiry(claims),
+            token: None,
         }))
     }
 

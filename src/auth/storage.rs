@@ -82,7 +82,7 @@ impl Table {
         let data = |key: &str| user.get(key).filter(|data| is_truthy(data)).cloned();
         let id = user.pointer("/clientData/id").and_then(super::open::text_of_truthy);
         let (client_data, server_data) = (data("clientData"), data("serverData"));
-        Some(Verdict::Accepted(Accepted { id, client_data, server_data, expiry: None }))
+        Some(Verdict::Accepted(Accepted { id, client_data, server_data, ..Accepted::default() }))
     }
 
     async fn register(&self, username: &str, password: &str, tools: &Tools) -> Option<Verdict> {
@@ -122,7 +122,7 @@ impl Table {
                 id: Some(id),
                 client_data: Some(client_data),
                 server_data: Some(server_data),
-                expiry: None,
+                ..Accepted::default()
             })),
             Err(fault) => {
                 failed("created", &fault);

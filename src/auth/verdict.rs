@@ -37,6 +37,7 @@ pub(super) struct Accepted {
     pub(super) id: Option<String>,
     pub(super) client_data: Option<Value>,
     pub(super) server_data: Option<Value>,
+    pub(super) token: Option<Value>,
     pub(super) expiry: Option<Expiry>,
 }
 
@@ -54,6 +55,7 @@ impl From<Option<Verdict>> for Answer {
                 user_id: accepted.id.filter(|id| !id.is_empty()).unwrap_or_else(|| NAMELESS.to_owned()).into(),
                 client_data: text(accepted.client_data),
                 server_data: text(accepted.server_data),
+                token: text(accepted.token),
                 expiry: accepted.expiry,
             }),
             Some(Verdict::Refused(client_data)) => Login::Refused { client_data: text(client_data) },
@@ -96,7 +98,7 @@ mod tests {
             id: Some("ann".into()),
             client_data: Some(json!({ "a": 1 })),
             server_data: Some(json!([])),
-            expiry: None,
+            ..Accepted::default()
         });
         assert_eq!((&*account.user_id, account.client_data.as_deref()), ("ann", Some(&br#"{"a":1}"#[..])));
         assert_eq!(account.server_data.as_deref(), Some(&b"[]"[..]));

@@ -17,6 +17,7 @@ mod text;
 mod topology;
 mod types;
 mod walk;
+mod web;
 
 pub use cpulist::{format as format_cpulist, parse as parse_cpulist};
 pub use error::{ConfigError, ConfigErrors, EXIT_CODE};
@@ -132,6 +133,7 @@ fn read(
     // Endpoints that are listed are all there are.
     if root.get("connectionEndpoints").is_some() {
         config.endpoints.clear();
+        config.http_endpoint = None;
     }
     let mut findings = walk::apply(&root, &mut config);
     findings.complaints.extend(settle(&root, file, &mut config));
@@ -285,6 +287,10 @@ fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
             let path = ["httpServer", "options", "healthCheckPath"];
             complain(&path, &format!("is the path of the {kind} endpoint too"), "choose another path");
         }
+    }
+    if !config.http.all_origins && config.http.origins.is_empty() {
+        let what = "allowAllOrigins is false, but no origins are listed";
+        complain(&["httpServer", "options", "allowAllOrigins"], what, "list the origins that browsers may come from");
     }
     settle_outbox(&at, config, &mut complain);
     let auth = auth::settle(root, config);

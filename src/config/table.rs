@@ -100,14 +100,13 @@ const CONNECTOR: &str = "connectors to other databases are not in this release: 
 const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";
 const MONITORING: &str = "monitoring output is not in this release: leave it at none";
 const NODE: &str = "JavaScript plugins cannot be loaded by this server";
-const OTHER_ENDPOINT: &str =
-    "this endpoint is not in this release: ws-binary, ws-text and ws-json are; remove the entry";
+const OTHER_ENDPOINT: &str = "this endpoint is not in this release: all others are; remove the entry";
 const ONE_PROCESS: &str = "a single server has nobody to agree with";
 const OLD: &str = "this key is from an old release";
 
 /// All keys.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().chain(super::auth::ROWS).chain(super::permissions::ROWS)
+    ROWS.iter().chain(super::auth::ROWS).chain(super::web::ROWS).chain(super::permissions::ROWS)
 }
 
 static ROWS: &[Row] = &[
@@ -150,25 +149,11 @@ static ROWS: &[Row] = &[
         "httpServer[*].options.maxBackpressure",
         bytes(4096, BYTES_MAX, |c, bytes| c.limits.outbox_bytes_max = bytes as usize),
     ),
-    row("httpServer[*].options.maxMessageSize", Rule::Inert("it bounds HTTP request bodies, and none is read")),
     row(
-        "httpServer[*].options.allowAllOrigins",
-        Rule::Only {
-            values: &[Literal::Flag(true)],
-            why: "browsers are not asked where a page came from",
-            refusal: "origins are not checked in this release: set it to true or leave it out",
-        },
+        "httpServer[*].options.maxMessageSize",
+        bytes(128, MESSAGE_BYTES_MAX, |c, bytes| c.http.body_bytes_max = bytes as usize),
     ),
-    row("httpServer[*].options.origins", Rule::Inert("origins are not checked while allowAllOrigins is true")),
     row("httpServer[*].options.headers", Rule::Value(headers)),
-    row(
-        "httpServer[*].options.hostUrl",
-        Rule::Only {
-            values: &[Literal::Null],
-            why: "no host is demanded",
-            refusal: "the Host header is not checked in this release: remove it",
-        },
-    ),
     row("httpServer[*].options.ssl", Rule::Section),
     row("httpServer[*].options.ssl.key", Rule::Text(|c, text| pem(text, &mut tls(c).key))),
     row("httpServer[*].options.ssl.cert", Rule::Text(|c, text| pem(text, &mut tls(c).certificate))),
@@ -227,7 +212,6 @@ static ROWS: &[Row] = &[
             refusal: "frames are never compressed: set it to false or leave it out",
         },
     ),
-    row("connectionEndpoints[http]", Rule::Later(OTHER_ENDPOINT)),
     row("connectionEndpoints[mqtt]", Rule::Later(OTHER_ENDPOINT)),
     // Calls.
     row("rpc", Rule::Section),
@@ -286,6 +270,7 @@ static ROWS: &[Row] = &[
     row("limits.loginsMax", count(1, COUNT_MAX, |c, n| c.limits.logins_max = n as usize)),
     row("limits.loginBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.login_bytes_max = n as usize)),
     row("limits.webhooksMax", count(1, 100_000, |c, n| c.limits.webhooks_max = n as usize)),
+    row("limits.batchEntriesMax", count(1, COUNT_MAX, |c, n| c.limits.batch_entries_max = n as usize)),
     row("limits.namesPerMessageMax", count(1, COUNT_MAX, |c, n| c.limits.names_per_message_max = n as usize)),
     row("limits.nameBytesMax", bytes(1, 65_535, |c, n| c.limits.name_bytes_max = n as usize)),
     row(
@@ -466,7 +451,7 @@ fn url_path(config: &mut Config, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn url_path_text(text: &str) -> Result<String, String> {
+pub(super) fn url_path_text(text: &str) -> Result<String, String> {
     if !text.starts_with('/') || text.contains(['?', '#', ' ']) || !text.is_ascii() {
         return Err("a path that begins with / and has no ?, # or blanks".to_owned());
     }
@@ -486,14 +471,14 @@ fn unauthenticated_timeout(config: &mut Config, node: &Node) -> Result<(), Strin
 }
 
 /// Names of the headers that authentication gets to see.
-fn headers(config: &mut Config, node: &Node) -> Result<(), String> {
+pub(super) fn headers(config: &mut Config, node: &Node) -> Result<(), String> {
     let mut names = Vec::new();
     prefixes(node, &mut names)?;
     config.http.headers = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     Ok(())
 }
 
-fn prefixes(node: &Node, into: &mut Vec<String>) -> Result<(), String> {
+pub(super) fn prefixes(node: &Node, into: &mut Vec<String>) -> Result<(), String> {
     let expected = || "a list of texts that are not empty".to_owned();
     let items = match node {
         Node::Null => &[],

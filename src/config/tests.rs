@@ -1,5 +1,6 @@
 use super::table::{Rule, rows};
 use super::*;
+use crate::endpoint::http::HttpEndpoint;
 use deepstream_valve::Right;
 use std::time::Duration;
 
@@ -171,6 +172,29 @@ fn honoured_keys_arrive() {
         // As upstream: too often means never.
         ("listen: {rematchInterval: 1000}", |c| c.listen.rematch_interval.is_none() && c.listen.shuffle_providers),
         ("rpc: {provideRequestorData: true}", |c| c.rpc.provide_requestor_data && !c.rpc.provide_requestor_name),
+        (
+            "connectionEndpoints: [{type: http, options: {postPath: /do, enableAuthEndpoint: false, requestTimeout: 5}}]",
+            |c| {
+                let Some(http) = &c.http_endpoint else { return false };
+                let defaults = HttpEndpoint::default();
+                c.endpoints.is_empty()
+                    && (http.post_path.as_str(), http.auth_enabled) == ("/do", false)
+                    && (&http.get_path, &http.auth_path) == (&defaults.get_path, &defaults.auth_path)
+                    && http.request_timeout == Duration::from_millis(5)
+            },
+        ),
+        ("connectionEndpoints: [{type: ws-binary}]", |c| c.http_endpoint.is_none()),
+        ("logLevel: 2", |c| c.http_endpoint == Some(HttpEndpoint::default())),
+        (
+            "httpServer: {options: {allowAllOrigins: false, origins: [http://a], hostUrl: h:1, maxMessageSize: 500}}",
+            |c| {
+                c.web().origins == Some(vec!["http://a".to_owned()])
+                    && c.web().host.as_deref() == Some("h:1")
+                    && c.web().body_bytes_max == 500
+            },
+        ),
+        ("httpServer: {options: {trustedProxies: [10.0.0.0/8, \"::1\"]}}", |c| c.http.trusted_proxies.len() == 2),
+        ("httpServer: {options: {trustedProxies: []}}", |c| c.http.trusted_proxies.is_empty()),
         ("connectionEndpoints: [{type: ws-json, options: {heartbeatInterval: 7}}]", |c| {
             let [json] = &c.endpoints[..] else { return false };
             json.protocol == Protocol::Json
@@ -266,7 +290,6 @@ fn what_has_no_meaning_is_accepted_and_listed_with_its_reason() {
         "showLogo: true\nlibDir: null\nplugins: {}\ndependencyInitializationTimeout: 5000\nexitOnFatalError: false\n\
          telemetry: {type: deepstreamIO, options: {enabled: false, deploymentId: x}}\nmonitoring: {type: none}\n\
          clusterNode: {type: default}\nlocks: {type: default, options: {holdTimeout: 1}}\n\
-         httpServer: {options: {allowAllOrigins: true, origins: ['https://example.com'], maxMessageSize: 1}}\n\
          connectionEndpoints: [{type: ws-binary, options: {outgoingBufferTimeout: 0}}]\n",
     );
     let paths: Vec<&str> = loaded.accepted.iter().map(|(path, _)| path.as_str()).collect();
@@ -281,9 +304,6 @@ fn what_has_no_meaning_is_accepted_and_listed_with_its_reason() {
             "telemetry.options.enabled",
             "telemetry.options.deploymentId",
             "locks",
-            "httpServer.options.allowAllOrigins",
-            "httpServer.options.origins",
-            "httpServer.options.maxMessageSize",
             "connectionEndpoints[0].options.outgoingBufferTimeout",
         ]
     );
@@ -298,17 +318,13 @@ fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
             "connectionEndpoints:\n  - type: ws-binary\n  - type: mqtt\n",
             "config.yml:3: connectionEndpoints[1].type: this endpoint is not",
         ),
-        (
-            "connectionEndpoints:\n  - options: {}\n    type: http\n",
-            "config.yml:3: connectionEndpoints[0].type: this endpoint is not",
-        ),
         ("cache:\n  name: redis\n  options: {host: x}\n", "config.yml:2: cache.name: connectors to other databases"),
         ("storage: {name: postgres}", "config.yml:1: storage.name: connectors to other databases"),
         ("monitoring:\n- {type: log}", "config.yml:2: monitoring[0].type: monitoring output is not in this release"),
         ("clusterNode: {name: redis}", "config.yml:1: clusterNode.name: clusters are not in this release"),
         (
             "httpServer: {options: {allowAllOrigins: false}}",
-            "config.yml:1: httpServer.options.allowAllOrigins: origins are not checked",
+            "config.yml:1: httpServer.options.allowAllOrigins: allowAllOrigins is false, but no origins are listed",
         ),
         ("plugins: {custom: {path: ./x}}", "config.yml:1: plugins: JavaScript plugins cannot be loaded"),
         ("storage:\n  path: ./x\n", "config.yml:2: storage.path: JavaScript plugins cannot be loaded"),

@@ -5,6 +5,8 @@
 
 use super::methods::AuthMethod;
 use super::permissions::Permission;
+use crate::endpoint::http::HttpEndpoint;
+use crate::endpoint::proxies::Network;
 use deepstream_wire::Wire;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +22,8 @@ pub struct Config {
     pub http: Http,
     /// The WebSocket endpoints, at most one of each kind.
     pub endpoints: Vec<WebSocketEndpoint>,
+    /// The HTTP API, if it is served.
+    pub http_endpoint: Option<HttpEndpoint>,
     /// Which topics exist.
     pub features: Features,
     /// Calls.
@@ -84,6 +88,16 @@ pub struct Http {
     pub headers: Vec<String>,
     /// What connections are secured with, if they are.
     pub tls: Option<Tls>,
+    /// Proxies that are believed about whom they speak for.
+    pub trusted_proxies: Vec<Network>,
+    /// Bytes of the body of a request.
+    pub body_bytes_max: usize,
+    /// Whether browsers may come from any page.
+    pub all_origins: bool,
+    /// The pages they may come from, if not from any.
+    pub origins: Vec<String>,
+    /// The Host requests must name, if not any.
+    pub host_url: Option<String>,
 }
 
 /// `httpServer.options.ssl`.
@@ -323,6 +337,8 @@ pub struct Limits {
     pub login_bytes_max: usize,
     /// Requests to one webhook at a time; further logins wait for one to end.
     pub webhooks_max: usize,
+    /// Entries of one batch of the HTTP API.
+    pub batch_entries_max: usize,
     /// Names in one bulk message.
     pub names_per_message_max: usize,
     /// Bytes of a name or user id.
@@ -376,10 +392,16 @@ impl Default for Config {
                 host: "0.0.0.0".to_owned(),
                 port: 6020,
                 health_check_path: "/health-check".to_owned(),
+                trusted_proxies: ["127.0.0.0/8", "::1"].into_iter().filter_map(Network::read).collect(),
+                body_bytes_max: 1 << 20,
+                all_origins: true,
+                origins: Vec::new(),
+                host_url: None,
                 headers: Vec::new(),
                 tls: None,
             },
             endpoints: Protocol::ALL.map(WebSocketEndpoint::new).into(),
+            http_endpoint: Some(HttpEndpoint::default()),
             auth: vec![AuthMethod::Open],
             permission: Permission {
                 rules: None,
@@ -442,6 +464,7 @@ impl Default for Limits {
             logins_max: 1 << 17,
             login_bytes_max: 64 << 20,
             webhooks_max: 256,
+            batch_entries_max: 10_000,
             names_per_message_max: 10_000,
             name_bytes_max: 1024,
             subscriptions_per_connection_max: 100_000,
@@ -509,6 +532,13 @@ impl Config {
             };
             *endpoints.of_mut(endpoint.protocol.wire()) = settings;
         }
+        // For how long a request may take the host has deadlines of its own, and each tries to log in once.
+        *endpoints.of_mut(Wire::Http) = deepstream_engine::Endpoint {
+            heartbeat_ns: u64::MAX,
+            unauthenticated_timeout_ns: None,
+            auth_attempts_max: u32::MAX,
+            log_invalid_auth_data: self.http_endpoint.as_ref().is_some_and(|http| http.log_invalid_auth_data),
+        };
         endpoints
     }
 

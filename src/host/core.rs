@@ -9,11 +9,13 @@ use super::control::Control;
 use super::ring::{Completion, Ring};
 use super::socket::Sockets;
 use super::tls::Tls;
+use crate::endpoint::http::Service;
 use crate::{auth, note, storage};
 use deepstream_engine::{Ask, CoreId, Lane, Nanos, Outcome, Packet, Shard, StoreBatch};
 use deepstream_mesh::{Lane as Track, Port};
 use deepstream_wire::LinkConfig;
 use hdrhistogram::Histogram;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +39,7 @@ pub(super) struct Core {
     pub(super) ring: Ring,
     pub(super) sockets: Sockets,
     pub(super) link_config: LinkConfig,
+    pub(super) web: Rc<Service>,
     /// What connections are secured with, by the door they came through.
     pub(super) doors: Vec<Option<Tls>>,
     /// The moment of this turn.
@@ -70,6 +73,7 @@ pub(super) struct Parts {
     pub(super) storage: Option<storage::Client>,
     pub(super) auth: auth::Client,
     pub(super) link_config: LinkConfig,
+    pub(super) web: Service,
     pub(super) doors: Vec<Option<Tls>>,
     pub(super) clock: Clock,
     pub(super) control: Arc<Control>,
@@ -78,13 +82,14 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { shard, ring, port, storage, auth, link_config, doors, clock, control, idle_spin } = parts;
+        let Parts { shard, ring, port, storage, auth, link_config, web, doors, clock, control, idle_spin } = parts;
         Self {
             id: CoreId(port.core() as u16),
             shard,
             ring,
             sockets: Sockets::default(),
             link_config,
+            web: Rc::new(web),
             doors,
             now: clock.now(),
             stopping: false,
@@ -150,6 +155,7 @@ impl Core {
         }
         self.answer_asks();
         self.hear_resumed();
+        self.time_out_requests();
         self.answer_asks();
         worked |= self.publish();
         self.hand_over_stores();
@@ -210,9 +216,9 @@ impl Core {
 
     fn take_outcomes(&mut self) -> bool {
         let Self { storage, auth, shard, batch, now, .. } = self;
-        let mut worked = auth.has_answers();
+        let (mut worked, mut judged) = (auth.has_answers(), Vec::new());
         if worked {
-            auth.poll(&mut |outcome| shard.completed(*now, outcome));
+            auth.poll(&mut |outcome| judged.push(outcome));
         }
         if let Some(storage) = storage.as_mut().filter(|storage| storage.has_answers()) {
             worked = true;
@@ -222,6 +228,12 @@ impl Core {
                 }
                 shard.completed(*now, outcome);
             });
+        }
+        for outcome in judged {
+            let asked = matches!(&outcome, Outcome::Authenticated { conn, login } if self.judged(*conn, login));
+            if !asked {
+                self.shard.completed(self.now, outcome);
+            }
         }
         worked
     }
@@ -375,13 +387,17 @@ impl Core {
     /// When something is due by itself.
     fn deadline(&self) -> Option<Nanos> {
         let stop = self.stopping.then(|| self.now.after(STOP_STEP_NS));
-        [self.shard.next_deadline(), self.sockets.next_late(), self.accept_again_at, stop].into_iter().flatten().min()
+        [self.shard.next_deadline(), self.sockets.next_late(), self.sockets.next_request(), self.accept_again_at, stop]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn stop(&mut self) {
         self.stopping = true;
         self.accept_again_at = None;
         self.ring.stop_accepting();
+        self.finish_requests();
         self.shard.stop(self.now);
     }
 

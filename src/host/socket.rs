@@ -6,44 +6,52 @@
 //! *Does not* decide when to pause or close: the shard and the link do.
 
 use super::core::Core;
+use super::http::Conversation;
 use super::ring::{Buffer, Door, Key};
 use super::tls::Session;
 use crate::auth;
+use crate::endpoint::http::Service;
+use crate::endpoint::proxies::forwarded;
 use deepstream_engine::{ConnId, Flow, Nanos, Outbox, Peer, Reason, Shard};
-use deepstream_wire::{Link, LinkConfig, LinkEvent};
-use std::collections::VecDeque;
+use deepstream_wire::{Link, LinkConfig, LinkEvent, jif};
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 /// How long a socket without a session may take to send its rest and to be closed by its peer.
 const LINGER_NS: u64 = 2_000_000_000;
 
 /// What the host knows of one socket.
-#[derive(Debug)]
-struct Socket {
-    generation: u32,
-    conn: ConnId,
+pub(super) struct Socket {
+    pub(super) generation: u32,
+    pub(super) conn: ConnId,
+    /// Its other end.
+    pub(super) address: Option<IpAddr>,
     link: Link,
-    stage: Stage,
+    pub(super) stage: Stage,
     /// Nothing is handed in any more.
     deaf: bool,
     /// The shard asked for a pause and has not ended it.
-    paused: bool,
+    pub(super) paused: bool,
     /// The peer has sent its last byte.
     ended: bool,
     /// Bytes are with the kernel.
-    sending: bool,
+    pub(super) sending: bool,
     /// The shard has more for it than what is with the kernel.
     more: bool,
     /// Taken from the shard when the session ended, to be sent after what is with the kernel.
     rest: Option<Box<Outbox>>,
     /// Between the socket's bytes and the link's, on a secured connection.
     tls: Option<Box<Session>>,
+    /// What HTTP is spoken on it, if any is.
+    pub(super) http: Option<Box<Conversation>>,
     /// Bytes of the shard in the ciphertext that is with the kernel.
     sealed_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// The shard knows it.
     Open,
     /// The shard wants it closed once everything is sent.
@@ -55,17 +63,19 @@ enum Stage {
 }
 
 /// All sockets of a core, by the ring's slots.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Sockets {
-    table: Vec<Option<Socket>>,
-    /// The ring's key of each of the shard's connection slots.
-    keys: Vec<Option<Key>>,
+    pub(super) table: Vec<Option<Socket>>,
+    /// The ring's key of each of the shard's connection slots: its own, or that of the socket through which it asks.
+    pub(super) keys: Vec<Option<Key>>,
     /// Sockets that must be gone at a moment, in order.
     late: VecDeque<(Nanos, Key)>,
     /// Sockets whose shard has something to send and whose last send is done.
     ready: Vec<Key>,
     /// Sockets that were paused in this turn.
-    pausing: Vec<Key>,
+    pub(super) pausing: Vec<Key>,
+    /// When to look at which request again.
+    pub(super) requests: BTreeSet<(Nanos, Key)>,
     /// Secured connections whose handshake goes on in a later turn.
     handshakes: VecDeque<Key>,
     /// Whether a handshake has gone on in this turn.
@@ -75,21 +85,16 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    fn get(&mut self, key: Key) -> Option<&mut Socket> {
+    pub(super) fn get(&mut self, key: Key) -> Option<&mut Socket> {
         let socket = self.table.get_mut(key.slot as usize)?.as_mut();
         socket.filter(|socket| socket.generation == key.generation)
     }
 
-    fn insert(&mut self, key: Key, conn: ConnId, tls: Option<Session>) {
-        fn put<T>(table: &mut Vec<Option<T>>, index: usize, value: T) {
-            if table.len() <= index {
-                table.resize_with(index + 1, || None);
-            }
-            table[index] = Some(value);
-        }
+    fn insert(&mut self, key: Key, conn: ConnId, address: Option<IpAddr>, tls: Option<Session>) {
         let socket = Socket {
             generation: key.generation,
             conn,
+            address,
             link: Link::new(),
             stage: Stage::Open,
             deaf: false,
@@ -99,9 +104,15 @@ impl Sockets {
             more: false,
             rest: None,
             tls: tls.map(Box::new),
+            http: None,
             sealed_bytes: 0,
         };
         put(&mut self.table, key.slot as usize, socket);
+        self.place(conn, key);
+    }
+
+    /// Remembers through which socket a connection of the shard is reached.
+    pub(super) fn place(&mut self, conn: ConnId, key: Key) {
         put(&mut self.keys, conn.index(), key);
     }
 
@@ -127,10 +138,18 @@ impl Sockets {
     }
 }
 
+fn put<T>(table: &mut Vec<Option<T>>, index: usize, value: T) {
+    if table.len() <= index {
+        table.resize_with(index + 1, || None);
+    }
+    table[index] = Some(value);
+}
+
 /// What came of handing bytes to a link.
 #[derive(Debug, Default)]
 struct Heard {
     upgraded: bool,
+    http: bool,
     pause: bool,
     deaf: bool,
     over: bool,
@@ -145,10 +164,11 @@ impl Core {
                 None => return self.ring.close(key),
             },
         };
-        let remote = self.ring.peer_address(key).map(|address| address.ip().to_canonical().to_string());
+        let address = self.ring.peer_address(key).map(|address| address.ip().to_canonical());
+        let remote = address.map(|address| address.to_string());
         let peer = Peer { remote: remote.unwrap_or_default().into(), ..Peer::default() };
         match (!self.stopping).then(|| self.shard.connected(self.now, peer)).flatten() {
-            Some(conn) => self.sockets.insert(key, conn, tls),
+            Some(conn) => self.sockets.insert(key, conn, address, tls),
             None => self.ring.close(key),
         }
     }
@@ -158,11 +178,11 @@ impl Core {
         if self.sockets.get(key).is_some_and(|socket| socket.tls.is_some()) {
             return self.hear_sealed(key, buffer);
         }
-        let Self { ring, sockets, shard, auth, link_config, now, .. } = self;
+        let Self { ring, sockets, shard, auth, link_config, web, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
         let heard = sockets.get(key).filter(|socket| !socket.deaf).map(|socket| {
             let input = ring.bytes(&buffer);
-            let heard = socket.listen((shard, auth), *now, link_config, Some(input), &mut replies);
+            let heard = socket.listen((shard, auth, web), *now, link_config, Some(input), &mut replies);
             (socket.conn, heard)
         });
         self.sockets.replies = replies;
@@ -222,10 +242,10 @@ impl Core {
 
     /// Plaintext for the link; and whatever the session itself has to say.
     fn opened(&mut self, key: Key, opened: &Result<bool, rustls::Error>, plain: &mut [u8]) {
-        let Self { sockets, shard, auth, link_config, now, .. } = self;
+        let Self { sockets, shard, auth, link_config, web, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
         let heard = sockets.get(key).filter(|socket| !socket.deaf && !plain.is_empty()).map(|socket| {
-            let heard = socket.listen((shard, auth), *now, link_config, Some(plain), &mut replies);
+            let heard = socket.listen((shard, auth, web), *now, link_config, Some(plain), &mut replies);
             (socket.conn, heard)
         });
         sockets.replies = replies;
@@ -246,13 +266,17 @@ impl Core {
     pub(super) fn hear_resumed(&mut self) {
         let resumed: Vec<ConnId> = self.shard.resumed().collect();
         for conn in resumed {
+            if let Some(key) = self.sockets.asked_by(conn) {
+                self.ask(key);
+                continue;
+            }
             let Some(key) = self.sockets.key(conn) else { continue };
-            let Self { sockets, shard, auth, link_config, now, .. } = self;
+            let Self { sockets, shard, auth, link_config, web, now, .. } = self;
             let mut replies = std::mem::take(&mut sockets.replies);
             let listens = sockets.get(key).filter(|socket| !socket.deaf);
             let heard = listens.map(|socket| {
                 socket.paused = false;
-                socket.listen((shard, auth), *now, link_config, None, &mut replies)
+                socket.listen((shard, auth, web), *now, link_config, None, &mut replies)
             });
             self.sockets.replies = replies;
             if let Some(heard) = heard {
@@ -282,6 +306,9 @@ impl Core {
             socket.paused = true;
             self.sockets.pausing.push(key);
         }
+        if heard.http {
+            self.drive(key);
+        }
         if heard.over {
             self.part(key);
         }
@@ -292,6 +319,12 @@ impl Core {
         let Some(socket) = self.sockets.get(key) else { return };
         socket.ended = true;
         match socket.stage {
+            Stage::Open if socket.http.is_some() => {
+                if let Some(talk) = &mut socket.http {
+                    talk.end();
+                }
+                self.drive(key);
+            }
             // What it said before is heard first: while it is paused its link keeps some of it.
             Stage::Open if socket.paused => {}
             Stage::Open => self.part(key),
@@ -302,6 +335,7 @@ impl Core {
 
     /// The connection is broken.
     pub(super) fn lost(&mut self, key: Key) {
+        self.leave(key);
         let Some(socket) = self.sockets.get(key) else { return };
         if matches!(socket.stage, Stage::Open | Stage::Closing) {
             self.shard.disconnected(self.now, socket.conn);
@@ -332,6 +366,9 @@ impl Core {
             } else {
                 self.flushed(key);
             }
+            if self.sockets.get(key).is_some_and(|socket| socket.http.as_ref().is_some_and(|talk| talk.is_blocked())) {
+                self.drive(key);
+            }
         }
     }
 
@@ -346,6 +383,8 @@ impl Core {
         while let Some(conn) = self.shard.dirty() {
             if let Some(key) = self.sockets.key(conn) {
                 self.flush_one(key);
+            } else if let Some(key) = self.sockets.asked_by(conn) {
+                self.hear_answers(key);
             }
         }
         while let Some(key) = self.sockets.ready.pop() {
@@ -354,6 +393,9 @@ impl Core {
         for (conn, reason) in self.shard.closes() {
             if let Some(key) = self.sockets.key(conn) {
                 self.close(key, reason);
+            } else if let Some(key) = self.sockets.asked_by(conn) {
+                let too_large = matches!(reason, Reason::SlowConsumerFull | Reason::SlowConsumerStalled);
+                self.break_off(key, if too_large { jif::TOO_LARGE } else { jif::STOPPING });
             }
         }
     }
@@ -384,13 +426,16 @@ impl Core {
             return self.lost(key);
         }
         socket.stage = Stage::Closing;
-        if !socket.sending {
+        let sending = socket.sending;
+        self.leave(key);
+        if !sending {
             self.flushed(key);
         }
     }
 
     /// Ends the session; what is in its outbox is still sent.
-    fn part(&mut self, key: Key) {
+    pub(super) fn part(&mut self, key: Key) {
+        self.leave(key);
         let deadline = self.now.after(LINGER_NS);
         let Some(socket) = self.sockets.get(key) else { return };
         if matches!(socket.stage, Stage::Draining | Stage::Lingering) {
@@ -481,13 +526,14 @@ impl Socket {
     /// Hands bytes to the link, or lets it go on with what it kept, and what comes of them to the shard.
     fn listen(
         &mut self,
-        (shard, auth): (&mut Shard, &auth::Client),
+        (shard, auth, web): (&mut Shard, &auth::Client, &Rc<Service>),
         now: Nanos,
         config: &LinkConfig,
         input: Option<&mut [u8]>,
         replies: &mut Vec<u8>,
     ) -> Heard {
-        let conn = self.conn;
+        let Self { conn, address, link, http, .. } = self;
+        let (conn, address) = (*conn, *address);
         let mut heard = Heard::default();
         let mut on = |event: LinkEvent<'_>| {
             let flow = match event {
@@ -496,9 +542,21 @@ impl Socket {
                 LinkEvent::Upgraded(handshake) => {
                     let headers = auth.headers_of(handshake.headers());
                     let referer = handshake.header("referer").unwrap_or_default();
+                    if let (Some(address), Some(forwarded)) = (address, forwarded(handshake.headers())) {
+                        shard.speaks_for(conn, &web.client(address, Some(&forwarded)).to_string());
+                    }
                     shard.upgraded(now, conn, handshake.wire(), referer, headers);
                     heard.upgraded = true;
                     return ControlFlow::Break(());
+                }
+                LinkEvent::Http(bytes) => {
+                    let talk = http.get_or_insert_with(|| {
+                        shard.carries_http(now, conn);
+                        Box::new(Conversation::new(web, config.max_request_bytes))
+                    });
+                    talk.feed(bytes);
+                    heard.http = true;
+                    Flow::Continue
                 }
                 LinkEvent::Close(_) => {
                     heard.over = true;
@@ -513,14 +571,14 @@ impl Socket {
             ControlFlow::Break(())
         };
         match input {
-            Some(input) => self.link.received(config, input, replies, &mut on),
-            None => self.link.resumed(config, replies, &mut on),
+            Some(input) => link.received(config, input, replies, &mut on),
+            None => link.resumed(config, replies, &mut on),
         }
         if heard.upgraded {
             // The answer to the upgrade goes out before what the shard says to messages that came along with it.
             shard.raw(now, conn, replies);
             replies.clear();
-            return self.listen((shard, auth), now, config, None, replies);
+            return self.listen((shard, auth, web), now, config, None, replies);
         }
         self.deaf |= heard.deaf;
         heard

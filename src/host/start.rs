@@ -12,6 +12,7 @@ use super::tls::Tls;
 use super::{listen, report};
 use crate::auth::{self, Auth, StorageBell};
 use crate::config::{AuthMethod, Config, Durability, Http, Placement, Storage as StorageSettings, WebSocketEndpoint};
+use crate::endpoint::http::Service;
 use crate::log::{Level, note};
 use crate::reload::{Part, Swap};
 use crate::storage::{self, Storage};
@@ -65,6 +66,7 @@ struct Seed {
     storage: Option<storage::Client>,
     auth: auth::Client,
     link_config: LinkConfig,
+    web: Service,
     clock: Clock,
     control: Arc<Control>,
     idle_spin: Option<Duration>,
@@ -125,6 +127,7 @@ pub fn start(
             storage: clients.next(),
             auth,
             link_config: link_config(config),
+            web: config.web(),
             clock,
             control: Arc::clone(&server.control),
             idle_spin: config.cores.latency_profile.idle_spin(),
@@ -148,6 +151,9 @@ pub fn start(
     note(Level::Info, "INFO", &format!("permission ready: {permission}"));
     for endpoint in &config.endpoints {
         note(Level::Info, "INFO", &format!("connectionEndpoint ready: {}", endpoint.protocol.title()));
+    }
+    if config.http_endpoint.is_some() {
+        note(Level::Info, "INFO", "connectionEndpoint ready: HTTP connection endpoint");
     }
     Ok(server)
 }
@@ -296,7 +302,6 @@ fn link_config(config: &Config) -> LinkConfig {
     LinkConfig {
         endpoints: config.endpoints.iter().map(link_endpoint).collect(),
         max_request_bytes: config.limits.request_head_bytes_max,
-        health_check_path: Some(config.http.health_check_path.clone()),
     }
 }
 
@@ -357,6 +362,7 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
         storage: seed.storage,
         auth: seed.auth,
         link_config: seed.link_config,
+        web: seed.web,
         doors,
         clock: seed.clock,
         control: seed.control,

@@ -23,7 +23,7 @@ export async function workspace () {
 }
 
 /** The configuration as an object; YAML reads JSON, so it is written as JSON. */
-export function configuration ({ port, data, memory = false, shards = SHARDS, logLevel = 1, endpoint = {}, textEndpoint = {}, jsonEndpoint = {}, http = {}, storage = {}, limits, extra = {} }) {
+export function configuration ({ port, data, memory = false, shards = SHARDS, logLevel = 1, endpoint = {}, textEndpoint = {}, jsonEndpoint = {}, httpEndpoint = {}, http = {}, storage = {}, limits, extra = {} }) {
   return {
     showLogo: false,
     logLevel,
@@ -31,7 +31,8 @@ export function configuration ({ port, data, memory = false, shards = SHARDS, lo
     connectionEndpoints: [
       { type: 'ws-binary', options: { urlPath: '/deepstream', ...endpoint } },
       { type: 'ws-text', options: { urlPath: '/deepstream-v3', ...textEndpoint } },
-      { type: 'ws-json', options: { urlPath: '/deepstream-json', ...jsonEndpoint } }
+      { type: 'ws-json', options: { urlPath: '/deepstream-json', ...jsonEndpoint } },
+      { type: 'http', options: { ...httpEndpoint } }
     ],
     auth: [{ type: 'none' }],
     permission: { type: 'none' },
@@ -135,7 +136,7 @@ export class Server {
   /** The status of the health check, or 0 while nobody listens. */
   async health () {
     try {
-      const response = await fetch(`http://${this.url}/health-check`, { signal: AbortSignal.timeout(2000) })
+      const response = await fetch(`http://${this.url}/health-check`, { headers: { connection: 'close' }, signal: AbortSignal.timeout(2000) })
       await response.arrayBuffer()
       return response.status
     } catch {

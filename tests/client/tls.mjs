@@ -4,7 +4,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { Server, freePort } from './server.mjs'
+import { freePort } from './ports.mjs'
+import { Server } from './server.mjs'
 
 /** Paths of key and certificate, the authority's certificate itself, and a function that removes the files. */
 export function certificate () {

@@ -62,7 +62,7 @@ const wss = (server) => ({ url: `wss://localhost:${server.securePort}` })
 const trusting = { socketOptions: { ca } }
 
 async function healthOver (socket) {
-  socket.write('GET /health-check HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  socket.write('GET /health-check HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
   let text = ''
   socket.on('data', (chunk) => { text += chunk })
   await within('the answer', once(socket, 'close'))

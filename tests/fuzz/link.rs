@@ -41,21 +41,32 @@ fn frames(mut rest: &[u8], stream: &mut Vec<u8>) {
     }
 }
 
-/// The events as text, and the replies.
-fn transcript(stream: &[u8], piece: usize, pause_every: usize) -> (Vec<String>, Vec<u8>) {
+/// What a link said.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Event(String),
+    Http(Vec<u8>),
+}
+
+/// What a link said, and the replies.
+fn transcript(stream: &[u8], piece: usize, pause_every: usize) -> (Vec<Heard>, Vec<u8>) {
     let config = LinkConfig {
         endpoints: PATHS
             .map(|(path, wire)| Endpoint { path: path.into(), wire, max_message_bytes: MESSAGE_BYTES_MAX })
             .into(),
         max_request_bytes: REQUEST_BYTES_MAX,
-        health_check_path: Some("/health".into()),
     };
     let (mut link, mut events, mut replies) = (Link::new(), Vec::new(), Vec::new());
     let mut over = false;
     let mut on = |event: LinkEvent<'_>| {
         assert!(!over, "an event after the end: {event:?}");
         over = matches!(event, LinkEvent::Close(_));
-        events.push(text_of(&event));
+        match (&event, events.last_mut()) {
+            // How the bytes are cut is how they are handed on.
+            (LinkEvent::Http(bytes), Some(Heard::Http(all))) => all.extend_from_slice(bytes),
+            (LinkEvent::Http(bytes), _) => events.push(Heard::Http(bytes.to_vec())),
+            _ => events.push(Heard::Event(text_of(&event))),
+        }
         if events.len().is_multiple_of(pause_every.max(1)) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     for bytes in stream.chunks(piece.max(1)) {

@@ -7,16 +7,20 @@ use deepstream_wire::Wire;
 pub struct Endpoints([Endpoint; Wire::COUNT]);
 
 impl Endpoints {
-    /// The settings for a wire: those of the wire whose encoding it shares, which is what connections have that have not
-    /// said yet what they speak.
+    /// The settings for a wire. Protobuf's also hold for connections that have not said yet what they speak.
     pub fn of(&self, wire: Wire) -> &Endpoint {
-        &self.0[wire.encoding() as usize]
+        &self.0[place(wire)]
     }
 
     /// The settings for a wire, to be changed.
     pub fn of_mut(&mut self, wire: Wire) -> &mut Endpoint {
-        &mut self.0[wire.encoding() as usize]
+        &mut self.0[place(wire)]
     }
+}
+
+/// What a client knows of its protocol makes no other endpoint of it.
+fn place(wire: Wire) -> usize {
+    if wire == Wire::ProtobufNoMulti { Wire::Protobuf as usize } else { wire as usize }
 }
 
 /// What holds for the connections of one endpoint.

@@ -5,7 +5,7 @@ use crate::ident::ConnId;
 use crate::output::Note;
 use crate::packet::Tag;
 use crate::shard::Shard;
-use deepstream_wire::{Action, Message, Outgoing, Topic};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Topic};
 
 impl Shard {
     /// EMIT: to every subscriber but the emitter; nobody listening is no error.
@@ -16,13 +16,20 @@ impl Shard {
                 data: String::from_utf8_lossy(message.data().unwrap_or_default()).into(),
             });
         }
-        let Some(slot) = self.names.find(Topic::Event, message.name(), message.head.name_hash) else { return };
-        let audience = Audience::others(&self.names.at(slot).interest, slot, conn);
-        self.delivery.fan_out(&self.subscribers, audience, |_| Outgoing {
-            name: Some(message.name()),
-            data: message.data(),
-            ..Outgoing::new(Action::EventEmit)
-        });
+        if let Some(slot) = self.names.find(Topic::Event, message.name(), message.head.name_hash) {
+            let audience = Audience::others(&self.names.at(slot).interest, slot, conn);
+            self.delivery.fan_out(&self.subscribers, audience, |_| Outgoing {
+                name: Some(message.name()),
+                data: message.data(),
+                ..Outgoing::new(Action::EventEmit)
+            });
+        }
+        if message.head.flags.has(Flags::IS_ACK) {
+            // Whoever asks is told that it is on its way to everybody.
+            let correlation_id = message.correlation_id();
+            let ack = Outgoing { correlation_id, is_ack: true, ..Outgoing::new(Action::EventEmit) };
+            self.delivery.reply(conn, &ack);
+        }
     }
 
     /// SUBSCRIBE of one name.

@@ -228,6 +228,8 @@ pub struct Account {
     pub user_id: Box<str>,
     /// JSON text sent with AUTH_SUCCESSFUL, if any.
     pub client_data: Option<Box<[u8]>>,
+    /// JSON text of a token for whoever asked for one, if any. The shard has no use for it.
+    pub token: Option<Box<[u8]>>,
     /// JSON text for the permission rules only, if any.
     pub server_data: Option<Box<[u8]>>,
     /// When it ends by itself; `None`: with the connection.

@@ -6,7 +6,7 @@ use crate::gather::Gathers;
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::limits::Limits;
 use crate::listen::Listening;
-use crate::output::{Ask, Deadline, Flow, Headers, Note, Outbox, Outcome, Peer, Reason, StoreBatch};
+use crate::output::{Ask, Deadline, Flow, Note, Outbox, Outcome, Peer, Reason, StoreBatch};
 use crate::owner::Names;
 use crate::packet::{Lane, Packet, Tag};
 use crate::permit::{Permissions, Permit};
@@ -17,7 +17,7 @@ use crate::session::table::State;
 use crate::subscribers::Subscribers;
 use crate::timer::{TimerId, Wheel};
 use ahash::RandomState;
-use deepstream_wire::{Action, Message, Topic, Unreadable, Wire};
+use deepstream_wire::{Action, Message, Topic, Unreadable};
 use std::sync::Arc;
 use std::vec::Drain;
 
@@ -192,24 +192,6 @@ impl Shard {
         Some(conn)
     }
 
-    /// A connection became a WebSocket on which `wire` is spoken. Where the server leads, the link has greeted.
-    pub fn upgraded(&mut self, now: Nanos, conn: ConnId, wire: Wire, referer: &str, headers: Headers) {
-        self.delivery.now = now;
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
-        if let State::Connected = session.state {
-            session.state = if wire.server_leads() { State::AwaitAuth } else { State::AwaitChallenge };
-            session.wire = wire;
-            session.heard_at = now;
-            session.ping_at = now.after(self.options.endpoints.of(wire).heartbeat_ns);
-            let peer = Arc::make_mut(&mut session.visit.get_or_insert_default().peer);
-            peer.referer = referer.into();
-            peer.headers = headers;
-            let note = Note::IncomingConnection { conn, remote: peer.remote.clone(), referer: referer.into() };
-            self.delivery.note(note);
-            self.watch(conn);
-        }
-    }
-
     /// A message arrived.
     pub fn received(&mut self, now: Nanos, conn: ConnId, message: Message<&[u8]>) -> Flow {
         self.delivery.now = now;
@@ -278,10 +260,10 @@ impl Shard {
         }
         self.departed(conn);
         self.listener_departed(conn);
-        if let Some(identity) = &session.identity {
+        if let Some(identity) = session.identity.as_ref().filter(|_| session.wire.stays()) {
             self.presence_changed(identity.clone(), false);
         }
-        if !matches!(session.state, State::Connected) {
+        if session.wire.stays() && !matches!(session.state, State::Connected) {
             self.delivery.note(Note::Disconnected { user: session.user().map(Into::into) });
         }
     }

@@ -140,7 +140,6 @@ impl World {
                     max_message_bytes: LINK_BYTES_MAX,
                 }],
                 max_request_bytes: 4096,
-                health_check_path: None,
             }),
             spare: Outbox::default(),
             settling: false,
@@ -283,7 +282,7 @@ impl World {
                 self.oracle.unreadable(index);
                 self.cores[core].shard.unreadable(self.now, id, *what)
             }
-            LinkEvent::Upgraded(_) | LinkEvent::Close(_) => Flow::Close,
+            LinkEvent::Upgraded(_) | LinkEvent::Http(_) | LinkEvent::Close(_) => Flow::Close,
         };
         self.pull(core);
         self.oracle.handled(index);

@@ -20,7 +20,7 @@ use crate::ws::{FINAL_BINARY, FINAL_TEXT};
 /// Appends one complete server frame, header included.
 pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
     match wire {
-        Wire::Protobuf | Wire::ProtobufNoMulti => {
+        Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Http => {
             let body = body_len(message);
             let envelope = envelope_len(message.action.topic(), body);
             let delimited = varint_len(envelope as u64) + envelope;

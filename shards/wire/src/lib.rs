@@ -12,6 +12,7 @@ pub mod client;
 mod draft;
 pub mod encode;
 mod field;
+pub mod jif;
 pub mod link;
 pub mod message;
 mod plain;

@@ -20,7 +20,7 @@ use crate::encode::encode;
 use crate::message::{Message, Outgoing, Unreadable, Wire};
 use crate::plain;
 use crate::text;
-use crate::upgrade;
+use crate::upgrade::{self, Refusal};
 use crate::ws::{
     self, CLOSE_INVALID_TEXT, CLOSE_PROTOCOL_ERROR, CLOSE_TOO_BIG, CLOSE_UNSUPPORTED, Header, Kind, Sender,
 };
@@ -45,8 +45,6 @@ pub struct LinkConfig {
     pub endpoints: Vec<Endpoint>,
     /// Largest head of an upgrade request.
     pub max_request_bytes: usize,
-    /// Path that answers 200 to whoever wants to know whether the server lives.
-    pub health_check_path: Option<String>,
 }
 
 /// What the bytes amounted to.
@@ -58,6 +56,8 @@ pub enum LinkEvent<'a> {
     Message(Message<&'a [u8]>),
     /// Bytes that are no message; the link goes on.
     Unreadable(Unreadable),
+    /// Bytes of a connection on which HTTP goes on: from its first one, as they come.
+    Http(&'a [u8]),
     /// The link is over: flush `replies`, then close the socket. The handler's answer is ignored.
     Close(Closing),
 }
@@ -90,6 +90,8 @@ enum Phase {
     Request,
     /// By the index of its endpoint.
     WebSocket(u8),
+    /// Its requests are not for us.
+    Http,
     Closed,
 }
 
@@ -220,7 +222,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             };
             let wanted = match self.link.phase {
                 Phase::WebSocket(_) => ws::missing(&held.input[held.input_at..]),
-                Phase::Request | Phase::Closed => input.len(),
+                Phase::Request | Phase::Http | Phase::Closed => input.len(),
             };
             let (head, rest) = input.split_at_mut(wanted.clamp(1, input.len()));
             held.input.extend_from_slice(head);
@@ -277,6 +279,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                     // Its configuration is another one now: nobody knows what it speaks.
                     None => self.fail(CLOSE_PROTOCOL_ERROR, rest.len()),
                 },
+                Phase::Http => self.http(rest),
                 Phase::Closed => rest.len(),
             };
             if taken == 0 {
@@ -288,8 +291,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
     }
 
     fn request(&mut self, input: &[u8]) -> usize {
-        let health_check = self.config.health_check_path.as_deref();
-        match upgrade::read(input, &self.config.endpoints, health_check, self.config.max_request_bytes) {
+        match upgrade::read(input, &self.config.endpoints, self.config.max_request_bytes) {
             Ok(None) => 0,
             Ok(Some(upgrade)) => {
                 upgrade.put_response(self.replies);
@@ -304,12 +306,21 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                 self.tell(LinkEvent::Upgraded(&upgrade.handshake));
                 upgrade.len
             }
-            Err(status) => {
+            Err(Refusal::NoUpgrade) => {
+                self.link.phase = Phase::Http;
+                self.http(input)
+            }
+            Err(Refusal::Status(status)) => {
                 status.put(self.replies);
                 self.end(Closing::Answered(status.code()));
                 input.len()
             }
         }
+    }
+
+    fn http(&mut self, input: &[u8]) -> usize {
+        self.tell(LinkEvent::Http(input));
+        input.len()
     }
 
     /// One frame; 0 if it is not whole.
@@ -393,7 +404,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
     /// unless a message was left.
     fn payload(&mut self, wire: Wire, payload: &[u8]) -> usize {
         match wire {
-            Wire::Protobuf | Wire::ProtobufNoMulti => {
+            Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Http => {
                 let mut messages = binary::messages(payload);
                 for message in messages.by_ref() {
                     self.tell(message.map_or_else(LinkEvent::Unreadable, LinkEvent::Message));

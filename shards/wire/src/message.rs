@@ -21,19 +21,21 @@ pub enum Wire {
     Text = 2,
     /// JSON objects. Whoever speaks it may be an old client, and is not sent PATCH_MULTI.
     Json = 3,
+    /// Protobuf, spoken to our own end of one request of HTTP, which says it in JSON to whoever asked.
+    Http = 4,
 }
 
 impl Wire {
     /// How many wires there are; the length of a table indexed by `Wire as usize`.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
     /// Every wire, in index order.
-    pub const ALL: [Self; Self::COUNT] = [Self::Protobuf, Self::ProtobufNoMulti, Self::Text, Self::Json];
+    pub const ALL: [Self; Self::COUNT] = [Self::Protobuf, Self::ProtobufNoMulti, Self::Text, Self::Json, Self::Http];
 
     /// The wire whose encoding this one shares, unless what is said to the two differs.
     #[must_use]
     pub fn encoding(self) -> Self {
         match self {
-            Self::Protobuf | Self::ProtobufNoMulti => Self::Protobuf,
+            Self::Protobuf | Self::ProtobufNoMulti | Self::Http => Self::Protobuf,
             Self::Text | Self::Json => self,
         }
     }
@@ -41,7 +43,7 @@ impl Wire {
     /// Whether clients of this wire understand PATCH_MULTI. Those that do not are sent the whole value.
     pub fn knows_patch_multi(self) -> bool {
         match self {
-            Self::Protobuf => true,
+            Self::Protobuf | Self::Http => true,
             Self::ProtobufNoMulti | Self::Text | Self::Json => false,
         }
     }
@@ -49,9 +51,19 @@ impl Wire {
     /// Whether the server speaks first and keeps the heartbeat: it accepts without a challenge, and it pings.
     pub fn server_leads(self) -> bool {
         match self {
-            Self::Protobuf | Self::ProtobufNoMulti | Self::Json => false,
+            Self::Protobuf | Self::ProtobufNoMulti | Self::Json | Self::Http => false,
             Self::Text => true,
         }
+    }
+
+    /// Whether the client has to say what it speaks before it logs in.
+    pub fn is_challenged(self) -> bool {
+        !self.server_leads() && self != Self::Http
+    }
+
+    /// Whether its connections stay. One that only asks something is not there for others, and not worth a line of the log.
+    pub fn stays(self) -> bool {
+        self != Self::Http
     }
 }
 

@@ -1,8 +1,8 @@
 //! HTTP before the upgrade: one request, one answer.
 //!
 //! *Owns* reading the request head and the handful of answers a WebSocket endpoint gives.
-//! *Promises* that everything but an upgrade ends the connection.
-//! *Does not* serve HTTP: the HTTP API is another endpoint.
+//! *Promises* that an upgrade that fails ends the connection.
+//! *Does not* serve HTTP: what is no upgrade is handed on as it came.
 
 use std::io::Write;
 
@@ -61,10 +61,18 @@ impl Upgrade {
     }
 }
 
+/// Why a request is no upgrade of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It does not mean to be one: whoever serves HTTP answers it.
+    NoUpgrade,
+    /// It is answered with this.
+    Status(Status),
+}
+
 /// The answers that end a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    Healthy,
     BadRequest,
     NotFound,
     UpgradeRequired,
@@ -74,7 +82,6 @@ pub(crate) enum Status {
 impl Status {
     pub(crate) fn code(self) -> u16 {
         match self {
-            Self::Healthy => 200,
             Self::BadRequest => 400,
             Self::NotFound => 404,
             Self::UpgradeRequired => 426,
@@ -86,7 +93,6 @@ impl Status {
     pub(crate) fn put(self, out: &mut Vec<u8>) {
         const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
         let (line, headers, body) = match self {
-            Self::Healthy => ("200 OK", "Content-Type: application/json; charset=utf-8\r\n", ""),
             Self::BadRequest => ("400 Bad Request", TEXT, "Bad request."),
             Self::NotFound => ("404 Not Found", TEXT, "Endpoint not found."),
             Self::UpgradeRequired => (
@@ -106,33 +112,27 @@ impl Status {
     }
 }
 
-/// Judges the request head that `input` starts with. `None` while it is not whole; the error is the answer to
-/// everything that is no upgrade.
-pub(crate) fn read(
-    input: &[u8],
-    endpoints: &[Endpoint],
-    health_check: Option<&str>,
-    head_bytes_max: usize,
-) -> Result<Option<Upgrade>, Status> {
+/// Judges the request head that `input` starts with. `None` while it is not whole.
+pub(crate) fn read(input: &[u8], endpoints: &[Endpoint], head_bytes_max: usize) -> Result<Option<Upgrade>, Refusal> {
     // Beyond the bound nothing is looked at, so that what comes of a head does not hang on how it was cut.
     let bounded = input.get(..head_bytes_max).unwrap_or(input);
-    let Some((len, request)) = Request::try_parse(bounded).map_err(|error| status_of(&error))? else {
-        return if input.len() > head_bytes_max { Err(Status::HeadTooLarge) } else { Ok(None) };
+    let Some((len, request)) = Request::try_parse(bounded).map_err(|error| refusal_of(&error))? else {
+        let long = input.len() > head_bytes_max;
+        return if long { Err(Refusal::Status(Status::HeadTooLarge)) } else { Ok(None) };
     };
     let path = request.uri().path();
-    if health_check == Some(path) {
-        return Err(Status::Healthy);
-    }
-    let index = endpoints.iter().position(|endpoint| endpoint.path == path).ok_or(Status::NotFound)?;
+    let Some(index) = endpoints.iter().position(|endpoint| endpoint.path == path) else {
+        let means_to = request.headers().contains_key("upgrade");
+        return Err(if means_to { Refusal::Status(Status::NotFound) } else { Refusal::NoUpgrade });
+    };
     let wire = endpoints[index].wire;
-    let response = create_response(&request).map_err(|error| status_of(&error))?;
+    let response = create_response(&request).map_err(|error| refusal_of(&error))?;
     Ok(Some(Upgrade { len, endpoint: index as u8, handshake: Handshake { request, wire }, response }))
 }
 
-fn status_of(error: &Error) -> Status {
-    match error {
-        // The one resource that takes other methods is not ours.
-        Error::Protocol(ProtocolError::WrongHttpMethod) => Status::NotFound,
+fn refusal_of(error: &Error) -> Refusal {
+    Refusal::Status(match error {
+        Error::Protocol(ProtocolError::WrongHttpMethod | ProtocolError::WrongHttpVersion) => return Refusal::NoUpgrade,
         Error::Protocol(
             ProtocolError::MissingConnectionUpgradeHeader
             | ProtocolError::MissingUpgradeWebSocketHeader
@@ -140,5 +140,5 @@ fn status_of(error: &Error) -> Status {
         ) => Status::UpgradeRequired,
         Error::Capacity(_) => Status::HeadTooLarge,
         _ => Status::BadRequest,
-    }
+    })
 }

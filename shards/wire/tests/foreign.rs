@@ -22,7 +22,6 @@ impl EchoServer {
         let config = LinkConfig {
             endpoints: vec![Endpoint { path: "/deepstream".into(), wire: Wire::Protobuf, max_message_bytes: 1 << 20 }],
             max_request_bytes: 4096,
-            health_check_path: None,
         };
         Self { link: Link::new(), config, replies: Vec::new(), closing: None }
     }
@@ -43,7 +42,7 @@ impl Write for EchoServer {
                     encode(Wire::Protobuf, &echo, &mut echoes);
                 }
                 LinkEvent::Close(why) => *closing = Some(why),
-                LinkEvent::Upgraded(_) | LinkEvent::Unreadable(_) => {}
+                LinkEvent::Upgraded(_) | LinkEvent::Http(_) | LinkEvent::Unreadable(_) => {}
             }
             ControlFlow::Continue(())
         });

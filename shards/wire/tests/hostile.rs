@@ -18,7 +18,6 @@ fn config() -> LinkConfig {
             .map(|(path, wire)| Endpoint { path: path.into(), wire, max_message_bytes: MESSAGE_BYTES_MAX })
             .into(),
         max_request_bytes: REQUEST_BYTES_MAX,
-        health_check_path: None,
     }
 }
 
@@ -34,7 +33,7 @@ fn touch(event: &LinkEvent<'_>) -> usize {
             message.names().count() + client::versions(message).count()
         }
         LinkEvent::Upgraded(handshake) => handshake.headers().count(),
-        LinkEvent::Unreadable(_) | LinkEvent::Close(_) => 0,
+        LinkEvent::Http(_) | LinkEvent::Unreadable(_) | LinkEvent::Close(_) => 0,
     }
 }
 
@@ -194,6 +193,7 @@ fn the_undamaged_stream_is_understood() {
         kinds.push(match event {
             LinkEvent::Upgraded(_) => "upgraded",
             LinkEvent::Message(_) => "message",
+            LinkEvent::Http(_) => "http",
             LinkEvent::Unreadable(_) => "unreadable",
             LinkEvent::Close(_) => "close",
         });

@@ -18,7 +18,6 @@ fn config() -> LinkConfig {
             max_message_bytes: MESSAGE_BYTES_MAX,
         }],
         max_request_bytes: 1024,
-        health_check_path: Some("/health-check".into()),
     }
 }
 
@@ -28,6 +27,7 @@ enum Seen {
     Upgraded(String, Option<String>),
     Message(Action, Vec<u8>, Option<Vec<u8>>, Vec<Vec<u8>>),
     Unreadable(Unreadable),
+    Http(Vec<u8>),
     Close(Closing),
 }
 
@@ -43,6 +43,7 @@ fn seen(event: &LinkEvent<'_>) -> Seen {
             message.names().map(Into::into).collect(),
         ),
         LinkEvent::Unreadable(why) => Seen::Unreadable(*why),
+        LinkEvent::Http(bytes) => Seen::Http(bytes.to_vec()),
         LinkEvent::Close(why) => Seen::Close(*why),
     }
 }
@@ -279,12 +280,8 @@ fn the_upgrade_is_answered_with_the_key_of_the_request() {
 }
 
 #[test]
-fn whatever_is_no_upgrade_is_answered_and_closed() {
-    let cases: [(&str, u16, &str); 9] = [
-        ("GET /health-check HTTP/1.1\r\nHost: x\r\n\r\n", 200, ""),
-        ("GET /health-check?x=1 HTTP/1.1\r\n\r\n", 200, ""),
-        ("GET /elsewhere HTTP/1.1\r\n\r\n", 404, "Endpoint not found."),
-        ("POST /deepstream HTTP/1.1\r\n\r\n", 404, "Endpoint not found."),
+fn an_upgrade_that_fails_is_answered_and_closed() {
+    let cases: [(&str, u16, &str); 5] = [
         ("GET /deepstream HTTP/1.1\r\n\r\n", 426, "Only WebSocket version 13 is spoken here."),
         (
             "GET /deepstream HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
@@ -308,10 +305,32 @@ fn whatever_is_no_upgrade_is_answered_and_closed() {
         peer.send(request.as_bytes());
         assert_eq!(peer.events.len(), 1, "nothing is said after the end");
     }
-    let mut peer = Peer::new();
-    peer.send(cases[0].0.as_bytes());
-    let answer = String::from_utf8(peer.replies).unwrap();
-    assert!(answer.contains("\r\nContent-Type: application/json; charset=utf-8\r\n"), "{answer}");
+}
+
+#[test]
+fn what_is_no_upgrade_is_handed_on_as_it_came() {
+    for request in [
+        "GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\nGET /deepstream HTTP/1.1\r\n\r\n",
+        "POST /deepstream HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
+        "GET /health-check HTTP/1.0\r\n\r\n",
+        "HEAD / HTTP/1.1\r\n\r\n",
+    ] {
+        for at in 0..request.len() {
+            let mut peer = Peer::new();
+            peer.send(&request.as_bytes()[..at]);
+            peer.send(&request.as_bytes()[at..]);
+            let handed: Vec<u8> = peer
+                .events
+                .iter()
+                .flat_map(|event| match event {
+                    Seen::Http(bytes) => bytes.clone(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(String::from_utf8_lossy(&handed), request, "cut at {at}");
+            assert!(peer.replies.is_empty() && peer.link.held_bytes() == 0);
+        }
+    }
 }
 
 #[test]

@@ -15,7 +15,6 @@ fn config() -> LinkConfig {
     LinkConfig {
         endpoints: vec![Endpoint { path: "/json".into(), wire: Wire::Json, max_message_bytes: 4096 }],
         max_request_bytes: 1024,
-        health_check_path: None,
     }
 }
 
@@ -47,6 +46,7 @@ fn seen(event: &LinkEvent<'_>) -> String {
         LinkEvent::Upgraded(handshake) => format!("upgraded to {:?}", handshake.wire()),
         LinkEvent::Message(message) => line(message),
         LinkEvent::Unreadable(what) => format!("{what:?}"),
+        LinkEvent::Http(bytes) => format!("http {}", String::from_utf8_lossy(bytes)),
         LinkEvent::Close(why) => format!("{why:?}"),
     }
 }

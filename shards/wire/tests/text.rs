@@ -16,7 +16,6 @@ fn config() -> LinkConfig {
     LinkConfig {
         endpoints: vec![endpoint("/deepstream", Wire::Protobuf), endpoint("/deepstream-v3", Wire::Text)],
         max_request_bytes: 1024,
-        health_check_path: None,
     }
 }
 
@@ -50,6 +49,7 @@ fn seen(event: &LinkEvent<'_>) -> String {
         LinkEvent::Upgraded(handshake) => format!("upgraded to {:?}", handshake.wire()),
         LinkEvent::Message(message) => line(message),
         LinkEvent::Unreadable(what) => format!("{what:?}"),
+        LinkEvent::Http(bytes) => format!("http {}", String::from_utf8_lossy(bytes)),
         LinkEvent::Close(why) => format!("{why:?}"),
     }
 }

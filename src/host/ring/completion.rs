@@ -7,7 +7,7 @@ use std::io;
 pub(super) const GENERATION_MASK: u32 = 0xff_ffff;
 
 /// A socket of this ring. A stale one is harmless.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::host) struct Key {
     pub(in crate::host) slot: u32,
     /// 24 bits of a counter.

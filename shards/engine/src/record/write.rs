@@ -7,7 +7,7 @@ use crate::ident::ConnId;
 use crate::output::Note;
 use crate::shard::Shard;
 use deepstream_json::{Kind, Limits, kind_of};
-use deepstream_wire::{Action, Flags, Message, Outgoing};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Wire};
 
 /// A version that asks for "whatever comes next".
 const FORCE: i32 = -1;
@@ -38,7 +38,7 @@ impl Shard {
         let next = match current.checked_add(1) {
             Some(next) if forced || message.head.version == next => next,
             Some(next) if message.head.version < next => return self.version_exists(slot, conn, message, current),
-            _ => return self.echo(conn, message, Action::RecordInvalidVersion, current),
+            _ => return self.invalid_version(slot, conn, message, current),
         };
         if !self.apply(slot, message) {
             return self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version);
@@ -192,6 +192,23 @@ impl Shard {
         let user = self.delivery.user(conn).unwrap_or_default().into();
         let name = String::from_utf8_lossy(message.name()).into();
         self.delivery.note(Note::VersionExists { user, name, wanted: message.head.version, current });
+    }
+
+    /// The version leaves some out. Who stays knows what there is; who only asks is told it, not what it said.
+    fn invalid_version(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>, current: i32) {
+        if self.delivery.wire(conn) != Some(Wire::Http) {
+            return self.echo(conn, message, Action::RecordInvalidVersion, current);
+        }
+        let name = self.names.at(slot);
+        let answer = Outgoing {
+            name: Some(&name.name),
+            version: Some(current),
+            data: Some(&name.record.value),
+            correlation_id: message.correlation_id(),
+            is_error: true,
+            ..Outgoing::new(Action::RecordInvalidVersion)
+        };
+        self.delivery.reply(conn, &answer);
     }
 
     /// Refuses a write by repeating it (protocol-binary §10.1).

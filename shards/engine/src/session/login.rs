@@ -21,7 +21,7 @@ impl Shard {
             // (protocol-binary §12.6).
             Action::ConnectionPing => self.say(conn, Action::ConnectionPong),
             // Answers to what the server led with.
-            Action::ConnectionPong | Action::ConnectionChallenge if session.wire.server_leads() => {}
+            Action::ConnectionPong | Action::ConnectionChallenge if !session.wire.is_challenged() => {}
             Action::ConnectionChallenge if !challenged => {
                 session.state = State::AwaitAuth;
                 if session.wire == Wire::Protobuf {
@@ -95,8 +95,10 @@ impl Shard {
                     Outgoing { data: identity.client_data.as_deref(), ..Outgoing::new(Action::AuthSuccessful) };
                 self.delivery.reply(conn, &answer);
                 self.delivery.counters.logins += 1;
-                self.delivery.note(Note::LoggedIn { user: identity.user.clone() });
-                self.presence_changed(identity, true);
+                if identity.wire.stays() {
+                    self.delivery.note(Note::LoggedIn { user: identity.user.clone() });
+                    self.presence_changed(identity, true);
+                }
             }
             Login::Refused { client_data } => self.refuse_login(conn, client_data.as_deref()),
         }

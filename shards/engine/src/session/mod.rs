@@ -1,5 +1,6 @@
 //! Connections from their socket to their end.
 
+mod carry;
 mod expiry;
 mod login;
 pub(crate) mod table;

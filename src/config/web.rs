@@ -1,0 +1,71 @@
+//! The HTTP API and what stands in front of it: its rows, and what they become.
+
+use super::node::Node;
+use super::table::{Row, Rule, headers, milliseconds, prefixes, row, url_path_text};
+use super::types::Config;
+use crate::endpoint::http::{HttpEndpoint, Service};
+use crate::endpoint::proxies::Network;
+use std::time::Duration;
+
+/// The rows; see `table`.
+pub(crate) static ROWS: &[Row] = &[
+    row("httpServer[*].options.allowAllOrigins", Rule::Flag(|c, on| c.http.all_origins = on)),
+    row("httpServer[*].options.origins", Rule::Value(|c, node| prefixes(node, &mut c.http.origins))),
+    row("httpServer[*].options.trustedProxies", Rule::Value(trusted_proxies)),
+    row("httpServer[*].options.hostUrl", Rule::Value(host_url)),
+    row("connectionEndpoints[http]", Rule::Kind(|c| c.http_endpoint = Some(HttpEndpoint::default()))),
+    row("connectionEndpoints[http].options.enableAuthEndpoint", Rule::Flag(|c, on| http(c).auth_enabled = on)),
+    row("connectionEndpoints[http].options.authPath", Rule::Text(|c, text| path_of(text, &mut http(c).auth_path))),
+    row("connectionEndpoints[http].options.postPath", Rule::Text(|c, text| path_of(text, &mut http(c).post_path))),
+    row("connectionEndpoints[http].options.getPath", Rule::Text(|c, text| path_of(text, &mut http(c).get_path))),
+    row("connectionEndpoints[http].options.allowAuthData", Rule::Flag(|c, on| http(c).allow_auth_data = on)),
+    row(
+        "connectionEndpoints[http].options.requestTimeout",
+        milliseconds(1, |c, ms| http(c).request_timeout = Duration::from_millis(ms)),
+    ),
+    row("connectionEndpoints[http].options.logInvalidAuthData", Rule::Flag(|c, on| http(c).log_invalid_auth_data = on)),
+    row("connectionEndpoints[http].options.headers", Rule::Value(headers)),
+];
+
+impl Config {
+    /// What holds for requests of HTTP.
+    pub fn web(&self) -> Service {
+        Service {
+            api: self.http_endpoint.clone(),
+            health_check_path: self.http.health_check_path.clone(),
+            origins: (!self.http.all_origins).then(|| self.http.origins.clone()),
+            host: self.http.host_url.clone(),
+            proxies: self.http.trusted_proxies.clone(),
+            body_bytes_max: self.http.body_bytes_max,
+            batch_entries_max: self.limits.batch_entries_max,
+            answer_bytes_max: self.limits.outbox_bytes_max,
+        }
+    }
+}
+
+/// The HTTP API, whose options are being read.
+fn http(config: &mut Config) -> &mut HttpEndpoint {
+    config.http_endpoint.get_or_insert_with(HttpEndpoint::default)
+}
+
+fn path_of(text: &str, path: &mut String) -> Result<(), String> {
+    *path = url_path_text(text)?;
+    Ok(())
+}
+
+fn trusted_proxies(config: &mut Config, node: &Node) -> Result<(), String> {
+    let mut list = Vec::new();
+    prefixes(node, &mut list)?;
+    let read = |text: &String| Network::read(text).ok_or("a list of addresses and networks, such as 10.0.0.0/8");
+    config.http.trusted_proxies = list.iter().map(read).collect::<Result<_, _>>()?;
+    Ok(())
+}
+
+fn host_url(config: &mut Config, node: &Node) -> Result<(), String> {
+    config.http.host_url = match node {
+        Node::Null => None,
+        Node::Text(text) if !text.is_empty() => Some(text.clone()),
+        _ => return Err("a host, with its port if it is not the usual one, as requests name it".to_owned()),
+    };
+    Ok(())
+}

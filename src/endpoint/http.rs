@@ -1,0 +1,288 @@
+//! The HTTP API, but for executing it: which request is answered how, and which has to wait for its body (protocol-http).
+//!
+//! *Owns* paths, methods, origins, status codes and the words of refusals. *Promises* that every request is answered, and
+//! that every answer carries what a browser asks for. *Does not* wait, log anybody in or know sockets.
+
+use super::proxies::{Network, client_of};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONNECTION,
+    CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, VARY,
+};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Response, StatusCode};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A response and its body.
+pub type Answer = Response<Full<Bytes>>;
+
+/// `connectionEndpoints` entry of type http.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpEndpoint {
+    /// Path of batches.
+    pub post_path: String,
+    /// Path of reads, which are not served.
+    pub get_path: String,
+    /// Path on which credentials are judged.
+    pub auth_path: String,
+    /// Whether they are.
+    pub auth_enabled: bool,
+    /// Whether a batch may bring credentials, not only a token.
+    pub allow_auth_data: bool,
+    /// How long a request may take to arrive, and how long its answer may take.
+    pub request_timeout: Duration,
+    /// Whether the data of refused logins is logged.
+    pub log_invalid_auth_data: bool,
+}
+
+impl Default for HttpEndpoint {
+    fn default() -> Self {
+        Self {
+            post_path: "/api".to_owned(),
+            get_path: "/api".to_owned(),
+            auth_path: "/api/auth".to_owned(),
+            auth_enabled: true,
+            allow_auth_data: true,
+            request_timeout: Duration::from_secs(20),
+            log_invalid_auth_data: false,
+        }
+    }
+}
+
+/// Everything that holds for requests of one server.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The API; without it there are only health checks.
+    pub api: Option<HttpEndpoint>,
+    /// Path of health checks.
+    pub health_check_path: String,
+    /// Origins that browsers may come from; `None`: all.
+    pub origins: Option<Vec<String>>,
+    /// The Host that requests must name; `None`: any. Only asked where origins are.
+    pub host: Option<String>,
+    /// Proxies that are believed.
+    pub proxies: Vec<Network>,
+    /// Bytes of a body.
+    pub body_bytes_max: usize,
+    /// Entries of a batch.
+    pub batch_entries_max: usize,
+    /// Bytes of the answers to one batch.
+    pub answer_bytes_max: usize,
+}
+
+/// What a request whose head is there comes to.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is answered.
+    Answer(Answer),
+    /// Its body has to be read: of a batch, or credentials.
+    Read(Purpose),
+}
+
+/// What a body is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A batch.
+    Batch,
+    /// Credentials to be judged.
+    Login,
+}
+
+const METHODS: &str = "GET, POST, OPTIONS";
+const HEADERS: [&str; 4] = ["X-Requested-With", "X-HTTP-Method-Override", "Content-Type", "Accept"];
+const JSON: &str = "application/json; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+/// What every body ends with, as upstream's does.
+const END: &str = "\r\n\r\n";
+
+impl Service {
+    /// How long a request may take to arrive, and to be executed.
+    pub fn request_timeout(&self) -> Duration {
+        self.api.as_ref().map_or_else(|| HttpEndpoint::default().request_timeout, |api| api.request_timeout)
+    }
+
+    /// The address of whoever asks.
+    pub fn client(&self, socket: IpAddr, forwarded: Option<&str>) -> IpAddr {
+        client_of(socket, forwarded, &self.proxies)
+    }
+
+    /// Judges a request by its head.
+    pub fn judge(&self, head: &Parts) -> Verdict {
+        let path = head.uri.path();
+        // Whoever looks whether the server lives is no page.
+        if matches!(head.method, Method::GET | Method::HEAD) && is_below(path, &self.health_check_path) {
+            return Verdict::Answer(healthy());
+        }
+        if let Some(refusal) = self.refusal(&head.headers) {
+            return Verdict::Answer(refusal);
+        }
+        match head.method {
+            Method::OPTIONS => Verdict::Answer(preflight(&head.headers)),
+            Method::GET if self.api.as_ref().is_some_and(|api| is_below(path, &api.get_path)) => {
+                const NOT_YET: &str =
+                    "Reading records via HTTP GET is not yet implemented, please use a post request instead.";
+                Verdict::Answer(text(StatusCode::BAD_REQUEST, NOT_YET))
+            }
+            Method::GET => Verdict::Answer(text(StatusCode::NOT_FOUND, "Endpoint not found.")),
+            Method::POST => self.judge_post(head, path),
+            _ => {
+                let what = format!("Unsupported method. Supported methods: {METHODS}");
+                let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &what);
+                answer.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+                Verdict::Answer(answer)
+            }
+        }
+    }
+
+    fn judge_post(&self, head: &Parts, path: &str) -> Verdict {
+        let text = |status, what: &str| Verdict::Answer(text(status, what));
+        if !is_json(&head.headers) {
+            const WRONG: &str = "Invalid \"Content-Type\" header. Supported media types: \"application/json\"";
+            return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, WRONG);
+        }
+        if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            const WRONG: &str = "Invalid \"Content-Encoding\" header. Bodies have to be sent as they are.";
+            return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, WRONG);
+        }
+        let Some(api) = &self.api else { return text(StatusCode::NOT_FOUND, "Endpoint not found.") };
+        let fits = |base: &str| is_below(path, base).then_some(base.len());
+        let login = fits(&api.auth_path).filter(|_| api.auth_enabled);
+        // The longer path is the one that was meant.
+        match (login, fits(&api.post_path)) {
+            (None, None) => text(StatusCode::NOT_FOUND, "Endpoint not found."),
+            (login, batch) if login > batch => Verdict::Read(Purpose::Login),
+            _ => Verdict::Read(Purpose::Batch),
+        }
+    }
+
+    /// The answer to a page that may not ask.
+    fn refusal(&self, headers: &HeaderMap) -> Option<Answer> {
+        let origins = self.origins.as_ref()?;
+        let forbidden = |what: &str| Some(text(StatusCode::FORBIDDEN, what));
+        if self.host.as_deref().is_some_and(|host| header(headers, &HOST) != Some(host)) {
+            return forbidden("Forbidden Host.");
+        }
+        match origin(headers) {
+            None => forbidden("CORS is configured for this. All requests must set a valid \"Origin\" header."),
+            Some(origin) if !origins.iter().any(|allowed| allowed == origin) => {
+                forbidden(&format!("Origin \"{origin}\" is forbidden."))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Tells a browser that its page may read an answer.
+    pub fn admit(&self, origin: Option<&HeaderValue>, answer: &mut Answer) {
+        let headers = answer.headers_mut();
+        match (&self.origins, origin) {
+            (None, _) => {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            }
+            (Some(origins), Some(origin)) if origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) => {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+                headers.insert(VARY, HeaderValue::from_static("Origin"));
+            }
+            (Some(_), _) => {
+                headers.insert(VARY, HeaderValue::from_static("Origin"));
+            }
+        }
+    }
+}
+
+/// Where a page that asks comes from.
+pub fn origin_value(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get(ORIGIN).or_else(|| headers.get(REFERER))
+}
+
+fn origin(headers: &HeaderMap) -> Option<&str> {
+    origin_value(headers)?.to_str().ok().filter(|origin| !origin.is_empty())
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Whether a path is `base` or lies below it.
+fn is_below(path: &str, base: &str) -> bool {
+    path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || base.ends_with('/'))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media = header(headers, &CONTENT_TYPE).and_then(|value| value.split(';').next());
+    media.is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// What a browser asks before it asks.
+fn preflight(headers: &HeaderMap) -> Answer {
+    let missing = |name: &str| text(StatusCode::BAD_REQUEST, &format!("Missing header \"{name}\"."));
+    let Some(method) = header(headers, &ACCESS_CONTROL_REQUEST_METHOD) else {
+        return missing("Access-Control-Request-Method");
+    };
+    if !METHODS.split(", ").any(|known| known == method) {
+        let what = format!("Method {method} is forbidden. Supported methods: {METHODS}");
+        return text(StatusCode::FORBIDDEN, &what);
+    }
+    let Some(wanted) = header(headers, &ACCESS_CONTROL_REQUEST_HEADERS) else {
+        return missing("Access-Control-Request-Headers");
+    };
+    let listed = HEADERS.join(", ");
+    for name in wanted.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if !HEADERS.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return text(StatusCode::FORBIDDEN, &format!("Header {name} is forbidden. Supported headers: {listed}"));
+        }
+    }
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    let headers = answer.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_str(&listed).expect("these are header names"));
+    answer
+}
+
+fn healthy() -> Answer {
+    respond(StatusCode::OK, JSON, Bytes::new())
+}
+
+/// An answer in words.
+pub fn text(status: StatusCode, what: &str) -> Answer {
+    respond(status, TEXT, [what, END].concat().into())
+}
+
+/// An answer in JSON.
+pub fn json(mut body: Vec<u8>) -> Answer {
+    body.extend_from_slice(END.as_bytes());
+    respond(StatusCode::OK, JSON, body.into())
+}
+
+/// The answer to a body that makes no sense, and why.
+pub fn unreadable(why: &str) -> Answer {
+    text(StatusCode::BAD_REQUEST, &format!("Failed to parse body of request: {why}"))
+}
+
+/// The answer to a request that makes no sense.
+pub fn bad_request(what: &str) -> Answer {
+    text(StatusCode::BAD_REQUEST, what)
+}
+
+/// The answer to a body that does not come, after which nothing else is read.
+pub fn too_slow() -> Answer {
+    let mut answer = text(StatusCode::REQUEST_TIMEOUT, "The request took too long to arrive.");
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// The answer to a body above the limit.
+pub fn too_large() -> Answer {
+    text(StatusCode::PAYLOAD_TOO_LARGE, "Failed to parse body of request: request entity too large")
+}
+
+fn respond(status: StatusCode, media: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    answer
+}

@@ -1,0 +1,4 @@
+//! What is served on a path.
+
+pub mod http;
+pub mod proxies;

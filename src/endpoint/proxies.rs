@@ -1,0 +1,111 @@
+//! Who stands behind a proxy.
+//!
+//! *Owns* which proxies are believed. *Promises* that an address nobody vouches for is never taken: `X-Forwarded-For` counts
+//! from its end, as long as whoever added an entry is a proxy of ours. *Does not* resolve names.
+
+use std::net::IpAddr;
+
+/// Addresses that begin alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u32,
+}
+
+impl Network {
+    /// Reads `10.0.0.0/8`, or one address.
+    pub fn read(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let address: IpAddr = address.trim().parse().ok()?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Some(bits), |prefix| prefix.trim().parse().ok())?;
+        (prefix <= bits).then_some(Self { address, prefix })
+    }
+
+    fn holds(&self, address: IpAddr) -> bool {
+        let (own, other, bits) = match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => (u128::from(own.to_bits()), u128::from(other.to_bits()), 32),
+            (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits(), other.to_bits(), 128),
+            _ => return false,
+        };
+        // Nothing is left of a shift by all bits.
+        (own ^ other).checked_shr(bits - self.prefix).unwrap_or(0) == 0
+    }
+}
+
+/// The address of whoever asks: that of the socket, or the one a believed proxy speaks for.
+pub fn client_of(socket: IpAddr, forwarded: Option<&str>, proxies: &[Network]) -> IpAddr {
+    let believed = |address: IpAddr| proxies.iter().any(|network| network.holds(address));
+    let mut client = socket.to_canonical();
+    for entry in forwarded.unwrap_or_default().rsplit(',') {
+        if !believed(client) {
+            break;
+        }
+        match address_of(entry.trim()) {
+            Some(address) => client = address.to_canonical(),
+            None => break,
+        }
+    }
+    client
+}
+
+/// What proxies said, in the order in which they did.
+pub fn forwarded<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Option<String> {
+    let mut all: Option<String> = None;
+    for (_, value) in headers.filter(|(name, _)| *name == "x-forwarded-for") {
+        let all = all.get_or_insert_default();
+        all.push(',');
+        all.push_str(&String::from_utf8_lossy(value));
+    }
+    all
+}
+
+/// Some proxies add a port.
+fn address_of(entry: &str) -> Option<IpAddr> {
+    let address = entry.parse().ok();
+    address.or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(socket: &str, forwarded: &str, proxies: &[&str]) -> String {
+        let proxies: Vec<Network> = proxies.iter().map(|text| Network::read(text).unwrap()).collect();
+        client_of(socket.parse().unwrap(), Some(forwarded).filter(|text| !text.is_empty()), &proxies).to_string()
+    }
+
+    #[test]
+    fn only_what_a_believed_proxy_says_counts() {
+        let ours = ["127.0.0.0/8", "::1", "10.1.0.0/16"];
+        for (socket, forwarded, expected) in [
+            ("9.9.9.9", "1.2.3.4", "9.9.9.9"),
+            ("127.0.0.1", "", "127.0.0.1"),
+            ("127.0.0.1", "1.2.3.4", "1.2.3.4"),
+            ("::ffff:127.0.0.1", "1.2.3.4", "1.2.3.4"),
+            ("::1", "2001:db8::7", "2001:db8::7"),
+            // A client that lies is found out by what the proxy adds.
+            ("127.0.0.1", "6.6.6.6, 1.2.3.4", "1.2.3.4"),
+            ("127.0.0.1", "6.6.6.6, 1.2.3.4, 10.1.2.3", "1.2.3.4"),
+            ("127.0.0.1", "1.2.3.4, 10.2.2.3", "10.2.2.3"),
+            ("127.0.0.1", "1.2.3.4:5678", "1.2.3.4"),
+            ("127.0.0.1", "[2001:db8::7]:443", "2001:db8::7"),
+            ("127.0.0.1", "unknown", "127.0.0.1"),
+            ("127.0.0.1", "unknown, 10.1.1.1", "10.1.1.1"),
+        ] {
+            assert_eq!(client(socket, forwarded, &ours), expected, "{socket} {forwarded}");
+        }
+        assert_eq!(client("127.0.0.1", "1.2.3.4", &[]), "127.0.0.1");
+        assert_eq!(client("9.9.9.9", "1.2.3.4", &["0.0.0.0/0"]), "1.2.3.4");
+    }
+
+    #[test]
+    fn networks_are_read() {
+        for good in ["10.0.0.0/8", "10.0.0.1", "::/0", "fc00::/7", "0.0.0.0/0", "1.2.3.4/32"] {
+            assert!(Network::read(good).is_some(), "{good}");
+        }
+        for bad in ["", "localhost", "10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/", "10.0.0.0/-1"] {
+            assert!(Network::read(bad).is_none(), "{bad}");
+        }
+    }
+}

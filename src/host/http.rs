@@ -1,0 +1,348 @@
+//! One connection of HTTP: hyper over bytes in memory, without a runtime.
+//!
+//! *Owns* hyper's connection, the bytes between it and the socket, and the request that is being executed. *Promises* that it
+//! goes on exactly when it is told to: hyper's connection is a future, and the turn of its core polls it by hand, after bytes
+//! came, were sent, or an answer is there. *Does not* execute a request, and knows no sockets.
+
+use super::request::Running;
+use crate::endpoint::http::{self, Answer, Purpose, Service, Verdict};
+use bytes::Bytes;
+use deepstream_engine::Nanos;
+use deepstream_wire::jif::{Post, check_body};
+use hyper::HeaderMap;
+use hyper::Request;
+use hyper::body::{Body, Incoming};
+use hyper::rt::ReadBufCursor;
+use hyper::server::conn::http1;
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// The least that hyper reads heads into.
+const HEAD_BYTES_MIN: usize = 8192;
+/// Bytes of answers that wait for the socket, above which hyper is told to wait.
+const OUTPUT_BYTES_MAX: usize = 256 << 10;
+/// Unread bytes above which the socket is not read.
+pub(super) const INPUT_BYTES_MAX: usize = 256 << 10;
+/// How long a connection may say nothing between two requests.
+const KEEP_ALIVE_NS: u64 = 60_000_000_000;
+
+/// What is to be executed.
+pub(super) struct Job {
+    pub(super) what: Work,
+    pub(super) headers: HeaderMap,
+}
+
+/// What a body asks for.
+pub(super) enum Work {
+    Batch(Post),
+    /// Credentials are to be judged: a JSON object.
+    Login(Bytes),
+}
+
+/// How far the current request is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// There is none.
+    #[default]
+    Idle,
+    /// Its head comes.
+    Head,
+    /// Its body comes.
+    Body,
+    /// It is being executed.
+    Running,
+}
+
+/// See the module.
+pub(super) struct Conversation {
+    connection: Pin<Box<http1::Connection<Pipe, Api>>>,
+    shared: Rc<RefCell<Shared>>,
+    flag: Arc<Flag>,
+    waker: Waker,
+    /// The request that is being executed.
+    pub(super) running: Option<Box<Running>>,
+    /// When the current stage has taken too long.
+    pub(super) due: Nanos,
+    /// The moment of its entry among those that are watched.
+    pub(super) watched_at: Option<Nanos>,
+    stage: Stage,
+    request_timeout_ns: u64,
+}
+
+/// What came of letting a conversation go on.
+#[derive(Default)]
+pub(super) struct Step {
+    pub(super) output: Vec<u8>,
+    pub(super) job: Option<Job>,
+    /// There will be no further request, and everything is in `output`.
+    pub(super) over: bool,
+}
+
+impl Conversation {
+    pub(super) fn new(service: &Rc<Service>, head_bytes_max: usize) -> Self {
+        let shared = Rc::new(RefCell::new(Shared::default()));
+        let api = Api { service: Rc::clone(service), shared: Rc::clone(&shared) };
+        let mut builder = http1::Builder::new();
+        // A client that has sent its last request and closed its side still wants the answer.
+        builder.half_close(true).max_buf_size(head_bytes_max.max(HEAD_BYTES_MIN));
+        let connection = Box::pin(builder.serve_connection(Pipe(Rc::clone(&shared)), api));
+        let flag = Arc::new(Flag(AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&flag));
+        let request_timeout_ns = u64::try_from(service.request_timeout().as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            connection,
+            shared,
+            flag,
+            waker,
+            running: None,
+            due: Nanos::default(),
+            watched_at: None,
+            stage: Stage::Idle,
+            request_timeout_ns,
+        }
+    }
+
+    /// Bytes came.
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        let mut shared = self.shared.borrow_mut();
+        if shared.stage == Stage::Idle {
+            shared.stage = Stage::Head;
+        }
+        shared.input.extend_from_slice(bytes);
+    }
+
+    /// No further bytes will come.
+    pub(super) fn end(&mut self) {
+        self.shared.borrow_mut().ended = true;
+    }
+
+    /// No further request is taken.
+    pub(super) fn close(&mut self) {
+        self.connection.as_mut().graceful_shutdown();
+    }
+
+    /// The answer to the job that was given.
+    pub(super) fn answer(&mut self, answer: Answer) {
+        self.shared.borrow_mut().answer = Some(answer);
+    }
+
+    /// How far the current request is.
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Its body takes too long.
+    pub(super) fn is_late(&mut self) {
+        self.shared.borrow_mut().late = true;
+    }
+
+    /// Whether hyper waits for the socket to take what it wrote.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.shared.borrow().blocked
+    }
+
+    /// Bytes that hyper has not read.
+    pub(super) fn unread(&self) -> usize {
+        let shared = self.shared.borrow();
+        shared.input.len() - shared.input_at
+    }
+
+    /// Goes on as far as it can. While the socket is busy nothing is written.
+    pub(super) fn go_on(&mut self, now: Nanos, busy: bool) -> Step {
+        {
+            let mut shared = self.shared.borrow_mut();
+            (shared.busy, shared.blocked) = (busy, false);
+        }
+        let mut context = Context::from_waker(&self.waker);
+        // hyper wakes itself when it pauses for the sake of other tasks, of which there are none. Each round eats input or room
+        // for output, so that there is an end to it.
+        let over = loop {
+            self.flag.0.store(false, Ordering::Relaxed);
+            match self.connection.as_mut().poll(&mut context) {
+                Poll::Ready(_) => break true,
+                Poll::Pending if !self.flag.0.load(Ordering::Relaxed) => break false,
+                Poll::Pending => {}
+            }
+        };
+        let mut shared = self.shared.borrow_mut();
+        let stage = shared.stage;
+        // A request has to be there in its time, body and all; executing it has a time of its own.
+        if stage == Stage::Idle {
+            self.due = now.after(KEEP_ALIVE_NS);
+        } else if stage != self.stage && (self.stage, stage) != (Stage::Head, Stage::Body) {
+            self.due = now.after(self.request_timeout_ns);
+        }
+        self.stage = stage;
+        Step { output: std::mem::take(&mut shared.output), job: shared.job.take(), over }
+    }
+}
+
+/// Raised by hyper when it wants to be polled again at once.
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What hyper and the host tell each other.
+#[derive(Default)]
+struct Shared {
+    input: Vec<u8>,
+    /// What lies before was read.
+    input_at: usize,
+    ended: bool,
+    output: Vec<u8>,
+    busy: bool,
+    blocked: bool,
+    stage: Stage,
+    late: bool,
+    job: Option<Job>,
+    answer: Option<Answer>,
+}
+
+/// The socket, to hyper.
+struct Pipe(Rc<RefCell<Shared>>);
+
+impl hyper::rt::Read for Pipe {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, mut into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let mut shared = self.0.borrow_mut();
+        let unread = &shared.input[shared.input_at..];
+        if unread.is_empty() {
+            return if shared.ended { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
+        let count = unread.len().min(into.remaining());
+        into.put_slice(&unread[..count]);
+        shared.input_at += count;
+        if shared.input_at == shared.input.len() {
+            // Between two requests nothing is kept.
+            shared.input = Vec::new();
+            shared.input_at = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl hyper::rt::Write for Pipe {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut shared = self.0.borrow_mut();
+        let room = OUTPUT_BYTES_MAX.saturating_sub(shared.output.len());
+        if shared.busy || room == 0 {
+            shared.blocked = true;
+            return Poll::Pending;
+        }
+        let count = bytes.len().min(room);
+        shared.output.extend_from_slice(&bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What hyper asks for answers.
+struct Api {
+    service: Rc<Service>,
+    shared: Rc<RefCell<Shared>>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Api {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (service, shared) = (Rc::clone(&self.service), Rc::clone(&self.shared));
+        shared.borrow_mut().stage = Stage::Body;
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let origin = http::origin_value(&head.headers).cloned();
+            let mut answer = match service.judge(&head) {
+                Verdict::Answer(answer) => answer,
+                Verdict::Read(purpose) => execute(&service, &shared, purpose, head.headers, body).await,
+            };
+            service.admit(origin.as_ref(), &mut answer);
+            shared.borrow_mut().stage = Stage::Idle;
+            Ok(answer)
+        })
+    }
+}
+
+async fn execute(
+    service: &Service,
+    shared: &RefCell<Shared>,
+    purpose: Purpose,
+    headers: HeaderMap,
+    body: Incoming,
+) -> Answer {
+    let body = match read(service, shared, body).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    let what = match service.read(purpose, body) {
+        Ok(what) => what,
+        Err(answer) => return *answer,
+    };
+    {
+        let mut shared = shared.borrow_mut();
+        shared.job = Some(Job { what, headers });
+        shared.stage = Stage::Running;
+    }
+    poll_fn(|_| shared.borrow_mut().answer.take().map_or(Poll::Pending, Poll::Ready)).await
+}
+
+/// The whole body, or the answer to whoever sends too much or too slowly.
+async fn read(service: &Service, shared: &RefCell<Shared>, mut body: Incoming) -> Result<Vec<u8>, Answer> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > service.body_bytes_max {
+        return Err(http::too_large());
+    }
+    let mut bytes = Vec::new();
+    loop {
+        let frame = poll_fn(|context| {
+            if std::mem::take(&mut shared.borrow_mut().late) {
+                return Poll::Ready(Err(http::too_slow()));
+            }
+            Pin::new(&mut body).poll_frame(context).map(Ok)
+        });
+        match frame.await? {
+            None => return Ok(bytes),
+            Some(Err(error)) => return Err(http::unreadable(&error.to_string())),
+            Some(Ok(frame)) => {
+                let data = frame.into_data().unwrap_or_default();
+                if bytes.len() + data.len() > service.body_bytes_max {
+                    return Err(http::too_large());
+                }
+                bytes.extend_from_slice(&data);
+            }
+        }
+    }
+}
+
+impl Service {
+    /// What a body asks for, or the answer to one that makes no sense.
+    fn read(&self, purpose: Purpose, body: Vec<u8>) -> Result<Work, Box<Answer>> {
+        check_body(&body).map_err(|why| Box::new(http::unreadable(&why)))?;
+        match purpose {
+            Purpose::Login => Ok(Work::Login(body.into())),
+            Purpose::Batch => {
+                let allow_auth_data = self.api.as_ref().is_some_and(|api| api.allow_auth_data);
+                let post = Post::read(&body, allow_auth_data);
+                post.map(Work::Batch).map_err(|why| Box::new(http::bad_request(why)))
+            }
+        }
+    }
+}

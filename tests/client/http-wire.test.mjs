@@ -1,0 +1,290 @@
+// HTTP as bytes: keep-alive, pipelining, chunks, 100-continue, HEAD, what is too large, too slow or no HTTP; curl.
+
+import assert from 'node:assert/strict'
+import { execFile, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import http from 'node:http'
+import { after, before, describe, test } from 'node:test'
+import tls from 'node:tls'
+import { promisify } from 'node:util'
+import { batch, chunked, head, post, posted, talk } from './http.mjs'
+import { REFERENCE, serverFor } from './server.mjs'
+import { startSecured } from './tls.mjs'
+import { until, unique, within } from './until.mjs'
+
+const skip = REFERENCE
+let server
+before(async () => { server = await startSecured() })
+after(() => server.discard())
+
+const emit = (data) => ({ body: [{ topic: 'event', action: 'emit', eventName: 'e', data }] })
+const SUCCESS = '{"result":"SUCCESS","body":[{"success":true}]}\r\n\r\n'
+const HEALTH = head('GET', '/health-check')
+
+describe('one connection', { skip }, () => {
+  test('stays for the next request, and closes when it is told to', async (t) => {
+    const socket = await talk(t, server)
+    for (let round = 0; round < 5; round++) {
+      socket.write(posted(emit(round)))
+      const [answer] = await socket.answers(1)
+      assert.deepEqual([answer.status, answer.body], [200, SUCCESS])
+      socket.write(HEALTH)
+      assert.equal((await socket.answers(1))[0].status, 200)
+    }
+    socket.write(posted(emit(1), { Connection: 'close' }))
+    assert.match((await socket.answers(1))[0].head, /connection: close/i)
+    await within('the close', socket.gone)
+  })
+
+  test('closes after a request of HTTP/1.0, unless that asks to stay', async (t) => {
+    const old = await talk(t, server)
+    old.write('GET /health-check HTTP/1.0\r\n\r\n')
+    assert.equal((await old.answers(1))[0].status, 200)
+    await within('the close', old.gone)
+    const staying = await talk(t, server)
+    for (let round = 0; round < 3; round++) {
+      staying.write('GET /health-check HTTP/1.0\r\nConnection: keep-alive\r\n\r\n')
+      assert.equal((await staying.answers(1))[0].status, 200)
+    }
+  })
+
+  test('takes many requests at once and answers them in order', async (t) => {
+    const socket = await talk(t, server)
+    const name = unique('pipe')
+    const write = (n) => posted({ body: [{ topic: 'record', action: 'write', recordName: name, data: { n } }, { topic: 'record', action: 'read', recordName: name }] })
+    socket.write(Array.from({ length: 50 }, (_, n) => n % 5 === 4 ? HEALTH : write(n)).join(''))
+    const answers = await socket.answers(50)
+    answers.forEach(({ status, body }, n) => {
+      assert.equal(status, 200)
+      if (n % 5 === 4) assert.equal(body, '')
+      else assert.equal(JSON.parse(body).body[1].data.n, n)
+    })
+  })
+
+  test('answers a client that has closed its side', async (t) => {
+    const socket = await talk(t, server)
+    socket.end(posted(emit(1)) + posted(emit(2)))
+    const answers = await socket.answers(2)
+    assert.deepEqual(answers.map(({ body }) => body), [SUCCESS, SUCCESS])
+    await within('the close', socket.gone)
+  })
+
+  test('reads a body in chunks, with extensions and trailers', async (t) => {
+    const socket = await talk(t, server)
+    const text = JSON.stringify(emit('ünï'))
+    const headers = { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked' }
+    socket.write(head('POST', '/api', headers) + chunked(text.slice(0, 5), text.slice(5, 30), text.slice(30)))
+    socket.write(head('POST', '/api', headers) + `${Buffer.byteLength(text).toString(16)};x=y\r\n${text}\r\n0\r\nTrailer: z\r\n\r\n`)
+    const answers = await socket.answers(2)
+    assert.deepEqual(answers.map(({ body }) => body), [SUCCESS, SUCCESS])
+  })
+
+  test('says 100 Continue to who waits for it, and nothing to who is refused by its head', async (t) => {
+    const socket = await talk(t, server)
+    const text = JSON.stringify(emit(1))
+    const headers = { 'Content-Type': 'application/json', 'Content-Length': text.length, Expect: '100-continue' }
+    socket.write(head('POST', '/api', headers))
+    assert.equal((await socket.answers(1))[0].status, 100)
+    socket.write(text)
+    assert.equal((await socket.answers(1))[0].body, SUCCESS)
+    socket.write(head('POST', '/elsewhere', headers))
+    assert.equal((await socket.answers(1))[0].status, 404)
+  })
+
+  test('answers HEAD without a body', async (t) => {
+    const socket = await talk(t, server)
+    socket.headOnly = true
+    socket.write(head('HEAD', '/health-check') + head('HEAD', '/api'))
+    const answers = await socket.answers(2)
+    assert.deepEqual(answers.map(({ status }) => status), [200, 405])
+    socket.headOnly = false
+    socket.write(HEALTH)
+    assert.equal((await socket.answers(1))[0].status, 200)
+  })
+
+  test('understands a request wherever it is cut', async (t) => {
+    const request = posted(emit('cut'))
+    await Promise.all(Array.from({ length: request.length - 1 }, async (_, at) => {
+      const socket = await talk(t, server)
+      socket.setNoDelay(true)
+      await new Promise((resolve) => socket.write(request.slice(0, at + 1), resolve))
+      await new Promise((resolve) => setImmediate(resolve))
+      socket.write(request.slice(at + 1))
+      assert.equal((await socket.answers(1))[0].body, SUCCESS)
+      socket.destroy()
+    }))
+  })
+
+  test('can still become a WebSocket only with its first request', async (t) => {
+    const socket = await talk(t, server)
+    const upgrade = head('GET', '/deepstream', { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' })
+    socket.write(HEALTH + upgrade)
+    assert.deepEqual((await socket.answers(2)).map(({ status }) => status), [200, 404])
+    const fresh = await talk(t, server)
+    fresh.write(upgrade)
+    assert.equal((await fresh.answers(1))[0].status, 101)
+  })
+})
+
+describe('too much', { skip }, () => {
+  test('a body that is announced or turns out too large is refused before it is there', async (t) => {
+    for (const request of [
+      head('POST', '/api', { 'Content-Type': 'application/json', 'Content-Length': 2 ** 40 }),
+      head('POST', '/api', { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked' }) + `200000\r\n${'x'.repeat(0x200000)}\r\n`
+    ]) {
+      const socket = await talk(t, server)
+      socket.write(request)
+      const [answer] = await socket.answers(1)
+      assert.equal(answer.status, 413)
+      assert.match(answer.body, /request entity too large/)
+      await within('the close', socket.gone)
+    }
+  })
+
+  test('a head that is too large, the first and a later one', async (t) => {
+    const large = head('GET', '/health-check', { Filler: 'x'.repeat(20_000) })
+    for (const before of ['', HEALTH]) {
+      const socket = await talk(t, server)
+      socket.write(before)
+      if (before) await socket.answers(1)
+      socket.write(large)
+      assert.equal((await socket.answers(1))[0].status, 431)
+      await within('the close', socket.gone)
+    }
+  })
+
+  test('a large answer arrives whole, and two at a time on one connection', async (t) => {
+    const name = unique('large')
+    const data = { text: 'ü'.repeat(400_000) }
+    assert.equal((await batch(server, [{ topic: 'record', action: 'write', recordName: name, data }])).result, 'SUCCESS')
+    const reads = { body: Array(12).fill({ topic: 'record', action: 'read', recordName: name }) }
+    const answers = await Promise.all([post(server, reads), post(server.secured, reads)])
+    for (const { json } of answers) for (const entry of json.body) assert.deepEqual(entry.data, data)
+    const socket = await talk(t, server)
+    socket.write(posted(reads) + posted(reads))
+    const [one, two] = await socket.answers(2, { deadline: 20000 })
+    assert.ok(one.body.length > 9_000_000 && two.body.length === one.body.length)
+  })
+
+  test('an answer above the limit is cut down to errors', async (t) => {
+    const own = await serverFor(t, { limits: { outboxBytesMax: 100_000, outboxHighWaterBytes: 50_000 } })
+    const name = unique('cut')
+    await batch(own, [{ topic: 'record', action: 'write', recordName: name, data: { text: 'x'.repeat(30_000) } }])
+    const { result, body } = await batch(own, Array(6).fill({ topic: 'record', action: 'read', recordName: name }))
+    assert.equal(result, 'PARTIAL_SUCCESS')
+    assert.deepEqual([body[0].success, body[5].success, body[5].errorEvent], [true, false, 'HTTP_RESPONSE_TOO_LARGE'])
+  })
+
+  test('a flood of requests without reading an answer, and others are served', async (t) => {
+    const socket = await talk(t, server)
+    socket.pause()
+    const request = Buffer.from(HEALTH.repeat(1000))
+    for (let round = 0; round < 20; round++) socket.write(request)
+    for (let round = 0; round < 10; round++) assert.equal((await batch(server, emit(1).body)).result, 'SUCCESS')
+    socket.resume()
+    const answers = await socket.answers(20_000, { deadline: 30_000 })
+    assert.ok(answers.every(({ status }) => status === 200))
+  })
+})
+
+describe('too slow, or no HTTP', { skip }, () => {
+  test('a head or a body that does not come ends in 408', async (t) => {
+    const own = await serverFor(t, { httpEndpoint: { requestTimeout: 200 } })
+    const body = await talk(t, own)
+    body.write(head('POST', '/api', { 'Content-Type': 'application/json', 'Content-Length': 100 }) + '{')
+    assert.equal((await body.answers(1))[0].status, 408)
+    await within('the close', body.gone)
+    const later = await talk(t, own)
+    later.write(HEALTH)
+    assert.equal((await later.answers(1))[0].status, 200)
+    later.write('GET /hea')
+    assert.equal((await later.answers(1))[0].status, 408)
+    await within('the close', later.gone)
+  })
+
+  test('a body that drips in is late all the same', async (t) => {
+    const own = await serverFor(t, { httpEndpoint: { requestTimeout: 300 } })
+    const socket = await talk(t, own)
+    socket.write(head('POST', '/api', { 'Content-Type': 'application/json', 'Content-Length': 10_000 }))
+    const drip = setInterval(() => socket.write(' '), 20)
+    t.after(() => clearInterval(drip))
+    assert.equal((await socket.answers(1))[0].status, 408)
+  })
+
+  for (const [what, bytes] of [
+    ['a broken request line', `${HEALTH}nonsense\r\n\r\n`],
+    ['two lengths', head('POST', '/api', { 'Content-Type': 'application/json', 'Content-Length': 5, 'content-length': 6 }) + 'hello'],
+    ['a length that is none', head('POST', '/api', { 'Content-Type': 'application/json', 'Content-Length': 'x' })],
+    ['a chunk that is none', head('POST', '/api', { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked' }) + 'zz\r\n']
+  ]) {
+    test(`${what} is answered with 400 and closed`, async (t) => {
+      const socket = await talk(t, server)
+      socket.write(bytes)
+      const answers = await socket.answers(bytes.startsWith(HEALTH) ? 2 : 1)
+      assert.equal(answers.at(-1).status, 400)
+      await within('the close', socket.gone)
+    })
+  }
+
+  test('a request that is broken off leaves nothing behind', async (t) => {
+    const own = await serverFor(t)
+    for (const part of [posted(emit(1)).slice(0, 40), posted(emit(1)).slice(0, -5), posted(emit(1))]) {
+      for (let round = 0; round < 20; round++) {
+        const socket = await talk(t, own)
+        await new Promise((resolve) => socket.write(part, resolve))
+        socket.destroy()
+      }
+    }
+    await own.atRest()
+  })
+})
+
+describe('programs people have', { skip }, () => {
+  const run = promisify(execFile)
+  const curl = (...words) => run('curl', ['-sS', ...words]).then(({ stdout }) => stdout)
+  const has = spawnSync('curl', ['--version']).status === 0
+
+  test('curl, plain and over TLS', { skip: !has && 'curl is not installed' }, async () => {
+    const body = JSON.stringify(emit('curl'))
+    const json = ['-H', 'Content-Type: application/json', '-d', body]
+    assert.equal(await curl(...json, `http://${server.url}/api`), SUCCESS)
+    assert.equal(await curl('--cacert', server.secured.authority, ...json, `https://${server.secured.url}/api`), SUCCESS)
+    assert.equal(await curl('-H', 'Transfer-Encoding: chunked', ...json, `http://${server.url}/api`), SUCCESS)
+    assert.equal(await curl('-H', 'Expect: 100-continue', ...json, `http://${server.url}/api`), SUCCESS)
+    assert.equal(await curl(...json, `http://${server.url}/api`, '--next', '-sS', ...json, `http://${server.url}/api`), SUCCESS + SUCCESS)
+    assert.match(await curl('-I', `http://${server.url}/health-check`), /^HTTP\/1\.1 200 OK/)
+    assert.match(await curl('-0', '-i', `http://${server.url}/health-check`), /^HTTP\/1\.. 200 OK/)
+  })
+
+  test('an agent of Node that keeps its connections', async () => {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 3 })
+    const ask = (n) => new Promise((resolve, reject) => {
+      const request = http.request({ host: '127.0.0.1', port: server.port, path: '/api', method: 'POST', agent, headers: { 'content-type': 'application/json' } }, (response) => {
+        let text = ''
+        response.on('data', (chunk) => { text += chunk })
+        response.on('end', () => resolve([response.statusCode, text, request.socket]))
+      })
+      request.on('error', reject)
+      request.end(JSON.stringify(emit(n)))
+    })
+    const answers = await Promise.all(Array.from({ length: 60 }, (_, n) => ask(n)))
+    agent.destroy()
+    for (const [status, text] of answers) assert.deepEqual([status, text], [200, SUCCESS])
+    assert.ok(new Set(answers.map(([, , socket]) => socket)).size <= 3)
+  })
+
+  test('over TLS, byte by byte and many at once', async (t) => {
+    const socket = tls.connect({ host: 'localhost', port: server.secured.port, ca: server.secured.ca })
+    t.after(() => socket.destroy())
+    await once(socket, 'secureConnect')
+    let heard = ''
+    socket.on('data', (chunk) => { heard += chunk })
+    for (const byte of posted(emit(1))) socket.write(byte)
+    await until('the answer', () => heard.endsWith(SUCCESS))
+    heard = ''
+    socket.write(posted(emit(1)).repeat(30))
+    await until('all answers', () => heard.split(SUCCESS).length === 31)
+    const many = await Promise.all(Array.from({ length: 50 }, (_, n) => post(server.secured, emit(n))))
+    assert.ok(many.every(({ text }) => text === SUCCESS))
+  })
+})
