@@ -4,7 +4,7 @@
 //! *Does not* filter or write: the log does.
 
 use crate::log::{Level, note};
-use deepstream_engine::{Fault, Note, Reason};
+use deepstream_engine::{Fault, Note, Reason, Turn};
 use std::io;
 
 /// Logs a note.
@@ -85,6 +85,14 @@ fn words(what: &Note) -> (Level, &'static str, String) {
         Note::Presence { user, online } => {
             let event = if *online { "PRESENCE_JOIN" } else { "PRESENCE_LEAVE" };
             (Level::Debug, event, user.to_string())
+        }
+        Note::Listener { turn, topic, name, pattern, .. } => {
+            let event = match turn {
+                Turn::Asked => "LISTENER_ASKED",
+                Turn::Provides => "LISTENER_PROVIDES",
+                Turn::Over => "LISTENER_RELEASED",
+            };
+            (Level::Debug, event, format!("for {topic}:{name} by pattern {pattern}"))
         }
         Note::Emitted { name, data } => (Level::Debug, "EMIT", format!("event: {name} with data: {data}")),
     }

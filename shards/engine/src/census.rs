@@ -20,6 +20,7 @@ pub struct Census {
     pub patterns: usize,
     pub listeners: usize,
     pub provided_names: usize,
+    pub asked_names: usize,
     pub listen_work: usize,
     pub timers: usize,
     pub inquiries: usize,
@@ -40,7 +41,7 @@ impl Shard {
     pub fn census(&self) -> Census {
         let ids = self.delivery.sessions.ids();
         let backlog = |&conn: &ConnId| self.delivery.sessions.get(conn).map_or(0, Session::backlog);
-        let [patterns, listeners, provided_names] = self.listening.counts();
+        let [patterns, listeners, provided_names, asked_names] = self.listening.counts();
         let mut census = Census {
             connections: self.delivery.sessions.len(),
             strangers: self.delivery.strangers.len(),
@@ -54,6 +55,7 @@ impl Shard {
             patterns,
             listeners,
             provided_names,
+            asked_names,
             listen_work: self.listening.work_len(),
             timers: self.timers.len() - self.permit.idle_timers(),
             inquiries: self.permit.inquiry_count(),

@@ -20,6 +20,7 @@ mod endpoint;
 mod event;
 mod gather;
 mod listen;
+mod member;
 mod owner;
 mod permit;
 mod presence;
@@ -40,7 +41,7 @@ pub use ident::{ConnId, CoreId, Nanos, Ticket};
 pub use limits::Limits;
 pub use output::{
     Account, Ask, Expiry, Fault, Flow, Frames, Headers, Login, Note, Outbox, Outcome, Peer, Reason, StoreBatch,
-    StoreEntry, Stored,
+    StoreEntry, Stored, Turn,
 };
 pub use packet::{Identity, Lane, Packet, Parcel, Tag};
 pub use permit::{InquiryId, Permissions};

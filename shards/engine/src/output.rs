@@ -352,8 +352,21 @@ pub enum Note {
     RecordChanged { name: Box<str>, version: i32, value: Box<[u8]>, writer: Option<ConnId> },
     /// Debug only: the first connection of a user logged in, or the last is gone.
     Presence { user: Box<str>, online: bool },
+    /// Debug only: a listener is asked for a name, provides it, or does neither any more.
+    Listener { turn: Turn, topic: &'static str, name: Box<str>, pattern: Box<str>, conn: ConnId },
     /// Debug only: an event was published.
     Emitted { name: Box<str>, data: Box<str> },
+}
+
+/// What a listener is to a name from here on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It is asked whether it provides.
+    Asked,
+    /// It provides.
+    Provides,
+    /// Neither: it is the next one's turn, if anybody's.
+    Over,
 }
 
 /// The headers and address a connection came with.

@@ -199,6 +199,8 @@ pub enum Packet {
         slot: u32,
         /// Named again when leaving.
         epoch: u32,
+        /// Somebody provides the name, and the subscriber is to be told.
+        provided: bool,
     },
     /// Deliveries: a part of a bulk message is done, and no subscription came of it.
     Settled {

@@ -300,7 +300,9 @@ impl Shard {
                     self.subscribers.end(from, slot);
                 }
             }
-            Packet::Joined { conn, tag, slot, epoch } => self.joined(from, conn, tag, slot, epoch),
+            Packet::Joined { conn, tag, slot, epoch, provided } => {
+                self.joined(from, conn, tag, slot, epoch, provided);
+            }
             Packet::Settled { conn, tag, refused, version } => self.settled(from, conn, tag, refused, version),
             Packet::Peek { inquiry, place, hash, name } => self.peek(from, inquiry, place, hash, &name),
             Packet::Peeked { inquiry, place, found } => self.peeked(inquiry, place, found),
@@ -458,7 +460,7 @@ impl Shard {
     }
 }
 
-/// Owner side: requests of any core's connections, and membership.
+/// Owner side: requests of any core's connections.
 impl Shard {
     /// Does what a connection asked of a name this core owns.
     pub(crate) fn request(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
@@ -480,84 +482,6 @@ impl Shard {
             action if action.topic() == Topic::Rpc => self.rpc(conn, tag, message),
             action if action.topic() == Topic::Presence => self.presence(conn, tag, message),
             _ => self.record(conn, tag, message),
-        }
-    }
-
-    /// Counts a subscription and tells the edge.
-    pub(crate) fn join(&mut self, conn: ConnId, tag: Tag, slot: u32) {
-        let Some(wire) = self.delivery.wire(conn) else {
-            // Gone while its request was parked: nobody is there to join.
-            self.names.remove_if_idle(slot);
-            return self.settle_at_edge(conn, tag, true, None);
-        };
-        let name = self.names.at_mut(slot);
-        let first = name.interest.is_empty();
-        name.interest.add(conn.core, wire);
-        let epoch = name.epoch;
-        self.listen_subscribed(slot, conn, first);
-        if conn.core == self.core {
-            self.joined(self.core, conn, tag, slot, epoch);
-        } else {
-            self.delivery.post(conn.core, Lane::Deliveries, Packet::Joined { conn, tag, slot, epoch });
-        }
-    }
-
-    /// One subscriber of `core` is gone.
-    pub(crate) fn left(&mut self, core: CoreId, slot: u32, epoch: u32) {
-        if self.names.leave(core, slot, epoch) {
-            if self.names.at(slot).interest.is_empty() {
-                self.listen_unsubscribed(slot);
-            }
-            self.names.remove_if_idle(slot);
-        }
-    }
-
-    /// Tells the edge that a part of a bulk message is done, or refused.
-    pub(crate) fn settle_at_edge(&mut self, conn: ConnId, tag: Tag, refused: bool, version: Option<i32>) {
-        if tag.gather == Tag::NONE && !(refused && tag.joins()) {
-            return;
-        }
-        if conn.core == self.core {
-            self.settled(self.core, conn, tag, refused, version);
-        } else {
-            self.delivery.post(conn.core, Lane::Deliveries, Packet::Settled { conn, tag, refused, version });
-        }
-    }
-}
-
-/// Edge side: what owners answer.
-impl Shard {
-    pub(crate) fn joined(&mut self, owner: CoreId, conn: ConnId, tag: Tag, slot: u32, epoch: u32) {
-        // A connection slot may have a new user by now; the table is asked about the one who subscribed.
-        let alive = self.delivery.sessions.get(conn).is_some();
-        let joined = if alive {
-            self.subscribers.joined(conn, tag, owner, slot, epoch)
-        } else {
-            Err(crate::subscribers::Left { owner, slot, epoch })
-        };
-        if let Err(left) = joined {
-            self.leave(left);
-        }
-        self.settle(tag, false, None);
-    }
-
-    fn settled(&mut self, owner: CoreId, conn: ConnId, tag: Tag, refused: bool, version: Option<i32>) {
-        if tag.part == Tag::EVERYBODY {
-            self.everyone_confirmed(owner, conn, tag);
-        }
-        if refused && tag.joins() && self.delivery.sessions.get(conn).is_some() {
-            self.subscribers.refused(conn, tag);
-        }
-        self.settle(tag, refused, version);
-    }
-
-    /// Tells an owner that a subscriber is gone.
-    pub(crate) fn leave(&mut self, left: crate::subscribers::Left) {
-        if left.owner == self.core {
-            self.left(self.core, left.slot, left.epoch);
-        } else {
-            let packet = Packet::Leave { slot: left.slot, epoch: left.epoch };
-            self.delivery.post(left.owner, Lane::Requests, packet);
         }
     }
 

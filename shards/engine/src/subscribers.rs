@@ -180,6 +180,11 @@ impl Subscribers {
         }
     }
 
+    /// A name by its number, which somebody still wants.
+    pub(crate) fn name(&self, id: u32) -> &[u8] {
+        &self.names[id as usize].name
+    }
+
     /// Connection slots of those who hear what the owner sends for its slot.
     pub(crate) fn members(&self, owner: CoreId, slot: u32) -> &[u32] {
         self.by_owner(owner, slot).map_or(&[], |id| &self.names[id as usize].members)

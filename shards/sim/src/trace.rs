@@ -102,7 +102,7 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
         Packet::Leave { slot, epoch } => format!("Leave slot={slot} epoch={epoch}"),
         Packet::Reply(who, frame) => format!("Reply {} bytes={}", conn(who), frame.len()),
         Packet::FanOut { slot, end, except, .. } => format!("FanOut slot={slot} end={end} except={}", conn(except)),
-        Packet::Joined { conn: who, tag, slot, epoch } => {
+        Packet::Joined { conn: who, tag, slot, epoch, .. } => {
             format!("Joined {} attempt={} slot={slot} epoch={epoch}", conn(who), tag.attempt)
         }
         Packet::Peek { place, name, .. } => format!("Peek place={place} name={}", String::from_utf8_lossy(name)),

@@ -128,10 +128,12 @@ impl Listening {
         }
     }
 
-    /// Patterns, listeners, and names they were asked for or provide.
-    pub(crate) fn counts(&self) -> [usize; 3] {
-        let names = self.listeners.iter().map(|(_, listener)| listener.names.len()).sum();
-        [self.entries.len(), self.listeners.len(), names]
+    /// Patterns, listeners, names they were asked for or provide, and of those the ones not answered for.
+    pub(crate) fn counts(&self) -> [usize; 4] {
+        let listeners = || self.listeners.iter().map(|(_, listener)| listener);
+        let names = listeners().map(|listener| listener.names.len()).sum();
+        let asked = listeners().map(|listener| listener.asked).sum();
+        [self.entries.len(), self.listeners.len(), names, asked]
     }
 
     pub(crate) fn work_len(&self) -> usize {

@@ -4,6 +4,7 @@ use super::registry::Search;
 use super::words;
 use crate::delivery::Audience;
 use crate::ident::ConnId;
+use crate::output::{Note, Turn};
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
 use deepstream_wire::{Action, Outgoing, Topic};
@@ -41,19 +42,17 @@ impl Provision {
 }
 
 impl Shard {
-    /// A name was subscribed to: by its first subscriber, or by one more.
-    pub(crate) fn listen_subscribed(&mut self, slot: u32, conn: ConnId, first: bool) {
+    /// A name was subscribed to: by its first subscriber, or by one more. Whether that one is to be told of a provider.
+    pub(crate) fn listen_subscribed(&mut self, slot: u32, first: bool) -> bool {
         let name = self.names.at(slot);
         match &name.provision {
             None if first && !self.listening.is_empty() && is_listened(name.topic) => {
                 self.search(slot, None);
                 self.note_slow_patterns();
+                false
             }
-            Some(provision) if provision.asking.is_none() && name.topic == Topic::Record => {
-                let has = Outgoing { name: Some(&name.name), ..Outgoing::new(Action::RecordHasProvider) };
-                self.delivery.reply(conn, &has);
-            }
-            _ => {}
+            Some(provision) => provision.asking.is_none() && name.topic == Topic::Record,
+            None => false,
         }
     }
 
@@ -107,8 +106,9 @@ impl Shard {
         self.listening.asked += 1;
         let name = self.names.at_mut(slot);
         name.provision = Some(Box::new(Provision { listener, place, asking: Some(Asking { attempt, timer, search }) }));
-        let (topic, name) = (name.topic, &self.names.at(slot).name);
-        let listener = &self.listening.listeners[listener as usize];
+        let topic = name.topic;
+        self.note_turn(slot, listener, Turn::Asked);
+        let (name, listener) = (&self.names.at(slot).name, &self.listening.listeners[listener as usize]);
         let found = Outgoing {
             name: Some(listener.pattern.source().as_bytes()),
             subscription: Some(name),
@@ -123,6 +123,7 @@ impl Shard {
         if let Some(asking) = &provision.asking {
             self.timers.cancel(asking.timer);
         }
+        self.note_turn(slot, provision.listener, Turn::Over);
         let listener = &mut self.listening.listeners[provision.listener as usize];
         let was_asked = usize::from(provision.asking.is_some());
         listener.asked -= was_asked;
@@ -157,7 +158,22 @@ impl Shard {
             self.listening.asked -= 1;
             self.wake_newcomer(listener);
         }
+        self.note_turn(slot, listener, Turn::Provides);
         self.tell_subscribers(slot, Action::RecordHasProvider);
+    }
+
+    fn note_turn(&mut self, slot: u32, listener: u32, turn: Turn) {
+        if self.delivery.verbose {
+            let (name, listener) = (self.names.at(slot), &self.listening.listeners[listener as usize]);
+            let note = Note::Listener {
+                turn,
+                topic: name.topic.name(),
+                name: String::from_utf8_lossy(&name.name).into(),
+                pattern: listener.pattern.source().into(),
+                conn: listener.conn,
+            };
+            self.delivery.note(note);
+        }
     }
 
     /// The listener of a name refuses, gives up, or is gone: on to the next.
