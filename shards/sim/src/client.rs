@@ -4,6 +4,7 @@
 //! *Does not* choose what to do next once it is logged in: that is the workload's.
 
 use crate::rng::Rng;
+use crate::workload::listen::Stand;
 use crate::workload::record::Mirror;
 use crate::workload::rpc::Desk;
 use crate::world::World;
@@ -39,6 +40,7 @@ pub(crate) struct Client {
     pub(crate) emitted: Vec<u64>,
     pub(crate) mirror: Mirror,
     pub(crate) desk: Desk,
+    pub(crate) stand: Stand,
 }
 
 impl Client {
@@ -56,6 +58,7 @@ impl Client {
             emitted: Vec::new(),
             mirror: Mirror::default(),
             desk: Desk::default(),
+            stand: Stand::default(),
         }
     }
 
@@ -74,6 +77,7 @@ impl World {
         let who = &mut self.clients[client];
         who.user = user;
         who.desk.clear();
+        who.stand.clear();
         who.quiet_until = Nanos(0);
         who.conn = Some(index);
         who.phase = Phase::Entering;
@@ -128,6 +132,7 @@ impl World {
                     self.entered(client);
                 }
                 Action::RpcRequest => self.clients[client].desk.asked(message),
+                Action::EventPatternFound | Action::RecordPatternFound => self.listener_asked(client, message),
                 _ if self.clients[client].phase == Phase::Open => self.record_told(client, message),
                 _ => {}
             },

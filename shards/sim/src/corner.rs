@@ -29,6 +29,8 @@ pub enum Line {
     Request(&'static str),
     /// Says something about the first call it was asked to answer, once it was.
     Answer(Action),
+    /// Accepts, or rejects, what it was asked to provide first, once it was.
+    Provide(bool),
     /// Is gone.
     Drop,
 }
@@ -114,8 +116,14 @@ impl Plan {
         plan.lane_capacity = 1 << 10;
         plan.socket_bytes = 1 << 20;
         plan.cut_bytes = 1 << 20;
-        plan.options =
-            Options { seeds: plan.options.seeds, limits: Limits::default(), verbose: true, ..Options::default() };
+        // Nobody is asked twice: who says no here means it.
+        plan.options = Options {
+            seeds: plan.options.seeds,
+            limits: Limits::default(),
+            listen_rematch_ns: None,
+            verbose: true,
+            ..Options::default()
+        };
         plan
     }
 }
@@ -125,7 +133,11 @@ impl World {
         let mut moves = Vec::new();
         for client in 0..2 {
             let who = &self.clients[client];
-            let able = |line: &Line| !matches!(line, Line::Answer(_)) || who.desk.first().is_some();
+            let able = |line: &Line| match line {
+                Line::Answer(_) => who.desk.first().is_some(),
+                Line::Provide(_) => who.stand.is_asked(),
+                _ => true,
+            };
             if who.conn.is_some() && scripts[client].get(said[client]).is_some_and(able) {
                 moves.push(Move::Say(client));
             }
@@ -209,6 +221,7 @@ impl World {
                 self.say(client, &Outgoing { name, data, correlation_id: id, ..Outgoing::new(Action::RpcRequest) });
             }
             Line::Answer(action) => self.answer_first(client, action),
+            Line::Provide(accept) => self.answer_first_question(client, accept),
             Line::Drop => {
                 self.disconnect(index);
                 return self.lose(index);

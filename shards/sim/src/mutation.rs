@@ -5,6 +5,7 @@
 use crate::rng::Rng;
 use deepstream_engine::{Options, Packet, Stored};
 use deepstream_wire::Action;
+use deepstream_wire::client::{ServerEvent, ServerReader};
 
 /// A planted bug.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,16 @@ pub enum Mutation {
     LosePresence,
     /// Now and then somebody's subscription to everybody is not heard.
     LoseEveryone,
+    /// Now and then a listener is not told that it is asked.
+    LoseFound,
+    /// Now and then a listener is not told to stop.
+    LoseRemoved,
+    /// Now and then it is not heard that a listener accepts.
+    LoseAccept,
+    /// Now and then somebody else seems to accept what a listener was asked.
+    StealAccept,
+    /// Names without provider are never tried again.
+    NeverRematch,
 }
 
 /// What a mutation does to a packet.
@@ -56,7 +67,7 @@ pub(crate) enum Tampering {
 
 impl Mutation {
     /// All planted bugs.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::LoseFanOut,
         Self::RepeatFanOut,
         Self::SwapDeliveries,
@@ -71,6 +82,11 @@ impl Mutation {
         Self::LoseFarewell,
         Self::LosePresence,
         Self::LoseEveryone,
+        Self::LoseFound,
+        Self::LoseRemoved,
+        Self::LoseAccept,
+        Self::StealAccept,
+        Self::NeverRematch,
     ];
 
     /// What happens to a packet that is about to be delivered.
@@ -80,6 +96,18 @@ impl Mutation {
             (Self::LoseCall, _) if action == Some(Action::RpcRequest) => Tampering::Lose,
             (Self::RepeatCall, _) if matches!(action, Some(Action::RpcRequest | Action::RpcResponse)) => {
                 Tampering::Repeat
+            }
+            (Self::LoseAccept, _) if is_accept(action) => Tampering::Lose,
+            (Self::StealAccept, _) if is_accept(action) => Tampering::Forge,
+            (Self::LoseFound, Packet::Reply(_, frame))
+                if tells(frame, &[Action::EventPatternFound, Action::RecordPatternFound]) =>
+            {
+                Tampering::Lose
+            }
+            (Self::LoseRemoved, Packet::Reply(_, frame))
+                if tells(frame, &[Action::EventPatternRemoved, Action::RecordPatternRemoved]) =>
+            {
+                Tampering::Lose
             }
             (Self::StealAnswer, _) if action == Some(Action::RpcResponse) => Tampering::Forge,
             (Self::LoseFanOut, Packet::FanOut { .. })
@@ -104,6 +132,9 @@ impl Mutation {
             options.rpc_ack_timeout_ns *= 3;
             options.rpc_response_timeout_ns *= 3;
         }
+        if self == Self::NeverRematch {
+            options.listen_rematch_ns = None;
+        }
         options
     }
 
@@ -121,4 +152,17 @@ impl Mutation {
             stored => stored,
         }
     }
+}
+
+fn is_accept(action: Option<Action>) -> bool {
+    matches!(action, Some(Action::EventListenAccept | Action::RecordListenAccept))
+}
+
+/// Whether a frame for a connection says one of these things.
+fn tells(frame: &[u8], actions: &[Action]) -> bool {
+    let mut told = false;
+    ServerReader::upgraded().received(frame, &mut |event| {
+        told |= matches!(event, ServerEvent::Message(message) if actions.contains(&message.head.action));
+    });
+    told
 }

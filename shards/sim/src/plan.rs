@@ -93,6 +93,7 @@ pub(crate) struct Topics {
     pub(crate) records: u32,
     pub(crate) rpc: u32,
     pub(crate) presence: u32,
+    pub(crate) listen: u32,
 }
 
 impl Topics {
@@ -102,7 +103,7 @@ impl Topics {
         let (events, records, rpc, presence) = (weight(30), weight(60), weight(60), weight(20));
         // Nobody does nothing.
         let events = events + u32::from(events + records + rpc + presence == 0);
-        Self { events, records, rpc, presence }
+        Self { events, records, rpc, presence, listen: 0 }
     }
 }
 
@@ -181,6 +182,33 @@ impl Plan {
             }
         }
         plan
+    }
+}
+
+/// What came to be part of the worlds later, drawn after all else: worlds without it are as they always were.
+impl Plan {
+    /// Some listen for what others want.
+    pub(crate) fn draw_listening(&mut self, rng: &mut Rng) {
+        let share = self.options.limits.subscriptions_per_connection_max >= 100 && rng.chance(50);
+        if !share {
+            return;
+        }
+        self.topics.listen = rng.pick(&[10, 40, 100]);
+        if self.topics.events + self.topics.records == 0 {
+            self.topics.events = 10;
+        }
+        let millis = |rng: &mut Rng, low, high| rng.between(low, high) * 1_000_000;
+        let options = &mut self.options;
+        options.listen_shuffle = rng.chance(50);
+        options.listen_response_timeout_ns = millis(rng, 1, 2000);
+        options.listen_rematch_ns = rng.chance(60).then(|| millis(rng, 1000, 10_000));
+        options.listen_cooldown_ns = millis(rng, 0, 3000);
+        if rng.chance(15) {
+            options.limits.listen_patterns_per_connection_max = rng.pick(&[0, 1, 2]);
+        }
+        if rng.chance(10) {
+            options.limits.listen_pattern_bytes_max = rng.pick(&[2, 4]);
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Run {
     pub until: Option<u64>,
     /// Whether its steps are printed.
     pub print: bool,
+    /// Whether some listen; worlds of earlier failures knew no listeners.
+    pub listening: bool,
 }
 
 /// A promise that did not hold.
@@ -55,7 +57,7 @@ const THOROUGH_EVERY: u64 = 16;
 impl Run {
     /// A run of a seed in a world as it should be.
     pub fn of(seed: u64) -> Self {
-        Self { seed, mutation: Mutation::None, until: None, print: false }
+        Self { seed, mutation: Mutation::None, until: None, print: false, listening: true }
     }
 
     /// Runs it. A failure comes with the steps that led to it: the run is repeated to write them down.
@@ -68,7 +70,7 @@ impl Run {
     }
 
     fn attempt(self, tracing: Tracing) -> Result<u64, Failure> {
-        let mut world = World::new(self.seed, self.mutation, tracing);
+        let mut world = World::new(&self, tracing);
         let until = self.until.unwrap_or(u64::MAX);
         let run = catch_unwind(AssertUnwindSafe(|| live(&mut world, until)));
         let what = match run {
@@ -105,6 +107,7 @@ fn live(world: &mut World, until: u64) -> Result<(), String> {
         world.ask_who_is_there();
         come_to_rest(world, until)?;
     }
+    wait_for_rematch(world, until)?;
     world.line(|| "at rest".into());
     world.check_bounds(true);
     world.check_rest();
@@ -115,6 +118,17 @@ fn live(world: &mut World, until: u64) -> Result<(), String> {
         world.check_end();
     }
     failure(world)
+}
+
+/// Long enough for every name without a provider to be offered once more.
+fn wait_for_rematch(world: &mut World, until: u64) -> Result<(), String> {
+    let options = &world.plan.options;
+    let Some(interval) = options.listen_rematch_ns.filter(|_| world.plan.topics.listen > 0) else { return Ok(()) };
+    let last = world.now.after(interval * 2 + options.listen_cooldown_ns);
+    while world.now < last && world.step < until && world.wait() {
+        come_to_rest(world, until)?;
+    }
+    Ok(())
 }
 
 /// Steps until nothing can happen any more but the passing of time, and nobody waits for that either.
@@ -171,6 +185,9 @@ impl World {
         for lane in self.lanes_mut() {
             lane.refuses_until = 0;
         }
+        for client in 0..self.clients.len() {
+            self.answer_questions(client);
+        }
     }
 
     /// Everybody goes, each in one of the ways one can.
@@ -192,13 +209,16 @@ impl World {
             || closing
             || self.cores.iter().any(|core| {
                 let census = core.shard.census();
-                let timers = if census.connections == 0 { census.timers } else { 0 };
+                // Listeners anywhere keep a timer everywhere, for as long as they are there.
+                let timers = if census.connections + census.listeners == 0 { census.timers } else { 0 };
                 census.parked_messages
                     + census.pending_loads
                     + census.pending_write_acks
                     + census.dirty_records
                     + census.gathers
                     + census.calls
+                    + census.asked_names
+                    + census.listen_work
                     + timers
                     > 0
             })

@@ -4,7 +4,7 @@ use deepstream_sim::{Line, Mutation, every_order};
 use deepstream_wire::Action;
 
 /// More orders than any of these scripts has.
-const ORDERS_MAX: usize = 10_000;
+const ORDERS_MAX: usize = 20_000;
 /// Between them each name is owned by either shard.
 const PLACEMENTS: [u64; 2] = [0, 2];
 
@@ -49,6 +49,42 @@ fn presence() {
     let none = Line::Names(Action::PresenceUnsubscribeAll, &[]);
     every_order_is_fine([&[all, none, all], &[Line::Drop]]);
     every_order_is_fine([&[Line::Names(Action::PresenceSubscribe, &["u0", "u1"])], &[all, Line::Drop]]);
+}
+
+const LISTEN: Line = Line::Name(Action::EventListen, "^e0$");
+const UNLISTEN: Line = Line::Name(Action::EventUnlisten, "^e0$");
+const ACCEPT: Line = Line::Provide(true);
+const REJECT: Line = Line::Provide(false);
+
+#[test]
+fn an_event_provided_and_wanted_no_more() {
+    let subscribe = Line::Names(Action::EventSubscribe, &["e0"]);
+    let unsubscribe = Line::Names(Action::EventUnsubscribe, &["e0"]);
+    every_order_is_fine([&[LISTEN, ACCEPT], &[subscribe, unsubscribe]]);
+    every_order_is_fine([&[LISTEN, UNLISTEN], &[subscribe]]);
+    every_order_is_fine([&[LISTEN, REJECT], &[subscribe, unsubscribe]]);
+}
+
+#[test]
+fn a_record_provided_and_left() {
+    let listen = Line::Name(Action::RecordListen, "^r0$");
+    let subscribe = Line::Names(Action::RecordSubscribe, &["r0"]);
+    let unsubscribe = Line::Names(Action::RecordUnsubscribe, &["r0"]);
+    every_order_is_fine([&[listen, ACCEPT], &[subscribe, unsubscribe]]);
+}
+
+#[test]
+fn six_messages_about_events() {
+    let subscribe = Line::Names(Action::EventSubscribe, &["e0"]);
+    let unsubscribe = Line::Names(Action::EventUnsubscribe, &["e0"]);
+    every_order_is_fine([&[subscribe, unsubscribe, subscribe], &[Line::Emit, Line::Emit, Line::Emit]]);
+}
+
+#[test]
+fn six_messages_about_calls() {
+    let provide = Line::Names(Action::RpcProvide, &["p0"]);
+    let respond = Line::Answer(Action::RpcResponse);
+    every_order_is_fine([&[provide, respond, respond], &[Line::Request("p0"), Line::Request("p0"), Line::Drop]]);
 }
 
 #[test]

@@ -76,6 +76,35 @@ fn lost_subscription_to_everybody_is_noticed() {
 }
 
 #[test]
+fn lost_question_is_noticed() {
+    assert_found(Mutation::LoseFound, 300, &["not told what it was asked", "was not asked"]);
+}
+
+#[test]
+fn lost_stop_is_noticed() {
+    assert_found(Mutation::LoseRemoved, 3000, &["believes that it provides"]);
+}
+
+#[test]
+fn lost_acceptance_is_noticed() {
+    assert_found(Mutation::LoseAccept, 300, &["believes that it provides"]);
+}
+
+#[test]
+fn acceptance_of_another_is_noticed() {
+    assert_found(
+        Mutation::StealAccept,
+        300,
+        &["never accepted", "did not begin", "never listened", "believes that it"],
+    );
+}
+
+#[test]
+fn name_that_is_never_tried_again_is_noticed() {
+    assert_found(Mutation::NeverRematch, 2000, &["and nobody does"]);
+}
+
+#[test]
 fn forgotten_record_is_noticed_when_it_is_acknowledged() {
     assert_found(Mutation::ForgetStored, 200, &["storage has", "lost it", "read back"]);
 }

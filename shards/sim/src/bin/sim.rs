@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const USAGE: &str = "sim [--runs N | --seconds N] [--from SEED] [--threads N]\nsim --seed S [--until STEP] [--trace]";
-/// Failures that are printed; the others are only counted.
+/// Failures that are printed with their steps; of the others only what failed.
 const PRINTED_MAX: usize = 3;
 
 struct Arguments {
@@ -90,6 +90,8 @@ fn many(arguments: &Arguments) -> ExitCode {
                 if let Ok(mut failures) = failures.lock() {
                     if failures.len() < PRINTED_MAX {
                         println!("{failure}\n");
+                    } else {
+                        println!("seed={} step={} {}", failure.seed, failure.step, failure.what);
                     }
                     failures.push(failure);
                 }

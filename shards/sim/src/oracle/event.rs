@@ -156,6 +156,7 @@ impl Oracle {
             return self.conns[conn].answers.owe(Action::EventInvalidMessageData, None, message.correlation_id());
         }
         for name in message.names() {
+            self.wants_no_more(conn, false, name);
             let Some(entry) = self.events.names.get_mut(name) else { continue };
             if entry.subscriptions.remove(&conn).is_some()
                 && let Some(count) = self.events.counts.get_mut(&conn)
@@ -164,6 +165,11 @@ impl Oracle {
             }
         }
         self.conns[conn].answers.owe(Action::EventUnsubscribe, None, message.correlation_id());
+    }
+
+    /// Whether some connection may be subscribed.
+    pub(super) fn has_event_subscribers(&self, name: &[u8]) -> bool {
+        self.events.names.get(name).is_some_and(|name| !name.subscriptions.is_empty())
     }
 
     pub(super) fn event_said(&mut self, conn: usize, message: &Message<&[u8]>) {
@@ -181,12 +187,13 @@ impl Oracle {
     /// An acknowledgement: from here on nothing may be missing.
     fn certain(&mut self, conn: usize, correlation_id: &[u8]) {
         let fresh = self.events.awaited.remove(&(conn, correlation_id.into())).unwrap_or_default();
-        for (name, number) in fresh {
-            let Some(name) = self.events.names.get_mut(&name) else { continue };
+        for (text, number) in fresh {
+            let Some(name) = self.events.names.get_mut(&text) else { continue };
             if let Some(subscription) = name.subscriptions.get_mut(&conn)
                 && subscription.number == number
             {
                 subscription.certain = Some(name.emitted.clone());
+                self.wants(conn, false, &text);
             }
         }
     }

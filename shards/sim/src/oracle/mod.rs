@@ -6,6 +6,7 @@
 
 mod answers;
 mod event;
+mod listen;
 mod presence;
 mod record;
 mod rest;
@@ -14,6 +15,7 @@ mod write;
 
 use crate::oracle::answers::Answers;
 use crate::oracle::event::Events;
+use crate::oracle::listen::Listening;
 use crate::oracle::presence::Presence;
 use crate::oracle::record::Records;
 use crate::oracle::rpc::Calls;
@@ -50,6 +52,7 @@ pub(crate) struct Oracle {
     records: Records,
     calls: Calls,
     presence: Presence,
+    listening: Listening,
     failure: Option<String>,
 }
 
@@ -63,6 +66,7 @@ impl Oracle {
             records: Records::new(plan),
             calls: Calls::new(plan),
             presence: Presence::new(plan),
+            listening: Listening::new(plan),
             failure: None,
         }
     }
@@ -110,6 +114,7 @@ impl Oracle {
         self.presence.disconnected(conn, self.conns[conn].user);
         self.events.disconnected(conn);
         self.records.disconnected(conn);
+        self.listening.disconnected(conn);
     }
 
     /// The server is about to close a connection.
@@ -129,6 +134,10 @@ impl Oracle {
 
     /// A message of a connection is about to be handed to its shard.
     pub(crate) fn heard(&mut self, conn: usize, message: &Message<&[u8]>) {
+        self.listen_heard(conn, message);
+        if Self::is_about_listening(message.head.action) {
+            return;
+        }
         match message.head.action.topic() {
             Topic::Event => self.event_heard(conn, message),
             Topic::Record => self.record_heard(conn, message),
@@ -157,6 +166,9 @@ impl Oracle {
         };
         let alive = self.conns[conn].alive;
         self.check(alive, || format!("conn {conn} is gone and was told {}", message.head.action.name()));
+        if self.listen_said(conn, message) {
+            return;
+        }
         match message.head.action.topic() {
             Topic::Event => self.event_said(conn, message),
             Topic::Record => self.record_said(conn, message, store),
@@ -183,6 +195,9 @@ impl Oracle {
             },
             Note::RecordChanged { name, writer: None, .. } => self.record_created(name.as_bytes()),
             Note::Presence { user, online } => self.presence_noted(user, *online),
+            Note::Listener { turn, topic, name, pattern, conn: who } => {
+                self.turn_noted(conn(*who), topic, pattern, name, *turn);
+            }
             Note::RecordDeleted { name } => self.record_deleted(name.as_bytes()),
             Note::LoadFailed { name, .. } => self.load_given_up(name.as_bytes()),
             _ => {}

@@ -32,6 +32,8 @@ struct Subscription {
     stage: Stage,
     /// The record was deleted since: the subscription ends when its connection hears of it.
     ending: bool,
+    /// Correlation id of the message that asked for it.
+    asked: Box<[u8]>,
     /// Asked for behind a deletion by the same connection, which does not end it.
     behind_deletion: bool,
 }
@@ -118,6 +120,7 @@ impl Oracle {
     /// A record was deleted.
     pub(super) fn record_deleted(&mut self, name: &[u8]) {
         self.records.history(name).end(Cause::Deleted);
+        self.nobody_wants(name);
         for ((_, other), tie) in &mut self.records.ties {
             if **other == *name {
                 tie.subscription.iter_mut().for_each(|subscription| subscription.ending = true);
@@ -142,6 +145,7 @@ impl Oracle {
                 if action == Action::RecordUnsubscribe && message.names().count() <= self.records.names_max {
                     for name in message.names() {
                         self.records.tie(conn, name).subscription = None;
+                        self.wants_no_more(conn, true, name);
                     }
                 }
                 self.bulk_heard(conn, message);
@@ -175,7 +179,8 @@ impl Oracle {
             let tie = self.records.tie(conn, name);
             let stage = if reads { Stage::Reading } else { Stage::Beginning(last) };
             let behind_deletion = tie.deletes > 0;
-            tie.before = tie.subscription.replace(Subscription { stage, ending: false, behind_deletion });
+            let asked = message.correlation_id().unwrap_or_default().into();
+            tie.before = tie.subscription.replace(Subscription { stage, ending: false, asked, behind_deletion });
             tie.fresh = true;
             tie.reads += u32::from(reads);
         }
@@ -306,7 +311,15 @@ impl Oracle {
             let first = known.first().copied().unwrap_or(floor);
             subscription.ending = (first..=history.last()).any(|index| history.at(index).cause == Cause::Deleted);
             subscription.stage = Stage::Knows(known);
+            if !subscription.ending && tie.deletes == 0 {
+                self.wants(conn, true, name);
+            }
         }
+    }
+
+    /// Whether a connection waits for the answer to a deletion.
+    pub(super) fn is_deleting(&mut self, conn: usize, name: &[u8]) -> bool {
+        self.records.tie(conn, name).deletes > 0
     }
 
     /// A change, told to a subscriber.
@@ -444,10 +457,16 @@ impl Oracle {
         }
         for name in names {
             let last = self.records.history(&name).last();
-            if let Some(subscription) = &mut self.records.tie(conn, &name).subscription
+            let tie = self.records.tie(conn, &name);
+            let deleting = tie.deletes > 0;
+            if let Some(subscription) = &mut tie.subscription
                 && let Stage::Beginning(from) = subscription.stage
+                && subscription.asked == key.1
             {
                 subscription.stage = Stage::Began(from, last);
+                if !subscription.ending && !deleting {
+                    self.wants(conn, true, &name);
+                }
             }
         }
     }

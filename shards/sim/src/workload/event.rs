@@ -21,9 +21,12 @@ impl World {
             self.rpc_names(client, Action::RpcProvide);
         }
         self.record_entered(client);
+        if self.plan.topics.listen > 0 && self.rng.workload.chance(50) {
+            self.listen_say(client, true);
+        }
     }
 
-    fn event_names(&mut self, client: usize, action: Action) {
+    pub(super) fn event_names(&mut self, client: usize, action: Action) {
         let rng = &mut self.rng.workload;
         let count = rng.between(1, 4);
         let names: Vec<String> = (0..count).map(|_| format!("e{}", rng.below(self.plan.event_names))).collect();

@@ -1,6 +1,7 @@
 //! What clients do once they are logged in.
 
 mod event;
+pub(crate) mod listen;
 mod presence;
 pub(crate) mod record;
 pub(crate) mod rpc;
@@ -19,13 +20,14 @@ impl World {
         } else if rng.chance(2) {
             self.ping(client);
         } else {
-            let Topics { events, records, rpc, presence } = self.plan.topics;
-            let ticket = rng.below((events + records + rpc + presence) as usize) as u32;
+            let Topics { events, records, rpc, presence, listen } = self.plan.topics;
+            let ticket = rng.below((events + records + rpc + presence + listen) as usize) as u32;
             match ticket {
                 _ if ticket < events => self.event_work(client),
                 _ if ticket < events + records => self.record_work(client),
                 _ if ticket < events + records + rpc => self.rpc_work(client),
-                _ => self.presence_work(client),
+                _ if ticket < events + records + rpc + presence => self.presence_work(client),
+                _ => self.listen_work(client),
             }
         }
     }

@@ -95,7 +95,7 @@ impl World {
         names
     }
 
-    fn record_subscribe(&mut self, client: usize) {
+    pub(super) fn record_subscribe(&mut self, client: usize) {
         let names = self.record_names(client);
         let action = self.rng.workload.pick(&[
             Action::RecordSubscribeCreateAndRead,
@@ -110,12 +110,32 @@ impl World {
         }
     }
 
-    fn record_unsubscribe(&mut self, client: usize) {
+    pub(super) fn record_unsubscribe(&mut self, client: usize) {
         let names = self.record_names(client);
         for name in &names {
             self.known(client, name).subscribed = false;
         }
         self.record_bulk(client, Action::RecordUnsubscribe, names);
+    }
+
+    /// Wants a record, no more, and again, without waiting for any answer.
+    pub(super) fn record_restless(&mut self, client: usize) {
+        let place = self.rng.workload.below(self.plan.record_names.len());
+        let name = self.plan.record_names[place].clone();
+        if self.known(client, &name).subscribed || self.known(client, &name).waiting {
+            return self.record_unsubscribe(client);
+        }
+        let again = self.rng.workload.chance(50);
+        for action in [Action::RecordSubscribe, Action::RecordUnsubscribe, Action::RecordSubscribe] {
+            // Answers to what is taken back at once tell it nothing.
+            self.clients[client].mirror.bulks.retain(|_, (_, names)| *names != [name.clone()]);
+            self.record_bulk(client, action, vec![name.clone()]);
+            if !again && action == Action::RecordUnsubscribe {
+                self.clients[client].mirror.bulks.retain(|_, (_, names)| *names != [name.clone()]);
+                *self.known(client, &name) = Known::default();
+                break;
+            }
+        }
     }
 
     fn record_notify(&mut self, client: usize) {

@@ -1,0 +1,107 @@
+//! What shards give to do: bytes, packets, asks, and what is to be closed.
+
+use super::{Core, Pending, World};
+use crate::store::Load;
+use deepstream_engine::{Ask, ConnId, CoreId, Lane, Outbox};
+use deepstream_wire::client::ServerEvent;
+
+impl World {
+    /// Takes a shard's outputs, right after the input that made them: nothing else has happened in between.
+    pub(crate) fn pull(&mut self, core: usize) {
+        for note in self.cores[core].shard.notes() {
+            let sockets = &self.sockets;
+            self.oracle.noted(&note, |id| sockets.get(&(id.core.0, id.slot, id.generation)).copied());
+        }
+        self.pull_outboxes(core);
+        self.pull_asks(core);
+        self.count_packets(core);
+        let Core { shard, sockets, .. } = &mut self.cores[core];
+        for id in shard.resumed() {
+            if let Some(conn) = sockets.get(id.index()).copied().flatten().map(|index| &mut self.conns[index]) {
+                conn.resume_due |= conn.id == id;
+            }
+        }
+        for (id, reason) in self.cores[core].shard.closes() {
+            let Some(index) = self.socket(id) else { continue };
+            if self.conns[index].closing.is_some() {
+                // Named a second time: whatever is unsent is not sent.
+                self.line(|| format!("give up conn={index}"));
+                self.disconnect(index);
+            } else {
+                self.line(|| format!("close conn={index} {reason:?}"));
+                self.oracle.closing(index, reason);
+                self.conns[index].closing = Some(reason);
+            }
+        }
+    }
+
+    fn count_packets(&mut self, core: usize) {
+        let Core { shard, waiting, .. } = &mut self.cores[core];
+        for (peer, counts) in waiting.iter_mut().enumerate() {
+            *counts = Lane::ALL.map(|lane| shard.packets(CoreId(peer as u16), lane).len());
+        }
+    }
+
+    pub(crate) fn socket(&self, id: ConnId) -> Option<usize> {
+        let index = (*self.cores[id.core.index()].sockets.get(id.index())?)?;
+        (self.conns[index].id == id).then_some(index)
+    }
+
+    fn pull_outboxes(&mut self, core: usize) {
+        while let Some(id) = self.cores[core].shard.dirty() {
+            let mut outbox = std::mem::take(&mut self.spare);
+            self.cores[core].shard.take_output(id, &mut outbox);
+            if let Some(index) = self.socket(id) {
+                let at = self.conns[index].unsent.len();
+                write_out(&outbox, self.conns[index].unsent.writer());
+                self.overhear(index, at);
+            }
+            outbox.clear();
+            self.spare = outbox;
+        }
+    }
+
+    /// Shows the oracles what was just said to a connection.
+    fn overhear(&mut self, index: usize, from: usize) {
+        let mut spy = std::mem::take(&mut self.conns[index].spy);
+        let said = std::mem::take(&mut self.conns[index].unsent);
+        let step = self.step;
+        let (oracle, trace, store) = (&mut self.oracle, &mut self.trace, &self.store);
+        spy.received(said.from(from), &mut |event| {
+            if let ServerEvent::Message(message) = event {
+                trace.line(step, || format!("  says conn={index} {}", crate::trace::describe(&message)));
+            }
+            oracle.said(index, &event, store);
+        });
+        self.conns[index].spy = spy;
+        self.conns[index].unsent = said;
+    }
+
+    fn pull_asks(&mut self, core: usize) {
+        let asks: Vec<Ask> = self.cores[core].shard.asks().collect();
+        for ask in asks {
+            let (due, fate) = self.fate();
+            match ask {
+                Ask::Load { ticket, name } => {
+                    self.oracle.loading(&name, ticket);
+                    self.store.loads.push(Load { core, ticket, name, due, fate });
+                }
+                Ask::Authenticate { conn, .. } => {
+                    let refused = !self.settling && self.rng.faults.chance(self.plan.faults.login_refused);
+                    let user = self.socket(conn).map_or(0, |index| self.clients[self.conns[index].client].user);
+                    self.logins.push(Pending { core, conn, due, refused, user });
+                }
+            }
+        }
+    }
+}
+
+fn write_out(outbox: &Outbox, out: &mut Vec<u8>) {
+    let mut at = 0;
+    for (place, frame) in &outbox.shared {
+        out.extend_from_slice(&outbox.bytes[at..*place]);
+        out.extend_from_slice(frame);
+        at = *place;
+    }
+    out.extend_from_slice(&outbox.bytes[at..]);
+}
