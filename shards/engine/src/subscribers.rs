@@ -111,6 +111,11 @@ impl Subscribers {
         self.names.get(id as usize)
     }
 
+    /// The name a tag is of, while somebody subscribes to it.
+    pub(crate) fn name_of(&self, tag: Tag) -> Option<&EdgeName> {
+        self.names.get(tag.name_id as usize)
+    }
+
     /// How many there are.
     pub(crate) fn count_at(&self, slot: u32) -> usize {
         self.of_conn.get(slot as usize).map_or(0, Vec::len)

@@ -2,9 +2,11 @@
 
 use allocation_counter::measure;
 use deepstream_engine::{
-    Account, Ask, ConnId, CoreId, Headers, Login, Nanos, Options, Outbox, Outcome, Peer, Shard, StoreBatch,
+    Account, Ask, ConnId, CoreId, Headers, Login, Nanos, Options, Outbox, Outcome, Peer, Permissions, Shard, StoreBatch,
 };
+use deepstream_valve::check::{Row, check_rows};
 use deepstream_wire::{Action, Outgoing, Wire, binary, encode};
+use std::sync::Arc;
 
 const NOW: Nanos = Nanos(1);
 const NAME: &str = "stock/acme";
@@ -17,7 +19,15 @@ struct Bare {
 
 impl Bare {
     fn new() -> Self {
-        let options = Options { storage: false, ..Options::default() };
+        Self::ruled(&[])
+    }
+
+    /// Under these permission rules; without any, everybody may do everything.
+    fn ruled(rules: &[Row<'_>]) -> Self {
+        let ruleset = check_rows(rules).expect("good rules").ruleset;
+        let ruleset = (!rules.is_empty()).then(|| Arc::new(ruleset));
+        let permissions = Arc::new(Permissions { ruleset, ..Permissions::default() });
+        let options = Options { storage: false, permissions, ..Options::default() };
         Self { shard: Shard::new(NOW, CoreId(0), 1, options), stores: Some(StoreBatch::default()) }
     }
 
@@ -116,6 +126,28 @@ fn a_record_written_whole_or_in_part_allocates_nothing() {
     let acknowledged = Outgoing { is_write_ack: true, correlation_id: Some(b"1"), ..whole };
     let part = Outgoing { version: Some(-1), path: Some(b"bid"), data: Some(b"1.75"), ..about(Action::RecordPatch) };
     let rounds = [whole, acknowledged, part].map(|message| (writer, bytes(&message)));
+    assert_eq!(bare.allocations(&rounds), 0);
+}
+
+#[test]
+fn judging_allocates_nothing() {
+    let rules = [
+        ("record", "*", "create", "true"),
+        ("record", "*", "read", "true"),
+        ("record", "stock/$symbol", "write", "$symbol === 'acme' && data.bid >= 0 && (!oldData || oldData.bid < 5)"),
+        ("event", "*", "subscribe", "true"),
+        ("event", "*", "publish", "user.id === 'open' && data.bid > 1"),
+    ];
+    let mut bare = Bare::ruled(&rules);
+    let (writer, watcher) = (bare.client(), bare.client());
+    bare.say(watcher, &bulk(Action::RecordSubscribeCreateAndRead));
+    bare.say(watcher, &bulk(Action::EventSubscribe));
+    bare.turn();
+    let whole = Outgoing { version: Some(-1), data: Some(br#"{"bid":1.25,"ask":1.5}"#), ..about(Action::RecordUpdate) };
+    let part = Outgoing { version: Some(-1), path: Some(b"bid"), data: Some(b"1.75"), ..about(Action::RecordPatch) };
+    let event = Outgoing { data: Some(br#"{"bid":1.25}"#), ..about(Action::EventEmit) };
+    let denied = Outgoing { data: Some(br#"{"bid":1}"#), ..about(Action::EventEmit) };
+    let rounds = [whole, part, event, denied].map(|message| (writer, bytes(&message)));
     assert_eq!(bare.allocations(&rounds), 0);
 }
 

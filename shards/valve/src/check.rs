@@ -92,6 +92,30 @@ pub fn check(root: &Node) -> Result<Checked, Vec<Complaint>> {
     Ok(Checked { ruleset: Ruleset::new(reading.paths, reading.rules), warnings: reading.warnings })
 }
 
+/// Section, path, type and text of a rule.
+pub type Row<'r> = (&'r str, &'r str, &'r str, &'r str);
+
+/// The same for rules that come from no file. Every section has its root; what no row is for is denied.
+pub fn check_rows(rows: &[Row<'_>]) -> Result<Checked, Vec<Complaint>> {
+    let at = At::default();
+    let map = |entries| Node { value: Value::Map(entries), at };
+    let sections = SECTIONS.map(|section| {
+        let mut paths = vec![("*".to_owned(), at, map(Vec::new()))];
+        for (_, path, kind, text) in rows.iter().filter(|row| row.0 == section) {
+            if !paths.iter().any(|(known, _, _)| known == path) {
+                paths.push(((*path).to_owned(), at, map(Vec::new())));
+            }
+            let entry = paths.iter_mut().find(|(known, _, _)| known == path);
+            if let Some((_, _, Node { value: Value::Map(kinds), .. })) = entry {
+                let rule = Node { value: Value::Text((*text).to_owned(), Vec::new()), at };
+                kinds.push(((*kind).to_owned(), at, rule));
+            }
+        }
+        (section.to_owned(), at, map(paths))
+    });
+    check(&map(sections.into()))
+}
+
 type Entries = [(String, At, Node)];
 
 /// The four sections, in upstream's order, once their shapes are right.

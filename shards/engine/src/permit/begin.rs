@@ -2,7 +2,7 @@
 //! everybody, where it came in.
 
 use super::inquiry::Found;
-use super::{Question, Said, Steps};
+use super::{Question, Said, Standing, Steps};
 use crate::ident::ConnId;
 use crate::packet::Tag;
 use crate::record::{Run, Step};
@@ -63,7 +63,13 @@ impl Shard {
             }
         };
         match said {
-            Said::Yes => self.act(conn, tag, message),
+            Said::Yes => {
+                self.act(conn, tag, message);
+                if action == Action::RpcProvide && tag.rules != self.permit.generation() {
+                    let (name, hash) = (message.name().into(), message.head.name_hash);
+                    self.revise_one(Standing::Provider { conn, name, hash }, Found::default());
+                }
+            }
             Said::No(denial) => self.deny(conn, tag, message, denial),
             Said::Ask | Said::Load => {
                 debug_assert_eq!(said, Said::Ask, "only records are loaded");

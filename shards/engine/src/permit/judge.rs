@@ -36,18 +36,13 @@ impl Shard {
     /// Judges what was not judged yet. Has no effect but that records are asked for.
     pub(crate) fn judge(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Said {
         let stamp = question.tag.rules;
-        let current = self.permit.generation();
         let rules = self.permit.of(stamp).generation;
         found.begin(rules);
         for (index, &(right, action)) in steps.0.iter().enumerate() {
             if index < found.passed as usize {
                 continue;
             }
-            let mut said = self.judge_step(question, right, action, rules, found);
-            // A subscription outlives its message: what the rules of its time allowed, those of today must allow too.
-            if said == Said::Yes && rules != current && outlives(question.message.head.action) {
-                said = self.judge_step(question, right, action, current, found);
-            }
+            let said = self.judge_step(question, right, action, rules, found);
             if said != Said::Yes {
                 return said;
             }
@@ -265,23 +260,6 @@ fn source_of(action: Action) -> Source {
         Action::RecordPatch | Action::RecordCreateAndPatch | Action::RecordPatchMulti => Source::Merged,
         _ => Source::Nowhere,
     }
-}
-
-/// Whether what a message asks for goes on after it was answered.
-fn outlives(action: Action) -> bool {
-    matches!(
-        action,
-        Action::EventSubscribe
-            | Action::EventListen
-            | Action::RecordSubscribe
-            | Action::RecordSubscribeAndHead
-            | Action::RecordSubscribeAndRead
-            | Action::RecordSubscribeCreateAndRead
-            | Action::RecordListen
-            | Action::RpcProvide
-            | Action::PresenceSubscribe
-            | Action::PresenceSubscribeAll
-    )
 }
 
 fn unavailable() -> Thrown {

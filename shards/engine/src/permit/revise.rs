@@ -3,8 +3,8 @@
 //!
 //! *Owns* the round over all of them. *Promises* that each is judged by the rules in force, and that what they do not allow
 //! ends with a denial to its client, as if it had been asked for now. The round begins the moment the rules are there and is
-//! done in slices, so that others are served meanwhile. *Does not* miss what is on its way: a message that goes by older
-//! rules is judged by both, see `judge`.
+//! done in slices, so that others are served meanwhile. *Does not* miss what is on its way: what begins by a message that
+//! goes by older rules is judged by those in force as soon as it has begun.
 //!
 //! Subscriptions are judged at the edge, which knows who they belong to; a rule that reads the record sees a copy of it.
 
@@ -167,7 +167,15 @@ impl Shard {
         self.revise_one(standing, found);
     }
 
-    fn revise_one(&mut self, standing: Standing, mut found: Found) {
+    /// A subscription began by a message that went by older rules than those in force.
+    pub(crate) fn revise_subscription(&mut self, conn: ConnId, tag: Tag) {
+        if let Some(name) = self.subscribers.name_of(tag) {
+            let (topic, name, hash) = (name.topic, name.name.clone(), name.hash);
+            self.revise_one(Standing::Subscription { conn, topic, name, hash }, Found::default());
+        }
+    }
+
+    pub(super) fn revise_one(&mut self, standing: Standing, mut found: Found) {
         let (conn, right, action, name) = standing.asked();
         let message = Message::about(action, name.unwrap_or_default());
         let tag = Tag { rules: self.permit.generation(), ..Tag::default() };

@@ -463,6 +463,21 @@ fn all_names_of_a_message_are_judged_by_the_same_rules() {
 }
 
 #[test]
+fn what_the_rules_of_a_message_allow_begins_and_ends_with_those_in_force() {
+    let mut rig = but(2, &[]);
+    let (name, call) = (rig.name_on(1, "a"), rig.name_on(1, "c"));
+    let ann = rig.user(0, "ann");
+    rig.send_only(ann, &bulk(Action::EventSubscribe, &[name.as_bytes()], "1"));
+    rig.send_only(ann, &bulk(Action::RpcProvide, &[call.as_bytes()], "2"));
+    // The owner has newer rules when the messages arrive, the edge when the answer does.
+    reload(&mut rig, 1, &[("event", "*", "subscribe", "false"), ("rpc", "*", "provide", "false")]);
+    let mut lines = rig.read(ann);
+    lines.retain(|line| line.contains("id="));
+    assert_eq!(lines, ["EVENT.SUBSCRIBE id=1 ack", "RPC.PROVIDE id=2 ack"], "by their own rules they are allowed");
+    assert_eq!((rig.shards[0].census().edge_members, rig.shards[1].census().callers), (0, 0));
+}
+
+#[test]
 fn a_subscription_on_its_way_when_the_rules_change_does_not_slip_through() {
     for order in [[0, 1], [1, 0]] {
         let mut rig = but(2, &[]);

@@ -4,7 +4,7 @@ use crate::{
     Account, Ask, ConnId, CoreId, Expiry, Fault, Flow, Headers, Lane, Login, Nanos, Note, Options, Outbox, Outcome,
     Packet, Peer, Permissions, Reason, Shard, StoreBatch, Stored,
 };
-use deepstream_valve::check::{At, Node, Value, check};
+use deepstream_valve::check::check_rows;
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action, requestor_data, requestor_name, versions};
 use deepstream_wire::{Action, Flags, Message, Outgoing, Wire, binary, encode};
 use std::collections::BTreeMap;
@@ -343,21 +343,7 @@ impl Rig {
 
 /// Permission rules; see [`Rig::ruled`].
 pub(super) fn permissions(generation: u32, rules: &[(&str, &str, &str, &str)]) -> Permissions {
-    let at = At::default();
-    let node = |value| Node { value, at };
-    let sections = ["record", "event", "rpc", "presence"].map(|section| {
-        let mut paths: Vec<(String, At, Node)> = vec![("*".to_owned(), at, node(Value::Map(Vec::new())))];
-        for (_, path, kind, rule) in rules.iter().filter(|rule| rule.0 == section) {
-            if !paths.iter().any(|(known, _, _)| known == path) {
-                paths.push(((*path).to_owned(), at, node(Value::Map(Vec::new()))));
-            }
-            let (_, _, entry) = paths.iter_mut().find(|(known, _, _)| known == path).expect("a path");
-            let Value::Map(kinds) = &mut entry.value else { continue };
-            kinds.push(((*kind).to_owned(), at, node(Value::Text((*rule).to_owned(), Vec::new()))));
-        }
-        (section.to_owned(), at, node(Value::Map(paths)))
-    });
-    let checked = check(&node(Value::Map(sections.into()))).expect("good rules");
+    let checked = check_rows(rules).expect("good rules");
     Permissions { generation, ruleset: Some(Arc::new(checked.ruleset)), ..Permissions::default() }
 }
 
