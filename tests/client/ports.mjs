@@ -9,7 +9,8 @@ import { readFileSync } from 'node:fs'
 import net from 'node:net'
 
 const HOST = '127.0.0.1'
-const FIRST = 10000
+/** Above 10080, the last of the ports that `fetch` refuses to speak to. */
+const FIRST = 10100
 const END = firstOfTheKernel()
 const reserved = []
 
