@@ -78,6 +78,9 @@ impl Shard {
             Ok(()) => {}
             Err(left) => self.leave(left),
         }
+        if tag.rules != self.permit.generation() && tag.joins() {
+            self.revise_subscription(conn, tag);
+        }
         self.settle(tag, false, None);
     }
 
