@@ -8,97 +8,206 @@ use crate::check::{Fault, JSON_DEPTH_MAX, Kind, Malformed};
 
 /// Accepts exactly what `JSON.parse` accepts, up to [`JSON_DEPTH_MAX`] nested containers.
 pub(crate) fn scan(text: &[u8]) -> Result<Kind, Malformed> {
-    let mut open = Open::default();
-    let mut at = space(text, 0);
-    let kind = Kind::of_first(text.get(at).copied()).ok_or(Malformed { at, fault: Fault::Syntax })?;
-    loop {
-        // A value is due at `at`. Containers that are opened here and not empty come round again.
-        match text.get(at) {
-            Some(b'{') => {
-                open.push(true, at)?;
-                let inside = space(text, at + 1);
-                if text.get(inside) == Some(&b'}') {
-                    open.pop();
-                    at = inside + 1;
-                } else {
-                    at = key(text, inside)?;
-                    continue;
-                }
-            }
-            Some(b'[') => {
-                open.push(false, at)?;
-                let inside = space(text, at + 1);
-                if text.get(inside) == Some(&b']') {
-                    open.pop();
-                    at = inside + 1;
-                } else {
-                    at = inside;
-                    continue;
-                }
-            }
-            Some(b'"') => at = string(text, at + 1)?,
-            Some(b'-' | b'0'..=b'9') => at = number(text, at)?,
-            Some(b't') => at = literal(text, at, b"true")?,
-            Some(b'f') => at = literal(text, at, b"false")?,
-            Some(b'n') => at = literal(text, at, b"null")?,
-            _ => return Err(syntax(at)),
-        }
-        // A value has ended: close what it closes, then go on to the next one.
-        loop {
-            at = space(text, at);
-            if open.depth == 0 {
-                return if at == text.len() { Ok(kind) } else { Err(syntax(at)) };
-            }
-            match (text.get(at), open.is_object()) {
-                (Some(b','), true) => {
-                    at = key(text, space(text, at + 1))?;
-                    break;
-                }
-                (Some(b','), false) => {
-                    at = space(text, at + 1);
-                    break;
-                }
-                (Some(b'}'), true) | (Some(b']'), false) => {
-                    open.pop();
-                    at += 1;
-                }
-                _ => return Err(syntax(at)),
-            }
-        }
+    let mut scan = Scan { text, at: 0, objects: 0, depth: 0 };
+    match scan.value() {
+        Some(kind) => Ok(kind),
+        None => Err(fault(text, scan.at, scan.depth)),
     }
 }
 
-/// The containers that are open: one bit each, set for an object.
-#[derive(Default)]
-struct Open {
-    bits: u128,
+/// A scan under way. Whatever gives `None` leaves `at` where the text cannot go on: results as small as that stay in
+/// registers, and every value passes here.
+struct Scan<'t> {
+    text: &'t [u8],
+    at: usize,
+    /// The containers that are open: one bit each, set for an object, the innermost lowest.
+    objects: u128,
     depth: usize,
 }
 
 const _: () = assert!(JSON_DEPTH_MAX <= u128::BITS as usize);
 
-impl Open {
-    fn push(&mut self, object: bool, at: usize) -> Result<(), Malformed> {
-        if self.depth == JSON_DEPTH_MAX {
-            return Err(Malformed { at, fault: Fault::TooDeep });
+#[allow(clippy::inline_always, reason = "the scan stays in registers only while nobody needs its address")]
+impl Scan<'_> {
+    #[inline(always)]
+    fn value(&mut self) -> Option<Kind> {
+        self.space();
+        let kind = Kind::of_first(self.text.get(self.at).copied())?;
+        loop {
+            // A value is due. Containers that are opened here and not empty come round again.
+            match self.byte() {
+                b'"' => self.string()?,
+                b'-' | b'0'..=b'9' => self.number()?,
+                b'{' => {
+                    self.open(true)?;
+                    if self.byte() == b'}' {
+                        self.close();
+                    } else {
+                        self.key()?;
+                        continue;
+                    }
+                }
+                b'[' => {
+                    self.open(false)?;
+                    if self.byte() == b']' {
+                        self.close();
+                    } else {
+                        continue;
+                    }
+                }
+                b't' => self.literal(b"true")?,
+                b'f' => self.literal(b"false")?,
+                b'n' => self.literal(b"null")?,
+                _ => return None,
+            }
+            if self.closed()? {
+                return Some(kind);
+            }
         }
-        self.bits = self.bits << 1 | u128::from(object);
+    }
+
+    /// A value has ended: closes what it closes, and goes on to the next one. Whether there is none.
+    #[inline(always)]
+    fn closed(&mut self) -> Option<bool> {
+        loop {
+            self.space();
+            if self.depth == 0 {
+                return (self.at == self.text.len()).then_some(true);
+            }
+            let object = self.objects & 1 == 1;
+            match self.byte() {
+                b',' => {
+                    self.at += 1;
+                    self.space();
+                    if object {
+                        self.key()?;
+                    }
+                    return Some(false);
+                }
+                b'}' if object => self.close(),
+                b']' if !object => self.close(),
+                _ => return None,
+            }
+        }
+    }
+
+    /// The byte that is due; 0, which stands for nothing anywhere, behind the end.
+    #[inline(always)]
+    fn byte(&self) -> u8 {
+        self.text.get(self.at).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn space(&mut self) {
+        // Most texts have none.
+        if self.byte() <= b' ' {
+            self.at = space(self.text, self.at);
+        }
+    }
+
+    #[inline(always)]
+    fn open(&mut self, object: bool) -> Option<()> {
+        if self.depth == JSON_DEPTH_MAX {
+            return None;
+        }
+        self.objects = self.objects << 1 | u128::from(object);
         self.depth += 1;
-        Ok(())
+        self.at += 1;
+        self.space();
+        Some(())
     }
 
-    fn pop(&mut self) {
-        self.bits >>= 1;
+    #[inline(always)]
+    fn close(&mut self) {
+        self.objects >>= 1;
         self.depth -= 1;
+        self.at += 1;
     }
 
-    fn is_object(&self) -> bool {
-        self.bits & 1 == 1
+    /// A member's name, its colon and the space around.
+    #[inline(always)]
+    fn key(&mut self) -> Option<()> {
+        self.is_due(b'"')?;
+        self.string()?;
+        self.space();
+        self.is_due(b':')?;
+        self.at += 1;
+        self.space();
+        Some(())
+    }
+
+    #[inline(always)]
+    fn is_due(&self, byte: u8) -> Option<()> {
+        (self.byte() == byte).then_some(())
+    }
+
+    /// A string, of which the opening quote is there.
+    #[inline(always)]
+    fn string(&mut self) -> Option<()> {
+        self.at = plain(self.text, self.at + 1);
+        while self.byte() != b'"' {
+            self.at = plain(self.text, self.at + escape(self.text, self.at)?);
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    #[inline(always)]
+    fn number(&mut self) -> Option<()> {
+        if self.byte() == b'-' {
+            self.at += 1;
+        }
+        if self.byte() == b'0' {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.byte() == b'.' {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let b'e' | b'E' = self.byte() {
+            self.at += 1;
+            if let b'+' | b'-' = self.byte() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    /// Digits, at least one.
+    #[inline(always)]
+    fn digits(&mut self) -> Option<()> {
+        self.byte().is_ascii_digit().then_some(())?;
+        while self.byte().is_ascii_digit() {
+            self.at += 1;
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn literal(&mut self, word: &[u8]) -> Option<()> {
+        let end = self.at + word.len();
+        (self.text.get(self.at..end)? == word).then(|| self.at = end)
     }
 }
 
-fn syntax(at: usize) -> Malformed {
-    Malformed { at, fault: Fault::Syntax }
+/// The length of the escape that is due.
+fn escape(text: &[u8], at: usize) -> Option<usize> {
+    match (text.get(at)?, text.get(at + 1)?) {
+        (b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Some(2),
+        (b'\\', b'u') => text.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
+        _ => None,
+    }
+}
+
+/// Why a text cannot go on.
+#[cold]
+fn fault(text: &[u8], at: usize, depth: usize) -> Malformed {
+    let opens = matches!(text.get(at), Some(b'{' | b'['));
+    let fault = if opens && depth == JSON_DEPTH_MAX { Fault::TooDeep } else { Fault::Syntax };
+    Malformed { at, fault }
 }
 
 /// The first position at or after `at` that is not JSON whitespace.
@@ -108,83 +217,6 @@ pub(crate) fn space(text: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
-}
-
-/// A member's name, its colon and the space around; gives where the value starts.
-#[inline]
-fn key(text: &[u8], at: usize) -> Result<usize, Malformed> {
-    if text.get(at) != Some(&b'"') {
-        return Err(syntax(at));
-    }
-    let colon = space(text, string(text, at + 1)?);
-    if text.get(colon) != Some(&b':') {
-        return Err(syntax(colon));
-    }
-    Ok(space(text, colon + 1))
-}
-
-/// The rest of a string after its opening quote; gives the position after the closing one.
-#[inline]
-fn string(text: &[u8], mut at: usize) -> Result<usize, Malformed> {
-    loop {
-        at = plain(text, at);
-        match (text.get(at), text.get(at + 1)) {
-            (Some(b'"'), _) => return Ok(at + 1),
-            (Some(b'\\'), Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => at += 2,
-            (Some(b'\\'), Some(b'u')) => {
-                let digits = text.get(at + 2..at + 6).ok_or(syntax(at))?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(syntax(at));
-                }
-                at += 6;
-            }
-            _ => return Err(syntax(at)),
-        }
-    }
-}
-
-#[inline]
-fn number(text: &[u8], mut at: usize) -> Result<usize, Malformed> {
-    if text.get(at) == Some(&b'-') {
-        at += 1;
-    }
-    match text.get(at) {
-        Some(b'0') => at += 1,
-        Some(b'1'..=b'9') => at = digits(text, at),
-        _ => return Err(syntax(at)),
-    }
-    if text.get(at) == Some(&b'.') {
-        let fraction = at + 1;
-        at = digits(text, fraction);
-        if at == fraction {
-            return Err(syntax(at));
-        }
-    }
-    if let Some(b'e' | b'E') = text.get(at) {
-        at += 1;
-        if let Some(b'+' | b'-') = text.get(at) {
-            at += 1;
-        }
-        let exponent = at;
-        at = digits(text, exponent);
-        if at == exponent {
-            return Err(syntax(at));
-        }
-    }
-    Ok(at)
-}
-
-#[inline]
-fn digits(text: &[u8], mut at: usize) -> usize {
-    while let Some(b'0'..=b'9') = text.get(at) {
-        at += 1;
-    }
-    at
-}
-
-#[inline]
-fn literal(text: &[u8], at: usize, word: &[u8]) -> Result<usize, Malformed> {
-    if text.get(at..at + word.len()) == Some(word) { Ok(at + word.len()) } else { Err(syntax(at)) }
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
