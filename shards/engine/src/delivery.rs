@@ -7,7 +7,7 @@
 
 use crate::ident::{ConnId, CoreId, Nanos, Ticket};
 use crate::limits::Limits;
-use crate::output::{Ask, Frames, Note, Reason, Spare};
+use crate::output::{Ask, Frames, Note, Outbox, Reason, Spare};
 use crate::owner::Interest;
 use crate::packet::{Identity, Lane, Packet};
 use crate::session::table::{Closing, Session, Sessions, State};
@@ -151,12 +151,12 @@ impl Delivery {
     pub(crate) fn reply(&mut self, conn: ConnId, message: &Outgoing<'_>) {
         let Some(wire) = self.wire(conn) else { return };
         if conn.core == self.core {
-            let Some(session) = self.sessions.get_mut(conn).filter(|session| session.is_told()) else { return };
-            let out = session.outbox.open(&mut self.spare);
-            let before = out.len();
-            encode(wire, message, out);
-            let bytes = out.len() - before;
-            self.put(conn.slot, bytes);
+            self.append(conn, |outbox, spare| {
+                let out = outbox.open(spare);
+                let before = out.len();
+                encode(wire, message, out);
+                out.len() - before
+            });
         } else {
             let frame = &mut self.scratch[wire as usize];
             frame.clear();
@@ -168,35 +168,39 @@ impl Delivery {
 
     /// Appends bytes that are not a message of the engine: what the link answers by itself.
     pub(crate) fn raw(&mut self, conn: ConnId, bytes: &[u8]) {
-        if let Some(session) = self.sessions.get_mut(conn).filter(|session| session.is_told()) {
-            session.outbox.open(&mut self.spare).extend_from_slice(bytes);
-            self.put(conn.slot, bytes.len());
-        }
+        self.append(conn, |outbox, spare| {
+            outbox.open(spare).extend_from_slice(bytes);
+            bytes.len()
+        });
     }
 
     /// The same, at the end of a link, whose own close frame is among the bytes.
     pub(crate) fn goodbye(&mut self, conn: ConnId, bytes: &[u8]) {
-        if let Some(session) = self.sessions.get_mut(conn).filter(|session| session.is_told()) {
-            session.outbox.open(&mut self.spare).extend_from_slice(bytes);
-            // One that never became a WebSocket is not closed as one either.
-            if !matches!(session.state, State::Connected) {
-                session.state = State::Closing;
-            }
-            self.put(conn.slot, bytes.len());
+        let Self { limits, sessions, dirty, filling, counters, spare, now, .. } = self;
+        let Some(session) = sessions.get_mut(conn).filter(|session| session.is_told()) else { return };
+        session.outbox.open(spare).extend_from_slice(bytes);
+        // One that never became a WebSocket is not closed as one either.
+        if !matches!(session.state, State::Connected) {
+            session.state = State::Closing;
         }
+        counters.sent += 1;
+        counters.sent_bytes += bytes.len() as u64;
+        // However much waits: it is over already.
+        let _ = appended(session, conn, *now, limits, dirty, filling);
     }
 
     /// Another core's answer to a connection of this one.
     pub(crate) fn deliver(&mut self, conn: ConnId, frame: Bytes) {
         let copy_bytes_max = self.limits.copy_bytes_max;
-        let Some(session) = self.sessions.get_mut(conn).filter(|session| session.is_told()) else { return };
-        let bytes = frame.len();
-        if bytes >= copy_bytes_max {
-            session.outbox.push_shared(frame);
-        } else {
-            session.outbox.open(&mut self.spare).extend_from_slice(&frame);
-        }
-        self.put(conn.slot, bytes);
+        self.append(conn, |outbox, spare| {
+            let bytes = frame.len();
+            if bytes >= copy_bytes_max {
+                outbox.push_shared(frame);
+            } else {
+                outbox.open(spare).extend_from_slice(&frame);
+            }
+            bytes
+        });
     }
 
     /// Sends one message to all subscribers of a name this core owns. `message` gives its form for a wire.
@@ -243,29 +247,37 @@ impl Delivery {
         // By its full name: the slot of one who is gone may be another's by now.
         let here = except.core == self.core && self.sessions.get(except).is_some();
         let except = if here { except.slot } else { u32::MAX };
-        let copy_bytes_max = self.limits.copy_bytes_max;
+        let Self { core, limits, sessions, dirty, filling, counters, spare, now, scratch, .. } = self;
+        let frames: [&[u8]; Wire::COUNT] = Wire::ALL.map(|wire| match source {
+            Source::Scratch(places) => places.of(wire, scratch),
+            Source::Frames(frames) => &frames.of(wire)[..],
+        });
         let mut shared: Option<Frames> = None;
+        let mut full: Vec<ConnId> = Vec::new();
         for &member in subscribers.members(owner, slot) {
             if member == except {
                 continue;
             }
-            let Some(session) = self.sessions.slot_mut(member).filter(|session| session.is_told()) else { continue };
-            let wire = session.wire;
-            let frame: &[u8] = match source {
-                Source::Scratch(places) => places.of(wire, &self.scratch),
-                Source::Frames(frames) => frames.of(wire),
-            };
-            let bytes = frame.len();
-            if bytes < copy_bytes_max {
-                session.outbox.open(&mut self.spare).extend_from_slice(frame);
+            let Some(session) = sessions.slot_mut(member).filter(|session| session.is_told()) else { continue };
+            let frame = frames[session.wire as usize];
+            if frame.len() < limits.copy_bytes_max {
+                session.outbox.open(spare).extend_from_slice(frame);
             } else {
-                let frames = shared.get_or_insert_with(|| match source {
-                    Source::Scratch(places) => share(&self.scratch, places),
+                let shared = shared.get_or_insert_with(|| match source {
+                    Source::Scratch(places) => share(scratch, places),
                     Source::Frames(frames) => frames.clone(),
                 });
-                session.outbox.push_shared(frames.of(wire).clone());
+                session.outbox.push_shared(shared.of(session.wire).clone());
             }
-            self.put(member, bytes);
+            counters.sent += 1;
+            counters.sent_bytes += frame.len() as u64;
+            let conn = ConnId { core: *core, generation: session.generation, slot: member };
+            if appended(session, conn, *now, limits, dirty, filling) {
+                full.push(conn);
+            }
+        }
+        for conn in full {
+            self.close(conn, Reason::SlowConsumerFull);
         }
     }
 
@@ -313,29 +325,45 @@ impl Delivery {
         self.notes.push(note);
     }
 
-    /// Accounts for bytes just appended to an outbox of this core.
-    fn put(&mut self, slot: u32, bytes: usize) {
-        self.counters.sent += 1;
-        self.counters.sent_bytes += bytes as u64;
-        let now = self.now;
-        let Some(session) = self.sessions.slot_mut(slot) else { return };
-        if !session.dirty {
-            session.dirty = true;
-            if session.unsent == 0 {
-                session.moved_at = now;
-            }
-            let conn = ConnId { core: self.core, generation: session.generation, slot };
-            self.dirty.push(conn);
-        }
-        if session.backlog() > self.limits.outbox_high_water_bytes && !session.filling {
-            session.filling = true;
-            self.filling.push(ConnId { core: self.core, generation: session.generation, slot });
-        }
-        if session.backlog() > self.limits.outbox_bytes_max && !matches!(session.state, State::Closing) {
-            let conn = ConnId { core: self.core, generation: session.generation, slot };
+    /// Appends to the outbox of a connection of this core, if anything is still said to it: as many bytes as `put` says.
+    #[inline]
+    fn append(&mut self, conn: ConnId, put: impl FnOnce(&mut Outbox, &mut Spare) -> usize) {
+        let Self { limits, sessions, dirty, filling, counters, spare, now, .. } = self;
+        let Some(session) = sessions.get_mut(conn).filter(|session| session.is_told()) else { return };
+        counters.sent_bytes += put(&mut session.outbox, spare) as u64;
+        counters.sent += 1;
+        if appended(session, conn, *now, limits, dirty, filling) {
             self.close(conn, Reason::SlowConsumerFull);
         }
     }
+}
+
+/// Something was appended to a session's outbox: it is to be flushed, and perhaps watched. Whether it has become too much.
+#[inline]
+fn appended(
+    session: &mut Session,
+    conn: ConnId,
+    now: Nanos,
+    limits: &Limits,
+    dirty: &mut Vec<ConnId>,
+    filling: &mut Vec<ConnId>,
+) -> bool {
+    if !session.dirty {
+        session.dirty = true;
+        if session.unsent == 0 {
+            session.moved_at = now;
+        }
+        dirty.push(conn);
+    }
+    let backlog = session.backlog();
+    if backlog <= limits.outbox_high_water_bytes.min(limits.outbox_bytes_max) {
+        return false;
+    }
+    if !session.filling {
+        session.filling = true;
+        filling.push(conn);
+    }
+    backlog > limits.outbox_bytes_max
 }
 
 /// Who is told.
