@@ -21,6 +21,7 @@ impl Shard {
             self.delivery.fan_out(&self.subscribers, audience, |_| Outgoing {
                 name: Some(message.name()),
                 data: message.data(),
+                verbatim: message.verbatim(Flags::NAME | Flags::DATA),
                 ..Outgoing::new(Action::EventEmit)
             });
         }

@@ -10,7 +10,7 @@
 use std::str::from_utf8;
 
 use crate::action::{Action, Topic};
-use crate::field::{BYTES, ENVELOPE_MESSAGE, ENVELOPE_TOPIC, Field, Reader, VARINT, field_of, fields};
+use crate::field::{BYTES, ENVELOPE_MESSAGE, ENVELOPE_TOPIC, Field, Reader, VARINT, by_key, field_of, varint_len};
 use crate::message::{Flags, Head, Message, Span, Unreadable};
 
 /// Every message of one frame's payload, in order. An empty payload gives one [`Unreadable::Malformed`]; a malformed
@@ -51,19 +51,37 @@ impl<'a> Iterator for Messages<'a> {
 }
 
 /// One message without its length.
+#[inline]
 pub fn decode(envelope: &[u8]) -> Result<Message<&[u8]>, Unreadable> {
     let (topic, body) = open(envelope).ok_or(Unreadable::Malformed)?;
     let topic = Topic::from_code(topic).ok_or(Unreadable::Topic(topic))?;
     if u32::try_from(body.len()).is_err() {
         return Err(Unreadable::Malformed);
     }
-    let (action, mut head) = read_body(topic, body).ok_or(Unreadable::Malformed)?;
-    head.action = Action::from_code(topic, action).ok_or(Unreadable::Action(topic, action))?;
-    Ok(Message { head, bytes: body })
+    // The action is replaced before anyone sees it.
+    let mut message = Message { head: Head::new(Action::ParserError), bytes: body };
+    let action = read_body(topic, body, &mut message.head).ok_or(Unreadable::Malformed)?;
+    message.head.action = Action::from_code(topic, action).ok_or(Unreadable::Action(topic, action))?;
+    Ok(message)
 }
 
 /// Topic code and the topic's own message.
+#[inline]
 fn open(envelope: &[u8]) -> Option<(u32, &[u8])> {
+    const TOPIC_KEY: u8 = (ENVELOPE_TOPIC << 3 | VARINT) as u8;
+    const MESSAGE_KEY: u8 = (ENVELOPE_MESSAGE << 3 | BYTES) as u8;
+    let mut reader = Reader { bytes: envelope, at: 3 };
+    if let &[TOPIC_KEY, topic @ ..0x80, MESSAGE_KEY, ..] = envelope
+        && let Some((_, body)) = reader.chunk()
+        && reader.is_empty()
+    {
+        // As every encoder writes it.
+        return Some((u32::from(topic), body));
+    }
+    open_any(envelope)
+}
+
+fn open_any(envelope: &[u8]) -> Option<(u32, &[u8])> {
     let mut reader = Reader::new(envelope);
     let mut topic = 0;
     let mut body: &[u8] = &[];
@@ -77,61 +95,82 @@ fn open(envelope: &[u8]) -> Option<(u32, &[u8])> {
     Some((topic, body))
 }
 
-/// Action code, and the head with everything but its action.
-fn read_body(topic: Topic, body: &[u8]) -> Option<(u32, Head)> {
-    let table = fields(topic);
+/// Reads everything but the action into the head, and gives the action's code.
+fn read_body(topic: Topic, body: &[u8], head: &mut Head) -> Option<u32> {
+    let meanings = by_key(topic);
     let mut reader = Reader::new(body);
     let mut action = 0;
-    // The action is replaced before anyone sees it.
-    let mut head = Head::new(Action::ParserError);
+    let mut exact = true;
+    let mut last = 0;
     while !reader.is_empty() {
         let start = reader.at;
-        let (number, wire_type) = reader.key()?;
-        let field = table.get(number as usize).copied().unwrap_or(Field::Unknown);
-        match wire_type {
-            VARINT => {
+        let key = u32::try_from(reader.varint()?).ok()?;
+        exact &= key > last && reader.at == start + 1;
+        last = key;
+        let field = meanings.get(key as usize).copied().unwrap_or(Field::Unknown);
+        match field {
+            Field::Action => {
                 let value = reader.varint()?;
-                if field == Field::Action {
-                    action = value as u32;
-                } else {
-                    number_read(&mut head, field, value);
-                }
+                action = value as u32;
+                exact &= value < 0x80;
             }
-            BYTES => {
+            Field::Version | Field::IsError | Field::IsAck | Field::IsWriteAck => {
+                let at = reader.at;
+                let value = reader.varint()?;
+                exact &= number_read(head, field, value) && reader.at == at + varint_len(value);
+            }
+            Field::Data => {
                 let (at, text) = reader.chunk()?;
-                let span = Span { start: at as u32, len: text.len() as u32 };
-                if field == Field::Data {
-                    // A payload is checked with its JSON, where its sender can still be told which message was bad.
-                    head.flags.set(Flags::DATA);
-                    head.data = span;
-                } else if is_text(field) {
-                    from_utf8(text).ok()?;
-                    let field_span = Span { start: start as u32, len: (reader.at - start) as u32 };
-                    text_read(&mut head, field, span, field_span);
-                }
+                // A payload is checked with its JSON, where its sender can still be told which message was bad.
+                head.flags.set(Flags::DATA);
+                head.data = Span { start: at as u32, len: text.len() as u32 };
+                exact &= !text.is_empty() && at == start + 1 + varint_len(text.len() as u64);
             }
-            _ => reader.skip(number, wire_type)?,
+            Field::Unknown => {
+                exact = false;
+                let number = key >> 3;
+                reader.skip((number > 0).then_some(number)?, key & 7)?;
+            }
+            _ => {
+                let (at, text) = reader.chunk()?;
+                if !is_utf8(text) {
+                    return None;
+                }
+                let span = Span { start: at as u32, len: text.len() as u32 };
+                let whole = Span { start: start as u32, len: (reader.at - start) as u32 };
+                exact &= text_read(head, field, span, whole) && at == start + 1 + varint_len(text.len() as u64);
+            }
         }
     }
-    Some((action, head))
+    if exact {
+        head.flags.set(Flags::EXACT);
+    }
+    Some(action)
 }
 
-fn number_read(head: &mut Head, field: Field, value: u64) {
+/// Takes in a number. Whether it would be written the same.
+fn number_read(head: &mut Head, field: Field, value: u64) -> bool {
     let flag = match field {
         Field::Version => {
             head.version = value as i32;
             head.flags.set(Flags::VERSION);
-            return;
+            return i64::from(head.version) as u64 == value;
         }
         Field::IsError => Flags::IS_ERROR,
         Field::IsAck => Flags::IS_ACK,
-        Field::IsWriteAck => Flags::IS_WRITE_ACK,
-        _ => return,
+        _ => Flags::IS_WRITE_ACK,
     };
-    if value == 0 { head.flags.clear(flag) } else { head.flags.set(flag) }
+    if value == 0 {
+        head.flags.clear(flag);
+    } else {
+        head.flags.set(flag);
+    }
+    value == 1
 }
 
-fn text_read(head: &mut Head, field: Field, text: Span, whole_field: Span) {
+/// Takes in a text. Whether the head says it, and nothing less.
+#[inline]
+fn text_read(head: &mut Head, field: Field, text: Span, whole_field: Span) -> bool {
     match field {
         Field::Name => keep(head, Flags::NAME, |head| &mut head.name, text),
         Field::CorrelationId => keep(head, Flags::CORRELATION_ID, |head| &mut head.correlation_id, text),
@@ -141,33 +180,38 @@ fn text_read(head: &mut Head, field: Field, text: Span, whole_field: Span) {
         Field::Names => keep(head, Flags::NAMES, |head| &mut head.names, whole_field),
         // Both live in one span: a message that has both is a write, and a write is about its path.
         Field::Path => {
+            let alone = !head.flags.has(Flags::SUBSCRIPTION);
             head.flags.clear(Flags::SUBSCRIPTION);
             keep(head, Flags::PATH, |head| &mut head.path, text);
+            return alone;
         }
         Field::Subscription if !head.flags.has(Flags::PATH) => {
             keep(head, Flags::SUBSCRIPTION, |head| &mut head.path, text);
         }
-        _ => {}
+        _ => return false,
     }
+    true
 }
 
+#[inline]
 fn keep(head: &mut Head, flag: Flags, place: impl FnOnce(&mut Head) -> &mut Span, span: Span) {
     head.flags.set(flag);
     *place(head) = span;
 }
 
-fn is_text(field: Field) -> bool {
-    matches!(
-        field,
-        Field::Name
-            | Field::Names
-            | Field::CorrelationId
-            | Field::Path
-            | Field::Subscription
-            | Field::RequestorName
-            | Field::RequestorData
-            | Field::Text
-    )
+/// Names are short and rarely more than ASCII: that is looked at first, eight bytes at a time.
+#[inline]
+fn is_utf8(text: &[u8]) -> bool {
+    is_ascii(text) || from_utf8(text).is_ok()
+}
+
+#[inline]
+fn is_ascii(text: &[u8]) -> bool {
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let (words, rest) = text.as_chunks::<8>();
+    let mut all = words.iter().fold(0, |all, word| all | u64::from_le_bytes(*word)) & HIGHS;
+    all |= rest.iter().fold(0, |all, &byte| all | u64::from(byte)) & 0x80;
+    all == 0
 }
 
 /// Iterator of [`Message::names`](crate::Message::names).

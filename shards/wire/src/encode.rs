@@ -20,17 +20,59 @@ use crate::ws::{FINAL_BINARY, FINAL_TEXT};
 /// Appends one complete server frame, header included.
 pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
     match wire {
-        Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Http => {
-            let body = body_len(message);
-            let envelope = envelope_len(message.action.topic(), body);
-            let delimited = varint_len(envelope as u64) + envelope;
-            out.reserve(HEADER_LEN_MAX + delimited);
-            frame_header(FINAL_BINARY, delimited, out);
-            put_message(message, body, envelope, out);
-        }
+        Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Http => protobuf_frame(message, out),
         Wire::Text => text_frame(message, text::write, out),
         Wire::Json => text_frame(message, plain::write, out),
     }
+}
+
+/// Bytes before the body of a message whose every length is one byte: frame header, envelope, the body's own length.
+const SHORT_HEAD_LEN: usize = 7;
+/// The longest body of such a message: a frame of more than 125 bytes has a longer header.
+const SHORT_BODY_MAX: usize = 125 - (SHORT_HEAD_LEN - 2);
+
+fn protobuf_frame(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    let topic = message.action.topic();
+    if let Some(body) = message.verbatim {
+        put_head(topic, body.len(), out);
+        out.extend_from_slice(body);
+        return;
+    }
+    let start = out.len();
+    if message.data.map_or(0, <[u8]>::len) <= SHORT_BODY_MAX {
+        // Nearly all are short, and then their head has a length that is known before they are written.
+        out.reserve(SHORT_HEAD_LEN + SHORT_BODY_MAX);
+        out.extend_from_slice(&[0; SHORT_HEAD_LEN]);
+        walk(message, out);
+        let body = out.len() - start - SHORT_HEAD_LEN;
+        if body <= SHORT_BODY_MAX {
+            out[start..start + SHORT_HEAD_LEN].copy_from_slice(&short_head(topic, body));
+            return;
+        }
+        out.truncate(start);
+    }
+    let body = body_len(message);
+    put_head(topic, body, out);
+    walk(message, out);
+}
+
+#[inline]
+fn short_head(topic: Topic, body: usize) -> [u8; SHORT_HEAD_LEN] {
+    let [topic_key, topic, message_key] = envelope_keys(topic);
+    [FINAL_BINARY, body as u8 + 5, body as u8 + 4, topic_key, topic, message_key, body as u8]
+}
+
+/// Everything before the body, with room for the body.
+fn put_head(topic: Topic, body: usize, out: &mut Vec<u8>) {
+    if body <= SHORT_BODY_MAX {
+        out.reserve(SHORT_HEAD_LEN + body);
+        return out.extend_from_slice(&short_head(topic, body));
+    }
+    let envelope = envelope_len(topic, body);
+    let delimited = varint_len(envelope as u64) + envelope;
+    out.reserve(HEADER_LEN_MAX + delimited);
+    frame_header(FINAL_BINARY, delimited, out);
+    put_envelope(topic, body, envelope, out);
 }
 
 /// Appends a text frame. How long its payload is shows only once it is written, so the header is written behind it and
@@ -81,10 +123,16 @@ pub(crate) fn envelope_len(topic: Topic, body: usize) -> usize {
 
 pub(crate) fn put_envelope(topic: Topic, body: usize, envelope: usize, out: &mut Vec<u8>) {
     put_varint(envelope as u64, out);
+    out.extend_from_slice(&envelope_keys(topic));
+    put_varint(body as u64, out);
+}
+
+/// What stands between the envelope's length and the body's.
+#[inline]
+fn envelope_keys(topic: Topic) -> [u8; 3] {
     const { assert!(ENVELOPE_MESSAGE < 16 && (Topic::Presence as u8) < 0x80, "keys and topics are bytes") };
     let (topic_key, message_key) = (ENVELOPE_TOPIC << 3 | VARINT, ENVELOPE_MESSAGE << 3 | BYTES);
-    out.extend_from_slice(&[topic_key as u8, topic as u8, message_key as u8]);
-    put_varint(body as u64, out);
+    [topic_key as u8, topic as u8, message_key as u8]
 }
 
 fn put_message(message: &Outgoing<'_>, body: usize, envelope: usize, out: &mut Vec<u8>) {
@@ -202,7 +250,11 @@ impl Sink for Count {
 }
 
 impl Sink for Vec<u8> {
+    #[inline]
     fn number(&mut self, field: u32, value: u64) {
+        if field <= KEY_BYTE_MAX && value < 0x80 {
+            return self.extend_from_slice(&[(field << 3 | VARINT) as u8, value as u8]);
+        }
         put_key(field, VARINT, self);
         put_varint(value, self);
     }
@@ -234,8 +286,10 @@ pub(crate) fn put_key(field: u32, wire_type: u32, out: &mut Vec<u8>) {
     put_varint(u64::from(field << 3 | wire_type), out);
 }
 
+/// The highest field number whose key is one byte.
+const KEY_BYTE_MAX: u32 = 15;
+
 pub(crate) fn put_text(field: u32, text: &[u8], out: &mut Vec<u8>) {
-    const KEY_BYTE_MAX: u32 = 15;
     if field <= KEY_BYTE_MAX && text.len() < 0x80 {
         out.extend_from_slice(&[(field << 3 | BYTES) as u8, text.len() as u8]);
     } else {

@@ -31,6 +31,25 @@ pub(crate) enum Field {
     Text,
 }
 
+impl Field {
+    /// How a field that is read is written.
+    const fn wire_type(self) -> Option<u32> {
+        match self {
+            Self::Action | Self::Version | Self::IsError | Self::IsAck | Self::IsWriteAck => Some(VARINT),
+            Self::Data
+            | Self::CorrelationId
+            | Self::Name
+            | Self::Names
+            | Self::Path
+            | Self::Subscription
+            | Self::RequestorName
+            | Self::RequestorData
+            | Self::Text => Some(BYTES),
+            Self::Unknown | Self::Versions | Self::OriginalTopic | Self::OriginalAction => None,
+        }
+    }
+}
+
 /// One more than the highest field number of any topic's message.
 pub(crate) const FIELD_COUNT: usize = 15;
 
@@ -55,6 +74,36 @@ pub(crate) const fn fields(topic: Topic) -> &'static [Field; FIELD_COUNT] {
         Topic::Rpc => &RPC,
         Topic::Presence => &PRESENCE,
     }
+}
+
+/// One more than the highest key of any field.
+const KEY_COUNT: usize = 128;
+
+/// What the fields of a topic's message mean by their key: number and wire type. A field in a wire type that is not its
+/// own is not known.
+pub(crate) const fn by_key(topic: Topic) -> &'static [Field; KEY_COUNT] {
+    match topic {
+        Topic::Parser => const { &keys(&PARSER) },
+        Topic::Connection => const { &keys(&CONNECTION) },
+        Topic::Auth => const { &keys(&AUTH) },
+        Topic::Event => const { &keys(&EVENT) },
+        Topic::Record => const { &keys(&RECORD) },
+        Topic::Rpc => const { &keys(&RPC) },
+        Topic::Presence => const { &keys(&PRESENCE) },
+    }
+}
+
+const fn keys(fields: &[Field; FIELD_COUNT]) -> [Field; KEY_COUNT] {
+    const { assert!(FIELD_COUNT << 3 <= KEY_COUNT, "every key is a byte") };
+    let mut table = [Field::Unknown; KEY_COUNT];
+    let mut number = 1;
+    while number < FIELD_COUNT {
+        if let Some(wire_type) = fields[number].wire_type() {
+            table[number << 3 | wire_type as usize] = fields[number];
+        }
+        number += 1;
+    }
+    table
 }
 
 /// Field number of `topic` of an envelope.

@@ -7,6 +7,7 @@
 
 use crate::action::{Action, Topic};
 use crate::binary::Names;
+use std::ops::BitOr;
 
 /// Which encoding a connection is spoken to in. Fan-out encodes once per wire present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,6 +89,14 @@ impl Span {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(pub u16);
 
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 impl Flags {
     /// `name` was present.
     pub const NAME: Self = Self(1);
@@ -109,6 +118,8 @@ impl Flags {
     pub const IS_ACK: Self = Self(1 << 8);
     /// `isWriteAck` was true.
     pub const IS_WRITE_ACK: Self = Self(1 << 9);
+    /// The bytes are, one for one, what the encoder of protobuf makes of the fields that are there.
+    pub const EXACT: Self = Self(1 << 10);
 
     /// Whether all bits of `other` are set.
     pub fn has(self, other: Self) -> bool {
@@ -220,6 +231,12 @@ impl<B: AsRef<[u8]>> Message<B> {
         Names::new(self.head.names.of(self.bytes.as_ref()), self.head.action.topic())
     }
 
+    /// The bytes, if they are exactly how a message with these fields and no others is encoded: such a message can be
+    /// passed on as it came.
+    pub fn verbatim(&self, fields: Flags) -> Option<&[u8]> {
+        (self.head.flags.0 == fields.0 | Flags::EXACT.0).then(|| self.bytes.as_ref())
+    }
+
     /// The same message over borrowed bytes.
     pub fn borrowed(&self) -> Message<&[u8]> {
         Message { head: self.head, bytes: self.bytes.as_ref() }
@@ -279,6 +296,8 @@ pub struct Outgoing<'a> {
     pub is_ack: bool,
     /// `isWriteAck`, written when true.
     pub is_write_ack: bool,
+    /// What the other fields are in protobuf, if that is at hand ([`Message::verbatim`]): then it is copied.
+    pub verbatim: Option<&'a [u8]>,
 }
 
 impl Outgoing<'_> {
@@ -301,6 +320,7 @@ impl Outgoing<'_> {
             is_error: false,
             is_ack: false,
             is_write_ack: false,
+            verbatim: None,
         }
     }
 }

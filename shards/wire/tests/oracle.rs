@@ -297,6 +297,55 @@ fn outgoing<'a>(
         is_error: fields.is_error,
         is_ack: fields.is_ack,
         is_write_ack: fields.is_write_ack,
+        verbatim: None,
+    }
+}
+
+/// A frame of what a head says, and one of the bytes it was read from, where those are said to be the same.
+fn both_ways(message: &Message<&[u8]>) -> Option<[Vec<u8>; 2]> {
+    let flags = message.head.flags;
+    let names: Vec<&[u8]> = message.names().collect();
+    let said = Outgoing {
+        name: flags.has(Flags::NAME).then(|| message.name()),
+        names: &names,
+        data: message.data(),
+        correlation_id: message.correlation_id(),
+        path: message.path(),
+        subscription: message.subscription(),
+        version: flags.has(Flags::VERSION).then_some(message.head.version),
+        is_error: flags.has(Flags::IS_ERROR),
+        is_ack: flags.has(Flags::IS_ACK),
+        is_write_ack: flags.has(Flags::IS_WRITE_ACK),
+        ..Outgoing::new(message.head.action)
+    };
+    let mut fields = flags;
+    fields.clear(Flags::EXACT);
+    let verbatim = Some(message.verbatim(fields)?);
+    Some([said, Outgoing { verbatim, ..said }].map(|message| {
+        let mut frame = Vec::new();
+        encode(Wire::Protobuf, &message, &mut frame);
+        frame
+    }))
+}
+
+#[test]
+fn what_clients_write_is_exact_and_what_says_more_is_not() {
+    let emit = Outgoing { name: Some(b"news"), data: Some(b"1"), ..Outgoing::new(Action::EventEmit) };
+    let exact = |body: &[u8]| {
+        let bytes = enveloped(Topic::Event, body.to_vec());
+        let message = binary::messages(&bytes).next().unwrap().unwrap();
+        message.verbatim(Flags::NAME | Flags::DATA).is_some()
+    };
+    let mut bytes = Vec::new();
+    encode_message(&emit, &mut bytes);
+    let message = binary::messages(&bytes).next().unwrap().unwrap();
+    let body = message.bytes;
+    assert!(exact(body));
+    let padded = [&body[..2], b"\x12\x81\x00", &body[4..]].concat();
+    for more in
+        [&[body, b"\x28\x01"].concat(), &[body, b"\xa0\x06\x01"].concat(), &[body, &body[5..]].concat(), &padded]
+    {
+        assert!(!exact(more), "{more:02x?}");
     }
 }
 
@@ -310,6 +359,9 @@ proptest! {
         let mut messages = binary::messages(&bytes);
         let message = messages.next().unwrap().unwrap();
         prop_assert!(messages.next().is_none());
+        if let Some([said, passed_on]) = both_ways(&message) {
+            prop_assert_eq!(said, passed_on);
+        }
         prop_assert_eq!(our_fields(&message), as_kept(topic, schema_read(&bytes).1));
     }
 
@@ -330,6 +382,7 @@ proptest! {
         body.extend_from_slice(&schema_bytes(topic, &Fields { action: first.action, ..second }));
         let bytes = enveloped(topic, body);
         let message = binary::messages(&bytes).next().unwrap().unwrap();
+        prop_assert!(both_ways(&message).is_none_or(|[said, passed_on]| said == passed_on));
         prop_assert_eq!(our_fields(&message), as_kept(topic, schema_read(&bytes).1));
     }
 
@@ -381,7 +434,10 @@ proptest! {
         let ours = binary::messages(&bytes).next().unwrap();
         if let Ok(theirs) = schema_fields(topic, &body) {
             match ours {
-                Ok(message) => prop_assert_eq!(our_fields(&message), as_kept(topic, theirs)),
+                Ok(message) => {
+                    prop_assert!(both_ways(&message).is_none_or(|[said, passed_on]| said == passed_on));
+                    prop_assert_eq!(our_fields(&message), as_kept(topic, theirs));
+                }
                 Err(why) => {
                     prop_assert_eq!(why, deepstream_wire::Unreadable::Action(topic, theirs.action as u32));
                 }

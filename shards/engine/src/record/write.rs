@@ -161,6 +161,10 @@ impl Shard {
         let name = self.names.at(slot);
         let change = Outgoing { name: Some(&name.name), version: Some(version), ..Outgoing::new(action) };
         let multi = action == Action::RecordPatchMulti;
+        // Most writers say the very version their write makes, and want no acknowledgement: the others are told the same.
+        let path = if action == Action::RecordPatch { Flags::PATH } else { Flags::default() };
+        let same = action == message.head.action && version == message.head.version;
+        let verbatim = message.verbatim(Flags::NAME | Flags::DATA | Flags::VERSION | path).filter(|_| same);
         let audience = Audience { differs: multi, ..Audience::others(&name.interest, slot, writer) };
         self.delivery.fan_out(&self.subscribers, audience, |wire| match action {
             Action::RecordPatchMulti if !wire.knows_patch_multi() => {
@@ -168,9 +172,9 @@ impl Shard {
             }
             Action::RecordPatch => {
                 let erased = message.head.action == Action::RecordErase;
-                Outgoing { path: message.path(), data: message.data().filter(|_| !erased), ..change }
+                Outgoing { path: message.path(), data: message.data().filter(|_| !erased), verbatim, ..change }
             }
-            _ => Outgoing { data: message.data(), ..change },
+            _ => Outgoing { data: message.data(), verbatim, ..change },
         });
     }
 
