@@ -21,6 +21,9 @@ use std::time::Duration;
 
 /// Completions looked at in one turn; a completion brings at most one receive buffer.
 const COMPLETIONS_PER_TURN: usize = 256;
+/// Bytes put into outboxes before they are flushed, rather than more taken in. A burst of messages with many subscribers
+/// would otherwise become gigabytes of outboxes in one turn, cold in every cache, before the first byte is sent.
+const OUTPUT_BYTES_PER_TURN: u64 = 1 << 20;
 /// Packets taken from one peer and lane in one turn.
 const PACKETS_PER_TURN: usize = 64;
 /// How long accepting rests after it failed (no descriptors, no memory).
@@ -60,7 +63,6 @@ pub(super) struct Core {
     reported: usize,
     /// Generation of the permission rules that the shard was given.
     rules: u32,
-    completions: Vec<Completion>,
     turns: u32,
     pub(super) turn_ns: Histogram<u64>,
 }
@@ -104,7 +106,6 @@ impl Core {
             counted_drained: false,
             reported: 0,
             rules: 0,
-            completions: Vec::new(),
             turns: 0,
             turn_ns: Histogram::new_with_bounds(100, 1_000_000_000, 2).expect("the bounds are constants in order"),
         }
@@ -171,28 +172,37 @@ impl Core {
             self.accept_again_at = None;
             self.ring.accept();
         }
-        let mut completions = std::mem::take(&mut self.completions);
-        self.ring.reap(COMPLETIONS_PER_TURN, &mut completions);
-        let worked = !completions.is_empty();
-        for completion in completions.drain(..) {
-            match completion {
-                Completion::Accepted(key, door) => self.accepted(key, door),
-                Completion::AcceptFailed(error) => {
-                    note::accept_failed(&error);
-                    self.accept_again_at = Some(self.now.after(ACCEPT_REST_NS));
-                }
-                Completion::Received(key, buffer) => self.hear(key, buffer),
-                Completion::Ended(key) => self.ended(key),
-                Completion::Sent { key, bytes, all } => self.sent(key, bytes, all),
-                Completion::Lost(key) => self.lost(key),
-                Completion::Woken => {}
-            }
+        self.ring.reap();
+        let enough = self.shard.counters().sent_bytes + OUTPUT_BYTES_PER_TURN;
+        let mut worked = false;
+        for _ in 0..COMPLETIONS_PER_TURN {
+            // What the ring still holds keeps the core from sleeping.
+            let Some(completion) = (self.shard.counters().sent_bytes < enough).then(|| self.ring.next()).flatten()
+            else {
+                break;
+            };
+            worked = true;
+            self.completed(completion);
         }
-        self.completions = completions;
         for outbox in self.ring.sent_outboxes() {
             self.shard.reuse(outbox);
         }
         worked
+    }
+
+    fn completed(&mut self, completion: Completion) {
+        match completion {
+            Completion::Accepted(key, door) => self.accepted(key, door),
+            Completion::AcceptFailed(error) => {
+                note::accept_failed(&error);
+                self.accept_again_at = Some(self.now.after(ACCEPT_REST_NS));
+            }
+            Completion::Received(key, buffer) => self.hear(key, buffer),
+            Completion::Ended(key) => self.ended(key),
+            Completion::Sent { key, bytes, all } => self.sent(key, bytes, all),
+            Completion::Lost(key) => self.lost(key),
+            Completion::Woken => {}
+        }
     }
 
     /// Deliveries always; requests only while all of our own deliveries are on their way, so that a core that cannot get rid

@@ -297,14 +297,18 @@ impl Ring {
         self.check(result);
     }
 
-    /// Passes on at most `max` completions.
-    pub(super) fn reap(&mut self, max: usize, completions: &mut Vec<Completion>) {
+    /// Looks at what the kernel did; [`Ring::next`] passes it on.
+    pub(super) fn reap(&mut self) {
         self.feed_starved();
         self.take_completions();
-        for _ in 0..max {
-            let Some(entry) = self.taken.pop_front() else { break };
+    }
+
+    /// The next completion of those looked at.
+    pub(super) fn next(&mut self) -> Option<Completion> {
+        loop {
+            let entry = self.taken.pop_front()?;
             if let Some(completion) = self.completed(&entry) {
-                completions.push(completion);
+                return Some(completion);
             }
         }
     }
@@ -539,13 +543,13 @@ impl Drop for Ring {
         for (slot, generation) in keys {
             self.close(Key { slot, generation });
         }
-        let mut completions = Vec::new();
         for _ in 0..100 {
             if self.sockets.is_empty() {
                 break;
             }
             self.sleep(Some(Duration::from_millis(10)));
-            self.reap(usize::MAX, &mut completions);
+            self.reap();
+            while self.next().is_some() {}
         }
         // What the kernel has not given back by now is left to it: memory it may write to must not be used again.
         std::mem::forget(take(&mut self.wake_count));

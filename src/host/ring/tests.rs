@@ -46,6 +46,12 @@ fn bytes(from: usize, len: usize) -> Vec<u8> {
     (from..from + len).map(pattern).collect()
 }
 
+/// At most `most` completions.
+fn reap(ring: &mut Ring, most: usize, completions: &mut Vec<Completion>) {
+    ring.reap();
+    completions.extend((0..most).map_while(|_| ring.next()));
+}
+
 /// The far end of a connection. Never blocks.
 struct Peer {
     stream: TcpStream,
@@ -232,7 +238,7 @@ impl World {
         }
         let most = 1 + self.chance.below(300);
         let mut completions = take(&mut self.completions);
-        self.ring.reap(most, &mut completions);
+        reap(&mut self.ring, most, &mut completions);
         self.look_at(&mut completions);
         self.completions = completions;
     }
@@ -323,7 +329,7 @@ impl World {
             }
             self.ring.submit();
             let mut completions = take(&mut self.completions);
-            self.ring.reap(64, &mut completions);
+            reap(&mut self.ring, 64, &mut completions);
             if !completions.is_empty() {
                 moved_at = Instant::now();
             }
@@ -364,7 +370,7 @@ impl World {
             }
             self.ring.submit();
             let mut completions = Vec::new();
-            self.ring.reap(usize::MAX, &mut completions);
+            reap(&mut self.ring, usize::MAX, &mut completions);
             for completion in completions {
                 match completion {
                     Completion::Accepted(key, _) => self.ring.close(key),
