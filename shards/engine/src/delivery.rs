@@ -149,15 +149,14 @@ impl Delivery {
 
     /// Sends one message to one connection, wherever its socket is. A connection that is gone is passed over.
     pub(crate) fn reply(&mut self, conn: ConnId, message: &Outgoing<'_>) {
-        let Some(wire) = self.wire(conn) else { return };
         if conn.core == self.core {
-            self.append(conn, |outbox, spare| {
+            self.append(conn, |wire, outbox, spare| {
                 let out = outbox.open(spare);
                 let before = out.len();
                 encode(wire, message, out);
                 out.len() - before
             });
-        } else {
+        } else if let Some(wire) = self.wire(conn) {
             let frame = &mut self.scratch[wire as usize];
             frame.clear();
             encode(wire, message, frame);
@@ -168,7 +167,7 @@ impl Delivery {
 
     /// Appends bytes that are not a message of the engine: what the link answers by itself.
     pub(crate) fn raw(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.append(conn, |outbox, spare| {
+        self.append(conn, |_, outbox, spare| {
             outbox.open(spare).extend_from_slice(bytes);
             bytes.len()
         });
@@ -192,7 +191,7 @@ impl Delivery {
     /// Another core's answer to a connection of this one.
     pub(crate) fn deliver(&mut self, conn: ConnId, frame: Bytes) {
         let copy_bytes_max = self.limits.copy_bytes_max;
-        self.append(conn, |outbox, spare| {
+        self.append(conn, |_, outbox, spare| {
             let bytes = frame.len();
             if bytes >= copy_bytes_max {
                 outbox.push_shared(frame);
@@ -327,10 +326,10 @@ impl Delivery {
 
     /// Appends to the outbox of a connection of this core, if anything is still said to it: as many bytes as `put` says.
     #[inline]
-    fn append(&mut self, conn: ConnId, put: impl FnOnce(&mut Outbox, &mut Spare) -> usize) {
+    fn append(&mut self, conn: ConnId, put: impl FnOnce(Wire, &mut Outbox, &mut Spare) -> usize) {
         let Self { limits, sessions, dirty, filling, counters, spare, now, .. } = self;
         let Some(session) = sessions.get_mut(conn).filter(|session| session.is_told()) else { return };
-        counters.sent_bytes += put(&mut session.outbox, spare) as u64;
+        counters.sent_bytes += put(session.wire, &mut session.outbox, spare) as u64;
         counters.sent += 1;
         if appended(session, conn, *now, limits, dirty, filling) {
             self.close(conn, Reason::SlowConsumerFull);

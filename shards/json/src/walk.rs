@@ -192,6 +192,9 @@ fn skip_container(text: &[u8], mut at: usize) -> usize {
 
 /// How deeply containers are nested in a checked value; 0 for a scalar.
 pub(crate) fn depth_of(text: &[u8]) -> usize {
+    if !matches!(text.get(space(text, 0)), Some(b'{' | b'[')) {
+        return 0;
+    }
     let (mut depth, mut deepest, mut at) = (0_usize, 0, 0);
     while let Some(byte) = text.get(at) {
         at += 1;

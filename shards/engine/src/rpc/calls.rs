@@ -32,6 +32,8 @@ pub(crate) struct Call {
     pub(crate) provider: ConnId,
     /// The correlation id the provider knows: the requestor's, unless another call has that with the same provider.
     pub(crate) provider_id: SmallVec<[u8; 32]>,
+    /// Of provider and id, under which the call is found.
+    provider_hash: u64,
     /// Providers that were asked, sorted.
     pub(crate) tried: SmallVec<[ConnId; 2]>,
     pub(crate) accepted: bool,
@@ -151,8 +153,12 @@ impl Calls {
 
     /// The call a provider means by an id.
     pub(crate) fn find(&self, provider: ConnId, id: &[u8]) -> Option<CallId> {
+        self.find_hashed(self.hash(provider, id), provider, id)
+    }
+
+    fn find_hashed(&self, hash: u64, provider: ConnId, id: &[u8]) -> Option<CallId> {
         let table = &self.table;
-        let found = self.by_provider.find(self.hash(provider, id), |&index| {
+        let found = self.by_provider.find(hash, |&index| {
             let call = &table[index as usize];
             call.provider == provider && call.provider_id[..] == *id
         });
@@ -216,6 +222,7 @@ impl Calls {
             requestor_id: SmallVec::from_slice(id),
             provider: ConnId::NOBODY,
             provider_id: SmallVec::new(),
+            provider_hash: 0,
             tried: SmallVec::new(),
             accepted: false,
             ack_timer: TimerId::NONE,
@@ -233,25 +240,24 @@ impl Calls {
         self.leave_provider(id.index);
         let call = &self.table[id.index as usize];
         let mut provider_id = call.requestor_id.clone();
-        while self.find(provider, &provider_id).is_some() {
+        let mut hash = self.hash(provider, &provider_id);
+        while self.find_hashed(hash, provider, &provider_id).is_some() {
             // Two requestors chose the same id; the provider is given another, which somebody may have chosen too.
             self.invented += 1;
             provider_id = SmallVec::from_slice(format!("~{}", self.invented).as_bytes());
+            hash = self.hash(provider, &provider_id);
         }
         let call = &mut self.table[id.index as usize];
         call.provider = provider;
         call.provider_id = provider_id;
+        call.provider_hash = hash;
         let place = call.tried.binary_search(&provider).unwrap_or_else(|place| place);
         call.tried.insert(place, provider);
         call.accepted = false;
         call.ack_timer = ack_timer;
         call.response_timer = response_timer;
-        let hash = self.hash(provider, &self.table[id.index as usize].provider_id);
-        let (table, hasher) = (&self.table, &self.hasher);
-        self.by_provider.insert_unique(hash, id.index, |&index| {
-            let call = &table[index as usize];
-            hasher.hash_one((call.provider, &call.provider_id[..]))
-        });
+        let table = &self.table;
+        self.by_provider.insert_unique(hash, id.index, |&index| table[index as usize].provider_hash);
         self.link(id.index, provider, Role::Provider);
     }
 
@@ -304,8 +310,7 @@ impl Calls {
         if provider == ConnId::NOBODY {
             return;
         }
-        let hash = self.hash(provider, &call.provider_id);
-        if let Ok(entry) = self.by_provider.find_entry(hash, |&other| other == index) {
+        if let Ok(entry) = self.by_provider.find_entry(call.provider_hash, |&other| other == index) {
             entry.remove();
         }
         self.unlink(index, provider, Role::Provider);

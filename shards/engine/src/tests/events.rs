@@ -35,6 +35,23 @@ fn an_event_reaches_every_subscriber_but_the_emitter_on_every_pair_of_cores() {
 }
 
 #[test]
+fn an_event_costs_its_owner_one_packet_for_each_core_that_listens() {
+    let mut rig = Rig::new(16);
+    let name = rig.name_on(0, "event");
+    for core in 0..16 {
+        for _ in 0..3 {
+            let client = rig.client(core);
+            subscribe(&mut rig, client, &name);
+        }
+    }
+    let emitter = rig.client(0);
+    rig.send_only(emitter, &emit(&name, "1"));
+    for core in 1..16 {
+        assert_eq!(rig.take_packets(0, core).len(), 1, "to core {core}");
+    }
+}
+
+#[test]
 fn an_event_without_data_arrives_without_data() {
     let mut rig = Rig::new(1);
     let (one, two) = (rig.client(0), rig.client(0));
