@@ -474,7 +474,7 @@ impl Default for Limits {
             outbox_high_water_bytes: 1 << 20,
             outbox_bytes_max: 16 << 20,
             slow_consumer_timeout: Duration::from_secs(30),
-            copy_bytes_max: 16 << 10,
+            copy_bytes_max: 2 << 10,
             parked_messages_max: 100_000,
             parked_bytes_max: 64 << 20,
             array_index_gap_max: 10_000,

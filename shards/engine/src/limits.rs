@@ -66,7 +66,7 @@ impl Default for Limits {
             outbox_high_water_bytes: 1 << 20,
             outbox_bytes_max: 16 << 20,
             slow_consumer_timeout_ns: 30_000_000_000,
-            copy_bytes_max: 16 << 10,
+            copy_bytes_max: 2 << 10,
             parked_messages_max: 100_000,
             parked_bytes_max: 64 << 20,
             array_index_gap_max: 10_000,
