@@ -2,13 +2,14 @@
 
 use crate::clock::{Clock, MILLISECOND_NS};
 use crate::control::Control;
-use crate::cpulist::{self, Cores};
+use crate::cpulist;
 use crate::load::{self, Task};
 use crate::plan::Plan;
 use crate::player::{PREFIX, Player, Stage};
 use crate::proc::Usage;
 use crate::scenario::{Scenario, Shows};
 use crate::schedule::Timing;
+use crate::syscalls;
 use crate::tally::Tally;
 use std::collections::BTreeMap;
 use std::thread;
@@ -27,6 +28,8 @@ pub(crate) struct Outcome {
     /// What the measured load cost.
     pub(crate) load: Usage,
     pub(crate) load_ns: u64,
+    /// System calls per second of the measured time, if they were counted.
+    pub(crate) syscalls: Option<f64>,
     /// Memory with so many connections.
     pub(crate) memory: Vec<(usize, u64)>,
     /// Whether the player's process was there to be measured.
@@ -64,7 +67,7 @@ pub(crate) fn run(
             })
             .collect();
         let mut conductor = Conductor { control, plan, clock, pid: target.pid, watcher };
-        let outcome = conductor.conduct(&stage.cores);
+        let outcome = conductor.conduct(stage);
         if outcome.is_err() {
             control.abort();
         }
@@ -96,9 +99,9 @@ struct Conductor<'a> {
 }
 
 impl Conductor<'_> {
-    fn conduct(&mut self, cores: &Cores) -> Result<Outcome, String> {
+    fn conduct(&mut self, stage: &Stage) -> Result<Outcome, String> {
         // It wakes rarely, and must not wake on the server's CPU.
-        cpulist::pin(&cores.generator)?;
+        cpulist::pin(&stage.cores.generator)?;
         let scenario = &self.plan.scenario;
         let all = scenario.connections();
         let mut memory = Vec::new();
@@ -124,11 +127,17 @@ impl Conductor<'_> {
         let until = if has_load { from + scenario.measure_ms * MILLISECOND_NS } else { start };
         self.control.start(Timing { start, from, until });
         let mut load = Usage::default();
+        let mut syscalls = None;
         if has_load {
             self.wait("warming up", from)?;
             let before = self.usage();
+            let count = self.pid.filter(|_| stage.syscalls).and_then(|pid| syscalls::Count::begin(pid, until - from));
             self.wait("measuring", until)?;
             load = self.usage().since(before);
+            syscalls = count.and_then(syscalls::Count::end);
+            if stage.syscalls && syscalls.is_none() {
+                syscalls::missing();
+            }
         }
         Ok(Outcome {
             tally: Tally::new(0),
@@ -137,6 +146,7 @@ impl Conductor<'_> {
             opening_ns,
             load,
             load_ns: until - from.min(until),
+            syscalls,
             memory,
             is_measured: self.pid.is_some(),
         })

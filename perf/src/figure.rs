@@ -51,6 +51,8 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("cpu", "ns", Better::Lower),
     // Times the player went to sleep, per 1,000 messages: its wake-ups.
     kind("sleeps", "/1000", Better::Neither),
+    // System calls per 1,000 messages, where they were counted.
+    kind("syscalls", "/1000", Better::Lower),
     // Times it was pushed off its CPU, per second.
     kind("pushed_off", "/s", Better::Neither),
     kind("opening_cpu", "µs", Better::Lower),
@@ -77,7 +79,7 @@ impl Shows {
         match self {
             Self::Latency => &["p50", "p99", "p99.9", "p99.99", "p99.999", "max", "cpu", "sleeps", "lag_p99"],
             Self::AckLatency => &["ack_p50", "ack_p99", "ack_p99.9", "ack_max", "p50", "p99", "cpu"],
-            Self::Rate => &["rate", "throughput", "cpu", "p50", "p99", "p99.9", "sleeps", "busy"],
+            Self::Rate => &["rate", "throughput", "cpu", "p50", "p99", "p99.9", "sleeps", "syscalls", "busy"],
             Self::Opening => &["opening_cpu", "opening_p50", "opening_p99", "opening_all", "resident"],
             Self::Memory => &["connection_bytes", "resident", "opening_cpu"],
         }
@@ -112,6 +114,9 @@ pub(crate) fn of(outcome: &Outcome) -> Figures {
             put("rate", delivered / (load.cpu_ns as f64 / SECOND_NS));
             put("cpu", load.cpu_ns as f64 / delivered);
             put("sleeps", 1000.0 * load.voluntary_switches as f64 / delivered);
+            if let Some(calls) = outcome.syscalls {
+                put("syscalls", 1000.0 * calls * seconds / delivered);
+            }
             put("pushed_off", load.involuntary_switches as f64 / seconds);
         }
     }

@@ -26,6 +26,7 @@ mod scenario;
 mod schedule;
 mod server;
 mod shipped;
+mod syscalls;
 mod table;
 mod tally;
 
@@ -101,6 +102,9 @@ struct Run {
     /// Milliseconds measured in each run, instead of what the scenarios say
     #[arg(long, value_name = "ms", value_parser = clap::value_parser!(u64).range(1..))]
     measure: Option<u64>,
+    /// Count system calls too (with perf; costs the measured process a little)
+    #[arg(long)]
+    syscalls: bool,
     /// The server's program; otherwise it is built from this workspace
     #[arg(long, value_name = "file")]
     server: Option<PathBuf>,
@@ -182,7 +186,7 @@ fn compare_players(arguments: &Run) -> Result<(), String> {
     fs::create_dir_all(&arguments.out).map_err(|error| format!("{}: {error}", arguments.out.display()))?;
     let folder = arguments.out.canonicalize().map_err(|error| format!("{}: {error}", arguments.out.display()))?;
     let players = players(arguments)?;
-    let stage = Stage { cores, folder: folder.clone() };
+    let stage = Stage { cores, folder: folder.clone(), syscalls: arguments.syscalls };
     let comparison = Comparison { stage: &stage, players: &players, runs: arguments.runs as usize, folder: &folder };
     let mut results = Results {
         machine: proc::Machine::here(&stage.cores),

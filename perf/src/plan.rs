@@ -26,7 +26,7 @@ impl Plan {
 
     /// What a relay copies instead of a client's frame: as many bytes.
     pub(crate) fn frame_bytes(scenario: &Scenario, prefix: &str) -> usize {
-        let plan = Self::new(scenario, Dialect::Deepstream, prefix);
+        let plan = Self::new(scenario, Dialect::of(scenario.door), prefix);
         let mut frame = Vec::new();
         if plan.scenario.publishers > 0 {
             plan.compose(&mut plan.payload(), 0, 1, Stamp::default(), &mut frame);

@@ -6,7 +6,7 @@
 use crate::cpulist::{self, Cores};
 use crate::dialect::Dialect;
 use crate::plan::Plan;
-use crate::scenario::{Kind, Profile, Scenario, Storage};
+use crate::scenario::{Door, Kind, Profile, Scenario, Storage};
 use serde_yaml::{Mapping, Value};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -50,6 +50,8 @@ pub(crate) struct Stage {
     pub(crate) cores: Cores,
     /// Where configurations and data are kept while they are needed.
     pub(crate) folder: PathBuf,
+    /// Whether system calls are counted.
+    pub(crate) syscalls: bool,
 }
 
 /// Begins the names of every topic.
@@ -108,7 +110,8 @@ impl Player {
             Self::Relay => scenario.floor.is_none(),
             Self::Server(_) | Self::Other { .. } => true,
             Self::Redis | Self::Nats | Self::Mosquitto => {
-                scenario.message == Kind::Event && scenario.profile == Profile::Eco && scenario.reopened == 0
+                let plain = scenario.message == Kind::Event && scenario.door == Door::Binary;
+                plain && scenario.profile == Profile::Eco && scenario.reopened == 0
             }
         }
     }
@@ -118,7 +121,7 @@ impl Player {
         if let Self::Other { address, pid, .. } = *self {
             return Ok(Target {
                 address,
-                dialect: Dialect::Deepstream,
+                dialect: Dialect::of(scenario.door),
                 pid,
                 child: None,
                 folder: None,
@@ -164,7 +167,7 @@ impl Player {
             Self::Server(_) => {
                 let file = folder.join("config.yml");
                 fs::write(&file, configuration(scenario, cores, folder, address.port())?).map_err(failed)?;
-                (words(&program, &["start", "-c", &file.to_string_lossy()]), Dialect::Deepstream)
+                (words(&program, &["start", "-c", &file.to_string_lossy()]), Dialect::of(scenario.door))
             }
             Self::Redis => {
                 let flags = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
@@ -197,8 +200,8 @@ fn configuration(scenario: &Scenario, cores: &Cores, folder: &Path, port: u16) -
     };
     let profile = if scenario.profile == Profile::Spin { "spin" } else { "eco" };
     let mut placed = vec![("latencyProfile", text(profile))];
-    if cores.server.is_empty() {
-        placed.extend([("count", Value::from(1)), ("pin", Value::from(false))]);
+    if cores.server.is_empty() || scenario.shards.is_some() {
+        placed.extend([("count", Value::from(scenario.shards.unwrap_or(1))), ("pin", Value::from(false))]);
     } else {
         let list = cpulist::format(&cores.server);
         placed.extend([("shards", text(&list)), ("services", text(&list)), ("allowOverlap", Value::from(true))]);
@@ -319,6 +322,16 @@ mod tests {
         let (first, _held) = free_address().expect("a port");
         let (second, _kept) = free_address().expect("a port");
         assert_ne!(first, second);
+    }
+
+    #[test]
+    fn shards_of_a_number_share_the_cpus() {
+        let text = "name: x\nabout: y\nshows: rate\nidle_connections: 1\nshards: 16\n";
+        let cores = Cores { server: vec![0], generator: vec![1] };
+        let written = configuration(&read(text).expect("right"), &cores, Path::new("/x"), 7000).expect("writable");
+        let config: Value = serde_yaml::from_str(&written).expect("readable");
+        assert_eq!((&config["cores"]["count"], &config["cores"]["pin"]), (&Value::from(16), &Value::from(false)));
+        assert!(config["cores"].get("shards").is_none());
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub(crate) struct Scenario {
     /// Whether it runs when no scenario is named.
     #[serde(default = "yes")]
     pub(crate) by_default: bool,
+    /// Through which of the server's doors.
+    #[serde(default)]
+    pub(crate) door: Door,
     /// What is sent.
     #[serde(default)]
     pub(crate) message: Kind,
@@ -69,6 +72,9 @@ pub(crate) struct Scenario {
     /// Where the server keeps records.
     #[serde(default)]
     pub(crate) storage: Storage,
+    /// Shards of the server, if not one for each of its CPUs; they share those.
+    #[serde(default)]
+    pub(crate) shards: Option<u16>,
     /// What else the server's configuration says.
     #[serde(default)]
     pub(crate) config: serde_yaml::Mapping,
@@ -80,6 +86,17 @@ pub(crate) struct Scenario {
     /// What is to be reached, as a ratio to the floor or in the figure's own unit, by the figure's name.
     #[serde(default)]
     pub(crate) goals: BTreeMap<String, f64>,
+}
+
+/// A way into the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Door {
+    /// The protobuf protocol.
+    #[default]
+    Binary,
+    /// The text protocol of older clients.
+    Text,
 }
 
 /// What is sent.
@@ -273,6 +290,10 @@ impl Scenario {
             (self.opening_max == 0, "opening_max must be at least 1"),
             (self.payload_bytes < PAYLOAD_BYTES_MIN, "payload_bytes are too few for a stamp"),
             (self.write_ack && !records, "only record writes are acknowledged"),
+            (
+                self.door == Door::Text && (self.write_ack || reads),
+                "the text protocol's acknowledgements do not say of what they are",
+            ),
             (versions && self.publishers > self.topics, "two writers of a record conflict: use record-upsert"),
             (self.echo && self.message != Kind::Event, "only events are echoed; calls and reads are answered anyway"),
             (self.answers() && !reads && !pairs, "who is answered needs a partner: as many topics as either"),
@@ -307,6 +328,7 @@ mod tests {
         assert!(refused(&format!("{two}pace: {{window: 4, batch: 8}}\n")).contains("batch"));
         assert!(refused(&format!("{two}speed: 7\n")).contains("speed"));
         assert!(refused(&format!("{two}stalled_percent: 100\n")).contains("receives"));
+        assert!(refused(&format!("{two}door: text\nmessage: record-upsert\nwrite_ack: true\n")).contains("text"));
     }
 
     #[test]

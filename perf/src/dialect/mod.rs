@@ -8,15 +8,18 @@ mod mqtt;
 mod nats;
 mod relay;
 mod resp;
+mod text;
 
 use crate::payload::Payload;
-use crate::scenario::{Kind, Scenario};
+use crate::scenario::{Door, Kind, Scenario};
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// deepstream's protobuf protocol over WebSocket.
     Deepstream,
+    /// deepstream's text protocol over WebSocket.
+    Text,
     /// Copied bytes, in messages of this size.
     Relay { message_bytes: usize },
     /// Redis's publish and subscribe.
@@ -28,9 +31,22 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
+    /// What is spoken at a door of the server. A door that is added has its row here, and its file beside this one.
+    pub(crate) fn of(door: Door) -> Self {
+        match door {
+            Door::Binary => Self::Deepstream,
+            Door::Text => Self::Text,
+        }
+    }
+
+    /// Whether it knows records and procedures, not only messages that are passed on.
+    fn is_deepstream(self) -> bool {
+        matches!(self, Self::Deepstream | Self::Text)
+    }
+
     /// The load as this can carry it: whatever is not deepstream passes messages on and nothing more.
     pub(crate) fn adapt(self, scenario: &Scenario) -> Scenario {
-        if self == Self::Deepstream { scenario.clone() } else { scenario.plain() }
+        if self.is_deepstream() { scenario.clone() } else { scenario.plain() }
     }
 
     /// A payload of the right form.
@@ -38,7 +54,7 @@ impl Dialect {
         let whole = matches!(scenario.message, Kind::RecordUpdate | Kind::RecordRead);
         match self {
             Self::Relay { message_bytes } => Payload::raw(message_bytes),
-            Self::Deepstream if whole => Payload::object(scenario.payload_bytes),
+            Self::Deepstream | Self::Text if whole => Payload::object(scenario.payload_bytes),
             _ => Payload::text(scenario.payload_bytes),
         }
     }
@@ -47,6 +63,7 @@ impl Dialect {
     pub(crate) fn publish(self, message: &Publication<'_>, out: &mut Vec<u8>) {
         match self {
             Self::Deepstream => deepstream::publish(message, out),
+            Self::Text => text::publish(message, out),
             Self::Relay { .. } => out.extend_from_slice(message.data),
             Self::Resp => resp::publish(message, out),
             Self::Nats => nats::publish(message, out),
@@ -57,9 +74,10 @@ impl Dialect {
     /// Appends the answer of a subscriber to a message it received.
     pub(crate) fn answer(self, call: &Call<'_>, out: &mut Vec<u8>) {
         let Call { topic, data, correlation } = *call;
-        match correlation.filter(|_| self == Self::Deepstream) {
-            Some(correlation) => deepstream::answer(call, correlation, out),
-            None => self.publish(&Publication { kind: Kind::Event, topic, data, version: 0, correlation: None }, out),
+        match (self, correlation) {
+            (Self::Deepstream, Some(correlation)) => deepstream::answer(call, correlation, out),
+            (Self::Text, Some(correlation)) => text::answer(call, correlation, out),
+            _ => self.publish(&Publication { kind: Kind::Event, topic, data, version: 0, correlation: None }, out),
         }
     }
 }
@@ -140,6 +158,7 @@ pub(crate) struct Speaker {
 #[derive(Debug)]
 enum Reader {
     Deepstream(deepstream::Reader),
+    Text(text::Reader),
     Relay { message_bytes: usize, held: Vec<u8> },
     Resp(Vec<u8>),
     Nats(Vec<u8>),
@@ -151,6 +170,7 @@ impl Speaker {
     pub(crate) fn begin(dialect: Dialect, address: &str, membership: Membership, out: &mut Vec<u8>) -> Self {
         let (reader, stage) = match dialect {
             Dialect::Deepstream => (Reader::Deepstream(deepstream::begin(address, out)), Stage::Entering),
+            Dialect::Text => (Reader::Text(text::begin(address, out)), Stage::Entering),
             Dialect::Relay { message_bytes } => {
                 relay::begin(&membership, message_bytes, out);
                 (Reader::Relay { message_bytes, held: Vec::new() }, Stage::Joining)
@@ -176,6 +196,7 @@ impl Speaker {
         let Self { reader, stage, membership } = self;
         match reader {
             Reader::Deepstream(reader) => deepstream::received(reader, bytes, stage, membership, out, on),
+            Reader::Text(reader) => text::received(reader, bytes, stage, membership, out, on),
             Reader::Relay { message_bytes, held } => relay::received(bytes, *message_bytes, held, stage, out, on),
             Reader::Resp(held) => whole(held, bytes, |rest| resp::received(rest, stage, out, on)),
             Reader::Nats(held) => whole(held, bytes, |rest| nats::received(rest, stage, membership, out, on)),
