@@ -20,6 +20,11 @@ fn main() {
         hop("engine/route_to_peer"),
         fan_out_to_cores("engine/fan_out_to_4_cores"),
         deliver("engine/deliver_fan_out_to_8"),
+        across("engine/across_1_shard", 1),
+        across("engine/across_2_shards", 2),
+        across("engine/across_4_shards", 4),
+        across("engine/across_8_shards", 8),
+        across("engine/across_16_shards", 16),
     ]);
 }
 
@@ -169,4 +174,61 @@ fn owned_by_core_0(edge: &mut Bare) -> String {
         !edge.packets(0, Lane::Requests).is_empty()
     });
     found.expect("some name is core 0's")
+}
+
+/// Messages of one turn.
+const BATCH: u64 = 32;
+
+/// Shards and what their hosts would do between them.
+struct Shards {
+    shards: Vec<Bare>,
+    moving: Vec<Packet>,
+}
+
+impl Shards {
+    /// One core's turn, as far as packets go: it looks at every lane to every peer.
+    fn publish(&mut self, core: u16) {
+        let Self { shards, moving } = self;
+        for peer in (0..shards.len() as u16).filter(|&peer| peer != core) {
+            for lane in Lane::ALL {
+                moving.append(shards[core as usize].shard.packets(CoreId(peer), lane));
+                for packet in moving.drain(..) {
+                    shards[peer as usize].shard.packet(NOW, CoreId(core), packet);
+                }
+            }
+        }
+    }
+}
+
+/// An event emitted on one core, owned by a second and heard on a third, if there are so many: what it costs all of them
+/// together, in turns of [`BATCH`].
+fn across(name: &'static str, count: u16) -> Case {
+    let [emits, owns, hears] = [0, 1 % count, 2 % count];
+    let mut all = Shards { shards: (0..count).map(|core| Bare::new(core, count)).collect(), moving: Vec::new() };
+    let publisher = all.shards[emits as usize].client();
+    let owned = |name: &String| {
+        all.shards[emits as usize].say(publisher, &emission(name));
+        let peers = (0..count).filter(|&peer| peer != emits);
+        let owners = peers.filter(|&peer| !all.shards[emits as usize].packets(peer, Lane::Requests).is_empty());
+        owners.last().unwrap_or(emits) == owns
+    };
+    let topic = (0..1000).map(|number| format!("news{number}")).find(owned).expect("some name is the owner's");
+    let subscriber = all.shards[hears as usize].client();
+    all.shards[hears as usize].say(subscriber, &subscription(&topic));
+    let payload = emission(&topic);
+    let mut turn = move |messages: u64| {
+        for _ in 0..messages {
+            all.shards[emits as usize].say(publisher, &payload);
+        }
+        for core in [hears, emits, owns] {
+            all.publish(core);
+        }
+        all.shards[emits as usize].flush() + all.shards[hears as usize].flush()
+    };
+    // The subscription, and its confirmation.
+    for _ in 0..3 {
+        let _ = turn(1);
+    }
+    let run = move |times: u64| (0..times.div_ceil(BATCH)).fold(0, |sent, _| sent + turn(BATCH));
+    Case { name, run: Box::new(run), counted: 1000 }
 }
