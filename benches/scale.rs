@@ -90,7 +90,9 @@ fn subscribe(name: &'static str, patterns: usize, pattern: fn(usize) -> String) 
         let subscriber = bare.client();
         let turn = [Action::EventSubscribe, Action::EventUnsubscribe].map(|action| names(action, "stock/acme/bid"));
         move || {
-            turn.iter().for_each(|message| bare.say(subscriber, message));
+            for message in &turn {
+                bare.say(subscriber, message);
+            }
             bare.flush()
         }
     })
@@ -133,7 +135,9 @@ fn listen(name: &'static str, patterns: usize) -> Case {
             (0..patterns).map(|number| named(Action::EventListen, &format!(r"^desk/{number}/\w+"))).collect();
         move || {
             let provider = bare.client();
-            listens.iter().for_each(|message| bare.say(provider, message));
+            for message in &listens {
+                bare.say(provider, message);
+            }
             bare.settle();
             bare.shard.disconnected(bare.now, provider);
             bare.settle();
@@ -185,7 +189,9 @@ fn provide(name: &'static str, providers: usize) -> Case {
         bare.flush();
         let provider = bare.client();
         move || {
-            turn.iter().for_each(|message| bare.say(provider, message));
+            for message in &turn {
+                bare.say(provider, message);
+            }
             bare.flush()
         }
     })
