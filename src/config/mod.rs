@@ -9,6 +9,7 @@ mod cpulist;
 mod error;
 mod find;
 mod methods;
+mod mqtt;
 mod node;
 pub(crate) mod permissions;
 mod placement;
@@ -22,6 +23,7 @@ mod web;
 pub use cpulist::{format as format_cpulist, parse as parse_cpulist};
 pub use error::{ConfigError, ConfigErrors, EXIT_CODE};
 pub use methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, KeySource, StorageAuth, User};
+pub use mqtt::MqttEndpoint;
 pub use permissions::{Permission, Rules};
 pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
 pub use topology::{Cpu, Topology};
@@ -318,17 +320,37 @@ fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
 
 /// Keys and certificates go together; their files are seen from the configuration's.
 fn settle_tls(file: &Path, config: &mut Config, complain: &mut impl FnMut(&[&str], &str, &str)) {
-    let Some(tls) = &mut config.http.tls else { return };
-    let path = ["httpServer", "options", "ssl"];
-    for (pem, key) in [(&tls.key, "key"), (&tls.certificate, "cert")] {
-        if *pem == Pem::default() {
-            complain(&path, &format!("has no {key}"), "TLS needs key and cert, as text (fileLoad) or as paths (file)");
+    let directory = file.parent().unwrap_or(Path::new(""));
+    if let Some(tls) = &mut config.http.tls {
+        settle_tls_of(tls, config.http.port, directory, &mut |what: &str, hint: &str| {
+            complain(&["httpServer", "options", "ssl"], what, hint);
+        });
+    }
+    if let Some(mqtt) = &mut config.mqtt
+        && let Some(tls) = &mut mqtt.tls
+    {
+        settle_tls_of(tls, mqtt.port, directory, &mut |what: &str, hint: &str| {
+            complain(&["connectionEndpoints"], &format!("ssl of mqtt {what}"), hint);
+        });
+    }
+    let ports = |tls: &Option<Tls>, port| [Some(port), tls.as_ref().and_then(|tls| tls.port)];
+    if let Some(mqtt) = &config.mqtt {
+        let web = ports(&config.http.tls, config.http.port);
+        if ports(&mqtt.tls, mqtt.port).into_iter().flatten().any(|port| web.contains(&Some(port))) {
+            complain(&["connectionEndpoints"], "mqtt has a port of httpServer", "choose another port");
         }
     }
-    if tls.port == Some(config.http.port) {
-        complain(&path, "has the port of httpServer", "leave it out to serve secured connections only");
+}
+
+fn settle_tls_of(tls: &mut Tls, plain_port: u16, directory: &Path, complain: &mut impl FnMut(&str, &str)) {
+    for (pem, key) in [(&tls.key, "key"), (&tls.certificate, "cert")] {
+        if *pem == Pem::default() {
+            complain(&format!("has no {key}"), "TLS needs key and cert, as text (fileLoad) or as paths (file)");
+        }
     }
-    let directory = file.parent().unwrap_or(Path::new(""));
+    if tls.port == Some(plain_port) {
+        complain("has the port of the plain connections", "leave it out to serve secured connections only");
+    }
     for pem in [Some(&mut tls.key), Some(&mut tls.certificate), tls.client_authority.as_mut()].into_iter().flatten() {
         if let Pem::File(path) = pem {
             *path = text::absolute(&directory.join(&*path));

@@ -76,7 +76,7 @@ pub(super) const fn row(path: &'static str, rule: Rule) -> Row {
     Row { path, rule }
 }
 
-const fn bytes(min: u64, max: u64, set: fn(&mut Config, u64)) -> Rule {
+pub(super) const fn bytes(min: u64, max: u64, set: fn(&mut Config, u64)) -> Rule {
     Rule::Number { min, max, unit: "bytes", set }
 }
 
@@ -93,20 +93,23 @@ const TIMEOUT_MS_MAX: u64 = 365 * 86_400_000;
 /// Byte counts beyond this are typing errors: a pebibyte.
 const BYTES_MAX: u64 = 1 << 50;
 /// Lengths on the wire are 31 bits.
-const MESSAGE_BYTES_MAX: u64 = (1 << 31) - 1;
+pub(super) const MESSAGE_BYTES_MAX: u64 = (1 << 31) - 1;
 const COUNT_MAX: u64 = u32::MAX as u64;
 
 const CONNECTOR: &str = "connectors to other databases are not in this release: use the embedded storage";
 const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";
 const MONITORING: &str = "monitoring output is not in this release: leave it at none";
 const NODE: &str = "JavaScript plugins cannot be loaded by this server";
-const OTHER_ENDPOINT: &str = "this endpoint is not in this release: all others are; remove the entry";
 const ONE_PROCESS: &str = "a single server has nobody to agree with";
 const OLD: &str = "this key is from an old release";
 
 /// All keys.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().chain(super::auth::ROWS).chain(super::web::ROWS).chain(super::permissions::ROWS)
+    ROWS.iter()
+        .chain(super::auth::ROWS)
+        .chain(super::web::ROWS)
+        .chain(super::permissions::ROWS)
+        .chain(super::mqtt::ROWS)
 }
 
 static ROWS: &[Row] = &[
@@ -212,7 +215,6 @@ static ROWS: &[Row] = &[
             refusal: "frames are never compressed: set it to false or leave it out",
         },
     ),
-    row("connectionEndpoints[mqtt]", Rule::Later(OTHER_ENDPOINT)),
     // Calls.
     row("rpc", Rule::Section),
     row("rpc.ackTimeout", milliseconds(1, |c, ms| c.rpc.ack_timeout = Duration::from_millis(ms))),
@@ -411,10 +413,14 @@ fn colors(config: &mut Config, on: bool) {
 }
 
 fn host(config: &mut Config, text: &str) -> Result<(), String> {
+    host_text(text, &mut config.http.host)
+}
+
+pub(super) fn host_text(text: &str, host: &mut String) -> Result<(), String> {
     if text.is_empty() || text.contains(char::is_whitespace) {
         return Err("an address such as 0.0.0.0 or ::, or a host name".to_owned());
     }
-    text.clone_into(&mut config.http.host);
+    text.clone_into(host);
     Ok(())
 }
 
@@ -423,7 +429,7 @@ fn tls(config: &mut Config) -> &mut Tls {
 }
 
 /// Upstream's default server takes the text of keys and certificates (`fileLoad`), its other one their paths (`file`).
-fn pem(text: &str, pem: &mut Pem) -> Result<(), String> {
+pub(super) fn pem(text: &str, pem: &mut Pem) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("PEM text, or the path of a file with it".to_owned());
     }
@@ -460,14 +466,19 @@ pub(super) fn url_path_text(text: &str) -> Result<String, String> {
 
 fn unauthenticated_timeout(config: &mut Config, node: &Node) -> Result<(), String> {
     let endpoint = endpoint(config);
-    endpoint.unauthenticated_client_timeout = match node {
+    let default = WebSocketEndpoint::new(endpoint.protocol).unauthenticated_client_timeout;
+    endpoint.unauthenticated_client_timeout = timeout_or_never(node, default)?;
+    Ok(())
+}
+
+pub(super) fn timeout_or_never(node: &Node, default: Option<Duration>) -> Result<Option<Duration>, String> {
+    Ok(match node {
         Node::Flag(false) => None,
         // Upstream's schema allows true, and its timer code takes it for the default.
-        Node::Flag(true) => WebSocketEndpoint::new(endpoint.protocol).unauthenticated_client_timeout,
+        Node::Flag(true) => default,
         Node::Integer(ms) if *ms >= 1 && *ms <= TIMEOUT_MS_MAX as i64 => Some(Duration::from_millis(*ms as u64)),
         _ => return Err("milliseconds, at least 1, or false for no timeout".to_owned()),
-    };
-    Ok(())
+    })
 }
 
 /// Names of the headers that authentication gets to see.

@@ -314,10 +314,6 @@ fn what_has_no_meaning_is_accepted_and_listed_with_its_reason() {
 fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
     for (text, start) in [
         ("permission:\n  type: config\n", "config.yml:1: permission.options: type config needs its rules"),
-        (
-            "connectionEndpoints:\n  - type: ws-binary\n  - type: mqtt\n",
-            "config.yml:3: connectionEndpoints[1].type: this endpoint is not",
-        ),
         ("cache:\n  name: redis\n  options: {host: x}\n", "config.yml:2: cache.name: connectors to other databases"),
         ("storage: {name: postgres}", "config.yml:1: storage.name: connectors to other databases"),
         ("monitoring:\n- {type: log}", "config.yml:2: monitoring[0].type: monitoring output is not in this release"),
@@ -368,7 +364,10 @@ fn keys_and_certificates_are_text_or_files_and_go_together() {
     for (text, said) in [
         ("{key: a}", "config.yml:1: httpServer.options.ssl: has no cert"),
         ("{cert: a}", "config.yml:1: httpServer.options.ssl: has no key"),
-        ("{key: a, cert: b, port: 6020}", "config.yml:1: httpServer.options.ssl: has the port of httpServer"),
+        (
+            "{key: a, cert: b, port: 6020}",
+            "config.yml:1: httpServer.options.ssl: has the port of the plain connections",
+        ),
         ("{key: a, cert: b, passphrase: c}", "config.yml:1: httpServer.options.ssl.passphrase: encrypted keys cannot"),
         ("{key: '', cert: b}", "config.yml:1: httpServer.options.ssl.key: expected PEM text"),
     ] {
@@ -629,3 +628,26 @@ fn a_placement_that_does_not_fit_names_the_line() {
 
 #[path = "auth_tests.rs"]
 mod auth;
+
+#[test]
+fn mqtt_is_on_where_it_is_listed_and_takes_no_keys_of_others() {
+    let text = "connectionEndpoints:\n  - type: mqtt\n    options:\n";
+    assert_eq!(good("{}").config.mqtt, None);
+    let mqtt = good(&format!("{text}      port: 1884\n      idleTimeout: 5000\n")).config.mqtt.unwrap();
+    assert_eq!((mqtt.port, mqtt.idle_timeout), (1884, Duration::from_secs(5)));
+    let general = rows().filter_map(|row| row.path.strip_prefix("connectionEndpoints[*].options."));
+    for key in general {
+        let own = format!("connectionEndpoints[mqtt].options.{key}");
+        let harmless = ["outgoingBufferTimeout", "maxBufferByteSize", "noDelay"].contains(&key);
+        assert!(harmless || rows().any(|row| row.path == own), "{key} of a WebSocket endpoint would be taken for mqtt");
+    }
+    for (options, what) in [
+        ("      urlPath: /x\n", "MQTT is not spoken over HTTP"),
+        ("      port: 6020\n", "mqtt has a port of httpServer"),
+        ("      ssl: {key: a.pem}\n", "ssl of mqtt has no cert"),
+        ("      prot: 1\n", "did you mean port?"),
+    ] {
+        let complaint = bad(&format!("{text}{options}"));
+        assert!(complaint.contains(what), "{complaint}");
+    }
+}

@@ -4,6 +4,7 @@
 //! *Does not* read anything.
 
 use super::methods::AuthMethod;
+use super::mqtt::MqttEndpoint;
 use super::permissions::Permission;
 use crate::endpoint::http::HttpEndpoint;
 use crate::endpoint::proxies::Network;
@@ -24,6 +25,8 @@ pub struct Config {
     pub endpoints: Vec<WebSocketEndpoint>,
     /// The HTTP API, if it is served.
     pub http_endpoint: Option<HttpEndpoint>,
+    /// MQTT, if it is served.
+    pub mqtt: Option<MqttEndpoint>,
     /// Which topics exist.
     pub features: Features,
     /// Calls.
@@ -402,6 +405,7 @@ impl Default for Config {
             },
             endpoints: Protocol::ALL.map(WebSocketEndpoint::new).into(),
             http_endpoint: Some(HttpEndpoint::default()),
+            mqtt: None,
             auth: vec![AuthMethod::Open],
             permission: Permission {
                 rules: None,
@@ -539,6 +543,9 @@ impl Config {
             auth_attempts_max: u32::MAX,
             log_invalid_auth_data: self.http_endpoint.as_ref().is_some_and(|http| http.log_invalid_auth_data),
         };
+        if let Some(endpoint) = &self.mqtt {
+            *endpoints.of_mut(Wire::Mqtt) = endpoint.engine_endpoint();
+        }
         endpoints
     }
 
@@ -582,6 +589,6 @@ impl Config {
     }
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -13,7 +13,7 @@ use crate::endpoint::http::Service;
 use crate::{auth, note, storage};
 use deepstream_engine::{Ask, CoreId, Lane, Nanos, Outcome, Packet, Shard, StoreBatch};
 use deepstream_mesh::{Lane as Track, Port};
-use deepstream_wire::LinkConfig;
+use deepstream_wire::{LinkConfig, Medium};
 use hdrhistogram::Histogram;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ pub(super) struct Core {
     pub(super) sockets: Sockets,
     pub(super) link_config: LinkConfig,
     pub(super) web: Rc<Service>,
-    /// What connections are secured with, by the door they came through.
-    pub(super) doors: Vec<Option<Tls>>,
+    /// What holds for connections, by the door they came through.
+    pub(super) doors: Vec<DoorKind>,
     /// The moment of this turn.
     pub(super) now: Nanos,
     pub(super) stopping: bool,
@@ -67,6 +67,15 @@ pub(super) struct Core {
     pub(super) turn_ns: Histogram<u64>,
 }
 
+/// What holds for the connections of a listener.
+#[derive(Clone, Debug)]
+pub(super) struct DoorKind {
+    /// What they speak.
+    pub(super) medium: Medium,
+    /// What they are secured with.
+    pub(super) tls: Option<Tls>,
+}
+
 /// What a core is made of.
 pub(super) struct Parts {
     pub(super) shard: Shard,
@@ -76,7 +85,7 @@ pub(super) struct Parts {
     pub(super) auth: auth::Client,
     pub(super) link_config: LinkConfig,
     pub(super) web: Service,
-    pub(super) doors: Vec<Option<Tls>>,
+    pub(super) doors: Vec<DoorKind>,
     pub(super) clock: Clock,
     pub(super) control: Arc<Control>,
     pub(super) idle_spin: Option<Duration>,

@@ -5,15 +5,17 @@
 //! is heard of a connection that was told to pause or to close.
 //! *Does not* decide when to pause or close: the shard and the link do.
 
-use super::core::Core;
+mod recode;
+
+use super::core::{Core, DoorKind};
 use super::http::Conversation;
 use super::ring::{Buffer, Door, Key};
 use super::tls::Session;
 use crate::auth;
 use crate::endpoint::http::Service;
 use crate::endpoint::proxies::forwarded;
-use deepstream_engine::{ConnId, Flow, Nanos, Outbox, Peer, Reason, Shard};
-use deepstream_wire::{Link, LinkConfig, LinkEvent, jif};
+use deepstream_engine::{ConnId, Flow, Headers, Nanos, Outbox, Peer, Reason, Shard};
+use deepstream_wire::{Link, LinkConfig, LinkEvent, Medium, Wire, jif};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -21,6 +23,7 @@ use std::rc::Rc;
 
 /// How long a socket without a session may take to send its rest and to be closed by its peer.
 const LINGER_NS: u64 = 2_000_000_000;
+const NANOS_PER_MS: u64 = 1_000_000;
 
 /// What the host knows of one socket.
 pub(super) struct Socket {
@@ -46,8 +49,8 @@ pub(super) struct Socket {
     tls: Option<Box<Session>>,
     /// What HTTP is spoken on it, if any is.
     pub(super) http: Option<Box<Conversation>>,
-    /// Bytes of the shard in the ciphertext that is with the kernel.
-    sealed_bytes: usize,
+    /// Bytes of the shard in what is with the kernel, where that is something else: ciphertext, or another protocol's.
+    recoded_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,12 +93,12 @@ impl Sockets {
         socket.filter(|socket| socket.generation == key.generation)
     }
 
-    fn insert(&mut self, key: Key, conn: ConnId, address: Option<IpAddr>, tls: Option<Session>) {
+    fn insert(&mut self, key: Key, conn: ConnId, medium: Medium, address: Option<IpAddr>, tls: Option<Session>) {
         let socket = Socket {
             generation: key.generation,
             conn,
             address,
-            link: Link::new(),
+            link: Link::of(medium),
             stage: Stage::Open,
             deaf: false,
             paused: false,
@@ -105,7 +108,7 @@ impl Sockets {
             rest: None,
             tls: tls.map(Box::new),
             http: None,
-            sealed_bytes: 0,
+            recoded_bytes: 0,
         };
         put(&mut self.table, key.slot as usize, socket);
         self.place(conn, key);
@@ -157,7 +160,9 @@ struct Heard {
 
 impl Core {
     pub(super) fn accepted(&mut self, key: Key, door: Door) {
-        let tls = match &self.doors[door.0 as usize] {
+        let DoorKind { medium, tls } = &self.doors[door.0 as usize];
+        let medium = *medium;
+        let tls = match tls {
             None => None,
             Some(tls) => match tls.session() {
                 Some(session) => Some(session),
@@ -168,7 +173,12 @@ impl Core {
         let remote = address.map(|address| address.to_string());
         let peer = Peer { remote: remote.unwrap_or_default().into(), ..Peer::default() };
         match (!self.stopping).then(|| self.shard.connected(self.now, peer)).flatten() {
-            Some(conn) => self.sockets.insert(key, conn, address, tls),
+            Some(conn) => {
+                self.sockets.insert(key, conn, medium, address, tls);
+                if medium == Medium::Mqtt {
+                    self.shard.upgraded(self.now, conn, Wire::Mqtt, "", Headers::default());
+                }
+            }
             None => self.ring.close(key),
         }
     }
@@ -338,7 +348,7 @@ impl Core {
         self.leave(key);
         let Some(socket) = self.sockets.get(key) else { return };
         if matches!(socket.stage, Stage::Open | Stage::Closing) {
-            self.shard.disconnected(self.now, socket.conn);
+            self.depart(key);
         }
         self.forget(key);
     }
@@ -348,10 +358,10 @@ impl Core {
         let Some(socket) = self.sockets.get(key) else { return };
         let (conn, stage) = (socket.conn, socket.stage);
         // Of ciphertext the shard only knows what was in it: counted when all of it is out.
-        let bytes = match (&socket.tls, all) {
-            (None, _) => bytes,
-            (Some(_), true) => std::mem::take(&mut socket.sealed_bytes),
-            (Some(_), false) => 0,
+        let bytes = match (socket.recodes(), all) {
+            (false, _) => bytes,
+            (true, true) => std::mem::take(&mut socket.recoded_bytes),
+            (true, false) => 0,
         };
         if matches!(stage, Stage::Open | Stage::Closing) {
             self.shard.flushed(self.now, conn, bytes);
@@ -400,24 +410,6 @@ impl Core {
         }
     }
 
-    fn flush_one(&mut self, key: Key) {
-        let Self { sockets, shard, ring, .. } = self;
-        let Some(socket) = sockets.get(key) else { return };
-        if socket.sending {
-            socket.more = true;
-            return;
-        }
-        let mut outbox = Outbox::default();
-        shard.take_output(socket.conn, &mut outbox);
-        let outbox = socket.sealed(outbox);
-        if outbox.is_empty() {
-            self.flushed(key);
-        } else {
-            socket.sending = true;
-            ring.send(key, outbox);
-        }
-    }
-
     /// The shard closes a connection; the second time it does not want to wait.
     fn close(&mut self, key: Key, _: Reason) {
         let Some(socket) = self.sockets.get(key) else { return };
@@ -446,8 +438,12 @@ impl Core {
         let (conn, sending) = (socket.conn, socket.sending);
         let mut rest = Outbox::default();
         self.shard.take_output(conn, &mut rest);
-        self.shard.disconnected(self.now, conn);
-        let rest = self.sockets.get(key).map_or_else(Outbox::default, |socket| socket.sealed(rest));
+        self.depart(key);
+        let Self { sockets, shard, now, .. } = self;
+        let rest = sockets.get(key).map_or_else(Outbox::default, |socket| {
+            socket.translate(shard, *now, &mut rest);
+            socket.sealed(rest)
+        });
         self.sockets.late.push_back((deadline, key));
         if rest.is_empty() && !sending {
             return self.flushed(key);
@@ -469,11 +465,11 @@ impl Core {
     fn flushed(&mut self, key: Key) {
         let deadline = self.now.after(LINGER_NS);
         let Some(socket) = self.sockets.get(key) else { return };
-        let (conn, stage, ended) = (socket.conn, socket.stage, socket.ended);
+        let (stage, ended) = (socket.stage, socket.ended);
         match stage {
             Stage::Open | Stage::Lingering => return,
             Stage::Closing => {
-                self.shard.disconnected(self.now, conn);
+                self.depart(key);
                 self.sockets.late.push_back((deadline, key));
             }
             Stage::Draining => {}
@@ -516,13 +512,6 @@ impl Core {
 }
 
 impl Socket {
-    /// What goes to the kernel for what the shard said.
-    fn sealed(&mut self, outbox: Outbox) -> Outbox {
-        let Some(tls) = &mut self.tls else { return outbox };
-        self.sealed_bytes += outbox.len();
-        tls.seal(outbox)
-    }
-
     /// Hands bytes to the link, or lets it go on with what it kept, and what comes of them to the shard.
     fn listen(
         &mut self,
@@ -548,6 +537,11 @@ impl Socket {
                     shard.upgraded(now, conn, handshake.wire(), referer, headers);
                     heard.upgraded = true;
                     return ControlFlow::Break(());
+                }
+                LinkEvent::Introduced(introduction) => {
+                    let silence_ns_max = introduction.silence_ms_max.map(|ms| ms.saturating_mul(NANOS_PER_MS));
+                    shard.introduced(now, conn, silence_ns_max);
+                    Flow::Continue
                 }
                 LinkEvent::Http(bytes) => {
                     let talk = http.get_or_insert_with(|| {

@@ -5,10 +5,10 @@
 use super::bell::Waker;
 use super::clock::Clock;
 use super::control::Control;
-use super::core::{Core, Parts};
+use super::core::{Core, DoorKind, Parts};
 use super::error::StartError;
 use super::ring::{Doorbell, Ring};
-use super::tls::Tls;
+use super::tls::{Side, Tls};
 use super::{listen, report};
 use crate::auth::{self, Auth, StorageBell};
 use crate::config::{AuthMethod, Config, Durability, Http, Placement, Storage as StorageSettings, WebSocketEndpoint};
@@ -18,7 +18,7 @@ use crate::reload::{Part, Swap};
 use crate::storage::{self, Storage};
 use deepstream_engine::{CoreId, Options, Packet, Shard};
 use deepstream_mesh::{Lattice, Port, slots_per_ring};
-use deepstream_wire::{Endpoint, LinkConfig};
+use deepstream_wire::{Endpoint, LinkConfig, Medium, mqtt};
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement as Pin};
 use hdrhistogram::Histogram;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -45,7 +45,7 @@ pub struct Server {
     address: SocketAddr,
     control: Arc<Control>,
     wakers: Vec<Waker>,
-    tls: Option<Tls>,
+    tls: Vec<Tls>,
     cores: Vec<ExecutorJoinHandle<Result<Histogram<u64>, String>>>,
     auth: Option<Arc<Auth>>,
     storage: Option<Storage>,
@@ -89,9 +89,12 @@ pub fn start(
         note(Level::Info, "INFO", &line);
     }
     let http = &config.http;
-    let tls = http.tls.as_ref().map(Tls::new).transpose()?;
-    let (doors, addresses) = open_doors(http, cores, tls.as_ref())?;
+    let (tls, mqtt_tls) = (Tls::new(Side::Web, config)?, Tls::new(Side::Mqtt, config)?);
+    let mut doors: Vec<Doors> = (0..cores).map(|_| Vec::new()).collect();
+    let addresses = open_web(http, tls.as_ref(), &mut doors)?;
     let address = addresses[0];
+    let mqtt_lines = open_mqtt(config, mqtt_tls.as_ref(), &mut doors)?;
+    let tls = tls.into_iter().chain(mqtt_tls).collect();
     let wakers = (0..cores).map(|_| Waker::new()).collect::<Result<Vec<_>, _>>();
     let wakers = wakers.map_err(|error| StartError::Core { core: 0, what: error.to_string() })?;
     let slots = slots_per_ring(LATTICE_BYTES, cores, size_of::<Packet>()).min(SLOTS_MAX);
@@ -155,30 +158,55 @@ pub fn start(
     if config.http_endpoint.is_some() {
         note(Level::Info, "INFO", "connectionEndpoint ready: HTTP connection endpoint");
     }
+    for line in mqtt_lines {
+        note(Level::Info, "INFO", &line);
+    }
     Ok(server)
 }
 
-/// A core's listeners, and what the connections of each are secured with.
-type Doors = Vec<(TcpListener, Option<Tls>)>;
+/// A core's listeners, and what holds for the connections of each.
+type Doors = Vec<(TcpListener, DoorKind)>;
 
-/// The listeners of every core, and the addresses: plain ones first. With TLS on a port of its own there are two.
-fn open_doors(http: &Http, cores: usize, tls: Option<&Tls>) -> Result<(Vec<Doors>, Vec<SocketAddr>), StartError> {
-    let secure_port = http.tls.as_ref().and_then(|tls| tls.port);
-    let ports = match (tls, secure_port) {
-        (Some(tls), Some(port)) => vec![(http.port, None), (port, Some(tls))],
-        (tls, _) => vec![(http.port, tls)],
-    };
-    let mut doors: Vec<Doors> = (0..cores).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::new();
-    for (port, tls) in ports {
-        let failed = |error| StartError::listen(format!("{}:{port}", http.host), error);
-        let listeners = listen::listen(&http.host, port, cores).map_err(failed)?;
-        addresses.push(listeners[0].local_addr().map_err(failed)?);
-        for (doors, listener) in doors.iter_mut().zip(listeners) {
-            doors.push((listener, tls.cloned()));
-        }
+/// Ports, and what the connections of each are secured with: with TLS on a port of its own there are two, the plain one
+/// first.
+fn ports(port: u16, tls: Option<&Tls>, secure_port: Option<u16>) -> Vec<(u16, Option<&Tls>)> {
+    match (tls, secure_port) {
+        (Some(tls), Some(secure_port)) => vec![(port, None), (secure_port, Some(tls))],
+        (tls, _) => vec![(port, tls)],
     }
-    Ok((doors, addresses))
+}
+
+/// The listeners for HTTP and WebSocket; their addresses.
+fn open_web(http: &Http, tls: Option<&Tls>, doors: &mut [Doors]) -> Result<Vec<SocketAddr>, StartError> {
+    let ports = ports(http.port, tls, http.tls.as_ref().and_then(|tls| tls.port));
+    let open = |(port, tls): (u16, Option<&Tls>)| {
+        open_door(&http.host, port, &DoorKind { medium: Medium::Web, tls: tls.cloned() }, doors)
+    };
+    ports.into_iter().map(open).collect()
+}
+
+/// The listeners for MQTT; what the log says of them.
+fn open_mqtt(config: &Config, tls: Option<&Tls>, doors: &mut [Doors]) -> Result<Vec<String>, StartError> {
+    let Some(endpoint) = &config.mqtt else { return Ok(Vec::new()) };
+    let mut lines = Vec::new();
+    for (port, tls) in ports(endpoint.port, tls, endpoint.tls.as_ref().and_then(|tls| tls.port)) {
+        let address = open_door(&endpoint.host, port, &DoorKind { medium: Medium::Mqtt, tls: tls.cloned() }, doors)?;
+        let securely = if tls.is_some() { "TLS" } else { "TCP" };
+        lines.push(format!("Listening for MQTT {securely} connections on {}:{}", endpoint.host, address.port()));
+    }
+    lines.push("connectionEndpoint ready: MQTT Protocol Connection Endpoint".to_owned());
+    Ok(lines)
+}
+
+/// One more listener for every core; its address.
+fn open_door(host: &str, port: u16, kind: &DoorKind, doors: &mut [Doors]) -> Result<SocketAddr, StartError> {
+    let failed = |error| StartError::listen(format!("{host}:{port}"), error);
+    let listeners = listen::listen(host, port, doors.len()).map_err(failed)?;
+    let address = listeners[0].local_addr().map_err(failed)?;
+    for (doors, listener) in doors.iter_mut().zip(listeners) {
+        doors.push((listener, kind.clone()));
+    }
+    Ok(address)
 }
 
 fn open_storage(
@@ -302,6 +330,11 @@ fn link_config(config: &Config) -> LinkConfig {
     LinkConfig {
         endpoints: config.endpoints.iter().map(link_endpoint).collect(),
         max_request_bytes: config.limits.request_head_bytes_max,
+        mqtt: config.mqtt.as_ref().map_or_else(mqtt::Settings::default, |endpoint| mqtt::Settings {
+            packet_bytes_max: endpoint.max_message_bytes,
+            idle_timeout_s: Some(u32::try_from(endpoint.idle_timeout.as_secs()).unwrap_or(u32::MAX).max(1)),
+            queued_bytes_max: config.limits.outbox_bytes_max,
+        }),
     }
 }
 
@@ -351,9 +384,9 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
     let Ok(peers) = seed.peers.recv() else { return Err("another core could not be started".to_owned()) };
     ring.meet(peers);
     let mut doors = Vec::new();
-    for (listener, tls) in seed.doors {
+    for (listener, kind) in seed.doors {
         ring.listen(listener);
-        doors.push(tls);
+        doors.push(kind);
     }
     let core = Core::new(Parts {
         shard: Shard::new(seed.clock.now(), seed.shard, seed.cores, seed.options),

@@ -16,9 +16,49 @@ use std::fmt::Display;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Which listener's connections are secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Web,
+    Mqtt,
+}
+
+impl Side {
+    fn settings(self, config: &Config) -> Option<&Settings> {
+        match self {
+            Self::Web => config.http.tls.as_ref(),
+            Self::Mqtt => config.mqtt.as_ref()?.tls.as_ref(),
+        }
+    }
+
+    fn settings_mut(self, config: &mut Config) -> Option<&mut Settings> {
+        match self {
+            Self::Web => config.http.tls.as_mut(),
+            Self::Mqtt => config.mqtt.as_mut()?.tls.as_mut(),
+        }
+    }
+
+    /// Where its settings stand.
+    fn section(self) -> &'static str {
+        match self {
+            Self::Web => "httpServer.options.ssl",
+            Self::Mqtt => "connectionEndpoints[mqtt].options.ssl",
+        }
+    }
+
+    /// What a client that asks may be told is spoken inside.
+    fn protocol(self) -> &'static [u8] {
+        match self {
+            Self::Web => b"http/1.1",
+            Self::Mqtt => b"mqtt",
+        }
+    }
+}
+
 /// What all cores secure new connections with.
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
+    side: Side,
     // Locked once per connection.
     current: Arc<Mutex<Arc<ServerConfig>>>,
     /// Kept over reloads, so that sessions stay resumable; its own keys change by themselves.
@@ -27,23 +67,26 @@ pub(super) struct Tls {
 
 /// Why a key or a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("httpServer.options.ssl.{key}: {what}")]
+#[error("{section}.{key}: {what}")]
 pub struct TlsError {
+    section: &'static str,
     key: &'static str,
     what: String,
 }
 
 impl TlsError {
     fn new(key: &'static str, what: impl Display) -> Self {
-        Self { key, what: format!("{what}") }
+        Self { section: Side::Web.section(), key, what: format!("{what}") }
     }
 }
 
 impl Tls {
-    pub(super) fn new(settings: &Settings) -> Result<Self, TlsError> {
+    /// `None`: the configuration has no TLS there.
+    pub(super) fn new(side: Side, config: &Config) -> Result<Option<Self>, TlsError> {
+        let Some(settings) = side.settings(config) else { return Ok(None) };
         let tickets = aws_lc_rs::Ticketer::new().map_err(|error| TlsError::new("key", error))?;
-        let config = Arc::new(server_config(settings, &tickets)?);
-        Ok(Self { current: Arc::new(Mutex::new(config)), tickets })
+        let config = Arc::new(server_config(side, settings, &tickets)?);
+        Ok(Some(Self { side, current: Arc::new(Mutex::new(config)), tickets }))
     }
 
     pub(super) fn session(&self) -> Option<Session> {
@@ -58,21 +101,24 @@ impl Tls {
 
 impl Part for Tls {
     fn name(&self) -> &'static str {
-        "keys and certificates"
+        match self.side {
+            Side::Web => "keys and certificates",
+            Side::Mqtt => "keys and certificates of MQTT",
+        }
     }
 
     /// Once swapped in, they serve new connections; those there are keep what they began with.
     fn prepare(&self, config: &Config) -> Result<Swap, String> {
-        let Some(settings) = &config.http.tls else {
+        let Some(settings) = self.side.settings(config) else {
             return Err("TLS is on, and can be switched off only by a restart".to_owned());
         };
-        let config = server_config(settings, &self.tickets).map_err(|error| error.to_string())?;
+        let config = server_config(self.side, settings, &self.tickets).map_err(|error| error.to_string())?;
         let (current, config) = (Arc::clone(&self.current), Arc::new(config));
         Ok(Box::new(move || *current.lock().unwrap_or_else(PoisonError::into_inner) = config))
     }
 
     fn adopt(&self, from: &Config, to: &mut Config) {
-        if let (Some(from), Some(to)) = (&from.http.tls, &mut to.http.tls) {
+        if let (Some(from), Some(to)) = (self.side.settings(from), self.side.settings_mut(to)) {
             let port = to.port;
             to.clone_from(from);
             to.port = port;
@@ -80,7 +126,18 @@ impl Part for Tls {
     }
 }
 
-fn server_config(settings: &Settings, tickets: &Arc<dyn ProducesTickets>) -> Result<ServerConfig, TlsError> {
+fn server_config(
+    side: Side,
+    settings: &Settings,
+    tickets: &Arc<dyn ProducesTickets>,
+) -> Result<ServerConfig, TlsError> {
+    let section = side.section();
+    let mut config = built(settings, tickets).map_err(|error| TlsError { section, ..error })?;
+    config.alpn_protocols = vec![side.protocol().to_vec()];
+    Ok(config)
+}
+
+fn built(settings: &Settings, tickets: &Arc<dyn ProducesTickets>) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -107,7 +164,6 @@ fn server_config(settings: &Settings, tickets: &Arc<dyn ProducesTickets>) -> Res
     config.ticketer = Arc::clone(tickets);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 1;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 

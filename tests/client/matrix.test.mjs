@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { Json } from './json.mjs'
+import { connected } from './mqtt.mjs'
 import { Raw } from './raw.mjs'
 import { REFERENCE } from './server.mjs'
 import { Text } from './text.mjs'
 import { startSecured } from './tls.mjs'
-import { unique } from './until.mjs'
+import { unique, until } from './until.mjs'
 import { EVENT, RECORD, TOPIC } from './wire.mjs'
 
 const skip = REFERENCE
@@ -70,6 +71,32 @@ const DOORS = {
   }
 }
 
+/** MQTT, of either version: a value is a payload, a record what is retained. */
+function mqttDoor (protocolVersion) {
+  return {
+    async open (t, server) {
+      const client = await connected(t, server, { url: server.mqttUrl, ca: server.ca, protocolVersion })
+      let taken = 0
+      const next = async () => {
+        await until('a message comes', () => client.heard.length > taken)
+        return JSON.parse(client.heard[taken++][1])
+      }
+      const subscribe = async (name) => {
+        await client.subscribeAsync(name, { qos: 1 })
+        return next
+      }
+      return {
+        emit: (name, value) => client.publishAsync(name, JSON.stringify(value), { qos: 1 }),
+        write: (name, value) => client.publishAsync(name, JSON.stringify(value), { qos: 1, retain: true }),
+        hear: subscribe,
+        watch: subscribe
+      }
+    }
+  }
+}
+DOORS['MQTT 3.1.1'] = mqttDoor(4)
+DOORS['MQTT 5'] = mqttDoor(5)
+
 for (const secure of [false, true]) {
   describe(secure ? 'over TLS' : 'plain', { skip }, () => {
     let server
@@ -90,8 +117,10 @@ for (const secure of [false, true]) {
             const hears = await listener.hear(name)
             for (const value of VALUES) sayer.emit(name, value)
             for (const value of VALUES) assert.deepEqual(await hears(), value)
-            const sees = await listener.watch(name)
-            for (const value of VALUES) await sayer.write(name, value)
+            // Another name: what MQTT retains is an event too.
+            const kept = unique('matrix')
+            const sees = await listener.watch(kept)
+            for (const value of VALUES) await sayer.write(kept, value)
             for (const value of VALUES) assert.deepEqual(await sees(), value)
           }
         })

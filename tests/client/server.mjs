@@ -23,7 +23,7 @@ export async function workspace () {
 }
 
 /** The configuration as an object; YAML reads JSON, so it is written as JSON. */
-export function configuration ({ port, data, memory = false, shards = SHARDS, logLevel = 1, endpoint = {}, textEndpoint = {}, jsonEndpoint = {}, httpEndpoint = {}, http = {}, storage = {}, limits, extra = {} }) {
+export function configuration ({ port, data, memory = false, shards = SHARDS, logLevel = 1, endpoint = {}, textEndpoint = {}, jsonEndpoint = {}, httpEndpoint = {}, mqtt, http = {}, storage = {}, limits, extra = {} }) {
   return {
     showLogo: false,
     logLevel,
@@ -32,7 +32,8 @@ export function configuration ({ port, data, memory = false, shards = SHARDS, lo
       { type: 'ws-binary', options: { urlPath: '/deepstream', ...endpoint } },
       { type: 'ws-text', options: { urlPath: '/deepstream-v3', ...textEndpoint } },
       { type: 'ws-json', options: { urlPath: '/deepstream-json', ...jsonEndpoint } },
-      { type: 'http', options: { ...httpEndpoint } }
+      { type: 'http', options: { ...httpEndpoint } },
+      ...(mqtt ? [{ type: 'mqtt', options: { host: '127.0.0.1', ...mqtt } }] : [])
     ],
     auth: [{ type: 'none' }],
     permission: { type: 'none' },

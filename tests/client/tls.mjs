@@ -20,12 +20,14 @@ export function certificate () {
   return { key: file('server.key'), cert: file('server.pem'), authority: file('ca.pem'), ca: readFileSync(file('ca.pem')), remove: () => rmSync(folder, { recursive: true, force: true }) }
 }
 
-/** A server with a plain and a secured port; `server.secured` is the latter, for whoever opens connections. */
+/** A server with a plain and a secured port, for MQTT too; `server.secured` is the latter, for whoever opens connections. */
 export async function startSecured (options = {}) {
   const { key, cert, authority, ca, remove } = certificate()
-  const port = await freePort()
-  const server = await Server.start({ ...options, http: { ...options.http, ssl: { key, cert, port } } })
-  server.secured = { url: `localhost:${port}`, port, scheme: 'wss', ca, authority }
+  const [port, mqttPort, securedMqttPort] = [await freePort(), await freePort(), await freePort()]
+  const mqtt = { port: mqttPort, ssl: { key, cert, port: securedMqttPort } }
+  const server = await Server.start({ ...options, mqtt, http: { ...options.http, ssl: { key, cert, port } } })
+  server.mqttUrl = `mqtt://127.0.0.1:${mqttPort}`
+  server.secured = { url: `localhost:${port}`, port, scheme: 'wss', ca, authority, mqttUrl: `mqtts://localhost:${securedMqttPort}` }
   const discard = server.discard.bind(server)
   server.discard = () => discard().finally(remove)
   return server

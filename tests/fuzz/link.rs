@@ -55,6 +55,7 @@ fn transcript(stream: &[u8], piece: usize, pause_every: usize) -> (Vec<Heard>, V
             .map(|(path, wire)| Endpoint { path: path.into(), wire, max_message_bytes: MESSAGE_BYTES_MAX })
             .into(),
         max_request_bytes: REQUEST_BYTES_MAX,
+        mqtt: deepstream_wire::mqtt::Settings::default(),
     };
     let (mut link, mut events, mut replies) = (Link::new(), Vec::new(), Vec::new());
     let mut over = false;

@@ -4,6 +4,7 @@
 
 mod json;
 mod link;
+mod mqtt;
 mod pattern;
 mod protobuf;
 mod text;
@@ -28,6 +29,11 @@ fn replay(target: &str, entry: fn(&[u8])) {
 #[test]
 fn corpus_of_the_websocket_link() {
     replay("link", link::run);
+}
+
+#[test]
+fn corpus_of_the_mqtt_link() {
+    replay("mqtt", mqtt::run);
 }
 
 #[test]

@@ -24,7 +24,11 @@ const TOLD: [Action; 8] = [
 /// A frame's payload.
 pub(crate) fn run(payload: &[u8]) {
     let endpoint = Endpoint { path: PATH.into(), wire: Wire::Text, max_message_bytes: 1 << 20 };
-    let config = LinkConfig { endpoints: vec![endpoint], max_request_bytes: 4096 };
+    let config = LinkConfig {
+        endpoints: vec![endpoint],
+        max_request_bytes: 4096,
+        mqtt: deepstream_wire::mqtt::Settings::default(),
+    };
     let (mut link, mut replies, mut bytes) = (Link::new(), Vec::new(), Vec::new());
     upgrade_request("h", PATH, &[], &mut bytes);
     encode_frame(0x81, payload, [1, 2, 3, 4], &mut bytes);

@@ -10,17 +10,15 @@ use crate::limits::Limits;
 use crate::output::{Ask, Frames, Note, Outbox, Reason, Spare};
 use crate::owner::Interest;
 use crate::packet::{Identity, Lane, Packet};
+use crate::session::parting::parting_of;
 use crate::session::table::{Closing, Session, Sessions, State};
 use crate::subscribers::Subscribers;
 use ahash::RandomState;
 use bytes::Bytes;
-use deepstream_wire::encode::encode;
+use deepstream_wire::encode::{encode, encode_parting};
 use deepstream_wire::{Outgoing, Wire};
 use hashbrown::HashMap;
 use std::sync::Arc;
-
-/// Close frame, code 4401 and why: the one close that a client can do something about.
-const EXPIRED_FRAME: &[u8] = b"\x88\x11\x11\x31session expired";
 
 /// Everything that leaves the shard.
 #[derive(Debug)]
@@ -300,9 +298,7 @@ impl Delivery {
         }
         let user = session.user().map(Into::into);
         if !matches!(session.state, State::Connected) {
-            // A close frame without a status code, as upstream sends it; upstream has no logins that end.
-            let frame: &[u8] = if reason == Reason::SessionExpired { EXPIRED_FRAME } else { &[0x88, 0x00] };
-            session.outbox.bytes.extend_from_slice(frame);
+            encode_parting(session.wire, parting_of(reason), &mut session.outbox.bytes);
         }
         session.state = State::Closing;
         session.moved_at = self.now;

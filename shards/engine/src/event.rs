@@ -16,16 +16,24 @@ impl Shard {
                 data: String::from_utf8_lossy(message.data().unwrap_or_default()).into(),
             });
         }
+        let flags = message.head.flags;
+        let except = if flags.has(Flags::ECHO) { ConnId::NOBODY } else { conn };
+        let event = |_| Outgoing {
+            name: Some(message.name()),
+            data: message.data(),
+            is_kept: flags.has(Flags::IS_KEPT),
+            verbatim: message.verbatim(Flags::NAME | Flags::DATA),
+            ..Outgoing::new(Action::EventEmit)
+        };
         if let Some(slot) = self.names.find(Topic::Event, message.name(), message.head.name_hash) {
-            let audience = Audience::others(&self.names.at(slot).interest, slot, conn);
-            self.delivery.fan_out(&self.subscribers, audience, |_| Outgoing {
-                name: Some(message.name()),
-                data: message.data(),
-                verbatim: message.verbatim(Flags::NAME | Flags::DATA),
-                ..Outgoing::new(Action::EventEmit)
-            });
+            let audience = Audience::others(&self.names.at(slot).interest, slot, except);
+            self.delivery.fan_out(&self.subscribers, audience, event);
         }
-        if message.head.flags.has(Flags::IS_ACK) {
+        if !self.filters.is_empty() {
+            let to = (&self.names, &mut self.delivery, &self.subscribers);
+            self.filters.tell(to, Topic::Event, message.name(), except, event);
+        }
+        if flags.has(Flags::IS_ACK) {
             // Whoever asks is told that it is on its way to everybody.
             let correlation_id = message.correlation_id();
             let ack = Outgoing { correlation_id, is_ack: true, ..Outgoing::new(Action::EventEmit) };

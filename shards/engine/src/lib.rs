@@ -18,6 +18,7 @@ mod census;
 mod delivery;
 mod endpoint;
 mod event;
+mod filters;
 mod gather;
 mod listen;
 mod member;

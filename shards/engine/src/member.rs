@@ -16,6 +16,7 @@ impl Shard {
     pub(crate) fn join(&mut self, conn: ConnId, tag: Tag, slot: u32) {
         let Some(wire) = self.delivery.wire(conn) else {
             // Gone while its request was parked: nobody is there to join.
+            self.forget_filter(slot);
             self.names.remove_if_idle(slot);
             return self.settle_at_edge(conn, tag, true, None);
         };
@@ -23,7 +24,7 @@ impl Shard {
         let first = name.interest.is_empty();
         name.interest.add(conn.core, wire);
         let epoch = name.epoch;
-        let provided = self.listen_subscribed(slot, first);
+        let provided = !name.is_filter && self.listen_subscribed(slot, first);
         if conn.core == self.core {
             self.joined(self.core, conn, tag, slot, epoch, provided);
         } else {
@@ -37,6 +38,7 @@ impl Shard {
         if self.names.leave(core, slot, epoch) {
             if self.names.at(slot).interest.is_empty() {
                 self.listen_unsubscribed(slot);
+                self.forget_filter(slot);
             }
             self.names.remove_if_idle(slot);
         }

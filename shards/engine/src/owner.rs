@@ -95,6 +95,8 @@ pub(crate) struct OwnedName {
     pub(crate) provision: Option<Box<Provision>>,
     /// When a search for a provider last found nobody.
     pub(crate) search_failed_at: Nanos,
+    /// It stands for all names that fit it.
+    pub(crate) is_filter: bool,
 }
 
 impl OwnedName {
@@ -149,6 +151,7 @@ impl Names {
             calls: 0,
             provision: None,
             search_failed_at: Nanos::default(),
+            is_filter: false,
         }) as u32;
         let table = &self.table;
         self.by_name.insert_unique(hash, slot, |&slot| table[slot as usize].hash);

@@ -4,9 +4,11 @@
 //! order, that an owner knows a connection before it hears from it, and that what no owner needs to see is answered
 //! here. *Does not* judge a message against state: that is the owner's.
 
+use crate::filters::filter_hash;
 use crate::ident::{ConnId, CoreId};
 use crate::output::{Flow, Note};
 use crate::packet::{Lane, Packet, Parcel, Tag};
+use crate::permit::Denial;
 use crate::session::table::State;
 use crate::shard::Shard;
 use crate::subscribers::{Subscribe, hash_name};
@@ -22,11 +24,12 @@ impl Shard {
                 None
             }
             Action::AuthRequest if self.may_extend(conn) => return self.extend(conn, &message),
-            Action::ConnectionPong if self.delivery.wire(conn).is_some_and(Wire::server_leads) => None,
+            Action::ConnectionPong if !self.delivery.wire(conn).is_some_and(Wire::is_challenged) => None,
             action if !self.serves(action.topic()) => {
                 let answer = Outgoing {
                     original_topic: Some(action.topic()),
                     original_action: Some(action),
+                    correlation_id: message.correlation_id(),
                     ..Outgoing::new(Action::ParserUnknownTopic)
                 };
                 self.delivery.reply(conn, &answer);
@@ -244,6 +247,9 @@ impl Shard {
             self.invalid(conn, message, name);
             return false;
         }
+        if message.head.flags.has(Flags::FILTER) {
+            return self.subscribe_filter(conn, message, name, part, whole, copy);
+        }
         let topic = message.head.action.topic();
         let hash = hash_name(&self.hasher, name);
         let owner = self.owner_of(hash);
@@ -265,6 +271,33 @@ impl Shard {
         }
         self.verbose_subscription("SUBSCRIBE", conn, topic, name);
         self.forward_name(conn, tag, message, name, hash, owner, copy);
+        true
+    }
+
+    /// A filter of a bulk subscription, on every core: names that fit it may be owned by any. Rules are about names; with
+    /// rules there is none that could allow all names that will ever fit, so no filter is.
+    fn subscribe_filter<'m>(
+        &mut self,
+        conn: ConnId,
+        message: &Message<&'m [u8]>,
+        filter: &'m [u8],
+        part: u32,
+        whole: Tag,
+        copy: &std::cell::OnceCell<Bytes>,
+    ) -> bool {
+        if self.permit.judges() {
+            self.tell_denial(conn, message, Some(filter), Denial::Denied);
+            return false;
+        }
+        let topic = message.head.action.topic();
+        for core in (0..self.cores).map(CoreId) {
+            let hash = filter_hash(&self.hasher, filter, core);
+            let Subscribe::Ask(tag) = self.subscribers.subscribe(conn, topic, filter, hash, core) else { continue };
+            let counted = self.gathers.part(whole, part);
+            let tag = Tag { gather: counted.gather, gather_generation: counted.gather_generation, part, ..tag };
+            self.forward_name(conn, tag, message, filter, hash, core, copy);
+        }
+        self.verbose_subscription("SUBSCRIBE", conn, topic, filter);
         true
     }
 
@@ -312,11 +345,15 @@ impl Shard {
             return;
         }
         let topic = message.head.action.topic();
+        let filter = message.head.flags.has(Flags::FILTER);
         for name in message.names() {
-            let hash = hash_name(&self.hasher, name);
             let before = self.subscribers.count_of(conn);
-            if let Some(left) = self.subscribers.unsubscribe(conn, topic, name, hash) {
-                self.leave(left);
+            for core in (0..self.cores).take(if filter { usize::MAX } else { 1 }) {
+                let hash =
+                    if filter { filter_hash(&self.hasher, name, CoreId(core)) } else { hash_name(&self.hasher, name) };
+                if let Some(left) = self.subscribers.unsubscribe(conn, topic, name, hash) {
+                    self.leave(left);
+                }
             }
             if self.subscribers.count_of(conn) < before {
                 self.verbose_subscription("UNSUBSCRIBE", conn, topic, name);

@@ -2,6 +2,7 @@
 
 use crate::Endpoints;
 use crate::delivery::{Counters, Delivery, Source};
+use crate::filters::Filters;
 use crate::gather::Gathers;
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::limits::Limits;
@@ -17,7 +18,7 @@ use crate::session::table::State;
 use crate::subscribers::Subscribers;
 use crate::timer::{TimerId, Wheel};
 use ahash::RandomState;
-use deepstream_wire::{Action, Message, Topic, Unreadable};
+use deepstream_wire::{Action, Flags, Message, Topic, Unreadable};
 use std::sync::Arc;
 use std::vec::Drain;
 
@@ -136,6 +137,7 @@ pub struct Shard {
     pub(crate) delivery: Delivery,
     pub(crate) subscribers: Subscribers,
     pub(crate) names: Names,
+    pub(crate) filters: Filters,
     pub(crate) records: Records,
     pub(crate) gathers: Gathers,
     pub(crate) calls: Calls,
@@ -163,6 +165,7 @@ impl Shard {
             delivery,
             subscribers: Subscribers::new(cores, hasher.clone()),
             names: Names::default(),
+            filters: Filters::default(),
             records: Records::new(&options),
             gathers: Gathers::default(),
             calls: Calls::new(core, &options),
@@ -474,6 +477,9 @@ impl Shard {
     pub(crate) fn act(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
         match message.head.action {
             Action::EventEmit => self.emit(conn, message),
+            Action::EventSubscribe | Action::RecordSubscribe if message.head.flags.has(Flags::FILTER) => {
+                self.filter_subscribe(conn, tag, message);
+            }
             Action::EventSubscribe => self.event_subscribe(conn, tag, message),
             Action::EventListenAccept
             | Action::EventListenReject

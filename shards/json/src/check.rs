@@ -78,6 +78,12 @@ pub struct Scratch {
     pub(crate) spare: Vec<u8>,
 }
 
+impl std::fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scratch").finish_non_exhaustive()
+    }
+}
+
 impl Scratch {
     /// Empty buffers; they grow with use.
     pub fn new() -> Self {

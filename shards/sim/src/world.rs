@@ -146,6 +146,7 @@ impl World {
                     max_message_bytes: LINK_BYTES_MAX,
                 }],
                 max_request_bytes: 4096,
+                mqtt: deepstream_wire::mqtt::Settings::default(),
             }),
             spare: Outbox::default(),
             settling: false,
@@ -288,7 +289,7 @@ impl World {
                 self.oracle.unreadable(index);
                 self.cores[core].shard.unreadable(self.now, id, *what)
             }
-            LinkEvent::Upgraded(_) | LinkEvent::Http(_) | LinkEvent::Close(_) => Flow::Close,
+            LinkEvent::Upgraded(_) | LinkEvent::Http(_) | LinkEvent::Introduced(_) | LinkEvent::Close(_) => Flow::Close,
         };
         self.pull(core);
         self.oracle.handled(index);

@@ -15,11 +15,12 @@ mod field;
 pub mod jif;
 pub mod link;
 pub mod message;
+pub mod mqtt;
 mod plain;
 mod text;
 mod upgrade;
 pub mod ws;
 
 pub use action::{Action, Topic};
-pub use link::{Closing, Endpoint, Handshake, Link, LinkConfig, LinkEvent};
+pub use link::{Closing, Endpoint, Handshake, Link, LinkConfig, LinkEvent, Medium};
 pub use message::{Flags, Head, Message, Outgoing, Span, Unreadable, Wire};

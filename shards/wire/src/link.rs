@@ -18,6 +18,7 @@ use crate::action::Action;
 use crate::binary;
 use crate::encode::encode;
 use crate::message::{Message, Outgoing, Unreadable, Wire};
+use crate::mqtt;
 use crate::plain;
 use crate::text;
 use crate::upgrade::{self, Refusal};
@@ -45,6 +46,18 @@ pub struct LinkConfig {
     pub endpoints: Vec<Endpoint>,
     /// Largest head of an upgrade request.
     pub max_request_bytes: usize,
+    /// What holds for connections of MQTT.
+    pub mqtt: mqtt::Settings,
+}
+
+/// What a listener expects to be spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Medium {
+    /// HTTP, and WebSocket after an upgrade.
+    #[default]
+    Web,
+    /// MQTT.
+    Mqtt,
 }
 
 /// What the bytes amounted to.
@@ -52,6 +65,8 @@ pub struct LinkConfig {
 pub enum LinkEvent<'a> {
     /// The upgrade was accepted; messages may follow.
     Upgraded(&'a Handshake),
+    /// A client of MQTT said who it is; its login follows.
+    Introduced(mqtt::Introduction<'a>),
     /// A message.
     Message(Message<&'a [u8]>),
     /// Bytes that are no message; the link goes on.
@@ -73,6 +88,8 @@ pub enum Closing {
     TooBig,
     /// It was no upgrade, and was answered with this HTTP status.
     Answered(u16),
+    /// The peer broke the rules of MQTT, or takes too little; it was told this reason code where it has a form for it.
+    Packet(u8),
 }
 
 /// One connection, from its first byte to its last.
@@ -92,6 +109,7 @@ enum Phase {
     WebSocket(u8),
     /// Its requests are not for us.
     Http,
+    Mqtt,
     Closed,
 }
 
@@ -108,11 +126,13 @@ struct Held {
     /// Unmasked fragments of a message whose last one has not come, and what kind its first one was.
     fragments: Vec<u8>,
     fragmented: Option<Kind>,
+    /// The conversation, on a connection of MQTT; it outlasts the link, because what is still to be sent goes through it.
+    mqtt: Option<Box<mqtt::Session>>,
 }
 
 impl Held {
     fn is_empty(&self) -> bool {
-        self.input.is_empty() && self.payload.is_empty() && self.fragmented.is_none()
+        self.input.is_empty() && self.payload.is_empty() && self.fragmented.is_none() && self.mqtt.is_none()
     }
 }
 
@@ -123,9 +143,20 @@ impl Default for Link {
 }
 
 impl Link {
-    /// A connection that has just been accepted.
+    /// A connection of HTTP that has just been accepted.
     pub fn new() -> Self {
         Self { phase: Phase::Request, paused: false, held: None }
+    }
+
+    /// A connection that has just been accepted.
+    pub fn of(medium: Medium) -> Self {
+        match medium {
+            Medium::Web => Self::new(),
+            Medium::Mqtt => {
+                let held = Held { mqtt: Some(Box::default()), ..Held::default() };
+                Self { phase: Phase::Mqtt, paused: false, held: Some(Box::new(held)) }
+            }
+        }
     }
 
     /// Whether an event handler broke off and [`Link::resumed`] has not been called since.
@@ -182,7 +213,44 @@ impl Link {
             ws::put_close(code, replies);
         }
         self.phase = Phase::Closed;
-        self.held = None;
+        self.let_go();
+    }
+
+    /// Whether what the engine says has to be given to [`Link::translate`] before it is sent.
+    pub fn translates(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.mqtt.is_some())
+    }
+
+    /// Appends to `out` what is to be sent for `said`, whole encodings of the engine one after the other. What the client
+    /// is to be subscribed to anew is told to `on`, and that the link is over. `scratch` is left as it was.
+    pub fn translate(
+        &mut self,
+        said: &[u8],
+        out: &mut Vec<u8>,
+        scratch: &mut Vec<u8>,
+        on: &mut impl FnMut(LinkEvent<'_>) -> ControlFlow<()>,
+    ) {
+        if let Some(session) = self.conversation() {
+            let mut turn = mqtt::Turn { replies: scratch, on, paused: false };
+            session.translate(said, out, &mut turn);
+        }
+    }
+
+    /// Tells what the client left to be said in case it is lost. Once it is gone, nothing is left.
+    pub fn last_words(&mut self, scratch: &mut Vec<u8>, on: &mut impl FnMut(LinkEvent<'_>) -> ControlFlow<()>) {
+        if let Some(session) = self.conversation() {
+            session.last_words(&mut mqtt::Turn { replies: scratch, on, paused: false });
+        }
+    }
+
+    fn conversation(&mut self) -> Option<&mut mqtt::Session> {
+        self.held.as_mut()?.mqtt.as_deref_mut()
+    }
+
+    /// Nothing more will be dealt with.
+    fn let_go(&mut self) {
+        let mqtt = self.held.take().and_then(|held| held.mqtt);
+        self.held = mqtt.map(|mqtt| Box::new(Held { mqtt: Some(mqtt), ..Held::default() }));
     }
 
     fn endpoint<'c>(&self, config: &'c LinkConfig) -> Option<&'c Endpoint> {
@@ -193,7 +261,7 @@ impl Link {
     /// Keeps the unprocessed rest, and lets go of buffers nobody needs.
     fn keep(&mut self, rest: &[u8]) {
         if self.phase == Phase::Closed {
-            self.held = None;
+            self.let_go();
         } else if !rest.is_empty() {
             self.held.get_or_insert_default().input.extend_from_slice(rest);
         } else if self.held.as_ref().is_some_and(|held| held.is_empty()) {
@@ -222,6 +290,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             };
             let wanted = match self.link.phase {
                 Phase::WebSocket(_) => ws::missing(&held.input[held.input_at..]),
+                Phase::Mqtt => mqtt::missing(&held.input[held.input_at..]),
                 Phase::Request | Phase::Http | Phase::Closed => input.len(),
             };
             let (head, rest) = input.split_at_mut(wanted.clamp(1, input.len()));
@@ -280,6 +349,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                     None => self.fail(CLOSE_PROTOCOL_ERROR, rest.len()),
                 },
                 Phase::Http => self.http(rest),
+                Phase::Mqtt => self.packet(rest),
                 Phase::Closed => rest.len(),
             };
             if taken == 0 {
@@ -321,6 +391,18 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
     fn http(&mut self, input: &[u8]) -> usize {
         self.tell(LinkEvent::Http(input));
         input.len()
+    }
+
+    /// One packet of MQTT; 0 if it is not whole.
+    fn packet(&mut self, input: &[u8]) -> usize {
+        let Some(session) = self.link.conversation() else { return self.fail(CLOSE_PROTOCOL_ERROR, input.len()) };
+        let mut turn = mqtt::Turn { replies: self.replies, on: self.on, paused: false };
+        let taken = session.received(&self.config.mqtt, input, &mut turn);
+        self.link.paused |= turn.paused;
+        taken.unwrap_or_else(|closing| {
+            self.end(closing);
+            input.len()
+        })
     }
 
     /// One frame; 0 if it is not whole.
@@ -416,6 +498,8 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             }
             Wire::Text => self.text(payload),
             Wire::Json => self.json(payload),
+            // Spoken on no path of a WebSocket.
+            Wire::Mqtt => payload.len(),
         }
     }
 
@@ -470,7 +554,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
 
     fn end(&mut self, closing: Closing) {
         self.link.phase = Phase::Closed;
-        self.link.held = None;
+        self.link.let_go();
         let _ = (self.on)(LinkEvent::Close(closing));
     }
 

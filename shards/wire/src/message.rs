@@ -24,20 +24,23 @@ pub enum Wire {
     Json = 3,
     /// Protobuf, spoken to our own end of one request of HTTP, which says it in JSON to whoever asked.
     Http = 4,
+    /// MQTT, of any version: what these connections' links turn into packets.
+    Mqtt = 5,
 }
 
 impl Wire {
     /// How many wires there are; the length of a table indexed by `Wire as usize`.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
     /// Every wire, in index order.
-    pub const ALL: [Self; Self::COUNT] = [Self::Protobuf, Self::ProtobufNoMulti, Self::Text, Self::Json, Self::Http];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Protobuf, Self::ProtobufNoMulti, Self::Text, Self::Json, Self::Http, Self::Mqtt];
 
     /// The wire whose encoding this one shares, unless what is said to the two differs.
     #[must_use]
     pub fn encoding(self) -> Self {
         match self {
             Self::Protobuf | Self::ProtobufNoMulti | Self::Http => Self::Protobuf,
-            Self::Text | Self::Json => self,
+            Self::Text | Self::Json | Self::Mqtt => self,
         }
     }
 
@@ -45,21 +48,26 @@ impl Wire {
     pub fn knows_patch_multi(self) -> bool {
         match self {
             Self::Protobuf | Self::Http => true,
-            Self::ProtobufNoMulti | Self::Text | Self::Json => false,
+            Self::ProtobufNoMulti | Self::Text | Self::Json | Self::Mqtt => false,
         }
+    }
+
+    /// Whether clients of this wire understand changes of a part. Those that do not are sent the whole value.
+    pub fn knows_patches(self) -> bool {
+        !matches!(self, Self::Mqtt)
     }
 
     /// Whether the server speaks first and keeps the heartbeat: it accepts without a challenge, and it pings.
     pub fn server_leads(self) -> bool {
         match self {
-            Self::Protobuf | Self::ProtobufNoMulti | Self::Json | Self::Http => false,
+            Self::Protobuf | Self::ProtobufNoMulti | Self::Json | Self::Http | Self::Mqtt => false,
             Self::Text => true,
         }
     }
 
     /// Whether the client has to say what it speaks before it logs in.
     pub fn is_challenged(self) -> bool {
-        !self.server_leads() && self != Self::Http
+        !self.server_leads() && !matches!(self, Self::Http | Self::Mqtt)
     }
 
     /// Whether its connections stay. One that only asks something is not there for others, and not worth a line of the log.
@@ -120,6 +128,12 @@ impl Flags {
     pub const IS_WRITE_ACK: Self = Self(1 << 9);
     /// The bytes are, one for one, what the encoder of protobuf makes of the fields that are there.
     pub const EXACT: Self = Self(1 << 10);
+    /// The sender wants to be told too, where it subscribes. No client says so: some protocols mean it.
+    pub const ECHO: Self = Self(1 << 11);
+    /// Of an EMIT: what it says is being written to the record of its name too.
+    pub const IS_KEPT: Self = Self(1 << 12);
+    /// Of a SUBSCRIBE or UNSUBSCRIBE: the names are filters, in which `+` stands for a level and `#` for all that follow.
+    pub const FILTER: Self = Self(1 << 13);
 
     /// Whether all bits of `other` are set.
     pub fn has(self, other: Self) -> bool {
@@ -298,6 +312,9 @@ pub struct Outgoing<'a> {
     pub is_write_ack: bool,
     /// What the other fields are in protobuf, if that is at hand ([`Message::verbatim`]): then it is copied.
     pub verbatim: Option<&'a [u8]>,
+    /// Of an EMIT: whoever subscribes to the record of its name hears it as a change of that too. Only told to clients
+    /// for whom the two are one.
+    pub is_kept: bool,
 }
 
 impl Outgoing<'_> {
@@ -321,6 +338,7 @@ impl Outgoing<'_> {
             is_ack: false,
             is_write_ack: false,
             verbatim: None,
+            is_kept: false,
         }
     }
 }

@@ -22,6 +22,7 @@ impl EchoServer {
         let config = LinkConfig {
             endpoints: vec![Endpoint { path: "/deepstream".into(), wire: Wire::Protobuf, max_message_bytes: 1 << 20 }],
             max_request_bytes: 4096,
+            mqtt: deepstream_wire::mqtt::Settings::default(),
         };
         Self { link: Link::new(), config, replies: Vec::new(), closing: None }
     }
@@ -42,7 +43,7 @@ impl Write for EchoServer {
                     encode(Wire::Protobuf, &echo, &mut echoes);
                 }
                 LinkEvent::Close(why) => *closing = Some(why),
-                LinkEvent::Upgraded(_) | LinkEvent::Http(_) | LinkEvent::Unreadable(_) => {}
+                LinkEvent::Upgraded(_) | LinkEvent::Http(_) | LinkEvent::Introduced(_) | LinkEvent::Unreadable(_) => {}
             }
             ControlFlow::Continue(())
         });

@@ -18,6 +18,7 @@ fn config() -> LinkConfig {
             .map(|(path, wire)| Endpoint { path: path.into(), wire, max_message_bytes: MESSAGE_BYTES_MAX })
             .into(),
         max_request_bytes: REQUEST_BYTES_MAX,
+        mqtt: deepstream_wire::mqtt::Settings::default(),
     }
 }
 
@@ -33,7 +34,7 @@ fn touch(event: &LinkEvent<'_>) -> usize {
             message.names().count() + client::versions(message).count()
         }
         LinkEvent::Upgraded(handshake) => handshake.headers().count(),
-        LinkEvent::Http(_) | LinkEvent::Unreadable(_) | LinkEvent::Close(_) => 0,
+        LinkEvent::Introduced(_) | LinkEvent::Http(_) | LinkEvent::Unreadable(_) | LinkEvent::Close(_) => 0,
     }
 }
 
@@ -191,7 +192,7 @@ fn the_undamaged_stream_is_understood() {
     let mut kinds = Vec::new();
     link.received(&config(), &mut valid_stream(), &mut Vec::new(), &mut |event| {
         kinds.push(match event {
-            LinkEvent::Upgraded(_) => "upgraded",
+            LinkEvent::Upgraded(_) | LinkEvent::Introduced(_) => "upgraded",
             LinkEvent::Message(_) => "message",
             LinkEvent::Http(_) => "http",
             LinkEvent::Unreadable(_) => "unreadable",

@@ -18,6 +18,7 @@ fn config() -> LinkConfig {
             max_message_bytes: MESSAGE_BYTES_MAX,
         }],
         max_request_bytes: 1024,
+        mqtt: deepstream_wire::mqtt::Settings::default(),
     }
 }
 
@@ -45,6 +46,7 @@ fn seen(event: &LinkEvent<'_>) -> Seen {
         LinkEvent::Unreadable(why) => Seen::Unreadable(*why),
         LinkEvent::Http(bytes) => Seen::Http(bytes.to_vec()),
         LinkEvent::Close(why) => Seen::Close(*why),
+        LinkEvent::Introduced(_) => unreachable!("a link of HTTP"),
     }
 }
 

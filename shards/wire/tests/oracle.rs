@@ -298,6 +298,7 @@ fn outgoing<'a>(
         is_ack: fields.is_ack,
         is_write_ack: fields.is_write_ack,
         verbatim: None,
+        is_kept: false,
     }
 }
 

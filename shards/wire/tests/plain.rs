@@ -15,6 +15,7 @@ fn config() -> LinkConfig {
     LinkConfig {
         endpoints: vec![Endpoint { path: "/json".into(), wire: Wire::Json, max_message_bytes: 4096 }],
         max_request_bytes: 1024,
+        mqtt: deepstream_wire::mqtt::Settings::default(),
     }
 }
 
@@ -47,6 +48,7 @@ fn seen(event: &LinkEvent<'_>) -> String {
         LinkEvent::Message(message) => line(message),
         LinkEvent::Unreadable(what) => format!("{what:?}"),
         LinkEvent::Http(bytes) => format!("http {}", String::from_utf8_lossy(bytes)),
+        LinkEvent::Introduced(introduction) => format!("{introduction:?}"),
         LinkEvent::Close(why) => format!("{why:?}"),
     }
 }

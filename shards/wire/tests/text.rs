@@ -16,6 +16,7 @@ fn config() -> LinkConfig {
     LinkConfig {
         endpoints: vec![endpoint("/deepstream", Wire::Protobuf), endpoint("/deepstream-v3", Wire::Text)],
         max_request_bytes: 1024,
+        mqtt: deepstream_wire::mqtt::Settings::default(),
     }
 }
 
@@ -47,6 +48,7 @@ fn line(message: &Message<&[u8]>) -> String {
 fn seen(event: &LinkEvent<'_>) -> String {
     match event {
         LinkEvent::Upgraded(handshake) => format!("upgraded to {:?}", handshake.wire()),
+        LinkEvent::Introduced(introduction) => format!("{introduction:?}"),
         LinkEvent::Message(message) => line(message),
         LinkEvent::Unreadable(what) => format!("{what:?}"),
         LinkEvent::Http(bytes) => format!("http {}", String::from_utf8_lossy(bytes)),

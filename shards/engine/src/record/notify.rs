@@ -5,7 +5,7 @@ use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::packet::Tag;
 use crate::shard::Shard;
-use deepstream_wire::{Action, Outgoing};
+use deepstream_wire::{Action, Outgoing, Topic};
 
 impl Shard {
     /// Reads a record anew and tells all its subscribers, the notifier included. What has not reached storage yet, or
@@ -39,11 +39,16 @@ impl Shard {
         }
         let name = self.names.at(slot);
         let audience = Audience::others(&name.interest, slot, ConnId::NOBODY);
-        self.delivery.fan_out(&self.subscribers, audience, |_| Outgoing {
+        let update = |_| Outgoing {
             name: Some(&name.name),
             version: Some(name.record.version),
             data: Some(&name.record.value),
             ..Outgoing::new(Action::RecordUpdate)
-        });
+        };
+        self.delivery.fan_out(&self.subscribers, audience, update);
+        if !self.filters.is_empty() {
+            let to = (&self.names, &mut self.delivery, &self.subscribers);
+            self.filters.tell(to, Topic::Record, &name.name, ConnId::NOBODY, update);
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::output::Note;
 use crate::shard::Shard;
-use deepstream_wire::{Action, Outgoing};
+use deepstream_wire::{Action, Outgoing, Topic};
 
 impl Shard {
     /// DELETE. What is stored is removed from storage first; until then the record stands, and whatever else is asked of
@@ -88,10 +88,12 @@ impl Shard {
     pub(super) fn end_subscriptions(&mut self, slot: u32, except: ConnId) {
         let name = self.names.at(slot);
         let audience = Audience { end: true, ..Audience::others(&name.interest, slot, except) };
-        self.delivery.fan_out(&self.subscribers, audience, |_| Outgoing {
-            name: Some(&name.name),
-            ..Outgoing::new(Action::RecordDeleted)
-        });
+        let deleted = |_| Outgoing { name: Some(&name.name), ..Outgoing::new(Action::RecordDeleted) };
+        self.delivery.fan_out(&self.subscribers, audience, deleted);
+        if !self.filters.is_empty() {
+            let to = (&self.names, &mut self.delivery, &self.subscribers);
+            self.filters.tell(to, Topic::Record, &name.name, except, deleted);
+        }
         self.subscribers.end(self.core, slot);
         self.names.end(slot);
         self.listen_unsubscribed(slot);

@@ -7,7 +7,7 @@ use crate::ident::ConnId;
 use crate::output::Note;
 use crate::shard::Shard;
 use deepstream_json::{Kind, Limits, kind_of};
-use deepstream_wire::{Action, Flags, Message, Outgoing, Wire};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Topic, Wire};
 
 /// A version that asks for "whatever comes next".
 const FORCE: i32 = -1;
@@ -165,8 +165,12 @@ impl Shard {
         let path = if action == Action::RecordPatch { Flags::PATH } else { Flags::default() };
         let same = action == message.head.action && version == message.head.version;
         let verbatim = message.verbatim(Flags::NAME | Flags::DATA | Flags::VERSION | path).filter(|_| same);
-        let audience = Audience { differs: multi, ..Audience::others(&name.interest, slot, writer) };
-        self.delivery.fan_out(&self.subscribers, audience, |wire| match action {
+        let except = if message.head.flags.has(Flags::ECHO) { ConnId::NOBODY } else { writer };
+        let audience = Audience { differs: multi, ..Audience::others(&name.interest, slot, except) };
+        let told = |wire: Wire| match action {
+            Action::RecordPatch | Action::RecordPatchMulti if !wire.knows_patches() => {
+                Outgoing { action: Action::RecordUpdate, data: Some(&name.record.value), ..change }
+            }
             Action::RecordPatchMulti if !wire.knows_patch_multi() => {
                 Outgoing { action: Action::RecordUpdate, data: Some(&name.record.value), ..change }
             }
@@ -175,7 +179,12 @@ impl Shard {
                 Outgoing { path: message.path(), data: message.data().filter(|_| !erased), verbatim, ..change }
             }
             _ => Outgoing { data: message.data(), verbatim, ..change },
-        });
+        };
+        self.delivery.fan_out(&self.subscribers, audience, told);
+        if !self.filters.is_empty() {
+            let to = (&self.names, &mut self.delivery, &self.subscribers);
+            self.filters.tell(to, Topic::Record, &name.name, except, told);
+        }
     }
 
     /// The version was taken. If the writer subscribes, the change that took it has been sent already, on the same way:

@@ -3,5 +3,6 @@
 mod carry;
 mod expiry;
 mod login;
+pub(crate) mod parting;
 pub(crate) mod table;
 mod watch;

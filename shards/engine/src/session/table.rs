@@ -48,6 +48,8 @@ pub(crate) struct Session {
     /// When `unsent` last shrank, or the outbox last began to fill.
     pub(crate) moved_at: Nanos,
     pub(crate) heard_at: Nanos,
+    /// Silence after which it is closed, if it named one itself.
+    pub(crate) silence_ns_max: Option<u64>,
     pub(crate) since: Nanos,
     /// When it is pinged next, where the server leads.
     pub(crate) ping_at: Nanos,
@@ -150,6 +152,7 @@ impl Sessions {
             unsent: 0,
             moved_at: now,
             heard_at: now,
+            silence_ns_max: None,
             since: now,
             ping_at: now,
             timer: TimerId::NONE,

@@ -11,6 +11,15 @@ use deepstream_wire::Action;
 const CLOSE_GRACE_NS: u64 = 2_000_000_000;
 
 impl Shard {
+    /// A client said how long it may be silent; `None`: for ever.
+    pub fn introduced(&mut self, now: Nanos, conn: ConnId, silence_ns_max: Option<u64>) {
+        self.delivery.now = now;
+        if let Some(session) = self.delivery.sessions.get_mut(conn) {
+            session.silence_ns_max = Some(silence_ns_max.unwrap_or(u64::MAX));
+            self.watch(conn);
+        }
+    }
+
     /// (Re)sets a connection's timer to the next moment at which it could be at fault, or is to be pinged.
     pub(crate) fn watch(&mut self, conn: ConnId) {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
@@ -64,7 +73,8 @@ fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -
     // Who is not read cannot be heard: while a login is judged, or a client first has to read what it was told before its
     // pings are, silence is ours. One that does not read at all is found by its outbox.
     let heard_at = if session.is_judged() || session.paused { now } else { session.heard_at };
-    let silent_at = heard_at.after(endpoint.heartbeat_ns.saturating_mul(2));
+    let silence_ns_max = session.silence_ns_max.unwrap_or(endpoint.heartbeat_ns.saturating_mul(2));
+    let silent_at = heard_at.after(silence_ns_max);
     let mut next = (Due::Close(Reason::HeartbeatMissing), silent_at);
     let mut sooner = |due, at: Nanos| {
         if at < next.1 {

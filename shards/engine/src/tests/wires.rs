@@ -40,7 +40,7 @@ fn everybody_hears_an_event_in_their_own_protocol() {
                 let expected = match wire {
                     Wire::Text => format!("E|EVT|e|{typed}+"),
                     Wire::Json => format!(r#"{{"topic":4,"action":2,"name":"e","parsedData":{data}}}"#),
-                    Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Http => format!("EVENT.EMIT name=e data={data}"),
+                    _ => format!("EVENT.EMIT name=e data={data}"),
                 };
                 assert_eq!(rig.read(conn), [expected], "{wire:?}");
             }

@@ -1,0 +1,201 @@
+//! What the engine says, as packets.
+
+use std::ops::ControlFlow;
+
+use super::frame::{Frame, Said, frames};
+use super::id::Id;
+use super::packet::{self, Code, Version, kind};
+use super::topics::Grant;
+use super::{Session, Stage, Turn, connect, payload};
+use crate::action::Action;
+use crate::link::{Closing, LinkEvent};
+
+impl Session {
+    /// Appends the packets for some frames of the engine.
+    pub(crate) fn translate<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>>(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        turn: &mut Turn<'_, F>,
+    ) {
+        for frame in frames(bytes) {
+            match frame {
+                Frame::Raw(packet) => out.extend_from_slice(packet),
+                Frame::Parting(code) => self.part(code, out),
+                Frame::Message(said) if self.stage != Stage::Over => self.message(&said, out, turn),
+                Frame::Message(_) => {}
+            }
+        }
+        if self.flight_is_full() && self.stage != Stage::Over {
+            self.part(Code::QuotaExceeded as u8, out);
+            turn.tell(LinkEvent::Close(Closing::Packet(Code::QuotaExceeded as u8)));
+        }
+    }
+
+    fn part(&mut self, code: u8, out: &mut Vec<u8>) {
+        match self.stage {
+            // Who did not say what it speaks is told nothing.
+            Stage::Silent | Stage::Over => {}
+            Stage::Connecting => connect::put_connack(self.version, code, out),
+            Stage::Open => packet::put_disconnect(self.version, code, out),
+        }
+        self.stage = Stage::Over;
+    }
+
+    fn message<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>>(
+        &mut self,
+        said: &Said<'_>,
+        out: &mut Vec<u8>,
+        turn: &mut Turn<'_, F>,
+    ) {
+        match said.action {
+            Action::EventEmit if said.is_ack => self.done(said, Ok(()), out),
+            Action::EventEmit => self.happened(said, out),
+            Action::RecordUpdate => self.changed(said, false, out),
+            Action::RecordReadResponse => self.changed(said, true, out),
+            Action::RecordDeleted => self.deleted(said.name, out, turn),
+            Action::RecordDeleteSuccess => {
+                self.deletion_done(said.name, Code::Success, out);
+                self.deleted(said.name, out, turn);
+            }
+            Action::RecordDeleteError => self.deletion_done(said.name, Code::Unspecified, out),
+            Action::EventSubscribe | Action::RecordSubscribe | Action::RecordWriteAcknowledgement => {
+                self.done(said, Ok(()), out);
+            }
+            Action::ConnectionPong => out.extend_from_slice(&[kind::PINGRESP << 4, 0]),
+            Action::AuthSuccessful if self.stage == Stage::Connecting => self.put_welcome(out),
+            Action::AuthUnsuccessful | Action::AuthInvalidMessageData if self.stage == Stage::Connecting => {
+                connect::put_connack(self.version, Code::NotAuthorized as u8, out);
+                self.will = None;
+                self.stage = Stage::Over;
+            }
+            _ => self.done(said, Err(code_of(said)), out),
+        }
+    }
+
+    /// Something was done, or refused, that a packet asked for.
+    fn done(&mut self, said: &Said<'_>, result: Result<(), Code>, out: &mut Vec<u8>) {
+        match Id::of(said.correlation_id) {
+            Some(Id::Filter(packet, index)) => {
+                let action = said.original_action.filter(|_| result.is_err()).unwrap_or(said.action);
+                self.subscribed((packet, index), action.topic(), result, out);
+            }
+            Some(id) => {
+                if said.original_action == Some(Action::RecordDelete) {
+                    self.deletions.retain(|(name, _)| **name != *said.name);
+                }
+                self.put_answer(id, result.err().unwrap_or(Code::Success), out);
+            }
+            None => {}
+        }
+    }
+
+    fn deletion_done(&mut self, name: &[u8], code: Code, out: &mut Vec<u8>) {
+        let Some(at) = self.deletions.iter().position(|(other, _)| **other == *name) else { return };
+        let (_, id) = self.deletions.remove(at);
+        if let Some(id) = Id::of(&id) {
+            self.put_answer(id, code, out);
+        }
+    }
+
+    fn happened(&mut self, said: &Said<'_>, out: &mut Vec<u8>) {
+        let mut identifiers = Vec::new();
+        let Some(grant) = self.topics.grant(said.name, &mut identifiers) else { return };
+        // What was retained too comes as the change of its record.
+        if !(said.is_kept && grant.record) {
+            self.put_publish(said.name, &payload::of_value(said.data), false, (grant, &identifiers), out);
+        }
+    }
+
+    fn changed(&mut self, said: &Said<'_>, retained: bool, out: &mut Vec<u8>) {
+        let mut identifiers = Vec::new();
+        let Some(grant) = self.topics.grant(said.name, &mut identifiers) else { return };
+        let retain = retained || grant.as_published;
+        self.put_publish(said.name, &payload::of_record(said.data), retain, (grant, &identifiers), out);
+    }
+
+    /// A record is gone: nothing is retained any more. Its subscriptions ended with it; the client's goes on.
+    fn deleted<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>>(
+        &mut self,
+        name: &[u8],
+        out: &mut Vec<u8>,
+        turn: &mut Turn<'_, F>,
+    ) {
+        let mut identifiers = Vec::new();
+        let Some(grant) = self.topics.grant(name, &mut identifiers) else { return };
+        if grant.record {
+            self.put_publish(name, &[], grant.as_published, (grant, &identifiers), out);
+        }
+        if self.topics.get_mut(name).is_some_and(|subscription| subscription.record) {
+            turn.say(Action::RecordSubscribe, |draft| draft.push_name(name));
+        }
+    }
+
+    fn put_publish(
+        &mut self,
+        topic: &[u8],
+        payload: &[u8],
+        retain: bool,
+        (grant, identifiers): (Grant, &[u32]),
+        out: &mut Vec<u8>,
+    ) {
+        const SUBSCRIPTION_IDENTIFIER: u8 = 0x0b;
+        // Names that no PUBLISH may carry are not offered to clients of MQTT.
+        if topic.is_empty() || topic.iter().any(|byte| matches!(byte, b'+' | b'#' | 0)) {
+            return;
+        }
+        let id_len = if grant.qos > 0 { 2 } else { 0 };
+        let (mut properties, mut properties_len) = (0, 0);
+        if self.version == Version::V5 {
+            properties = identifiers.iter().map(|&id| 1 + packet::length_len(id as usize)).sum();
+            properties_len = packet::length_len(properties) + properties;
+        }
+        let len = 2 + topic.len() + id_len + properties_len + payload.len();
+        // A packet the client does not take counts as sent.
+        if 1 + packet::length_len(len) + len > self.packet_bytes_max {
+            return;
+        }
+        let id = if grant.qos > 0 { self.flight.give() } else { Some(0) };
+        let start = out.len();
+        out.reserve(len + 5);
+        packet::put_header(kind::PUBLISH << 4 | grant.qos << 1 | u8::from(retain), len, out);
+        packet::put_text(topic, out);
+        let id_at = out.len() - start;
+        if grant.qos > 0 {
+            out.extend_from_slice(&id.unwrap_or_default().to_be_bytes());
+        }
+        if self.version == Version::V5 {
+            packet::put_length(properties, out);
+            for &identifier in identifiers {
+                out.push(SUBSCRIPTION_IDENTIFIER);
+                packet::put_length(identifier as usize, out);
+            }
+        }
+        out.extend_from_slice(payload);
+        if id.is_none() {
+            self.flight.queue(out[start..].into(), id_at);
+            out.truncate(start);
+        }
+    }
+
+    fn flight_is_full(&self) -> bool {
+        self.flight.queued_bytes() > self.queued_bytes_max
+    }
+}
+
+/// Why something was refused.
+fn code_of(said: &Said<'_>) -> Code {
+    match said.action {
+        Action::EventDenied | Action::RecordDenied | Action::EventPermissionError | Action::RecordPermissionError => {
+            Code::NotAuthorized
+        }
+        // Told with its name, the name is none too long: there are too many.
+        Action::EventInvalidMessageData | Action::RecordInvalidMessageData => match said.original_action {
+            Some(Action::EventSubscribe | Action::RecordSubscribe) if said.name.is_empty() => Code::FilterInvalid,
+            Some(Action::EventSubscribe | Action::RecordSubscribe) => Code::QuotaExceeded,
+            Some(Action::EventEmit) if said.name.is_empty() => Code::TopicNameInvalid,
+            _ => Code::Unspecified,
+        },
+        _ => Code::Unspecified,
+    }
+}

@@ -1,0 +1,89 @@
+//! What the shard says, on its way to the kernel: translated where the client speaks something else, sealed where it is
+//! secured; and what a client left to be said, on its way to the shard.
+
+use super::{Core, Key, Socket};
+use deepstream_engine::{Nanos, Outbox, Shard};
+use deepstream_wire::LinkEvent;
+use std::ops::ControlFlow;
+
+impl Core {
+    pub(super) fn flush_one(&mut self, key: Key) {
+        let Self { sockets, shard, ring, now, .. } = self;
+        let Some(socket) = sockets.get(key) else { return };
+        if socket.sending {
+            socket.more = true;
+            return;
+        }
+        let mut outbox = Outbox::default();
+        shard.take_output(socket.conn, &mut outbox);
+        let over = socket.translate(shard, *now, &mut outbox);
+        let outbox = socket.sealed(outbox);
+        if outbox.is_empty() {
+            // There was something, but nothing the client has a form for.
+            let bytes = std::mem::take(&mut socket.recoded_bytes);
+            if bytes > 0 {
+                shard.flushed(*now, socket.conn, bytes);
+            }
+            self.flushed(key);
+        } else {
+            socket.sending = true;
+            ring.send(key, outbox);
+        }
+        if over {
+            self.part(key);
+        }
+    }
+
+    /// The shard hears that a connection is gone; before that, what its client left to be said.
+    pub(super) fn depart(&mut self, key: Key) {
+        let Self { sockets, shard, now, .. } = self;
+        let Some(socket) = sockets.get(key) else { return };
+        let (conn, now) = (socket.conn, *now);
+        socket.link.last_words(&mut Vec::new(), &mut |event| {
+            if let LinkEvent::Message(message) = event {
+                shard.last_words(now, conn, message);
+            }
+            ControlFlow::Continue(())
+        });
+        shard.disconnected(now, conn);
+    }
+}
+
+impl Socket {
+    /// What the shard said becomes what the client reads, where the two differ. Whether the link is over by that.
+    pub(super) fn translate(&mut self, shard: &mut Shard, now: Nanos, outbox: &mut Outbox) -> bool {
+        if !self.link.translates() || outbox.is_empty() {
+            return false;
+        }
+        let (conn, mut over) = (self.conn, false);
+        let (mut sent, mut scratch) = (Outbox::default(), Vec::new());
+        let mut on = |event: LinkEvent<'_>| {
+            match event {
+                LinkEvent::Message(message) => drop(shard.received(now, conn, message)),
+                LinkEvent::Close(_) => over = true,
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        };
+        for piece in outbox.pieces() {
+            self.link.translate(piece, &mut sent.bytes, &mut scratch, &mut on);
+        }
+        self.recoded_bytes += outbox.len();
+        shard.reuse(std::mem::replace(outbox, sent));
+        over
+    }
+
+    /// Whether the kernel is given other bytes than the shard's.
+    pub(super) fn recodes(&self) -> bool {
+        self.tls.is_some() || self.link.translates()
+    }
+
+    /// What goes to the kernel for what the shard said.
+    pub(super) fn sealed(&mut self, outbox: Outbox) -> Outbox {
+        let Some(tls) = &mut self.tls else { return outbox };
+        if !self.link.translates() {
+            self.recoded_bytes += outbox.len();
+        }
+        tls.seal(outbox)
+    }
+}
