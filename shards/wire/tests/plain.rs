@@ -1,15 +1,12 @@
 //! The JSON protocol: every field both ways, through a link, however the bytes are cut.
 
-use std::ops::ControlFlow;
+mod rig;
 
-use deepstream_wire::client::{self, FINAL_BINARY, FINAL_TEXT};
+use deepstream_wire::client::{FINAL_BINARY, FINAL_TEXT};
 use deepstream_wire::encode::encode;
-use deepstream_wire::{
-    Action, Closing, Endpoint, Flags, Link, LinkConfig, LinkEvent, Message, Outgoing, Topic, Unreadable, Wire,
-};
+use deepstream_wire::{Action, Closing, Endpoint, LinkConfig, Outgoing, Topic, Unreadable, Wire};
 use proptest::prelude::*;
-
-const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
+use rig::{frame, upgrade_at};
 
 fn config() -> LinkConfig {
     LinkConfig {
@@ -19,68 +16,12 @@ fn config() -> LinkConfig {
     }
 }
 
-/// A message in one line: action, then the fields that are there.
-fn line(message: &Message<&[u8]>) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut line = format!("{:?}", message.head.action);
-    let mut put = |key: &str, value: Option<String>| {
-        if let Some(value) = value {
-            line.extend([" ", key, "=", &value]);
-        }
-    };
-    let flags = message.head.flags;
-    put("name", flags.has(Flags::NAME).then(|| text(message.name())));
-    put("names", flags.has(Flags::NAMES).then(|| message.names().map(text).collect::<Vec<_>>().join(",")));
-    put("version", flags.has(Flags::VERSION).then(|| message.head.version.to_string()));
-    put("path", message.path().map(text));
-    put("subscription", message.subscription().map(text));
-    put("data", message.data().map(text));
-    put("id", message.correlation_id().map(text));
-    for (key, flag) in [("writeAck", Flags::IS_WRITE_ACK), ("error", Flags::IS_ERROR), ("ack", Flags::IS_ACK)] {
-        put(key, flags.has(flag).then(|| "yes".into()));
-    }
-    line
-}
-
-fn seen(event: &LinkEvent<'_>) -> String {
-    match event {
-        LinkEvent::Upgraded(handshake) => format!("upgraded to {:?}", handshake.wire()),
-        LinkEvent::Message(message) => line(message),
-        LinkEvent::Unreadable(what) => format!("{what:?}"),
-        LinkEvent::Http(bytes) => format!("http {}", String::from_utf8_lossy(bytes)),
-        LinkEvent::Introduced(introduction) => format!("{introduction:?}"),
-        LinkEvent::Close(why) => format!("{why:?}"),
-    }
-}
-
 fn upgrade() -> Vec<u8> {
-    let mut out = Vec::new();
-    client::upgrade_request("localhost:6020", "/json", &[], &mut out);
-    out
+    upgrade_at("/json")
 }
 
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    client::encode_frame(first, payload, MASK, &mut out);
-    out
-}
-
-/// What a link says to these pieces, and replies. Breaks off after every event if it is to pause.
 fn hear(pieces: &[&[u8]], pausing: bool) -> (Vec<String>, Vec<u8>) {
-    let config = config();
-    let (mut link, mut events, mut replies) = (Link::new(), Vec::new(), Vec::new());
-    let mut on = |event: LinkEvent<'_>| {
-        events.push(seen(&event));
-        if pausing { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    for piece in pieces {
-        link.received(&config, &mut piece.to_vec(), &mut replies, &mut on);
-        while link.is_paused() && !link.is_closed() {
-            link.resumed(&config, &mut replies, &mut on);
-        }
-    }
-    assert_eq!(link.held_bytes(), 0, "nothing is held once everything was said");
-    (events, replies)
+    rig::hear(&config(), pieces, pausing)
 }
 
 /// What one text frame is read as.

@@ -1,15 +1,12 @@
 //! The text protocol: every message both ways to the byte, through a link, however the bytes are cut.
 //! In these tables `|` stands for the byte between parts and `+` for the one that ends a message.
 
-use std::ops::ControlFlow;
+mod rig;
 
 use deepstream_wire::client::{self, FINAL_BINARY, FINAL_TEXT, UPGRADE_KEY};
 use deepstream_wire::encode::encode;
-use deepstream_wire::{
-    Action, Closing, Endpoint, Flags, Link, LinkConfig, LinkEvent, Message, Outgoing, Topic, Unreadable, Wire,
-};
-
-const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
+use deepstream_wire::{Action, Closing, Endpoint, LinkConfig, Outgoing, Topic, Unreadable, Wire};
+use rig::{frame, upgrade_at};
 
 fn config() -> LinkConfig {
     let endpoint = |path: &str, wire| Endpoint { path: path.into(), wire, max_message_bytes: 4096 };
@@ -24,66 +21,12 @@ fn said(text: &str) -> Vec<u8> {
     text.replace('|', "\u{1f}").replace('+', "\u{1e}").into_bytes()
 }
 
-/// A message in one line: action, then the fields that are there.
-fn line(message: &Message<&[u8]>) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\u{1f}', "|");
-    let mut line = format!("{:?}", message.head.action);
-    let mut put = |key: &str, value: Option<String>| {
-        if let Some(value) = value {
-            line.extend([" ", key, "=", &value]);
-        }
-    };
-    let flags = message.head.flags;
-    put("name", flags.has(Flags::NAME).then(|| text(message.name())));
-    put("names", flags.has(Flags::NAMES).then(|| message.names().map(text).collect::<Vec<_>>().join(",")));
-    put("version", flags.has(Flags::VERSION).then(|| message.head.version.to_string()));
-    put("path", message.path().map(text));
-    put("subscription", message.subscription().map(text));
-    put("data", message.data().map(text));
-    put("id", message.correlation_id().map(text));
-    put("ack", flags.has(Flags::IS_WRITE_ACK).then(|| "yes".into()));
-    line
-}
-
-fn seen(event: &LinkEvent<'_>) -> String {
-    match event {
-        LinkEvent::Upgraded(handshake) => format!("upgraded to {:?}", handshake.wire()),
-        LinkEvent::Introduced(introduction) => format!("{introduction:?}"),
-        LinkEvent::Message(message) => line(message),
-        LinkEvent::Unreadable(what) => format!("{what:?}"),
-        LinkEvent::Http(bytes) => format!("http {}", String::from_utf8_lossy(bytes)),
-        LinkEvent::Close(why) => format!("{why:?}"),
-    }
-}
-
 fn upgrade() -> Vec<u8> {
-    let mut out = Vec::new();
-    client::upgrade_request("localhost:6020", "/deepstream-v3", &[], &mut out);
-    out
+    upgrade_at("/deepstream-v3")
 }
 
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    client::encode_frame(first, payload, MASK, &mut out);
-    out
-}
-
-/// What a link says to these pieces, and replies. Breaks off after every event if it is to pause.
 fn hear(pieces: &[&[u8]], pausing: bool) -> (Vec<String>, Vec<u8>) {
-    let config = config();
-    let (mut link, mut events, mut replies) = (Link::new(), Vec::new(), Vec::new());
-    let mut on = |event: LinkEvent<'_>| {
-        events.push(seen(&event));
-        if pausing { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    for piece in pieces {
-        link.received(&config, &mut piece.to_vec(), &mut replies, &mut on);
-        while link.is_paused() {
-            link.resumed(&config, &mut replies, &mut on);
-        }
-    }
-    assert_eq!(link.held_bytes(), 0, "nothing is held once everything was said");
-    (events, replies)
+    rig::hear(&config(), pieces, pausing)
 }
 
 /// What the messages of one text frame are read as.
@@ -138,14 +81,20 @@ fn every_message_of_a_client_is_read() {
         ("R|H|r+", "RecordHead name=r id=H"),
         ("R|D|r+", "RecordDelete name=r"),
         (r#"R|U|r|3|{"a":1}+"#, r#"RecordUpdate name=r version=3 data={"a":1} id=3"#),
-        (r#"R|U|r|3|{}|{"writeSuccess":true}+"#, "RecordUpdate name=r version=3 data={} id=3 ack=yes"),
+        (r#"R|U|r|3|{}|{"writeSuccess":true}+"#, "RecordUpdate name=r version=3 data={} id=3 writeAck=yes"),
         (r#"R|U|r|3|{}|{"writeSuccess": true}+"#, "RecordUpdate name=r version=3 data={} id=3"),
         ("R|U|r|three|{}+", "RecordUpdate name=r data={} id=three"),
         ("R|P|r|4|a.b|T+", "RecordPatch name=r version=4 path=a.b data=true id=4"),
         ("R|P|r|4|a.b|U+", "RecordPatch name=r version=4 path=a.b id=4"),
-        (r#"R|P|r|4|a.b|L|{"writeSuccess":true}+"#, "RecordPatch name=r version=4 path=a.b data=null id=4 ack=yes"),
+        (
+            r#"R|P|r|4|a.b|L|{"writeSuccess":true}+"#,
+            "RecordPatch name=r version=4 path=a.b data=null id=4 writeAck=yes",
+        ),
         ("R|CU|r|-1|{}|{}+", "RecordCreateAndUpdate name=r version=-1 data={} id=-1"),
-        (r#"R|CU|r|-1|{}|{"writeSuccess":true}+"#, "RecordCreateAndUpdate name=r version=-1 data={} id=-1 ack=yes"),
+        (
+            r#"R|CU|r|-1|{}|{"writeSuccess":true}+"#,
+            "RecordCreateAndUpdate name=r version=-1 data={} id=-1 writeAck=yes",
+        ),
         ("R|CU|r|-1|a|O[]|{}+", "RecordCreateAndPatch name=r version=-1 path=a data=[] id=-1"),
         ("P|S|add+", "RpcProvide names=add id=add"),
         ("P|US|add+", "RpcUnprovide names=add id=add"),
