@@ -1,21 +1,12 @@
 //! deepstream's own protocol, through the wire's client side.
 
+use super::websocket::{MASK, Reader};
 use super::{Call, Incoming, Membership, Publication, Stage, Taker, end};
 use crate::scenario::Kind;
-use deepstream_wire::client::{ServerEvent, ServerReader, encode, encode_challenge, upgrade_request};
+use deepstream_wire::client::{ServerEvent, encode, encode_challenge};
 use deepstream_wire::{Action, Flags, Message, Outgoing};
 
-/// Any mask will do: it protects browsers' proxies, not servers.
-const MASK: [u8; 4] = [0x5a, 0x3c, 0x96, 0x0f];
-const PATH: &str = "/deepstream";
-
-/// Reads what a server sends.
-pub(super) type Reader = ServerReader;
-
-pub(super) fn begin(address: &str, out: &mut Vec<u8>) -> Reader {
-    upgrade_request(address, PATH, &[], out);
-    ServerReader::new()
-}
+pub(super) const PATH: &str = "/deepstream";
 
 pub(super) fn received(
     reader: &mut Reader,

@@ -9,6 +9,7 @@ mod nats;
 mod relay;
 mod resp;
 mod text;
+mod websocket;
 
 use crate::payload::Payload;
 use crate::scenario::{Door, Kind, Scenario};
@@ -157,8 +158,8 @@ pub(crate) struct Speaker {
 
 #[derive(Debug)]
 enum Reader {
-    Deepstream(deepstream::Reader),
-    Text(text::Reader),
+    Deepstream(websocket::Reader),
+    Text(websocket::Reader),
     Relay { message_bytes: usize, held: Vec<u8> },
     Resp(Vec<u8>),
     Nats(Vec<u8>),
@@ -169,8 +170,10 @@ impl Speaker {
     /// Begins a conversation with the first thing to say.
     pub(crate) fn begin(dialect: Dialect, address: &str, membership: Membership, out: &mut Vec<u8>) -> Self {
         let (reader, stage) = match dialect {
-            Dialect::Deepstream => (Reader::Deepstream(deepstream::begin(address, out)), Stage::Entering),
-            Dialect::Text => (Reader::Text(text::begin(address, out)), Stage::Entering),
+            Dialect::Deepstream => {
+                (Reader::Deepstream(websocket::begin(address, deepstream::PATH, out)), Stage::Entering)
+            }
+            Dialect::Text => (Reader::Text(websocket::begin(address, text::PATH, out)), Stage::Entering),
             Dialect::Relay { message_bytes } => {
                 relay::begin(&membership, message_bytes, out);
                 (Reader::Relay { message_bytes, held: Vec::new() }, Stage::Joining)

@@ -3,23 +3,14 @@
 //! A JSON string is said as a letter and its content. The harness's own strings need no escapes, so that what stands
 //! behind the letter is what stood behind the quote: a stamp is read from either.
 
+use super::websocket::{MASK, Reader};
 use super::{Call, Incoming, Membership, Publication, Stage, Taker, end};
 use crate::scenario::Kind;
-use deepstream_wire::client::{FINAL_TEXT, ServerEvent, ServerReader, encode_frame, upgrade_request};
+use deepstream_wire::client::{FINAL_TEXT, ServerEvent, encode_frame};
 
-/// As of the protobuf protocol.
-const MASK: [u8; 4] = [0x5a, 0x3c, 0x96, 0x0f];
-const PATH: &str = "/deepstream-v3";
+pub(super) const PATH: &str = "/deepstream-v3";
 const FIELD_END: u8 = 0x1f;
 const MESSAGE_END: u8 = 0x1e;
-
-/// Reads what a server sends.
-pub(super) type Reader = ServerReader;
-
-pub(super) fn begin(address: &str, out: &mut Vec<u8>) -> Reader {
-    upgrade_request(address, PATH, &[], out);
-    ServerReader::new()
-}
 
 pub(super) fn received(
     reader: &mut Reader,
@@ -145,7 +136,7 @@ mod tests {
         deepstream_wire::encode::frame_header(FINAL_TEXT, text.len(), &mut frame);
         frame.extend_from_slice(text);
         let mut heard = Vec::new();
-        let mut reader = ServerReader::upgraded();
+        let mut reader = Reader::upgraded();
         let (mut stage, mut out) = (stage, Vec::new());
         let membership = Membership { receives: Some("t".to_owned()), ..Membership::default() };
         received(&mut reader, &frame, &mut stage, &membership, &mut out, &mut |incoming: Incoming<'_>, _: &mut _| {
