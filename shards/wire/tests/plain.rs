@@ -3,10 +3,9 @@
 mod rig;
 
 use deepstream_wire::client::{FINAL_BINARY, FINAL_TEXT};
-use deepstream_wire::encode::encode;
 use deepstream_wire::{Action, Closing, Endpoint, LinkConfig, Outgoing, Topic, Unreadable, Wire};
 use proptest::prelude::*;
-use rig::{frame, upgrade_at};
+use rig::{frame, payload, upgrade_at};
 
 fn config() -> LinkConfig {
     LinkConfig {
@@ -34,17 +33,7 @@ fn read(payload: &str) -> String {
 
 /// A message as JSON, out of its frame.
 fn written(message: &Outgoing<'_>) -> String {
-    let mut out = b"before".to_vec();
-    encode(Wire::Json, message, &mut out);
-    let frame = out.strip_prefix(b"before").expect("what was there stays");
-    assert_eq!(frame[0], FINAL_TEXT);
-    let (header, len) = match frame[1] {
-        126 => (4, usize::from(u16::from_be_bytes([frame[2], frame[3]]))),
-        127 => (10, usize::try_from(u64::from_be_bytes(frame[2..10].try_into().unwrap())).unwrap()),
-        len => (2, usize::from(len)),
-    };
-    assert_eq!(frame.len(), header + len);
-    String::from_utf8(frame[header..].to_vec()).unwrap()
+    payload(Wire::Json, message)
 }
 
 #[test]

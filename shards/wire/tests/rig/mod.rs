@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use deepstream_wire::client;
-use deepstream_wire::{Flags, Link, LinkConfig, LinkEvent, Message};
+use deepstream_wire::client::{self, FINAL_TEXT};
+use deepstream_wire::encode::encode;
+use deepstream_wire::{Flags, Link, LinkConfig, LinkEvent, Message, Outgoing, Wire};
 
 const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 
@@ -71,4 +72,19 @@ pub(crate) fn hear(config: &LinkConfig, pieces: &[&[u8]], pausing: bool) -> (Vec
     }
     assert_eq!(link.held_bytes(), 0, "nothing is held once everything was said");
     (events, replies)
+}
+
+/// A message as this wire says it to a client, out of its frame.
+pub(crate) fn payload(wire: Wire, message: &Outgoing<'_>) -> String {
+    let mut out = b"before".to_vec();
+    encode(wire, message, &mut out);
+    let frame = out.strip_prefix(b"before").expect("what was there stays");
+    assert_eq!(frame[0], FINAL_TEXT);
+    let (header, len) = match frame[1] {
+        126 => (4, usize::from(u16::from_be_bytes([frame[2], frame[3]]))),
+        127 => (10, usize::try_from(u64::from_be_bytes(frame[2..10].try_into().unwrap())).unwrap()),
+        len => (2, usize::from(len)),
+    };
+    assert_eq!(frame.len(), header + len);
+    String::from_utf8(frame[header..].to_vec()).unwrap()
 }
