@@ -30,12 +30,18 @@ impl Denial {
 }
 
 impl Shard {
-    /// Refuses a message, or one name of it. An edge that waits forgets the subscription before its client is told: whoever
-    /// asks again must not count as subscribed.
+    /// Refuses a message, or one name of it. An edge that waits forgets a subscription before its client is told: whoever
+    /// asks again must not count as subscribed. Everything else is told first, so that a denial is there before the
+    /// acknowledgement of the other names.
     pub(crate) fn deny(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>, denial: Denial) {
-        self.settle_at_edge(conn, tag, true, None);
         let name = message.head.flags.has(Flags::NAME).then_some(message.name());
-        self.tell_denial(conn, message, name, denial);
+        if tag.joins() {
+            self.settle_at_edge(conn, tag, true, None);
+            self.tell_denial(conn, message, name, denial);
+        } else {
+            self.tell_denial(conn, message, name, denial);
+            self.settle_at_edge(conn, tag, true, None);
+        }
     }
 
     /// The answer alone (protocol-binary §10.1).

@@ -111,6 +111,24 @@ fn of_a_bulk_message_exactly_the_denied_names_are_denied() {
     }
 }
 
+/// Whoever takes the first answer for the whole, as the HTTP API does, must not take the acknowledgement for it.
+#[test]
+fn a_denied_notification_is_told_before_the_others_are_acknowledged() {
+    for cores in 1..=4 {
+        let mut rig = but(cores, &[("record", "secret*", "notify", "false")]);
+        let ann = rig.user(0, "ann");
+        for number in 0..16 {
+            let (secret, open) = (format!("secret{number}"), format!("open{number}"));
+            for names in [[secret.as_bytes(), open.as_bytes()], [open.as_bytes(), secret.as_bytes()]] {
+                let lines = told(&mut rig, ann, &bulk(Action::RecordNotify, &names, "4"));
+                assert_eq!(lines.len(), 2, "{lines:?}");
+                assert!(lines[0].starts_with("RECORD.MESSAGE_DENIED name=secret"), "{cores} cores: {lines:?}");
+                assert!(lines[1].starts_with("RECORD.NOTIFY "), "{cores} cores: {lines:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn writes_of_every_form_show_the_rule_the_document_they_lead_to() {
     for cores in [1, 2] {
