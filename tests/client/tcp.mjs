@@ -3,6 +3,7 @@
 
 import { once } from 'node:events'
 import net from 'node:net'
+import tls from 'node:tls'
 import { until } from './until.mjs'
 import { decode } from './wire.mjs'
 
@@ -24,9 +25,12 @@ export function frame (opcode, payload, { fin = true, masked = true, rsv = 0, le
 export const said = (payload) => frame(2, payload)
 export const answered = (payload) => frame(2, payload, { masked: false })
 
-/** Connected; keeps what it hears in `heard`, errors end in `gone`. */
+/** Connected, over TLS if that is what the port speaks; keeps what it hears in `heard`, errors end in `gone`. */
 export async function connect (server, options = {}) {
-  const socket = net.connect({ port: server.port, host: '127.0.0.1', ...options })
+  const secured = server.scheme === 'wss'
+  const socket = secured
+    ? tls.connect({ port: server.port, host: 'localhost', ca: server.ca, ...options })
+    : net.connect({ port: server.port, host: '127.0.0.1', ...options })
   socket.chunks = []
   socket.heardBytes = 0
   socket.on('data', (chunk) => {
@@ -40,7 +44,7 @@ export async function connect (server, options = {}) {
   }
   socket.on('error', () => {})
   socket.gone = new Promise((resolve) => socket.once('close', resolve))
-  await Promise.race([once(socket, 'connect'), socket.gone])
+  await Promise.race([once(socket, secured ? 'secureConnect' : 'connect'), socket.gone])
   return socket
 }
 
