@@ -41,7 +41,7 @@ pub(super) struct Core {
     pub(super) shard: Shard,
     pub(super) ring: Ring,
     pub(super) sockets: Sockets,
-    pub(super) link_config: LinkConfig,
+    pub(super) link_config: Rc<LinkConfig>,
     pub(super) web: Rc<Service>,
     /// What holds for connections, by the door they came through.
     pub(super) doors: Vec<DoorKind>,
@@ -99,7 +99,7 @@ impl Core {
             shard,
             ring,
             sockets: Sockets::default(),
-            link_config,
+            link_config: Rc::new(link_config),
             web: Rc::new(web),
             doors,
             now: clock.now(),

@@ -8,15 +8,17 @@ use super::request::Running;
 use crate::endpoint::http::{self, Answer, Purpose, Service, Verdict};
 use bytes::Bytes;
 use deepstream_engine::Nanos;
+use deepstream_wire::LinkConfig;
 use deepstream_wire::jif::{Post, check_body};
-use hyper::HeaderMap;
-use hyper::Request;
 use hyper::body::{Body, Incoming};
+use hyper::header::UPGRADE;
+use hyper::http::request::Parts;
 use hyper::rt::ReadBufCursor;
 use hyper::server::conn::http1;
+use hyper::{HeaderMap, Method, Request};
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -83,16 +85,14 @@ pub(super) struct Step {
     pub(super) job: Option<Job>,
     /// There will be no further request, and everything is in `output`.
     pub(super) over: bool,
+    /// Nor is there here: the client goes on as a WebSocket, with what [`Conversation::into_rest`] gives.
+    pub(super) upgrades: bool,
 }
 
 impl Conversation {
-    pub(super) fn new(service: &Rc<Service>, head_bytes_max: usize) -> Self {
+    pub(super) fn new(service: &Rc<Service>, links: &Rc<LinkConfig>) -> Self {
         let shared = Rc::new(RefCell::new(Shared::default()));
-        let api = Api { service: Rc::clone(service), shared: Rc::clone(&shared) };
-        let mut builder = http1::Builder::new();
-        // A client that has sent its last request and closed its side still wants the answer.
-        builder.half_close(true).max_buf_size(head_bytes_max.max(HEAD_BYTES_MIN));
-        let connection = Box::pin(builder.serve_connection(Pipe(Rc::clone(&shared)), api));
+        let connection = connection(service, links, &shared);
         let flag = Arc::new(Flag(AtomicBool::new(false)));
         let waker = Waker::from(Arc::clone(&flag));
         let request_timeout_ns = u64::try_from(service.request_timeout().as_nanos()).unwrap_or(u64::MAX);
@@ -180,8 +180,32 @@ impl Conversation {
             self.due = now.after(self.request_timeout_ns);
         }
         self.stage = stage;
-        Step { output: std::mem::take(&mut shared.output), job: shared.job.take(), over }
+        // Not before everything that came before it is answered, and in `output`.
+        let upgrades = shared.upgrade.is_some() && !shared.blocked;
+        Step { output: std::mem::take(&mut shared.output), job: shared.job.take(), over, upgrades }
     }
+
+    /// The request to go on as a WebSocket, and what came behind it.
+    pub(super) fn into_rest(self) -> Vec<u8> {
+        let parts = Pin::into_inner(self.connection).into_parts();
+        let mut shared = self.shared.borrow_mut();
+        let mut rest = shared.upgrade.take().unwrap_or_default();
+        rest.extend_from_slice(&parts.read_buf);
+        rest.extend_from_slice(&shared.input[shared.input_at..]);
+        rest
+    }
+}
+
+fn connection(
+    service: &Rc<Service>,
+    links: &Rc<LinkConfig>,
+    shared: &Rc<RefCell<Shared>>,
+) -> Pin<Box<http1::Connection<Pipe, Api>>> {
+    let api = Api { service: Rc::clone(service), links: Rc::clone(links), shared: Rc::clone(shared) };
+    let mut builder = http1::Builder::new();
+    // A client that has sent its last request and closed its side still wants the answer.
+    builder.half_close(true).max_buf_size(links.max_request_bytes.max(HEAD_BYTES_MIN));
+    Box::pin(builder.serve_connection(Pipe(Rc::clone(shared)), api))
 }
 
 /// Raised by hyper when it wants to be polled again at once.
@@ -207,6 +231,8 @@ struct Shared {
     late: bool,
     job: Option<Job>,
     answer: Option<Answer>,
+    /// The head of a request that asks to go on as a WebSocket.
+    upgrade: Option<Vec<u8>>,
 }
 
 /// The socket, to hyper.
@@ -256,6 +282,7 @@ impl hyper::rt::Write for Pipe {
 /// What hyper asks for answers.
 struct Api {
     service: Rc<Service>,
+    links: Rc<LinkConfig>,
     shared: Rc<RefCell<Shared>>,
 }
 
@@ -266,9 +293,14 @@ impl hyper::service::Service<Request<Incoming>> for Api {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (service, shared) = (Rc::clone(&self.service), Rc::clone(&self.shared));
+        let (head, body) = request.into_parts();
+        if let Some(head) = upgrade(&head, &self.links) {
+            let mut shared = shared.borrow_mut();
+            (shared.upgrade, shared.stage) = (Some(head), Stage::Idle);
+            return Box::pin(pending());
+        }
         shared.borrow_mut().stage = Stage::Body;
         Box::pin(async move {
-            let (head, body) = request.into_parts();
             let origin = http::origin_value(&head.headers).cloned();
             let mut answer = match service.judge(&head) {
                 Verdict::Answer(answer) => answer,
@@ -279,6 +311,22 @@ impl hyper::service::Service<Request<Incoming>> for Api {
             Ok(answer)
         })
     }
+}
+
+/// The head of a request, if it asks to go on as a WebSocket: that is for its link to judge, as it judges the first one of a
+/// connection. Proxies that keep connections send it on one that has carried others.
+fn upgrade(head: &Parts, links: &LinkConfig) -> Option<Vec<u8>> {
+    if head.method != Method::GET || !head.headers.contains_key(UPGRADE) {
+        return None;
+    }
+    let mut bytes = format!("GET {} {:?}\r\n", head.uri, head.version).into_bytes();
+    for (name, value) in &head.headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            bytes.extend_from_slice(part);
+        }
+    }
+    bytes.extend_from_slice(b"\r\n");
+    links.takes_over(&bytes).then_some(bytes)
 }
 
 async fn execute(

@@ -53,6 +53,9 @@ impl Core {
                 shard.raw(*now, conn, &step.output);
             }
             let answered = step.job.and_then(|job| self.begin(key, job));
+            if step.upgrades {
+                return self.begin_anew(key);
+            }
             match (answered, self.sockets.get(key).and_then(|socket| socket.http.as_mut())) {
                 (Some(answer), Some(talk)) => talk.answer(answer),
                 _ if step.over => return self.part(key),

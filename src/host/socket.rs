@@ -5,6 +5,7 @@
 //! is heard of a connection that was told to pause or to close.
 //! *Does not* decide when to pause or close: the shard and the link do.
 
+mod anew;
 mod recode;
 
 use super::core::{Core, DoorKind};
@@ -517,7 +518,7 @@ impl Socket {
         &mut self,
         (shard, auth, web): (&mut Shard, &auth::Client, &Rc<Service>),
         now: Nanos,
-        config: &LinkConfig,
+        config: &Rc<LinkConfig>,
         input: Option<&mut [u8]>,
         replies: &mut Vec<u8>,
     ) -> Heard {
@@ -546,7 +547,7 @@ impl Socket {
                 LinkEvent::Http(bytes) => {
                     let talk = http.get_or_insert_with(|| {
                         shard.carries_http(now, conn);
-                        Box::new(Conversation::new(web, config.max_request_bytes))
+                        Box::new(Conversation::new(web, config))
                     });
                     talk.feed(bytes);
                     heard.http = true;

@@ -9,8 +9,11 @@ import tls from 'node:tls'
 import { promisify } from 'node:util'
 import { batch, chunked, head, post, posted, talk } from './http.mjs'
 import { REFERENCE, serverFor } from './server.mjs'
+import { answered, frame } from './tcp.mjs'
+import { said } from './text.mjs'
 import { startSecured } from './tls.mjs'
 import { until, unique, within } from './until.mjs'
+import { CONNECTION, TOPIC, encode } from './wire.mjs'
 
 const skip = REFERENCE
 let server
@@ -19,6 +22,8 @@ after(() => server.discard())
 
 const emit = (data) => ({ body: [{ topic: 'event', action: 'emit', eventName: 'e', data }] })
 const SUCCESS = '{"result":"SUCCESS","body":[{"success":true}]}\r\n\r\n'
+const upgrade = (path, more = {}) => head('GET', path, { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', ...more })
+const CHALLENGE = { action: CONNECTION.CHALLENGE, url: 'ws://h', protocolVersion: '0.1a', sdkVersion: '7.0.5', sdkType: 'javascript' }
 const HEALTH = head('GET', '/health-check')
 
 describe('one connection', { skip }, () => {
@@ -115,14 +120,55 @@ describe('one connection', { skip }, () => {
     }))
   })
 
-  test('can still become a WebSocket only with its first request', async (t) => {
+  for (const secured of [false, true]) {
+    for (const [path, opening, answer] of [
+      ['/deepstream', frame(2, encode(TOPIC.CONNECTION, CHALLENGE)), answered(encode(TOPIC.CONNECTION, { action: CONNECTION.ACCEPT }))],
+      ['/deepstream-v3', frame(1, Buffer.from(said('A|REQ|{}+'))), said('A|A+')],
+      ['/deepstream-json', frame(1, Buffer.from(JSON.stringify({ topic: TOPIC.CONNECTION, ...CHALLENGE }))), JSON.stringify({ topic: TOPIC.CONNECTION, action: CONNECTION.ACCEPT })]
+    ]) {
+      test(`becomes a WebSocket after requests, as proxies have it that keep connections: ${path}${secured ? ', over TLS' : ''}`, async (t) => {
+        const where = secured ? server.secured : server
+        // One after the other, and everything at once, the first message too.
+        for (const pipelined of [false, true]) {
+          const socket = await talk(t, where)
+          const requests = [HEALTH, posted(emit(1)), HEALTH, posted(emit(2))]
+          if (pipelined) socket.write(Buffer.concat([Buffer.from(requests.join('') + upgrade(path)), opening]))
+          for (const request of requests) {
+            if (!pipelined) socket.write(request)
+            assert.equal((await socket.answers(1))[0].status, 200)
+          }
+          if (!pipelined) socket.write(upgrade(path))
+          const [accepted] = await socket.answers(1)
+          assert.equal(accepted.status, 101)
+          assert.match(accepted.head, /s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=/)
+          if (!pipelined) socket.write(opening)
+          await until('the answer comes', () => Buffer.from(socket.rest(), 'latin1').includes(answer))
+        }
+      })
+    }
+  }
+
+  test('an upgrade after requests is refused as it is as the first', async (t) => {
+    for (const [request, status] of [[upgrade('/nowhere'), 404], [upgrade('/deepstream', { 'Sec-WebSocket-Version': 12 }), 426]]) {
+      for (const before of ['', HEALTH]) {
+        const socket = await talk(t, server)
+        socket.write(before + request)
+        assert.equal((await socket.answers(before ? 2 : 1)).at(-1).status, status)
+        await within('the close', socket.gone)
+      }
+    }
+  })
+
+  test('an upgrade waits until what came before it is answered, however slowly that is read', async (t) => {
+    const name = unique('large')
+    await batch(server, [{ topic: 'record', action: 'write', recordName: name, data: { text: 'x'.repeat(400_000) } }])
     const socket = await talk(t, server)
-    const upgrade = head('GET', '/deepstream', { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' })
-    socket.write(HEALTH + upgrade)
-    assert.deepEqual((await socket.answers(2)).map(({ status }) => status), [200, 404])
-    const fresh = await talk(t, server)
-    fresh.write(upgrade)
-    assert.equal((await fresh.answers(1))[0].status, 101)
+    socket.pause()
+    const reads = posted({ body: Array(20).fill({ topic: 'record', action: 'read', recordName: name }) })
+    socket.write(reads + HEALTH + upgrade('/deepstream'))
+    for (let round = 0; round < 10; round++) assert.equal((await batch(server, emit(1).body)).result, 'SUCCESS')
+    socket.resume()
+    assert.deepEqual((await socket.answers(3, { deadline: 20_000 })).map(({ status }) => status), [200, 200, 101])
   })
 })
 

@@ -59,6 +59,8 @@ export async function talk (t, server) {
       answers.push({ status: Number(head.slice(9, 12)), head, body })
     }
   }
+  // What came behind the answers.
+  socket.rest = () => rest + socket.heard.toString('latin1')
   const kept = []
   socket.answers = async (count, options) => {
     await until(`${count} answers came`, () => {

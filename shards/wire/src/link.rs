@@ -50,6 +50,15 @@ pub struct LinkConfig {
     pub mqtt: mqtt::Settings,
 }
 
+impl LinkConfig {
+    /// Whether a connection that began with this head would not be one of HTTP: it would become a WebSocket, or be told why
+    /// not.
+    pub fn takes_over(&self, head: &[u8]) -> bool {
+        let judged = upgrade::read(head, &self.endpoints, self.max_request_bytes);
+        !matches!(judged, Ok(None) | Err(Refusal::NoUpgrade))
+    }
+}
+
 /// What a listener expects to be spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Medium {
