@@ -3,13 +3,14 @@
 //! *Owns* paths, methods, origins, status codes and the words of refusals. *Promises* that every request is answered, and
 //! that every answer carries what a browser asks for. *Does not* wait, log anybody in or know sockets.
 
+use super::body::Coding;
 use super::proxies::{Network, client_of};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONNECTION,
-    CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, VARY,
+    CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, VARY,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Response, StatusCode};
@@ -78,8 +79,8 @@ pub struct Service {
 pub enum Verdict {
     /// It is answered.
     Answer(Answer),
-    /// Its body has to be read: of a batch, or credentials.
-    Read(Purpose),
+    /// Its body has to be read, and unpacked: a batch, or credentials.
+    Read(Purpose, Coding),
 }
 
 /// What a body is for.
@@ -143,18 +144,20 @@ impl Service {
             const WRONG: &str = "Invalid \"Content-Type\" header. Supported media types: \"application/json\"";
             return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, WRONG);
         }
-        if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-            const WRONG: &str = "Invalid \"Content-Encoding\" header. Bodies have to be sent as they are.";
-            return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, WRONG);
-        }
+        let coding = match Coding::of(&head.headers) {
+            Ok(coding) => coding,
+            Err(name) => {
+                return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("Unsupported content encoding \"{name}\"."));
+            }
+        };
         let Some(api) = &self.api else { return text(StatusCode::NOT_FOUND, "Endpoint not found.") };
         let fits = |base: &str| is_below(path, base).then_some(base.len());
         let login = fits(&api.auth_path).filter(|_| api.auth_enabled);
         // The longer path is the one that was meant.
         match (login, fits(&api.post_path)) {
             (None, None) => text(StatusCode::NOT_FOUND, "Endpoint not found."),
-            (login, batch) if login > batch => Verdict::Read(Purpose::Login),
-            _ => Verdict::Read(Purpose::Batch),
+            (login, batch) if login > batch => Verdict::Read(Purpose::Login, coding),
+            _ => Verdict::Read(Purpose::Batch, coding),
         }
     }
 
@@ -277,7 +280,7 @@ pub fn too_slow() -> Answer {
 
 /// The answer to a body above the limit.
 pub fn too_large() -> Answer {
-    text(StatusCode::PAYLOAD_TOO_LARGE, "Failed to parse body of request: request entity too large")
+    unreadable("request entity too large")
 }
 
 fn respond(status: StatusCode, media: &'static str, body: Bytes) -> Answer {

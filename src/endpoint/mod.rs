@@ -1,4 +1,5 @@
 //! What is served on a path.
 
+pub mod body;
 pub mod http;
 pub mod proxies;

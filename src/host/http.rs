@@ -5,6 +5,7 @@
 //! came, were sent, or an answer is there. *Does not* execute a request, and knows no sockets.
 
 use super::request::Running;
+use crate::endpoint::body::{self, Coding, Flaw};
 use crate::endpoint::http::{self, Answer, Purpose, Service, Verdict};
 use bytes::Bytes;
 use deepstream_engine::Nanos;
@@ -304,7 +305,9 @@ impl hyper::service::Service<Request<Incoming>> for Api {
             let origin = http::origin_value(&head.headers).cloned();
             let mut answer = match service.judge(&head) {
                 Verdict::Answer(answer) => answer,
-                Verdict::Read(purpose) => execute(&service, &shared, purpose, head.headers, body).await,
+                Verdict::Read(purpose, coding) => {
+                    execute(&service, &shared, (purpose, coding), head.headers, body).await
+                }
             };
             service.admit(origin.as_ref(), &mut answer);
             shared.borrow_mut().stage = Stage::Idle;
@@ -332,11 +335,11 @@ fn upgrade(head: &Parts, links: &LinkConfig) -> Option<Vec<u8>> {
 async fn execute(
     service: &Service,
     shared: &RefCell<Shared>,
-    purpose: Purpose,
+    (purpose, coding): (Purpose, Coding),
     headers: HeaderMap,
     body: Incoming,
 ) -> Answer {
-    let body = match read(service, shared, body).await {
+    let body = match read(service, shared, coding, body).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
@@ -353,12 +356,21 @@ async fn execute(
 }
 
 /// The whole body, or the answer to whoever sends too much or too slowly.
-async fn read(service: &Service, shared: &RefCell<Shared>, mut body: Incoming) -> Result<Vec<u8>, Answer> {
+async fn read(
+    service: &Service,
+    shared: &RefCell<Shared>,
+    coding: Coding,
+    mut body: Incoming,
+) -> Result<Vec<u8>, Answer> {
+    let refused = |flaw: Flaw| match flaw {
+        Flaw::TooLarge => http::too_large(),
+        Flaw::Broken => http::unreadable("it is not packed as its \"Content-Encoding\" header says"),
+    };
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > service.body_bytes_max {
         return Err(http::too_large());
     }
-    let mut bytes = Vec::new();
+    let mut whole = body::Body::new(coding, service.body_bytes_max);
     loop {
         let frame = poll_fn(|context| {
             if std::mem::take(&mut shared.borrow_mut().late) {
@@ -367,14 +379,11 @@ async fn read(service: &Service, shared: &RefCell<Shared>, mut body: Incoming) -
             Pin::new(&mut body).poll_frame(context).map(Ok)
         });
         match frame.await? {
-            None => return Ok(bytes),
+            None => return whole.finish().map_err(refused),
             Some(Err(error)) => return Err(http::unreadable(&error.to_string())),
             Some(Ok(frame)) => {
                 let data = frame.into_data().unwrap_or_default();
-                if bytes.len() + data.len() > service.body_bytes_max {
-                    return Err(http::too_large());
-                }
-                bytes.extend_from_slice(&data);
+                whole.push(&data).map_err(refused)?;
             }
         }
     }

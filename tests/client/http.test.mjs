@@ -197,7 +197,7 @@ describe('refusals', { skip }, () => {
 
   test('limits of body and batch, features that are off, timeouts of calls', async (t) => {
     const small = await serverFor(t, { http: { maxMessageSize: 1000 }, httpEndpoint: { requestTimeout: 150 }, limits: { batchEntriesMax: 5 }, extra: { enabledFeatures: { presence: false } } })
-    await failed({ body: [write('x', { text: 'x'.repeat(1000) })] }, 413, 'Failed to parse body of request: request entity too large', {}, small)
+    await failed({ body: [write('x', { text: 'x'.repeat(1000) })] }, 400, 'Failed to parse body of request: request entity too large', {}, small)
     await failed({ body: Array(6).fill({ topic: 'event', action: 'emit', eventName: 'e' }) }, 400, /more than 5 entries/, {}, small)
     const provider = await Raw.login(t, small)
     provider.rpc(RPC.PROVIDE, { names: ['f'], correlationId: '1' })
