@@ -6,7 +6,7 @@
 use super::error::{ConfigError, ConfigErrors};
 use super::node::{self, Node, Step};
 use super::table::{Row, Rule, count, milliseconds, row};
-use super::text::{Environment, Prepared, is_json};
+use super::text::{Environment, Prepared, is_json, with_variables};
 use super::types::Config;
 use deepstream_valve::Ruleset;
 use deepstream_valve::check::{At, Checked, Complaint, Node as Part, Value, check};
@@ -143,7 +143,7 @@ fn read_inline(node: &Node, file: &Path, prepared: &Prepared) -> Result<Checked,
     check(&part).map_err(|complaints| ConfigErrors(complaints.iter().map(inline).collect()))
 }
 
-/// Reads and checks a permission file.
+/// Reads and checks a permission file as the configuration would load it.
 pub(crate) fn read(file: &Path) -> Result<Checked, ConfigErrors> {
     let text = std::fs::read_to_string(file).map_err(|fault| {
         ConfigErrors::from(ConfigError::of_file(
@@ -152,7 +152,7 @@ pub(crate) fn read(file: &Path) -> Result<Checked, ConfigErrors> {
             "give the path of a permission file",
         ))
     })?;
-    read_text(file, &text)
+    read_text(file, &with_variables(&text, &|name| std::env::var(name).ok()))
 }
 
 /// Checks the text of a permission file.
@@ -306,6 +306,20 @@ mod tests {
         }
         let none = configured(&scratch, "permission: {type: none}").expect("good").permission;
         assert_eq!(none.rules, None);
+    }
+
+    #[test]
+    fn template_literals_of_rules_are_not_variables_of_the_environment() {
+        let scratch = Scratch::new("permission-templates");
+        let rules = "event: {'*': {publish: '`${user.id}/${name}` === \"a/${WHERE}\"'}}\nrecord: {'*': {}}\nrpc: {'*': {}}\npresence: {'*': {}}\n";
+        std::fs::write(scratch.path().join("p.yml"), rules).expect("written");
+        let text = "permission: {type: config, options: {permissions: fileLoad(p.yml)}}";
+        let file = scratch.path().join("config.yml");
+        let environment = |name: &str| (name == "WHERE").then(|| "there".to_owned());
+        let read = crate::config::read(&file, text, &StartArguments::default(), &environment);
+        let ruleset =
+            read.map_err(|errors| errors.to_string()).expect("good").config.permission.rules.expect("rules").ruleset;
+        assert_eq!(ruleset.rules()[0].program.text(), "`${user.id}/${name}` === \"a/there\"");
     }
 
     #[test]

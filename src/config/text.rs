@@ -94,7 +94,7 @@ impl Work<'_> {
         let mut out = String::with_capacity(active.len());
         let mut rest = active;
         while let Some(next) = rest.chars().next() {
-            if let Some((name, after)) = rest.strip_prefix("${").and_then(|rest| rest.split_once('}')) {
+            if let Some((name, after)) = variable(rest) {
                 out.push_str(&self.variable(name, line));
                 rest = after;
             } else if let Some((argument, after)) = call(&out, rest, "fileLoad(") {
@@ -157,7 +157,7 @@ impl Work<'_> {
         })?;
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         // Variables only: a loaded file is data, its `file(` would be someone's rule or password.
-        let text = self.variables_of(&text);
+        let text = with_variables(&text, self.environment);
         let value = match extension {
             "yml" | "yaml" | "json" => node::parse(&path, &text).map_err(|fault| fault.into_error_of_loaded(&path))?,
             "js" => {
@@ -171,20 +171,31 @@ impl Work<'_> {
         self.prepared.loads.push(Load { sentence, path, text, json: json.clone() });
         Ok(json)
     }
+}
 
-    fn variables_of(&self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some((before, (name, after))) =
-            rest.split_once("${").and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
-        {
-            out.push_str(before);
-            out.push_str(&(self.environment)(name.trim()).unwrap_or_default());
-            rest = after;
-        }
-        out.push_str(rest);
-        out
+/// The name of an environment variable and what follows, if `rest` begins with one: a template literal's `${user.id}` is
+/// none.
+fn variable(rest: &str) -> Option<(&str, &str)> {
+    let (name, after) = rest.strip_prefix("${")?.split_once('}')?;
+    let begins = name.trim().starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let named = begins && name.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    named.then_some((name, after))
+}
+
+/// The text of a loaded file with its variables replaced. What is not set stays: `${name}` may be a rule's template literal.
+pub(crate) fn with_variables(text: &str, environment: Environment<'_>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, macros) = rest.split_at(at);
+        out.push_str(before);
+        let set = variable(macros).and_then(|(name, after)| Some((environment(name.trim())?, after)));
+        let (value, after) = set.unwrap_or_else(|| ("${".to_owned(), &macros[2..]));
+        out.push_str(&value);
+        rest = after;
     }
+    out.push_str(rest);
+    out
 }
 
 /// The argument and what follows, if `rest` begins with a call of the macro that is not the tail of a longer word.
