@@ -32,7 +32,7 @@ const UNSAFE: &[&str] = &["shards/mesh/", "src/host/ring.rs", "src/host/ring/"];
 const CLOCKS: &[(&str, &str)] = &[
     ("src/host/clock.rs", "the one clock of all cores"),
     ("src/auth/", "off-core: tokens end at a time of day, keys are fetched again"),
-    ("src/permissions.rs", "a command that judges as of now"),
+    ("src/permissions/", "a command that judges as of now"),
     ("src/log.rs", "stamps log lines with the time of day"),
     ("src/config/", "makes a server name up at start"),
     ("src/storage/", "an off-core thread that spaces its retries and syncs"),

@@ -1,0 +1,259 @@
+//! A table of cases: who does what to which name, and what is expected of it.
+//!
+//! *Owns* the format: a list of cases, or `{users, cases}` with the serverData of users said once. *Promises* that a case is
+//! judged as the server judges the message it stands for: a patch by the document it leads to, an erasure as a deletion.
+
+use deepstream_json::{Limits, Scratch, set_many};
+use deepstream_valve::{
+    Choice, Context, Document, Fetched, Reference, Right, Ruleset, Thrown, User, Verdict, explain, settle,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// One row of a table of cases, or the arguments of `explain`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Case {
+    /// Section and rule type: `record.write`.
+    pub(super) action: String,
+    /// What is acted on; without one, everybody is meant.
+    pub(super) name: Option<String>,
+    /// Who acts; nobody in particular unless said.
+    pub(super) user: Option<String>,
+    pub(super) server_data: Option<Value>,
+    pub(super) data: Option<Value>,
+    /// In place of `data`, of a write by paths: `[{path, data}]`, each without data deleting its path.
+    pub(super) patch: Option<Vec<Patch>>,
+    /// The path that a deletion is about, if not the whole record.
+    pub(super) erase: Option<String>,
+    /// The record as it is, of a record rule; there is none unless said.
+    pub(super) old_data: Option<Value>,
+    /// Other records, for cross references.
+    #[serde(default)]
+    pub(super) records: BTreeMap<String, Value>,
+    /// Milliseconds since 1970; the present unless said.
+    pub(super) now: Option<f64>,
+    /// What `action` is in the rule; that of the plainest message unless said.
+    pub(super) action_number: Option<u8>,
+    pub(super) expected: Option<Expected>,
+    /// What the case is called.
+    pub(super) title: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Patch {
+    path: String,
+    data: Option<Value>,
+}
+
+/// Cases of users whose serverData is said once.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    #[serde(default)]
+    users: BTreeMap<String, Value>,
+    cases: Vec<Case>,
+}
+
+/// The cases of a table.
+pub(super) fn read(text: &str) -> Result<Vec<Case>, serde_yaml::Error> {
+    let shape: serde_yaml::Value = serde_yaml::from_str(text)?;
+    if !shape.is_mapping() {
+        return serde_yaml::from_str(text);
+    }
+    let Table { users, mut cases } = serde_yaml::from_str(text)?;
+    for case in &mut cases {
+        if case.server_data.is_none() {
+            case.server_data = case.user.as_ref().and_then(|user| users.get(user)).cloned();
+        }
+    }
+    Ok(cases)
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Expected {
+    Allow,
+    Deny,
+}
+
+/// The number of the plainest message that asks for a right.
+fn plainest(right: Right, patches: usize, erases: bool) -> u8 {
+    match right {
+        Right::RecordWrite if patches == 1 => 19,
+        Right::RecordWrite if patches > 1 => 35,
+        Right::RecordDelete if erases => 20,
+        Right::RecordCreate => 15,
+        Right::RecordRead | Right::EventSubscribe => 3,
+        Right::RecordWrite => 18,
+        Right::RecordDelete => 9,
+        Right::RecordListen => 27,
+        Right::RecordNotify | Right::EventPublish | Right::RpcRequest => 2,
+        Right::EventListen => 5,
+        Right::RpcProvide => 8,
+        Right::PresenceAllow => 4,
+    }
+}
+
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) explanation: String,
+}
+
+impl Case {
+    fn right(&self) -> Result<Right, String> {
+        let found = self.action.split_once('.').and_then(|(section, rule)| Right::find(section, rule));
+        found.ok_or_else(|| {
+            let known = Right::ALL.map(|right| format!("{}.{}", right.section(), right.rule())).join(", ");
+            format!("there is no action {}; there are {known}", self.action)
+        })
+    }
+
+    pub(super) fn judge(&self, ruleset: &Ruleset, rounds_max: u32) -> Result<Judged, String> {
+        let right = self.right()?;
+        let bytes = |value: &Value| value.to_string().into_bytes();
+        let server_data = self.server_data.as_ref().filter(|data| !data.is_null()).map(bytes);
+        let user = User { id: self.user.as_deref().unwrap_or("open"), server_data: server_data.as_deref() };
+        let old = self.old_data.as_ref().map(bytes);
+        let (data, unfit) = match self.patch.as_deref().map(|patches| merged(old.as_deref(), patches)) {
+            None => (self.data.as_ref().map(bytes), None),
+            Some(Ok(merged)) => (Some(merged), None),
+            Some(Err(why)) => (None, Some(why)),
+        };
+        let records = matches!(right, Right::RecordRead | Right::RecordWrite | Right::RecordDelete);
+        let context = Context {
+            user: &user,
+            name: self.name.as_deref().map(str::as_bytes),
+            action: self
+                .action_number
+                .unwrap_or_else(|| plainest(right, self.patch.as_ref().map_or(0, Vec::len), self.erase.is_some())),
+            now_ms: self.now.unwrap_or_else(now_ms),
+            data: data.as_deref().map_or(Document::Absent, Document::Text),
+            old_data: match old.as_deref() {
+                _ if !records => Document::Absent,
+                None | Some(b"null") => Document::Missing,
+                Some(text) => Document::Text(text),
+            },
+            ..Context::default()
+        };
+        let find = |name: &[u8]| {
+            let value = self.records.get(std::str::from_utf8(name).ok()?)?;
+            Some(bytes(value).into_boxed_slice())
+        };
+        let (verdict, fetched) = match ruleset.choose(right, context.name) {
+            Choice::Always(answer) => (if answer { Verdict::Allow } else { Verdict::Deny }, Fetched::new()),
+            Choice::Rule(rule, captures) => {
+                let (program, context) = (&ruleset.rule(rule).program, Context { captures: &captures, ..context });
+                match unfit.filter(|_| program.uses().data) {
+                    Some(why) => (Verdict::Error(Thrown::outside(why)), Fetched::new()),
+                    None => settle(program, &context, rounds_max, find),
+                }
+            }
+            Choice::None => (Verdict::Deny, Fetched::new()),
+        };
+        let references: Vec<_> =
+            fetched.iter().map(|(name, value)| Reference { name, value: value.as_deref() }).collect();
+        let mut explanation = explain(ruleset, right, &Context { references: &references, ..context });
+        explanation.verdict = verdict.clone();
+        let mut told = explanation.to_string();
+        if let Verdict::Error(thrown) = &verdict {
+            let _ = writeln!(told, "  {thrown}");
+        }
+        Ok(Judged { verdict, explanation: told })
+    }
+
+    /// For people.
+    pub(super) fn label(&self, index: usize) -> String {
+        let title = self.title.as_deref().map(|title| format!(" ({title})")).unwrap_or_default();
+        let (user, name) = (self.user.as_deref().unwrap_or("open"), self.name.as_deref().unwrap_or("everybody"));
+        format!("case {}{title}: {user} {} {name}", index + 1, self.action)
+    }
+}
+
+/// The document that patches lead to, or why there is none.
+fn merged(old: Option<&[u8]>, patches: &[Patch]) -> Result<Vec<u8>, String> {
+    let old = old.filter(|old| *old != b"null").ok_or("a patch of a record that does not exist")?;
+    let list: Vec<Value> = patches
+        .iter()
+        .map(|Patch { path, data }| match data {
+            Some(data) => json!({ "path": path, "data": data }),
+            None => json!({ "path": path }),
+        })
+        .collect();
+    let mut after = Vec::new();
+    let list = Value::from(list).to_string();
+    set_many(old, list.as_bytes(), &Limits::default(), &mut Scratch::new(), &mut after)
+        .map_err(|fault| format!("the patch does not fit: {fault:?}"))?;
+    Ok(after)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "milliseconds fit")]
+fn now_ms() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_millis() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::permissions;
+    use std::path::Path;
+
+    const RULES: &str = r"
+record:
+  '*': {read: true}
+  auction/$seller/$item:
+    write: user.data.canBid && data.price > oldData.price
+    delete: user.id === $seller
+    read: _('shop/' + $item).open
+event: {'*': {}}
+rpc: {'*': {}}
+presence: {'*': {}}
+";
+
+    fn case(text: &str) -> Case {
+        serde_yaml::from_str(text).expect("a case")
+    }
+
+    fn judge(text: &str, rounds_max: u32) -> Judged {
+        let checked = permissions::read_text(Path::new("p.yml"), RULES).expect("good rules");
+        case(text).judge(&checked.ruleset, rounds_max).expect("a right")
+    }
+
+    #[test]
+    fn cases_are_judged_with_all_they_bring() {
+        let write =
+            "{action: record.write, name: auction/ann/1, user: bob, serverData: {canBid: true}, oldData: {price: 5}";
+        assert_eq!(judge(&format!("{write}, data: {{price: 6}}}}"), 3).verdict, Verdict::Allow);
+        let denied = judge(&format!("{write}, data: {{price: 5}}}}"), 3);
+        assert_eq!(denied.verdict, Verdict::Deny);
+        assert!(denied.explanation.contains("write at 5:12: user.data.canBid"), "{}", denied.explanation);
+        assert!(denied.explanation.contains("data.price > oldData.price → false"), "{}", denied.explanation);
+        assert_eq!(judge("{action: record.delete, name: auction/ann/1, user: ann}", 3).verdict, Verdict::Allow);
+        let read = "{action: record.read, name: auction/ann/1, records: {shop/1: {open: true}}}";
+        assert_eq!(judge(read, 2).verdict, Verdict::Allow);
+        assert!(matches!(judge(read, 1).verdict, Verdict::Error(_)), "one round is too few for a cross reference");
+        assert_eq!(judge("{action: event.publish, name: x}", 3).verdict, Verdict::Deny);
+    }
+
+    #[test]
+    fn users_bring_what_is_known_of_them_to_their_cases() {
+        let rows = read(
+            "{users: {ann: {role: a}}, cases: [{action: record.read, user: ann}, {action: record.read, user: bob}]}",
+        );
+        let known: Vec<_> = rows.expect("a table").into_iter().map(|row| row.server_data).collect();
+        assert_eq!(known, [Some(json!({"role": "a"})), None]);
+        let fault = read("{cases: [{action: record.read, usr: ann}]}").expect_err("is refused").to_string();
+        assert!(fault.contains("unknown field `usr`"), "{fault}");
+    }
+
+    #[test]
+    fn unknown_actions_are_told_the_known_ones() {
+        let ruleset = permissions::read_text(Path::new("p.yml"), RULES).expect("good rules").ruleset;
+        let told = case("{action: record.paint}").judge(&ruleset, 3).err().expect("refused");
+        assert!(told.contains("record.paint") && told.contains("presence.allow"), "{told}");
+    }
+}

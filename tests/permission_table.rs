@@ -1,0 +1,102 @@
+//! The table of rule cases in `tests/permissions`, judged as `deepstream permissions test` judges it. The same cases are
+//! tried on a running server by `tests/client/permission-table.test.mjs`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Themes, each a permission file and its cases.
+fn themes() -> Vec<(PathBuf, PathBuf)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/permissions");
+    let mut rules: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_str().unwrap().ends_with(".rules.yml"))
+        .collect();
+    rules.sort();
+    rules.into_iter().map(|rules| (cases_of(&rules), rules)).map(|(cases, rules)| (rules, cases)).collect()
+}
+
+fn cases_of(rules: &Path) -> PathBuf {
+    rules.to_str().unwrap().replace(".rules.yml", ".cases.yml").into()
+}
+
+/// What is printed, and whether all cases are judged as expected.
+fn test(rules: &Path, cases: &Path) -> (bool, String) {
+    let done = Command::new(env!("CARGO_BIN_EXE_deepstream"))
+        .args(["permissions", "test"])
+        .args([rules, cases])
+        .output()
+        .expect("the command runs");
+    let told = [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).expect("is text"));
+    (done.status.success(), told.concat())
+}
+
+#[test]
+fn every_case_of_the_table_is_judged_as_expected() {
+    let mut count = 0;
+    for (rules, cases) in themes() {
+        let (good, told) = test(&rules, &cases);
+        assert!(good, "{}\n{told}", cases.display());
+        let number = told.trim().split(' ').next().and_then(|word| word.parse::<usize>().ok());
+        count += number.unwrap_or_else(|| panic!("{told} tells how many"));
+    }
+    assert!(count >= 300, "only {count} cases");
+}
+
+/// Opens and shuts every rule of a theme in turn: of most, a case notices either; of those that always say the same, one.
+#[test]
+fn no_rule_of_the_table_can_change_unnoticed() {
+    let scratch = std::env::temp_dir().join(format!("deepstream-table-{}.yml", std::process::id()));
+    let (mut rule_count, mut half, mut unnoticed) = (0, 0, Vec::new());
+    for (rules, cases) in themes() {
+        let text = fs::read_to_string(&rules).unwrap();
+        for (start, end) in expressions(&text) {
+            let noticed = ["true", "false"].map(|answer| {
+                fs::write(&scratch, format!("{}{answer}{}", &text[..start], &text[end..])).unwrap();
+                let (good, told) = test(&scratch, &cases);
+                !good && told.contains("judged otherwise")
+            });
+            rule_count += 1;
+            half += usize::from(noticed[0] != noticed[1]);
+            if noticed == [false, false] {
+                unnoticed.push(format!("{}: {}", rules.display(), &text[start..end]));
+            }
+        }
+    }
+    fs::remove_file(&scratch).unwrap();
+    assert!(unnoticed.is_empty(), "{}", unnoticed.join("\n"));
+    assert!(half * 4 < rule_count, "of {rule_count} rules, {half} are tried in one direction only");
+}
+
+/// Where the rules stand that are expressions: in quotes, behind a rule type.
+fn expressions(text: &str) -> Vec<(usize, usize)> {
+    let types = [
+        "create",
+        "read",
+        "write",
+        "delete",
+        "listen",
+        "notify",
+        "publish",
+        "subscribe",
+        "request",
+        "provide",
+        "allow",
+    ];
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(": \"") {
+        let start = at + 2;
+        if !types.iter().any(|kind| text[..at].ends_with(kind)) {
+            continue;
+        }
+        let mut escaped = false;
+        let end = text[start + 1..].bytes().position(|byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        });
+        found.push((start, start + 1 + end.expect("the quote ends") + 1));
+    }
+    found
+}
