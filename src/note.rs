@@ -4,7 +4,7 @@
 //! *Does not* filter or write: the log does.
 
 use crate::log::{Level, note};
-use deepstream_engine::{Fault, Note, Reason, Turn};
+use deepstream_engine::{Fault, Note, Reason, Sampled, Turn};
 use std::io;
 
 /// Logs a note.
@@ -69,6 +69,10 @@ fn words(what: &Note) -> (Level, &'static str, String) {
         Note::RuleFailed { rule, at, text, name, why } => {
             let at = at.map(|(line, column)| format!(" at {line}:{column}")).unwrap_or_default();
             let text = format!("error when executing {text} ({rule}{at})\nfor {name}: {why}");
+            (Level::Warn, "MESSAGE_PERMISSION_ERROR", text)
+        }
+        Note::LeftOut { what: Sampled::RuleFailures, count } => {
+            let text = format!("rules failed {count} times more on this core; only the first of a second are told");
             (Level::Warn, "MESSAGE_PERMISSION_ERROR", text)
         }
         Note::Denied { user, action, name, why } => {

@@ -78,6 +78,8 @@ pub struct Counters {
     pub loads: u64,
     /// Records handed to storage.
     pub stores: u64,
+    /// Permission rules that failed, which denied what they were asked for.
+    pub rule_failures: u64,
 }
 
 impl Delivery {

@@ -45,5 +45,5 @@ pub use output::{
     StoreEntry, Stored, Turn,
 };
 pub use packet::{Identity, Lane, Packet, Parcel, Tag};
-pub use permit::{InquiryId, Permissions};
+pub use permit::{InquiryId, Permissions, Sampled};
 pub use shard::{Options, Shard};

@@ -4,6 +4,7 @@
 //! *Promises* that everything frequent is written in place, into memory that is cleared and used again.
 
 use crate::ident::{ConnId, Nanos, Ticket};
+use crate::permit::Sampled;
 use bytes::Bytes;
 use deepstream_wire::{Unreadable, Wire};
 use std::sync::Arc;
@@ -344,6 +345,8 @@ pub enum Note {
     RecordDeleted { name: Box<str> },
     /// A permission rule failed, which denied what it was asked for.
     RuleFailed { rule: Box<str>, at: Option<(u32, u32)>, text: Box<str>, name: Box<str>, why: Box<str> },
+    /// More of these than are told one by one.
+    LeftOut { what: Sampled, count: u64 },
     /// Debug only: what a permission rule denied, and how it came to that.
     Denied { user: Box<str>, action: &'static str, name: Box<str>, why: Box<str> },
     /// Debug only: a subscription began or ended.

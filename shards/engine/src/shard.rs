@@ -126,6 +126,8 @@ pub(crate) enum TimerKey {
     Choices,
     /// What goes on from before the present rules is judged by them.
     Revision,
+    /// What the log was not told is counted.
+    LeftOut(crate::Sampled),
 }
 
 /// One core's share of the server. Owns its names and its connections; promises to run every input to completion.
@@ -344,6 +346,7 @@ impl Shard {
                 TimerKey::Inquiry(inquiry) => self.inquiry_late(inquiry),
                 TimerKey::Choices => self.sweep_choices(),
                 TimerKey::Revision => self.go_on_revising(),
+                TimerKey::LeftOut(what) => self.tell_left_out(what),
             }
         }
         self.due = due;
@@ -356,6 +359,7 @@ impl Shard {
         for conn in self.delivery.sessions.ids() {
             self.delivery.close(conn, Reason::Shutdown);
         }
+        self.tell_left_out(crate::Sampled::RuleFailures);
     }
 }
 

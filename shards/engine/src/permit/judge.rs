@@ -1,7 +1,7 @@
 //! One message, its steps, the rule of each, and what the rule is told.
 
 use super::inquiry::{Found, Sight};
-use super::{Denial, Document, Question, Said, Steps};
+use super::{Denial, Document, Question, Said, Sampled, Steps};
 use crate::output::Note;
 use crate::packet::Identity;
 use crate::shard::Shard;
@@ -223,6 +223,10 @@ impl Shard {
     }
 
     fn failed(&mut self, case: &Case<'_>, thrown: &Thrown) -> Said {
+        self.delivery.counters.rule_failures += 1;
+        if !self.is_told(Sampled::RuleFailures) {
+            return Said::No(Denial::Failed);
+        }
         let Some(ruleset) = &self.permit.of(case.rules).ruleset else { return Said::No(Denial::Failed) };
         let rule = ruleset.rule(case.rule);
         let note = Note::RuleFailed {

@@ -14,6 +14,7 @@ mod deny;
 mod inquiry;
 mod judge;
 mod revise;
+mod sampler;
 
 use crate::ident::{ConnId, Nanos};
 use crate::packet::{Identity, Lane, Packet, Tag};
@@ -28,6 +29,8 @@ pub use inquiry::InquiryId;
 pub(crate) use inquiry::{Found, Inquiry};
 use revise::Revision;
 pub(crate) use revise::Standing;
+pub use sampler::Sampled;
+use sampler::Sampler;
 use slab::Slab;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -70,7 +73,12 @@ pub(crate) struct Permit {
     /// What goes on from before the present rules and was not judged by them yet.
     revision: Option<Revision>,
     revision_timer: TimerId,
+    /// Rules that failed, as far as the log is told.
+    failures: Sampler,
 }
+
+/// Failed rules that the log is told in a second; the others are counted.
+const FAILURES_TOLD_MAX: u32 = 10;
 
 impl Permit {
     pub(crate) fn new(rules: Arc<Permissions>) -> Self {
@@ -85,6 +93,7 @@ impl Permit {
             complete: VecDeque::new(),
             revision: None,
             revision_timer: TimerId::NONE,
+            failures: Sampler::new(FAILURES_TOLD_MAX, 1_000_000_000),
         }
     }
 
@@ -110,9 +119,9 @@ impl Permit {
         self.inquiries.len()
     }
 
-    /// Timers that stand for memory of choices, not for work.
+    /// Timers that stand for memory of choices and for lines of the log, not for work.
     pub(crate) fn idle_timers(&self) -> usize {
-        usize::from(self.sweep_timer != TimerId::NONE)
+        usize::from(self.sweep_timer != TimerId::NONE) + usize::from(self.failures.waits())
     }
 }
 

@@ -1,5 +1,5 @@
 use super::rig::{Disk, Rig, about, acked, bulk, patch, permissions, update};
-use crate::{ConnId, Note, Options};
+use crate::{ConnId, Note, Options, Sampled};
 use deepstream_wire::{Action, Outgoing};
 use std::sync::Arc;
 
@@ -345,6 +345,43 @@ fn a_rule_that_fails_denies_on_every_topic_and_is_told_to_the_log() {
         assert_eq!(told(&mut rig, ann, &message), [expected]);
     }
     assert_eq!(rig.notes.iter().filter(|note| matches!(note, Note::RuleFailed { .. })).count(), 4);
+}
+
+#[test]
+fn of_many_failures_the_log_is_told_the_first_and_how_many_more_there_were() {
+    let mut rig = but(1, &[("event", "*", "publish", "data.a.b")]);
+    let ann = rig.user(0, "ann");
+    let failed = |rig: &Rig| rig.notes.iter().filter(|note| matches!(note, Note::RuleFailed { .. })).count();
+    let left_out = |rig: &Rig| -> Vec<u64> {
+        let counts = rig.notes.iter().map(|note| match note {
+            Note::LeftOut { what: Sampled::RuleFailures, count } => Some(*count),
+            _ => None,
+        });
+        counts.flatten().collect()
+    };
+    let at_rest = rig.shards[0].census();
+    let emit = |rig: &mut Rig, times: usize| {
+        for _ in 0..times {
+            assert_eq!(told(rig, ann, &about(Action::EventEmit, "x")).len(), 1, "whoever fails is told each time");
+        }
+    };
+    emit(&mut rig, 1);
+    assert_eq!(failed(&rig), 1);
+    emit(&mut rig, 24);
+    assert_eq!((failed(&rig), left_out(&rig)), (10, Vec::new()));
+    assert_eq!(rig.shards[0].census(), at_rest, "a count for the log is not work");
+    rig.pass(1_001_000_000);
+    assert_eq!((failed(&rig), left_out(&rig)), (10, vec![15]));
+    emit(&mut rig, 1);
+    assert_eq!(failed(&rig), 11, "the first of the next second is told at once");
+    rig.pass(3_000_000_000);
+    assert_eq!(left_out(&rig), [15], "nothing is told where nothing was left out");
+    emit(&mut rig, 13);
+    let now = rig.now;
+    rig.shards[0].stop(now);
+    rig.settle();
+    assert_eq!(left_out(&rig), [15, 3], "what is left out is told at the end");
+    assert_eq!(rig.shards[0].counters().rule_failures, 39);
 }
 
 #[test]
