@@ -135,6 +135,8 @@ struct Held {
     /// Unmasked fragments of a message whose last one has not come, and what kind its first one was.
     fragments: Vec<u8>,
     fragmented: Option<Kind>,
+    /// How many bytes of text in fragments have proved to be whole characters.
+    text_len: usize,
     /// The conversation, on a connection of MQTT; it outlasts the link, because what is still to be sent goes through it.
     mqtt: Option<Box<mqtt::Session>>,
 }
@@ -142,6 +144,16 @@ struct Held {
 impl Held {
     fn is_empty(&self) -> bool {
         self.input.is_empty() && self.payload.is_empty() && self.fragmented.is_none() && self.mqtt.is_none()
+    }
+
+    /// Whether the fragments may still become text: whoever sends what never can is not heard to the end.
+    fn may_be_text(&mut self) -> bool {
+        match from_utf8(&self.fragments[self.text_len..]) {
+            Ok(text) => self.text_len += text.len(),
+            Err(error) if error.error_len().is_none() => self.text_len += error.valid_up_to(),
+            Err(_) => return false,
+        }
+        true
     }
 }
 
@@ -465,10 +477,14 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                 let held = self.link.held.get_or_insert_default();
                 held.fragmented = held.fragmented.or(start);
                 held.fragments.extend_from_slice(payload);
+                if held.fragmented == Some(Kind::Text) && !held.may_be_text() {
+                    self.fail(CLOSE_INVALID_TEXT, 0);
+                }
             }
             (None, true) => {
                 let held = self.link.held.get_or_insert_default();
                 let mut whole = take(&mut held.fragments);
+                held.text_len = 0;
                 let kind = held.fragmented.take().unwrap_or(Kind::Binary);
                 whole.extend_from_slice(payload);
                 self.message(wire, kind, &whole);

@@ -431,6 +431,16 @@ fn text_that_is_not_utf8_closes_with_1007() {
     let mut peer = Peer::upgraded();
     peer.send(&fragmented(b"\xac"));
     assert_eq!(peer.events, [Seen::Unreadable(Unreadable::Malformed)]);
+    // What can never become text is not waited for, and what was text before does not excuse it.
+    assert_eq!(refusal(&frame(0x01, b"ab\xff")), refused_with(1007));
+    let later =
+        [frame(0x01, "\u{20ac}".as_bytes()), frame(0x00, b"\xe2\x82"), frame(0x00, b"\xac\xe2"), frame(0x00, b"x")];
+    assert_eq!(refusal(&later.concat()), refused_with(1007));
+    peer.send(&[&later[..3].concat()[..], &frame(0x80, b"\x82\xac")].concat());
+    assert_eq!(peer.events.len(), 2);
+    // Bytes are not held to it, and text after them is judged from its beginning.
+    peer.send(&[frame(0x02, b"\xff"), frame(0x80, b"\xff"), frame(0x01, b"a"), frame(0x80, b"\xe2\x82\xac")].concat());
+    assert_eq!(peer.events.len(), 4);
 }
 
 #[test]
