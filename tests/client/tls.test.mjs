@@ -217,32 +217,4 @@ describe('TLS', { skip: REFERENCE }, () => {
     const record = await ready(client, unique('record'))
     await record.setWithAck({ still: 'here' })
   })
-
-  test('a storm of handshakes leaves established connections their turns', async (t) => {
-    const server = await start(t, { key: file('rsa.key'), cert: file('rsa.pem') })
-    const client = await loggedIn(t, server)
-    const record = await ready(client, unique('record'))
-    const count = Number(process.env.DEEPSTREAM_TLS_CONNECTS ?? 200)
-    let shaken = 0
-    let waiting = 0
-    const one = async () => {
-      waiting++
-      const socket = securely(server, { session: undefined })
-      await within('the handshake', once(socket, 'secureConnect'), 60000)
-      socket.destroy()
-      waiting--
-      shaken++
-    }
-    const times = []
-    const storm = Promise.all(Array.from({ length: count }, one))
-    for (let n = 0; shaken < count || n < 5; n++) {
-      const begun = performance.now()
-      await within('an ack', record.setWithAck({ n }))
-      times.push(performance.now() - begun)
-    }
-    await storm
-    assert.equal(waiting, 0)
-    times.sort((a, b) => a - b)
-    t.diagnostic(`${count} handshakes; meanwhile ${times.length} acknowledged writes, ${times[times.length >> 1].toFixed(1)} ms at the median, ${times.at(-1).toFixed(1)} ms at most (this process included)`)
-  })
 })
