@@ -53,7 +53,8 @@ impl Plan {
             Role::Publisher { index, .. } => {
                 let topic = self.topic(*index).to_owned();
                 // A writer that counts versions has to know the one it starts from.
-                let versioned = matches!(message, Kind::RecordPatch | Kind::RecordUpdate);
+                let versioned =
+                    matches!(message, Kind::RecordPatch | Kind::RecordUpdate) && self.dialect.has_versions();
                 let receives = if echo { Some(self.back(*index).to_owned()) } else { versioned.then(|| topic.clone()) };
                 Membership { publishes: Some(topic), receives, kind: message }
             }

@@ -109,6 +109,7 @@ impl Player {
         match self {
             Self::Relay => scenario.floor.is_none(),
             Self::Server(_) | Self::Other { .. } => true,
+            Self::Mosquitto if scenario.door == Door::Mqtt => true,
             Self::Redis | Self::Nats | Self::Mosquitto => {
                 let plain = scenario.message == Kind::Event && scenario.door == Door::Binary;
                 plain && scenario.profile == Profile::Eco && scenario.reopened == 0
@@ -215,17 +216,28 @@ fn configuration(scenario: &Scenario, cores: &Cores, folder: &Path, port: u16) -
             map(vec![("type", text("default")), ("options", map(options))])
         }
     };
-    let listen = map(vec![("host", text("127.0.0.1")), ("port", Value::from(port))]);
+    let listen = |host, port| map(vec![("host", text(host)), ("port", Value::from(port))]);
+    let of_type = |name, options| map(vec![("type", text(name)), ("options", options)]);
+    // MQTT has a port of its own: the one that is measured. Nobody asks at the other.
+    let (http, endpoints) = match scenario.door {
+        Door::Mqtt => {
+            (listen("127.0.0.2", port ^ 1), Some(Value::Sequence(vec![of_type("mqtt", listen("127.0.0.1", port))])))
+        }
+        _ => (listen("127.0.0.1", port), None),
+    };
     let features = if scenario.message == Kind::Rpc { vec![("rpc", Value::from(true))] } else { vec![] };
     let mut whole = map(vec![
         ("logLevel", text("WARN")),
-        ("httpServer", map(vec![("type", text("default")), ("options", listen)])),
+        ("httpServer", of_type("default", http)),
         ("auth", Value::Sequence(vec![map(vec![("type", text("none"))])])),
         ("permission", map(vec![("type", text("none"))])),
         ("enabledFeatures", map(features)),
         ("cores", map(placed)),
         ("storage", storage),
     ]);
+    if let (Some(endpoints), Value::Mapping(whole)) = (endpoints, &mut whole) {
+        whole.insert(text("connectionEndpoints"), endpoints);
+    }
     merge(&mut whole, &scenario.config);
     serde_yaml::to_string(&whole).map_err(|error| error.to_string())
 }
@@ -315,6 +327,17 @@ mod tests {
         assert_eq!(config["cores"]["shards"], "0,1");
         assert_eq!(config["limits"]["nameBytesMax"], 7);
         assert_eq!(config["httpServer"]["options"]["port"], 7000);
+    }
+
+    #[test]
+    fn the_port_that_is_measured_is_that_of_the_door() {
+        let cores = Cores { server: vec![], generator: vec![] };
+        let text = "name: x\nabout: y\nshows: rate\nidle_connections: 1\ndoor: mqtt\n";
+        let written = configuration(&read(text).expect("right"), &cores, Path::new("/x"), 7000).expect("writable");
+        let config: Value = serde_yaml::from_str(&written).expect("readable");
+        assert_eq!(config["connectionEndpoints"][0]["type"], "mqtt");
+        assert_eq!(config["connectionEndpoints"][0]["options"]["port"], 7000);
+        assert_ne!(config["httpServer"]["options"]["port"], 7000);
     }
 
     #[test]

@@ -97,6 +97,12 @@ pub(crate) enum Door {
     Binary,
     /// The text protocol of older clients.
     Text,
+    /// The JSON protocol.
+    Json,
+    /// The HTTP API, for those who only say something.
+    Http,
+    /// MQTT.
+    Mqtt,
 }
 
 /// What is sent.
@@ -294,6 +300,15 @@ impl Scenario {
                 self.door == Door::Text && (self.write_ack || reads),
                 "the text protocol's acknowledgements do not say of what they are",
             ),
+            (
+                self.door == Door::Http && (self.write_ack || self.echo || reads || versions),
+                "who speaks HTTP hears nothing but answers, and writes without versions: use record-upsert",
+            ),
+            (
+                self.door == Door::Mqtt && !matches!(self.message, Kind::Event | Kind::RecordUpdate),
+                "MQTT knows events and whole records",
+            ),
+            (self.door == Door::Mqtt && self.write_ack, "without a quality of service nothing is acknowledged"),
             (versions && self.publishers > self.topics, "two writers of a record conflict: use record-upsert"),
             (self.echo && self.message != Kind::Event, "only events are echoed; calls and reads are answered anyway"),
             (self.answers() && !reads && !pairs, "who is answered needs a partner: as many topics as either"),
@@ -328,6 +343,8 @@ mod tests {
         assert!(refused(&format!("{two}pace: {{window: 4, batch: 8}}\n")).contains("batch"));
         assert!(refused(&format!("{two}speed: 7\n")).contains("speed"));
         assert!(refused(&format!("{two}stalled_percent: 100\n")).contains("receives"));
+        assert!(refused(&format!("{two}door: http\nmessage: record-update\n")).contains("versions"));
+        assert!(refused(&format!("{two}door: mqtt\nmessage: record-upsert\n")).contains("whole records"));
         assert!(refused(&format!("{two}door: text\nmessage: record-upsert\nwrite_ack: true\n")).contains("text"));
     }
 

@@ -4,6 +4,8 @@
 //! *Promises* that a connection's owner sees the same few [`Incoming`] things whatever is at the other end.
 
 pub(crate) mod deepstream;
+mod http;
+mod json;
 mod mqtt;
 mod nats;
 mod relay;
@@ -21,13 +23,17 @@ pub(crate) enum Dialect {
     Deepstream,
     /// deepstream's text protocol over WebSocket.
     Text,
+    /// deepstream's JSON protocol over WebSocket.
+    Json,
+    /// deepstream's HTTP API for those who only say something, its protobuf protocol for the others.
+    Http,
     /// Copied bytes, in messages of this size.
     Relay { message_bytes: usize },
     /// Redis's publish and subscribe.
     Resp,
     /// NATS's text protocol.
     Nats,
-    /// MQTT 3.1.1, quality of service 0.
+    /// MQTT 3.1.1, quality of service 0; records are what is retained.
     Mqtt,
 }
 
@@ -37,17 +43,25 @@ impl Dialect {
         match door {
             Door::Binary => Self::Deepstream,
             Door::Text => Self::Text,
+            Door::Json => Self::Json,
+            Door::Http => Self::Http,
+            Door::Mqtt => Self::Mqtt,
         }
     }
 
-    /// Whether it knows records and procedures, not only messages that are passed on.
-    fn is_deepstream(self) -> bool {
-        matches!(self, Self::Deepstream | Self::Text)
+    /// Whether it knows records, not only messages that are passed on.
+    fn has_records(self) -> bool {
+        !matches!(self, Self::Relay { .. } | Self::Resp | Self::Nats)
     }
 
-    /// The load as this can carry it: whatever is not deepstream passes messages on and nothing more.
+    /// Whether who writes a record says which version that makes.
+    pub(crate) fn has_versions(self) -> bool {
+        matches!(self, Self::Deepstream | Self::Text | Self::Json)
+    }
+
+    /// The load as this can carry it: whatever has no records passes messages on and nothing more.
     pub(crate) fn adapt(self, scenario: &Scenario) -> Scenario {
-        if self.is_deepstream() { scenario.clone() } else { scenario.plain() }
+        if self.has_records() { scenario.clone() } else { scenario.plain() }
     }
 
     /// A payload of the right form.
@@ -55,7 +69,7 @@ impl Dialect {
         let whole = matches!(scenario.message, Kind::RecordUpdate | Kind::RecordRead);
         match self {
             Self::Relay { message_bytes } => Payload::raw(message_bytes),
-            Self::Deepstream | Self::Text if whole => Payload::object(scenario.payload_bytes),
+            _ if whole && self.has_records() => Payload::object(scenario.payload_bytes),
             _ => Payload::text(scenario.payload_bytes),
         }
     }
@@ -65,6 +79,8 @@ impl Dialect {
         match self {
             Self::Deepstream => deepstream::publish(message, out),
             Self::Text => text::publish(message, out),
+            Self::Json => json::publish(message, out),
+            Self::Http => http::publish(message, out),
             Self::Relay { .. } => out.extend_from_slice(message.data),
             Self::Resp => resp::publish(message, out),
             Self::Nats => nats::publish(message, out),
@@ -76,8 +92,9 @@ impl Dialect {
     pub(crate) fn answer(self, call: &Call<'_>, out: &mut Vec<u8>) {
         let Call { topic, data, correlation } = *call;
         match (self, correlation) {
-            (Self::Deepstream, Some(correlation)) => deepstream::answer(call, correlation, out),
+            (Self::Deepstream | Self::Http, Some(correlation)) => deepstream::answer(call, correlation, out),
             (Self::Text, Some(correlation)) => text::answer(call, correlation, out),
+            (Self::Json, Some(correlation)) => json::answer(call, correlation, out),
             _ => self.publish(&Publication { kind: Kind::Event, topic, data, version: 0, correlation: None }, out),
         }
     }
@@ -160,6 +177,8 @@ pub(crate) struct Speaker {
 enum Reader {
     Deepstream(websocket::Reader),
     Text(websocket::Reader),
+    Json(websocket::Reader),
+    Http(Vec<u8>),
     Relay { message_bytes: usize, held: Vec<u8> },
     Resp(Vec<u8>),
     Nats(Vec<u8>),
@@ -170,10 +189,15 @@ impl Speaker {
     /// Begins a conversation with the first thing to say.
     pub(crate) fn begin(dialect: Dialect, address: &str, membership: Membership, out: &mut Vec<u8>) -> Self {
         let (reader, stage) = match dialect {
-            Dialect::Deepstream => {
+            Dialect::Http if membership.receives.is_none() => {
+                http::begin(out);
+                (Reader::Http(Vec::new()), Stage::Entering)
+            }
+            Dialect::Deepstream | Dialect::Http => {
                 (Reader::Deepstream(websocket::begin(address, deepstream::PATH, out)), Stage::Entering)
             }
             Dialect::Text => (Reader::Text(websocket::begin(address, text::PATH, out)), Stage::Entering),
+            Dialect::Json => (Reader::Json(websocket::begin(address, json::PATH, out)), Stage::Entering),
             Dialect::Relay { message_bytes } => {
                 relay::begin(&membership, message_bytes, out);
                 (Reader::Relay { message_bytes, held: Vec::new() }, Stage::Joining)
@@ -200,6 +224,8 @@ impl Speaker {
         match reader {
             Reader::Deepstream(reader) => deepstream::received(reader, bytes, stage, membership, out, on),
             Reader::Text(reader) => text::received(reader, bytes, stage, membership, out, on),
+            Reader::Json(reader) => json::received(reader, bytes, stage, membership, out, on),
+            Reader::Http(held) => whole(held, bytes, |rest| http::received(rest, stage, out, on)),
             Reader::Relay { message_bytes, held } => relay::received(bytes, *message_bytes, held, stage, out, on),
             Reader::Resp(held) => whole(held, bytes, |rest| resp::received(rest, stage, out, on)),
             Reader::Nats(held) => whole(held, bytes, |rest| nats::received(rest, stage, membership, out, on)),

@@ -1,10 +1,12 @@
 //! MQTT 3.1.1 at quality of service 0.
 
 use super::{Incoming, Membership, Publication, Stage, Taker, end};
+use crate::scenario::Kind;
 
 const CONNECT: u8 = 0x10;
 const CONNACK: u8 = 0x20;
 const PUBLISH: u8 = 0x30;
+const RETAIN: u8 = 0x01;
 const SUBSCRIBE: u8 = 0x82;
 const SUBACK: u8 = 0x90;
 
@@ -15,7 +17,8 @@ pub(super) fn begin(out: &mut Vec<u8>) {
 
 pub(super) fn publish(message: &Publication<'_>, out: &mut Vec<u8>) {
     let len = (message.topic.len() as u16).to_be_bytes();
-    packet(PUBLISH, &[&len, message.topic, message.data], out);
+    let retain = if message.kind == Kind::Event { 0 } else { RETAIN };
+    packet(PUBLISH | retain, &[&len, message.topic, message.data], out);
 }
 
 fn packet(first: u8, parts: &[&[u8]], out: &mut Vec<u8>) {
