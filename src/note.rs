@@ -4,7 +4,7 @@
 //! *Does not* filter or write: the log does.
 
 use crate::log::{Level, note};
-use deepstream_engine::{Fault, Note, Reason, Sampled, Turn};
+use deepstream_engine::{Difference, Fault, Note, Reason, Sampled, ShadowTally, Turn};
 use std::io;
 
 /// Logs a note.
@@ -74,6 +74,23 @@ fn words(what: &Note) -> (Level, &'static str, String) {
         Note::LeftOut { what: Sampled::RuleFailures, count } => {
             let text = format!("rules failed {count} times more on this core; only the first of a second are told");
             (Level::Warn, "MESSAGE_PERMISSION_ERROR", text)
+        }
+        Note::LeftOut { what: Sampled::ShadowDifferences, count } => {
+            let text =
+                format!("{count} messages more are judged otherwise on this core; only the first of a minute are told");
+            (Level::Info, "PERMISSION_SHADOW", text)
+        }
+        Note::ShadowDiffers(difference) => {
+            let Difference { user, action, name, live, candidate } = &**difference;
+            (Level::Info, "PERMISSION_SHADOW", format!("{user} {action} {name}: {live}, {candidate}"))
+        }
+        Note::ShadowOver { file, tally } => {
+            let ShadowTally { judged, would_allow, would_deny, would_fail, undecided } = tally;
+            let text = format!(
+                "{file} was asked {judged} times on this core: it would allow {would_allow} that are denied, deny {would_deny} \
+                 that are allowed, fail at {would_fail}; {undecided} are undecided"
+            );
+            (Level::Info, "PERMISSION_SHADOW", text)
         }
         Note::Denied { user, action, name, why } => {
             let text = format!("{user} may not {action} {name}: {}", why.trim_end().replace('\n', "\n  "));

@@ -73,7 +73,7 @@ impl Loaded {
                             Names without provider are not tried again";
             note(Level::Warn, "INVALID_CONFIG_DATA", sentence);
         }
-        for warning in self.config.permission.rules.iter().flat_map(|rules| &rules.warnings) {
+        for warning in self.config.permission.warnings() {
             note(Level::Warn, "PERMISSION", warning);
         }
         if !self.accepted.is_empty() {

@@ -8,6 +8,7 @@ use super::node::{self, Node, Step};
 use super::table::{Row, Rule, count, milliseconds, row};
 use super::text::{Environment, Prepared, is_json, with_variables};
 use super::types::Config;
+use deepstream_engine::Shadow;
 use deepstream_valve::Ruleset;
 use deepstream_valve::check::{At, Checked, Complaint, Node as Part, Value, check};
 use std::path::Path;
@@ -20,11 +21,18 @@ pub(crate) static ROWS: &[Row] = &[
     row("permission[none]", Rule::Kind(|_| ())),
     row("permission[none].options.maxRuleIterations", Rule::Inert("there are no rules")),
     row("permission[none].options.cacheEvacuationInterval", Rule::Inert("there are no rules")),
+    row("permission[none].options.shadow", Rule::Inert("type none asks no rules")),
     row("permission[none].options.permissions", Rule::Inert("type none asks no rules")),
     row("permission[config]", Rule::Kind(|c| c.permission.rules = Some(Rules::default()))),
     row("permission[config].options.permissions", Rule::Value(rules)),
     // The file of the early releases' path is loaded before the rows are asked.
     row("permission[config].options.path", Rule::Later("permissions and path are both given: keep permissions")),
+    row("permission[config].options.shadow", Rule::Section),
+    row("permission[config].options.shadow.permissions", Rule::Value(rules)),
+    row(
+        "permission[config].options.shadow.samplesPerMinute",
+        count(0, 60_000, |c, n| c.permission.samples_per_minute_max = n as u32),
+    ),
     row(
         "permission[config].options.maxRuleIterations",
         count(1, 1000, |c, n| c.permission.rule_iterations_max = n as u32),
@@ -40,10 +48,42 @@ pub(crate) static ROWS: &[Row] = &[
 pub struct Permission {
     /// The rules; `None`: everybody may do everything.
     pub rules: Option<Rules>,
+    /// A candidate: rules that are asked beside those, and not obeyed.
+    pub shadow: Option<Rules>,
+    /// Differences between the two that the log is told in a minute and core.
+    pub samples_per_minute_max: u32,
     /// How often one rule may be asked, records that it refers to being fetched in between.
     pub rule_iterations_max: u32,
     /// How often choices of rules that were not used meanwhile are forgotten.
     pub cache_evacuation_interval: Duration,
+}
+
+impl Permission {
+    /// The candidate, as shards take it.
+    pub(super) fn shadow(&self) -> Option<Arc<Shadow>> {
+        let (live, candidate) = self.rules.as_ref().zip(self.shadow.as_ref())?;
+        Some(Arc::new(Shadow {
+            ruleset: candidate.ruleset.clone(),
+            file: candidate.file.as_str().into(),
+            live_file: live.file.as_str().into(),
+            samples_per_minute_max: self.samples_per_minute_max,
+        }))
+    }
+
+    /// What the authors of both files should know.
+    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.rules.iter().chain(&self.shadow).flat_map(|rules| &rules.warnings)
+    }
+
+    /// For people.
+    pub fn title(&self) -> String {
+        let told = |rules: &Rules| format!("{} rules of {}", rules.ruleset.rules().len(), rules.file);
+        match (&self.rules, &self.shadow) {
+            (None, _) => "none".to_owned(),
+            (Some(rules), None) => format!("Valve Permissions, {}", told(rules)),
+            (Some(rules), Some(shadow)) => format!("Valve Permissions, {}; beside them {}", told(rules), told(shadow)),
+        }
+    }
 }
 
 /// The rules of a permission file.
@@ -76,6 +116,7 @@ fn rules(_: &mut Config, node: &Node) -> Result<(), String> {
 }
 
 const OPTIONS: [&str; 3] = ["permission", "options", "permissions"];
+const SHADOW: [&str; 4] = ["permission", "options", "shadow", "permissions"];
 
 fn steps(keys: &[&str]) -> Vec<Step> {
     keys.iter().map(|key| Step::Key((*key).to_owned())).collect()
@@ -108,34 +149,53 @@ pub(super) fn settle(root: &Node, file: &Path, prepared: &Prepared, config: &mut
     if config.permission.rules.is_none() {
         return Vec::new();
     }
-    let Some(node) = OPTIONS.iter().try_fold(root, |node, key| node.get(key)) else {
-        let line = node::line_of(&prepared.text, &steps(&OPTIONS[..1])).map(|line| prepared.line(line));
-        let hint = "write permissions: fileLoad(permissions.yml)";
-        let error = ConfigError { line, ..ConfigError::of_file(file, "type config needs its rules", hint) };
-        return vec![ConfigError { path: "permission.options".to_owned(), ..error }];
+    let mut errors = Vec::new();
+    let mut read = |place: &[&str]| match read_at(place, root, file, prepared) {
+        Ok(rules) => rules,
+        Err(mut wrong) => {
+            errors.append(&mut wrong);
+            None
+        }
     };
-    let Node::Map(_) = node else { return Vec::new() };
+    if let Some(rules) = read(&OPTIONS) {
+        config.permission.rules = Some(rules);
+    }
+    let beside = SHADOW[..3].iter().try_fold(root, |node, key| node.get(key));
+    if matches!(beside, Some(Node::Map(_))) {
+        config.permission.shadow = read(&SHADOW);
+    }
+    errors
+}
+
+/// The rules at a place of the configuration. `None` if their value has no shape that could be one of rules, which was told.
+fn read_at(place: &[&str], root: &Node, file: &Path, prepared: &Prepared) -> Result<Option<Rules>, Vec<ConfigError>> {
+    let Some(node) = place.iter().try_fold(root, |node, key| node.get(key)) else {
+        let owner = if place.len() == OPTIONS.len() { &place[..1] } else { &place[..3] };
+        let line = node::line_of(&prepared.text, &steps(owner)).map(|line| prepared.line(line));
+        let (what, hint) = match owner {
+            [_] => ("type config needs its rules", "write permissions: fileLoad(permissions.yml)"),
+            _ => ("a candidate needs its rules", "write permissions: fileLoad(candidate.yml)"),
+        };
+        let path = place[..place.len() - 1].join(".");
+        return Err(vec![ConfigError { line, path, ..ConfigError::of_file(file, what, hint) }]);
+    };
+    let Node::Map(_) = node else { return Ok(None) };
     let json = node::to_json(node);
     let load = prepared.loads.iter().find(|load| load.json == json);
     let (from, read) = match load {
         Some(load) => (load.path.as_path(), read_text(&load.path, &load.text)),
-        None => (file, read_inline(node, file, prepared)),
+        None => (file, read_inline(place, node, file, prepared)),
     };
-    match read {
-        Ok(checked) => {
-            let warnings = checked.warnings.iter().map(|warning| error(from, warning).to_string()).collect();
-            let file = from.display().to_string();
-            config.permission.rules = Some(Rules { file, ruleset: Arc::new(checked.ruleset), warnings, json });
-            Vec::new()
-        }
-        Err(errors) => errors.0,
-    }
+    let checked = read.map_err(|errors| errors.0)?;
+    let warnings = checked.warnings.iter().map(|warning| error(from, warning).to_string()).collect();
+    let file = from.display().to_string();
+    Ok(Some(Rules { file, ruleset: Arc::new(checked.ruleset), warnings, json }))
 }
 
 /// Rules that stand in the configuration itself.
-fn read_inline(node: &Node, file: &Path, prepared: &Prepared) -> Result<Checked, ConfigErrors> {
+fn read_inline(place: &[&str], node: &Node, file: &Path, prepared: &Prepared) -> Result<Checked, ConfigErrors> {
     let reading = Reading { text: &prepared.text, lines: prepared.text.split('\n').collect(), json: is_json(file) };
-    let part = reading.part(node, &mut steps(&OPTIONS));
+    let part = reading.part(node, &mut steps(place));
     let inline = |complaint: &Complaint| {
         let error = error(file, complaint);
         ConfigError { line: error.line.map(|line| prepared.line(line)), ..error }
@@ -343,6 +403,57 @@ mod tests {
             let got = configured(&scratch, &options(text)).expect_err(text);
             assert!(got.lines().any(|line| line.starts_with(told)), "{text}\n{got}");
         }
+    }
+
+    #[test]
+    fn a_candidate_is_read_beside_the_rules_in_force() {
+        let scratch = Scratch::new("permission-shadow");
+        let write = |name: &str, rule: &str| {
+            let text = format!("record:\n  '*':\n    read: {rule}\n{OPEN}");
+            std::fs::write(scratch.path().join(name), text).expect("written");
+        };
+        write("p.yml", "true");
+        write("c.yml", "user.id === 'ann'");
+        write("bad.yml", "alert(1)");
+        let options = |text: &str| {
+            format!("permission:\n  type: config\n  options:\n    permissions: fileLoad(p.yml)\n    shadow:\n{text}")
+        };
+        let good = configured(&scratch, &options("      permissions: fileLoad(c.yml)\n      samplesPerMinute: 4"));
+        let permission = good.expect("good").permission;
+        let shadow = permission.shadow().expect("a candidate");
+        assert!(shadow.file.ends_with("c.yml") && shadow.live_file.ends_with("p.yml"), "{shadow:?}");
+        assert_eq!(shadow.samples_per_minute_max, 4);
+        assert!(!shadow.ruleset.is_open(Right::RecordRead));
+        assert!(permission.rules.as_ref().expect("rules").ruleset.is_open(Right::RecordRead));
+        assert!(permission.title().contains("1 rules of ") && permission.title().contains("; beside them 1 rules of "));
+        let absent = configured(&scratch, &options("      # permissions: fileLoad(c.yml)")).expect("good").permission;
+        assert!(absent.shadow().is_none());
+        for (text, told) in [
+            (
+                "      permissions: fileLoad(bad.yml)",
+                "bad.yml:3:11: record \"*\" read: function alert is not supported",
+            ),
+            ("      permissions: fileLoad(gone.yml)", "config.yml:6: Error loading config file, missing file"),
+            ("      permissions: 5", "config.yml:6: permission.options.shadow.permissions: expected the four sections"),
+            ("      samplesPerMinute: 5", "config.yml:5: permission.options.shadow: a candidate needs its rules"),
+            (
+                "      permissions: fileLoad(c.yml)\n      samplesPerMinute: -1",
+                "config.yml:7: permission.options.shadow.samplesPerMinute: expected a whole number from 0",
+            ),
+            (
+                "      permissions: fileLoad(c.yml)\n      samplesPerMinut: 1",
+                "config.yml:7: permission.options.shadow.samplesPerMinut: unknown key; did you mean samplesPerMinute?",
+            ),
+            (
+                "      permisions: fileLoad(c.yml)",
+                "config.yml:6: permission.options.shadow.permisions: unknown key; did",
+            ),
+        ] {
+            let got = configured(&scratch, &options(text)).expect_err(text);
+            assert!(got.lines().any(|line| line.starts_with(told)), "{text}\n{got}");
+        }
+        let typo = configured(&scratch, "permission: {type: config, options: {shadw: 1}}").expect_err("unknown");
+        assert!(typo.contains("did you mean shadow?"), "{typo}");
     }
 
     #[test]

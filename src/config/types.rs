@@ -411,6 +411,8 @@ impl Default for Config {
                 rules: None,
                 rule_iterations_max: 3,
                 cache_evacuation_interval: Duration::from_mins(1),
+                shadow: None,
+                samples_per_minute_max: 10,
             },
             features: Features { event: true, record: true, rpc: true, presence: true },
             listen: Listen {
@@ -583,6 +585,7 @@ impl Config {
         deepstream_engine::Permissions {
             generation,
             ruleset: self.permission.rules.as_ref().map(|rules| rules.ruleset.clone()),
+            shadow: self.permission.shadow(),
             rounds_max: self.permission.rule_iterations_max,
             sweep_ns: nanoseconds(self.permission.cache_evacuation_interval),
         }

@@ -148,10 +148,7 @@ pub fn start(
         note(Level::Info, "INFO", &line);
     }
     note(Level::Info, "INFO", &format!("Listening for health checks on path {}", http.health_check_path));
-    let permission = config.permission.rules.as_ref().map_or("none".to_owned(), |rules| {
-        format!("Valve Permissions, {} rules of {}", rules.ruleset.rules().len(), rules.file)
-    });
-    note(Level::Info, "INFO", &format!("permission ready: {permission}"));
+    note(Level::Info, "INFO", &format!("permission ready: {}", config.permission.title()));
     for endpoint in &config.endpoints {
         note(Level::Info, "INFO", &format!("connectionEndpoint ready: {}", endpoint.protocol.title()));
     }
@@ -307,7 +304,9 @@ impl Part for Rights {
     fn prepare(&self, config: &Config) -> Result<Swap, String> {
         let (control, wakers) = (Arc::clone(&self.control), self.wakers.clone());
         let permissions = config.permissions(control.generation().wrapping_add(1));
+        let title = config.permission.title();
         Ok(Box::new(move || {
+            note(Level::Info, "INFO", &format!("permission ready: {title}"));
             control.permit(permissions);
             wakers.iter().for_each(Waker::wake);
         }))

@@ -51,8 +51,8 @@ let server
 before(async () => { if (!skip) server = await Server.start({ extra: permission(RULES) }) })
 after(() => server?.discard())
 
-async function people (t) {
-  const [ann, eve] = [await user(t, server, 'ann'), await user(t, server, 'eve')]
+async function people (t, on = server) {
+  const [ann, eve] = [await user(t, on, 'ann'), await user(t, on, 'eve')]
   eve.mayFail = true
   return [ann, eve]
 }
@@ -290,6 +290,128 @@ describe('rules that change while the server runs', { skip }, () => {
     // The log of level DEBUG says which rule it was; the client is not told.
     await until('the denial is explained', () => /eve may not EMIT news: event "news" publish at 1:\d+/.test(server.log))
     assert.match(readFileSync(fileOf(server), 'utf8'), /alert/)
+  })
+})
+
+describe('a candidate beside the rules in force', { skip }, () => {
+  const live = rules({ event: { news: { publish: ANN } } })
+  const candidate = rules({ event: { news: { publish: true }, quiet: { publish: 'data.a.b' } }, record: { 'door/*': { read: "_('key').open" } } })
+  const reloaded = 'the configuration was read again'
+
+  async function shadowed (t, samplesPerMinute = 10) {
+    const extra = permission('fileLoad(permissions.yml)', { shadow: { permissions: 'fileLoad(candidate.yml)', samplesPerMinute } })
+    const prepared = await Server.prepare({ extra })
+    prepared.put = (name, text) => writeFileSync(path.join(prepared.directory, name), typeof text === 'string' ? text : JSON.stringify(text))
+    prepared.put('permissions.yml', live)
+    prepared.put('candidate.yml', candidate)
+    atEnd(t, () => prepared.discard())
+    await prepared.launch()
+    return prepared
+  }
+
+  async function reload (server, text = reloaded) {
+    const before = server.log.split(text).length
+    server.child.kill('SIGHUP')
+    await until(`the log says ${text}`, () => server.log.split(text).length > before)
+  }
+
+  /** Counters of all shards together. */
+  async function counters (server) {
+    server.reports += 1
+    const line = new RegExp(`COUNTERS \\| report=${server.reports} shard=\\d+ (.*)`, 'g')
+    server.child.kill('SIGUSR1')
+    const told = await until('every shard tells what it did', () => {
+      const lines = [...server.log.matchAll(line)]
+      return lines.length === server.shards && lines
+    })
+    const sum = {}
+    for (const field of told.flatMap(([, fields]) => fields.split(' '))) {
+      const [name, number] = field.split('=')
+      sum[name] = (sum[name] ?? 0) + Number(number)
+    }
+    return sum
+  }
+
+  /** Clients first: whoever is left would try to come back. */
+  async function ended (server, ...clients) {
+    for (const client of clients) client.close()
+    await until('they are gone', async () => (await server.census()).connections === 0)
+    await server.end()
+  }
+
+  test('changes no answer, and what it would change is counted and told by file and line', async (t) => {
+    const server = await shadowed(t)
+    await until('the log says what is beside what', () => /permission ready: .* rules of \S*permissions\.yml; beside them .* rules of \S*candidate\.yml/.test(server.log))
+    const [ann, eve] = await people(t, server)
+    const heard = []
+    ann.event.subscribe('news', (data) => heard.push(data))
+    ann.event.subscribe('quiet', (data) => heard.push(data))
+    const other = await user(t, server, 'ann')
+    await until('ann hears', () => { other.event.emit('news', 'a'); return heard.length > 0 })
+    assert.equal((await counters(server)).shadow_would_allow, 0)
+    eve.event.emit('news', 'b')
+    await told(eve)
+    assert.ok(!heard.includes('b'))
+    await until('it is told', () => /eve EMIT news: denies by \S*permissions\.yml:1:\d+ \(event "news" publish\), allows by \S*candidate\.yml:1:\d+ \(event "news" publish\)/.test(server.log))
+    eve.event.emit('quiet', 'c')
+    await until('what only the candidate fails at arrives', () => heard.includes('c'))
+    await until('and is told', () => /eve EMIT quiet: allows by .*, fails by \S*candidate\.yml:1:\d+ \(event "quiet" publish\): TypeError/.test(server.log))
+    const seen = await counters(server)
+    assert.deepEqual([seen.shadow_would_allow, seen.shadow_would_deny, seen.shadow_would_fail], [1, 1, 1])
+    assert.ok(seen.shadow_judged > 3)
+    // The key is where it is: at hand on its own core, and nowhere else.
+    await within('a write', ann.record.setDataWithAck('key', { open: true }))
+    for (let index = 0; index < 16; index++) await within('a write', ann.record.setDataWithAck(`door/${index}`, { index }))
+    for (let index = 0; index < 16; index++) assert.deepEqual(await within('a snapshot', eve.record.snapshot(`door/${index}`)), { index })
+    const after = await counters(server)
+    assert.equal(after.shadow_would_deny, 1)
+    assert.equal(after.shadow_undecided > 0, server.shards > 1, JSON.stringify(after))
+    await ended(server, ann, eve, other)
+    assert.match(server.log, /PERMISSION_SHADOW \| \S*candidate\.yml was asked \d+ times on this core: it would allow \d+ that are denied, deny \d+ that are allowed/)
+  })
+
+  test('comes, changes and goes with SIGHUP, and a broken one refuses all', async (t) => {
+    const server = await shadowed(t, 1)
+    const [ann, eve] = await people(t, server)
+    server.put('candidate.yml', rules({ event: { news: { publish: 'alert(1)' } } }))
+    server.put('permissions.yml', rules())
+    await reload(server, 'the configuration was refused')
+    await until('the log says where', () => /candidate\.yml:1:\d+: event "news" publish: function alert is not supported/.test(server.log))
+    eve.event.emit('news', 1)
+    await told(eve)
+    const before = await counters(server)
+    assert.equal(before.shadow_would_allow, 1)
+    // It agrees from here on.
+    server.put('permissions.yml', live)
+    server.put('candidate.yml', live)
+    await reload(server)
+    eve.event.emit('news', 1)
+    await told(eve)
+    const agreed = await counters(server)
+    assert.equal(agreed.shadow_would_allow, 1)
+    assert.ok(agreed.shadow_judged > before.shadow_judged)
+    // And is gone from here on.
+    const text = readFileSync(server.config, 'utf8')
+    const config = JSON.parse(text)
+    delete config.permission.options.shadow
+    writeFileSync(server.config, JSON.stringify(config))
+    await reload(server)
+    await until('it is summed up', () => /PERMISSION_SHADOW \| \S*candidate\.yml was asked \d+ times/.test(server.log))
+    eve.event.emit('news', 1)
+    await told(eve)
+    assert.equal((await counters(server)).shadow_judged, agreed.shadow_judged)
+    // It may come to a server that had none.
+    writeFileSync(server.config, text)
+    server.put('candidate.yml', rules())
+    await reload(server)
+    for (let index = 0; index < 5; index++) {
+      eve.event.emit('news', 1)
+      await told(eve)
+    }
+    await until('the rest is counted at the end', async () => (await counters(server)).shadow_would_allow === 6)
+    await ended(server, ann, eve)
+    assert.equal(server.log.split('eve EMIT news: denies by').length - 1, 2, 'one a minute of each candidate')
+    assert.match(server.log, /PERMISSION_SHADOW \| 4 messages more are judged otherwise on this core/)
   })
 })
 

@@ -80,6 +80,16 @@ pub struct Counters {
     pub stores: u64,
     /// Permission rules that failed, which denied what they were asked for.
     pub rule_failures: u64,
+    /// What a candidate's rules were asked beside those in force.
+    pub shadow_judged: u64,
+    /// Of those, what the candidate would allow and the rules in force do not.
+    pub shadow_would_allow: u64,
+    /// What the candidate would deny and the rules in force allow.
+    pub shadow_would_deny: u64,
+    /// What rules of the candidate fail at.
+    pub shadow_would_fail: u64,
+    /// What the candidate would have had to look for.
+    pub shadow_undecided: u64,
 }
 
 impl Delivery {

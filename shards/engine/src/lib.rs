@@ -41,9 +41,9 @@ pub use endpoint::{Endpoint, Endpoints};
 pub use ident::{ConnId, CoreId, Nanos, Ticket};
 pub use limits::Limits;
 pub use output::{
-    Account, Ask, Expiry, Fault, Flow, Frames, Headers, Login, Note, Outbox, Outcome, Peer, Reason, StoreBatch,
-    StoreEntry, Stored, Turn,
+    Account, Ask, Difference, Expiry, Fault, Flow, Frames, Headers, Login, Note, Outbox, Outcome, Peer, Reason,
+    StoreBatch, StoreEntry, Stored, Turn,
 };
 pub use packet::{Identity, Lane, Packet, Parcel, Tag};
-pub use permit::{InquiryId, Permissions, Sampled};
+pub use permit::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};
 pub use shard::{Options, Shard};

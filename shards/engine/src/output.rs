@@ -4,7 +4,7 @@
 //! *Promises* that everything frequent is written in place, into memory that is cleared and used again.
 
 use crate::ident::{ConnId, Nanos, Ticket};
-use crate::permit::Sampled;
+use crate::permit::{Sampled, ShadowTally};
 use bytes::Bytes;
 use deepstream_wire::{Unreadable, Wire};
 use std::sync::Arc;
@@ -347,6 +347,10 @@ pub enum Note {
     RuleFailed { rule: Box<str>, at: Option<(u32, u32)>, text: Box<str>, name: Box<str>, why: Box<str> },
     /// More of these than are told one by one.
     LeftOut { what: Sampled, count: u64 },
+    /// A candidate judges otherwise than the rules in force.
+    ShadowDiffers(Box<Difference>),
+    /// What came of a candidate on this shard, which is over.
+    ShadowOver { file: Box<str>, tally: ShadowTally },
     /// Debug only: what a permission rule denied, and how it came to that.
     Denied { user: Box<str>, action: &'static str, name: Box<str>, why: Box<str> },
     /// Debug only: a subscription began or ended.
@@ -359,6 +363,18 @@ pub enum Note {
     Listener { turn: Turn, topic: &'static str, name: Box<str>, pattern: Box<str>, conn: ConnId },
     /// Debug only: an event was published.
     Emitted { name: Box<str>, data: Box<str> },
+}
+
+/// What a candidate and the rules in force say of the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named after what they hold")]
+pub struct Difference {
+    pub user: Box<str>,
+    pub action: &'static str,
+    pub name: Box<str>,
+    /// What the rules in force say, and at which place.
+    pub live: Box<str>,
+    pub candidate: Box<str>,
 }
 
 /// What a listener is to a name from here on.

@@ -360,6 +360,7 @@ impl Shard {
             self.delivery.close(conn, Reason::Shutdown);
         }
         self.tell_left_out(crate::Sampled::RuleFailures);
+        self.tell_shadow();
     }
 }
 

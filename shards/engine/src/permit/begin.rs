@@ -59,7 +59,11 @@ impl Shard {
                 let mut steps = Steps::default();
                 steps.add(right, action);
                 let question = Question::of(conn, tag, message, run);
-                self.judge(&question, &steps, &mut run.found)
+                let said = self.judge(&question, &steps, &mut run.found);
+                if self.has_shadow() {
+                    self.compare(&question, &steps, &run.found, said);
+                }
+                said
             }
         };
         match said {
@@ -116,7 +120,11 @@ impl Shard {
             slot: None,
             failed: false,
         };
-        match self.judge(&question, &steps, &mut found) {
+        let said = self.judge(&question, &steps, &mut found);
+        if self.has_shadow() {
+            self.compare(&question, &steps, &found, said);
+        }
+        match said {
             Said::Yes => self.begin(conn, message),
             Said::No(denial) => {
                 let name = name.filter(|_| message.head.flags.has(Flags::NAME));

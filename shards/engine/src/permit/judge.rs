@@ -12,20 +12,20 @@ use deepstream_wire::Action;
 use smallvec::SmallVec;
 
 /// A step on its way through the rules.
-struct Case<'q> {
-    question: &'q Question<'q>,
-    right: Right,
+pub(super) struct Case<'q> {
+    pub(super) question: &'q Question<'q>,
+    pub(super) right: Right,
     /// What `action` is.
-    action: Action,
-    rules: u32,
-    rule: u32,
-    captures: Captures,
+    pub(super) action: Action,
+    pub(super) rules: u32,
+    pub(super) rule: u32,
+    pub(super) captures: Captures,
     /// Where the rule's `data` comes from.
-    data: Source,
+    pub(super) data: Source,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     Nowhere,
     Message,
     /// The record as it would be.
@@ -165,7 +165,6 @@ impl Shard {
         self.consult(case, found, early, |_, rule, context| judge(&rule.program, context).verdict)
     }
 
-    /// Tells a rule what it may know. `None`: who asked is gone.
     fn consult<T>(
         &self,
         case: &Case<'_>,
@@ -174,6 +173,18 @@ impl Shard {
         with: impl FnOnce(&Ruleset, &Rule, &Context<'_>) -> T,
     ) -> Option<T> {
         let ruleset = self.permit.of(case.rules).ruleset.as_ref()?;
+        self.consult_by(ruleset, case, found, early, with)
+    }
+
+    /// Tells a rule what it may know. `None`: who asked is gone.
+    pub(super) fn consult_by<T>(
+        &self,
+        ruleset: &Ruleset,
+        case: &Case<'_>,
+        found: &Found,
+        early: bool,
+        with: impl FnOnce(&Ruleset, &Rule, &Context<'_>) -> T,
+    ) -> Option<T> {
         let rule = ruleset.rule(case.rule);
         let Question { conn, who, message, name, slot, .. } = case.question;
         let identity: &Identity = match who {
@@ -256,7 +267,7 @@ impl Shard {
 }
 
 /// Where a rule's `data` comes from (valve §5).
-fn source_of(action: Action) -> Source {
+pub(super) fn source_of(action: Action) -> Source {
     match action {
         Action::EventEmit | Action::RpcRequest | Action::RecordUpdate | Action::RecordCreateAndUpdate => {
             Source::Message

@@ -15,6 +15,7 @@ mod inquiry;
 mod judge;
 mod revise;
 mod sampler;
+mod shadow;
 
 use crate::ident::{ConnId, Nanos};
 use crate::packet::{Identity, Lane, Packet, Tag};
@@ -31,6 +32,7 @@ use revise::Revision;
 pub(crate) use revise::Standing;
 pub use sampler::Sampled;
 use sampler::Sampler;
+pub use shadow::{Shadow, ShadowTally};
 use slab::Slab;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -43,6 +45,8 @@ pub struct Permissions {
     pub generation: u32,
     /// The rules; `None`: everybody may do everything.
     pub ruleset: Option<Arc<Ruleset>>,
+    /// Rules that are asked beside those, if there are any.
+    pub shadow: Option<Arc<Shadow>>,
     /// How often one rule may be asked, records that it refers to being fetched in between.
     pub rounds_max: u32,
     /// How often choices of rules that were not used meanwhile are forgotten.
@@ -51,7 +55,7 @@ pub struct Permissions {
 
 impl Default for Permissions {
     fn default() -> Self {
-        Self { generation: 0, ruleset: None, rounds_max: 3, sweep_ns: 60_000_000_000 }
+        Self { generation: 0, ruleset: None, shadow: None, rounds_max: 3, sweep_ns: 60_000_000_000 }
     }
 }
 
@@ -63,6 +67,7 @@ pub(crate) struct Permit {
     /// Those before.
     previous: Arc<Permissions>,
     choices: Choices,
+    shadow_choices: Choices,
     sweep_timer: TimerId,
     inquiries: Slab<Inquiry>,
     inquiry_generation: u32,
@@ -75,6 +80,10 @@ pub(crate) struct Permit {
     revision_timer: TimerId,
     /// Rules that failed, as far as the log is told.
     failures: Sampler,
+    /// What a candidate judges otherwise, as far as the log is told.
+    differences: Sampler,
+    /// What came of earlier candidates.
+    shadow_before: ShadowTally,
 }
 
 /// Failed rules that the log is told in a second; the others are counted.
@@ -82,10 +91,12 @@ const FAILURES_TOLD_MAX: u32 = 10;
 
 impl Permit {
     pub(crate) fn new(rules: Arc<Permissions>) -> Self {
+        let samples = rules.shadow.as_ref().map_or(0, |shadow| shadow.samples_per_minute_max);
         Self {
             previous: rules.clone(),
             rules,
             choices: Choices::default(),
+            shadow_choices: Choices::default(),
             sweep_timer: TimerId::NONE,
             inquiries: Slab::new(),
             inquiry_generation: 0,
@@ -94,6 +105,8 @@ impl Permit {
             revision: None,
             revision_timer: TimerId::NONE,
             failures: Sampler::new(FAILURES_TOLD_MAX, 1_000_000_000),
+            differences: Sampler::new(samples, 60_000_000_000),
+            shadow_before: ShadowTally::default(),
         }
     }
 
@@ -121,7 +134,10 @@ impl Permit {
 
     /// Timers that stand for memory of choices and for lines of the log, not for work.
     pub(crate) fn idle_timers(&self) -> usize {
-        usize::from(self.sweep_timer != TimerId::NONE) + usize::from(self.failures.waits())
+        [self.sweep_timer != TimerId::NONE, self.failures.waits(), self.differences.waits()]
+            .map(usize::from)
+            .iter()
+            .sum()
     }
 }
 
@@ -194,6 +210,8 @@ impl Shard {
         for core in self.peers() {
             self.delivery.post(core, Lane::Requests, Packet::Rules(permissions.clone()));
         }
+        self.tell_shadow();
+        self.permit.differences.tell_at_most(permissions.shadow.as_ref().map_or(0, |new| new.samples_per_minute_max));
         self.permit.previous = std::mem::replace(&mut self.permit.rules, permissions);
         self.revise_all();
     }
@@ -201,13 +219,15 @@ impl Shard {
     /// Forgets choices that were not used lately.
     pub(crate) fn sweep_choices(&mut self) {
         self.permit.choices.sweep();
+        self.permit.shadow_choices.sweep();
         self.permit.sweep_timer = TimerId::NONE;
         self.watch_choices();
     }
 
     /// Sets the timer of the next sweep if there is anything to sweep.
     fn watch_choices(&mut self) {
-        if self.permit.sweep_timer == TimerId::NONE && !self.permit.choices.is_empty() {
+        let Permit { sweep_timer, choices, shadow_choices, .. } = &self.permit;
+        if *sweep_timer == TimerId::NONE && !(choices.is_empty() && shadow_choices.is_empty()) {
             self.permit.sweep_timer = self.set_timer(self.permit.rules.sweep_ns, TimerKey::Choices);
         }
     }

@@ -186,7 +186,11 @@ impl Shard {
         // The action of the plain subscription, whatever it was asked for with.
         let plain = if right == Right::RecordRead { Action::RecordSubscribe } else { action };
         steps.add(right, plain);
-        match self.judge(&question, &steps, &mut found) {
+        let said = self.judge(&question, &steps, &mut found);
+        if self.has_shadow() {
+            self.compare(&question, &steps, &found, said);
+        }
+        match said {
             Said::Yes => {}
             Said::No(denial) => self.end_standing(&standing, denial),
             Said::Ask | Said::Load => self.hold_standing(standing, found),

@@ -13,6 +13,8 @@ use crate::timer::TimerId;
 pub enum Sampled {
     /// Rules that failed.
     RuleFailures,
+    /// What a candidate judges otherwise than the rules in force.
+    ShadowDifferences,
 }
 
 /// See the module.
@@ -30,6 +32,11 @@ pub(super) struct Sampler {
 impl Sampler {
     pub(super) const fn new(told_max: u32, stretch_ns: u64) -> Self {
         Self { told_max, stretch_ns, since: Nanos(0), told: 0, left_out: 0, timer: TimerId::NONE }
+    }
+
+    /// Another number of them from here on; what was told in this stretch counts no more.
+    pub(super) fn tell_at_most(&mut self, told_max: u32) {
+        (self.told_max, self.told) = (told_max, 0);
     }
 
     /// Whether this one is told; otherwise it is counted.
@@ -59,6 +66,7 @@ impl Shard {
     fn sampler(&mut self, what: Sampled) -> &mut Sampler {
         match what {
             Sampled::RuleFailures => &mut self.permit.failures,
+            Sampled::ShadowDifferences => &mut self.permit.differences,
         }
     }
 

@@ -22,13 +22,14 @@ mod write;
 use crate::census::Census;
 use crate::ident::{ConnId, Ticket};
 use crate::packet::Tag;
+use crate::permit::Said;
 use crate::shard::{Options, Shard};
 use crate::timer::TimerId;
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Outgoing};
 use hashbrown::HashMap;
 pub(crate) use park::{Parked, Run};
-pub(crate) use peek::{Glimpse, Peeker};
+pub(crate) use peek::{Glance, Glimpse, Peeker};
 use std::collections::VecDeque;
 use store::{Ack, InFlight};
 
@@ -220,6 +221,12 @@ impl Shard {
         {
             return step;
         }
+        if self.has_shadow() && !(action == Action::RecordNotify && run.reloaded) {
+            if needs_value(action) && self.names.at(slot).record.residence == Residence::Unknown && !self.load(slot) {
+                return Step::Wait;
+            }
+            self.compare_record(slot, conn, tag, message, run, Said::Yes);
+        }
         match action {
             Action::RecordSubscribe => {
                 self.join_or_settle(slot, conn, tag);
@@ -232,6 +239,7 @@ impl Shard {
             Action::RecordNotify => return self.notify(slot, conn, tag, run.reloaded),
             _ => {}
         }
+        debug_assert!(needs_value(action), "the others are done");
         if self.names.at(slot).record.residence == Residence::Unknown && !self.load(slot) {
             return Step::Wait;
         }
@@ -268,4 +276,9 @@ impl Shard {
         };
         self.delivery.reply(conn, &answer);
     }
+}
+
+/// Whether a message waits until it is known what its record is.
+fn needs_value(action: Action) -> bool {
+    !matches!(action, Action::RecordSubscribe | Action::RecordDelete | Action::RecordNotify)
 }

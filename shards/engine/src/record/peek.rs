@@ -33,6 +33,15 @@ pub(crate) enum Glimpse {
     Later(u32),
 }
 
+/// What is in memory of a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Glance {
+    Here(u32),
+    Missing,
+    /// Storage would have to be asked.
+    Unknown,
+}
+
 impl Shard {
     /// Looks at a record this core owns.
     pub(crate) fn glimpse(&mut self, name: &[u8], hash: u64) -> Glimpse {
@@ -51,6 +60,22 @@ impl Shard {
             Residence::Missing => Glimpse::Missing,
             Residence::Unknown if self.load(slot) => Glimpse::Missing,
             Residence::Unknown | Residence::Loading | Residence::Removing => Glimpse::Later(slot),
+        }
+    }
+
+    /// The same, with no effect: nothing is loaded for it, and there is nothing to wait for.
+    pub(crate) fn glance(&self, name: &[u8], hash: u64) -> Glance {
+        let Some(slot) = self.names.find(Topic::Record, name, hash) else {
+            return if self.is_stored_name(name) { Glance::Unknown } else { Glance::Missing };
+        };
+        let record = &self.names.at(slot).record;
+        let known = record.work.as_ref().and_then(|work| work.removal).is_some_and(|removal| removal.known);
+        match record.residence {
+            Residence::Resident => Glance::Here(slot),
+            Residence::Removing if known => Glance::Here(slot),
+            Residence::Missing => Glance::Missing,
+            Residence::Unknown if !self.is_stored_name(name) => Glance::Missing,
+            Residence::Unknown | Residence::Loading | Residence::Removing => Glance::Unknown,
         }
     }
 

@@ -50,6 +50,9 @@ impl Shard {
         match said {
             Said::Yes => None,
             Said::No(denial) => {
+                if self.has_shadow() {
+                    self.compare_record(slot, conn, tag, message, run, said);
+                }
                 self.deny(conn, tag, message, denial);
                 Some(Step::Done)
             }
@@ -62,6 +65,28 @@ impl Shard {
                 Some(Step::Wait)
             }
         }
+    }
+
+    /// Asks the candidate what was just judged. The message is not done yet, and will not wait any more.
+    pub(super) fn compare_record(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+        run: &Run,
+        said: Said,
+    ) {
+        let mut steps = Steps::default();
+        for &(right, action) in steps_of(message.head.action) {
+            steps.add(right, action);
+        }
+        if may_create(message) && self.names.at(slot).record.residence != Residence::Resident {
+            steps.add(Right::RecordCreate, Action::RecordCreate);
+        }
+        let mut question = Question::of(conn, tag, message, run);
+        question.slot = Some(slot);
+        self.compare(&question, &steps, &run.found, said);
     }
 
     /// Whether it is known what a record is.

@@ -9,5 +9,6 @@ mod records;
 mod rig;
 mod rpc;
 mod sessions;
+mod shadow;
 mod storage;
 mod wires;

@@ -3,7 +3,7 @@ use crate::{ConnId, Note, Options, Sampled};
 use deepstream_wire::{Action, Outgoing};
 use std::sync::Arc;
 
-const OPEN: [(&str, &str, &str, &str); 12] = [
+pub(super) const OPEN: [(&str, &str, &str, &str); 12] = [
     ("record", "*", "create", "true"),
     ("record", "*", "read", "true"),
     ("record", "*", "write", "true"),
