@@ -142,6 +142,10 @@ fn closed(reason: Reason, user: Option<&str>) -> (Level, &'static str, String) {
             let text = format!("the login of {} has expired", or_null(user));
             (Level::Info, "SESSION_EXPIRED", text)
         }
+        Reason::TakenOver => {
+            let text = format!("a client of {} connected anew", or_null(user));
+            (Level::Info, "CLOSED_SOCKET", text)
+        }
         Reason::Shutdown => told(Level::Debug, "CLOSED_SOCKET", "the server is stopping"),
     }
 }

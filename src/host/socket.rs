@@ -541,7 +541,7 @@ impl Socket {
                 }
                 LinkEvent::Introduced(introduction) => {
                     let silence_ns_max = introduction.silence_ms_max.map(|ms| ms.saturating_mul(NANOS_PER_MS));
-                    shard.introduced(now, conn, silence_ns_max);
+                    shard.introduced(now, conn, introduction.client, silence_ns_max);
                     Flow::Continue
                 }
                 LinkEvent::Http(bytes) => {

@@ -162,6 +162,32 @@ for (const protocolVersion of [4, 5]) {
       assert.deepEqual(await hears(late, 1), [[state, 'offline']])
     })
 
+    test('a client that connects anew ends its former connection, and nobody else\'s', async (t) => {
+      const users = { ann: { password: 'a' }, bob: { password: 'b' } }
+      const server = await mqttServer(t, { extra: { auth: [{ type: 'file', options: { users } }] } })
+      const ann = { ...version, clientId: 'device', username: 'ann', password: 'a' }
+      const watcher = await connected(t, server, { ...ann, clientId: 'watcher' })
+      const bob = await connected(t, server, { ...ann, username: 'bob', password: 'b' })
+      const [topic, will] = [unique('t'), unique('will')]
+      await watcher.subscribeAsync([topic, will], { qos: 1 })
+      let former = await connected(t, server, { ...ann, will: { topic: will, payload: 'lost', qos: 1 } })
+      // Often enough to come from every shard to every other.
+      for (let round = 0; round < 12; round++) {
+        const latter = await connected(t, server, ann)
+        await within('the end of the former connection', former.left)
+        if (protocolVersion === 5) assert.equal(former.disconnection.reasonCode, 0x8e)
+        await latter.publishAsync(topic, `${round}`, { qos: 1 })
+        former = latter
+      }
+      const heard = await hears(watcher, 13)
+      assert.deepEqual(heard.filter(([name]) => name === will), [[will, 'lost']])
+      assert.deepEqual(heard.filter(([name]) => name === topic).map(([, payload]) => payload), Array.from({ length: 12 }, (_, round) => `${round}`))
+      // A password that is wrong ends nobody.
+      const refused = await tried(t, server, { ...ann, password: 'no' })
+      await within('the refusal', refused.left)
+      for (const client of [former, bob]) await client.publishAsync(unique('t'), 'there', { qos: 1 })
+    })
+
     test('whoever says nothing for longer than promised is closed', async (t) => {
       const server = await mqttServer(t)
       const watcher = await connected(t, server, version)

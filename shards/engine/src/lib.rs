@@ -31,6 +31,7 @@ mod rpc;
 mod session;
 mod shard;
 mod subscribers;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod timer;

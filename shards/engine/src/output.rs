@@ -139,6 +139,8 @@ pub enum Reason {
     SlowConsumerStalled,
     /// What the login was granted for is over, and no fresh login extended it.
     SessionExpired,
+    /// Its client connected anew.
+    TakenOver,
     /// The server is stopping.
     Shutdown,
 }

@@ -38,6 +38,8 @@ pub struct Identity {
     pub client_data: Option<Box<[u8]>>,
     /// What the login told the permission rules about it: JSON text.
     pub server_data: Option<Box<[u8]>>,
+    /// The name under which it is connected once; a user's clients have different ones.
+    pub client: Option<Box<[u8]>>,
 }
 
 /// Ties a request to what waits for it at the edge. All-default means that nothing does.
@@ -118,6 +120,17 @@ pub enum Packet {
         /// One more.
         online: bool,
     },
+    /// Requests: a connection logged in under its client's name, or is gone.
+    Bears {
+        /// The connection.
+        conn: ConnId,
+        /// Who it is.
+        identity: Arc<Identity>,
+        /// It logged in.
+        on: bool,
+    },
+    /// Deliveries: another connection bears its name now.
+    TakenOver(ConnId),
     /// Requests: this core has subscribers of everybody's presence, or none any more.
     Everyone {
         /// The subscriber, and what waits for the answer.

@@ -16,6 +16,7 @@ use crate::record::Records;
 use crate::rpc::Calls;
 use crate::session::table::State;
 use crate::subscribers::Subscribers;
+use crate::takeover::Bearers;
 use crate::timer::{TimerId, Wheel};
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Topic, Unreadable};
@@ -144,6 +145,7 @@ pub struct Shard {
     pub(crate) gathers: Gathers,
     pub(crate) calls: Calls,
     pub(crate) everyone: Everyone,
+    pub(crate) bearers: Bearers,
     pub(crate) listening: Listening,
     pub(crate) permit: Permit,
     pub(crate) timers: Wheel<TimerKey>,
@@ -172,6 +174,7 @@ impl Shard {
             gathers: Gathers::default(),
             calls: Calls::new(core, &options),
             everyone: Everyone::new(hasher.clone()),
+            bearers: Bearers::new(hasher.clone()),
             listening: Listening::new(&options),
             permit,
             timers: Wheel::new(now),
@@ -266,6 +269,7 @@ impl Shard {
         self.departed(conn);
         self.listener_departed(conn);
         if let Some(identity) = session.identity.as_ref().filter(|_| session.wire.stays()) {
+            self.bears(conn, identity, false);
             self.presence_changed(identity.clone(), false);
         }
         if session.wire.stays() && !matches!(session.state, State::Connected) {
@@ -290,6 +294,8 @@ impl Shard {
                 self.listener_departed(conn);
             }
             Packet::Presence { identity, online } => self.count_presence(&identity, online),
+            Packet::Bears { conn, identity, on } => self.bears_here(conn, &identity, on),
+            Packet::TakenOver(conn) => self.taken_over(conn),
             Packet::Everyone { conn, tag, on } => self.everyone_on(conn, tag, on),
             Packet::Listen { conn, tag, topic, pattern, on } => self.listen_changed(conn, tag, topic, &pattern, on),
             Packet::Users { conn, tag } => self.users(conn, tag),

@@ -93,6 +93,8 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
         Packet::Introduce(who, _) => format!("Introduce {}", conn(who)),
         Packet::Farewell(who) => format!("Farewell {}", conn(who)),
         Packet::Presence { identity, online } => format!("Presence {} online={online}", identity.user),
+        Packet::Bears { conn: who, on, .. } => format!("Bears {} on={on}", conn(who)),
+        Packet::TakenOver(who) => format!("TakenOver {}", conn(who)),
         Packet::Everyone { conn: who, on, .. } => format!("Everyone {} on={on}", conn(who)),
         Packet::Listen { conn: who, topic, pattern, on, .. } => {
             format!("Listen {} {} pattern={} on={on}", conn(who), topic.name(), pattern.source())

@@ -97,6 +97,7 @@ impl Shard {
                 self.delivery.counters.logins += 1;
                 if identity.wire.stays() {
                     self.delivery.note(Note::LoggedIn { user: identity.user.clone() });
+                    self.bears(conn, &identity, true);
                     self.presence_changed(identity, true);
                 }
             }
@@ -183,6 +184,7 @@ impl Shard {
 /// Who a connection is from now on. What was only kept for logging in is forgotten, unless the login will end.
 pub(crate) fn identity_of(account: Account, session: &mut Session, now: Nanos) -> Identity {
     let some = |data: Option<Box<[u8]>>| data.filter(|data| !data.is_empty());
+    let client = session.visit.as_ref().and_then(|visit| visit.client.clone());
     match (account.expiry, &mut session.visit) {
         (Some(expiry), Some(visit)) => {
             visit.expires_at = Some(now.after(expiry.in_ns));
@@ -196,6 +198,7 @@ pub(crate) fn identity_of(account: Account, session: &mut Session, now: Nanos) -
         wire: session.wire,
         client_data: some(account.client_data),
         server_data: some(account.server_data),
+        client,
     }
 }
 

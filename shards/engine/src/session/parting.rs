@@ -25,6 +25,7 @@ pub(crate) fn parting_of(reason: Reason) -> Parting {
         Reason::HeartbeatMissing => Parting::Silent,
         Reason::SlowConsumerFull | Reason::SlowConsumerStalled => Parting::Slow,
         Reason::SessionExpired => Parting::SessionExpired,
+        Reason::TakenOver => Parting::TakenOver,
         Reason::Shutdown => Parting::Shutdown,
     }
 }

@@ -65,6 +65,8 @@ pub(crate) struct Session {
 /// What is only kept of a connection that has not logged in, or whose login will end.
 #[derive(Debug, Default)]
 pub(crate) struct Visit {
+    /// The name under which its client is connected once.
+    pub(crate) client: Option<Box<[u8]>>,
     pub(crate) peer: Arc<Peer>,
     /// Data of the login that is being judged, if a refusal is to be logged with it.
     pub(crate) data: Option<Bytes>,

@@ -11,11 +11,14 @@ use deepstream_wire::Action;
 const CLOSE_GRACE_NS: u64 = 2_000_000_000;
 
 impl Shard {
-    /// A client said how long it may be silent; `None`: for ever.
-    pub fn introduced(&mut self, now: Nanos, conn: ConnId, silence_ns_max: Option<u64>) {
+    /// A client said under which name it is connected once, if it has one, and how long it may be silent; `None`: for ever.
+    pub fn introduced(&mut self, now: Nanos, conn: ConnId, client: &[u8], silence_ns_max: Option<u64>) {
         self.delivery.now = now;
         if let Some(session) = self.delivery.sessions.get_mut(conn) {
             session.silence_ns_max = Some(silence_ns_max.unwrap_or(u64::MAX));
+            if !client.is_empty() {
+                session.visit.get_or_insert_default().client = Some(client.into());
+            }
             self.watch(conn);
         }
     }

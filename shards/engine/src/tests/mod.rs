@@ -11,4 +11,5 @@ mod rpc;
 mod sessions;
 mod shadow;
 mod storage;
+mod takeover;
 mod wires;
