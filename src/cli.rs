@@ -118,7 +118,7 @@ pub enum PermissionsCommand {
     Test {
         /// The permission file
         file: PathBuf,
-        /// The table: a YAML list of action, name, user, serverData, data, oldData, records, now, expected
+        /// The table: a YAML list of action, name, user, serverData, data, patch, erase, oldData, records, now, expected
         cases: PathBuf,
         /// Times a rule is run until it has all the records it refers to
         #[arg(long, value_name = "n", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
