@@ -2,6 +2,7 @@
 //!
 //! `scripts/fuzz` feeds the same functions for hours; `corpus` holds its inputs, minimised, and those that once failed.
 
+mod jif;
 mod json;
 mod link;
 mod mqtt;
@@ -39,6 +40,11 @@ fn corpus_of_the_mqtt_link() {
 #[test]
 fn corpus_of_the_protobuf_decoder() {
     replay("protobuf", protobuf::run);
+}
+
+#[test]
+fn corpus_of_the_bodies_of_http() {
+    replay("jif", jif::run);
 }
 
 #[test]
