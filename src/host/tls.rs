@@ -160,6 +160,8 @@ fn built(settings: &Settings, tickets: &Arc<dyn ProducesTickets>) -> Result<Serv
         rustls::Error::InconsistentKeys(_) => TlsError::new("key", "is not the key of the certificate in cert"),
         other => TlsError::new("key", other),
     })?;
+    // The client's order of ciphers is followed, as it is by default: every one that there is is strong, and a device without
+    // hardware for AES has its reasons to ask for another.
     // Tickets hold the session themselves: nothing is shared between cores but their key.
     config.ticketer = Arc::clone(tickets);
     config.session_storage = Arc::new(NoServerSessionStorage {});
