@@ -46,6 +46,46 @@ for (const protocolVersion of [4, 5]) {
       assert.deepEqual((await hears(device, 5)).at(-1), [`${base}/kept`, '{"k":1}'], 'once, though it is an event too')
     })
 
+    test('filters that overlap bring a message each, on its own terms', async (t) => {
+      const server = await mqttServer(t)
+      const browser = await loggedIn(t, server)
+      // Names of every shard.
+      for (let round = 0; round < 4; round++) {
+        const [device, sender] = [await connected(t, server, version), await connected(t, server, version)]
+        const base = unique('w')
+        const filters = [[`${base}/a`, 0], [`${base}/+`, 1], [`${base}/#`, 0]]
+        for (const [index, [filter, qos]] of filters.entries()) {
+          await device.subscribeAsync(filter, { qos, ...(protocolVersion === 5 ? { properties: { subscriptionIdentifier: index + 1 } } : {}) })
+        }
+        const terms = filters.map(([, qos], index) => [qos, protocolVersion === 5 ? index + 1 : undefined]).sort()
+        /** What came for each payload. */
+        const told = async (...payloads) => {
+          await hears(device, filters.length * payloads.length)
+          for (const payload of payloads) {
+            const copies = device.heard.filter(([topic, text]) => topic === `${base}/a` && text === payload)
+            assert.deepEqual(copies.map(([, , { qos, properties }]) => [qos, properties?.subscriptionIdentifier]).sort(), terms, payload)
+          }
+          assert.equal(device.heard.splice(0).length, filters.length * payloads.length)
+        }
+        await sender.publishAsync(`${base}/a`, 'event', { qos: 1 })
+        browser.event.emit(`${base}/a`, 'browser')
+        await told('event', 'browser')
+        await sender.publishAsync(`${base}/a`, '{"r":1}', { qos: 1, retain: true })
+        const record = await ready(browser, `${base}/a`)
+        await record.setWithAck('r', 2)
+        await told('{"r":1}', '{"r":2}')
+        await record.delete()
+        await told('')
+        await sender.publishAsync(`${base}/b/c`, 'for one of them', { qos: 1 })
+        assert.deepEqual((await hears(device, 1)).splice(0), [[`${base}/b/c`, 'for one of them']])
+        device.heard.splice(0)
+        // Without the filters, what is subscribed by name goes on.
+        for (const [filter] of filters.slice(1)) await device.unsubscribeAsync(filter)
+        for (const payload of ['again', 'and again']) await sender.publishAsync(`${base}/a`, payload, { qos: 1 })
+        assert.deepEqual((await hears(device, 2)).map(([, payload]) => payload), ['again', 'and again'])
+      }
+    })
+
     test('nothing is left of filters', async (t) => {
       const server = await mqttServer(t)
       for (const filter of ['#', '+/a', 'b/+', 'b/#']) {

@@ -108,7 +108,7 @@ impl Filters {
         }
     }
 
-    /// Sends one message to all subscribers of filters that fit a name.
+    /// Sends one message to all subscribers of filters that fit a name, to each with the filter it is sent for.
     pub(crate) fn tell<'m>(
         &self,
         (names, delivery, subscribers): (&Names, &mut Delivery, &Subscribers),
@@ -118,8 +118,10 @@ impl Filters {
         message: impl Fn(Wire) -> Outgoing<'m>,
     ) {
         self.fitting(topic, name, |slot| {
-            let audience = Audience::others(&names.at(slot).interest, slot, except);
-            delivery.fan_out(subscribers, audience, &message);
+            let filter = names.at(slot);
+            let audience = Audience::others(&filter.interest, slot, except);
+            let told = |wire| Outgoing { subscription: Some(&filter.name), ..message(wire) };
+            delivery.fan_out(subscribers, audience, told);
         });
     }
 }

@@ -53,10 +53,10 @@ impl Session {
             Action::EventEmit => self.happened(said, out),
             Action::RecordUpdate => self.changed(said, false, out),
             Action::RecordReadResponse => self.changed(said, true, out),
-            Action::RecordDeleted => self.deleted(said.name, out, turn),
+            Action::RecordDeleted => self.deleted(said, out, turn),
             Action::RecordDeleteSuccess => {
                 self.deletion_done(said.name, Code::Success, out);
-                self.deleted(said.name, out, turn);
+                self.deleted(said, out, turn);
             }
             Action::RecordDeleteError => self.deletion_done(said.name, Code::Unspecified, out),
             Action::EventSubscribe | Action::RecordSubscribe | Action::RecordWriteAcknowledgement => {
@@ -100,7 +100,7 @@ impl Session {
 
     fn happened(&mut self, said: &Said<'_>, out: &mut Vec<u8>) {
         let mut identifiers = Vec::new();
-        let Some(grant) = self.topics.grant(said.name, &mut identifiers) else { return };
+        let Some(grant) = self.topics.grant(said.name, said.filter, &mut identifiers) else { return };
         // What was retained too comes as the change of its record.
         if !(said.is_kept && grant.record) {
             self.put_publish(said.name, &payload::of_value(said.data), false, (grant, &identifiers), out);
@@ -109,7 +109,7 @@ impl Session {
 
     fn changed(&mut self, said: &Said<'_>, retained: bool, out: &mut Vec<u8>) {
         let mut identifiers = Vec::new();
-        let Some(grant) = self.topics.grant(said.name, &mut identifiers) else { return };
+        let Some(grant) = self.topics.grant(said.name, said.filter, &mut identifiers) else { return };
         let retain = retained || grant.as_published;
         self.put_publish(said.name, &payload::of_record(said.data), retain, (grant, &identifiers), out);
     }
@@ -117,16 +117,21 @@ impl Session {
     /// A record is gone: nothing is retained any more. Its subscriptions ended with it; the client's goes on.
     fn deleted<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>>(
         &mut self,
-        name: &[u8],
+        said: &Said<'_>,
         out: &mut Vec<u8>,
         turn: &mut Turn<'_, F>,
     ) {
-        let mut identifiers = Vec::new();
-        let Some(grant) = self.topics.grant(name, &mut identifiers) else { return };
+        let (name, mut identifiers) = (said.name, Vec::new());
+        // Who deleted it is told so once, and by its answer.
+        let grant = match said.action {
+            Action::RecordDeleteSuccess => self.topics.grant_once(name, &mut identifiers),
+            _ => self.topics.grant(name, said.filter, &mut identifiers),
+        };
+        let Some(grant) = grant else { return };
         if grant.record {
             self.put_publish(name, &[], grant.as_published, (grant, &identifiers), out);
         }
-        if self.topics.get_mut(name).is_some_and(|subscription| subscription.record) {
+        if said.filter.is_none() && self.topics.get_mut(name).is_some_and(|subscription| subscription.record) {
             turn.say(Action::RecordSubscribe, |draft| draft.push_name(name));
         }
     }

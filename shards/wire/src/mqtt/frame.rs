@@ -19,11 +19,12 @@ const NONE: u8 = 0xff;
 const IS_ACK: u8 = 1;
 const HAS_DATA: u8 = 1 << 1;
 const IS_KEPT: u8 = 1 << 2;
+const HAS_FILTER: u8 = 1 << 3;
 
 /// Bytes of a frame's length.
 const LEN_LEN: usize = 4;
-/// Bytes before the texts of a message: action, original action, flags, lengths of name and correlation id.
-const HEAD_LEN: usize = 7;
+/// Bytes before the texts of a message: action, original action, flags, lengths of name, correlation id and filter.
+const HEAD_LEN: usize = 9;
 
 /// One frame.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,8 @@ pub(super) struct Said<'a> {
     pub(super) is_kept: bool,
     pub(super) name: &'a [u8],
     pub(super) correlation_id: &'a [u8],
+    /// The filter for which it is sent; `None`: its own name is subscribed to, or it is an answer.
+    pub(super) filter: Option<&'a [u8]>,
     pub(super) data: Option<&'a [u8]>,
 }
 
@@ -52,20 +55,27 @@ pub(super) struct Said<'a> {
 pub(crate) fn write(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     let name = message.name.unwrap_or_default();
     let id = message.correlation_id.unwrap_or_default();
-    let (Ok(name_len), Ok(id_len)) = (u16::try_from(name.len()), u16::try_from(id.len())) else { return };
+    let filter = message.subscription.unwrap_or_default();
+    let [Ok(name_len), Ok(id_len), Ok(filter_len)] = [name, id, filter].map(|text| u16::try_from(text.len())) else {
+        return;
+    };
     let flag = |on: bool, flag: u8| if on { flag } else { 0 };
-    let flags = flag(message.is_ack, IS_ACK) | flag(message.data.is_some(), HAS_DATA) | flag(message.is_kept, IS_KEPT);
+    let flags = flag(message.is_ack, IS_ACK)
+        | flag(message.data.is_some(), HAS_DATA)
+        | flag(message.is_kept, IS_KEPT)
+        | flag(message.subscription.is_some(), HAS_FILTER);
     let data = message.data.unwrap_or_default();
-    let len = HEAD_LEN + name.len() + id.len() + data.len();
+    let len = HEAD_LEN + name.len() + id.len() + filter.len() + data.len();
     out.reserve(LEN_LEN + len);
     out.extend_from_slice(&(len as u32).to_le_bytes());
     let original = message.original_action.map_or(NONE, |action| action as u8);
     out.extend_from_slice(&[message.action as u8, original, flags]);
-    out.extend_from_slice(&name_len.to_le_bytes());
-    out.extend_from_slice(&id_len.to_le_bytes());
-    out.extend_from_slice(name);
-    out.extend_from_slice(id);
-    out.extend_from_slice(data);
+    for len in [name_len, id_len, filter_len] {
+        out.extend_from_slice(&len.to_le_bytes());
+    }
+    for text in [name, id, filter, data] {
+        out.extend_from_slice(text);
+    }
 }
 
 /// Appends a packet, as `packet` appends it.
@@ -117,9 +127,12 @@ fn read(frame: &[u8]) -> Option<Frame<'_>> {
         _ => {}
     }
     let action = *Action::ALL.get(usize::from(kind))?;
-    let (&[original, flags, name_low, name_high, id_low, id_high], rest) = rest.split_first_chunk()?;
-    let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([name_low, name_high])))?;
-    let (correlation_id, data) = rest.split_at_checked(usize::from(u16::from_le_bytes([id_low, id_high])))?;
+    let (&[original, flags], rest) = rest.split_first_chunk()?;
+    let (lens, rest) = rest.split_first_chunk::<6>()?;
+    let len = |at: usize| usize::from(u16::from_le_bytes([lens[at], lens[at + 1]]));
+    let (name, rest) = rest.split_at_checked(len(0))?;
+    let (correlation_id, rest) = rest.split_at_checked(len(2))?;
+    let (filter, data) = rest.split_at_checked(len(4))?;
     Some(Frame::Message(Said {
         action,
         original_action: Action::ALL.get(usize::from(original)).copied(),
@@ -127,6 +140,7 @@ fn read(frame: &[u8]) -> Option<Frame<'_>> {
         is_kept: flags & IS_KEPT != 0,
         name,
         correlation_id,
+        filter: (flags & HAS_FILTER != 0).then_some(filter),
         data: (flags & HAS_DATA != 0).then_some(data),
     }))
 }

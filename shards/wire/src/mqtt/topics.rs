@@ -28,12 +28,12 @@ pub(super) struct Subscription {
     pub(super) record: bool,
 }
 
-/// How one message is sent, all filters that fit it considered.
+/// How one message is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Grant {
     pub(super) qos: u8,
     pub(super) as_published: bool,
-    /// Some fitting filter is sent changes of records.
+    /// Changes of records are sent for what it is sent for.
     pub(super) record: bool,
 }
 
@@ -76,8 +76,22 @@ impl Topics {
         Some(self.wild.swap_remove(at).1)
     }
 
-    /// How a message on `topic` is sent, and its identifiers; `None` if no filter fits.
-    pub(super) fn grant(&self, topic: &[u8], identifiers: &mut Vec<u32>) -> Option<Grant> {
+    /// How a message on `topic` is sent for a filter with wildcards, or else for the topic's own, and its identifier; `None`
+    /// if that is not subscribed to. Filters that overlap are sent a message each.
+    pub(super) fn grant(&self, topic: &[u8], filter: Option<&[u8]>, identifiers: &mut Vec<u32>) -> Option<Grant> {
+        let subscription = match filter {
+            Some(filter) => {
+                self.wild.iter().find(|(other, _)| **other == *filter).map(|(_, subscription)| subscription)
+            }
+            None => self.exact.get(topic),
+        }?;
+        let Terms { qos, as_published, identifier, .. } = subscription.terms;
+        identifiers.extend(Some(identifier).filter(|&identifier| identifier != 0));
+        Some(Grant { qos, as_published, record: subscription.record })
+    }
+
+    /// How the one message is sent that a client is sent once, whatever its filters, and its identifiers; `None` if none fits.
+    pub(super) fn grant_once(&self, topic: &[u8], identifiers: &mut Vec<u32>) -> Option<Grant> {
         let mut grant: Option<Grant> = None;
         let wild = self.wild.iter().filter(|(filter, _)| fits(filter, topic)).map(|(_, subscription)| subscription);
         for subscription in self.exact.get(topic).into_iter().chain(wild) {
