@@ -60,6 +60,13 @@ impl Gathers {
         }
     }
 
+    /// A name that needs nothing to be done: whatever becomes of the others, the message is not refused as a whole.
+    pub(crate) fn stands(&mut self, tag: Tag) {
+        if let Some(gather) = self.table.get_mut(tag.gather as usize) {
+            gather.done += 1;
+        }
+    }
+
     /// One part more; the tag for it.
     pub(crate) fn part(&mut self, tag: Tag, part: u32) -> Tag {
         if let Some(gather) = self.table.get_mut(tag.gather as usize) {

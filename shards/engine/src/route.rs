@@ -259,6 +259,7 @@ impl Shard {
                 self.duplicate(conn, message.head.action, name);
                 let action = message.head.action;
                 if matches!(action, Action::EventSubscribe | Action::RecordSubscribe | Action::PresenceSubscribe) {
+                    self.gathers.stands(whole);
                     return true;
                 }
                 // The value or version is answered all the same (behaviour-record §3).

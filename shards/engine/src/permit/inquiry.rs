@@ -34,6 +34,8 @@ pub(crate) struct Found {
     pub(super) records: Vec<(Box<[u8]>, Sight)>,
     /// One of them cannot be had.
     pub(super) failed: bool,
+    /// The message's own record was read from storage for it, before it had to wait for others.
+    reloaded: bool,
     inquiry: Option<InquiryId>,
 }
 
@@ -146,7 +148,8 @@ impl Shard {
     pub(crate) fn wait_for_records(&mut self, slot: u32, run: &mut Run) {
         self.names.at_mut(slot).record.set_judging(true);
         self.permit.busy_names += 1;
-        self.suspend(std::mem::take(&mut run.found), Then::Name(slot));
+        let found = Found { reloaded: run.reloaded, ..std::mem::take(&mut run.found) };
+        self.suspend(found, Then::Name(slot));
     }
 
     /// A connection waits; nothing more of it is read.
@@ -223,7 +226,7 @@ impl Shard {
                 let waits_for_storage = name.topic == Topic::Record && name.record.is_busy();
                 self.permit.busy_names -= 1;
                 if !waits_for_storage {
-                    self.run_parked(slot, Run { found, ..Run::default() });
+                    self.run_parked(slot, Run { reloaded: found.reloaded, found, ..Run::default() });
                 }
             }
             Then::Standing(standing) => self.revise(standing, found),

@@ -6,8 +6,8 @@
 //! why: that is for the log.
 //!
 //! Rules of one core may be newer than those of another for an instant. A message carries the generation of its edge, and
-//! cores tell each other of new rules ahead of the first message that was judged to go by them. So an owner always knows
-//! the rules that a message goes by, and need remember no more than those before.
+//! cores tell each other of new rules ahead of the first message that goes by them. So an owner always knows the rules that a
+//! message goes by, unless it has forgotten them: that many swaps would have to happen while the message is on its way.
 
 mod begin;
 mod deny;
@@ -38,6 +38,14 @@ use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// How many generations of rules are remembered beside those in force.
+const PAST_MAX: usize = 4;
+
+/// Generations are counted round.
+fn is_newer(generation: u32, than: u32) -> bool {
+    (1..=u32::MAX / 2).contains(&generation.wrapping_sub(than))
+}
+
 /// What all shards judge by.
 #[derive(Debug)]
 pub struct Permissions {
@@ -64,8 +72,10 @@ impl Default for Permissions {
 pub(crate) struct Permit {
     /// The rules in force.
     rules: Arc<Permissions>,
-    /// Those before.
-    previous: Arc<Permissions>,
+    /// Some of those before, the latest last. Cores may hear of rules in another order than they were made in.
+    past: VecDeque<Arc<Permissions>>,
+    /// Whether any of these has rules.
+    judges: bool,
     choices: Choices,
     shadow_choices: Choices,
     sweep_timer: TimerId,
@@ -93,7 +103,8 @@ impl Permit {
     pub(crate) fn new(rules: Arc<Permissions>) -> Self {
         let samples = rules.shadow.as_ref().map_or(0, |shadow| shadow.samples_per_minute_max);
         Self {
-            previous: rules.clone(),
+            judges: rules.ruleset.is_some(),
+            past: VecDeque::with_capacity(PAST_MAX),
             rules,
             choices: Choices::default(),
             shadow_choices: Choices::default(),
@@ -113,7 +124,7 @@ impl Permit {
     /// Whether there is anything to judge by.
     #[inline]
     pub(crate) fn judges(&self) -> bool {
-        self.rules.ruleset.is_some() || self.previous.ruleset.is_some()
+        self.judges
     }
 
     /// Of the rules in force.
@@ -124,7 +135,24 @@ impl Permit {
 
     /// The rules a message goes by; the present ones if it is so old that its own are gone.
     fn of(&self, generation: u32) -> &Permissions {
-        if generation == self.previous.generation { &self.previous } else { &self.rules }
+        if generation == self.rules.generation {
+            return &self.rules;
+        }
+        self.past.iter().rev().find(|past| past.generation == generation).unwrap_or(&self.rules)
+    }
+
+    /// Rules are in force no more, or were never here.
+    fn remember(&mut self, past: Arc<Permissions>) {
+        if self.past.iter().any(|known| known.generation == past.generation) {
+            return;
+        }
+        let newer = |known: &Arc<Permissions>| is_newer(known.generation, past.generation);
+        let place = self.past.iter().position(newer).unwrap_or(self.past.len());
+        self.past.insert(place, past);
+        if self.past.len() > PAST_MAX {
+            self.past.pop_front();
+        }
+        self.judges = self.rules.ruleset.is_some() || self.past.iter().any(|past| past.ruleset.is_some());
     }
 
     /// Messages, names and whole connections that wait for records.
@@ -203,8 +231,11 @@ impl Shard {
 
     /// See [`Shard::adopt_permissions`]; they may have come from another core first.
     pub(crate) fn adopt(&mut self, permissions: Arc<Permissions>) {
-        let newer = permissions.generation.wrapping_sub(self.permit.rules.generation);
-        if newer == 0 || newer > u32::MAX / 2 {
+        let (present, generation) = (self.permit.rules.generation, permissions.generation);
+        if !is_newer(generation, present) {
+            if generation != present {
+                self.permit.remember(permissions);
+            }
             return;
         }
         for core in self.peers() {
@@ -212,7 +243,8 @@ impl Shard {
         }
         self.tell_shadow();
         self.permit.differences.tell_at_most(permissions.shadow.as_ref().map_or(0, |new| new.samples_per_minute_max));
-        self.permit.previous = std::mem::replace(&mut self.permit.rules, permissions);
+        let past = std::mem::replace(&mut self.permit.rules, permissions);
+        self.permit.remember(past);
         self.revise_all();
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Parked {
     bytes: Bytes,
     /// Who said it, where rules will want to know: it may be gone when its turn comes.
     who: Option<Arc<Identity>>,
+    /// Whether it counts among what waits.
+    counted: bool,
 }
 
 /// What a message brings along when it is handled.
@@ -40,7 +42,7 @@ impl Parked {
     }
 
     fn cost(&self) -> usize {
-        self.bytes.len() + size_of::<Self>()
+        if self.counted { self.bytes.len() + size_of::<Self>() } else { 0 }
     }
 }
 
@@ -48,24 +50,42 @@ impl Shard {
     /// A message in the form in which it waits.
     pub(crate) fn parked(&self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Parked {
         let who = if self.permit.judges() { self.delivery.identity(conn) } else { None };
-        Parked { conn, tag, head: message.head, bytes: Bytes::copy_from_slice(message.bytes), who }
+        Parked { conn, tag, head: message.head, bytes: Bytes::copy_from_slice(message.bytes), who, counted: true }
     }
 
     /// Puts a message at the end of its name's queue, or answers that it cannot wait.
-    pub(crate) fn park(&mut self, slot: u32, parked: Parked) {
+    pub(crate) fn park(&mut self, slot: u32, mut parked: Parked) {
         let full = self.records.parked_messages >= self.options.limits.parked_messages_max
             || self.records.parked_bytes + parked.cost() > self.options.limits.parked_bytes_max;
-        if full {
+        if full && parked.head.action == Action::RpcUnprovide {
+            // Nobody is kept providing for want of room: either there is nothing to wait for, or it waits behind what it
+            // takes back, of which there are only so many.
+            match self.last_parked_of(slot, parked.conn) {
+                None => {
+                    let message = Message { head: parked.head, bytes: &parked.bytes[..] };
+                    return self.act(parked.conn, parked.tag, &message);
+                }
+                Some(Action::RpcProvide) => parked.counted = false,
+                Some(_) => return self.fail(slot, &parked, &Fault::Timeout),
+            }
+        } else if full {
             return self.fail(slot, &parked, &Fault::Timeout);
         }
-        self.records.parked_messages += 1;
+        self.records.parked_messages += usize::from(parked.counted);
         self.records.parked_bytes += parked.cost();
         self.names.at_mut(slot).record.work().parked.push_back(parked);
     }
 
+    /// What a connection said last of a name, among what waits there and is about providing it.
+    fn last_parked_of(&self, slot: u32, conn: ConnId) -> Option<Action> {
+        let work = self.names.at(slot).record.work.as_ref()?;
+        let own = work.parked.iter().rev().filter(|parked| parked.conn == conn).map(|parked| parked.head.action);
+        own.into_iter().find(|action| matches!(action, Action::RpcProvide | Action::RpcUnprovide))
+    }
+
     fn unpark(&mut self, slot: u32) -> Option<Parked> {
         let parked = self.names.at_mut(slot).record.work.as_mut()?.parked.pop_front()?;
-        self.records.parked_messages -= 1;
+        self.records.parked_messages -= usize::from(parked.counted);
         self.records.parked_bytes -= parked.cost();
         Some(parked)
     }
@@ -99,7 +119,7 @@ impl Shard {
             let Some(parked) = self.unpark(slot) else { break };
             let mut run = Run { who: parked.who.clone(), ..first.take().unwrap_or_default() };
             if self.perform_any(slot, parked.conn, parked.tag, &parked.message(), &mut run) == Step::Wait {
-                self.records.parked_messages += 1;
+                self.records.parked_messages += usize::from(parked.counted);
                 self.records.parked_bytes += parked.cost();
                 self.names.at_mut(slot).record.work().parked.push_front(parked);
             }
