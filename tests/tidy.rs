@@ -20,7 +20,7 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("pattern", "shards/pattern", &[]),
     ("valve", "shards/valve", &["json", "pattern"]),
     ("engine", "shards/engine", &["json", "wire", "pattern", "valve"]),
-    ("sim", "shards/sim", &["json", "wire", "engine"]),
+    ("sim", "shards/sim", &["json", "wire", "valve", "engine"]),
     ("perf", "perf", &["wire"]),
     ("deepstream", "", &["json", "wire", "pattern", "valve", "engine", "mesh"]),
 ];

@@ -4,6 +4,7 @@
 //! *Does not* choose what to do next once it is logged in: that is the workload's.
 
 use crate::rng::Rng;
+use crate::workload::held::Held;
 use crate::workload::listen::Stand;
 use crate::workload::record::Mirror;
 use crate::workload::rpc::Desk;
@@ -41,6 +42,7 @@ pub(crate) struct Client {
     pub(crate) mirror: Mirror,
     pub(crate) desk: Desk,
     pub(crate) stand: Stand,
+    pub(crate) held: Held,
 }
 
 impl Client {
@@ -59,6 +61,7 @@ impl Client {
             mirror: Mirror::default(),
             desk: Desk::default(),
             stand: Stand::default(),
+            held: Held::default(),
         }
     }
 
@@ -78,6 +81,7 @@ impl World {
         who.user = user;
         who.desk.clear();
         who.stand.clear();
+        who.held = Held::default();
         who.quiet_until = Nanos(0);
         who.conn = Some(index);
         who.phase = Phase::Entering;
@@ -122,6 +126,11 @@ impl World {
 
     fn told(&mut self, client: usize, event: &ServerEvent<'_>) {
         let eager = self.clients[client].eager;
+        if let ServerEvent::Message(message) = event
+            && self.plan.ruled()
+        {
+            self.clients[client].lets_go(message);
+        }
         match event {
             ServerEvent::Status(101) if !eager => self.challenge(client),
             ServerEvent::Message(message) => match message.head.action {
@@ -149,6 +158,19 @@ impl World {
 
     /// A client sends a message.
     pub(crate) fn say(&mut self, client: usize, message: &Outgoing<'_>) {
+        let mut names = Vec::new();
+        if self.plan.ruled() {
+            if !self.clients[client].holds_back(message, &mut names) {
+                return;
+            }
+            if !message.names.is_empty() && !names.is_empty() {
+                return self.send(client, &Outgoing { names: &names, ..*message });
+            }
+        }
+        self.send(client, message);
+    }
+
+    fn send(&mut self, client: usize, message: &Outgoing<'_>) {
         let mask = self.mask();
         let now = self.now;
         let Some(index) = self.clients[client].conn else { return };

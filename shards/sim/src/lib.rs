@@ -15,6 +15,7 @@ mod oracle;
 mod pipe;
 mod plan;
 mod rng;
+mod rules;
 mod run;
 mod schedule;
 mod shadow;

@@ -2,8 +2,11 @@
 //!
 //! They sit in the world, never in the engine: a packet lost between cores looks like a packet never sent.
 
+use crate::plan::Plan;
 use crate::rng::Rng;
+use crate::rules::Rules;
 use deepstream_engine::{Options, Packet, Stored};
+use deepstream_valve::Right;
 use deepstream_wire::Action;
 use deepstream_wire::client::{ServerEvent, ServerReader};
 
@@ -51,6 +54,20 @@ pub enum Mutation {
     StealAccept,
     /// Names without provider are never tried again.
     NeverRematch,
+    /// One core never hears of new rules.
+    LoseRules,
+    /// Now and then a message is judged by other rules than those in force where it came in.
+    MixRules,
+    /// One right is everybody's, whatever the rules say.
+    LoosenRules,
+    /// One right is nobody's, whatever the rules say.
+    TightenRules,
+    /// Now and then a core takes a connection for another user's.
+    StealIdentity,
+    /// Now and then it is not heard that something is denied.
+    LoseDenial,
+    /// Now and then it is said twice that something is denied.
+    RepeatDenial,
 }
 
 /// What a mutation does to a packet.
@@ -67,7 +84,7 @@ pub(crate) enum Tampering {
 
 impl Mutation {
     /// All planted bugs.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 26] = [
         Self::LoseFanOut,
         Self::RepeatFanOut,
         Self::SwapDeliveries,
@@ -87,6 +104,13 @@ impl Mutation {
         Self::LoseAccept,
         Self::StealAccept,
         Self::NeverRematch,
+        Self::LoseRules,
+        Self::MixRules,
+        Self::LoosenRules,
+        Self::TightenRules,
+        Self::StealIdentity,
+        Self::LoseDenial,
+        Self::RepeatDenial,
     ];
 
     /// What happens to a packet that is about to be delivered.
@@ -109,6 +133,11 @@ impl Mutation {
             {
                 Tampering::Lose
             }
+            (Self::LoseRules, Packet::Rules(_)) => return Tampering::Lose,
+            (Self::MixRules, Packet::Request(parcel)) if parcel.tag.rules > 0 => Tampering::Forge,
+            (Self::StealIdentity, Packet::Introduce(..)) => Tampering::Forge,
+            (Self::LoseDenial, Packet::Reply(_, frame)) if tells(frame, &DENIALS) => Tampering::Lose,
+            (Self::RepeatDenial, Packet::Reply(_, frame)) if tells(frame, &DENIALS) => Tampering::Repeat,
             (Self::StealAnswer, _) if action == Some(Action::RpcResponse) => Tampering::Forge,
             (Self::LoseFanOut, Packet::FanOut { .. })
             | (Self::LoseReply, Packet::Reply(..))
@@ -126,8 +155,11 @@ impl Mutation {
     }
 
     /// What shards are told of how they are to behave.
-    pub(crate) fn misled(self, options: &Options) -> Options {
-        let mut options = options.clone();
+    pub(crate) fn misled(self, plan: &Plan) -> Options {
+        let mut options = plan.options.clone();
+        if let Some(rules) = plan.rules.first() {
+            options.permissions = self.bend(rules).permissions(0, plan.sweep_ns);
+        }
         if self == Self::SlowCalls {
             options.rpc_ack_timeout_ns *= 3;
             options.rpc_response_timeout_ns *= 3;
@@ -136,6 +168,15 @@ impl Mutation {
             options.listen_rematch_ns = None;
         }
         options
+    }
+
+    /// The rules that shards are given for these.
+    pub(crate) fn bend(self, rules: &Rules) -> Rules {
+        match self {
+            Self::LoosenRules => rules.bent(Right::EventPublish, true),
+            Self::TightenRules => rules.bent(Right::RecordRead, false),
+            _ => rules.clone(),
+        }
     }
 
     /// Whether one record of a batch is forgotten.
@@ -153,6 +194,9 @@ impl Mutation {
         }
     }
 }
+
+/// What is said of what is not allowed.
+const DENIALS: [Action; 4] = [Action::EventDenied, Action::RecordDenied, Action::RpcDenied, Action::PresenceDenied];
 
 fn is_accept(action: Option<Action>) -> bool {
     matches!(action, Some(Action::EventListenAccept | Action::RecordListenAccept))

@@ -4,6 +4,7 @@
 //! *Promises* that two streams of the same seed give the same plan. *Does not* draw anything during the run.
 
 use crate::rng::Rng;
+use crate::rules::Rules;
 use crate::workload::record::draw_names;
 use deepstream_engine::{Endpoint, Endpoints, Limits, Options, Stored};
 use deepstream_wire::Wire;
@@ -137,6 +138,10 @@ pub(crate) struct Plan {
     /// Of a hundred writes, how many want an acknowledgement.
     pub(crate) write_ack_percent: u64,
     pub(crate) options: Options,
+    /// Permission rules by generation, those in force at first to begin with; none: there are no rules.
+    pub(crate) rules: Vec<Rules>,
+    /// How often choices of rules are forgotten.
+    pub(crate) sweep_ns: u64,
 }
 
 impl Plan {
@@ -163,6 +168,8 @@ impl Plan {
             nonsense_percent: rng.pick(&[0, 0, 2, 10]),
             write_ack_percent: rng.pick(&[10, 50, 90]),
             options: options(rng),
+            rules: Vec::new(),
+            sweep_ns: 0,
         };
         if plan.options.limits.subscriptions_per_connection_max < 100 {
             // What is left of a budget that topics share cannot be told from outside at every moment.
@@ -209,6 +216,26 @@ impl Plan {
         if rng.chance(10) {
             options.limits.listen_pattern_bytes_max = rng.pick(&[2, 4]);
         }
+    }
+
+    /// Not everybody may do everything.
+    pub(crate) fn draw_rules(&mut self, rng: &mut Rng) {
+        let share = self.options.limits.subscriptions_per_connection_max >= 100 && rng.chance(35);
+        if !share {
+            return;
+        }
+        // Who says nonsense is answered before rules are asked, or after: which cannot be told from outside.
+        self.nonsense_percent = 0;
+        // Whether there is room is found out when a message is judged, which may be late.
+        self.options.limits.listen_patterns_per_connection_max = Limits::default().listen_patterns_per_connection_max;
+        let generations = rng.pick(&[1, 2, 3, 3, 4, 6]);
+        self.rules = (0..generations).map(|_| Rules::draw(rng, &self.record_names)).collect();
+        self.sweep_ns = rng.between(1, 5000) * 1_000_000;
+    }
+
+    /// Whether there are rules.
+    pub(crate) fn ruled(&self) -> bool {
+        !self.rules.is_empty()
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Run {
     pub print: bool,
     /// Whether some listen; worlds of earlier failures knew no listeners.
     pub listening: bool,
+    /// Whether some may not do everything; worlds of earlier failures knew no rules.
+    pub ruled: bool,
 }
 
 /// A promise that did not hold.
@@ -57,7 +59,7 @@ const THOROUGH_EVERY: u64 = 16;
 impl Run {
     /// A run of a seed in a world as it should be.
     pub fn of(seed: u64) -> Self {
-        Self { seed, mutation: Mutation::None, until: None, print: false, listening: true }
+        Self { seed, mutation: Mutation::None, until: None, print: false, listening: true, ruled: true }
     }
 
     /// Runs it. A failure comes with the steps that led to it: the run is repeated to write them down.
@@ -185,6 +187,7 @@ impl World {
         for lane in self.lanes_mut() {
             lane.refuses_until = 0;
         }
+        self.settle_rules();
         for client in 0..self.clients.len() {
             self.answer_questions(client);
         }
@@ -216,6 +219,7 @@ impl World {
                     + census.pending_write_acks
                     + census.dirty_records
                     + census.gathers
+                    + census.inquiries
                     + census.calls
                     + census.asked_names
                     + census.listen_work

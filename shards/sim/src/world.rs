@@ -5,6 +5,7 @@
 //! *Does not* judge: what is said and done is shown to the oracles, which do.
 
 mod pull;
+mod swap;
 
 use crate::client::Client;
 use crate::conn::Conn;
@@ -16,13 +17,14 @@ use crate::run::Run;
 use crate::store::{Fate, Store, Write};
 use crate::trace::{Trace, Tracing};
 use deepstream_engine::{
-    Account, ConnId, CoreId, Flow, Headers, Lane, Login, Nanos, Outbox, Outcome, Packet, Parcel, Peer, Shard,
+    Account, ConnId, CoreId, Flow, Headers, Identity, Lane, Login, Nanos, Outbox, Outcome, Packet, Parcel, Peer, Shard,
     StoreBatch,
 };
 use deepstream_wire::{Endpoint, Link, LinkConfig, LinkEvent, Wire};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// One core: its shard, and what the host keeps for it.
 pub(crate) struct Core {
@@ -48,6 +50,7 @@ pub(crate) struct Streams {
     pub(crate) workload: Rng,
     pub(crate) faults: Rng,
     pub(crate) payload: Rng,
+    pub(crate) rules: Rng,
 }
 
 /// A login that is being judged.
@@ -93,6 +96,8 @@ pub(crate) struct World {
     spare: Outbox,
     /// Nothing goes wrong any more, and clients do nothing of their own.
     pub(crate) settling: bool,
+    /// The newest rules, which not every core may know yet.
+    rules: u32,
 }
 
 /// The largest message a client may send.
@@ -104,6 +109,9 @@ impl World {
         if run.listening {
             plan.draw_listening(&mut Rng::new(run.seed, "listening"));
         }
+        if run.ruled {
+            plan.draw_rules(&mut Rng::new(run.seed, "rules"));
+        }
         Self::of(plan, run.seed, run.mutation, tracing)
     }
 
@@ -111,7 +119,7 @@ impl World {
     pub(crate) fn of(plan: Plan, seed: u64, mutation: Mutation, tracing: Tracing) -> Self {
         let now = Nanos(1_000_000_000);
         let core = |index| Core {
-            shard: Shard::new(now, CoreId(index), plan.cores, mutation.misled(&plan.options)),
+            shard: Shard::new(now, CoreId(index), plan.cores, mutation.misled(&plan)),
             sockets: Vec::new(),
             frozen_until: 0,
             waiting: vec![[0; 2]; plan.cores as usize],
@@ -122,6 +130,7 @@ impl World {
             workload: Rng::new(seed, "workload"),
             faults: Rng::new(seed, "faults"),
             payload: Rng::new(seed, "payload"),
+            rules: Rng::new(seed, "swaps"),
         };
         Self {
             mutation,
@@ -150,6 +159,7 @@ impl World {
             }),
             spare: Outbox::default(),
             settling: false,
+            rules: 0,
             rng,
             plan,
         }
@@ -368,11 +378,30 @@ impl World {
                 if let Packet::Request(parcel) = &packet {
                     self.packet(from, to, Packet::Request(parcel.clone()));
                 }
+                if let Packet::Reply(conn, frame) = &packet {
+                    self.packet(from, to, Packet::Reply(*conn, frame.clone()));
+                }
                 self.packet(from, to, packet);
             }
             Tampering::Forge => {
                 let packet = match packet {
+                    Packet::Request(mut parcel) if self.mutation == Mutation::MixRules => {
+                        parcel.tag.rules -= 1;
+                        Packet::Request(parcel)
+                    }
                     Packet::Request(parcel) => Packet::Request(self.forged(parcel)),
+                    Packet::Introduce(conn, identity) => {
+                        let other = self.plan.users.iter().find(|user| ***user != *identity.user);
+                        let user = other.map_or(identity.user.clone(), |user| user.as_str().into());
+                        let identity = Identity {
+                            user,
+                            wire: identity.wire,
+                            client: identity.client.clone(),
+                            client_data: identity.client_data.clone(),
+                            server_data: identity.server_data.clone(),
+                        };
+                        Packet::Introduce(conn, Arc::new(identity))
+                    }
                     other => other,
                 };
                 self.packet(from, to, packet);
@@ -396,6 +425,9 @@ impl World {
     }
 
     fn packet(&mut self, from: usize, to: usize, packet: Packet) {
+        if let Packet::Rules(permissions) = &packet {
+            self.oracle.adopts(to, permissions.generation);
+        }
         self.cores[to].shard.packet(self.now, CoreId(from as u16), packet);
         self.pull(to);
     }

@@ -52,7 +52,10 @@ fn repeated_call_is_noticed() {
 
 #[test]
 fn answer_of_another_is_noticed() {
-    assert_found(Mutation::StealAnswer, 200, &["said nothing that means", "was ignored"]);
+    // Rare, and rarer where not everybody may do everything.
+    let run = |seed| Run { mutation: Mutation::StealAnswer, ruled: false, ..Run::of(seed) }.go().err();
+    let what = (0..200).find_map(run).map(|failure| failure.what).unwrap_or_default();
+    assert!(what.contains("said nothing that means") || what.contains("was ignored"), "{what}");
 }
 
 #[test]
@@ -112,4 +115,47 @@ fn forgotten_record_is_noticed_when_it_is_acknowledged() {
 #[test]
 fn aged_record_is_noticed_when_it_is_read_back() {
     assert_found(Mutation::AgeLoaded, 300, &["read back"]);
+}
+
+#[test]
+fn core_that_never_hears_of_new_rules_is_noticed() {
+    assert_found(Mutation::LoseRules, 200, &["may not, and", "may, and was denied", "forbid", "ended"]);
+}
+
+#[test]
+fn message_judged_by_other_rules_is_noticed() {
+    assert_found(Mutation::MixRules, 1000, &["may not, and", "may, and was denied"]);
+}
+
+#[test]
+fn loosened_rule_is_noticed() {
+    assert_found(Mutation::LoosenRules, 200, &["may not, and its event is published"]);
+}
+
+#[test]
+fn tightened_rule_is_noticed() {
+    assert_found(Mutation::TightenRules, 200, &["may, and was denied", "may go on under all rules"]);
+}
+
+#[test]
+fn connection_taken_for_another_user_is_noticed() {
+    assert_found(
+        Mutation::StealIdentity,
+        200,
+        &["may not, and", "may, and was denied", "something else of the caller"],
+    );
+}
+
+#[test]
+fn lost_denial_is_missed() {
+    assert_found(Mutation::LoseDenial, 300, &["never answered", "neither published nor denied", "never got"]);
+}
+
+#[test]
+fn repeated_denial_is_noticed() {
+    assert_found(
+        Mutation::RepeatDenial,
+        300,
+        &["is denied again", "answered twice", "was answered before", "that is Answered was denied", "does not listen"],
+    );
 }

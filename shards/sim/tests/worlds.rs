@@ -18,7 +18,7 @@ fn worlds_that_failed_once_do_not_fail_again() {
         30_012_718,
     ];
     for seed in seeds {
-        if let Err(failure) = (Run { listening: false, ..Run::of(seed) }).go() {
+        if let Err(failure) = (Run { listening: false, ruled: false, ..Run::of(seed) }).go() {
             panic!("{failure}");
         }
     }
@@ -27,6 +27,15 @@ fn worlds_that_failed_once_do_not_fail_again() {
 #[test]
 fn worlds_with_listeners_that_failed_once_do_not_fail_again() {
     for seed in [399, 5855, 6732, 10_016, 10_233, 10_880, 15_914, 17_901, 17_924, 19_754] {
+        if let Err(failure) = (Run { ruled: false, ..Run::of(seed) }).go() {
+            panic!("{failure}");
+        }
+    }
+}
+
+#[test]
+fn worlds_with_rules_that_failed_once_do_not_fail_again() {
+    for seed in [124, 209, 381, 541, 723, 1802, 1938, 2076, 2519, 14_859, 16_774, 17_944] {
         if let Err(failure) = Run::of(seed).go() {
             panic!("{failure}");
         }

@@ -1,35 +1,58 @@
 //! Answers a connection is owed: each exactly once.
 
 use deepstream_wire::{Action, Message};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Owed = (u8, u8, Option<Box<[u8]>>, Option<Box<[u8]>>);
 
 /// What one connection is still owed.
 #[derive(Debug, Default)]
-pub(super) struct Answers(BTreeMap<Owed, u32>);
+pub(super) struct Answers {
+    owed: BTreeMap<Owed, u32>,
+    /// Those that may come or not.
+    optional: BTreeSet<Owed>,
+}
 
 impl Answers {
     /// One answer more, known by its action, name and correlation id.
     pub(super) fn owe(&mut self, action: Action, name: Option<&[u8]>, correlation_id: Option<&[u8]>) {
-        *self.0.entry(key(action, name, correlation_id)).or_default() += 1;
+        *self.owed.entry(key(action, name, correlation_id)).or_default() += 1;
     }
 
     /// This answer was given; `false` if nobody waits for it.
     pub(super) fn pay(&mut self, message: &Message<&[u8]>) -> bool {
         let name = Some(message.name()).filter(|name| !name.is_empty());
         let owed = key(message.head.action, name, message.correlation_id());
-        let Some(count) = self.0.get_mut(&owed) else { return false };
+        self.cross_off(&owed) || self.optional.remove(&owed)
+    }
+
+    fn cross_off(&mut self, owed: &Owed) -> bool {
+        let Some(count) = self.owed.get_mut(owed) else { return false };
         *count -= 1;
         if *count == 0 {
-            self.0.remove(&owed);
+            self.owed.remove(owed);
         }
         true
     }
 
+    /// An answer that will not be given; `false` if nobody waits for it.
+    pub(super) fn forgive(&mut self, action: Action, name: Option<&[u8]>, correlation_id: Option<&[u8]>) -> bool {
+        self.cross_off(&key(action, name, correlation_id))
+    }
+
+    /// An answer that may still be given, and need not be; `false` if nobody waits for it.
+    pub(super) fn excuse(&mut self, action: Action, name: Option<&[u8]>, correlation_id: Option<&[u8]>) -> bool {
+        let owed = key(action, name, correlation_id);
+        let excused = self.cross_off(&owed);
+        if excused {
+            self.optional.insert(owed);
+        }
+        excused
+    }
+
     /// The first answer nobody gave, in words.
     pub(super) fn unpaid(&self) -> Option<String> {
-        let ((topic, code, name, correlation_id), count) = self.0.first_key_value()?;
+        let ((topic, code, name, correlation_id), count) = self.owed.first_key_value()?;
         let text = |bytes: &Option<Box<[u8]>>| {
             bytes.as_ref().map_or("-".into(), |bytes| String::from_utf8_lossy(bytes).into_owned())
         };

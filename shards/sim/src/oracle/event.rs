@@ -4,6 +4,7 @@
 //! have begun or not; but once one event of a publisher has arrived, no later one may be missing.
 
 use crate::oracle::Oracle;
+use crate::oracle::permit::Standing;
 use crate::plan::Plan;
 use deepstream_wire::{Action, Flags, Message};
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ type Numbered = (Box<[u8]>, u64);
 struct Subscription {
     /// Which of all subscriptions.
     number: u64,
+    /// Correlation id of the message that asked for it.
+    asked: Box<[u8]>,
     /// Once it is acknowledged: what had been emitted by then.
     certain: Option<Counts>,
     /// Per publisher, the next event that must follow.
@@ -70,14 +73,6 @@ impl Events {
         self.counts.remove(&conn);
         self.awaited.retain(|(other, _), _| *other != conn);
     }
-
-    /// An owner takes an event: its place among all of its name is this.
-    pub(super) fn owner_emitted(&mut self, name: &str, data: &str) {
-        let Some(event) = read(data.as_bytes()) else { return };
-        let name = self.names.entry(name.as_bytes().into()).or_default();
-        let place = name.places.len();
-        name.places.insert(event, place);
-    }
 }
 
 /// Publisher and number of an event.
@@ -89,6 +84,15 @@ fn read(data: &[u8]) -> Option<(usize, u64)> {
 }
 
 impl Oracle {
+    /// An owner takes an event: its place among all of its name is this.
+    pub(super) fn owner_emitted(&mut self, name: &str, data: &str) {
+        let Some(event) = read(data.as_bytes()) else { return };
+        let places = &mut self.events.names.entry(name.as_bytes().into()).or_default().places;
+        let place = places.len();
+        places.insert(event, place);
+        self.emit_granted(event.0, name.as_bytes(), event.1);
+    }
+
     pub(super) fn event_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
         match message.head.action {
             Action::EventEmit => self.emit_heard(conn, message),
@@ -139,7 +143,10 @@ impl Oracle {
             }
             self.events.number += 1;
             let number = self.events.number;
-            entry.subscriptions.insert(conn, Subscription { number, ..Subscription::default() });
+            entry.subscriptions.insert(
+                conn,
+                Subscription { number, asked: correlation_id.unwrap_or_default().into(), ..Subscription::default() },
+            );
             *self.events.counts.entry(conn).or_default() += 1;
             fresh.push((name.into(), number));
         }
@@ -205,6 +212,8 @@ impl Oracle {
         let Some((publisher, number)) = read(data) else {
             return self.fail(format!("conn {conn} was told what nobody said: {}", text()));
         };
+        self.goes_on(conn, Action::EventSubscribe, Some(message.name()));
+        let ruled = self.permit.ruled();
         let Some(name) = self.events.names.get_mut(message.name()) else {
             return self.fail(format!("conn {conn} was told of a name nobody knows: {}", text()));
         };
@@ -219,7 +228,12 @@ impl Oracle {
         let certain = subscription.certain.as_ref().map(|counts| counts.get(&publisher).copied().unwrap_or(0));
         let next = subscription.next.insert(publisher, number + 1);
         let last_place = std::mem::replace(&mut subscription.place, place);
+        // What its owner did not take was denied.
+        let taken =
+            |from: u64| from < number && name.places.range((publisher, from)..(publisher, number)).next().is_some();
         let missing = match (next, certain) {
+            (Some(next), _) if ruled => number < next || taken(next),
+            (None, Some(first)) if ruled => taken(first),
             (Some(next), _) => number != next,
             (None, Some(first)) => number > first,
             (None, None) => false,
@@ -235,6 +249,38 @@ impl Oracle {
         });
     }
 
+    /// A name of a subscription is denied, or a subscription ends.
+    pub(super) fn event_denied(&mut self, conn: usize, action: Action, message: &Message<&[u8]>) {
+        if action != Action::EventSubscribe {
+            return;
+        }
+        let (name, correlation_id) = (message.name(), message.correlation_id());
+        let key = (conn, correlation_id.unwrap_or_default().into());
+        if let Some(fresh) = self.events.awaited.get_mut(&key) {
+            fresh.retain(|(other, _)| **other != *name);
+            if fresh.is_empty() {
+                self.events.awaited.remove(&key);
+                self.conns[conn].answers.forgive(action, None, correlation_id);
+            }
+        }
+        let Some(entry) = self.events.names.get_mut(name) else { return };
+        let meant = |it: &Subscription| correlation_id.is_none_or(|id| *it.asked == *id);
+        if entry.subscriptions.get(&conn).is_some_and(meant) {
+            entry.subscriptions.remove(&conn);
+            if let Some(count) = self.events.counts.get_mut(&conn) {
+                *count -= 1;
+            }
+            self.wants_no_more(conn, false, name);
+        }
+    }
+
+    /// Subscriptions, for whoever wants to know what goes on.
+    pub(super) fn standing_events(&self, standing: &mut Vec<Standing>) {
+        for (name, entry) in &self.events.names {
+            standing.extend(entry.subscriptions.keys().map(|&conn| (conn, Action::EventSubscribe, Some(name.clone()))));
+        }
+    }
+
     /// Nothing is under way any more: whatever was certain has arrived.
     pub(super) fn events_at_rest(&mut self) {
         let mut missing = None;
@@ -247,7 +293,8 @@ impl Oracle {
                 for (&publisher, &emitted) in name.emitted.iter().filter(|(publisher, _)| **publisher != conn) {
                     let first = certain.get(&publisher).copied().unwrap_or(0);
                     let next = subscription.next.get(&publisher).copied().unwrap_or(first);
-                    if next < emitted {
+                    let taken = || name.places.range((publisher, next)..=(publisher, u64::MAX)).next().is_some();
+                    if next < emitted && (!self.permit.ruled() || taken()) {
                         missing.get_or_insert((text.clone(), conn, format!("event {next} of conn {publisher}")));
                     }
                 }

@@ -7,6 +7,7 @@
 mod answers;
 mod event;
 mod listen;
+mod permit;
 mod presence;
 mod record;
 mod rest;
@@ -16,6 +17,8 @@ mod write;
 use crate::oracle::answers::Answers;
 use crate::oracle::event::Events;
 use crate::oracle::listen::Listening;
+use crate::oracle::permit::Permit;
+pub(crate) use crate::oracle::permit::is_denial;
 use crate::oracle::presence::Presence;
 use crate::oracle::record::Records;
 use crate::oracle::rpc::Calls;
@@ -53,6 +56,7 @@ pub(crate) struct Oracle {
     calls: Calls,
     presence: Presence,
     listening: Listening,
+    permit: Permit,
     failure: Option<String>,
 }
 
@@ -67,6 +71,7 @@ impl Oracle {
             calls: Calls::new(plan),
             presence: Presence::new(plan),
             listening: Listening::new(plan),
+            permit: Permit::new(plan),
             failure: None,
         }
     }
@@ -134,6 +139,7 @@ impl Oracle {
 
     /// A message of a connection is about to be handed to its shard.
     pub(crate) fn heard(&mut self, conn: usize, message: &Message<&[u8]>) {
+        self.claim_heard(conn, message);
         self.listen_heard(conn, message);
         if Self::is_about_listening(message.head.action) {
             return;
@@ -166,6 +172,9 @@ impl Oracle {
         };
         let alive = self.conns[conn].alive;
         self.check(alive, || format!("conn {conn} is gone and was told {}", message.head.action.name()));
+        if is_denial(message.head.action) {
+            return self.denial_said(conn, message);
+        }
         if self.listen_said(conn, message) {
             return;
         }
@@ -188,7 +197,7 @@ impl Oracle {
     /// A shard noted something.
     pub(crate) fn noted(&mut self, note: &Note, conn: impl Fn(ConnId) -> Option<usize>) {
         match note {
-            Note::Emitted { name, data } => self.events.owner_emitted(name, data),
+            Note::Emitted { name, data } => self.owner_emitted(name, data),
             Note::RecordChanged { name, version, value, writer: Some(writer) } => match conn(*writer) {
                 Some(writer) => self.written(writer, name.as_bytes(), *version, value),
                 None => self.fail(format!("{name} was written by nobody known: {writer:?}")),

@@ -5,6 +5,7 @@
 //! question and answer.
 
 use crate::oracle::Oracle;
+use crate::oracle::permit::Standing;
 use crate::oracle::record::text;
 use crate::plan::Plan;
 use deepstream_wire::{Action, Flags, Message};
@@ -18,6 +19,8 @@ type Moments = BTreeMap<Box<[u8]>, usize>;
 #[derive(Debug, Default)]
 struct Subscription {
     number: u64,
+    /// Correlation id of the message that asked for it.
+    by: Box<[u8]>,
     /// When it was asked for.
     asked: Moments,
     /// When it was acknowledged.
@@ -176,7 +179,8 @@ impl Oracle {
             self.presence.number += 1;
             let number = self.presence.number;
             let asked = self.presence.history.clone();
-            let subscription = Subscription { number, asked, ..Subscription::default() };
+            let by = message.correlation_id().unwrap_or_default().into();
+            let subscription = Subscription { number, by, asked, ..Subscription::default() };
             self.presence.subscriptions.insert((conn, whose.clone()), subscription);
             awaited.push(((conn, whose), number));
         }
@@ -210,6 +214,50 @@ impl Oracle {
         }
     }
 
+    /// A user may not be watched (any more), or not be asked for.
+    pub(super) fn presence_denied(&mut self, conn: usize, action: Action, message: &Message<&[u8]>) {
+        let correlation_id = message.correlation_id();
+        let key = (conn, correlation_id.unwrap_or_default().into());
+        let whose: Option<Box<[u8]>> = message.head.flags.has(Flags::NAME).then_some(message.name().into());
+        match action {
+            Action::PresenceQuery | Action::PresenceQueryAll => {
+                let Some(query) = self.presence.queries.get_mut(&key) else { return };
+                query.names.retain(|name| Some(name) != whose.as_ref());
+                if query.names.is_empty() {
+                    self.presence.queries.remove(&key);
+                    let response = if action == Action::PresenceQuery {
+                        Action::PresenceQueryResponse
+                    } else {
+                        Action::PresenceQueryAllResponse
+                    };
+                    self.conns[conn].answers.forgive(response, None, correlation_id);
+                }
+            }
+            _ => {
+                let wish = (conn, whose);
+                let meant = |it: &Subscription| correlation_id.is_none_or(|id| *it.by == *id);
+                if self.presence.subscriptions.get(&wish).is_some_and(meant) {
+                    self.presence.subscriptions.remove(&wish);
+                }
+                let Some(awaited) = self.presence.awaited.get_mut(&key) else { return };
+                awaited.retain(|(other, _)| *other != wish);
+                if awaited.is_empty() {
+                    self.presence.awaited.remove(&key);
+                    self.conns[conn].answers.forgive(action, None, correlation_id);
+                }
+            }
+        }
+    }
+
+    /// Who is watched, for whoever wants to know what goes on.
+    pub(super) fn standing_presence(&self, standing: &mut Vec<Standing>) {
+        for (conn, whose) in self.presence.subscriptions.keys() {
+            let all = whose.is_none();
+            let action = if all { Action::PresenceSubscribeAll } else { Action::PresenceSubscribe };
+            standing.push((*conn, action, whose.clone()));
+        }
+    }
+
     fn presence_acked(&mut self, conn: usize, message: &Message<&[u8]>) {
         let key = (conn, message.correlation_id().unwrap_or_default().into());
         for (wish, number) in self.presence.awaited.remove(&key).unwrap_or_default() {
@@ -223,6 +271,7 @@ impl Oracle {
 
     fn presence_told(&mut self, conn: usize, whose: Option<Box<[u8]>>, message: &Message<&[u8]>, online: bool) {
         let line = || crate::trace::describe(message);
+        self.goes_on(conn, Action::PresenceSubscribe, whose.as_deref());
         let Some(subscription) = self.presence.subscriptions.get_mut(&(conn, whose)) else {
             return self.fail(format!("conn {conn} is not subscribed and was told {}", line()));
         };
@@ -239,6 +288,9 @@ impl Oracle {
         let Some(query) = self.presence.queries.remove(&key) else { return };
         let told: Map<String, Value> = serde_json::from_slice(message.data().unwrap_or_default()).unwrap_or_default();
         let names: BTreeSet<Box<[u8]>> = told.keys().map(|name| name.as_bytes().into()).collect();
+        for name in &names {
+            self.granted_to(conn, &key.1, Some(name), "learns who is there");
+        }
         self.check(names == query.names, || format!("conn {conn} asked for other users: {}", line()));
         let wrong = told.iter().find(|(name, online)| {
             !online.as_bool().is_some_and(|online| self.presence.was(name.as_bytes(), online, &query.asked))
@@ -251,6 +303,7 @@ impl Oracle {
         self.settle(conn, message);
         let key = (conn, message.correlation_id().unwrap_or_default().into());
         let Some(query) = self.presence.queries.remove(&key) else { return };
+        self.granted_to(conn, &key.1, None, "learns who is there");
         let names: Vec<Box<[u8]>> = message.names().map(Into::into).collect();
         let own = self.conns[conn].user.map(|user| Box::from(self.presence.users[user].as_bytes()));
         let known: BTreeSet<&Box<[u8]>> = self.presence.history.keys().chain(&names).collect();

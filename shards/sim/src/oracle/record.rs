@@ -5,6 +5,8 @@
 //! from at least one of them; the others are then dropped. So a value that never was, a change that was skipped, told
 //! twice or in another order leaves no possibility, and that is a failure.
 
+mod denied;
+
 use crate::oracle::Oracle;
 use crate::oracle::write::Writes;
 use crate::plan::Plan;
@@ -219,10 +221,12 @@ impl Oracle {
             Action::RecordDeleted => self.deleted_said(conn, name),
             Action::RecordReadResponse => self.read_said(conn, message),
             Action::RecordNotFound => {
+                self.single_answered(conn, Action::RecordRead, name, Some("reads"));
                 self.read_paid(conn, name);
                 self.seen(conn, name, "missing", |moment| moment.version == -1);
             }
             Action::RecordHeadResponse => {
+                self.single_answered(conn, Action::RecordHead, name, Some("learns the version"));
                 let heads = &mut self.records.tie(conn, name).heads;
                 let owed = heads.checked_sub(1);
                 *heads = owed.unwrap_or(0);
@@ -231,7 +235,10 @@ impl Oracle {
                 self.seen(conn, name, "version", |moment| moment.version == version);
             }
             Action::RecordDeleteSuccess => self.delete_succeeded(conn, name),
-            Action::RecordDeleteError => self.delete_paid(conn, name),
+            Action::RecordDeleteError => {
+                self.single_answered(conn, Action::RecordDelete, name, None);
+                self.delete_paid(conn, name);
+            }
             Action::RecordMultipleSubscriptions => {
                 let stood = self.revert(conn, name);
                 self.check(stood, || format!("conn {conn} is not subscribed to {}, and told so", text(name)));
@@ -295,6 +302,7 @@ impl Oracle {
         let name = message.name();
         let version = message.head.version;
         let value: Value = serde_json::from_slice(message.data().unwrap_or_default()).unwrap_or_default();
+        self.single_answered(conn, Action::RecordRead, name, Some("reads"));
         self.read_paid(conn, name);
         self.seen(conn, name, "value", |moment| moment.version == version && moment.value == value);
         let history = &self.records.histories[name];
@@ -326,6 +334,7 @@ impl Oracle {
     fn change_said(&mut self, conn: usize, message: &Message<&[u8]>) {
         let name = message.name();
         let line = || crate::trace::describe(message);
+        self.goes_on(conn, Action::RecordSubscribe, Some(name));
         let Some(change) = change_of(message) else {
             return self.fail(format!("conn {conn} was told what is no change: {}", line()));
         };
@@ -367,6 +376,7 @@ impl Oracle {
     }
 
     fn deleted_said(&mut self, conn: usize, name: &[u8]) {
+        self.goes_on(conn, Action::RecordSubscribe, Some(name));
         self.records.history(name);
         let history = &self.records.histories[name];
         let tie = self.records.ties.entry((conn, name.into())).or_default();
@@ -386,6 +396,7 @@ impl Oracle {
     }
 
     fn delete_succeeded(&mut self, conn: usize, name: &[u8]) {
+        self.single_answered(conn, Action::RecordDelete, name, Some("deletes"));
         self.delete_paid(conn, name);
         let tie = self.records.tie(conn, name);
         // One that began behind the deletion stays.
@@ -400,8 +411,12 @@ impl Oracle {
     fn load_failed(&mut self, conn: usize, message: &Message<&[u8]>) {
         let name = message.name();
         match original_action(message) {
-            Some(Action::RecordRead) => self.read_paid(conn, name),
+            Some(Action::RecordRead) => {
+                self.single_answered(conn, Action::RecordRead, name, None);
+                self.read_paid(conn, name);
+            }
             Some(Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead) => {
+                self.single_answered(conn, Action::RecordRead, name, None);
                 self.read_paid(conn, name);
                 let tie = self.records.tie(conn, name);
                 if tie.subscription.as_ref().is_some_and(|subscription| subscription.stage == Stage::Reading) {
@@ -416,7 +431,10 @@ impl Oracle {
             Some(Action::RecordHead) => {
                 // Also what SUBSCRIBEANDHEAD is told of a version that could not be had.
                 let heads = &mut self.records.tie(conn, name).heads;
-                *heads = heads.saturating_sub(1);
+                if *heads > 0 {
+                    *heads -= 1;
+                    self.single_answered(conn, Action::RecordHead, name, None);
+                }
             }
             _ => self.fail(format!("conn {conn} asked for no load: {}", crate::trace::describe(message))),
         }
@@ -473,6 +491,10 @@ impl Oracle {
 
     fn versions_said(&mut self, conn: usize, message: &Message<&[u8]>) {
         for (name, version) in versions(message) {
+            let asked = self.records.tie(conn, name).subscription.as_ref().map(|it| it.asked.clone());
+            if let Some(asked) = asked {
+                self.granted_to(conn, &asked, Some(name), "learns the version");
+            }
             let history = self.records.history(name);
             let was = (0..=history.last()).any(|index| history.at(index).version == version);
             self.check(was, || format!("conn {conn} is told that {} is at {version}", text(name)));

@@ -65,7 +65,7 @@ impl World {
         for core in 0..self.cores.len() {
             let census = self.cores[core].shard.census();
             let busy = census.gathers + census.parked_messages + census.pending_loads + census.pending_write_acks;
-            let listening = census.asked_names + census.listen_work;
+            let listening = census.asked_names + census.listen_work + census.inquiries;
             if busy + listening + census.dirty_records + census.outbox_bytes + census.packets > 0 {
                 return self.oracle.fail(format!("core {core} is not at rest: {census:?}"));
             }
@@ -77,6 +77,7 @@ impl World {
         self.oracle.rpc_at_rest();
         self.oracle.presence_at_rest();
         self.oracle.listening_at_rest();
+        self.oracle.permissions_at_rest();
         self.oracle.answers_at_rest();
     }
 

@@ -23,6 +23,7 @@ enum Fate {
 #[derive(Debug)]
 struct Write {
     conn: usize,
+    correlation_id: Box<[u8]>,
     name: Box<[u8]>,
     version: i32,
     /// `None`: it makes no sense and must be refused.
@@ -111,6 +112,7 @@ impl Oracle {
         writes.pending.entry((conn, name.clone())).or_default().push(index);
         writes.all.push(Write {
             conn,
+            correlation_id: correlation_id.into(),
             name,
             version: message.head.version,
             change: change_of(message),
@@ -146,6 +148,22 @@ impl Oracle {
             Fate::Heard => Fate::Applied(moment),
             other => other,
         };
+        let correlation_id = writes[index].correlation_id.clone();
+        self.granted_to(conn, &correlation_id, Some(name), "writes");
+    }
+
+    /// A write is denied.
+    pub(super) fn write_denied(&mut self, conn: usize, message: &Message<&[u8]>) {
+        let line = || crate::trace::describe(message);
+        let key = (conn, message.correlation_id().unwrap_or_default().into());
+        let Some(&index) = self.records.writes.by_correlation.get(&key) else {
+            return self.fail(format!("conn {conn} wrote nothing that is denied with {}", line()));
+        };
+        let write = &mut self.records.writes.all[index];
+        let fate = std::mem::replace(&mut write.fate, Fate::Answered);
+        let name = write.name.clone();
+        self.check(fate == Fate::Heard, || format!("conn {conn}: a write that is {fate:?} was denied: {}", line()));
+        self.refused(conn, &name, index);
     }
 
     /// An answer to a write.

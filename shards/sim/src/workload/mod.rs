@@ -1,6 +1,7 @@
 //! What clients do once they are logged in.
 
 mod event;
+pub(crate) mod held;
 pub(crate) mod listen;
 mod presence;
 pub(crate) mod record;

@@ -39,7 +39,12 @@ impl World {
     fn presence_say(&mut self, client: usize, action: Action, names: &[String]) {
         self.line(|| format!("{} client={client} {}", action.name(), names.join(",")));
         let correlation = self.clients[client].correlation();
-        let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+        let mut names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+        if self.plan.ruled() {
+            // Of a name that is asked for twice, it cannot be told which was denied.
+            names.sort_unstable();
+            names.dedup();
+        }
         let message = Outgoing { names: &names, correlation_id: Some(correlation.as_bytes()), ..Outgoing::new(action) };
         self.say(client, &message);
     }

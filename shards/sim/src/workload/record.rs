@@ -122,6 +122,9 @@ impl World {
     pub(super) fn record_restless(&mut self, client: usize) {
         let place = self.rng.workload.below(self.plan.record_names.len());
         let name = self.plan.record_names[place].clone();
+        if self.plan.ruled() {
+            return self.record_subscribe(client);
+        }
         if self.known(client, &name).subscribed || self.known(client, &name).waiting {
             return self.record_unsubscribe(client);
         }
@@ -238,6 +241,9 @@ impl World {
         if !self.plan.record_names.contains(&name) {
             return;
         }
+        if crate::oracle::is_denial(action) {
+            return self.record_denied(client, &name, message);
+        }
         let known = self.known(client, &name);
         match action {
             Action::RecordReadResponse => {
@@ -269,6 +275,31 @@ impl World {
             Action::RecordDeleted | Action::RecordDeleteSuccess => {
                 known.subscribed = false;
                 known.version = 0;
+            }
+            _ => {}
+        }
+    }
+
+    /// A client may not do something with a record (any more).
+    fn record_denied(&mut self, client: usize, name: &String, message: &Message<&[u8]>) {
+        match original_action(message) {
+            Some(Action::RecordRead | Action::RecordHead) => self.known(client, name).waiting = false,
+            Some(
+                Action::RecordSubscribe
+                | Action::RecordSubscribeAndHead
+                | Action::RecordSubscribeAndRead
+                | Action::RecordSubscribeCreateAndRead,
+            ) => {
+                let correlation_id = String::from_utf8_lossy(message.correlation_id().unwrap_or_default()).into_owned();
+                let bulks = &mut self.clients[client].mirror.bulks;
+                let answers = bulks.get_mut(&correlation_id).is_some_and(|(_, names)| {
+                    names.retain(|other| other != name);
+                    true
+                });
+                bulks.retain(|_, (_, names)| !names.is_empty());
+                let known = self.known(client, name);
+                known.waiting &= !answers;
+                known.subscribed &= known.waiting;
             }
             _ => {}
         }

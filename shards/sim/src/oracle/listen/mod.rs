@@ -8,6 +8,7 @@ mod rest;
 mod wanted;
 
 use crate::oracle::Oracle;
+use crate::oracle::permit::Standing;
 use crate::oracle::record::text;
 use crate::plan::Plan;
 use crate::workload::listen::{matches, words};
@@ -151,6 +152,35 @@ impl Oracle {
             listener.bonds.clear();
         }
         answers.owe(words.listen, Some(pattern), None);
+    }
+
+    /// Somebody may not listen (any more).
+    pub(super) fn listening_denied(&mut self, conn: usize, action: Action, message: &Message<&[u8]>) {
+        let records = action.topic() == Topic::Record;
+        let Some(listener) = self.listening.listener(conn, records, message.name()).filter(|it| it.on) else {
+            // Whoever may not is not told what else is wrong with it.
+            let (words, pattern) = (words(records), message.name());
+            let named = Some(pattern).filter(|name| self.is_name(name));
+            let answers = &mut self.conns[conn].answers;
+            let asked = answers.forgive(words.invalid_pattern, Some(pattern), None)
+                || answers.forgive(words.invalid, named, message.correlation_id());
+            return self.check(asked, || {
+                format!("conn {conn} does not listen and is denied: {}", crate::trace::describe(message))
+            });
+        };
+        listener.on = false;
+        // What owners said before they knew may still arrive.
+        listener.leaving += 1;
+        listener.bonds.clear();
+        // What was allowed and ends at once may be acknowledged behind that.
+        self.conns[conn].answers.excuse(action, Some(message.name()), None);
+    }
+
+    /// Listeners, for whoever wants to know what goes on.
+    pub(super) fn standing_listeners(&self, standing: &mut Vec<Standing>) {
+        for ((conn, records, pattern), _) in self.listening.listeners.iter().filter(|(_, listener)| listener.on) {
+            standing.push((*conn, words(*records).listen, Some(pattern.clone())));
+        }
     }
 
     fn listener_answers(&mut self, conn: usize, records: bool, message: &Message<&[u8]>, accepts: bool) {

@@ -83,6 +83,11 @@ impl Oracle {
         }
     }
 
+    /// A subscription is no more.
+    pub(in crate::oracle) fn told_no_more(&mut self, conn: usize, name: &[u8]) {
+        self.listening.wanted.told.remove(&(conn, name.into()));
+    }
+
     fn unclear(&mut self, conn: usize, name: &[u8]) {
         if let Some(told) = self.listening.wanted.told.get_mut(&(conn, name.into())) {
             *told = Told::Unknown;

@@ -8,6 +8,7 @@ mod rest;
 mod said;
 
 use crate::oracle::Oracle;
+use crate::oracle::permit::Standing;
 use crate::plan::Plan;
 use deepstream_engine::Nanos;
 use deepstream_wire::{Action, Message};
@@ -73,6 +74,8 @@ struct Providing {
     since: Option<u64>,
     /// Which time this is.
     number: u64,
+    /// Newer rules may have ended it without its connection having been told.
+    shaky: bool,
 }
 
 #[derive(Debug)]
@@ -239,6 +242,10 @@ impl Oracle {
                 self.conns[conn].answers.owe(Action::RpcInvalidMessageData, name, correlation_id);
                 continue;
             }
+            let oldest = self.oldest_rules();
+            let newest = self.newest_rules();
+            let shaky = self.permit.ruled()
+                && (oldest..=newest).any(|rules| !self.stands(conn, Action::RpcProvide, Some(name), rules).always());
             let providing = self.calls.providing.entry((name.into(), conn)).or_default();
             if action == Action::RpcProvide && providing.wants {
                 self.conns[conn].answers.owe(Action::RpcMultipleProviders, Some(name), None);
@@ -247,6 +254,7 @@ impl Oracle {
             providing.number += 1;
             providing.wants = action == Action::RpcProvide;
             providing.may |= providing.wants;
+            providing.shaky |= shaky;
             providing.since = None;
             providing.withdrawing += usize::from(action == Action::RpcUnprovide);
             names.push((name.into(), providing.number));
@@ -271,6 +279,60 @@ impl Oracle {
                 request.touched = now;
             }
         }
+    }
+
+    /// There are newer rules: whoever they do not let provide may do so no more, and hear of it later.
+    pub(super) fn providers_in_doubt(&mut self, rules: u32) {
+        let doubtful: Vec<(Box<[u8]>, usize)> = self.calls.providing.keys().cloned().collect();
+        for (name, conn) in doubtful {
+            if !self.stands(conn, Action::RpcProvide, Some(&name), rules).always() {
+                if let Some(providing) = self.calls.providing.get_mut(&(name.clone(), conn)) {
+                    providing.shaky = true;
+                }
+                self.unprovided(conn, &name);
+            }
+        }
+    }
+
+    /// A call is denied, or somebody may not provide (any more).
+    pub(super) fn rpc_denied(&mut self, conn: usize, action: Action, message: &Message<&[u8]>) {
+        self.calls.moment += 1;
+        if action == Action::RpcRequest {
+            let open = self.open_requests(conn, message);
+            let all = self.calls.by_key.get(&key_of(conn, message)).map_or(0, Vec::len);
+            let asked = all == 1 && open.iter().any(|&request| !self.calls.requests[request].asks.is_empty());
+            self.check(!asked, || {
+                format!("conn {conn} is denied a call that was made: {}", crate::trace::describe(message))
+            });
+            return self.answer(conn, open, message);
+        }
+        let (name, correlation_id) = (message.name(), message.correlation_id());
+        self.unprovided(conn, name);
+        let mut number = None;
+        if let Some(id) = correlation_id {
+            let key = (conn, id.into());
+            let Some(bulk) = self.calls.bulks.get_mut(&key) else { return };
+            number = bulk.names.iter().find(|(other, _)| **other == *name).map(|(_, number)| *number);
+            if let Some(place) = bulk.names.iter().position(|(other, _)| **other == *name) {
+                bulk.names.swap_remove(place);
+            }
+            if bulk.names.is_empty() {
+                self.calls.bulks.remove(&key);
+                self.conns[conn].answers.forgive(action, None, correlation_id);
+            }
+        }
+        let Some(providing) = self.calls.providing.get_mut(&(name.into(), conn)) else { return };
+        if number.is_none_or(|number| number == providing.number) {
+            providing.wants = false;
+            providing.may = providing.withdrawing > 0;
+            providing.since = None;
+        }
+    }
+
+    /// Providers, for whoever wants to know what goes on.
+    pub(super) fn standing_providers(&self, standing: &mut Vec<Standing>) {
+        let providing = self.calls.providing.iter().filter(|(_, providing)| providing.wants);
+        standing.extend(providing.map(|((name, conn), _)| (*conn, Action::RpcProvide, Some(name.clone()))));
     }
 
     fn request_heard(&mut self, conn: usize, message: &Message<&[u8]>) {

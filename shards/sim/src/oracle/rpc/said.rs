@@ -55,29 +55,32 @@ impl Oracle {
         let request = &calls.requests[index];
         let providing = calls.providing.get(&(key.1.clone(), conn));
         let (withdrawing, may) = providing.map_or((0, false), |providing| (providing.withdrawing, providing.may));
+        let shaky = providing.is_some_and(|providing| providing.shaky);
         let twice = request.asks.iter().any(|&ask| calls.asks[ask].key.0 == conn);
         let same = request.key.1 == key.1 && Some(&*request.data) == message.data();
         // Where two requestors chose the same id, the provider is given another.
         let known = key.2 == request.key.2 || key.2.starts_with(b"~");
         // It may have been asked, and done with the call, before those who were seen to be asked earlier.
-        let done = withdrawing > 0 || calls.said_no(&key);
+        let done = withdrawing > 0 || shaky || calls.said_no(&key);
         let busy = request.asks.iter().copied().filter(|_| !done).find(|&ask| {
             let other = &calls.asks[ask];
             self.sound(other.key.0) && !other.unprovided && !calls.said_no(&other.key)
         });
         let busy = busy.map(|ask| calls.asks[ask].key.0);
+        let (caller, id) = (request.key.0, request.key.2.clone());
         let told = self.caller_told(request.key.0, message);
         self.check(may, || format!("conn {conn} does not provide it and is asked {}", line()));
         self.check(!twice, || format!("conn {conn} is asked twice: {}", line()));
         self.check(same && known, || format!("conn {conn} is asked something else: {}", line()));
         self.check(busy.is_none(), || format!("conn {conn} is asked while {busy:?} has the call: {}", line()));
         self.check(told, || format!("conn {conn} is told something else of the caller: {}", line()));
+        self.granted_to(caller, &id, Some(message.name()), "its call is made");
         let ask = self.calls.asks.len();
         self.calls.asks.push(Ask {
             request: index,
             key: key.clone(),
             said: self.calls.moment,
-            unprovided: withdrawing > 0,
+            unprovided: withdrawing > 0 || shaky,
         });
         self.calls.asks_by_key.entry(key).or_default().push(ask);
         let request = &mut self.calls.requests[index];
@@ -97,7 +100,7 @@ impl Oracle {
     }
 
     /// The open requests a reply may be about.
-    fn open_requests(&self, conn: usize, message: &Message<&[u8]>) -> Vec<usize> {
+    pub(super) fn open_requests(&self, conn: usize, message: &Message<&[u8]>) -> Vec<usize> {
         let all = self.calls.by_key.get(&key_of(conn, message));
         let open = |&&index: &&usize| self.calls.requests[index].answered.is_none();
         all.into_iter().flatten().filter(open).copied().collect()
@@ -204,7 +207,7 @@ impl Oracle {
     }
 
     /// One of several requests has its end.
-    fn answer(&mut self, conn: usize, requests: Vec<usize>, message: &Message<&[u8]>) {
+    pub(super) fn answer(&mut self, conn: usize, requests: Vec<usize>, message: &Message<&[u8]>) {
         let open = requests.into_iter().find(|&request| self.calls.requests[request].answered.is_none());
         match open {
             Some(request) => self.calls.requests[request].answered = Some(message.head.action),
@@ -246,7 +249,7 @@ impl Oracle {
             let asked = request.asks.iter().any(|&ask| self.calls.asks[ask].key.0 == conn);
             // It may have turned down what it was not seen to be asked yet.
             let declined = self.calls.said_no(&(conn, request.key.1.clone(), request.key.2.clone()));
-            before && providing.wants && !asked && !declined && self.sound(conn)
+            before && providing.wants && !providing.shaky && !asked && !declined && self.sound(conn)
         };
         all.filter(|((_, conn), providing)| idle(*conn, providing)).map(|((_, conn), _)| *conn).next()
     }
