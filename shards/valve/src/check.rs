@@ -116,6 +116,60 @@ pub fn check_rows(rows: &[Row<'_>]) -> Result<Checked, Vec<Complaint>> {
     check(&map(sections.into()))
 }
 
+/// What a ruleset was made of, in words: enough to make the same again somewhere else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// The paths, in the file's order.
+    pub paths: Vec<String>,
+    /// The rules, in the file's order.
+    pub rules: Vec<RuleOutline>,
+}
+
+/// What one rule was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleOutline {
+    /// The section it stands in.
+    pub section: String,
+    /// Its type.
+    pub kind: String,
+    /// Which of the paths it stands under.
+    pub path: u32,
+    /// Where its text begins, if it was read from a file.
+    pub at: Option<At>,
+    /// What it says.
+    pub text: String,
+}
+
+impl Ruleset {
+    /// What it was made of.
+    pub fn outline(&self) -> Outline {
+        let rule = |rule: &Rule| RuleOutline {
+            section: rule.right.section().to_owned(),
+            kind: rule.right.rule().to_owned(),
+            path: rule.path,
+            at: rule.at,
+            text: rule.program.text().to_owned(),
+        };
+        Outline {
+            paths: self.paths.iter().map(|path| path.text.to_string()).collect(),
+            rules: self.rules.iter().map(rule).collect(),
+        }
+    }
+
+    /// The same ruleset again. What is wrong with the outline, if it is none of a ruleset.
+    pub fn of_outline(outline: Outline) -> Result<Self, String> {
+        let paths = outline.paths.iter().map(|path| Path::new(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut rules = Vec::new();
+        for RuleOutline { section, kind, path, at, text } in outline.rules {
+            let right = Right::find(&section, &kind).ok_or_else(|| format!("unknown rule type {section}.{kind}"))?;
+            let variables = &paths.get(path as usize).ok_or("a rule of no path")?.variables;
+            let (program, _) = Program::new(&text, variables).map_err(|refused| refused.what)?;
+            rules.push(Rule { program, right, at, path });
+        }
+        Ok(Self::new(paths, rules))
+    }
+}
+
 type Entries = [(String, At, Node)];
 
 /// The four sections, in upstream's order, once their shapes are right.

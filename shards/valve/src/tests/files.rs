@@ -34,6 +34,26 @@ fn refused(node: &Node) -> Vec<Complaint> {
 }
 
 #[test]
+fn ruleset_made_again_of_its_outline_is_the_same() {
+    let rules = |say: &str| map(vec![("read", text(say)), ("write", answer(true)), ("delete", answer(false))]);
+    let (first, last) = (rules("$owner === user.id && _('a/' + $owner)"), rules("user.data.x > 3"));
+    let root = with_record(vec![("own/$owner", first), ("*", rules("false")), ("b/*", last)]);
+    let ruleset = check(&root).expect("good rules").ruleset;
+    let again = Ruleset::of_outline(ruleset.outline()).expect("an outline of rules");
+    assert_eq!(again.outline(), ruleset.outline());
+    assert_eq!(again.rules().len(), 9);
+    for name in ["own/ann", "b/c", "d", "own/$x"] {
+        for right in Right::ALL {
+            assert_eq!(again.choose(right, Some(name.as_bytes())), ruleset.choose(right, Some(name.as_bytes())));
+            assert_eq!(again.always(right, name.as_bytes()), ruleset.always(right, name.as_bytes()));
+        }
+    }
+    let mut broken = ruleset.outline();
+    broken.rules[0].path = 99;
+    assert!(Ruleset::of_outline(broken).is_err());
+}
+
+#[test]
 fn shapes_are_refused_in_upstreams_words_and_order() {
     let other = |name| Node { value: Value::Other(name), at: AT };
     let cases = [
