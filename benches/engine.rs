@@ -107,7 +107,7 @@ fn hop(name: &'static str) -> Case {
     Case::once(name, move || {
         bare.say(publisher, &payload);
         let mut hops = 0;
-        bare.shard.packets(CoreId(1), Lane::Requests).drain(..).for_each(|_| hops += 1);
+        bare.shard.take_packets(CoreId(1), Lane::Requests, |packets| packets.drain(..).for_each(|_| hops += 1));
         hops
     })
 }
@@ -133,7 +133,9 @@ fn fan_out_to_cores(name: &'static str) -> Case {
         owner.say(publisher, &payload);
         let mut hops = 0;
         for core in 1..5 {
-            owner.shard.packets(CoreId(core), Lane::Deliveries).drain(..).for_each(|_| hops += 1);
+            owner
+                .shard
+                .take_packets(CoreId(core), Lane::Deliveries, |packets| packets.drain(..).for_each(|_| hops += 1));
         }
         hops
     })
@@ -191,7 +193,7 @@ impl Shards {
         let Self { shards, moving } = self;
         for peer in (0..shards.len() as u16).filter(|&peer| peer != core) {
             for lane in Lane::ALL {
-                moving.append(shards[core as usize].shard.packets(CoreId(peer), lane));
+                shards[core as usize].shard.take_packets(CoreId(peer), lane, |packets| moving.append(packets));
                 for packet in moving.drain(..) {
                     shards[peer as usize].shard.packet(NOW, CoreId(core), packet);
                 }

@@ -72,6 +72,9 @@ pub struct StartArguments {
     /// Keep records in memory only
     #[arg(long)]
     pub memory: bool,
+    /// Write all that comes into each shard, passwords included, to a file in this directory, for sim --replay
+    #[arg(long, value_name = "dir")]
+    pub tape: Option<PathBuf>,
 }
 
 /// Flags of `doctor`.
@@ -297,7 +300,8 @@ mod tests {
     fn every_flag_of_start_is_understood() {
         let all = start(
             "start -c a.yml -l lib --host ::1 --port 7000 --disable-auth --disable-permissions --log-level WARN \
-             --colors false --inspect 0.0.0.0:9229 --shards 3 --data /var/x",
+             --colors false --inspect 0.0.0.0:9229 --shards 3 --data /var/x \
+             --tape /var/y",
         );
         let expected = StartArguments {
             config: Some("a.yml".into()),
@@ -312,6 +316,7 @@ mod tests {
             shards: Some(3),
             data: Some("/var/x".into()),
             memory: false,
+            tape: Some("/var/y".into()),
         };
         assert_eq!(all, expected);
         assert_eq!(start("--colors").colors, Some(true));

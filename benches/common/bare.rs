@@ -71,7 +71,7 @@ impl Bare {
     }
 
     pub(crate) fn packets(&mut self, to: u16, lane: Lane) -> Vec<Packet> {
-        std::mem::take(self.shard.packets(CoreId(to), lane))
+        self.shard.take_packets(CoreId(to), lane, std::mem::take)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod auth;
 mod cpulist;
+mod default;
 mod error;
 mod find;
 mod methods;
@@ -403,6 +404,7 @@ fn override_with(config: &mut Config, arguments: &StartArguments, accepted: &mut
     if let (Some(data), Storage::Embedded { directory, .. }) = (&arguments.data, &mut config.storage) {
         *directory = text::absolute(data);
     }
+    config.tape = arguments.tape.as_deref().map(text::absolute);
     if arguments.inspect.is_some() {
         accepted.push(("--inspect".to_owned(), "there is no Node process to inspect".to_owned()));
     }

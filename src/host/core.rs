@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::control::Control;
 use super::ring::{Completion, Ring};
 use super::socket::Sockets;
+use super::tape::Reel;
 use super::tls::Tls;
 use crate::endpoint::http::Service;
 use crate::{auth, note, storage};
@@ -57,6 +58,8 @@ pub(super) struct Core {
     control: Arc<Control>,
     /// How long to spin before sleeping; `None`: for ever.
     idle_spin_ns: Option<u64>,
+    /// Where what comes in is written down, if it is.
+    reel: Option<Reel>,
     accept_again_at: Option<Nanos>,
     counted_drained: bool,
     /// Reports given so far.
@@ -89,11 +92,13 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) control: Arc<Control>,
     pub(super) idle_spin: Option<Duration>,
+    pub(super) reel: Option<Reel>,
 }
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { shard, ring, port, storage, auth, link_config, web, doors, clock, control, idle_spin } = parts;
+        let Parts { shard, ring, port, storage, auth, link_config, web, doors, clock, control, idle_spin, reel } =
+            parts;
         Self {
             id: CoreId(port.core() as u16),
             shard,
@@ -111,6 +116,7 @@ impl Core {
             clock,
             control,
             idle_spin_ns: idle_spin.map(|spin| spin.as_nanos() as u64),
+            reel,
             accept_again_at: None,
             counted_drained: false,
             reported: 0,
@@ -132,13 +138,29 @@ impl Core {
             if self.stopping && self.may_end() {
                 break;
             }
+            self.wind(worked);
             if worked && self.spins() {
                 self.ring.submit();
             } else {
                 self.idle();
             }
         }
+        if let Some(reel) = self.reel.take() {
+            self.shard.end_tape();
+            reel.hand_over();
+        }
         self.turn_ns
+    }
+
+    /// What was written down goes to its file when there is nothing else to do, and ends if it cannot.
+    fn wind(&mut self, worked: bool) {
+        let Some(reel) = &self.reel else { return };
+        if reel.is_over() {
+            self.shard.end_tape();
+            self.reel = None;
+        } else if !worked {
+            reel.hand_over();
+        }
     }
 
     /// One bounded round. Whether there was anything to do.
@@ -285,11 +307,12 @@ impl Core {
         let mut worked = false;
         for peer in (0..self.port.cores()).filter(|&peer| peer != self.id.index()) {
             for (lane, track) in LANES {
-                let packets = self.shard.packets(CoreId(peer as u16), lane);
-                let before = packets.len();
+                let Self { shard, port, .. } = self;
+                let to = CoreId(peer as u16);
+                let before = shard.packets(to, lane).len();
                 if before > 0 {
-                    self.port.send(peer, track, packets);
-                    worked |= packets.len() < before;
+                    shard.take_packets(to, lane, |packets| port.send(peer, track, packets));
+                    worked |= shard.packets(to, lane).len() < before;
                 }
             }
         }

@@ -44,6 +44,9 @@ pub enum StartError {
         /// Why.
         what: String,
     },
+    /// What comes in cannot be written down.
+    #[error("--tape {0}")]
+    Tape(String),
     /// Logins cannot be judged.
     #[error("authentication: {0}")]
     Auth(String),

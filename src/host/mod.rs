@@ -16,6 +16,7 @@ mod request;
 mod ring;
 mod socket;
 mod start;
+mod tape;
 mod tls;
 
 pub use error::StartError;

@@ -8,6 +8,7 @@ use super::control::Control;
 use super::core::{Core, DoorKind, Parts};
 use super::error::StartError;
 use super::ring::{Doorbell, Ring};
+use super::tape::{Reel, Tapes};
 use super::tls::{Side, Tls};
 use super::{listen, report};
 use crate::auth::{self, Auth, StorageBell};
@@ -24,6 +25,7 @@ use hdrhistogram::Histogram;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -49,6 +51,7 @@ pub struct Server {
     cores: Vec<ExecutorJoinHandle<Result<Histogram<u64>, String>>>,
     auth: Option<Arc<Auth>>,
     storage: Option<Storage>,
+    tapes: Option<Tapes>,
 }
 
 /// That a core's ring is there: how to wake the core, and what its kernel lacks. Or why it is not there.
@@ -70,6 +73,8 @@ struct Seed {
     clock: Clock,
     control: Arc<Control>,
     idle_spin: Option<Duration>,
+    /// Where what comes in is written down, if it is.
+    reel: Option<Reel>,
     /// Tells that the ring is there, or why not.
     ready: Sender<(usize, Readiness)>,
     /// Brings the others' doorbells; closed if one of them failed.
@@ -112,10 +117,12 @@ pub fn start(
     let control = Arc::new(Control::new(cores, Arc::clone(&permissions)));
     let (ready, readiness) = channel();
     let auth = Some(Arc::new(auth));
-    let mut server = Server { address, control, wakers, tls, cores: Vec::new(), auth, storage };
-    let mut tell_peers = Vec::new();
     let (clock, seeds) = (Clock::start(), random_seeds());
     let unix_ns = clock.unix_ns();
+    let start_tapes = |directory: &PathBuf| Tapes::start(directory, cores, &placement.services, unix_ns);
+    let tapes = config.tape.as_ref().map(start_tapes).transpose()?;
+    let mut server = Server { address, control, wakers, tls, cores: Vec::new(), auth, storage, tapes };
+    let mut tell_peers = Vec::new();
     for ((port, doors), auth) in ports.into_iter().zip(doors).zip(auth_clients) {
         let core = port.core();
         let (tell, peers) = channel();
@@ -134,6 +141,7 @@ pub fn start(
             clock,
             control: Arc::clone(&server.control),
             idle_spin: config.cores.latency_profile.idle_spin(),
+            reel: server.tapes.as_ref().map(|tapes| tapes.reel(core)),
             ready: ready.clone(),
             peers,
         };
@@ -387,8 +395,13 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
         ring.listen(listener);
         doors.push(kind);
     }
+    let now = seed.clock.now();
+    let mut shard = Shard::new(now, seed.shard, seed.cores, seed.options);
+    if let Some(reel) = seed.reel.clone() {
+        shard.begin_tape(now, move |bytes| reel.take(bytes));
+    }
     let core = Core::new(Parts {
-        shard: Shard::new(seed.clock.now(), seed.shard, seed.cores, seed.options),
+        shard,
         ring,
         port: seed.port,
         storage: seed.storage,
@@ -399,6 +412,7 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
         clock: seed.clock,
         control: seed.control,
         idle_spin: seed.idle_spin,
+        reel: seed.reel,
     });
     Ok(core.run())
 }
@@ -517,6 +531,9 @@ impl Server {
         drop(self.auth.take());
         if let Some(storage) = self.storage.take() {
             storage.stop();
+        }
+        if let Some(tapes) = self.tapes.take() {
+            tapes.finish();
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::packet::{Identity, Lane, Packet};
 use crate::session::parting::parting_of;
 use crate::session::table::{Closing, Session, Sessions, State};
 use crate::subscribers::Subscribers;
+use crate::tape::Tape;
 use ahash::RandomState;
 use bytes::Bytes;
 use deepstream_wire::encode::{encode, encode_parting};
@@ -43,6 +44,8 @@ pub(crate) struct Delivery {
     pub(crate) spare: Spare,
     /// Moment of the input being handled.
     pub(crate) now: Nanos,
+    /// Where inputs are written down, if they are.
+    pub(crate) tape: Option<Box<Tape>>,
     ticket: u64,
     scratch: [Vec<u8>; Wire::COUNT],
 }
@@ -110,6 +113,7 @@ impl Delivery {
             counters: Counters::default(),
             spare: Spare::default(),
             now: Nanos::default(),
+            tape: None,
             ticket: 0,
             scratch: [const { Vec::new() }; Wire::COUNT],
         }
@@ -294,7 +298,18 @@ impl Delivery {
     pub(crate) fn post(&mut self, to: CoreId, lane: Lane, packet: Packet) {
         debug_assert_ne!(to, self.core, "a core does not write to itself");
         self.counters.hops += 1;
+        if let Some(tape) = &mut self.tape {
+            tape.said(&(to, lane, &packet));
+        }
         self.packets[to.index()][lane as usize].push(packet);
+    }
+
+    /// The host is about to be handed these.
+    pub(crate) fn shows<T: std::fmt::Debug>(&mut self, what: impl FnOnce(&Self) -> &Vec<T>) {
+        if let Some(mut tape) = self.tape.take() {
+            tape.showed(what(self));
+            self.tape = Some(tape);
+        }
     }
 
     /// Whether a peer's backlog is so long that whoever adds to it should wait.

@@ -1,10 +1,13 @@
 //! What holds for a connection by what it speaks.
 
+use crate::tape::codec::structs;
 use deepstream_wire::Wire;
 
 /// The endpoints' settings, by what is spoken there.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints([Endpoint; Wire::COUNT]);
+
+structs! { Endpoints { 0: all } }
 
 impl Endpoints {
     /// The settings for a wire. Protobuf's also hold for connections that have not said yet what they speak.

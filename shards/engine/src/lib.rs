@@ -25,6 +25,7 @@ mod member;
 mod owner;
 mod permit;
 mod presence;
+mod pull;
 mod record;
 mod route;
 mod rpc;
@@ -32,6 +33,7 @@ mod session;
 mod shard;
 mod subscribers;
 mod takeover;
+pub mod tape;
 #[cfg(test)]
 mod tests;
 mod timer;

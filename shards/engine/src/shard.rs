@@ -1,13 +1,13 @@
 //! The shard: its inputs, its outputs, and who handles what.
 
 use crate::Endpoints;
-use crate::delivery::{Counters, Delivery, Source};
+use crate::delivery::{Delivery, Source};
 use crate::filters::Filters;
 use crate::gather::Gathers;
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::limits::Limits;
 use crate::listen::Listening;
-use crate::output::{Ask, Deadline, Flow, Note, Outbox, Outcome, Peer, Reason, StoreBatch};
+use crate::output::{Flow, Note, Outcome, Peer, Reason};
 use crate::owner::Names;
 use crate::packet::{Lane, Packet, Tag};
 use crate::permit::{Permissions, Permit};
@@ -17,11 +17,11 @@ use crate::rpc::Calls;
 use crate::session::table::State;
 use crate::subscribers::Subscribers;
 use crate::takeover::Bearers;
+use crate::tape::Kind;
 use crate::timer::{TimerId, Wheel};
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Topic, Unreadable};
 use std::sync::Arc;
-use std::vec::Drain;
 
 /// How a shard behaves; the same for every shard of a process.
 #[derive(Clone, Debug)]
@@ -131,6 +131,12 @@ pub(crate) enum TimerKey {
     LeftOut(crate::Sampled),
 }
 
+/// The hash that places names on cores.
+pub(crate) fn hasher(options: &Options) -> RandomState {
+    let [a, b, c, d] = options.seeds;
+    RandomState::with_seeds(a, b, c, d)
+}
+
 /// One core's share of the server. Owns its names and its connections; promises to run every input to completion.
 pub struct Shard {
     pub(crate) core: CoreId,
@@ -159,8 +165,7 @@ pub struct Shard {
 impl Shard {
     /// Shard `core` of `cores`.
     pub fn new(now: Nanos, core: CoreId, cores: u16, options: Options) -> Self {
-        let [a, b, c, d] = options.seeds;
-        let hasher = RandomState::with_seeds(a, b, c, d);
+        let hasher = hasher(&options);
         let delivery = Delivery::new(core, cores, options.limits.clone(), options.verbose, hasher.clone());
         let permit = Permit::new(options.permissions.clone());
         Self {
@@ -188,7 +193,7 @@ impl Shard {
 
     /// A socket was accepted. `None`: there are too many, close it.
     pub fn connected(&mut self, now: Nanos, peer: Peer) -> Option<ConnId> {
-        self.delivery.now = now;
+        self.input(now, Kind::Connected, &peer);
         if self.delivery.sessions.len() >= self.options.limits.connections_max {
             self.delivery.counters.refused_connections += 1;
             self.delivery.note(Note::ConnectionsFull);
@@ -197,12 +202,18 @@ impl Shard {
         self.delivery.counters.connected += 1;
         let conn = self.delivery.sessions.open(now, peer);
         self.watch(conn);
-        Some(conn)
+        Some(self.answers(conn))
     }
 
     /// A message arrived.
     pub fn received(&mut self, now: Nanos, conn: ConnId, message: Message<&[u8]>) -> Flow {
-        self.delivery.now = now;
+        self.input(now, Kind::Received, &(conn, message));
+        let flow = self.hear(now, conn, message);
+        self.answers(flow)
+    }
+
+    #[inline]
+    fn hear(&mut self, now: Nanos, conn: ConnId, message: Message<&[u8]>) -> Flow {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
         session.heard_at = now;
         match session.state {
@@ -220,28 +231,29 @@ impl Shard {
 
     /// Bytes arrived that are no message.
     pub fn unreadable(&mut self, now: Nanos, conn: ConnId, what: Unreadable) -> Flow {
-        self.delivery.now = now;
+        self.input(now, Kind::Unreadable, &(conn, what));
         if let Some(session) = self.delivery.sessions.get_mut(conn) {
             session.heard_at = now;
         }
-        self.not_understood(conn, what)
+        let flow = self.not_understood(conn, what);
+        self.answers(flow)
     }
 
     /// The connection's link answers by itself: upgrade, pong.
     pub fn raw(&mut self, now: Nanos, conn: ConnId, bytes: &[u8]) {
-        self.delivery.now = now;
+        self.input(now, Kind::Raw, &(conn, bytes));
         self.delivery.raw(conn, bytes);
     }
 
     /// The connection's link answers for the last time: nothing follows these bytes, whatever they do to its outbox.
     pub fn goodbye(&mut self, now: Nanos, conn: ConnId, bytes: &[u8]) {
-        self.delivery.now = now;
+        self.input(now, Kind::Goodbye, &(conn, bytes));
         self.delivery.goodbye(conn, bytes);
     }
 
     /// The kernel took `bytes` of what was taken from this connection's outbox.
     pub fn flushed(&mut self, now: Nanos, conn: ConnId, bytes: usize) {
-        self.delivery.now = now;
+        self.input(now, Kind::Flushed, &(conn, bytes));
         let low_water = self.options.limits.outbox_high_water_bytes / 2;
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         session.unsent = session.unsent.saturating_sub(bytes);
@@ -254,7 +266,7 @@ impl Shard {
 
     /// A socket is gone.
     pub fn disconnected(&mut self, now: Nanos, conn: ConnId) {
-        self.delivery.now = now;
+        self.input(now, Kind::Disconnected, &conn);
         let Some(session) = self.delivery.sessions.remove(conn) else { return };
         self.timers.cancel(session.timer);
         let mut leaving = Vec::new();
@@ -279,7 +291,7 @@ impl Shard {
 
     /// A packet of another core arrived.
     pub fn packet(&mut self, now: Nanos, from: CoreId, packet: Packet) {
-        self.delivery.now = now;
+        self.input(now, Kind::Packet, &(from, &packet));
         match packet {
             Packet::Request(parcel) => {
                 let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
@@ -324,7 +336,7 @@ impl Shard {
 
     /// The world answered.
     pub fn completed(&mut self, now: Nanos, outcome: Outcome) {
-        self.delivery.now = now;
+        self.input(now, Kind::Completed, &outcome);
         match outcome {
             Outcome::Loaded { ticket, result } => self.loaded(ticket, result),
             Outcome::Stored { ticket, result } => self.stored(ticket, &result),
@@ -335,7 +347,7 @@ impl Shard {
 
     /// Time passed. Call it when [`Shard::next_deadline`] is reached.
     pub fn tick(&mut self, now: Nanos) {
-        self.delivery.now = now;
+        self.input(now, Kind::Tick, &());
         let mut due = std::mem::take(&mut self.due);
         self.timers.expire(now, &mut due);
         for key in due.drain(..) {
@@ -361,116 +373,12 @@ impl Shard {
 
     /// The server stops: every connection is told and closed.
     pub fn stop(&mut self, now: Nanos) {
-        self.delivery.now = now;
+        self.input(now, Kind::Stop, &());
         for conn in self.delivery.sessions.ids() {
             self.delivery.close(conn, Reason::Shutdown);
         }
         self.tell_left_out(crate::Sampled::RuleFailures);
         self.tell_shadow();
-    }
-}
-
-/// Outputs.
-impl Shard {
-    /// When [`Shard::tick`] is due.
-    pub fn next_deadline(&self) -> Deadline {
-        self.timers.next_deadline()
-    }
-
-    /// A connection with something to send; each once until something more is put in its outbox.
-    pub fn dirty(&mut self) -> Option<ConnId> {
-        loop {
-            let conn = self.delivery.dirty.pop()?;
-            if let Some(session) = self.delivery.sessions.get_mut(conn) {
-                session.dirty = false;
-                // Deliveries alone may fill it: a client that only listens asks nothing by which it would be noticed.
-                if session.backlog() > self.delivery.limits.outbox_high_water_bytes {
-                    self.watch(conn);
-                }
-                return Some(conn);
-            }
-        }
-    }
-
-    /// Exchanges a connection's outbox for `empty`, whose memory, if it has any, is used for what comes next. Report what
-    /// the kernel took of it to [`Shard::flushed`], and give it back with [`Shard::reuse`] when all of it was sent.
-    pub fn take_output(&mut self, conn: ConnId, empty: &mut Outbox) {
-        debug_assert!(empty.is_empty(), "an outbox is exchanged for an empty one");
-        if let Some(session) = self.delivery.sessions.get_mut(conn) {
-            session.unsent += session.outbox.len();
-            std::mem::swap(&mut session.outbox, empty);
-        }
-    }
-
-    /// Gives the memory of an outbox that was sent back to those that begin to fill.
-    pub fn reuse(&mut self, sent: Outbox) {
-        self.delivery.spare.put(sent.bytes);
-    }
-
-    /// Connections to close once what they were sent is out, and why. One named a second time is dropped with whatever
-    /// is unsent. The host answers with [`Shard::disconnected`].
-    pub fn closes(&mut self) -> Vec<(ConnId, Reason)> {
-        // One that only listens is watched from here on too, not just one whose requests are held back.
-        while let Some(conn) = self.delivery.filling.pop() {
-            self.watch(conn);
-        }
-        if self.delivery.closes.is_empty() {
-            return Vec::new();
-        }
-        let closes = std::mem::take(&mut self.delivery.closes);
-        for &(conn, _) in &closes {
-            self.watch(conn);
-        }
-        closes
-    }
-
-    /// Connections whose sockets are to be read again.
-    pub fn resumed(&mut self) -> Drain<'_, ConnId> {
-        if !self.held_back.is_empty() {
-            self.release_held_back();
-        }
-        self.delivery.resumed.drain(..)
-    }
-
-    /// Packets for a peer, in order. The host removes what its ring takes, from the front.
-    pub fn packets(&mut self, to: CoreId, lane: Lane) -> &mut Vec<Packet> {
-        &mut self.delivery.packets[to.index()][lane as usize]
-    }
-
-    /// Requests to the world.
-    pub fn asks(&mut self) -> Drain<'_, Ask> {
-        self.delivery.asks.drain(..)
-    }
-
-    /// What a human might want to know.
-    pub fn notes(&mut self) -> Drain<'_, Note> {
-        self.delivery.notes.drain(..)
-    }
-
-    /// Fills `batch` with what is to be stored next; `false` if there is nothing, or the previous batch is not answered
-    /// yet. Its outcome goes to [`Shard::completed`].
-    pub fn take_stores(&mut self, now: Nanos, batch: &mut StoreBatch) -> bool {
-        self.delivery.now = now;
-        self.fill_stores(batch)
-    }
-
-    /// Whether the host has something to pull: a turn that left it there must be followed by another, not by sleep. Packets
-    /// are left out, because only the host knows which of them wait for room; so are stores while `storage_is_busy`.
-    pub fn has_output(&self, storage_is_busy: bool) -> bool {
-        let Delivery { dirty, closes, filling, resumed, asks, notes, .. } = &self.delivery;
-        !dirty.is_empty()
-            || !closes.is_empty()
-            || !filling.is_empty()
-            || !resumed.is_empty()
-            || !asks.is_empty()
-            || !notes.is_empty()
-            || self.held_back.iter().any(|&(peer, _)| !self.is_held_back_by(peer))
-            || (!storage_is_busy && self.records.has_stores())
-    }
-
-    /// What happened so far.
-    pub fn counters(&self) -> &Counters {
-        &self.delivery.counters
     }
 }
 

@@ -14,6 +14,7 @@ mod mutation;
 mod oracle;
 mod pipe;
 mod plan;
+pub mod replay;
 mod rng;
 mod rules;
 mod run;

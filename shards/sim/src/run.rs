@@ -5,6 +5,7 @@
 use crate::mutation::Mutation;
 use crate::trace::Tracing;
 use crate::world::World;
+use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -71,6 +72,15 @@ impl Run {
         }
     }
 
+    /// Runs it with the tape of every shard written down. What failed, if anything did, and the tapes.
+    pub fn go_taped(self) -> (Result<u64, String>, Vec<Vec<u8>>) {
+        let mut world = World::new(&self, Tracing::Off);
+        let tapes = world.begin_tapes();
+        let result = live(&mut world, self.until.unwrap_or(u64::MAX)).map(|()| world.step);
+        world.end_tapes();
+        (result, tapes.iter().map(|tape| RefCell::take(tape)).collect())
+    }
+
     fn attempt(self, tracing: Tracing) -> Result<u64, Failure> {
         let mut world = World::new(&self, tracing);
         let until = self.until.unwrap_or(u64::MAX);
@@ -84,7 +94,7 @@ impl Run {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<String>()
         .cloned()

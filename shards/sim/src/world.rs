@@ -21,6 +21,7 @@ use deepstream_engine::{
     StoreBatch,
 };
 use deepstream_wire::{Endpoint, Link, LinkConfig, LinkEvent, Wire};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -163,6 +164,21 @@ impl World {
             rng,
             plan,
         }
+    }
+
+    /// From here on every shard is taped. The tapes, one for each.
+    pub(crate) fn begin_tapes(&mut self) -> Vec<Rc<RefCell<Vec<u8>>>> {
+        let begin = |core: &mut Core| {
+            let tape = Rc::<RefCell<Vec<u8>>>::default();
+            let sink = Rc::clone(&tape);
+            core.shard.begin_tape(self.now, move |bytes| sink.borrow_mut().extend_from_slice(bytes));
+            tape
+        };
+        self.cores.iter_mut().map(begin).collect()
+    }
+
+    pub(crate) fn end_tapes(&mut self) {
+        self.cores.iter_mut().for_each(|core| core.shard.end_tape());
     }
 
     pub(crate) fn lane(&mut self, from: usize, to: usize, lane: Lane) -> &mut LaneQueue {
@@ -352,7 +368,8 @@ impl World {
 
     /// A shard's packets for a peer enter the lane, as many as `count`.
     pub(crate) fn publish(&mut self, from: usize, to: usize, lane: Lane, count: usize) {
-        let packets: Vec<Packet> = self.cores[from].shard.packets(CoreId(to as u16), lane).drain(..count).collect();
+        let take = |packets: &mut Vec<Packet>| -> Vec<Packet> { packets.drain(..count).collect() };
+        let packets = self.cores[from].shard.take_packets(CoreId(to as u16), lane, take);
         self.lane(from, to, lane).packets.extend(packets);
         self.line(|| format!("publish {from}>{to} {lane:?} packets={count}"));
         self.pull(from);

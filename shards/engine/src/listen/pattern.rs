@@ -10,7 +10,7 @@ pub struct NamePattern {
 }
 
 impl NamePattern {
-    pub(super) fn compile(source: &str) -> Result<Self, PatternError> {
+    pub(crate) fn compile(source: &str) -> Result<Self, PatternError> {
         let pattern = Pattern::new(source, "")?;
         Ok(Self { required: pattern.required(), pattern })
     }

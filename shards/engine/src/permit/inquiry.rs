@@ -10,6 +10,7 @@ use crate::packet::{Lane, Packet};
 use crate::record::{Glimpse, Peeker, Run};
 use crate::shard::{Shard, TimerKey};
 use crate::subscribers::hash_name;
+use crate::tape::codec::structs;
 use crate::timer::TimerId;
 use bytes::Bytes;
 use deepstream_wire::{Message, Topic};
@@ -20,6 +21,8 @@ pub struct InquiryId {
     index: u32,
     generation: u32,
 }
+
+structs! { InquiryId { index: index, generation: generation } }
 
 /// How far a message's judgement came.
 #[derive(Debug, Default)]

@@ -21,6 +21,7 @@ use crate::ident::{ConnId, Nanos};
 use crate::packet::{Identity, Lane, Packet, Tag};
 use crate::record::Run;
 use crate::shard::{Shard, TimerKey};
+use crate::tape::Kind;
 use crate::timer::TimerId;
 pub(crate) use deepstream_valve::Document;
 use deepstream_valve::{Choices, Right, Ruleset};
@@ -225,7 +226,7 @@ pub(crate) enum Said {
 impl Shard {
     /// Other rules are in force from here on. Tells the other cores ahead of whatever goes by them.
     pub fn adopt_permissions(&mut self, now: Nanos, permissions: Arc<Permissions>) {
-        self.delivery.now = now;
+        self.input(now, Kind::Adopted, &permissions);
         self.adopt(permissions);
     }
 

@@ -59,10 +59,7 @@ impl Shard {
     }
 
     /// Fills a batch with what waited longest.
-    pub(crate) fn fill_stores(&mut self, batch: &mut StoreBatch) -> bool {
-        if !self.records.has_stores() {
-            return false;
-        }
+    pub(crate) fn fill_stores(&mut self, batch: &mut StoreBatch) {
         batch.clear();
         let room = self.options.limits.store_batch_bytes_max;
         while batch.bytes.len() < room {
@@ -79,7 +76,6 @@ impl Shard {
         batch.ticket = self.delivery.ticket();
         let timer = self.set_timer(self.options.storage_timeout_ns, TimerKey::Stores(batch.ticket));
         self.records.batch = Some((batch.ticket, timer));
-        true
     }
 
     /// Storage answered a batch.

@@ -4,13 +4,14 @@ use crate::ident::{ConnId, Nanos};
 use crate::output::{Headers, Note};
 use crate::session::table::State;
 use crate::shard::Shard;
+use crate::tape::Kind;
 use deepstream_wire::Wire;
 use std::sync::Arc;
 
 impl Shard {
     /// A connection became a WebSocket on which `wire` is spoken. Where the server leads, the link has greeted.
     pub fn upgraded(&mut self, now: Nanos, conn: ConnId, wire: Wire, referer: &str, headers: Headers) {
-        self.delivery.now = now;
+        self.input(now, Kind::Upgraded, &(conn, wire, referer, &headers));
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         if let State::Connected = session.state {
             session.state = if wire.is_challenged() { State::AwaitChallenge } else { State::AwaitAuth };
@@ -30,6 +31,7 @@ impl Shard {
 
     /// A connection is a proxy's, and this is whom it speaks for.
     pub fn speaks_for(&mut self, conn: ConnId, remote: &str) {
+        self.pulled(Kind::SpeaksFor, &(conn, remote));
         if let Some(session) = self.delivery.sessions.get_mut(conn) {
             Arc::make_mut(&mut session.visit.get_or_insert_default().peer).remote = remote.into();
         }
@@ -38,7 +40,7 @@ impl Shard {
     /// A connection turned out to carry requests of HTTP: each is a connection of its own, what they are told goes out
     /// through this one, and for how long it may say nothing is the host's business.
     pub fn carries_http(&mut self, now: Nanos, conn: ConnId) {
-        self.delivery.now = now;
+        self.input(now, Kind::CarriesHttp, &conn);
         if let Some(session) = self.delivery.sessions.get_mut(conn) {
             session.wire = Wire::Http;
             self.watch(conn);

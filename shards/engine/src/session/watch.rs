@@ -5,6 +5,7 @@ use crate::ident::{ConnId, Nanos};
 use crate::output::Reason;
 use crate::session::table::{Session, State};
 use crate::shard::{Options, Shard, TimerKey};
+use crate::tape::Kind;
 use deepstream_wire::Action;
 
 /// How long the last bytes of a closed connection may take to leave.
@@ -13,7 +14,7 @@ const CLOSE_GRACE_NS: u64 = 2_000_000_000;
 impl Shard {
     /// A client said under which name it is connected once, if it has one, and how long it may be silent; `None`: for ever.
     pub fn introduced(&mut self, now: Nanos, conn: ConnId, client: &[u8], silence_ns_max: Option<u64>) {
-        self.delivery.now = now;
+        self.input(now, Kind::Introduced, &(conn, client, silence_ns_max));
         if let Some(session) = self.delivery.sessions.get_mut(conn) {
             session.silence_ns_max = Some(silence_ns_max.unwrap_or(u64::MAX));
             if !client.is_empty() {

@@ -171,7 +171,7 @@ impl Rig {
     pub(super) fn take_packets(&mut self, from: usize, to: usize) -> Vec<Packet> {
         let mut taken = Vec::new();
         for lane in Lane::ALL {
-            taken.append(self.shards[from].packets(CoreId(to as u16), lane));
+            self.shards[from].take_packets(CoreId(to as u16), lane, |packets| taken.append(packets));
         }
         taken
     }
@@ -243,7 +243,7 @@ impl Rig {
             }
             for peer in (0..self.shards.len()).filter(|&peer| peer != core) {
                 for lane in Lane::ALL {
-                    let packets = std::mem::take(self.shards[core].packets(CoreId(peer as u16), lane));
+                    let packets = self.shards[core].take_packets(CoreId(peer as u16), lane, std::mem::take);
                     for packet in packets {
                         moved = true;
                         self.shards[peer].packet(self.now, CoreId(core as u16), packet);

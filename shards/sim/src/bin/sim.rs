@@ -1,12 +1,16 @@
-//! Runs worlds: many of them at once, or one to look at.
+//! Runs worlds: many of them at once, or one to look at. Plays tapes of running servers.
 
+use deepstream_sim::replay::replay;
 use deepstream_sim::{Failure, Run};
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "sim [--runs N | --seconds N] [--from SEED] [--threads N]\nsim --seed S [--until STEP] [--trace]";
+const USAGE: &str = "sim [--runs N | --seconds N] [--from SEED] [--threads N]\nsim --seed S [--until STEP] [--trace]\nsim --replay TAPE";
 /// Failures that are printed with their steps; of the others only what failed.
 const PRINTED_MAX: usize = 3;
 
@@ -18,12 +22,18 @@ struct Arguments {
     seed: Option<u64>,
     until: Option<u64>,
     trace: bool,
+    tape: Option<PathBuf>,
 }
 
 fn arguments() -> Option<Arguments> {
-    let mut found = Arguments { runs: 2000, seconds: None, from: 0, threads: 2, seed: None, until: None, trace: false };
+    let mut found =
+        Arguments { runs: 2000, seconds: None, from: 0, threads: 2, seed: None, until: None, trace: false, tape: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
+        if word == "--replay" {
+            found.tape = Some(words.next()?.into());
+            continue;
+        }
         let mut number = || words.next()?.parse::<u64>().ok();
         match word.as_str() {
             "--runs" => found.runs = number()?,
@@ -44,9 +54,33 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    if let Some(tape) = &arguments.tape {
+        return play(tape);
+    }
     match arguments.seed {
         Some(seed) => one(seed, &arguments),
         None => many(&arguments),
+    }
+}
+
+fn play(path: &Path) -> ExitCode {
+    let path_shown = path.display();
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => {
+            eprintln!("{path_shown} cannot be opened: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match replay(BufReader::new(file)) {
+        Ok(played) => {
+            println!("{path_shown}: {played}");
+            ExitCode::SUCCESS
+        }
+        Err(unplayed) => {
+            eprintln!("{path_shown} {unplayed}");
+            ExitCode::FAILURE
+        }
     }
 }
 

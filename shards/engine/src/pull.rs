@@ -1,0 +1,153 @@
+//! What the host pulls after each turn: bytes, packets, asks, notes, what is to be stored or closed.
+//!
+//! *Owns* nothing: all of it waits in the shard. *Promises* that each is handed out once, and that what a pull changes is on the
+//! tape like any input. *Does not* send.
+
+use crate::delivery::{Counters, Delivery};
+use crate::ident::{ConnId, CoreId, Nanos};
+use crate::output::{Ask, Deadline, Note, Outbox, Reason, StoreBatch};
+use crate::packet::{Lane, Packet};
+use crate::shard::Shard;
+use crate::tape::Kind;
+use std::vec::Drain;
+
+impl Shard {
+    /// When [`Shard::tick`] is due.
+    pub fn next_deadline(&self) -> Deadline {
+        self.timers.next_deadline()
+    }
+
+    /// A connection with something to send; each once until something more is put in its outbox.
+    pub fn dirty(&mut self) -> Option<ConnId> {
+        if !self.delivery.dirty.is_empty() {
+            self.pulled(Kind::Dirty, &());
+        }
+        loop {
+            let conn = self.delivery.dirty.pop()?;
+            if let Some(session) = self.delivery.sessions.get_mut(conn) {
+                session.dirty = false;
+                // Deliveries alone may fill it: a client that only listens asks nothing by which it would be noticed.
+                if session.backlog() > self.delivery.limits.outbox_high_water_bytes {
+                    self.watch(conn);
+                }
+                return Some(self.answers(conn));
+            }
+        }
+    }
+
+    /// Exchanges a connection's outbox for `empty`, whose memory, if it has any, is used for what comes next. Report what
+    /// the kernel took of it to [`Shard::flushed`], and give it back with [`Shard::reuse`] when all of it was sent.
+    pub fn take_output(&mut self, conn: ConnId, empty: &mut Outbox) {
+        debug_assert!(empty.is_empty(), "an outbox is exchanged for an empty one");
+        self.pulled(Kind::TakeOutput, &conn);
+        if let Some(session) = self.delivery.sessions.get_mut(conn) {
+            session.unsent += session.outbox.len();
+            std::mem::swap(&mut session.outbox, empty);
+        }
+        if let Some(tape) = &mut self.delivery.tape {
+            empty.pieces().for_each(|piece| tape.said(&piece));
+        }
+    }
+
+    /// Gives the memory of an outbox that was sent back to those that begin to fill.
+    pub fn reuse(&mut self, sent: Outbox) {
+        self.delivery.spare.put(sent.bytes);
+    }
+
+    /// Connections to close once what they were sent is out, and why. One named a second time is dropped with whatever
+    /// is unsent. The host answers with [`Shard::disconnected`].
+    pub fn closes(&mut self) -> Vec<(ConnId, Reason)> {
+        if self.delivery.filling.is_empty() && self.delivery.closes.is_empty() {
+            return Vec::new();
+        }
+        self.pulled(Kind::Closes, &());
+        // One that only listens is watched from here on too, not just one whose requests are held back.
+        while let Some(conn) = self.delivery.filling.pop() {
+            self.watch(conn);
+        }
+        let closes = std::mem::take(&mut self.delivery.closes);
+        for &(conn, _) in &closes {
+            self.watch(conn);
+        }
+        self.answers(closes)
+    }
+
+    /// Connections whose sockets are to be read again.
+    pub fn resumed(&mut self) -> Drain<'_, ConnId> {
+        if !self.held_back.is_empty() || !self.delivery.resumed.is_empty() {
+            self.pulled(Kind::Resumed, &());
+            self.release_held_back();
+            self.delivery.shows(|delivery| &delivery.resumed);
+        }
+        self.delivery.resumed.drain(..)
+    }
+
+    /// Packets for a peer, in order.
+    pub fn packets(&self, to: CoreId, lane: Lane) -> &[Packet] {
+        &self.delivery.packets[to.index()][lane as usize]
+    }
+
+    /// Has packets for a peer removed, from the front: those that the host's ring takes.
+    pub fn take_packets<T>(&mut self, to: CoreId, lane: Lane, take: impl FnOnce(&mut Vec<Packet>) -> T) -> T {
+        let packets = &mut self.delivery.packets[to.index()][lane as usize];
+        let before = packets.len();
+        let result = take(packets);
+        let taken = before - packets.len();
+        if taken > 0 {
+            self.pulled(Kind::TakePackets, &(to, lane, taken));
+        }
+        result
+    }
+
+    /// Requests to the world.
+    pub fn asks(&mut self) -> Drain<'_, Ask> {
+        if !self.delivery.asks.is_empty() {
+            self.pulled(Kind::Asks, &());
+            self.delivery.shows(|delivery| &delivery.asks);
+        }
+        self.delivery.asks.drain(..)
+    }
+
+    /// What a human might want to know.
+    pub fn notes(&mut self) -> Drain<'_, Note> {
+        if !self.delivery.notes.is_empty() {
+            self.pulled(Kind::Notes, &());
+            self.delivery.shows(|delivery| &delivery.notes);
+        }
+        self.delivery.notes.drain(..)
+    }
+
+    /// Fills `batch` with what is to be stored next; `false` if there is nothing, or the previous batch is not answered
+    /// yet. Its outcome goes to [`Shard::completed`].
+    pub fn take_stores(&mut self, now: Nanos, batch: &mut StoreBatch) -> bool {
+        if !self.records.has_stores() {
+            return false;
+        }
+        self.input(now, Kind::TakeStores, &());
+        self.fill_stores(batch);
+        if let Some(tape) = &mut self.delivery.tape {
+            tape.showed(&(batch.ticket, &batch.entries));
+            tape.said(&batch.bytes);
+        }
+        true
+    }
+
+    /// Whether the host has something to pull: a turn that left it there must be followed by another, not by sleep. Packets
+    /// are left out, because only the host knows which of them wait for room; so are stores while `storage_is_busy`.
+    pub fn has_output(&self, storage_is_busy: bool) -> bool {
+        let Delivery { dirty, closes, filling, resumed, asks, notes, .. } = &self.delivery;
+        !dirty.is_empty()
+            || !closes.is_empty()
+            || !filling.is_empty()
+            || !resumed.is_empty()
+            || !asks.is_empty()
+            || !notes.is_empty()
+            || self.held_back.iter().any(|&(peer, _)| !self.is_held_back_by(peer))
+            || (!storage_is_busy && self.records.has_stores())
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.delivery.counters
+    }
+}

@@ -1,0 +1,152 @@
+//! A tape: every input of a shard, written down as it comes in, so that the same shard can live through it again.
+//!
+//! A shard is a pure state machine. So its options, and what was called when and with what, are all there is to know: a shard
+//! that is given the same once more says the same. Each entry carries a digest of all that was said before it, and when the
+//! shard wanted to be woken, by which the first difference is found.
+//!
+//! *Owns* the format: [`OPENING`], then frames; the first is the [`Header`], each further one an [`Entry`]. *Promises* that
+//! whatever changes a shard is an entry, pulls of its outputs included; that an entry is whole in the sink before its input
+//! is acted upon; and that a shard without a tape pays one branch per input. *Does not* write files or play: the host and
+//! the simulator do.
+
+pub(crate) mod codec;
+mod read;
+mod shapes;
+
+pub use read::{Entry, FrameHead, Header, Input};
+
+use crate::ident::{CoreId, Nanos};
+use crate::shard::{Options, Shard};
+use codec::Put;
+pub(crate) use read::Kind;
+use std::fmt;
+use std::io::Write;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// How every tape begins; the number is that of the format.
+pub const OPENING: &[u8] = b"deepstream tape 1\n";
+/// What the hash that places names on cores makes of this tells two builds with different hashes apart.
+const PLACED: &str = "deepstream";
+
+/// Where a shard's tape goes, frame by frame.
+type Sink = Box<dyn FnMut(&[u8])>;
+
+/// A tape under way.
+pub(crate) struct Tape {
+    sink: Sink,
+    /// Of all that was said so far.
+    digest: u64,
+    /// The moment of the last entry.
+    at: Nanos,
+    frame: Vec<u8>,
+    said: Vec<u8>,
+}
+
+impl fmt::Debug for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tape").field("digest", &self.digest).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Tape {
+    /// The shard said something.
+    pub(crate) fn said(&mut self, what: &impl Put) {
+        self.said.clear();
+        what.put(&mut self.said);
+        self.digest = xxh3_64_with_seed(&self.said, self.digest);
+    }
+
+    /// The shard said something that is only ever shown.
+    pub(crate) fn showed(&mut self, what: &impl fmt::Debug) {
+        self.said.clear();
+        write!(self.said, "{what:?}").expect("memory takes everything");
+        self.digest = xxh3_64_with_seed(&self.said, self.digest);
+    }
+
+    fn write(&mut self, now: Nanos, kind: Kind, due: Option<Nanos>, what: &impl Put) {
+        self.said(&due);
+        let (digest, passed) = (self.digest as u32, now.0.wrapping_sub(self.at.0));
+        self.at = now;
+        self.frame(|to| {
+            to.extend_from_slice(&digest.to_le_bytes());
+            to.push(kind as u8);
+            passed.put(to);
+            what.put(to);
+        });
+    }
+
+    fn frame(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
+        self.frame.clear();
+        self.frame.extend_from_slice(&[0; FrameHead::LEN]);
+        fill(&mut self.frame);
+        let head = FrameHead::of(&self.frame[FrameHead::LEN..]).to_bytes();
+        self.frame[..FrameHead::LEN].copy_from_slice(&head);
+        (self.sink)(&self.frame);
+    }
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    xxh3_64(bytes) as u32
+}
+
+impl Shard {
+    /// From here on everything that comes in is written down, frame by frame, to `sink`. To be called right after the shard
+    /// was made, at the moment it was made.
+    pub fn begin_tape(&mut self, now: Nanos, mut sink: impl FnMut(&[u8]) + 'static) {
+        debug_assert_eq!(self.delivery.now, Nanos::default(), "nothing has come in yet");
+        sink(OPENING);
+        let (sink, placed) = (Box::new(sink), placed(&self.options));
+        let mut tape = Tape { sink, digest: 0, at: now, frame: Vec::new(), said: Vec::new() };
+        let version: &str = env!("CARGO_PKG_VERSION");
+        tape.frame(|to| (version, (self.core, self.cores), (now, placed), &self.options).put(to));
+        self.delivery.tape = Some(Box::new(tape));
+    }
+
+    /// Nothing more is written down. The last entry is what the shard holds.
+    pub fn end_tape(&mut self) {
+        let census = format!("{:?} {:?}", self.census(), self.delivery.counters);
+        self.pulled(Kind::End, &census);
+        self.delivery.tape = None;
+    }
+
+    /// An input came in: its time is the present.
+    #[inline]
+    pub(crate) fn input(&mut self, now: Nanos, kind: Kind, what: &impl Put) {
+        self.delivery.now = now;
+        self.pulled(kind, what);
+    }
+
+    /// Something was pulled, or told without a time.
+    #[inline]
+    pub(crate) fn pulled(&mut self, kind: Kind, what: &impl Put) {
+        if self.delivery.tape.is_some() {
+            self.write_down(kind, what);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_down(&mut self, kind: Kind, what: &impl Put) {
+        let due = self.timers.next_deadline();
+        if let Some(tape) = &mut self.delivery.tape {
+            tape.write(self.delivery.now, kind, due, what);
+        }
+    }
+
+    /// What it answers its host.
+    #[inline]
+    pub(crate) fn answers<T: fmt::Debug>(&mut self, answer: T) -> T {
+        if let Some(tape) = &mut self.delivery.tape {
+            tape.showed(&answer);
+        }
+        answer
+    }
+}
+
+/// What a shard is made of.
+fn placed(options: &Options) -> u64 {
+    crate::shard::hasher(options).hash_one(PLACED)
+}
+
+/// The parts of a header as they are put.
+type Parts = (String, (CoreId, u16), (Nanos, u64), Options);

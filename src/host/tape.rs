@@ -1,0 +1,200 @@
+//! Tapes: what comes into each shard, in a file of its own, for `sim --replay`.
+//!
+//! *Owns* the files, the thread that writes them, and what is on its way there. *Promises* that no core ever waits for a
+//! disk: what it has not taken in time ends the tape, which is said, and the file stays one that can be played as far as it
+//! goes; that a file is never written over; and that what came in before a core panicked is in the file. *Does not* sync:
+//! files outlive the process, whatever ends it, not the machine.
+
+use super::error::StartError;
+use crate::log::{Level, note};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Bytes that a core collects before it hands them over, unless it has nothing else to do.
+const BATCH_BYTES: usize = 64 << 10;
+/// Bytes of one shard that may wait for the disk.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+/// How long a process that panicked waits for its last words to be written.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Something for the thread that writes.
+enum Word {
+    /// Bytes for the file of a shard.
+    Bytes(usize, Vec<u8>),
+    /// Tell when all that came before is written.
+    Tell(Sender<()>),
+    /// That was all.
+    End,
+}
+
+/// The files of a server's shards.
+pub(super) struct Tapes {
+    thread: JoinHandle<()>,
+    sender: Sender<Word>,
+    reels: Vec<Reel>,
+}
+
+impl Tapes {
+    /// Begins one tape for each shard, in this directory.
+    pub(super) fn start(directory: &Path, shards: usize, cpus: &[usize], unix_ns: u64) -> Result<Self, StartError> {
+        let failed = |path: &Path, error: &io::Error| StartError::Tape(format!("{}: {error}", path.display()));
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| failed(directory, &error))?;
+        let path = |shard: usize| directory.join(format!("shard-{shard}-{}.tape", unix_ns / 1_000_000));
+        let open = |path: PathBuf| {
+            // What clients say is in it, passwords and all.
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            file.map(|file| (path.clone(), file)).map_err(|error| failed(&path, &error))
+        };
+        let files = (0..shards).map(|shard| open(path(shard))).collect::<Result<Vec<_>, _>>()?;
+        let (sender, words) = channel();
+        let reel = |shard: usize| Reel { shard, shared: Arc::default(), sender: sender.clone() };
+        let reels: Vec<Reel> = (0..shards).map(reel).collect();
+        let shared = reels.iter().map(|reel| Arc::clone(&reel.shared)).collect();
+        let writer = Writer { files, shared, words };
+        let cpus = cpus.to_vec();
+        let run = move || {
+            if let Err(why) = crate::service::run_on(&cpus) {
+                note(Level::Warn, "INFO", &format!("the thread that writes tapes runs anywhere: {why}"));
+            }
+            writer.run();
+        };
+        let thread = std::thread::Builder::new().name("tape".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| failed(directory, &error))?;
+        write_on_panic(reels.clone(), sender.clone());
+        for shard in 0..shards {
+            note(Level::Info, "INFO", &format!("shard {shard} is taped: {}", path(shard).display()));
+        }
+        Ok(Self { thread, sender, reels })
+    }
+
+    /// The end that a shard's core holds.
+    pub(super) fn reel(&self, shard: usize) -> Reel {
+        self.reels[shard].clone()
+    }
+
+    /// Writes what the cores, which have ended, left.
+    pub(super) fn finish(self) {
+        // The hook for panics holds a sender for as long as the process lives.
+        if self.sender.send(Word::End).is_ok() {
+            let _ = self.thread.join();
+        }
+    }
+}
+
+/// Has the rest written before the process ends by a panic.
+fn write_on_panic(reels: Vec<Reel>, sender: Sender<Word>) {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        reels.iter().for_each(Reel::hand_over);
+        let (tell, told) = channel();
+        if sender.send(Word::Tell(tell)).is_ok() {
+            let _: Result<(), RecvTimeoutError> = told.recv_timeout(LAST_WORDS);
+        }
+        report(panic);
+    }));
+}
+
+/// What a core and the thread that writes share.
+#[derive(Default)]
+struct Shared {
+    /// Not handed over yet; locked by the core alone, unless it panicked.
+    kept: Mutex<Vec<u8>>,
+    /// Bytes handed over and not yet written.
+    waiting: AtomicUsize,
+    /// Nothing more is taken.
+    is_over: AtomicBool,
+    /// Some of it could not be written.
+    has_gap: AtomicBool,
+}
+
+/// A core's end of its tape.
+#[derive(Clone)]
+pub(super) struct Reel {
+    shard: usize,
+    shared: Arc<Shared>,
+    sender: Sender<Word>,
+}
+
+impl Reel {
+    /// Takes what the shard writes down.
+    pub(super) fn take(&self, bytes: &[u8]) {
+        if self.is_over() {
+            return;
+        }
+        let full = {
+            let mut kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.extend_from_slice(bytes);
+            kept.len() >= BATCH_BYTES
+        };
+        if full {
+            self.hand_over();
+        }
+    }
+
+    /// Gives what was kept to the thread that writes.
+    pub(super) fn hand_over(&self) {
+        let kept = {
+            // The panic this is called in may have come in the middle of `take`.
+            let Ok(mut kept) = self.shared.kept.try_lock() else { return };
+            if kept.is_empty() {
+                return;
+            }
+            std::mem::replace(&mut *kept, Vec::with_capacity(BATCH_BYTES * 2))
+        };
+        let len = kept.len();
+        let waiting = self.shared.waiting.fetch_add(len, Ordering::Relaxed) + len;
+        if waiting <= WAITING_BYTES_MAX {
+            // Without the thread there is a panic or an end under way.
+            let _ = self.sender.send(Word::Bytes(self.shard, kept));
+        } else if !self.shared.is_over.swap(true, Ordering::Relaxed) {
+            let what = format!("{} bytes of the tape of shard {} wait for the disk: it ends here", waiting, self.shard);
+            note(Level::Warn, "INFO", &what);
+        }
+    }
+
+    /// Whether nothing more is taken.
+    pub(super) fn is_over(&self) -> bool {
+        self.shared.is_over.load(Ordering::Relaxed)
+    }
+}
+
+/// The thread that writes.
+struct Writer {
+    files: Vec<(PathBuf, File)>,
+    shared: Vec<Arc<Shared>>,
+    words: Receiver<Word>,
+}
+
+impl Writer {
+    /// Until the server says that it was all.
+    fn run(mut self) {
+        while let Ok(word) = self.words.recv() {
+            match word {
+                Word::Bytes(shard, bytes) => self.write(shard, &bytes),
+                Word::Tell(all_written) => drop(all_written.send(())),
+                Word::End => return,
+            }
+        }
+    }
+
+    fn write(&mut self, shard: usize, bytes: &[u8]) {
+        let ((path, file), shared) = (&mut self.files[shard], &self.shared[shard]);
+        // Bytes after a gap could not be played.
+        if !shared.has_gap.load(Ordering::Relaxed)
+            && let Err(error) = file.write_all(bytes)
+        {
+            shared.has_gap.store(true, Ordering::Relaxed);
+            shared.is_over.store(true, Ordering::Relaxed);
+            note(Level::Error, "INFO", &format!("the tape {} ends here: {error}", path.display()));
+        }
+        shared.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+    }
+}
