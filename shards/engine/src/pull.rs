@@ -18,6 +18,7 @@ impl Shard {
     }
 
     /// A connection with something to send; each once until something more is put in its outbox.
+    #[inline]
     pub fn dirty(&mut self) -> Option<ConnId> {
         if !self.delivery.dirty.is_empty() {
             self.pulled(Kind::Dirty, &());
@@ -37,6 +38,7 @@ impl Shard {
 
     /// Exchanges a connection's outbox for `empty`, whose memory, if it has any, is used for what comes next. Report what
     /// the kernel took of it to [`Shard::flushed`], and give it back with [`Shard::reuse`] when all of it was sent.
+    #[inline]
     pub fn take_output(&mut self, conn: ConnId, empty: &mut Outbox) {
         debug_assert!(empty.is_empty(), "an outbox is exchanged for an empty one");
         self.pulled(Kind::TakeOutput, &conn);
@@ -44,9 +46,7 @@ impl Shard {
             session.unsent += session.outbox.len();
             std::mem::swap(&mut session.outbox, empty);
         }
-        if let Some(tape) = &mut self.delivery.tape {
-            empty.pieces().for_each(|piece| tape.said(&piece));
-        }
+        self.says(empty);
     }
 
     /// Gives the memory of an outbox that was sent back to those that begin to fill.

@@ -252,6 +252,7 @@ impl Shard {
     }
 
     /// The kernel took `bytes` of what was taken from this connection's outbox.
+    #[inline]
     pub fn flushed(&mut self, now: Nanos, conn: ConnId, bytes: usize) {
         self.input(now, Kind::Flushed, &(conn, bytes));
         let low_water = self.options.limits.outbox_high_water_bytes / 2;

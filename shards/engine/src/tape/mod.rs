@@ -16,6 +16,7 @@ mod shapes;
 pub use read::{Entry, FrameHead, Header, Input};
 
 use crate::ident::{CoreId, Nanos};
+use crate::output::Outbox;
 use crate::shard::{Options, Shard};
 use codec::Put;
 pub(crate) use read::Kind;
@@ -136,10 +137,34 @@ impl Shard {
     /// What it answers its host.
     #[inline]
     pub(crate) fn answers<T: fmt::Debug>(&mut self, answer: T) -> T {
-        if let Some(tape) = &mut self.delivery.tape {
-            tape.showed(&answer);
+        if self.delivery.tape.is_some() {
+            self.show_answer(&answer);
         }
         answer
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn show_answer(&mut self, answer: &impl fmt::Debug) {
+        if let Some(tape) = &mut self.delivery.tape {
+            tape.showed(answer);
+        }
+    }
+
+    /// What a connection is sent.
+    #[inline]
+    pub(crate) fn says(&mut self, output: &Outbox) {
+        if self.delivery.tape.is_some() {
+            self.say_output(output);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn say_output(&mut self, output: &Outbox) {
+        if let Some(tape) = &mut self.delivery.tape {
+            output.pieces().for_each(|piece| tape.said(&piece));
+        }
     }
 }
 
