@@ -18,7 +18,10 @@ pub(crate) struct Bare {
 
 impl Bare {
     pub(crate) fn new(core: u16, cores: u16) -> Self {
-        let options = Options { storage: false, ..Options::default() };
+        Self::with(core, cores, Options { storage: false, ..Options::default() })
+    }
+
+    pub(crate) fn with(core: u16, cores: u16, options: Options) -> Self {
         Self { shard: Shard::new(NOW, CoreId(core), cores, options), outbox: Outbox::default(), now: NOW }
     }
 
