@@ -127,6 +127,7 @@ impl Oracle {
         let mut refused = 0;
         let mut named = 0;
         let mut fresh = Vec::new();
+        let mut held = false;
         for name in message.names() {
             named += 1;
             let count = self.events.counts.get(&conn).copied().unwrap_or(0);
@@ -139,6 +140,7 @@ impl Oracle {
             let entry = self.events.names.entry(name.into()).or_default();
             if entry.subscriptions.contains_key(&conn) {
                 self.conns[conn].answers.owe(Action::EventMultipleSubscriptions, Some(name), None);
+                held = true;
                 continue;
             }
             self.events.number += 1;
@@ -152,6 +154,10 @@ impl Oracle {
         }
         if named == 0 || refused < named {
             self.conns[conn].answers.owe(Action::EventSubscribe, None, correlation_id);
+            // One that is held already stands, whatever becomes of the others: nobody's name, which no denial takes away.
+            if held {
+                fresh.push((Box::default(), 0));
+            }
             if let Some(correlation_id) = correlation_id {
                 self.events.awaited.insert((conn, correlation_id.into()), fresh);
             }

@@ -116,7 +116,7 @@ impl Oracle {
                     self.conns[conn].answers.owe(Action::PresenceMultipleSubscriptions, None, None);
                     return self.conns[conn].answers.owe(action, None, correlation_id);
                 }
-                self.presence_awaits(conn, message, vec![None]);
+                self.presence_awaits(conn, message, vec![None], false);
             }
             Action::PresenceUnsubscribeAll => {
                 self.presence.subscriptions.remove(&(conn, None));
@@ -146,7 +146,7 @@ impl Oracle {
             return self.conns[conn].answers.owe(action, None, correlation_id);
         }
         let (mut fresh, mut asked) = (Vec::new(), BTreeSet::new());
-        let (mut named, mut refused) = (0, 0);
+        let (mut named, mut refused, mut held) = (0, 0, false);
         for name in message.names() {
             named += 1;
             if !self.is_name(name) {
@@ -158,6 +158,7 @@ impl Oracle {
                 || self.presence.subscriptions.contains_key(&(conn, Some(name.into())))
             {
                 self.conns[conn].answers.owe(Action::PresenceMultipleSubscriptions, Some(name), None);
+                held = true;
             } else {
                 fresh.push(Some(name.into()));
             }
@@ -169,12 +170,16 @@ impl Oracle {
             self.conns[conn].answers.owe(Action::PresenceQueryResponse, None, correlation_id);
             self.query_heard(conn, message, asked);
         } else {
-            self.presence_awaits(conn, message, fresh);
+            self.presence_awaits(conn, message, fresh, held);
         }
     }
 
-    fn presence_awaits(&mut self, conn: usize, message: &Message<&[u8]>, fresh: Vec<Option<Box<[u8]>>>) {
+    fn presence_awaits(&mut self, conn: usize, message: &Message<&[u8]>, fresh: Vec<Option<Box<[u8]>>>, held: bool) {
         let mut awaited = Vec::new();
+        // One that is held already stands, whatever becomes of the others: nobody's name, which no denial takes away.
+        if held {
+            awaited.push(((conn, Some(Box::default())), 0));
+        }
         for whose in fresh {
             self.presence.number += 1;
             let number = self.presence.number;
