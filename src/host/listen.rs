@@ -6,9 +6,16 @@
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Longest queue of connections not accepted yet; the kernel cuts it to what it allows.
 const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
+
+/// How long a port may be taken by somebody who is just leaving: the kernel takes the rings of a server that has exited apart
+/// in the background, and its listeners with them. Whoever restarts a server must not meet those.
+const LEAVING_MAX: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// `count` listeners on one address.
 pub(super) fn listen(host: &str, port: u16, count: usize) -> io::Result<Vec<TcpListener>> {
@@ -17,7 +24,7 @@ pub(super) fn listen(host: &str, port: u16, count: usize) -> io::Result<Vec<TcpL
         .next()
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?;
     // Sockets that share a port do not notice each other; this one does not share.
-    bind(address, false)?;
+    once_free(|| bind(address, false))?;
     let backlog = backlog();
     let mut listeners = Vec::with_capacity(count);
     for _ in 0..count {
@@ -29,6 +36,19 @@ pub(super) fn listen(host: &str, port: u16, count: usize) -> io::Result<Vec<TcpL
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// What `take` gives, which is asked again while whoever has the port may be leaving.
+fn once_free<T>(mut take: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let since = Instant::now();
+    loop {
+        match take() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < LEAVING_MAX => {
+                sleep(LOOK_AGAIN);
+            }
+            result => return result,
+        }
+    }
 }
 
 fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -62,5 +82,21 @@ mod tests {
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(first);
         assert_eq!(listen(host, port, 2).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_port_whose_owner_is_leaving_is_waited_for() {
+        let host = "127.93.1.2";
+        let mut first = Some(listen(host, 0, 1).unwrap());
+        let address = first.as_ref().unwrap()[0].local_addr().unwrap();
+        let mut looks = 0;
+        let second = once_free(|| {
+            let taken = bind(address, false);
+            looks += 1;
+            first = None;
+            taken
+        });
+        assert!(second.is_ok());
+        assert_eq!(looks, 2);
     }
 }
