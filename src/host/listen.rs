@@ -7,14 +7,14 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest queue of connections not accepted yet; the kernel cuts it to what it allows.
 const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
 
-/// How long a port may be taken by somebody who is just leaving: the kernel takes the rings of a server that has exited apart
+/// How often a port may be found taken by somebody who is just leaving: the kernel takes the rings of a server that has exited apart
 /// in the background, and its listeners with them. Whoever restarts a server must not meet those.
-const LEAVING_MAX: Duration = Duration::from_secs(1);
+const LOOKS_MAX: u32 = 50;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// `count` listeners on one address.
@@ -40,15 +40,13 @@ pub(super) fn listen(host: &str, port: u16, count: usize) -> io::Result<Vec<TcpL
 
 /// What `take` gives, which is asked again while whoever has the port may be leaving.
 fn once_free<T>(mut take: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let since = Instant::now();
-    loop {
+    for _ in 1..LOOKS_MAX {
         match take() {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < LEAVING_MAX => {
-                sleep(LOOK_AGAIN);
-            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => sleep(LOOK_AGAIN),
             result => return result,
         }
     }
+    take()
 }
 
 fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
