@@ -47,6 +47,8 @@ impl Shard {
         {
             let parked = self.parked(conn, tag, message);
             self.park(slot, parked);
+            // If there was no room.
+            self.names.remove_if_idle(slot);
         }
     }
 
@@ -78,7 +80,7 @@ impl Shard {
             Said::Ask | Said::Load => {
                 debug_assert_eq!(said, Said::Ask, "only records are loaded");
                 let slot = self.names.find_or_insert(action.topic(), message.name(), message.head.name_hash);
-                self.wait_for_records(slot, run);
+                self.wait_for_records(slot, message, run);
                 return Step::Wait;
             }
         }

@@ -147,8 +147,12 @@ impl Shard {
         }
     }
 
-    /// The message of a name waits, and with it whatever is said of that name.
-    pub(crate) fn wait_for_records(&mut self, slot: u32, run: &mut Run) {
+    /// The message of a name waits, and with it whatever is said of that name. One that finds no room to wait is refused by
+    /// whoever would park it, and leaves nothing behind: the next message must not go on where its judgement was.
+    pub(crate) fn wait_for_records(&mut self, slot: u32, message: &Message<&[u8]>, run: &mut Run) {
+        if !run.waited && !self.has_room(message.bytes.len()) {
+            return self.forget_inquiry(&mut run.found);
+        }
         self.names.at_mut(slot).record.set_judging(true);
         self.permit.busy_names += 1;
         let found = Found { reloaded: run.reloaded, ..std::mem::take(&mut run.found) };

@@ -209,6 +209,8 @@ impl Shard {
             Step::Wait => {
                 let parked = self.parked(conn, tag, message);
                 self.park(slot, parked);
+                // If there was no room.
+                self.names.remove_if_idle(slot);
             }
         }
     }

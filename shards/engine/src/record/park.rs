@@ -30,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) reloaded: bool,
     /// The value cannot be had; what needs it fails.
     pub(crate) failed: bool,
+    /// It waited, and its place is kept: it can wait again.
+    pub(crate) waited: bool,
     /// Who said it, if it waited.
     pub(crate) who: Option<Arc<Identity>>,
     /// How far its judgement came, and the records that were found for it.
@@ -42,7 +44,11 @@ impl Parked {
     }
 
     fn cost(&self) -> usize {
-        if self.counted { self.bytes.len() + size_of::<Self>() } else { 0 }
+        if self.counted { Self::cost_of(self.bytes.len()) } else { 0 }
+    }
+
+    fn cost_of(len: usize) -> usize {
+        len + size_of::<Self>()
     }
 }
 
@@ -53,10 +59,15 @@ impl Shard {
         Parked { conn, tag, head: message.head, bytes: Bytes::copy_from_slice(message.bytes), who, counted: true }
     }
 
+    /// Whether a message of this length can wait.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        self.records.parked_messages < self.options.limits.parked_messages_max
+            && self.records.parked_bytes + Parked::cost_of(len) <= self.options.limits.parked_bytes_max
+    }
+
     /// Puts a message at the end of its name's queue, or answers that it cannot wait.
     pub(crate) fn park(&mut self, slot: u32, mut parked: Parked) {
-        let full = self.records.parked_messages >= self.options.limits.parked_messages_max
-            || self.records.parked_bytes + parked.cost() > self.options.limits.parked_bytes_max;
+        let full = !self.has_room(parked.bytes.len());
         if full && parked.head.action == Action::RpcUnprovide {
             // Nobody is kept providing for want of room: either there is nothing to wait for, or it waits behind what it
             // takes back, of which there are only so many.
@@ -117,7 +128,7 @@ impl Shard {
         let mut first = Some(first);
         while !self.names.at(slot).record.is_busy() {
             let Some(parked) = self.unpark(slot) else { break };
-            let mut run = Run { who: parked.who.clone(), ..first.take().unwrap_or_default() };
+            let mut run = Run { waited: true, who: parked.who.clone(), ..first.take().unwrap_or_default() };
             if self.perform_any(slot, parked.conn, parked.tag, &parked.message(), &mut run) == Step::Wait {
                 self.records.parked_messages += usize::from(parked.counted);
                 self.records.parked_bytes += parked.cost();

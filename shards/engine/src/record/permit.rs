@@ -61,7 +61,7 @@ impl Shard {
                 if known { self.judge_record(slot, conn, tag, message, run) } else { Some(Step::Wait) }
             }
             Said::Ask => {
-                self.wait_for_records(slot, run);
+                self.wait_for_records(slot, message, run);
                 Some(Step::Wait)
             }
         }

@@ -1,5 +1,5 @@
-use super::rig::{Disk, Rig, about, acked, bulk, patch, permissions, update};
-use crate::{ConnId, Note, Options, Sampled};
+use super::rig::{Disk, Rig, about, acked, bulk, patch, patient, permissions, update};
+use crate::{ConnId, Limits, Note, Options, Sampled};
 use deepstream_wire::{Action, Outgoing};
 use std::sync::Arc;
 
@@ -234,6 +234,37 @@ fn what_waits_for_a_record_keeps_its_place() {
     assert_eq!(heard.len(), 2, "{heard:?}");
     assert!(heard[0].ends_with("version=1") && heard[1].ends_with("version=2"), "{heard:?}");
     assert_eq!(rig.shards[0].census().inquiries, 0);
+}
+
+/// A judgement that had to stop for want of room must not be gone on with by the next message of the name.
+#[test]
+fn what_finds_no_room_to_wait_leaves_no_judgement_behind() {
+    let rig = Rig::new(2);
+    let (gate, near) = (rig.name_on(0, "gate"), rig.name_on(0, "near"));
+    let (name, far) = (rig.name_on(0, "rec"), rig.name_on(1, "far"));
+    let (publish, write) = (format!("_('{near}') === null"), format!("_('{far}') === null"));
+    let mut rules: Vec<_> = OPEN.into_iter().filter(|rule| (rule.0, rule.2) != ("record", "read")).collect();
+    rules.push(("record", "*", "read", "user.id === 'boss'"));
+    rules.push(("event", &gate, "publish", &publish));
+    rules.push(("record", &name, "write", &write));
+    let limits = Limits { parked_messages_max: 1, ..Limits::default() };
+    let options = Options { permissions: Arc::new(permissions(0, &rules)), limits, ..patient() };
+    let mut rig = Rig::with(2, &options);
+    let (ann, boss) = (rig.user(0, "ann"), rig.user(0, "boss"));
+    rig.send(boss, &bulk(Action::RecordSubscribeCreateAndRead, &[name.as_bytes()], "1"));
+    rig.disk = Disk::Hangs;
+    rig.send(ann, &about(Action::EventEmit, &gate));
+    // The one place is taken. This may create the record, and would have to wait to find out whether it may write it.
+    rig.send_only(ann, &Outgoing { action: Action::RecordCreateAndUpdate, ..update(&name, -1, "{}") });
+    let asked = rig.take_packets(0, 1);
+    rig.unfreeze();
+    assert_eq!(rig.read(ann).len(), 1, "refused at once");
+    rig.send_only(ann, &bulk(Action::RecordSubscribeCreateAndRead, &[name.as_bytes()], "1"));
+    rig.give_packets(0, 1, asked);
+    let denied = format!("RECORD.MESSAGE_DENIED name={name} id=1 original=SUBSCRIBECREATEANDREAD error");
+    assert_eq!(rig.read(ann).last(), Some(&denied));
+    let census = rig.shards[0].census();
+    assert_eq!((census.inquiries, census.parked_messages, census.edge_members), (0, 0, 1), "but for the boss");
 }
 
 #[test]

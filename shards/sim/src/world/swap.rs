@@ -18,7 +18,7 @@ impl World {
         {
             self.rules += 1;
             let rules = self.rules;
-            self.line(|| format!("rules {rules}"));
+            self.trace.line(self.step, || format!("rules {rules} {:?}", self.plan.rules[rules as usize]));
             self.oracle.issued(rules);
         }
         if self.rng.rules.below(STEPS_PER_HEARING) == 0 {
