@@ -1,7 +1,7 @@
 //! Answers a connection is owed: each exactly once.
 
 use deepstream_wire::{Action, Message};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 type Owed = (u8, u8, Option<Box<[u8]>>, Option<Box<[u8]>>);
 
@@ -10,7 +10,7 @@ type Owed = (u8, u8, Option<Box<[u8]>>, Option<Box<[u8]>>);
 pub(super) struct Answers {
     owed: BTreeMap<Owed, u32>,
     /// Those that may come or not.
-    optional: BTreeSet<Owed>,
+    optional: BTreeMap<Owed, u32>,
 }
 
 impl Answers {
@@ -23,29 +23,20 @@ impl Answers {
     pub(super) fn pay(&mut self, message: &Message<&[u8]>) -> bool {
         let name = Some(message.name()).filter(|name| !name.is_empty());
         let owed = key(message.head.action, name, message.correlation_id());
-        self.cross_off(&owed) || self.optional.remove(&owed)
-    }
-
-    fn cross_off(&mut self, owed: &Owed) -> bool {
-        let Some(count) = self.owed.get_mut(owed) else { return false };
-        *count -= 1;
-        if *count == 0 {
-            self.owed.remove(owed);
-        }
-        true
+        cross_off(&mut self.owed, &owed) || cross_off(&mut self.optional, &owed)
     }
 
     /// An answer that will not be given; `false` if nobody waits for it.
     pub(super) fn forgive(&mut self, action: Action, name: Option<&[u8]>, correlation_id: Option<&[u8]>) -> bool {
-        self.cross_off(&key(action, name, correlation_id))
+        cross_off(&mut self.owed, &key(action, name, correlation_id))
     }
 
     /// An answer that may still be given, and need not be; `false` if nobody waits for it.
     pub(super) fn excuse(&mut self, action: Action, name: Option<&[u8]>, correlation_id: Option<&[u8]>) -> bool {
         let owed = key(action, name, correlation_id);
-        let excused = self.cross_off(&owed);
+        let excused = cross_off(&mut self.owed, &owed);
         if excused {
-            self.optional.insert(owed);
+            *self.optional.entry(owed).or_default() += 1;
         }
         excused
     }
@@ -60,6 +51,16 @@ impl Answers {
         let action = Action::from_code(topic, u32::from(*code))?;
         Some(format!("{count} × {action:?} name={} corr={}", text(name), text(correlation_id)))
     }
+}
+
+/// One of these less; `false` if there is none.
+fn cross_off(answers: &mut BTreeMap<Owed, u32>, owed: &Owed) -> bool {
+    let Some(count) = answers.get_mut(owed) else { return false };
+    *count -= 1;
+    if *count == 0 {
+        answers.remove(owed);
+    }
+    true
 }
 
 fn key(action: Action, name: Option<&[u8]>, correlation_id: Option<&[u8]>) -> Owed {

@@ -41,6 +41,8 @@ struct Asked {
     claim: Claim,
     /// What it asked for and was not denied.
     names: Vec<Box<[u8]>>,
+    /// Another one had its id: which of them is denied cannot be told.
+    twin: bool,
 }
 
 /// What a connection emits on one name.
@@ -304,7 +306,9 @@ impl Oracle {
         if names.is_empty() {
             names.push(message.name().into());
         }
-        asked.push(Asked { claim, names });
+        let twin = !asked.is_empty();
+        asked.iter_mut().for_each(|asked| asked.twin = true);
+        asked.push(Asked { claim, names, twin });
     }
 
     /// The first of the reads, heads or deletions of one name is answered.
@@ -395,26 +399,33 @@ impl Oracle {
         let line = || crate::trace::describe(message);
         let key = (conn, correlation_id.into());
         let plain: Box<[u8]> = name.unwrap_or_default().into();
-        // Of two calls with one id, the one that may be denied.
-        let may = |oracle: &Self, asked: &Asked| oracle.judged_by(conn, &asked.claim, name).always();
         let all = self.permit.asked.get(&key).map_or(&[][..], |asked| asked);
-        let open = (0..all.len()).filter(|&index| all[index].names.contains(&plain));
-        let chosen = open.min_by_key(|&index| may(self, &all[index]));
+        let chosen = (0..all.len()).find(|&index| all[index].names.contains(&plain));
         let found = chosen.and_then(|index| {
             let asked = self.permit.asked.get_mut(&key)?.get_mut(index)?;
             let place = asked.names.iter().position(|name| *name == plain)?;
             asked.names.swap_remove(place);
-            Some(asked.claim)
+            Some((asked.claim, asked.twin))
         });
         match found {
-            Some(claim) => self.refused_by(conn, &claim, name, message),
+            Some((_, true)) => {}
+            Some((claim, false)) => self.refused_by(conn, &claim, name, message),
             None => self.fail(format!("conn {conn} is denied again, or what it did not ask: {}", line())),
         }
     }
 
+    /// Whether some rules there were may end what goes on.
+    pub(super) fn ends_by_rules(&self, conn: usize, action: Action, name: &[u8]) -> bool {
+        self.permit.ruled() && self.may_end(conn, action, Some(name))
+    }
+
+    fn may_end(&self, conn: usize, action: Action, name: Option<&[u8]>) -> bool {
+        (0..=self.permit.newest).any(|rules| !self.stands(conn, action, name, rules).always())
+    }
+
     /// What went on, or was to begin where its connection is, ends.
     fn standing_denied(&mut self, conn: usize, action: Action, name: Option<&[u8]>, message: &Message<&[u8]>) {
-        let possible = (0..=self.permit.newest).any(|rules| !self.stands(conn, action, name, rules).always());
+        let possible = self.may_end(conn, action, name);
         self.check(possible, || {
             format!("conn {conn} may go on under all rules, and is ended: {}", crate::trace::describe(message))
         });
