@@ -307,7 +307,9 @@ impl Oracle {
             names.push(message.name().into());
         }
         let twin = !asked.is_empty();
-        asked.iter_mut().for_each(|asked| asked.twin = true);
+        for other in asked.iter_mut() {
+            other.twin = true;
+        }
         asked.push(Asked { claim, names, twin });
     }
 
