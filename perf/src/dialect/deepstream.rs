@@ -1,6 +1,6 @@
 //! deepstream's own protocol, through the wire's client side.
 
-use super::websocket::{MASK, Reader};
+use super::websocket::MASK;
 use super::{Call, Incoming, Membership, Publication, Stage, Taker, end};
 use crate::scenario::Kind;
 use deepstream_wire::client::{ServerEvent, encode, encode_challenge};
@@ -8,15 +8,14 @@ use deepstream_wire::{Action, Flags, Message, Outgoing};
 
 pub(super) const PATH: &str = "/deepstream";
 
-pub(super) fn received(
-    reader: &mut Reader,
-    bytes: &[u8],
+pub(super) fn heard(
+    event: ServerEvent<'_>,
     stage: &mut Stage,
     membership: &Membership,
     out: &mut Vec<u8>,
     on: &mut impl Taker,
 ) {
-    reader.received(bytes, &mut |event| match event {
+    match event {
         ServerEvent::Message(message) if *stage == Stage::Ready => deliver(&message, out, on),
         ServerEvent::Message(message) => enter(&message, stage, out, membership, on),
         ServerEvent::Status(101) => encode_challenge(PATH, "deepstream-perf", env!("CARGO_PKG_VERSION"), MASK, out),
@@ -26,7 +25,7 @@ pub(super) fn received(
         | ServerEvent::Body(_)
         | ServerEvent::Text(_)
         | ServerEvent::Unreadable(_) => {}
-    });
+    }
 }
 
 fn enter(message: &Message<&[u8]>, stage: &mut Stage, out: &mut Vec<u8>, membership: &Membership, on: &mut impl Taker) {

@@ -2,7 +2,7 @@
 //!
 //! Objects are put together and searched as text: the harness's own names and payloads need no escapes.
 
-use super::websocket::{MASK, Reader};
+use super::websocket::MASK;
 use super::{Call, Incoming, Membership, Publication, Stage, Taker, end};
 use crate::scenario::Kind;
 use deepstream_wire::Action;
@@ -10,22 +10,21 @@ use deepstream_wire::client::{FINAL_TEXT, ServerEvent, encode_frame};
 
 pub(super) const PATH: &str = "/deepstream-json";
 
-pub(super) fn received(
-    reader: &mut Reader,
-    bytes: &[u8],
+pub(super) fn heard(
+    event: ServerEvent<'_>,
     stage: &mut Stage,
     membership: &Membership,
     out: &mut Vec<u8>,
     on: &mut impl Taker,
 ) {
-    reader.received(bytes, &mut |event| match event {
+    match event {
         ServerEvent::Text(object) => told(object, stage, membership, out, on),
         ServerEvent::Status(101) => {
             say(Action::ConnectionChallenge, &[(b"url", b"\"x\""), (b"protocolVersion", b"\"0.1a\"")], out);
         }
         ServerEvent::Ping(_) | ServerEvent::Pong(_) => {}
         _ => end(stage, out, on),
-    });
+    }
 }
 
 fn told(object: &[u8], stage: &mut Stage, membership: &Membership, out: &mut Vec<u8>, on: &mut impl Taker) {

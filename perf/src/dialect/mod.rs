@@ -222,9 +222,11 @@ impl Speaker {
         }
         let Self { reader, stage, membership } = self;
         match reader {
-            Reader::Deepstream(reader) => deepstream::received(reader, bytes, stage, membership, out, on),
-            Reader::Text(reader) => text::received(reader, bytes, stage, membership, out, on),
-            Reader::Json(reader) => json::received(reader, bytes, stage, membership, out, on),
+            Reader::Deepstream(reader) => {
+                reader.received(bytes, &mut |event| deepstream::heard(event, stage, membership, out, on));
+            }
+            Reader::Text(reader) => reader.received(bytes, &mut |event| text::heard(event, stage, membership, out, on)),
+            Reader::Json(reader) => reader.received(bytes, &mut |event| json::heard(event, stage, membership, out, on)),
             Reader::Http(held) => whole(held, bytes, |rest| http::received(rest, stage, out, on)),
             Reader::Relay { message_bytes, held } => relay::received(bytes, *message_bytes, held, stage, out, on),
             Reader::Resp(held) => whole(held, bytes, |rest| resp::received(rest, stage, out, on)),

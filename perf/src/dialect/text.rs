@@ -3,7 +3,7 @@
 //! A JSON string is said as a letter and its content. The harness's own strings need no escapes, so that what stands
 //! behind the letter is what stood behind the quote: a stamp is read from either.
 
-use super::websocket::{MASK, Reader};
+use super::websocket::MASK;
 use super::{Call, Incoming, Membership, Publication, Stage, Taker, end};
 use crate::scenario::Kind;
 use deepstream_wire::client::{FINAL_TEXT, ServerEvent, encode_frame};
@@ -12,15 +12,14 @@ pub(super) const PATH: &str = "/deepstream-v3";
 const FIELD_END: u8 = 0x1f;
 const MESSAGE_END: u8 = 0x1e;
 
-pub(super) fn received(
-    reader: &mut Reader,
-    bytes: &[u8],
+pub(super) fn heard(
+    event: ServerEvent<'_>,
     stage: &mut Stage,
     membership: &Membership,
     out: &mut Vec<u8>,
     on: &mut impl Taker,
 ) {
-    reader.received(bytes, &mut |event| match event {
+    match event {
         ServerEvent::Text(frame) => {
             for message in frame.split(|byte| *byte == MESSAGE_END).filter(|message| !message.is_empty()) {
                 told(&Fields(message), stage, membership, out, on);
@@ -28,7 +27,7 @@ pub(super) fn received(
         }
         ServerEvent::Status(101) | ServerEvent::Ping(_) | ServerEvent::Pong(_) => {}
         _ => end(stage, out, on),
-    });
+    }
 }
 
 /// A message, read field by field: most are needed for one or two of them.
@@ -131,31 +130,27 @@ mod tests {
     use super::*;
     use crate::payload::{Payload, Stamp};
 
-    fn heard(text: &[u8], stage: Stage) -> Vec<String> {
-        let mut frame = Vec::new();
-        deepstream_wire::encode::frame_header(FINAL_TEXT, text.len(), &mut frame);
-        frame.extend_from_slice(text);
-        let mut heard = Vec::new();
-        let mut reader = Reader::upgraded();
+    fn taken(text: &[u8], stage: Stage) -> Vec<String> {
+        let mut taken = Vec::new();
         let (mut stage, mut out) = (stage, Vec::new());
         let membership = Membership { receives: Some("t".to_owned()), ..Membership::default() };
-        received(&mut reader, &frame, &mut stage, &membership, &mut out, &mut |incoming: Incoming<'_>, _: &mut _| {
-            heard.push(match incoming {
+        heard(ServerEvent::Text(text), &mut stage, &membership, &mut out, &mut |incoming: Incoming<'_>, _: &mut _| {
+            taken.push(match incoming {
                 Incoming::Delivery(data, id) => format!("{:?} {id:?}", Stamp::of_json(data).map(|stamp| stamp.number)),
                 other => format!("{other:?}"),
             });
         });
-        heard.extend((!out.is_empty()).then(|| format!("said {}", out.len())));
-        heard
+        taken.extend((!out.is_empty()).then(|| format!("said {}", out.len())));
+        taken
     }
 
     #[test]
     fn a_conversation_is_understood() {
-        assert_eq!(heard(b"C\x1fA\x1eC\x1fPI\x1e", Stage::Entering).len(), 1);
-        assert_eq!(heard(b"E\x1fA\x1fS\x1ft\x1e", Stage::Joining), ["Ready(0)"]);
-        assert_eq!(heard(b"R\x1fR\x1ft\x1f7\x1f{}\x1e", Stage::Joining), ["Ready(7)"]);
+        assert_eq!(taken(b"C\x1fA\x1eC\x1fPI\x1e", Stage::Entering).len(), 1);
+        assert_eq!(taken(b"E\x1fA\x1fS\x1ft\x1e", Stage::Joining), ["Ready(0)"]);
+        assert_eq!(taken(b"R\x1fR\x1ft\x1f7\x1f{}\x1e", Stage::Joining), ["Ready(7)"]);
         assert_eq!(
-            heard(b"E\x1fE\x1fMULTIPLE_SUBSCRIPTIONS\x1ft\x1e", Stage::Ready),
+            taken(b"E\x1fE\x1fMULTIPLE_SUBSCRIPTIONS\x1ft\x1e", Stage::Ready),
             ["Refused(\"MULTIPLE_SUBSCRIPTIONS\")"]
         );
     }
@@ -166,9 +161,9 @@ mod tests {
         for mut payload in [Payload::text(64), Payload::object(64)] {
             let (letter, content) = typed(payload.stamped(stamp));
             let event = [b"E\x1fEVT\x1ft\x1f", letter, content, b"\x1e"].concat();
-            assert_eq!(heard(&event, Stage::Ready), ["Some(9) None"]);
+            assert_eq!(taken(&event, Stage::Ready), ["Some(9) None"]);
             let call = [b"P\x1fREQ\x1ft\x1fid\x1f", letter, content, b"\x1e"].concat();
-            assert_eq!(heard(&call, Stage::Ready), ["Some(9) Some([105, 100])"]);
+            assert_eq!(taken(&call, Stage::Ready), ["Some(9) Some([105, 100])"]);
         }
     }
 }
