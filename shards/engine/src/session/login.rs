@@ -114,6 +114,7 @@ impl Shard {
             session.state = State::AwaitAuth;
         }
         session.attempts += 1;
+        session.since = self.delivery.now;
         let last = session.attempts >= self.options.endpoints.of(session.wire).auth_attempts_max;
         let data = session.visit.as_mut().and_then(|visit| visit.data.take());
         let answer = Outgoing { data: client_data, ..Outgoing::new(Action::AuthUnsuccessful) };

@@ -50,6 +50,7 @@ pub(crate) struct Session {
     pub(crate) heard_at: Nanos,
     /// Silence after which it is closed, if it named one itself.
     pub(crate) silence_ns_max: Option<u64>,
+    /// When it connected, or a login of it was last refused.
     pub(crate) since: Nanos,
     /// When it is pinged next, where the server leads.
     pub(crate) ping_at: Nanos,

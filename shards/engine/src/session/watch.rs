@@ -99,6 +99,8 @@ fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -
     if !matches!(session.state, State::Open)
         && let Some(timeout) = endpoint.unauthenticated_timeout_ns
     {
+        // Whoever was refused is a person, as a rule, and types: upstream would wait for ever.
+        let timeout = if session.attempts > 0 { timeout.max(endpoint.heartbeat_ns.saturating_mul(2)) } else { timeout };
         earlier(Reason::AuthenticationTimeout, session.since.after(timeout));
     }
     if session.filling || session.backlog() > limits.outbox_high_water_bytes {

@@ -59,16 +59,22 @@ fn refused_logins_are_counted_and_the_last_one_closes() {
 }
 
 #[test]
-fn a_refused_login_does_not_stop_the_clock() {
+fn a_refused_login_starts_the_clock_anew_and_does_not_stop_it() {
     let mut options = Options::default();
-    options.endpoints.of_mut(Wire::Protobuf).unauthenticated_timeout_ns = Some(10 * SECOND);
+    let endpoint = options.endpoints.of_mut(Wire::Protobuf);
+    (endpoint.unauthenticated_timeout_ns, endpoint.heartbeat_ns) = (Some(10 * SECOND), 8 * SECOND);
     let mut rig = Rig::with(1, &options);
     let conn = rig.stranger(0);
     rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+    rig.pass(5 * SECOND);
     rig.send(conn, &Outgoing { data: Some(br#"{"bad":1}"#), ..Outgoing::new(Action::AuthRequest) });
     rig.read(conn);
-    rig.pass(9 * SECOND);
-    assert!(rig.closed.is_empty());
+    rig.pass(10 * SECOND);
+    // Heard in between, so that it is not its silence that ends it.
+    rig.send(conn, &Outgoing::new(Action::ConnectionPing));
+    rig.read(conn);
+    rig.pass(5 * SECOND);
+    assert!(rig.closed.is_empty(), "two heartbeats, as those are longer");
     rig.pass(2 * SECOND);
     assert_eq!(rig.read(conn)[0], "CONNECTION.AUTHENTICATION_TIMEOUT");
     assert_eq!(rig.closed[0], (conn, Reason::AuthenticationTimeout));
