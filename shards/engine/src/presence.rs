@@ -156,13 +156,15 @@ impl Shard {
     pub(crate) fn answer_query(&mut self, gather: &Gather) {
         let message = gather.message.borrowed();
         let mut data = vec![b'{'];
+        let mut told = BTreeSet::new();
         for (name, online) in message.names().zip(&gather.versions) {
-            let Some(online) = online else { continue };
+            // Who is asked for twice is one member of the answer.
+            let Some(online) = online.filter(|_| told.insert(name)) else { continue };
             if data.len() > 1 {
                 data.push(b',');
             }
             deepstream_json::write_string(name, &mut data);
-            data.extend_from_slice(if *online > 0 { b":true" } else { b":false" });
+            data.extend_from_slice(if online > 0 { b":true" } else { b":false" });
         }
         data.push(b'}');
         let answer = Outgoing {

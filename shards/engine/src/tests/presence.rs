@@ -22,7 +22,7 @@ fn everybody_but_the_asker_is_online_wherever_they_are() {
         assert_eq!(lines.len(), 1);
         let names: Vec<&str> = lines[0].split(" names=").skip(1).collect();
         assert_eq!(names, ["anne", "bert"]);
-        rig.send(asker, &bulk(Action::PresenceQuery, &[b"anne", b"nobody", b"asker", b"OPEN"], "q"));
+        rig.send(asker, &bulk(Action::PresenceQuery, &[b"anne", b"nobody", b"asker", b"anne", b"OPEN"], "q"));
         let data = r#"{"anne":true,"nobody":false,"asker":true,"OPEN":false}"#;
         assert_eq!(rig.read(asker), [format!("PRESENCE.QUERY_RESPONSE data={data} id=q")]);
         rig.send(asker, &bulk(Action::PresenceQuery, &[], "e"));
