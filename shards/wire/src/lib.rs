@@ -19,6 +19,7 @@ pub mod mqtt;
 mod plain;
 mod text;
 mod upgrade;
+mod utf8;
 pub mod ws;
 
 pub use action::{Action, Topic};

@@ -22,6 +22,7 @@ use crate::mqtt;
 use crate::plain;
 use crate::text;
 use crate::upgrade::{self, Refusal};
+use crate::utf8::Unfinished;
 use crate::ws::{
     self, CLOSE_INVALID_TEXT, CLOSE_PROTOCOL_ERROR, CLOSE_TOO_BIG, CLOSE_UNSUPPORTED, Header, Kind, Sender,
 };
@@ -135,8 +136,8 @@ struct Held {
     /// Unmasked fragments of a message whose last one has not come, and what kind its first one was.
     fragments: Vec<u8>,
     fragmented: Option<Kind>,
-    /// How many bytes of text in fragments have proved to be whole characters.
-    text_len: usize,
+    /// How far what came of it is text, if it is to be text.
+    unfinished: Unfinished,
     /// The conversation, on a connection of MQTT; it outlasts the link, because what is still to be sent goes through it.
     mqtt: Option<Box<mqtt::Session>>,
 }
@@ -144,16 +145,6 @@ struct Held {
 impl Held {
     fn is_empty(&self) -> bool {
         self.input.is_empty() && self.payload.is_empty() && self.fragmented.is_none() && self.mqtt.is_none()
-    }
-
-    /// Whether the fragments may still become text: whoever sends what never can is not heard to the end.
-    fn may_be_text(&mut self) -> bool {
-        match from_utf8(&self.fragments[self.text_len..]) {
-            Ok(text) => self.text_len += text.len(),
-            Err(error) if error.error_len().is_none() => self.text_len += error.valid_up_to(),
-            Err(_) => return false,
-        }
-        true
     }
 }
 
@@ -439,7 +430,8 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         }
         let end = header.frame_len();
         let Some(payload) = input.get_mut(header.payload_at..end) else {
-            return 0;
+            let came = input.get(header.payload_at..).unwrap_or_default();
+            return if self.may_become_text(&header, came) { 0 } else { self.fail(CLOSE_INVALID_TEXT, input.len()) };
         };
         if let Some(key) = header.mask {
             ws::mask(payload, key);
@@ -469,6 +461,16 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         if header.payload_len > room as u64 { Err(CLOSE_TOO_BIG) } else { Ok(()) }
     }
 
+    /// Whether a frame that is not whole is worth waiting for.
+    fn may_become_text(&mut self, header: &Header, came: &[u8]) -> bool {
+        let OpCode::Data(data) = header.opcode else { return true };
+        if ws::kind(data).or_else(|| self.link.held.as_ref()?.fragmented) != Some(Kind::Text) {
+            return true;
+        }
+        let held = self.link.held.get_or_insert_default();
+        held.unfinished.frame(&held.fragments, came, header.mask)
+    }
+
     /// A data frame that was admitted; `start` is its kind if it starts a message.
     fn data(&mut self, wire: Wire, start: Option<Kind>, is_final: bool, payload: &[u8]) {
         match (start, is_final) {
@@ -477,14 +479,13 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                 let held = self.link.held.get_or_insert_default();
                 held.fragmented = held.fragmented.or(start);
                 held.fragments.extend_from_slice(payload);
-                if held.fragmented == Some(Kind::Text) && !held.may_be_text() {
+                if held.fragmented == Some(Kind::Text) && !held.unfinished.fragments(&held.fragments) {
                     self.fail(CLOSE_INVALID_TEXT, 0);
                 }
             }
             (None, true) => {
                 let held = self.link.held.get_or_insert_default();
                 let mut whole = take(&mut held.fragments);
-                held.text_len = 0;
                 let kind = held.fragmented.take().unwrap_or(Kind::Binary);
                 whole.extend_from_slice(payload);
                 self.message(wire, kind, &whole);
@@ -495,6 +496,11 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
     /// A whole WebSocket message. Where protobuf is spoken text is read like bytes, as upstream does, once it has proved
     /// to be text.
     fn message(&mut self, wire: Wire, kind: Kind, payload: &[u8]) {
+        if kind == Kind::Text
+            && let Some(held) = &mut self.link.held
+        {
+            held.unfinished = Unfinished::default();
+        }
         if kind == Kind::Text && from_utf8(payload).is_err() {
             self.fail(CLOSE_INVALID_TEXT, 0);
         } else if kind == Kind::Binary && wire.encoding() != Wire::Protobuf {

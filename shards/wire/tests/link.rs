@@ -438,9 +438,30 @@ fn text_that_is_not_utf8_closes_with_1007() {
     assert_eq!(refusal(&later.concat()), refused_with(1007));
     peer.send(&[&later[..3].concat()[..], &frame(0x80, b"\x82\xac")].concat());
     assert_eq!(peer.events.len(), 2);
+    // A frame that is not whole is judged by what came of it, however it was cut and wherever its characters were.
+    let text = "κόσμε, κόσμε".as_bytes();
+    for (at, chunk) in [(1, 1), (3, 2), (text.len() - 1, 7)] {
+        for before in [&[][..], &frame(0x01, &text[..at])] {
+            let (first, rest) = if before.is_empty() { (0x81, text) } else { (0x80, &text[at..]) };
+            let good = [before, &frame(first, rest)].concat();
+            let mut peer = Peer::upgraded();
+            good.chunks(chunk).for_each(|piece| peer.send(piece));
+            assert_eq!(peer.events, [Seen::Unreadable(Unreadable::Malformed)]);
+            let mut bad = [before, &frame(first, &[rest, b"\xed\xa0\x80", &[b'x'; 90]].concat())].concat();
+            // The byte that makes it hopeless is the second of the three, with its length and mask behind the frame's start.
+            bad.truncate(bad.len() - 91);
+            let mut peer = Peer::upgraded();
+            let (last, others) = bad.split_last().unwrap();
+            others.chunks(chunk).for_each(|piece| peer.send(piece));
+            assert_eq!(peer.events, []);
+            peer.send(&[*last]);
+            assert_eq!(peer.events, [Seen::Close(Closing::Protocol(1007))]);
+        }
+    }
+    let mut peer = Peer::upgraded();
     // Bytes are not held to it, and text after them is judged from its beginning.
     peer.send(&[frame(0x02, b"\xff"), frame(0x80, b"\xff"), frame(0x01, b"a"), frame(0x80, b"\xe2\x82\xac")].concat());
-    assert_eq!(peer.events.len(), 4);
+    assert_eq!(peer.events.len(), 2);
 }
 
 #[test]
