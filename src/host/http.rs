@@ -316,10 +316,12 @@ impl hyper::service::Service<Request<Incoming>> for Api {
     }
 }
 
-/// The head of a request, if it asks to go on as a WebSocket: that is for its link to judge, as it judges the first one of a
-/// connection. Proxies that keep connections send it on one that has carried others.
+/// The head of a request, if it asks to go on as a WebSocket, or for what is nothing else: that is for its link to judge, as
+/// it judges the first one of a connection. Proxies that keep connections send it on one that has carried others.
 fn upgrade(head: &Parts, links: &LinkConfig) -> Option<Vec<u8>> {
-    if head.method != Method::GET || !head.headers.contains_key(UPGRADE) {
+    let is_theirs = |path: &str| links.endpoints.iter().any(|endpoint| endpoint.path == path);
+    let means_to = || head.headers.contains_key(UPGRADE) || is_theirs(head.uri.path());
+    if head.method != Method::GET || !means_to() {
         return None;
     }
     let mut bytes = format!("GET {} {:?}\r\n", head.uri, head.version).into_bytes();

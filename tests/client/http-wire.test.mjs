@@ -150,7 +150,7 @@ describe('one connection', { skip }, () => {
   }
 
   test('an upgrade after requests is refused as it is as the first', async (t) => {
-    for (const [request, status] of [[upgrade('/nowhere'), 404], [upgrade('/deepstream', { 'Sec-WebSocket-Version': 12 }), 426]]) {
+    for (const [request, status] of [[upgrade('/nowhere'), 404], [upgrade('/deepstream', { 'Sec-WebSocket-Version': 12 }), 426], [head('GET', '/deepstream'), 426]]) {
       for (const before of ['', HEALTH]) {
         const socket = await talk(t, server)
         socket.write(before + request)
