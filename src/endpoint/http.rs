@@ -10,10 +10,11 @@ use http_body_util::Full;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONNECTION,
-    CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, VARY,
+    CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, TRANSFER_ENCODING, VARY,
 };
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Response, StatusCode};
+use hyper::http::uri::Authority;
+use hyper::{HeaderMap, Method, Response, StatusCode, Version};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -113,6 +114,9 @@ impl Service {
     /// Judges a request by its head.
     pub fn judge(&self, head: &Parts) -> Verdict {
         let path = head.uri.path();
+        if let Some(refusal) = misframed(head) {
+            return Verdict::Answer(refusal);
+        }
         // Whoever looks whether the server lives is no page.
         if matches!(head.method, Method::GET | Method::HEAD) && is_below(path, &self.health_check_path) {
             return Verdict::Answer(healthy());
@@ -217,6 +221,30 @@ fn is_below(path: &str, base: &str) -> bool {
 fn is_json(headers: &HeaderMap) -> bool {
     let media = header(headers, &CONTENT_TYPE).and_then(|value| value.split(';').next());
     media.is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// The answer to a head by which servers on the way may have understood something else (RFC 9112, 3.2 and 6.1): nothing that
+/// follows it is read.
+fn misframed(head: &Parts) -> Option<Answer> {
+    let refused = |status, what: &str| {
+        let mut answer = text(status, what);
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        Some(answer)
+    };
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let is_host = |host: &HeaderValue| {
+        host.is_empty() || Authority::try_from(host.as_bytes()).is_ok_and(|name| !name.as_str().contains('@'))
+    };
+    match (hosts.next(), hosts.next()) {
+        (None, _) if head.version < Version::HTTP_11 => {}
+        (Some(host), None) if is_host(host) => {}
+        _ => return refused(StatusCode::BAD_REQUEST, "Requests must set one valid \"Host\" header."),
+    }
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return refused(StatusCode::NOT_IMPLEMENTED, "The only transfer coding is \"chunked\".");
+    }
+    None
 }
 
 /// What a browser asks before it asks.

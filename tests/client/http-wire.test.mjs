@@ -298,6 +298,30 @@ describe('too slow, or no HTTP', { skip }, () => {
     })
   }
 
+  // What one server takes for one request and another for two is how requests are smuggled past a proxy.
+  const json = { 'Content-Type': 'application/json' }
+  for (const [what, bytes, status] of [
+    ['no host', 'GET /health-check HTTP/1.1\r\n\r\n', 400],
+    ['two hosts', 'GET /health-check HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 400],
+    ['a host that is none', 'GET /health-check HTTP/1.1\r\nHost: a b\r\n\r\n', 400],
+    ['a coding for the way that is not known', head('POST', '/api', { ...json, 'Transfer-Encoding': 'gzip, chunked' }) + chunked('{}'), 501],
+    ['a length beside chunks', head('POST', '/api', { ...json, 'Content-Length': 9, 'Transfer-Encoding': 'chunked' }) + chunked(JSON.stringify(emit(1))), 200],
+    ['a header folded over two lines', 'GET /health-check HTTP/1.1\r\nHost: a\r\nFolded: b\r\n c\r\n\r\n', 400],
+    ['a space before a colon', 'GET /health-check HTTP/1.1\r\nHost : a\r\n\r\n', 400],
+    ['chunks in HTTP/1.0', head('POST', '/api', { ...json, 'Transfer-Encoding': 'chunked' }).replace('HTTP/1.1', 'HTTP/1.0') + chunked('{}'), 400]
+  ]) {
+    test(`${what}: ${status}, and nothing behind it is heard`, async (t) => {
+      for (const before of ['', HEALTH]) {
+        const socket = await talk(t, server)
+        socket.write(before + bytes + HEALTH)
+        await within('the close', socket.gone)
+        const answers = await socket.answers(before ? 2 : 1)
+        assert.equal(answers.at(-1).status, status)
+        assert.equal(socket.rest(), '')
+      }
+    })
+  }
+
   test('a request that is broken off leaves nothing behind', async (t) => {
     const own = await serverFor(t)
     for (const part of [posted(emit(1)).slice(0, 40), posted(emit(1)).slice(0, -5), posted(emit(1))]) {
