@@ -1,6 +1,8 @@
 // Filters with wildcards, over all shards: names that fit are owned by any.
 
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { describe, test } from 'node:test'
 import { loggedIn, ready } from './clients.mjs'
 import { connected, hears, mqttServer } from './mqtt.mjs'
@@ -97,31 +99,50 @@ for (const protocolVersion of [4, 5]) {
       await server.atRest()
     })
 
-    test('with permission rules no filter is granted, names are', async (t) => {
+    test('rules grant filters all of whose names they allow, and end them', async (t) => {
       const open = { '*': { publish: true, subscribe: true, listen: true } }
-      const permissions = {
-        event: { ...open, 'secret/$x': { subscribe: false, publish: false } },
-        record: { '*': { create: true, read: true, write: true, delete: true, listen: true, notify: true }, 'secret/$x': { read: false, write: false } },
+      const permissions = (more = {}) => JSON.stringify({
+        event: { ...open, 'secret/$x': { subscribe: false, publish: false }, 'of/$user/*': { subscribe: 'user.id === $user' }, 'odd/$x': { subscribe: '$x === "a"' }, ...more },
+        record: { '*': { create: true, read: true, write: true, delete: true, listen: true, notify: true }, 'secret/$x': { read: false, write: false }, 'of/*': { read: false }, 'odd/$x': { read: '$x === "a"' } },
         rpc: { '*': { provide: true, request: true } },
         presence: { '*': { allow: true } }
-      }
-      const server = await mqttServer(t, { extra: { permission: { type: 'config', options: { permissions } } } })
-      const client = await connected(t, server, version)
+      })
+      const auth = [{ type: 'file', options: { users: { ann: { password: 'a' } } } }]
+      const server = await mqttServer(t, { files: { 'permissions.yml': permissions() }, extra: { auth, permission: { type: 'config', options: { permissions: 'fileLoad(permissions.yml)' } } } })
+      const client = await connected(t, server, { ...version, username: 'ann', password: 'a' })
       const denied = protocolVersion === 5 ? 0x87 : 0x80
       const codes = async (...filters) => (await client.subscribeAsync(Object.fromEntries(filters.map((filter) => [filter, { qos: 1 }])))
         .catch((error) => error.packet?.granted?.map((qos) => ({ qos })) ?? [{ qos: denied }])).map(({ qos }) => qos)
       assert.deepEqual(await codes('open/a'), [1])
       assert.deepEqual(await codes('secret/a'), [denied])
-      assert.deepEqual(await codes('#'), [denied])
+      for (const filter of ['#', '+/a', 'secret/+', 'secret/#', 'of/+/x', 'of/bob/#', 'odd/+']) assert.deepEqual(await codes(filter), [denied], filter)
+      for (const filter of ['open/#', '+', 'secret/+/below', 'of/ann/#', 'odd/+/b']) assert.deepEqual(await codes(filter), [1], filter)
       if (protocolVersion === 5) {
         await assert.rejects(client.publishAsync('secret/a', 'x', { qos: 1 }), /Not authorized/i)
         await assert.rejects(client.publishAsync('secret/a', '{}', { qos: 1, retain: true }), /Not authorized/i)
       } else {
         await client.publishAsync('secret/a', 'x', { qos: 1 })
       }
-      await client.publishAsync('open/a', 'yes', { qos: 1 })
-      await until('it is heard', () => client.heard.length === 1)
-      assert.deepEqual(client.heard[0].slice(0, 2), ['open/a', 'yes'])
+      const sender = await connected(t, server, { ...version, username: 'ann', password: 'a' })
+      /** What comes of these, in any order; the last of them comes. */
+      const heard = async (...topics) => {
+        client.heard.splice(0)
+        for (const topic of topics) await sender.publishAsync(topic, topic, { qos: 1 })
+        await until('the last is heard', () => client.heard.some(([topic]) => topic === topics.at(-1)))
+        return client.heard.map(([topic]) => topic).sort()
+      }
+      assert.deepEqual(await heard('of/bob/x', 'of/ann/x', 'of/ann/x/y', 'odd/x', 'secret/a/below', 'open/b'), ['of/ann/x', 'of/ann/x/y', 'open/b', 'secret/a/below'])
+      // Half of a filter is granted where a rule is about events alone: what is retained there is none of its business.
+      await sender.publishAsync('of/ann/kept', '{"k":1}', { qos: 1, retain: true })
+      await hears(client, 5)
+      assert.deepEqual(client.heard.at(-1).slice(0, 2), ['of/ann/kept', '{"k":1}'])
+      // What rules are not asked about, because no path with a variable is for it, is not told.
+      assert.deepEqual(await heard('open//b', 'open/c'), ['open/c'])
+      const before = server.log.length
+      writeFileSync(path.join(server.directory, 'permissions.yml'), permissions({ 'open/*': { subscribe: false } }))
+      server.child.kill('SIGHUP')
+      await until('it is read again', () => server.log.slice(before).includes('the configuration was read again'))
+      assert.deepEqual(await heard('open/d', 'open/a', 'of/ann/z'), ['of/ann/z'])
     })
   })
 }

@@ -1,16 +1,21 @@
 // Clients of MQTT: the one of npm, and packets by hand where a test wants what no library would send.
 
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import net from 'node:net'
+import path from 'node:path'
 import mqtt from 'mqtt'
 import { freePort } from './ports.mjs'
-import { serverFor } from './server.mjs'
+import { Server } from './server.mjs'
 import { atEnd, until, within } from './until.mjs'
 
-/** A server that listens for MQTT as well; its port is `server.mqttPort`. */
-export async function mqttServer (t, options = {}) {
+/** A server that listens for MQTT as well; its port is `server.mqttPort`. `files` are put beside its configuration. */
+export async function mqttServer (t, { files = {}, ...options } = {}) {
   const port = await freePort()
-  const server = await serverFor(t, { memory: true, ...options, mqtt: { port, ...options.mqtt } })
+  const server = await Server.prepare({ memory: true, ...options, mqtt: { port, ...options.mqtt } })
+  atEnd(t, () => server.discard())
+  for (const [name, text] of Object.entries(files)) await writeFile(path.join(server.directory, name), text)
+  await server.launch()
   server.mqttPort = port
   return server
 }

@@ -14,7 +14,8 @@ use crate::packet::Tag;
 use crate::shard::Shard;
 use crate::subscribers::{Subscribers, hash_name};
 use ahash::RandomState;
-use deepstream_wire::{Message, Outgoing, Topic, Wire};
+use deepstream_valve::{Context, Right, User, Verdict, judge};
+use deepstream_wire::{Action, Message, Outgoing, Topic, Wire};
 use std::collections::BTreeMap;
 
 /// The filters of one shard, by topic.
@@ -23,6 +24,8 @@ pub(crate) struct Filters {
     events: Level,
     records: Level,
     count: usize,
+    /// Rules are in force: only names are told that no rule can have overlooked.
+    pub(crate) guarded: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +66,10 @@ impl Level {
 }
 
 impl Filters {
+    pub(crate) fn new(guarded: bool) -> Self {
+        Self { guarded, ..Self::default() }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -117,6 +124,9 @@ impl Filters {
         except: ConnId,
         message: impl Fn(Wire) -> Outgoing<'m>,
     ) {
+        if self.guarded && !is_plain(name) {
+            return;
+        }
         self.fitting(topic, name, |slot| {
             let filter = names.at(slot);
             let audience = Audience::others(&filter.interest, slot, except);
@@ -124,6 +134,15 @@ impl Filters {
             delivery.fan_out(subscribers, audience, told);
         });
     }
+}
+
+/// Whether a name is one that rules are asked about when a filter is subscribed to: paths with variables are for no empty level,
+/// and `*` stops at line breaks.
+fn is_plain(name: &[u8]) -> bool {
+    let breaks = |at: &[u8]| matches!(at, [0xe2, 0x80, 0xa8 | 0xa9]);
+    !name.split(|byte| *byte == b'/').any(<[u8]>::is_empty)
+        && !name.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+        && !name.windows(3).any(breaks)
 }
 
 /// The hash of a filter as a name of one core: another one than that of the event or record that is really called so.
@@ -142,6 +161,29 @@ impl Shard {
             self.filters.insert(topic, message.name(), slot);
         }
         self.join(conn, tag, slot);
+    }
+
+    /// Whether the rules in force allow a connection all names that fit a filter, now and as long as they are in force. Where
+    /// that cannot be told ahead, because a rule asks for the name or for records, it is not allowed.
+    pub(crate) fn may_subscribe_filter(&self, conn: ConnId, topic: Topic, filter: &[u8]) -> bool {
+        let Some(ruleset) = self.permit.ruleset() else { return true };
+        let (right, action) = match topic {
+            Topic::Event => (Right::EventSubscribe, Action::EventSubscribe),
+            _ => (Right::RecordRead, Action::RecordSubscribe),
+        };
+        let Some(identity) = self.delivery.identity_of(conn) else { return false };
+        let Some(rules) = ruleset.choose_all(right, filter) else { return false };
+        rules.iter().all(|(rule, captures)| {
+            let context = Context {
+                user: &User { id: &identity.user, server_data: identity.server_data.as_deref() },
+                name: Some(filter),
+                captures,
+                action: action.code(),
+                now_ms: self.now_ms(),
+                ..Context::default()
+            };
+            judge(&ruleset.rule(*rule).program, &context).verdict == Verdict::Allow
+        })
     }
 
     /// Nobody subscribes to what may be a filter any more.

@@ -275,8 +275,8 @@ impl Shard {
         true
     }
 
-    /// A filter of a bulk subscription, on every core: names that fit it may be owned by any. Rules are about names; with
-    /// rules there is none that could allow all names that will ever fit, so no filter is.
+    /// A filter of a bulk subscription, on every core: names that fit it may be owned by any. Rules are about names: it is
+    /// granted where they allow all that fit.
     fn subscribe_filter<'m>(
         &mut self,
         conn: ConnId,
@@ -286,11 +286,11 @@ impl Shard {
         whole: Tag,
         copy: &std::cell::OnceCell<Bytes>,
     ) -> bool {
-        if self.permit.judges() {
+        let topic = message.head.action.topic();
+        if !self.may_subscribe_filter(conn, topic, filter) {
             self.tell_denial(conn, message, Some(filter), Denial::Denied);
             return false;
         }
-        let topic = message.head.action.topic();
         for core in (0..self.cores).map(CoreId) {
             let hash = filter_hash(&self.hasher, filter, core);
             let Subscribe::Ask(tag) = self.subscribers.subscribe(conn, topic, filter, hash, core) else { continue };

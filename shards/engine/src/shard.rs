@@ -174,7 +174,7 @@ impl Shard {
             delivery,
             subscribers: Subscribers::new(cores, hasher.clone()),
             names: Names::default(),
-            filters: Filters::default(),
+            filters: Filters::new(permit.judges()),
             records: Records::new(&options),
             gathers: Gathers::default(),
             calls: Calls::new(core, &options),
@@ -387,7 +387,8 @@ impl Shard {
 impl Shard {
     /// Does what a connection asked of a name this core owns.
     pub(crate) fn request(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
-        if self.permit.judges() {
+        // Filters were judged at the edge, by all names that fit.
+        if self.permit.judges() && !message.head.flags.has(Flags::FILTER) {
             return self.judge_and_do(conn, tag, message);
         }
         self.act(conn, tag, message);

@@ -12,6 +12,7 @@
 mod builtin;
 pub mod check;
 mod compile;
+mod cover;
 mod eval;
 mod explain;
 mod filter;

@@ -13,7 +13,7 @@ const MATCH_STEPS_MAX: u64 = 100_000;
 pub type Captures = SmallVec<[(u32, u32); 4]>;
 
 /// A variable that stands for nothing.
-const NOTHING: (u32, u32) = (1, 0);
+pub(crate) const NOTHING: (u32, u32) = (1, 0);
 
 #[derive(Debug)]
 pub(crate) struct Path {

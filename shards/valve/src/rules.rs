@@ -102,6 +102,11 @@ impl Ruleset {
         Choice::None
     }
 
+    /// Path and rule of all that a right has, the most specific first.
+    pub(crate) fn candidates(&self, right: Right) -> &[(u32, u32)] {
+        &self.kinds[right as usize].candidates
+    }
+
     /// A chosen rule.
     pub fn rule(&self, index: u32) -> &Rule {
         &self.rules[index as usize]

@@ -211,8 +211,7 @@ impl Shard {
             name: *name,
             captures: &case.captures,
             action: case.action.code(),
-            #[allow(clippy::cast_precision_loss, reason = "milliseconds fit")]
-            now_ms: ((self.options.unix_ns + self.delivery.now.0) / 1_000_000) as f64,
+            now_ms: self.now_ms(),
             data: match case.data {
                 Source::Message => message.data().map_or(Document::Absent, Document::Text),
                 Source::Merged if !early => self.merged_document(),
@@ -222,6 +221,12 @@ impl Shard {
             references: &references,
         };
         Some(with(ruleset, rule, &context))
+    }
+
+    /// What rules call `now`.
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds fit")]
+    pub(crate) fn now_ms(&self) -> f64 {
+        ((self.options.unix_ns + self.delivery.now.0) / 1_000_000) as f64
     }
 
     fn denied(&mut self, case: &Case<'_>, found: &Found) -> Said {

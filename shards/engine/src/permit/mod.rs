@@ -128,6 +128,11 @@ impl Permit {
         self.judges
     }
 
+    /// The rules in force, if there are any.
+    pub(crate) fn ruleset(&self) -> Option<&Ruleset> {
+        self.rules.ruleset.as_deref()
+    }
+
     /// Of the rules in force.
     #[inline]
     pub(crate) fn generation(&self) -> u32 {
@@ -246,6 +251,7 @@ impl Shard {
         self.permit.differences.tell_at_most(permissions.shadow.as_ref().map_or(0, |new| new.samples_per_minute_max));
         let past = std::mem::replace(&mut self.permit.rules, permissions);
         self.permit.remember(past);
+        self.filters.guarded = self.permit.judges();
         self.revise_all();
     }
 

@@ -176,6 +176,15 @@ impl Shard {
     }
 
     pub(super) fn revise_one(&mut self, standing: Standing, mut found: Found) {
+        if let Standing::Subscription { conn, topic, name, hash } = &standing
+            && *hash != hash_name(&self.hasher, name)
+        {
+            // A filter, on one of the cores.
+            if !self.may_subscribe_filter(*conn, *topic, name) {
+                self.end_standing(&standing, Denial::Denied);
+            }
+            return;
+        }
         let (conn, right, action, name) = standing.asked();
         let message = Message::about(action, name.unwrap_or_default());
         let tag = Tag { rules: self.permit.generation(), ..Tag::default() };
