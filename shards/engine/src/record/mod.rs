@@ -89,6 +89,8 @@ struct Removal {
     conn: ConnId,
     /// The value was in memory, and stands again if the removal fails.
     known: bool,
+    /// Who asked for it subscribed since.
+    overtaken: bool,
 }
 
 impl Record {
@@ -235,7 +237,7 @@ impl Shard {
                 return Step::Done;
             }
             Action::RecordDelete => {
-                self.delete(slot, conn);
+                self.delete(slot, conn, run.overtaken);
                 return Step::Done;
             }
             Action::RecordNotify => return self.notify(slot, conn, tag, run.reloaded),

@@ -21,6 +21,8 @@ pub(crate) struct Parked {
     who: Option<Arc<Identity>>,
     /// Whether it counts among what waits.
     counted: bool,
+    /// A deletion whose sender asked to subscribe behind it, and was subscribed at once for want of room.
+    overtaken: bool,
 }
 
 /// What a message brings along when it is handled.
@@ -36,6 +38,8 @@ pub(crate) struct Run {
     pub(crate) who: Option<Arc<Identity>>,
     /// How far its judgement came, and the records that were found for it.
     pub(crate) found: Found,
+    /// A deletion that was overtaken by a subscription of its sender.
+    pub(crate) overtaken: bool,
 }
 
 impl Parked {
@@ -56,7 +60,8 @@ impl Shard {
     /// A message in the form in which it waits.
     pub(crate) fn parked(&self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Parked {
         let who = if self.permit.judges() { self.delivery.identity(conn) } else { None };
-        Parked { conn, tag, head: message.head, bytes: Bytes::copy_from_slice(message.bytes), who, counted: true }
+        let bytes = Bytes::copy_from_slice(message.bytes);
+        Parked { conn, tag, head: message.head, bytes, who, counted: true, overtaken: false }
     }
 
     /// Whether a message of this length can wait.
@@ -128,7 +133,8 @@ impl Shard {
         let mut first = Some(first);
         while !self.names.at(slot).record.is_busy() {
             let Some(parked) = self.unpark(slot) else { break };
-            let mut run = Run { waited: true, who: parked.who.clone(), ..first.take().unwrap_or_default() };
+            let (who, overtaken) = (parked.who.clone(), parked.overtaken);
+            let mut run = Run { waited: true, who, overtaken, ..first.take().unwrap_or_default() };
             if self.perform_any(slot, parked.conn, parked.tag, &parked.message(), &mut run) == Step::Wait {
                 self.records.parked_messages += usize::from(parked.counted);
                 self.records.parked_bytes += parked.cost();
@@ -152,7 +158,8 @@ impl Shard {
         while !self.names.at(slot).record.is_busy() {
             let Some(parked) = self.unpark(slot) else { break };
             if matches!(parked.head.action, Action::RecordSubscribe | Action::RecordDelete) {
-                let mut run = Run { failed: true, who: parked.who.clone(), ..Run::default() };
+                let (who, overtaken) = (parked.who.clone(), parked.overtaken);
+                let mut run = Run { failed: true, who, overtaken, ..Run::default() };
                 let step = self.perform(slot, parked.conn, parked.tag, &parked.message(), &mut run);
                 debug_assert_eq!(step, Step::Done, "neither needs a value");
             } else {
@@ -204,6 +211,7 @@ impl Shard {
                 self.delivery.reply(parked.conn, &error(late, action));
             }
             Action::RecordSubscribeAndHead => {
+                self.overtake(slot, parked);
                 // Subscribed all the same: the client is resubscribing and only lacks the version.
                 if parked.tag.joins() {
                     self.join(parked.conn, parked.tag.alone(), slot);
@@ -218,8 +226,25 @@ impl Shard {
             }
             Action::RecordDelete => self.delivery.reply(parked.conn, &error(Action::RecordDeleteError, action)),
             // Needs no value, and has no way to be told of an error: it is done all the same.
-            Action::RecordSubscribe => self.join_or_settle(slot, parked.conn, parked.tag),
+            Action::RecordSubscribe => {
+                self.overtake(slot, parked);
+                self.join_or_settle(slot, parked.conn, parked.tag);
+            }
             _ => self.refuse(parked.conn, &message, Action::RecordUpdateError),
+        }
+    }
+
+    /// A subscription is to begin that could not wait behind its connection's own deletion of the record, which will end
+    /// it: the connection has to hear of that as all others do, since it cannot tell in which order the two were done.
+    fn overtake(&mut self, slot: u32, subscription: &Parked) {
+        let conn = subscription.conn;
+        let Some(work) = self.names.at_mut(slot).record.work.as_mut().filter(|_| subscription.tag.joins()) else {
+            return;
+        };
+        let deletions = work.parked.iter_mut().filter(|parked| parked.head.action == Action::RecordDelete);
+        deletions.filter(|parked| parked.conn == conn).for_each(|parked| parked.overtaken = true);
+        if let Some(removal) = work.removal.as_mut().filter(|removal| removal.conn == conn) {
+            removal.overtaken = true;
         }
     }
 }

@@ -10,10 +10,10 @@ use deepstream_wire::{Action, Outgoing, Topic};
 impl Shard {
     /// DELETE. What is stored is removed from storage first; until then the record stands, and whatever else is asked of
     /// it waits. Deleting what does not exist succeeds.
-    pub(super) fn delete(&mut self, slot: u32, conn: ConnId) {
+    pub(super) fn delete(&mut self, slot: u32, conn: ConnId, overtaken: bool) {
         let residence = self.names.at(slot).record.residence;
         if residence == Residence::Missing || !self.is_stored(slot) {
-            return self.deleted(slot, conn);
+            return self.deleted(slot, conn, overtaken);
         }
         let record = &mut self.names.at_mut(slot).record;
         if residence == Residence::Unknown {
@@ -23,14 +23,14 @@ impl Shard {
             self.records.resident += 1;
         }
         record.residence = Residence::Removing;
-        record.work().removal = Some(Removal { conn, known: residence == Residence::Resident });
+        record.work().removal = Some(Removal { conn, known: residence == Residence::Resident, overtaken });
         self.store_soon(slot);
     }
 
     /// Storage removed the record.
     pub(super) fn removed(&mut self, slot: u32) {
         let Some(removal) = self.names.at_mut(slot).record.work().removal.take() else { return };
-        self.deleted(slot, removal.conn);
+        self.deleted(slot, removal.conn, removal.overtaken);
         self.answer_peekers(slot, false);
         self.run_parked(slot, Run::default());
     }
@@ -69,8 +69,9 @@ impl Shard {
         self.delivery.reply(conn, &error);
     }
 
-    /// The record is gone: the deleter is told, the others are told, and nobody subscribes any more.
-    fn deleted(&mut self, slot: u32, conn: ConnId) {
+    /// The record is gone: the deleter is told, the others are told, and nobody subscribes any more. A deleter that was
+    /// subscribed although it asked for that later is one of the others, too.
+    fn deleted(&mut self, slot: u32, conn: ConnId, overtaken: bool) {
         if matches!(self.names.at(slot).record.residence, Residence::Resident | Residence::Removing) {
             self.vacate(slot, Residence::Missing);
         }
@@ -78,7 +79,7 @@ impl Shard {
         let name = String::from_utf8_lossy(&self.names.at(slot).name).into();
         self.delivery.note(Note::RecordDeleted { name });
         // Edges forget the subscriptions first: a deleter that subscribes anew once told must not count as subscribed.
-        self.end_subscriptions(slot, conn);
+        self.end_subscriptions(slot, if overtaken { ConnId::NOBODY } else { conn });
         let name = &self.names.at(slot).name;
         let success = Outgoing { name: Some(name), ..Outgoing::new(Action::RecordDeleteSuccess) };
         self.delivery.reply(conn, &success);

@@ -1,5 +1,5 @@
 use super::rig::{Disk, Rig, about, acked, bulk, patch, patient, update};
-use crate::{Note, Options};
+use crate::{Limits, Note, Options};
 use deepstream_wire::{Action, Outgoing};
 
 const SECOND: u64 = 1_000_000_000;
@@ -302,4 +302,36 @@ fn when_everybody_left_nothing_is_left_but_values() {
         let rest = crate::Census { owned_names: 0, resident_records: 0, resident_bytes: 0, ..census };
         assert_eq!(rest, crate::Census::default());
     }
+}
+
+#[test]
+fn who_subscribes_behind_its_own_deletion_without_room_to_wait_hears_of_the_end() {
+    let limits = Limits { parked_messages_max: 0, ..Limits::default() };
+    let mut rig = Rig::with(2, &Options { limits, ..patient() });
+    for action in [Action::RecordSubscribe, Action::RecordSubscribeAndHead] {
+        for core in [0, 1] {
+            let (name, other) = (rig.name_on(core, "r"), rig.name_on(1 - core, "s"));
+            let client = rig.client(0);
+            rig.send(client, &create(&name, "{}"));
+            rig.disk = Disk::Hangs;
+            rig.send(client, &about(Action::RecordDelete, &name));
+            rig.send(client, &bulk(action, &[name.as_bytes(), other.as_bytes()], "1"));
+            rig.read(client);
+            rig.unfreeze();
+            let ended = [format!("RECORD.DELETED name={name}"), format!("RECORD.DELETE_SUCCESS name={name}")];
+            assert_eq!(rig.read(client), ended, "{action:?} on core {core}");
+            rig.disk = Disk::Works;
+        }
+    }
+}
+
+#[test]
+fn who_subscribes_ahead_of_its_own_deletion_is_told_of_that_alone() {
+    let mut rig = Rig::with(1, &patient());
+    let client = rig.client(0);
+    rig.send(client, &create("r", "{}"));
+    rig.send(client, &bulk(Action::RecordSubscribe, &[b"r"], "1"));
+    rig.read(client);
+    rig.send(client, &about(Action::RecordDelete, "r"));
+    assert_eq!(rig.read(client), ["RECORD.DELETE_SUCCESS name=r"]);
 }

@@ -154,6 +154,12 @@ impl Oracle {
         }
     }
 
+    /// The shard is done with the last message it heard.
+    pub(crate) fn handled(&mut self, conn: usize) {
+        self.records_handled(conn);
+        self.presence_handled(conn);
+    }
+
     fn session_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
         if message.head.action == Action::ConnectionPing {
             self.conns[conn].answers.owe(Action::ConnectionPong, None, None);

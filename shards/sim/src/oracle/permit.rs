@@ -84,6 +84,11 @@ impl Permit {
         }
     }
 
+    /// Whether messages may be turned away for want of room.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
     /// Whether there are rules in this world.
     pub(super) fn ruled(&self) -> bool {
         !self.rules.is_empty()

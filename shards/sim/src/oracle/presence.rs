@@ -32,6 +32,9 @@ struct Subscription {
 /// A connection, and whose presence it wants to know; nobody stands for everybody.
 type Wish = (usize, Option<Box<[u8]>>);
 
+/// A name, and the correlation id of the message that asks for it.
+type Asked = (Box<[u8]>, Box<[u8]>);
+
 /// A wish, and which time it is wished.
 type Numbered = (Wish, u64);
 
@@ -51,6 +54,8 @@ pub(super) struct Presence {
     subscriptions: BTreeMap<Wish, Subscription>,
     awaited: BTreeMap<(usize, Box<[u8]>), Vec<Numbered>>,
     queries: BTreeMap<(usize, Box<[u8]>), Query>,
+    /// What the message at hand asks for although it is subscribed to.
+    twice: Vec<Asked>,
     number: u64,
     names_max: usize,
     users: Vec<String>,
@@ -64,6 +69,7 @@ impl Presence {
             subscriptions: BTreeMap::new(),
             awaited: BTreeMap::new(),
             queries: BTreeMap::new(),
+            twice: Vec::new(),
             number: 0,
             names_max: plan.options.limits.names_per_message_max,
             users: plan.users.clone(),
@@ -77,6 +83,15 @@ impl Presence {
         if let Some(user) = user {
             *self.logins.entry(self.users[user].as_bytes().into()).or_default() -= 1;
         }
+    }
+
+    /// A wish that is to be acknowledged.
+    fn begin(&mut self, wish: Wish, by: &[u8]) -> Numbered {
+        self.number += 1;
+        let (number, asked) = (self.number, self.history.clone());
+        let subscription = Subscription { number, by: by.into(), asked, ..Subscription::default() };
+        self.subscriptions.insert(wish.clone(), subscription);
+        (wish, number)
     }
 
     fn count(&self, user: &[u8]) -> usize {
@@ -158,6 +173,7 @@ impl Oracle {
                 || self.presence.subscriptions.contains_key(&(conn, Some(name.into())))
             {
                 self.conns[conn].answers.owe(Action::PresenceMultipleSubscriptions, Some(name), None);
+                self.presence.twice.push((name.into(), correlation_id.unwrap_or_default().into()));
                 held = true;
             } else {
                 fresh.push(Some(name.into()));
@@ -181,16 +197,30 @@ impl Oracle {
             awaited.push(((conn, Some(Box::default())), 0));
         }
         for whose in fresh {
-            self.presence.number += 1;
-            let number = self.presence.number;
-            let asked = self.presence.history.clone();
-            let by = message.correlation_id().unwrap_or_default().into();
-            let subscription = Subscription { number, by, asked, ..Subscription::default() };
-            self.presence.subscriptions.insert((conn, whose.clone()), subscription);
-            awaited.push(((conn, whose), number));
+            awaited.push(self.presence.begin((conn, whose), message.correlation_id().unwrap_or_default()));
         }
         self.conns[conn].answers.owe(message.head.action, None, message.correlation_id());
         self.presence.awaited.insert((conn, message.correlation_id().unwrap_or_default().into()), awaited);
+    }
+
+    /// The shard is done with the last message it heard. Where a subscription was denied and the word of that is on its
+    /// way, another that is asked for meanwhile is the first, not the second.
+    pub(super) fn presence_handled(&mut self, conn: usize) {
+        let twice = std::mem::take(&mut self.presence.twice);
+        let Some(key) = twice.first().map(|(_, by)| (conn, by.clone())) else { return };
+        let (mut begun, mut stands) = (Vec::new(), false);
+        for (name, by) in twice {
+            if self.ends_by_rules(conn, Action::PresenceSubscribe, &name)
+                && self.conns[conn].answers.forgive(Action::PresenceMultipleSubscriptions, Some(&name), None)
+            {
+                begun.push(self.presence.begin((conn, Some(name)), &by));
+            } else {
+                stands = true;
+            }
+        }
+        let awaited = self.presence.awaited.entry(key).or_default();
+        awaited.retain(|((_, whose), _)| stands || whose.as_deref() != Some(b""));
+        awaited.extend(begun);
     }
 
     fn query_heard(&mut self, conn: usize, message: &Message<&[u8]>, names: BTreeSet<Box<[u8]>>) {

@@ -14,7 +14,7 @@ use crate::shadow::{Cause, Change, History, Moment};
 use deepstream_wire::client::{original_action, versions};
 use deepstream_wire::{Action, Message};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How far a subscription is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,8 @@ struct Tie {
     fresh: bool,
     /// Nothing older than this will be seen.
     floor: usize,
-    reads: u32,
+    /// Reads that are not answered, in order; those that belong to a subscription with what asked for it.
+    reads: VecDeque<Option<Box<[u8]>>>,
     heads: u32,
     deletes: u32,
 }
@@ -152,7 +153,7 @@ impl Oracle {
                 }
                 self.bulk_heard(conn, message);
             }
-            Action::RecordRead => self.records.tie(conn, message.name()).reads += 1,
+            Action::RecordRead => self.records.tie(conn, message.name()).reads.push_back(None),
             Action::RecordHead => self.records.tie(conn, message.name()).heads += 1,
             Action::RecordDelete => self.records.tie(conn, message.name()).deletes += 1,
             _ => self.write_heard(conn, message),
@@ -181,15 +182,15 @@ impl Oracle {
             let tie = self.records.tie(conn, name);
             let stage = if reads { Stage::Reading } else { Stage::Beginning(last) };
             let behind_deletion = tie.deletes > 0;
-            let asked = message.correlation_id().unwrap_or_default().into();
+            let asked: Box<[u8]> = message.correlation_id().unwrap_or_default().into();
+            tie.reads.extend(reads.then(|| Some(asked.clone())));
             tie.before = tie.subscription.replace(Subscription { stage, ending: false, asked, behind_deletion });
             tie.fresh = true;
-            tie.reads += u32::from(reads);
         }
     }
 
     /// The shard is done with the last message it heard.
-    pub(crate) fn handled(&mut self, conn: usize) {
+    pub(super) fn records_handled(&mut self, conn: usize) {
         let mut twice = None;
         for ((_, name), tie) in self.records.ties.range_mut((conn, Box::default())..(conn + 1, Box::default())) {
             if std::mem::take(&mut tie.fresh) && tie.before.take().is_some_and(|before| !before.ending) {
@@ -224,7 +225,7 @@ impl Oracle {
             Action::RecordReadResponse => self.read_said(conn, message),
             Action::RecordNotFound => {
                 self.single_answered(conn, Action::RecordRead, name, Some("reads"));
-                self.read_paid(conn, name);
+                self.read_failed(conn, name, None);
                 self.seen(conn, name, "missing", |moment| moment.version == -1);
             }
             Action::RecordHeadResponse => {
@@ -253,11 +254,32 @@ impl Oracle {
         }
     }
 
-    fn read_paid(&mut self, conn: usize, name: &[u8]) {
+    /// The first read is answered. What asked for it, if that was a subscription.
+    fn read_paid(&mut self, conn: usize, name: &[u8]) -> Option<Box<[u8]>> {
+        let first = self.records.tie(conn, name).reads.pop_front();
+        self.check(first.is_some(), || format!("conn {conn} read {} once and was answered twice", text(name)));
+        first.flatten()
+    }
+
+    /// A read is answered that is known to be a plain one, or a subscription's, if it is told which.
+    fn read_failed(&mut self, conn: usize, name: &[u8], asked: Option<&[u8]>) {
         let reads = &mut self.records.tie(conn, name).reads;
-        let owed = reads.checked_sub(1);
-        *reads = owed.unwrap_or(0);
-        self.check(owed.is_some(), || format!("conn {conn} read {} once and was answered twice", text(name)));
+        let place = reads.iter().position(|read| read.as_deref() == asked);
+        place.and_then(|place| reads.remove(place));
+        self.check(place.is_some(), || format!("conn {conn} read {} once and was answered twice", text(name)));
+    }
+
+    /// The same, of a subscription: of several the first, unless they may have been turned away in another order.
+    fn reading_failed(&mut self, conn: usize, name: &[u8]) {
+        let crowded = self.permit.is_crowded();
+        let tie = self.records.tie(conn, name);
+        let first = tie.reads.iter().find_map(Clone::clone).unwrap_or_default();
+        let begins = |it: &Subscription| it.stage == Stage::Reading && (crowded || it.asked == first);
+        if tie.subscription.as_ref().is_some_and(begins) {
+            tie.subscription = None;
+            tie.fresh = false;
+        }
+        self.read_failed(conn, name, Some(&first));
     }
 
     fn delete_paid(&mut self, conn: usize, name: &[u8]) {
@@ -305,13 +327,14 @@ impl Oracle {
         let version = message.head.version;
         let value: Value = serde_json::from_slice(message.data().unwrap_or_default()).unwrap_or_default();
         self.single_answered(conn, Action::RecordRead, name, Some("reads"));
-        self.read_paid(conn, name);
+        let asked = self.read_paid(conn, name);
         self.seen(conn, name, "value", |moment| moment.version == version && moment.value == value);
         let history = &self.records.histories[name];
         let tie = self.records.ties.entry((conn, name.into())).or_default();
         let floor = tie.floor;
         if let Some(subscription) = &mut tie.subscription
             && subscription.stage == Stage::Reading
+            && asked.is_some_and(|asked| asked == subscription.asked)
         {
             let fits = |index: &usize| {
                 let moment = history.at(*index);
@@ -415,16 +438,11 @@ impl Oracle {
         match original_action(message) {
             Some(Action::RecordRead) => {
                 self.single_answered(conn, Action::RecordRead, name, None);
-                self.read_paid(conn, name);
+                self.read_failed(conn, name, None);
             }
             Some(Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead) => {
                 self.single_answered(conn, Action::RecordRead, name, None);
-                self.read_paid(conn, name);
-                let tie = self.records.tie(conn, name);
-                if tie.subscription.as_ref().is_some_and(|subscription| subscription.stage == Stage::Reading) {
-                    tie.subscription = None;
-                    tie.fresh = false;
-                }
+                self.reading_failed(conn, name);
             }
             Some(Action::RecordNotify) => {
                 let refused = self.bulk_refused(conn, message);
@@ -453,7 +471,9 @@ impl Oracle {
         let name = message.name();
         let tie = self.records.tie(conn, name);
         if tie.fresh {
-            tie.reads -= u32::from(reads);
+            if reads {
+                tie.reads.pop_back();
+            }
             self.revert(conn, name);
         }
         true
@@ -512,7 +532,7 @@ impl Oracle {
     pub(super) fn records_at_rest(&mut self) {
         let mut wrong = Vec::new();
         for ((conn, name), tie) in self.records.ties.iter().filter(|((conn, _), _)| self.sound(*conn)) {
-            if tie.reads + tie.heads + tie.deletes > 0 {
+            if tie.reads.len() as u32 + tie.heads + tie.deletes > 0 {
                 wrong.push(format!("conn {conn} was never answered about {}: {tie:?}", text(name)));
             }
             let Some(subscription) = &tie.subscription else { continue };

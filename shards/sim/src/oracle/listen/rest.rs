@@ -85,7 +85,8 @@ impl Oracle {
             return None;
         }
         let since = |(subscriber, since): (usize, u64)| self.sound(subscriber) && since <= bond.asked_at;
-        if bond.open && self.listening.wanted.sure(place).any(since) {
+        // An acceptance that comes too late for one question answers the next, if that was put by then.
+        if bond.open && !provides && self.listening.wanted.sure(place).any(since) {
             return Some("was asked, and never told that it is too late");
         }
         match (bond.believes, provides) {

@@ -12,7 +12,7 @@ impl Oracle {
         match action {
             Action::RecordRead => {
                 self.single_answered(conn, action, name, None);
-                self.read_paid(conn, name);
+                self.read_failed(conn, name, None);
             }
             Action::RecordHead => {
                 self.single_answered(conn, action, name, None);
@@ -50,7 +50,7 @@ impl Oracle {
             }
             if matches!(action, Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead) {
                 self.single_answered(conn, Action::RecordRead, name, None);
-                self.read_paid(conn, name);
+                self.read_failed(conn, name, Some(id));
             }
         }
         let tie = self.records.tie(conn, name);

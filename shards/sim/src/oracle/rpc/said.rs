@@ -1,6 +1,6 @@
 //! What requestors and providers are told of calls, and whether they can be.
 
-use super::{Ask, Providing, key_of, mark};
+use super::{Ask, Calls, Providing, key_of, mark};
 use crate::oracle::Oracle;
 use deepstream_wire::client::{original_action, requestor_data, requestor_name};
 use deepstream_wire::{Action, Message};
@@ -276,7 +276,7 @@ impl Oracle {
 
     /// An acceptance that was taken for the one that was forwarded was refused: it was another one.
     fn mistaken(&mut self, answers: &[usize]) -> bool {
-        let all = &mut self.calls.answers;
+        let Calls { answers: all, unproven, .. } = &mut self.calls;
         let forwarded = |&&index: &&usize| {
             let answer = &all[index];
             answer.action == Action::RpcAccept && answer.settled && !answer.refused
@@ -284,11 +284,13 @@ impl Oracle {
         let Some(&index) = answers.iter().find(forwarded) else { return false };
         all[index].refused = true;
         let (name, id) = (all[index].key.1.clone(), all[index].key.2.clone());
-        let other = all.iter_mut().find(|answer| {
+        let other = all.iter().position(|answer| {
             answer.action == Action::RpcAccept && !answer.settled && answer.key.1 == name && answer.key.2 == id
         });
         if let Some(other) = other {
-            other.settled = true;
+            all[other].settled = true;
+            // It is that one's provider who must turn out to have been asked.
+            unproven.iter_mut().filter(|answer| **answer == index).for_each(|answer| *answer = other);
         }
         true
     }
