@@ -42,7 +42,7 @@ impl Bare {
 
     pub(crate) fn say(&mut self, conn: ConnId, payload: &[u8]) {
         for message in binary::messages(payload).flatten() {
-            let _ = self.shard.received(self.now, conn, message);
+            let _ = self.shard.received(self.now, conn, &message);
         }
     }
 

@@ -97,7 +97,7 @@ impl Core {
         talk.running = Some(Box::new(Running { conn, reader: ServerReader::upgraded(), state }));
         match job.what {
             // What comes of it is in the outbox of the asker.
-            Work::Batch(post) => drop(self.shard.received(self.now, conn, jif::login(&post.login))),
+            Work::Batch(post) => drop(self.shard.received(self.now, conn, &jif::login(&post.login))),
             Work::Login(data) => {
                 if let Some(login) = self.auth.judge(conn, data, Arc::new(peer)) {
                     self.leave(key);
@@ -178,7 +178,7 @@ impl Core {
             match batch.message(index) {
                 Err(answer) => answers.put(index, answer.as_bytes(), true),
                 Ok(message) => {
-                    if shard.received(*now, *conn, message) != Flow::Continue {
+                    if shard.received(*now, *conn, &message) != Flow::Continue {
                         break;
                     }
                 }

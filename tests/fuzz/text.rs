@@ -34,7 +34,7 @@ pub(crate) fn run(payload: &[u8]) {
     encode_frame(0x81, payload, [1, 2, 3, 4], &mut bytes);
     link.received(&config, &mut bytes, &mut replies, &mut |event| {
         if let LinkEvent::Message(message) = event {
-            told(&message);
+            told(message);
         }
         ControlFlow::Continue(())
     });

@@ -16,8 +16,8 @@ use crate::subscribers::Subscribers;
 use crate::tape::Tape;
 use ahash::RandomState;
 use bytes::Bytes;
-use deepstream_wire::encode::{encode, encode_parting};
-use deepstream_wire::{Outgoing, Wire};
+use deepstream_wire::encode::{encode, encode_parting, pass_on};
+use deepstream_wire::{Outgoing, Said, Wire};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -217,13 +217,22 @@ impl Delivery {
     }
 
     /// Sends one message to all subscribers of a name this core owns. `message` gives its form for a wire.
-    pub(crate) fn fan_out<'m>(
+    pub(crate) fn fan_out<'m, S: Into<Said<'m>>>(
         &mut self,
         subscribers: &Subscribers,
         to: Audience<'_>,
-        message: impl Fn(Wire) -> Outgoing<'m>,
+        message: impl Fn(Wire) -> S,
     ) {
         let Audience { interest, slot, except, end, differs } = to;
+        if let Some(wire) = interest.only_wire_on(self.core)
+            && let &[member] = subscribers.members(self.core, slot)
+        {
+            // One subscriber, and he is here: what he is told needs to lie nowhere before it lies in his outbox.
+            return match message(wire).into() {
+                Said::AsItCame(topic, body) => self.tell_member(member, except, |out| pass_on(topic, body, out)),
+                Said::Anew(message) => self.tell_member(member, except, |out| encode(wire, &message, out)),
+            };
+        }
         let mut places = Places::default();
         let mut wires = interest.wires();
         while wires != 0 {
@@ -233,7 +242,7 @@ impl Delivery {
             if !places.holds(place) {
                 let frame = &mut self.scratch[place as usize];
                 frame.clear();
-                encode(wire, &message(wire), frame);
+                write(wire, &message(wire).into(), frame);
             }
             places.put(wire, place);
         }
@@ -245,6 +254,25 @@ impl Delivery {
                 let frames = frames.get_or_insert_with(|| share(&self.scratch, places)).clone();
                 self.post(core, Lane::Deliveries, Packet::FanOut { slot, end, except, frames });
             }
+        }
+    }
+
+    /// Tells one subscriber of this core, unless it is the one who is not told.
+    #[inline]
+    fn tell_member(&mut self, member: u32, except: ConnId, put: impl FnOnce(&mut Vec<u8>)) {
+        let Self { core, limits, sessions, dirty, filling, counters, spare, now, .. } = self;
+        let Some(session) = sessions.slot_mut(member).filter(|session| session.is_told()) else { return };
+        let conn = ConnId { core: *core, generation: session.generation, slot: member };
+        if conn == except {
+            return;
+        }
+        let out = session.outbox.open(spare);
+        let before = out.len();
+        put(out);
+        counters.sent_bytes += (out.len() - before) as u64;
+        counters.sent += 1;
+        if appended(session, conn, *now, limits, dirty, filling) {
+            self.close(conn, Reason::SlowConsumerFull);
         }
     }
 
@@ -357,6 +385,14 @@ impl Delivery {
         if appended(session, conn, *now, limits, dirty, filling) {
             self.close(conn, Reason::SlowConsumerFull);
         }
+    }
+}
+
+#[inline]
+fn write(wire: Wire, said: &Said<'_>, out: &mut Vec<u8>) {
+    match said {
+        Said::AsItCame(topic, body) => pass_on(*topic, body, out),
+        Said::Anew(message) => encode(wire, message, out),
     }
 }
 

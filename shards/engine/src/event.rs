@@ -5,7 +5,7 @@ use crate::ident::ConnId;
 use crate::output::Note;
 use crate::packet::Tag;
 use crate::shard::Shard;
-use deepstream_wire::{Action, Flags, Message, Outgoing, Topic};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Said, Topic, Wire};
 
 impl Shard {
     /// EMIT: to every subscriber but the emitter; nobody listening is no error.
@@ -22,12 +22,15 @@ impl Shard {
             name: Some(message.name()),
             data: message.data(),
             is_kept: flags.has(Flags::IS_KEPT),
-            verbatim: message.verbatim(Flags::NAME | Flags::DATA),
             ..Outgoing::new(Action::EventEmit)
         };
+        let body = message.verbatim(Flags::NAME | Flags::DATA);
         if let Some(slot) = self.names.find(Topic::Event, message.name(), message.head.name_hash) {
             let audience = Audience::others(&self.names.at(slot).interest, slot, except);
-            self.delivery.fan_out(&self.subscribers, audience, event);
+            self.delivery.fan_out(&self.subscribers, audience, |wire| match body {
+                Some(body) if wire.encoding() == Wire::Protobuf => Said::AsItCame(Topic::Event, body),
+                _ => Said::Anew(event(wire)),
+            });
         }
         if !self.filters.is_empty() {
             let to = (&self.names, &mut self.delivery, &self.subscribers);

@@ -56,6 +56,17 @@ impl Interest {
         self.0.iter().fold(0, |wires, interest| wires | interest.wires)
     }
 
+    /// The wire of all subscribers, if they are on one core, which is `core`, and of one wire.
+    #[inline]
+    pub(crate) fn only_wire_on(&self, core: CoreId) -> Option<Wire> {
+        match self.0[..] {
+            [CoreInterest { core: only, wires, .. }] if only == core && wires.is_power_of_two() => {
+                Some(Wire::ALL[wires.trailing_zeros() as usize])
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn cores(&self) -> impl Iterator<Item = CoreId> + '_ {
         self.0.iter().map(|interest| interest.core)
     }

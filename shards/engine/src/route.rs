@@ -13,17 +13,17 @@ use crate::session::table::State;
 use crate::shard::Shard;
 use crate::subscribers::{Subscribe, hash_name};
 use bytes::Bytes;
-use deepstream_wire::{Action, Flags, Message, Outgoing, Span, Topic, Wire};
+use deepstream_wire::{Action, Flags, Head, Message, Outgoing, Span, Topic, Wire};
 
 impl Shard {
     /// A message of a logged-in connection.
-    pub(crate) fn route(&mut self, conn: ConnId, message: Message<&[u8]>) -> Flow {
+    pub(crate) fn route(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
         let owner = match message.head.action {
             Action::ConnectionPing => {
                 self.say(conn, Action::ConnectionPong);
                 None
             }
-            Action::AuthRequest if self.may_extend(conn) => return self.extend(conn, &message),
+            Action::AuthRequest if self.may_extend(conn) => return self.extend(conn, message),
             Action::ConnectionPong if !self.delivery.wire(conn).is_some_and(Wire::is_challenged) => None,
             action if !self.serves(action.topic()) => {
                 let answer = Outgoing {
@@ -52,15 +52,15 @@ impl Shard {
             | Action::RpcReject
             | Action::RpcRequestError => self.call(conn, message),
             Action::RpcProvide | Action::RpcUnprovide | Action::PresenceQuery | Action::RecordNotify => {
-                self.bulk_ask(conn, &message);
+                self.bulk_ask(conn, message);
                 None
             }
             Action::EventListen | Action::RecordListen | Action::PresenceQueryAll | Action::PresenceSubscribeAll => {
-                self.judge_and_begin(conn, &message);
+                self.judge_and_begin(conn, message);
                 None
             }
             Action::EventUnlisten | Action::RecordUnlisten => {
-                self.unlisten(conn, &message);
+                self.unlisten(conn, message);
                 None
             }
             Action::EventListenAccept
@@ -69,7 +69,7 @@ impl Shard {
             | Action::RecordListenReject => self.listener_said(conn, message),
             Action::PresenceUnsubscribeAll => {
                 self.unsubscribe_all(conn);
-                self.acknowledge(conn, &message, false);
+                self.acknowledge(conn, message, false);
                 None
             }
             Action::EventSubscribe
@@ -78,11 +78,11 @@ impl Shard {
             | Action::RecordSubscribeAndHead
             | Action::RecordSubscribeAndRead
             | Action::RecordSubscribeCreateAndRead => {
-                self.bulk_subscribe(conn, &message);
+                self.bulk_subscribe(conn, message);
                 None
             }
             Action::EventUnsubscribe | Action::PresenceUnsubscribe | Action::RecordUnsubscribe => {
-                self.bulk_unsubscribe(conn, &message);
+                self.bulk_unsubscribe(conn, message);
                 None
             }
             action => {
@@ -110,10 +110,10 @@ impl Shard {
     }
 
     /// A message about one name; its payload, if any, must be JSON.
-    fn single(&mut self, conn: ConnId, message: Message<&[u8]>) -> Option<CoreId> {
+    fn single(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<CoreId> {
         let payload = message.data().is_none_or(|data| deepstream_json::check(data, &mut self.json).is_ok());
         if !payload || !self.is_name(message.name()) {
-            self.invalid(conn, &message, message.name());
+            self.invalid(conn, message, message.name());
             return None;
         }
         Some(self.forward(conn, Tag::default(), message))
@@ -121,11 +121,11 @@ impl Shard {
 
     /// A message of a call: besides a name it needs its correlation id. A caller's is bounded; a provider's is the
     /// caller's or one that was made up for it.
-    fn call(&mut self, conn: ConnId, message: Message<&[u8]>) -> Option<CoreId> {
+    fn call(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<CoreId> {
         let request = message.head.action == Action::RpcRequest;
         let max = if request { self.options.limits.name_bytes_max } else { usize::MAX };
         if message.correlation_id().is_none_or(|id| id.is_empty() || id.len() > max) {
-            self.invalid(conn, &message, message.name());
+            self.invalid(conn, message, message.name());
             return None;
         }
         self.single(conn, message)
@@ -164,9 +164,9 @@ impl Shard {
     }
 
     /// Sends a message about one name to its owner, which may be this core.
-    fn forward(&mut self, conn: ConnId, tag: Tag, mut message: Message<&[u8]>) -> CoreId {
-        message.head.name_hash = hash_name(&self.hasher, message.name());
-        self.forward_hashed(conn, tag, message)
+    fn forward(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> CoreId {
+        let head = Head { name_hash: hash_name(&self.hasher, message.name()), ..message.head };
+        self.forward_hashed(conn, tag, Message { head, bytes: message.bytes })
     }
 
     /// The same, where the hash is filled in: of the name, or of what else the message is about.

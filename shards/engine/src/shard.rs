@@ -206,14 +206,14 @@ impl Shard {
     }
 
     /// A message arrived.
-    pub fn received(&mut self, now: Nanos, conn: ConnId, message: Message<&[u8]>) -> Flow {
+    pub fn received(&mut self, now: Nanos, conn: ConnId, message: &Message<&[u8]>) -> Flow {
         self.input(now, Kind::Received, &(conn, message));
         let flow = self.hear(now, conn, message);
         self.answers(flow)
     }
 
     #[inline]
-    fn hear(&mut self, now: Nanos, conn: ConnId, message: Message<&[u8]>) -> Flow {
+    fn hear(&mut self, now: Nanos, conn: ConnId, message: &Message<&[u8]>) -> Flow {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
         session.heard_at = now;
         match session.state {
@@ -222,7 +222,7 @@ impl Shard {
                 self.delivery.counters.received += 1;
                 self.route(conn, message)
             }
-            State::AwaitChallenge | State::AwaitAuth => self.before_login(conn, &message),
+            State::AwaitChallenge | State::AwaitAuth => self.before_login(conn, message),
             // The host hands in nothing while it was told to pause.
             State::Authenticating => Flow::Pause,
             State::Connected | State::Closing => Flow::Close,

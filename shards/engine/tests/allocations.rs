@@ -48,7 +48,7 @@ impl Bare {
 
     fn say(&mut self, conn: ConnId, payload: &[u8]) {
         for message in binary::messages(payload).flatten() {
-            let _ = self.shard.received(NOW, conn, message);
+            let _ = self.shard.received(NOW, conn, &message);
         }
     }
 

@@ -8,6 +8,12 @@ use crate::check::{Fault, JSON_DEPTH_MAX, Kind, Malformed};
 
 /// Accepts exactly what `JSON.parse` accepts, up to [`JSON_DEPTH_MAX`] nested containers.
 pub(crate) fn scan(text: &[u8]) -> Result<Kind, Malformed> {
+    if let [b'"', inside @ .., b'"'] = text
+        && plain(inside, 0) == inside.len()
+    {
+        // A string without escapes, and nothing else: there is no place to keep account of.
+        return Ok(Kind::String);
+    }
     let mut scan = Scan { text, at: 0, objects: 0, depth: 0 };
     match scan.value() {
         Some(kind) => Ok(kind),
@@ -224,24 +230,63 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// The first position at or after `at` that holds a quote, a backslash or a control character (or the end of the text).
 ///
-/// Eight bytes at a time: strings are most of most values, and this loop is what their length costs.
+/// Eight bytes at a time, and sixteen once a string has proved to be long: strings are most of most values, and this loop is
+/// what their length costs.
 #[inline]
 pub(crate) fn plain(text: &[u8], mut at: usize) -> usize {
-    while let Some(Ok(chunk)) = text.get(at..at + 8).map(<[u8; 8]>::try_from) {
-        let word = u64::from_le_bytes(chunk);
-        let quote = word ^ (ONES * u64::from(b'"'));
-        let slash = word ^ (ONES * u64::from(b'\\'));
-        // A byte's high bit survives where the byte is below the subtrahend and itself below 0x80. A borrow can only
-        // raise a false alarm above a true one, so the lowest set bit is always right.
-        let low = word.wrapping_sub(ONES * 0x20) & !word;
-        let hit = ((quote.wrapping_sub(ONES) & !quote) | (slash.wrapping_sub(ONES) & !slash) | low) & HIGHS;
+    while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let hit = stops(u64::from_le_bytes(*chunk));
         if hit != 0 {
             return at + (hit.trailing_zeros() / 8) as usize;
         }
         at += 8;
+        while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<16>) {
+            if !is_plain(chunk) {
+                break;
+            }
+            at += 16;
+        }
     }
-    while text.get(at).is_some_and(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\') {
+    let rest = text.len().saturating_sub(at);
+    match text.last_chunk::<8>() {
+        // What comes before is shifted out; the zeros that come in from behind stop where the text ends.
+        Some(last) if rest > 0 => {
+            at + (stops(u64::from_le_bytes(*last) >> (64 - 8 * rest)).trailing_zeros() / 8) as usize
+        }
+        Some(_) => at,
+        None => short(text, at),
+    }
+}
+
+/// The same in a text of less than eight bytes.
+fn short(text: &[u8], mut at: usize) -> usize {
+    while text.get(at).is_some_and(|&byte| !is_stop(byte)) {
         at += 1;
     }
     at
+}
+
+/// The lowest bit of these is the high bit of the first byte that ends a plain stretch.
+#[inline]
+fn stops(word: u64) -> u64 {
+    let quote = word ^ (ONES * u64::from(b'"'));
+    let slash = word ^ (ONES * u64::from(b'\\'));
+    // A byte's high bit survives where the byte is below the subtrahend and itself below 0x80. A borrow can only
+    // raise a false alarm above a true one, so the lowest set bit is always right.
+    let low = word.wrapping_sub(ONES * 0x20) & !word;
+    ((quote.wrapping_sub(ONES) & !quote) | (slash.wrapping_sub(ONES) & !slash) | low) & HIGHS
+}
+
+#[inline]
+fn is_stop(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Whether none of these bytes ends a plain stretch: a vector's worth, all looked at without a branch.
+#[inline]
+fn is_plain(chunk: &[u8; 16]) -> bool {
+    chunk
+        .iter()
+        .fold(0, |stops, &byte| stops | u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\'))
+        == 0
 }

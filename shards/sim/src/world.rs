@@ -309,7 +309,7 @@ impl World {
                 let step = self.step;
                 self.trace.line(step, || format!("  hears conn={index} {}", crate::trace::describe(message)));
                 self.oracle.heard(index, message);
-                self.cores[core].shard.received(self.now, id, *message)
+                self.cores[core].shard.received(self.now, id, message)
             }
             LinkEvent::Unreadable(what) => {
                 self.oracle.unreadable(index);

@@ -25,6 +25,7 @@ pub enum Topic {
 
 impl Topic {
     /// The topic of a wire code; `None` for codes no client may use.
+    #[inline]
     pub fn from_code(code: u32) -> Option<Self> {
         Some(match code {
             1 => Self::Parser,
@@ -78,6 +79,7 @@ macro_rules! actions {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The topic this action belongs to.
+            #[inline]
             pub fn topic(self) -> Topic {
                 match self { $(Self::$variant => Topic::$topic,)* }
             }
@@ -109,6 +111,7 @@ macro_rules! actions {
             }
 
             /// The action of a wire code; `None` where the topic has no such action.
+            #[inline]
             pub fn from_code(topic: Topic, code: u32) -> Option<Self> {
                 match (topic, code) {
                     $((Topic::$topic, $code) => Some(Self::$variant),)*

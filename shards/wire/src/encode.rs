@@ -28,6 +28,13 @@ pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends one complete frame of protobuf with a body that is at hand.
+#[inline]
+pub fn pass_on(topic: Topic, body: &[u8], out: &mut Vec<u8>) {
+    put_head(topic, body.len(), out);
+    out.extend_from_slice(body);
+}
+
 /// Bytes before the body of a message whose every length is one byte: frame header, envelope, the body's own length.
 const SHORT_HEAD_LEN: usize = 7;
 /// The longest body of such a message: a frame of more than 125 bytes has a longer header.
@@ -35,11 +42,6 @@ const SHORT_BODY_MAX: usize = 125 - (SHORT_HEAD_LEN - 2);
 
 fn protobuf_frame(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     let topic = message.action.topic();
-    if let Some(body) = message.verbatim {
-        put_head(topic, body.len(), out);
-        out.extend_from_slice(body);
-        return;
-    }
     let start = out.len();
     if message.data.map_or(0, <[u8]>::len) <= SHORT_BODY_MAX {
         // Nearly all are short, and then their head has a length that is known before they are written.
@@ -65,11 +67,16 @@ fn short_head(topic: Topic, body: usize) -> [u8; SHORT_HEAD_LEN] {
 }
 
 /// Everything before the body, with room for the body.
+#[inline]
 fn put_head(topic: Topic, body: usize, out: &mut Vec<u8>) {
     if body <= SHORT_BODY_MAX {
         out.reserve(SHORT_HEAD_LEN + body);
         return out.extend_from_slice(&short_head(topic, body));
     }
+    put_long_head(topic, body, out);
+}
+
+fn put_long_head(topic: Topic, body: usize, out: &mut Vec<u8>) {
     let envelope = envelope_len(topic, body);
     let delimited = varint_len(envelope as u64) + envelope;
     out.reserve(HEADER_LEN_MAX + delimited);

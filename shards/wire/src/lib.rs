@@ -24,4 +24,4 @@ pub mod ws;
 
 pub use action::{Action, Topic};
 pub use link::{Closing, Endpoint, Handshake, Link, LinkConfig, LinkEvent, Medium};
-pub use message::{Flags, Head, Message, Outgoing, Span, Unreadable, Wire};
+pub use message::{Flags, Head, Message, Outgoing, Said, Span, Unreadable, Wire};

@@ -8,6 +8,8 @@
 //! A further protocol over WebSocket is a file with its decoder and a variant of [`Wire`]; a further framing is a
 //! variant of `Phase`.
 
+mod shapes;
+
 use std::mem::take;
 use std::ops::ControlFlow;
 use std::str::from_utf8;
@@ -17,90 +19,19 @@ use tungstenite::protocol::frame::coding::{Control, OpCode};
 use crate::action::Action;
 use crate::binary;
 use crate::encode::encode;
-use crate::message::{Message, Outgoing, Unreadable, Wire};
+use crate::message::{Head, Message, Outgoing, Unreadable, Wire};
 use crate::mqtt;
 use crate::plain;
 use crate::text;
 use crate::upgrade::{self, Refusal};
 use crate::utf8::Unfinished;
 use crate::ws::{
-    self, CLOSE_INVALID_TEXT, CLOSE_PROTOCOL_ERROR, CLOSE_TOO_BIG, CLOSE_UNSUPPORTED, Header, Kind, Sender,
+    self, CLOSE_INVALID_TEXT, CLOSE_PROTOCOL_ERROR, CLOSE_TOO_BIG, CLOSE_UNSUPPORTED, FINAL_BINARY, Header, Kind,
+    LEN_16, MASKED, Sender,
 };
 
 pub use crate::upgrade::Handshake;
-
-/// A path on which an upgrade is accepted. A request's query string is ignored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The path.
-    pub path: String,
-    /// What is spoken there.
-    pub wire: Wire,
-    /// Largest message, over all its fragments.
-    pub max_message_bytes: usize,
-}
-
-/// What a link has to know about its listener; shared by all links of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkConfig {
-    /// At most 256.
-    pub endpoints: Vec<Endpoint>,
-    /// Largest head of an upgrade request.
-    pub max_request_bytes: usize,
-    /// What holds for connections of MQTT.
-    pub mqtt: mqtt::Settings,
-}
-
-impl LinkConfig {
-    /// Whether a connection that began with this head would not be one of HTTP: it would become a WebSocket, or be told why
-    /// not.
-    pub fn takes_over(&self, head: &[u8]) -> bool {
-        let judged = upgrade::read(head, &self.endpoints, self.max_request_bytes);
-        !matches!(judged, Ok(None) | Err(Refusal::NoUpgrade))
-    }
-}
-
-/// What a listener expects to be spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Medium {
-    /// HTTP, and WebSocket after an upgrade.
-    #[default]
-    Web,
-    /// MQTT.
-    Mqtt,
-}
-
-/// What the bytes amounted to.
-#[derive(Debug)]
-pub enum LinkEvent<'a> {
-    /// The upgrade was accepted; messages may follow.
-    Upgraded(&'a Handshake),
-    /// A client of MQTT said who it is; its login follows.
-    Introduced(mqtt::Introduction<'a>),
-    /// A message.
-    Message(Message<&'a [u8]>),
-    /// Bytes that are no message; the link goes on.
-    Unreadable(Unreadable),
-    /// Bytes of a connection on which HTTP goes on: from its first one, as they come.
-    Http(&'a [u8]),
-    /// The link is over: flush `replies`, then close the socket. The handler's answer is ignored.
-    Close(Closing),
-}
-
-/// Why a link is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closing {
-    /// The peer sent a close frame, with this code; it was echoed.
-    Peer(Option<u16>),
-    /// The peer broke the rules of WebSocket; it was told this close code.
-    Protocol(u16),
-    /// A message above `max_message_bytes`; the peer was told 1009.
-    TooBig,
-    /// It was no upgrade, and was answered with this HTTP status.
-    Answered(u16),
-    /// The peer broke the rules of MQTT, or takes too little; it was told this reason code where it has a form for it.
-    Packet(u8),
-}
+pub use shapes::{Closing, Endpoint, LinkConfig, LinkEvent, Medium};
 
 /// One connection, from its first byte to its last.
 #[derive(Debug)]
@@ -282,6 +213,9 @@ impl Link {
     }
 }
 
+/// Of a masked frame whose length is one byte.
+const SHORT_HEADER_LEN: usize = 6;
+
 /// A link while it has something to work on.
 struct Turn<'t, F> {
     /// The link's, once it has one.
@@ -356,7 +290,10 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             let taken = match self.link.phase {
                 Phase::Request => self.request(rest),
                 Phase::WebSocket(_) => match self.endpoint {
-                    Some(endpoint) => self.frame(endpoint, rest),
+                    Some(endpoint) => match self.short_frame(endpoint, rest) {
+                        0 => self.frame(endpoint, rest),
+                        taken => taken,
+                    },
                     // Its configuration is another one now: nobody knows what it speaks.
                     None => self.fail(CLOSE_PROTOCOL_ERROR, rest.len()),
                 },
@@ -415,6 +352,28 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             self.end(closing);
             input.len()
         })
+    }
+
+    /// A frame such as nearly all are that clients of protobuf send: whole, short, and starting where nothing is held. 0 if
+    /// it is another.
+    #[inline]
+    fn short_frame(&mut self, endpoint: &Endpoint, input: &mut [u8]) -> usize {
+        let [FINAL_BINARY, second, a, b, c, d, rest @ ..] = input else { return 0 };
+        let len = usize::from(second.wrapping_sub(MASKED));
+        let fits = len < usize::from(LEN_16) && len <= endpoint.max_message_bytes;
+        if !fits || self.link.held.is_some() || endpoint.wire.encoding() != Wire::Protobuf {
+            return 0;
+        }
+        let key = [*a, *b, *c, *d];
+        let Some(payload) = rest.get_mut(..len) else { return 0 };
+        ws::mask(payload, key);
+        let mut message = Message { head: Head::new(Action::ParserError), bytes: &[][..] };
+        if binary::short(payload, &mut message) {
+            self.tell(LinkEvent::Message(&message));
+        } else {
+            self.message(endpoint.wire, Kind::Binary, payload);
+        }
+        SHORT_HEADER_LEN + len
     }
 
     /// One frame; 0 if it is not whole.
@@ -520,7 +479,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Http => {
                 let mut messages = binary::messages(payload);
                 for message in messages.by_ref() {
-                    self.tell(message.map_or_else(LinkEvent::Unreadable, LinkEvent::Message));
+                    self.told(&message);
                     if self.link.paused {
                         break;
                     }
@@ -559,7 +518,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         let mut buffer = take(self.replies);
         let replies_len = buffer.len();
         let message = read(&mut buffer);
-        self.tell(message.map_or_else(LinkEvent::Unreadable, LinkEvent::Message));
+        self.told(&message);
         buffer.truncate(replies_len);
         *self.replies = buffer;
     }
@@ -589,6 +548,14 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         let _ = (self.on)(LinkEvent::Close(closing));
     }
 
+    fn told(&mut self, message: &Result<Message<&[u8]>, Unreadable>) {
+        self.tell(match message {
+            Ok(message) => LinkEvent::Message(message),
+            Err(what) => LinkEvent::Unreadable(*what),
+        });
+    }
+
+    #[inline]
     fn tell(&mut self, event: LinkEvent<'_>) {
         if (self.on)(event).is_break() {
             self.link.paused = true;

@@ -310,8 +310,6 @@ pub struct Outgoing<'a> {
     pub is_ack: bool,
     /// `isWriteAck`, written when true.
     pub is_write_ack: bool,
-    /// What the other fields are in protobuf, if that is at hand ([`Message::verbatim`]): then it is copied.
-    pub verbatim: Option<&'a [u8]>,
     /// Of an EMIT: whoever subscribes to the record of its name hears it as a change of that too. Only told to clients
     /// for whom the two are one.
     pub is_kept: bool,
@@ -337,8 +335,23 @@ impl Outgoing<'_> {
             is_error: false,
             is_ack: false,
             is_write_ack: false,
-            verbatim: None,
             is_kept: false,
         }
+    }
+}
+
+/// What many are told.
+#[derive(Clone, Copy, Debug)]
+pub enum Said<'a> {
+    /// What one client said, passed on as it came ([`Message::verbatim`]).
+    AsItCame(Topic, &'a [u8]),
+    /// Anything else.
+    Anew(Outgoing<'a>),
+}
+
+impl<'a> From<Outgoing<'a>> for Said<'a> {
+    #[inline]
+    fn from(message: Outgoing<'a>) -> Self {
+        Self::Anew(message)
     }
 }

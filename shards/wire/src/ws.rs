@@ -29,9 +29,9 @@ pub const FINAL_BINARY: u8 = 0x82;
 pub(crate) const CONTROL_LEN_MAX: usize = 125;
 
 /// Bit of the second byte that says a mask follows; the others are the length, if it is below [`LEN_16`].
-const MASKED: u8 = 0x80;
+pub(crate) const MASKED: u8 = 0x80;
 /// In place of a length: it follows in two bytes.
-const LEN_16: u8 = 126;
+pub(crate) const LEN_16: u8 = 126;
 
 /// A frame's header, judged by the rules that need no history.
 #[derive(Clone, Copy, Debug)]
@@ -126,14 +126,20 @@ pub(crate) fn mask(payload: &mut [u8], key: [u8; 4]) {
     if key == [0; 4] {
         return;
     }
-    let [a, b, c, d] = key;
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let (words, tail) = payload.as_chunks_mut::<8>();
+    let wide = u64::from(u32::from_le_bytes(key)) * 0x1_0000_0001;
+    let whole = |bytes: [u8; 8], key: u64| (u64::from_le_bytes(bytes) ^ key).to_le_bytes();
+    let Some(&end) = payload.last_chunk::<8>() else {
+        return payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+    };
+    // The last eight bytes are taken as they came and written once more, so that no rest is left to go through.
+    let turned = wide.rotate_right(8 * (payload.len() as u32 & 3));
+    let end = whole(end, turned);
+    let (words, _) = payload.as_chunks_mut::<8>();
     for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+        *word = whole(*word, wide);
     }
-    for (byte, key) in tail.iter_mut().zip([a, b, c, d, a, b, c]) {
-        *byte ^= key;
+    if let Some(last) = payload.last_chunk_mut::<8>() {
+        *last = end;
     }
 }
 

@@ -101,7 +101,7 @@ proptest! {
     fn random_bytes_are_survived(bytes in vec(any::<u8>(), 0..300), pieces in vec(any::<Index>(), 0..6)) {
         suffer(&bytes, &pieces, usize::MAX);
         for message in binary::messages(&bytes).flatten() {
-            touch(&LinkEvent::Message(message));
+            touch(&LinkEvent::Message(&message));
         }
     }
 

@@ -1,9 +1,12 @@
 //! A generated protobuf codec as the second opinion: what it writes we read alike, what we write it reads alike.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
-use deepstream_wire::encode::{encode, encode_message};
-use deepstream_wire::{Action, Flags, Message, Outgoing, Topic, Wire, binary, client};
+use deepstream_wire::encode::{encode, encode_message, pass_on};
+use deepstream_wire::{
+    Action, Endpoint, Flags, Link, LinkConfig, LinkEvent, Message, Outgoing, Topic, Wire, binary, client,
+};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -317,7 +320,6 @@ fn outgoing<'a>(
         is_error: fields.is_error,
         is_ack: fields.is_ack,
         is_write_ack: fields.is_write_ack,
-        verbatim: None,
         is_kept: false,
     }
 }
@@ -341,12 +343,36 @@ fn both_ways(message: &Message<&[u8]>) -> Option<[Vec<u8>; 2]> {
     };
     let mut fields = flags;
     fields.clear(Flags::EXACT);
-    let verbatim = Some(message.verbatim(fields)?);
-    Some([said, Outgoing { verbatim, ..said }].map(|message| {
-        let mut frame = Vec::new();
-        encode(Wire::Protobuf, &message, &mut frame);
-        frame
-    }))
+    let mut frames = [Vec::new(), Vec::new()];
+    encode(Wire::Protobuf, &said, &mut frames[0]);
+    pass_on(said.action.topic(), message.verbatim(fields)?, &mut frames[1]);
+    Some(frames)
+}
+
+/// What a link says to a frame, after what the decoder makes of its payload: where it can, the link reads a shorter way.
+fn both_readings(payload: &[u8]) -> [Vec<String>; 2] {
+    let endpoint = Endpoint { path: "/deepstream".into(), wire: Wire::Protobuf, max_message_bytes: 1 << 20 };
+    let config = LinkConfig {
+        endpoints: vec![endpoint],
+        max_request_bytes: 4096,
+        mqtt: deepstream_wire::mqtt::Settings::default(),
+    };
+    let (mut link, mut bytes, mut heard) = (Link::new(), Vec::new(), Vec::new());
+    client::upgrade_request("localhost", "/deepstream", &[], &mut bytes);
+    client::encode_frame(client::FINAL_BINARY, payload, [1, 2, 3, 4], &mut bytes);
+    link.received(&config, &mut bytes, &mut Vec::new(), &mut |event| {
+        match event {
+            LinkEvent::Message(message) => heard.push(format!("{message:?}")),
+            LinkEvent::Unreadable(what) => heard.push(format!("{what:?}")),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    });
+    let read = binary::messages(payload).map(|message| match message {
+        Ok(message) => format!("{message:?}"),
+        Err(what) => format!("{what:?}"),
+    });
+    [read.collect(), heard]
 }
 
 #[test]
@@ -384,6 +410,8 @@ proptest! {
             prop_assert_eq!(said, passed_on);
         }
         prop_assert_eq!(our_fields(&message), as_kept(topic, schema_read(&bytes).1));
+        let [read, heard] = both_readings(&bytes);
+        prop_assert_eq!(read, heard);
     }
 
     #[test]
@@ -453,6 +481,8 @@ proptest! {
         }
         let bytes = enveloped(topic, body.clone());
         let ours = binary::messages(&bytes).next().unwrap();
+        let [read, heard] = both_readings(&bytes);
+        prop_assert_eq!(read, heard);
         if let Ok(theirs) = schema_fields(topic, &body) {
             match ours {
                 Ok(message) => {

@@ -18,7 +18,7 @@ use crate::output::Note;
 use crate::packet::{Lane, Packet, Tag};
 use crate::shard::Shard;
 use crate::subscribers::hash_name;
-use deepstream_wire::{Action, Message, Outgoing, Topic};
+use deepstream_wire::{Action, Head, Message, Outgoing, Topic};
 pub(crate) use pattern::NamePattern;
 pub(crate) use registry::Listening;
 pub(crate) use search::{AttemptId, Provision};
@@ -132,14 +132,14 @@ impl Shard {
     }
 
     /// LISTEN_ACCEPT or LISTEN_REJECT: to the owner of the name it is about.
-    pub(crate) fn listener_said(&mut self, conn: ConnId, mut message: Message<&[u8]>) -> Option<CoreId> {
+    pub(crate) fn listener_said(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<CoreId> {
         let subscription = message.subscription().unwrap_or_default();
         if message.name().is_empty() || !self.is_name(subscription) {
-            self.invalid(conn, &message, message.name());
+            self.invalid(conn, message, message.name());
             return None;
         }
-        message.head.name_hash = hash_name(&self.hasher, subscription);
-        Some(self.forward_hashed(conn, Tag::default(), message))
+        let head = Head { name_hash: hash_name(&self.hasher, subscription), ..message.head };
+        Some(self.forward_hashed(conn, Tag::default(), Message { head, bytes: message.bytes }))
     }
 }
 

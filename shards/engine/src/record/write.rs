@@ -7,7 +7,7 @@ use crate::ident::ConnId;
 use crate::output::Note;
 use crate::shard::Shard;
 use deepstream_json::{Kind, Limits, kind_of};
-use deepstream_wire::{Action, Flags, Message, Outgoing, Topic, Wire};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Said, Topic, Wire};
 
 /// A version that asks for "whatever comes next".
 const FORCE: i32 = -1;
@@ -176,11 +176,16 @@ impl Shard {
             }
             Action::RecordPatch => {
                 let erased = message.head.action == Action::RecordErase;
-                Outgoing { path: message.path(), data: message.data().filter(|_| !erased), verbatim, ..change }
+                Outgoing { path: message.path(), data: message.data().filter(|_| !erased), ..change }
             }
-            _ => Outgoing { data: message.data(), verbatim, ..change },
+            _ => Outgoing { data: message.data(), ..change },
         };
-        self.delivery.fan_out(&self.subscribers, audience, told);
+        self.delivery.fan_out(&self.subscribers, audience, |wire| match verbatim {
+            Some(body) if wire.encoding() == Wire::Protobuf && (wire.knows_patch_multi() || !multi) => {
+                Said::AsItCame(Topic::Record, body)
+            }
+            _ => Said::Anew(told(wire)),
+        });
         if !self.filters.is_empty() {
             let to = (&self.names, &mut self.delivery, &self.subscribers);
             self.filters.tell(to, Topic::Record, &name.name, except, told);

@@ -10,7 +10,7 @@ use deepstream_wire::encode::Parting;
 impl Shard {
     /// A message that a client left to be said once it is lost; its connection is told to be gone next. Means nothing
     /// before the login.
-    pub fn last_words(&mut self, now: Nanos, conn: ConnId, message: Message<&[u8]>) {
+    pub fn last_words(&mut self, now: Nanos, conn: ConnId, message: &Message<&[u8]>) {
         self.input(now, Kind::LastWords, &(conn, message));
         if self.delivery.sessions.get(conn).is_some_and(|session| session.identity.is_some()) {
             // Whether its socket is to be read on is of no interest any more.

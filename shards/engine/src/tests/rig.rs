@@ -140,7 +140,7 @@ impl Rig {
         let mut flow = Flow::Continue;
         for message in binary::messages(payload) {
             flow = match message {
-                Ok(message) => shard.received(self.now, conn, message),
+                Ok(message) => shard.received(self.now, conn, &message),
                 Err(what) => shard.unreadable(self.now, conn, what),
             };
         }

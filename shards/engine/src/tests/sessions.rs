@@ -191,7 +191,7 @@ fn outbox_that_does_not_move_is_closed_in_time_and_one_that_moves_is_not() {
     let mut paused = false;
     for _ in 0..100 {
         for message in deepstream_wire::binary::messages(&ping) {
-            paused |= shard.received(rig.now, conn, message.expect("a ping")) == Flow::Pause;
+            paused |= shard.received(rig.now, conn, &message.expect("a ping")) == Flow::Pause;
         }
     }
     assert!(paused);
@@ -222,7 +222,7 @@ fn one_that_reads_slowly_is_not_taken_for_silent_and_is_closed_once_it_stops() {
     let mut ping = Vec::new();
     deepstream_wire::encode::encode_message(&Outgoing::new(Action::ConnectionPing), &mut ping);
     let message = || deepstream_wire::binary::messages(&ping).next().expect("one").expect("a ping");
-    while shard.received(rig.now, conn, message()) == Flow::Continue {}
+    while shard.received(rig.now, conn, &message()) == Flow::Continue {}
     let mut outbox = crate::Outbox::default();
     shard.take_output(conn, &mut outbox);
     let mut now = rig.now;

@@ -124,7 +124,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         let mut draft = Draft::new(action, &mut buffer);
         fill(&mut draft);
         let message = draft.finish();
-        self.tell(LinkEvent::Message(message));
+        self.tell(LinkEvent::Message(&message));
         buffer.truncate(replies_len);
         *self.replies = buffer;
     }
