@@ -7,7 +7,7 @@
 use thiserror::Error;
 
 use crate::path::Path;
-use crate::scan::scan;
+use crate::scan::{is_plain_string, scan};
 use crate::simd::Simd;
 
 /// How many containers may be open at once (limit `json_depth_max`). Upstream has none but the stack of its parser.
@@ -93,6 +93,9 @@ impl Scratch {
 
 /// Is `text` one JSON value, in UTF-8, with nothing but whitespace around it?
 pub fn check(text: &[u8], scratch: &mut Scratch) -> Result<Kind, Malformed> {
+    if is_plain_string(text) {
+        return Ok(Kind::String);
+    }
     if text.is_ascii() {
         return scan(text);
     }

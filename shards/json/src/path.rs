@@ -49,11 +49,47 @@ impl Path {
     pub fn read(&mut self, text: &[u8]) -> Result<(), PathError> {
         self.text.clear();
         self.tokens.clear();
+        if let Some(outcome) = self.read_plain(text) {
+            return outcome;
+        }
         let outcome = std::str::from_utf8(text).map_err(|_| PathError::Invalid).and_then(|text| self.tokenise(text));
         if outcome.is_err() {
             self.tokens.clear();
         }
         outcome
+    }
+
+    /// A path like most: keys of letters, digits, hyphens and underscores, with a dot between them. `None` if it is another.
+    fn read_plain(&mut self, text: &[u8]) -> Option<Result<(), PathError>> {
+        if text.is_empty() {
+            return None;
+        }
+        let mut start = 0;
+        for (at, byte) in text.iter().enumerate() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => {}
+                b'.' if start < at => {
+                    self.tokens.push(Token::Key(start..at));
+                    start = at + 1;
+                }
+                _ => {
+                    self.tokens.clear();
+                    return None;
+                }
+            }
+        }
+        if start == text.len() {
+            self.tokens.clear();
+            return None;
+        }
+        self.tokens.push(Token::Key(start..text.len()));
+        self.text.extend_from_slice(text);
+        let reaches = |token: &Token| matches!(token, Token::Key(span) if is_unsafe(self.key(span)));
+        if self.tokens.iter().any(reaches) {
+            self.tokens.clear();
+            return Some(Err(PathError::Unsafe));
+        }
+        Some(Ok(()))
     }
 
     fn tokenise(&mut self, text: &str) -> Result<(), PathError> {
@@ -69,7 +105,7 @@ impl Path {
             let key_start = here + (segment.len() - segment.trim_start_matches(is_space).len());
             let mut pieces = trimmed.split(['[', ']']);
             let key = pieces.next().unwrap_or_default();
-            if matches!(key, "__proto__" | "constructor" | "prototype") {
+            if is_unsafe(key.as_bytes()) {
                 return Err(PathError::Unsafe);
             }
             self.tokens.push(Token::Key(key_start..key_start + key.len()));
@@ -87,6 +123,12 @@ impl Path {
     pub(crate) fn key(&self, span: &Range<usize>) -> &[u8] {
         self.text.get(span.clone()).unwrap_or_default()
     }
+}
+
+/// Whether a key of an object is one that all objects of JavaScript share.
+#[inline]
+fn is_unsafe(key: &[u8]) -> bool {
+    matches!(key, b"__proto__" | b"constructor" | b"prototype")
 }
 
 /// `Number(piece)`, where that is a natural number.
