@@ -17,7 +17,7 @@ use crate::tape::Tape;
 use ahash::RandomState;
 use bytes::Bytes;
 use deepstream_wire::encode::{encode, encode_parting, pass_on};
-use deepstream_wire::{Outgoing, Said, Wire};
+use deepstream_wire::{Outgoing, Said, Topic, Wire};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -179,6 +179,28 @@ impl Delivery {
         }
     }
 
+    /// Sends one connection what another said, in the same words where it reads protobuf; else what `anew` says.
+    pub(crate) fn reply_verbatim<'m>(
+        &mut self,
+        conn: ConnId,
+        topic: Topic,
+        body: &[u8],
+        anew: impl FnOnce() -> Outgoing<'m>,
+    ) {
+        if conn.core != self.core {
+            return self.reply(conn, &anew());
+        }
+        self.append(conn, |wire, outbox, spare| {
+            let out = outbox.open(spare);
+            let before = out.len();
+            match wire.encoding() {
+                Wire::Protobuf => pass_on(topic, body, out),
+                wire => encode(wire, &anew(), out),
+            }
+            out.len() - before
+        });
+    }
+
     /// Appends bytes that are not a message of the engine: what the link answers by itself.
     pub(crate) fn raw(&mut self, conn: ConnId, bytes: &[u8]) {
         self.append(conn, |_, outbox, spare| {
@@ -225,9 +247,9 @@ impl Delivery {
     ) {
         let Audience { interest, slot, except, end, differs } = to;
         if let Some(wire) = interest.only_wire_on(self.core)
-            && let &[member] = subscribers.members(self.core, slot)
+            && let Some(member) = self.only_one(subscribers.members(self.core, slot), except)
         {
-            // One subscriber, and he is here: what he is told needs to lie nowhere before it lies in his outbox.
+            // One who is told, and he is here: what he is told needs to lie nowhere before it lies in his outbox.
             return match message(wire).into() {
                 Said::AsItCame(topic, body) => self.tell_member(member, except, |out| pass_on(topic, body, out)),
                 Said::Anew(message) => self.tell_member(member, except, |out| encode(wire, &message, out)),
@@ -254,6 +276,17 @@ impl Delivery {
                 let frames = frames.get_or_insert_with(|| share(&self.scratch, places)).clone();
                 self.post(core, Lane::Deliveries, Packet::FanOut { slot, end, except, frames });
             }
+        }
+    }
+
+    /// Of one or two subscribers of this core the one who is told: of two, the other is the one who is not.
+    #[inline]
+    fn only_one(&self, members: &[u32], except: ConnId) -> Option<u32> {
+        let is_not = |member| except.core == self.core && except.slot == member && self.sessions.get(except).is_some();
+        match *members {
+            [member] => Some(member),
+            [writer, member] | [member, writer] if is_not(writer) => Some(member),
+            _ => None,
         }
     }
 

@@ -183,11 +183,13 @@ impl Names {
     }
 
     /// A slot the caller got from this table and has not removed.
+    #[inline]
     pub(crate) fn at(&self, slot: u32) -> &OwnedName {
         &self.table[slot as usize]
     }
 
     /// As [`Names::at`], to change it.
+    #[inline]
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut OwnedName {
         &mut self.table[slot as usize]
     }

@@ -354,14 +354,15 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         })
     }
 
-    /// A frame such as nearly all are that clients of protobuf send: whole, short, and starting where nothing is held. 0 if
+    /// A frame such as nearly all are that clients of protobuf send: whole, short, and no part of a message. 0 if
     /// it is another.
     #[inline]
     fn short_frame(&mut self, endpoint: &Endpoint, input: &mut [u8]) -> usize {
         let [FINAL_BINARY, second, a, b, c, d, rest @ ..] = input else { return 0 };
         let len = usize::from(second.wrapping_sub(MASKED));
         let fits = len < usize::from(LEN_16) && len <= endpoint.max_message_bytes;
-        if !fits || self.link.held.is_some() || endpoint.wire.encoding() != Wire::Protobuf {
+        let fragmented = self.link.held.as_ref().is_some_and(|held| held.fragmented.is_some());
+        if !fits || fragmented || endpoint.wire.encoding() != Wire::Protobuf {
             return 0;
         }
         let key = [*a, *b, *c, *d];

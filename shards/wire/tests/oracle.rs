@@ -393,7 +393,7 @@ fn what_clients_write_is_exact_and_what_says_more_is_not() {
         [&[body, b"\x28\x01"].concat(), &[body, b"\xa0\x06\x01"].concat(), &[body, &body[5..]].concat(), &padded]
     {
         assert!(!exact(more), "{more:02x?}");
-        let [read, heard] = both_readings(&enveloped(Topic::Event, more.to_vec()));
+        let [read, heard] = both_readings(&enveloped(Topic::Event, more.clone()));
         assert_eq!(read, heard);
     }
 }

@@ -7,6 +7,7 @@ use crate::limits::Limits;
 use crate::shard::Options;
 use crate::timer::TimerId;
 use ahash::RandomState;
+use deepstream_wire::{Action, Outgoing};
 use hashbrown::{HashMap, HashTable};
 use slab::Slab;
 use smallvec::SmallVec;
@@ -47,6 +48,21 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn data(&self) -> Option<&[u8]> {
         self.has_data.then_some(&self.data)
+    }
+
+    /// What its provider is asked.
+    pub(crate) fn request<'a>(&'a self, name: &'a [u8]) -> Outgoing<'a> {
+        Outgoing {
+            name: Some(name),
+            correlation_id: Some(&self.provider_id),
+            data: self.data(),
+            ..Outgoing::new(Action::RpcRequest)
+        }
+    }
+
+    /// What whoever asked is told.
+    pub(crate) fn answer<'a>(&'a self, name: &'a [u8], action: Action, data: Option<&'a [u8]>) -> Outgoing<'a> {
+        Outgoing { name: Some(name), correlation_id: Some(&self.requestor_id), data, ..Outgoing::new(action) }
     }
 }
 
@@ -239,7 +255,7 @@ impl Calls {
     pub(crate) fn asked(&mut self, id: CallId, provider: ConnId, ack_timer: TimerId, response_timer: TimerId) {
         self.leave_provider(id.index);
         let call = &self.table[id.index as usize];
-        let mut provider_id = call.requestor_id.clone();
+        let mut provider_id = SmallVec::from_slice(&call.requestor_id);
         let mut hash = self.hash(provider, &provider_id);
         while self.find_hashed(hash, provider, &provider_id).is_some() {
             // Two requestors chose the same id; the provider is given another, which somebody may have chosen too.

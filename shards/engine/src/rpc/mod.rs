@@ -19,7 +19,7 @@ use crate::packet::Tag;
 use crate::session::table::Session;
 use crate::shard::{Shard, TimerKey};
 pub(crate) use calls::{CallId, Calls};
-use deepstream_wire::{Action, Message, Outgoing, Topic};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Topic};
 
 impl Shard {
     /// A message on topic RPC about a name this core owns.
@@ -104,7 +104,7 @@ impl Shard {
         }
         self.names.at_mut(slot).calls += 1;
         let call = self.calls.begin(slot, conn, id, message.data());
-        self.ask_provider(call, provider);
+        self.ask_provider(call, provider, message.verbatim(said_of_call(message)));
     }
 
     /// A provider that was not asked yet (`tried` is sorted), by chance; one whose outbox is long only where there is no
@@ -130,7 +130,8 @@ impl Shard {
         all().find(|&provider| free(provider) && quick(provider)).or_else(|| all().find(|&provider| free(provider)))
     }
 
-    fn ask_provider(&mut self, call: CallId, provider: ConnId) {
+    /// Asks a provider. `body` is the caller's own words, if they are at hand, and nothing but what the provider is told.
+    fn ask_provider(&mut self, call: CallId, provider: ConnId, body: Option<&[u8]>) {
         let now = self.delivery.now;
         let ack = self.timers.insert(now.after(self.options.rpc_ack_timeout_ns), TimerKey::RpcAck(call));
         let response = now.after(self.options.rpc_response_timeout_ns);
@@ -138,16 +139,17 @@ impl Shard {
         self.calls.asked(call, provider, ack, response);
         let Some(call) = self.calls.get(call) else { return };
         let introduced = self.options.rpc_requestor_name || self.options.rpc_requestor_data;
+        if let Some(body) = body.filter(|_| !introduced && call.provider_id == call.requestor_id) {
+            let anew = || call.request(&self.names.at(call.slot).name);
+            return self.delivery.reply_verbatim(provider, Topic::Rpc, body, anew);
+        }
         let identity = if introduced { self.delivery.identity(call.requestor) } else { None };
         let name = identity.as_ref().filter(|_| self.options.rpc_requestor_name);
         let data = identity.as_ref().filter(|_| self.options.rpc_requestor_data);
         let request = Outgoing {
-            name: Some(&self.names.at(call.slot).name),
-            correlation_id: Some(&call.provider_id),
-            data: call.data(),
             requestor_name: name.map(|identity| identity.user.as_bytes()),
             requestor_data: data.and_then(|identity| identity.client_data.as_deref()),
-            ..Outgoing::new(Action::RpcRequest)
+            ..call.request(&self.names.at(call.slot).name)
         };
         self.delivery.reply(provider, &request);
     }
@@ -175,7 +177,7 @@ impl Shard {
             Action::RpcAccept => self.accepted(call, message),
             Action::RpcReject => self.reroute(call),
             _ => {
-                self.tell_requestor(call, message.head.action, message.data());
+                self.pass_to_requestor(call, message);
                 self.end_call(call);
             }
         }
@@ -194,7 +196,7 @@ impl Shard {
         }
         state.accepted = true;
         self.timers.cancel(state.ack_timer);
-        self.tell_requestor(call, Action::RpcAccept, None);
+        self.pass_to_requestor(call, message);
     }
 
     /// The provider will not answer: on to one that was not asked yet.
@@ -212,7 +214,7 @@ impl Shard {
             state.tried = tried;
         }
         match next {
-            Some(provider) => self.ask_provider(call, provider),
+            Some(provider) => self.ask_provider(call, provider, None),
             None => self.fail_call(call, Action::RpcNoProvider),
         }
     }
@@ -232,14 +234,25 @@ impl Shard {
         self.end_call(call);
     }
 
+    /// What the provider said is told the caller: in the same words, as long as both call the call the same.
+    fn pass_to_requestor(&mut self, id: CallId, message: &Message<&[u8]>) {
+        let data = message.data().filter(|_| message.head.action != Action::RpcAccept);
+        let Some(call) = self.calls.get(id) else { return };
+        match message
+            .verbatim(said_of_call(message))
+            .filter(|_| call.provider_id == call.requestor_id && data == message.data())
+        {
+            Some(body) => {
+                let anew = || call.answer(&self.names.at(call.slot).name, message.head.action, data);
+                self.delivery.reply_verbatim(call.requestor, Topic::Rpc, body, anew);
+            }
+            None => self.tell_requestor(id, message.head.action, data),
+        }
+    }
+
     fn tell_requestor(&mut self, call: CallId, action: Action, data: Option<&[u8]>) {
         let Some(call) = self.calls.get(call) else { return };
-        let answer = Outgoing {
-            name: Some(&self.names.at(call.slot).name),
-            correlation_id: Some(&call.requestor_id),
-            data,
-            ..Outgoing::new(action)
-        };
+        let answer = call.answer(&self.names.at(call.slot).name, action, data);
         self.delivery.reply(call.requestor, &answer);
     }
 
@@ -268,4 +281,10 @@ impl Shard {
             self.names.remove_if_idle(slot);
         }
     }
+}
+
+/// What a request has to say, and nothing else, to be passed on as it is.
+fn said_of_call(message: &Message<&[u8]>) -> Flags {
+    let data = if message.head.flags.has(Flags::DATA) { Flags::DATA } else { Flags::default() };
+    data | Flags::NAME | Flags::CORRELATION_ID
 }
