@@ -279,7 +279,7 @@ impl Core {
         worked
     }
 
-    fn answer_asks(&mut self) {
+    pub(super) fn answer_asks(&mut self) {
         // An answer may lead to the next ask.
         loop {
             let asks: Vec<Ask> = self.shard.asks().collect();

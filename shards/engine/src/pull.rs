@@ -99,6 +99,11 @@ impl Shard {
         result
     }
 
+    /// Whether there are requests to the world.
+    pub fn is_asking(&self) -> bool {
+        !self.delivery.asks.is_empty()
+    }
+
     /// Requests to the world.
     pub fn asks(&mut self) -> Drain<'_, Ask> {
         if !self.delivery.asks.is_empty() {

@@ -7,6 +7,15 @@ use deepstream_wire::LinkEvent;
 use std::ops::ControlFlow;
 
 impl Core {
+    /// A connection of HTTP is sent what it is told at the end, so that requests which came together are answered together.
+    pub(super) fn flush_soon(&mut self, key: Key) {
+        if self.sockets.get(key).is_none_or(|socket| socket.http.is_none()) {
+            self.flush_one(key);
+        } else if self.sockets.ready.last() != Some(&key) {
+            self.sockets.ready.push(key);
+        }
+    }
+
     pub(super) fn flush_one(&mut self, key: Key) {
         let Self { sockets, shard, ring, now, .. } = self;
         let Some(socket) = sockets.get(key) else { return };
