@@ -13,6 +13,8 @@ pub(crate) struct Conn {
     pub(crate) client: usize,
     pub(crate) core: usize,
     pub(crate) id: ConnId,
+    /// Under which it is connected once; mostly nothing.
+    pub(crate) name: &'static str,
     /// Whether the host still has the socket.
     pub(crate) alive: bool,
     /// Client to server.
@@ -41,6 +43,7 @@ impl Conn {
             client,
             core,
             id,
+            name: "",
             alive: true,
             up: Pipe::default(),
             down: Pipe::default(),

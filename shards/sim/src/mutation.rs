@@ -68,6 +68,8 @@ pub enum Mutation {
     LoseDenial,
     /// Now and then it is said twice that something is denied.
     RepeatDenial,
+    /// Now and then a connection does not hear that another came under its name.
+    LoseTakeOver,
 }
 
 /// What a mutation does to a packet.
@@ -84,7 +86,7 @@ pub(crate) enum Tampering {
 
 impl Mutation {
     /// All planted bugs.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::LoseFanOut,
         Self::RepeatFanOut,
         Self::SwapDeliveries,
@@ -111,6 +113,7 @@ impl Mutation {
         Self::StealIdentity,
         Self::LoseDenial,
         Self::RepeatDenial,
+        Self::LoseTakeOver,
     ];
 
     /// What happens to a packet that is about to be delivered.
@@ -144,6 +147,7 @@ impl Mutation {
             | (Self::LoseLeave, Packet::Leave { .. })
             | (Self::LoseFarewell, Packet::Farewell(_))
             | (Self::LosePresence, Packet::Presence { .. })
+            | (Self::LoseTakeOver, Packet::TakenOver(_))
             | (Self::LoseEveryone, Packet::Everyone { on: true, .. }) => Tampering::Lose,
             (Self::RepeatFanOut, Packet::FanOut { .. }) => Tampering::Repeat,
             (Self::SwapDeliveries, Packet::FanOut { .. } | Packet::Reply(..) | Packet::Joined { .. }) => {

@@ -142,6 +142,8 @@ pub(crate) struct Plan {
     pub(crate) rules: Vec<Rules>,
     /// How often choices of rules are forgotten.
     pub(crate) sweep_ns: u64,
+    /// Names under which clients may be connected once; none: there are none with a name.
+    pub(crate) client_names: Vec<&'static str>,
 }
 
 impl Plan {
@@ -170,6 +172,7 @@ impl Plan {
             options: options(rng),
             rules: Vec::new(),
             sweep_ns: 0,
+            client_names: Vec::new(),
         };
         if plan.options.limits.subscriptions_per_connection_max < 100 {
             // What is left of a budget that topics share cannot be told from outside at every moment.
@@ -231,6 +234,13 @@ impl Plan {
         let generations = rng.pick(&[1, 2, 3, 3, 4, 6]);
         self.rules = (0..generations).map(|_| Rules::draw(rng, &self.record_names)).collect();
         self.sweep_ns = rng.between(1, 5000) * 1_000_000;
+    }
+
+    /// Some have names, the same as others' more often than not.
+    pub(crate) fn draw_names(&mut self, rng: &mut Rng) {
+        if rng.chance(30) {
+            self.client_names = ["a", "b", "c"][..rng.between(1, 3) as usize].to_vec();
+        }
     }
 
     /// Whether there are rules.

@@ -24,6 +24,8 @@ pub struct Run {
     pub listening: bool,
     /// Whether some may not do everything; worlds of earlier failures knew no rules.
     pub ruled: bool,
+    /// Whether some may be connected once; worlds of earlier failures knew nobody by name.
+    pub named: bool,
 }
 
 /// A promise that did not hold.
@@ -60,7 +62,7 @@ const THOROUGH_EVERY: u64 = 16;
 impl Run {
     /// A run of a seed in a world as it should be.
     pub fn of(seed: u64) -> Self {
-        Self { seed, mutation: Mutation::None, until: None, print: false, listening: true, ruled: true }
+        Self { seed, mutation: Mutation::None, until: None, print: false, listening: true, ruled: true, named: true }
     }
 
     /// Runs it. A failure comes with the steps that led to it: the run is repeated to write them down.

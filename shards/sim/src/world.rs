@@ -52,6 +52,7 @@ pub(crate) struct Streams {
     pub(crate) faults: Rng,
     pub(crate) payload: Rng,
     pub(crate) rules: Rng,
+    pub(crate) names: Rng,
 }
 
 /// A login that is being judged.
@@ -113,6 +114,9 @@ impl World {
         if run.ruled {
             plan.draw_rules(&mut Rng::new(run.seed, "rules"));
         }
+        if run.named {
+            plan.draw_names(&mut Rng::new(run.seed, "names"));
+        }
         Self::of(plan, run.seed, run.mutation, tracing)
     }
 
@@ -132,6 +136,7 @@ impl World {
             faults: Rng::new(seed, "faults"),
             payload: Rng::new(seed, "payload"),
             rules: Rng::new(seed, "swaps"),
+            names: Rng::new(seed, "visits"),
         };
         Self {
             mutation,
@@ -236,8 +241,13 @@ impl World {
             sockets.resize(slot + 1, None);
         }
         sockets[slot] = Some(index);
-        self.line(|| format!("connect client={client} core={core} conn={index}"));
-        self.oracle.connected(index, core);
+        // Some have none even where others do.
+        let names = &self.plan.client_names;
+        let named = !names.is_empty() && self.rng.names.chance(80);
+        let name = if named { self.rng.names.pick(names) } else { "" };
+        self.conns[index].name = name;
+        self.line(|| format!("connect client={client} core={core} conn={index} name={name}"));
+        self.oracle.connected(index, core, name);
         self.begin_client(client, index);
         self.pull(core);
     }
@@ -279,7 +289,13 @@ impl World {
             if let LinkEvent::Upgraded(_) = event {
                 // The answer to the upgrade has to leave before the answer to what follows it.
                 upgraded = true;
-                self.cores[core].shard.upgraded(self.now, id, Wire::Protobuf, "", Headers::default());
+                let (now, shard) = (self.now, &mut self.cores[core].shard);
+                shard.upgraded(now, id, Wire::Protobuf, "", Headers::default());
+                let name = self.conns[index].name;
+                if !name.is_empty() {
+                    let silence_ns = self.plan.options.endpoints.of(Wire::Protobuf).heartbeat_ns * 2;
+                    shard.introduced(now, id, name.as_bytes(), Some(silence_ns));
+                }
                 return ControlFlow::Break(());
             }
             if let LinkEvent::Close(_) = event {

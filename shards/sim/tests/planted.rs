@@ -4,7 +4,9 @@ use deepstream_sim::{Failure, Mutation, Run};
 
 /// The first failure of a planted bug within `seeds` worlds.
 fn found(mutation: Mutation, seeds: u64) -> Option<Failure> {
-    (0..seeds).find_map(|seed| Run { mutation, ..Run::of(seed) }.go().err())
+    // Who is taken over is owed nothing more: rare things are rarer where clients have names.
+    let named = mutation == Mutation::LoseTakeOver;
+    (0..seeds).find_map(|seed| Run { mutation, named, ..Run::of(seed) }.go().err())
 }
 
 fn assert_found(mutation: Mutation, seeds: u64, complaints: &[&str]) {
@@ -53,7 +55,7 @@ fn repeated_call_is_noticed() {
 #[test]
 fn answer_of_another_is_noticed() {
     // Rare, and rarer where not everybody may do everything.
-    let run = |seed| Run { mutation: Mutation::StealAnswer, ruled: false, ..Run::of(seed) }.go().err();
+    let run = |seed| Run { mutation: Mutation::StealAnswer, ruled: false, named: false, ..Run::of(seed) }.go().err();
     let what = (0..200).find_map(run).map(|failure| failure.what).unwrap_or_default();
     assert!(what.contains("said nothing that means") || what.contains("was ignored"), "{what}");
 }
@@ -158,4 +160,9 @@ fn repeated_denial_is_noticed() {
         300,
         &["is denied again", "answered twice", "was answered before", "that is Answered was denied", "does not listen"],
     );
+}
+
+#[test]
+fn connection_that_does_not_hear_of_its_successor_is_noticed() {
+    assert_found(Mutation::LoseTakeOver, 1000, &["bear one name"]);
 }

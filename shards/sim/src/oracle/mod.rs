@@ -12,6 +12,7 @@ mod presence;
 mod record;
 mod rest;
 mod rpc;
+mod takeover;
 mod write;
 
 use crate::oracle::answers::Answers;
@@ -32,8 +33,12 @@ use deepstream_wire::{Action, Message, Topic};
 #[derive(Debug)]
 struct View {
     core: usize,
+    /// Under which it is connected once; mostly nothing.
+    name: &'static str,
     /// Who it is logged in as.
     user: Option<usize>,
+    /// It was to be closed because another came under its name.
+    taken_over: bool,
     /// Its socket is there and is to stay.
     alive: bool,
     closing: bool,
@@ -99,11 +104,13 @@ impl Oracle {
     }
 
     /// A connection was accepted.
-    pub(crate) fn connected(&mut self, conn: usize, core: usize) {
+    pub(crate) fn connected(&mut self, conn: usize, core: usize, name: &'static str) {
         debug_assert_eq!(conn, self.conns.len(), "connections are numbered in the order they come");
         self.conns.push(View {
             core,
+            name,
             user: None,
+            taken_over: false,
             alive: true,
             closing: false,
             ended: false,
@@ -123,8 +130,11 @@ impl Oracle {
     }
 
     /// The server is about to close a connection.
-    pub(crate) fn closing(&mut self, conn: usize, _reason: Reason) {
+    pub(crate) fn closing(&mut self, conn: usize, reason: Reason) {
         self.conns[conn].closing = true;
+        if reason == Reason::TakenOver {
+            self.taken_over(conn);
+        }
     }
 
     /// Whether what a connection is owed will still reach it.

@@ -78,6 +78,7 @@ impl World {
         self.oracle.presence_at_rest();
         self.oracle.listening_at_rest();
         self.oracle.permissions_at_rest();
+        self.oracle.takeovers_at_rest();
         self.oracle.answers_at_rest();
     }
 
