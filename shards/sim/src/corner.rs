@@ -3,8 +3,13 @@
 //! What can happen: a client's next message reaches its shard whole, the next packet of a lane is delivered, storage
 //! answers. Sockets and lanes take what they are given at once, and time stands still until nothing else is left.
 //!
-//! *Owns* the enumeration. *Promises* to leave no order out, or to say that there were more than it was allowed to look
-//! at. *Does not* cut bytes, lose anything or let time pass in between: seeded worlds do.
+//! What two shards do next, neither can tell from what it would be the other way round: of orders that differ in no more
+//! than that one is looked at (sleep sets; Godefroid 1996). A shard hears of others only through lanes, and what is put
+//! there by one comes to nobody but in the order in which it was put.
+//!
+//! *Owns* the enumeration. *Promises* to leave out no order that a shard could tell from the others, or to say that there
+//! were more than it was allowed to look at. *Does not* cut bytes, lose anything or let time pass in between: seeded
+//! worlds do.
 
 use crate::mutation::Mutation;
 use crate::plan::Plan;
@@ -13,6 +18,7 @@ use crate::trace::Tracing;
 use crate::world::World;
 use deepstream_engine::{Lane, Limits, Options};
 use deepstream_wire::{Action, Outgoing};
+use std::fmt;
 
 /// What a client does.
 #[derive(Clone, Copy, Debug)]
@@ -35,38 +41,132 @@ pub enum Line {
     Drop,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Move {
     Say(usize),
     Deliver(usize, usize, Lane),
-    Load,
+    /// The shard that waits for the oldest load gets it.
+    Load(usize),
     Stored(usize),
 }
 
-/// How many orders there are of what two clients do, all of which were looked at. An error: what failed in one of them,
+impl Move {
+    /// The one shard that is told something.
+    fn shard(self) -> usize {
+        match self {
+            // Clients are connected to the shards of their numbers.
+            Self::Say(shard) | Self::Deliver(_, shard, _) | Self::Load(shard) | Self::Stored(shard) => shard,
+        }
+    }
+}
+
+/// A moment at which several things can happen.
+#[derive(Debug)]
+struct Fork {
+    moves: Vec<Move>,
+    /// Which of them happens this time.
+    choice: usize,
+    /// What need not happen next: where it comes first was looked at, and so was all that follows.
+    asleep: Vec<Move>,
+}
+
+impl Fork {
+    /// Takes the first choice from this one on that was not looked at; `false` if there is none.
+    fn choose(&mut self, from: usize) -> bool {
+        self.choice = (from..self.moves.len()).find(|&at| !self.asleep.contains(&self.moves[at])).unwrap_or(usize::MAX);
+        self.choice != usize::MAX
+    }
+
+    /// What need not come right after the choice either: it would change nothing for the shard that the choice is about.
+    fn still_asleep(&self) -> Vec<Move> {
+        let chosen = self.moves[self.choice].shard();
+        self.asleep.iter().copied().filter(|other| other.shard() != chosen).collect()
+    }
+}
+
+/// What two clients do, and on which of the two shards the names are.
+#[derive(Clone, Copy, Debug)]
+pub struct Corner {
+    /// What each of them says.
+    pub scripts: [&'static [Line]; 2],
+    /// The placement of names on shards follows from it.
+    pub seed: u64,
+}
+
+impl Corner {
+    /// Between them each name of these scripts is owned by either shard.
+    pub const PLACEMENTS: [u64; 2] = [0, 2];
+
+    /// Those that take longer to look at than tests may.
+    pub fn large() -> impl Iterator<Item = Self> {
+        LARGE.into_iter().flat_map(|scripts| Self::PLACEMENTS.map(|seed| Self { scripts, seed }))
+    }
+
+    /// See [`every_order`].
+    pub fn every_order(self, orders_max: usize) -> Result<usize, String> {
+        every_order(self.seed, Mutation::None, self.scripts, orders_max)
+    }
+}
+
+impl fmt::Display for Corner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "placement {} of {:?}", self.seed, self.scripts)
+    }
+}
+
+const WANT: Line = Line::Names(Action::EventSubscribe, &["e0"]);
+const WANT_NO_MORE: Line = Line::Names(Action::EventUnsubscribe, &["e0"]);
+const LISTEN: Line = Line::Name(Action::EventListen, "^e0$");
+const UNLISTEN: Line = Line::Name(Action::EventUnlisten, "^e0$");
+const READ: Line = Line::Names(Action::RecordSubscribeCreateAndRead, &["r0"]);
+const HEAD: Line = Line::Names(Action::RecordSubscribeAndHead, &["r0"]);
+const READ_NO_MORE: Line = Line::Names(Action::RecordUnsubscribe, &["r0"]);
+const DELETE: Line = Line::Name(Action::RecordDelete, "r0");
+const LISTEN_TO_RECORD: Line = Line::Name(Action::RecordListen, "^r0$");
+const ALL: Line = Line::Names(Action::PresenceSubscribeAll, &[]);
+const NONE: Line = Line::Names(Action::PresenceUnsubscribeAll, &[]);
+const BOTH: Line = Line::Names(Action::PresenceSubscribe, &["u0", "u1"]);
+const NEITHER: Line = Line::Names(Action::PresenceUnsubscribe, &["u0", "u1"]);
+
+const LARGE: [[&[Line]; 2]; 12] = [
+    [&[ALL, NONE, ALL], &[BOTH, NEITHER, Line::Drop]],
+    [&[BOTH, NEITHER, BOTH], &[ALL, NONE, Line::Drop]],
+    [&[BOTH, ALL, Line::Drop], &[ALL, BOTH, Line::Drop]],
+    [&[LISTEN, Line::Provide(true), UNLISTEN], &[WANT, WANT_NO_MORE, WANT]],
+    [&[LISTEN, Line::Provide(true), Line::Provide(true)], &[WANT, WANT_NO_MORE, WANT]],
+    [&[LISTEN, Line::Provide(false), Line::Drop], &[WANT, LISTEN, Line::Provide(true)]],
+    [&[LISTEN, Line::Provide(true), Line::Drop], &[LISTEN, WANT, Line::Provide(true)]],
+    [&[LISTEN_TO_RECORD, Line::Provide(true), Line::Drop], &[READ, READ_NO_MORE, READ]],
+    [&[LISTEN_TO_RECORD, Line::Provide(true), DELETE], &[READ, Line::Write("r0", 1), READ]],
+    [&[READ, Line::Write("r0", 1), DELETE], &[READ, Line::Write("r0", -1), READ_NO_MORE]],
+    [&[READ, DELETE, HEAD], &[Line::Write("r0", -1), READ, Line::Write("r0", -1)]],
+    [&[HEAD, READ_NO_MORE, READ], &[Line::Write("r0", -1), DELETE, Line::Drop]],
+];
+
+/// How many orders there are of what two clients do that a shard could tell apart, all of which were looked at. An error: what failed in one of them,
 /// or that there are more than `orders_max`. The placement of names on the two shards follows from `seed`.
 pub fn every_order(seed: u64, mutation: Mutation, scripts: [&[Line]; 2], orders_max: usize) -> Result<usize, String> {
-    // The choice made at each step, and how many there were.
-    let mut path: Vec<(usize, usize)> = Vec::new();
-    for orders in 1..=orders_max {
-        one_order(seed, mutation, scripts, &mut path).map_err(|what| format!("{what} in order {path:?}"))?;
-        while path.last().is_some_and(|(choice, count)| choice + 1 == *count) {
+    let mut path: Vec<Fork> = Vec::new();
+    let mut orders = 0;
+    while orders < orders_max {
+        let told = |path: &[Fork]| path.iter().map(|fork| fork.moves[fork.choice]).collect::<Vec<_>>();
+        let whole = one_order(seed, mutation, scripts, &mut path);
+        orders += usize::from(whole.map_err(|what| format!("{what} in order {:?}", told(&path)))?);
+        loop {
+            let Some(fork) = path.last_mut() else { return Ok(orders) };
+            let looked_at = fork.choice;
+            fork.asleep.push(fork.moves[looked_at]);
+            if fork.choose(looked_at + 1) {
+                break;
+            }
             path.pop();
-        }
-        match path.last_mut() {
-            Some((choice, _)) => *choice += 1,
-            None => return Ok(orders),
         }
     }
     Err(format!("there are more than {orders_max} orders"))
 }
 
-fn one_order(
-    seed: u64,
-    mutation: Mutation,
-    scripts: [&[Line]; 2],
-    path: &mut Vec<(usize, usize)>,
-) -> Result<(), String> {
+/// Goes a way, and on from its end by first choices; `false` if it turned out to be one of those that were looked at.
+fn one_order(seed: u64, mutation: Mutation, scripts: [&[Line]; 2], path: &mut Vec<Fork>) -> Result<bool, String> {
     let mut world = World::of(Plan::corner(seed), seed, mutation, Tracing::Off);
     world.settling = true;
     for client in 0..2 {
@@ -80,15 +180,20 @@ fn one_order(
             break;
         }
         if depth == path.len() {
-            path.push((0, moves.len()));
+            let asleep = path.last().map(Fork::still_asleep).unwrap_or_default();
+            let mut fork = Fork { moves, choice: 0, asleep };
+            if !fork.choose(0) {
+                return Ok(false);
+            }
+            path.push(fork);
         }
-        match moves[path[depth].0] {
+        match path[depth].moves[path[depth].choice] {
             Move::Say(client) => {
                 world.perform(client, scripts[client][said[client]]);
                 said[client] += 1;
             }
             Move::Deliver(from, to, lane) => world.deliver(from, to, lane),
-            Move::Load => world.answer_load(0),
+            Move::Load(_) => world.answer_load(0),
             Move::Stored(core) => world.answer_write(core),
         }
         world.forward();
@@ -100,7 +205,7 @@ fn one_order(
     world.everybody_leaves();
     come_to_rest(&mut world, u64::MAX)?;
     world.check_end();
-    failure(&mut world)
+    failure(&mut world).map(|()| true)
 }
 
 impl Plan {
@@ -110,7 +215,7 @@ impl Plan {
         plan.cores = 2;
         plan.clients = 2;
         plan.event_names = 1;
-        plan.record_names = vec!["r0".into()];
+        plan.record_names = vec!["r0".into(), "x0".into()];
         plan.stored.clear();
         plan.users = vec!["u0".into(), "u1".into()];
         plan.lane_capacity = 1 << 10;
@@ -121,6 +226,7 @@ impl Plan {
             seeds: plan.options.seeds,
             limits: Limits::default(),
             listen_rematch_ns: None,
+            storage_exclusion_prefixes: vec![b"x"[..].into()],
             verbose: true,
             ..Options::default()
         };
@@ -148,9 +254,7 @@ impl World {
                 moves.push(Move::Deliver(from, to, lane));
             }
         }
-        if !self.store.loads.is_empty() {
-            moves.push(Move::Load);
-        }
+        moves.extend(self.store.loads.first().map(|load| Move::Load(load.core)));
         moves.extend((0..2).filter(|&core| !self.store.writes[core].is_empty()).map(Move::Stored));
         moves
     }

@@ -25,7 +25,7 @@ mod trace;
 mod workload;
 mod world;
 
-pub use corner::{Line, every_order};
+pub use corner::{Corner, Line, every_order};
 pub use mutation::Mutation;
 pub use rng::Rng;
 pub use run::{Failure, Run};

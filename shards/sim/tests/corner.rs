@@ -1,15 +1,13 @@
 //! The exhaustive corner: two shards, two clients, up to six messages, every order in which things can happen.
 
-use deepstream_sim::{Line, Mutation, every_order};
+use deepstream_sim::{Corner, Line, Mutation, every_order};
 use deepstream_wire::Action;
 
 /// More orders than any of these scripts has.
 const ORDERS_MAX: usize = 20_000;
-/// Between them each name is owned by either shard.
-const PLACEMENTS: [u64; 2] = [0, 2];
 
 fn every_order_is_fine(scripts: [&[Line]; 2]) {
-    for seed in PLACEMENTS {
+    for seed in Corner::PLACEMENTS {
         let orders = every_order(seed, Mutation::None, scripts, ORDERS_MAX);
         println!("placement {seed}: {orders:?} orders");
         assert!(orders.is_ok(), "placement {seed}: {orders:?}");
@@ -85,6 +83,35 @@ fn six_messages_about_calls() {
     let provide = Line::Names(Action::RpcProvide, &["p0"]);
     let respond = Line::Answer(Action::RpcResponse);
     every_order_is_fine([&[provide, respond, respond], &[Line::Request("p0"), Line::Request("p0"), Line::Drop]]);
+}
+
+/// Those about a record that is in memory alone: storage has moments of its own, and many.
+#[test]
+fn six_messages_about_a_record() {
+    let read = Line::Names(Action::RecordSubscribeCreateAndRead, &["x0"]);
+    let head = Line::Names(Action::RecordSubscribeAndHead, &["x0"]);
+    let unsubscribe = Line::Names(Action::RecordUnsubscribe, &["x0"]);
+    let delete = Line::Name(Action::RecordDelete, "x0");
+    every_order_is_fine([&[read, Line::Write("x0", 1), delete], &[read, Line::Write("x0", -1), unsubscribe]]);
+    every_order_is_fine([&[read, delete, head], &[Line::Write("x0", -1), read, Line::Write("x0", -1)]]);
+    every_order_is_fine([&[head, unsubscribe, read], &[Line::Write("x0", -1), delete, Line::Drop]]);
+}
+
+#[test]
+fn six_messages_about_who_is_there() {
+    let all = Line::Names(Action::PresenceSubscribeAll, &[]);
+    let none = Line::Names(Action::PresenceUnsubscribeAll, &[]);
+    let subscribe = Line::Names(Action::PresenceSubscribe, &["u1"]);
+    let unsubscribe = Line::Names(Action::PresenceUnsubscribe, &["u1"]);
+    every_order_is_fine([&[subscribe, unsubscribe, subscribe], &[all, none, Line::Drop]]);
+}
+
+#[test]
+fn six_messages_about_who_provides_an_event() {
+    let subscribe = Line::Names(Action::EventSubscribe, &["e0"]);
+    let unsubscribe = Line::Names(Action::EventUnsubscribe, &["e0"]);
+    every_order_is_fine([&[LISTEN, ACCEPT, ACCEPT], &[subscribe, unsubscribe, subscribe]]);
+    every_order_is_fine([&[LISTEN, ACCEPT, Line::Drop], &[LISTEN, subscribe, ACCEPT]]);
 }
 
 #[test]

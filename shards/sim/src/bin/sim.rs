@@ -1,7 +1,7 @@
 //! Runs worlds: many of them at once, or one to look at. Plays tapes of running servers.
 
 use deepstream_sim::replay::replay;
-use deepstream_sim::{Failure, Run};
+use deepstream_sim::{Corner, Failure, Run};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "sim [--runs N | --seconds N] [--from SEED] [--threads N]\nsim --seed S [--until STEP] [--trace]\nsim --replay TAPE";
+const USAGE: &str = "sim [--runs N | --seconds N] [--from SEED] [--threads N]\nsim --seed S [--until STEP] [--trace]\nsim --corner ORDERS_MAX\nsim --replay TAPE";
 /// Failures that are printed with their steps; of the others only what failed.
 const PRINTED_MAX: usize = 3;
 
@@ -22,12 +22,22 @@ struct Arguments {
     seed: Option<u64>,
     until: Option<u64>,
     trace: bool,
+    corner: Option<usize>,
     tape: Option<PathBuf>,
 }
 
 fn arguments() -> Option<Arguments> {
-    let mut found =
-        Arguments { runs: 2000, seconds: None, from: 0, threads: 2, seed: None, until: None, trace: false, tape: None };
+    let mut found = Arguments {
+        runs: 2000,
+        seconds: None,
+        from: 0,
+        threads: 2,
+        seed: None,
+        until: None,
+        trace: false,
+        corner: None,
+        tape: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         if word == "--replay" {
@@ -42,6 +52,7 @@ fn arguments() -> Option<Arguments> {
             "--threads" => found.threads = number()?.max(1),
             "--seed" => found.seed = Some(number()?),
             "--until" => found.until = Some(number()?),
+            "--corner" => found.corner = Some(usize::try_from(number()?).ok()?),
             "--trace" => found.trace = true,
             _ => return None,
         }
@@ -56,6 +67,9 @@ fn main() -> ExitCode {
     };
     if let Some(tape) = &arguments.tape {
         return play(tape);
+    }
+    if let Some(orders_max) = arguments.corner {
+        return corners(orders_max);
     }
     match arguments.seed {
         Some(seed) => one(seed, &arguments),
@@ -82,6 +96,24 @@ fn play(path: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Looks at every order of what is too much for a test.
+fn corners(orders_max: usize) -> ExitCode {
+    let mut failed = 0;
+    for corner in Corner::large() {
+        let begun = Instant::now();
+        let orders = corner.every_order(orders_max);
+        let seconds = begun.elapsed().as_secs_f64();
+        match orders {
+            Ok(orders) => println!("{corner}: {orders} orders in {seconds:.1} s"),
+            Err(what) => {
+                failed += 1;
+                println!("{corner}: {what}, {seconds:.1} s");
+            }
+        }
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
