@@ -71,6 +71,14 @@ fn words(what: &Note) -> (Level, &'static str, String) {
             let text = format!("error when executing {text} ({rule}{at})\nfor {name}: {why}");
             (Level::Warn, "MESSAGE_PERMISSION_ERROR", text)
         }
+        Note::RuleOdd { rule, at, text, name, denied } => {
+            let at = at.map(|(line, column)| format!(" at {line}:{column}")).unwrap_or_default();
+            let (level, gives) = match denied {
+                Some(value) => (Level::Warn, format!("gives {value} for {name}, which denies")),
+                None => (Level::Info, format!("allows {name} without giving true")),
+            };
+            (level, "PERMISSION", format!("{text} ({rule}{at}) {gives}; compare with something, or put !! in front"))
+        }
         Note::LeftOut { what: Sampled::RuleFailures, count } => {
             let text = format!("rules failed {count} times more on this core; only the first of a second are told");
             (Level::Warn, "MESSAGE_PERMISSION_ERROR", text)

@@ -350,6 +350,8 @@ pub enum Note {
     RecordDeleted { name: Box<str> },
     /// A permission rule failed, which denied what it was asked for.
     RuleFailed { rule: Box<str>, at: Option<(u32, u32)>, text: Box<str>, name: Box<str>, why: Box<str> },
+    /// A permission rule gave neither true nor false, for the first time on this shard; what, if that denies.
+    RuleOdd { rule: Box<str>, at: Option<(u32, u32)>, text: Box<str>, name: Box<str>, denied: Option<Box<str>> },
     /// More of these than are told one by one.
     LeftOut { what: Sampled, count: u64 },
     /// A candidate judges otherwise than the rules in force.

@@ -6,7 +6,8 @@ use crate::output::Note;
 use crate::packet::Identity;
 use crate::shard::Shard;
 use deepstream_valve::{
-    Captures, Choice, Context, Reference, Right, Rule, Ruleset, Thrown, User, Verdict, explain, judge, too_many_rounds,
+    Captures, Choice, Context, Judged, Reference, Right, Rule, Ruleset, Thrown, User, Verdict, explain, judge,
+    too_many_rounds,
 };
 use deepstream_wire::Action;
 use smallvec::SmallVec;
@@ -97,7 +98,7 @@ impl Shard {
                 // The record itself costs a round; while upstream fetches it, the rule already tells what else it wants.
                 found.round = 2;
                 if uses.references
-                    && let Some(Verdict::Need(names)) = self.ask_rule(&case, found, true)
+                    && let Some(Judged { verdict: Verdict::Need(names), .. }) = self.ask_rule(&case, found, true)
                     && self.fetch(names, found)
                 {
                     return self.wait_or_fail(&case, found);
@@ -122,7 +123,11 @@ impl Shard {
             if found.round > self.permit.of(case.rules).rounds_max {
                 return self.failed(case, &too_many_rounds());
             }
-            match self.ask_rule(case, found, false) {
+            let judged = self.ask_rule(case, found, false);
+            if judged.as_ref().is_some_and(|judged| judged.odd) {
+                self.note_odd(case, found);
+            }
+            match judged.map(|judged| judged.verdict) {
                 Some(Verdict::Allow) => return Said::Yes,
                 Some(Verdict::Deny) => return self.denied(case, found),
                 Some(Verdict::Error(thrown)) => return self.failed(case, &thrown),
@@ -161,8 +166,8 @@ impl Shard {
         choice
     }
 
-    fn ask_rule(&self, case: &Case<'_>, found: &Found, early: bool) -> Option<Verdict> {
-        self.consult(case, found, early, |_, rule, context| judge(&rule.program, context).verdict)
+    fn ask_rule(&self, case: &Case<'_>, found: &Found, early: bool) -> Option<Judged> {
+        self.consult(case, found, early, |_, rule, context| judge(&rule.program, context))
     }
 
     fn consult<T>(
@@ -246,7 +251,7 @@ impl Shard {
         let Some(ruleset) = &self.permit.of(case.rules).ruleset else { return Said::No(Denial::Failed) };
         let rule = ruleset.rule(case.rule);
         let note = Note::RuleFailed {
-            rule: format!("{} \"{}\" {}", case.right.section(), ruleset.path_of(rule), case.right.rule()).into(),
+            rule: title(ruleset, rule),
             at: rule.at.map(|at| (at.line, at.column)),
             text: rule.program.text().into(),
             name: lossy(case.question.name),
@@ -254,6 +259,29 @@ impl Shard {
         };
         self.delivery.note(note);
         Said::No(Denial::Failed)
+    }
+
+    /// Tells once of a rule that its value is neither true nor false: where that is falsy, upstream allowed it.
+    #[cold]
+    fn note_odd(&mut self, case: &Case<'_>, found: &Found) {
+        if !self.permit.is_newly_odd(case.rules, case.rule) {
+            return;
+        }
+        let note = self.consult(case, found, false, |ruleset, rule, context| {
+            let account = explain(ruleset, case.right, context);
+            Note::RuleOdd {
+                rule: title(ruleset, rule),
+                at: rule.at.map(|at| (at.line, at.column)),
+                text: rule.program.text().into(),
+                name: lossy(case.question.name),
+                // Of what allows, the value may be anything that somebody wrote, and the log is no place for it.
+                denied: (account.verdict != Verdict::Allow)
+                    .then(|| account.parts.last().map_or("", |part| &part.value).into()),
+            }
+        });
+        if let Some(note) = note {
+            self.delivery.note(note);
+        }
     }
 
     fn note_denial(&mut self, question: &Question<'_>, right: Right, action: Action, told: Option<String>) {
@@ -280,6 +308,11 @@ pub(super) fn source_of(action: Action) -> Source {
         Action::RecordPatch | Action::RecordCreateAndPatch | Action::RecordPatchMulti => Source::Merged,
         _ => Source::Nowhere,
     }
+}
+
+/// A rule's section, path and type.
+fn title(ruleset: &Ruleset, rule: &Rule) -> Box<str> {
+    format!("{} \"{}\" {}", rule.right.section(), ruleset.path_of(rule), rule.right.rule()).into()
 }
 
 fn unavailable() -> Thrown {

@@ -89,6 +89,8 @@ pub(crate) struct Permit {
     /// What goes on from before the present rules and was not judged by them yet.
     revision: Option<Revision>,
     revision_timer: TimerId,
+    /// Of which generation's rules the log was told that they gave neither true nor false, and which.
+    odd: (u32, Vec<bool>),
     /// Rules that failed, as far as the log is told.
     failures: Sampler,
     /// What a candidate judges otherwise, as far as the log is told.
@@ -116,6 +118,7 @@ impl Permit {
             complete: VecDeque::new(),
             revision: None,
             revision_timer: TimerId::NONE,
+            odd: (0, Vec::new()),
             failures: Sampler::new(FAILURES_TOLD_MAX, 1_000_000_000),
             differences: Sampler::new(samples, 60_000_000_000),
             shadow_before: ShadowTally::default(),
@@ -131,6 +134,21 @@ impl Permit {
     /// The rules in force, if there are any.
     pub(crate) fn ruleset(&self) -> Option<&Ruleset> {
         self.rules.ruleset.as_deref()
+    }
+
+    /// Whether this is the first time that a rule in force gives neither true nor false.
+    fn is_newly_odd(&mut self, generation: u32, rule: u32) -> bool {
+        let rules = &self.rules;
+        if generation != rules.generation {
+            return false;
+        }
+        let (of, told) = &mut self.odd;
+        if *of != generation || told.is_empty() {
+            *of = generation;
+            told.clear();
+            told.resize(rules.ruleset.as_ref().map_or(0, |ruleset| ruleset.rules().len()), false);
+        }
+        told.get_mut(rule as usize).is_some_and(|told| !std::mem::replace(told, true))
     }
 
     /// Of the rules in force.

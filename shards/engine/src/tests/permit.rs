@@ -379,6 +379,34 @@ fn a_rule_that_fails_denies_on_every_topic_and_is_told_to_the_log() {
 }
 
 #[test]
+fn of_a_rule_that_gives_neither_true_nor_false_the_log_is_told_once() {
+    let rules =
+        [("event", "deny", "publish", "user.data && user.data.role"), ("event", "allow", "publish", "data.list")];
+    let mut rig = but(1, &rules);
+    let ann = rig.user(0, "ann");
+    let odd = |rig: &Rig| -> Vec<(String, Option<String>)> {
+        let told = rig.notes.iter().filter_map(|note| match note {
+            Note::RuleOdd { rule, denied, .. } => Some((rule.to_string(), denied.as_ref().map(ToString::to_string))),
+            _ => None,
+        });
+        told.collect()
+    };
+    for _ in 0..2 {
+        let denied = told(&mut rig, ann, &about(Action::EventEmit, "deny"));
+        assert_eq!(denied, ["EVENT.MESSAGE_DENIED name=deny original=EMIT error"]);
+        let allowed = Outgoing { data: Some(b"{\"list\":[7]}"), ..about(Action::EventEmit, "allow") };
+        assert!(told(&mut rig, ann, &allowed).is_empty());
+    }
+    let (deny, allow) = ("event \"deny\" publish".to_owned(), "event \"allow\" publish".to_owned());
+    assert_eq!(odd(&rig), [(deny.clone(), Some("null".to_owned())), (allow, None)]);
+    // Of other rules it is told anew.
+    reload(&mut rig, 1, &rules);
+    told(&mut rig, ann, &about(Action::EventEmit, "deny"));
+    assert_eq!(odd(&rig).last(), Some(&(deny, Some("null".to_owned()))));
+    assert_eq!(odd(&rig).len(), 3);
+}
+
+#[test]
 fn of_many_failures_the_log_is_told_the_first_and_how_many_more_there_were() {
     let mut rig = but(1, &[("event", "*", "publish", "data.a.b")]);
     let ann = rig.user(0, "ann");
