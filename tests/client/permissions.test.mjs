@@ -39,6 +39,7 @@ const RULES = rules({
     'bid/*': { write: 'data.price > 0 && (oldData === null || oldData.price === undefined || data.price > oldData.price)' },
     'frozen/*': { write: 'data.kind === "note"' },
     'door/$key': { read: "_('key/' + $key).open" },
+    'locked/$key': { create: "_('key/' + $key).open", write: "_('key/' + $key).open && data.n < 10", delete: "_('key/' + $key).open" },
     'listened/.*': { listen: ANN },
     'notified/*': { notify: ANN }
   },
@@ -211,6 +212,69 @@ test('of a bulk message exactly the denied names are denied, on the wire', { ski
   assert.deepEqual({ topic, action, name, correlationId, isError, originalAction }, { topic: TOPIC.EVENT, action: EVENT.MESSAGE_DENIED, name: shut, correlationId: '3', isError: true, originalAction: EVENT.SUBSCRIBE })
 })
 
+test('of names on many shards exactly those are denied whose keys, on others, are shut', { skip }, async (t) => {
+  const [ann, eve] = [await Raw.login(t, server, { username: 'ann' }), await Raw.login(t, server, { username: 'eve' })]
+  const names = { open: [], shut: [] }
+  for (let index = 0; index < 16; index++) {
+    const [key, state] = [unique('b').replaceAll('/', '-'), index % 2 ? 'open' : 'shut']
+    for (const [name, data] of [[`key/${key}`, { open: index % 2 === 1 }], [`door/${key}`, { behind: index }]]) {
+      await ann.ask(TOPIC.RECORD, { action: RECORD.CREATEANDUPDATE, name, version: -1, data: JSON.stringify(data), isWriteAck: true, correlationId: name }, { action: RECORD.WRITE_ACKNOWLEDGEMENT, name })
+    }
+    names[state].push(`door/${key}`)
+  }
+  const all = [...names.open, ...names.shut].sort()
+  for (const [action, yes] of [[RECORD.SUBSCRIBECREATEANDREAD, RECORD.READ_RESPONSE], [RECORD.SUBSCRIBEANDREAD, RECORD.READ_RESPONSE], [RECORD.SUBSCRIBEANDHEAD, RECORD.HEAD_RESPONSE_BULK]]) {
+    const raw = await Raw.login(t, server, { username: 'eve' })
+    raw.record(action, { names: all, correlationId: 'c' })
+    const heard = (wanted) => raw.received.filter((message) => message.action === wanted).flatMap((message) => message.name ?? Object.keys(message.versions)).sort()
+    await until(`all of ${action} are answered`, () => heard(yes).length + heard(RECORD.MESSAGE_DENIED).length >= all.length)
+    assert.deepEqual([heard(yes), heard(RECORD.MESSAGE_DENIED)], [names.open.sort(), names.shut.sort()])
+    raw.terminate()
+  }
+  // What was denied is not subscribed to: of a change, only those who may read are told.
+  eve.record(RECORD.SUBSCRIBECREATEANDREAD, { names: all, correlationId: 'c' })
+  await until('all are answered', () => eve.received.filter((message) => [RECORD.READ_RESPONSE, RECORD.MESSAGE_DENIED].includes(message.action)).length >= all.length)
+  eve.received.length = 0
+  for (const name of all) {
+    await ann.ask(TOPIC.RECORD, { action: RECORD.CREATEANDUPDATE, name, version: -1, data: '{"changed":1}', isWriteAck: true, correlationId: name }, { action: RECORD.WRITE_ACKNOWLEDGEMENT, name })
+  }
+  await until('eve is told', () => eve.received.filter((message) => message.action === RECORD.UPDATE).length >= names.open.length)
+  assert.deepEqual((await eve.untilPong()).map((message) => message.name).sort(), names.open)
+})
+
+test('every form of a write is judged by a record that lives elsewhere', { skip }, async (t) => {
+  const [ann, eve] = [await Raw.login(t, server, { username: 'ann' }), await Raw.login(t, server, { username: 'eve' })]
+  const put = (name, data) => ann.ask(TOPIC.RECORD, { action: RECORD.CREATEANDUPDATE, name, version: -1, data: JSON.stringify(data), isWriteAck: true, correlationId: name }, { action: RECORD.WRITE_ACKNOWLEDGEMENT, name })
+  const acked = (fields) => ({ isWriteAck: true, correlationId: 'c', ...fields })
+  const forms = {
+    CREATEANDUPDATE: (n) => acked({ action: RECORD.CREATEANDUPDATE, version: -1, data: JSON.stringify({ n }) }),
+    UPDATE: (n) => acked({ action: RECORD.UPDATE, version: 2, data: JSON.stringify({ n }) }),
+    PATCH: (n) => acked({ action: RECORD.PATCH, version: 3, path: 'n', data: JSON.stringify(n) }),
+    PATCH_MULTI: (n) => acked({ action: RECORD.PATCH_MULTI, version: 4, data: JSON.stringify([{ path: 'a', data: 1 }, { path: 'n', data: n }]) }),
+    CREATEANDPATCH: (n) => acked({ action: RECORD.CREATEANDPATCH, version: -1, path: 'n', data: JSON.stringify(n) }),
+    ERASE: () => acked({ action: RECORD.ERASE, version: 6, path: 'a' }),
+    DELETE: () => ({ action: RECORD.DELETE })
+  }
+  const verdict = async (fields, name) => {
+    eve.send(TOPIC.RECORD, { ...fields, name })
+    const { action, isError, originalAction } = await eve.next({ topic: TOPIC.RECORD, name })
+    if (action === RECORD.MESSAGE_DENIED) assert.equal(originalAction, fields.action)
+    else assert.ok(!isError, JSON.stringify({ action, originalAction, form: fields.action }))
+    return action === RECORD.MESSAGE_DENIED ? 'denied' : 'allowed'
+  }
+  for (let index = 0; index < 8; index++) {
+    const key = unique('w').replaceAll('/', '-')
+    const name = `locked/${key}`
+    for (const [form, of] of Object.entries(forms)) {
+      await put(`key/${key}`, { open: false })
+      assert.equal(await verdict(of(1), name), 'denied', `${form}, shut`)
+      await put(`key/${key}`, { open: true })
+      if (!['ERASE', 'DELETE'].includes(form)) assert.equal(await verdict(of(10), name), 'denied', `${form}, too much`)
+      assert.equal(await verdict(of(1), name), 'allowed', `${form}, open`)
+    }
+  }
+})
+
 test('the third generation of the client is told in its own words', { skip }, async (t) => {
   const ann = await oldLoggedIn(t, server, {}, { username: 'ann' })
   const eve = await oldLoggedIn(t, server, {}, { username: 'eve' })
@@ -294,8 +358,8 @@ describe('rules that change while the server runs', { skip }, () => {
 })
 
 describe('a candidate beside the rules in force', { skip }, () => {
-  const live = rules({ event: { news: { publish: ANN } } })
-  const candidate = rules({ event: { news: { publish: true }, quiet: { publish: 'data.a.b' } }, record: { 'door/*': { read: "_('key').open" } } })
+  const live = rules({ event: { news: { publish: ANN } }, record: { 'vault/*': { read: "_('key').open" } } })
+  const candidate = rules({ event: { news: { publish: true }, quiet: { publish: 'data.a.b' } }, record: { 'door/*': { read: "_('key').open" }, 'vault/*': { read: "_('key').shut === true" } } })
   const reloaded = 'the configuration was read again'
 
   async function shadowed (t, samplesPerMinute = 10) {
@@ -366,6 +430,13 @@ describe('a candidate beside the rules in force', { skip }, () => {
     const after = await counters(server)
     assert.equal(after.shadow_would_deny, 1)
     assert.equal(after.shadow_undecided > 0, server.shards > 1, JSON.stringify(after))
+    // What the rules in force had to look for is at hand everywhere.
+    for (let index = 0; index < 16; index++) await within('a write', ann.record.setDataWithAck(`vault/${index}`, { index }))
+    const between = await counters(server)
+    for (let index = 0; index < 16; index++) assert.deepEqual(await within('a snapshot', eve.record.snapshot(`vault/${index}`)), { index })
+    const last = await counters(server)
+    assert.equal(last.shadow_would_deny - between.shadow_would_deny, 16, JSON.stringify(last))
+    assert.equal(last.shadow_undecided, between.shadow_undecided)
     await ended(server, ann, eve, other)
     assert.match(server.log, /PERMISSION_SHADOW \| \S*candidate\.yml was asked \d+ times on this core: it would allow \d+ that are denied, deny \d+ that are allowed/)
   })
