@@ -1,6 +1,6 @@
 use super::*;
 use crate::auth::{Digest, PasswordHash};
-use crate::config::{FileAuth, User};
+use crate::config::{FileAuth, StorageAuth, User};
 use deepstream_engine::CoreId;
 use std::sync::mpsc;
 
@@ -77,6 +77,15 @@ fn logins_beyond_the_bounds_are_refused_at_once_and_room_comes_back() {
         assert_eq!(last, [(3, Login::Refused { client_data: None })]);
         assert!(!client.has_answers());
     }
+}
+
+#[test]
+fn a_table_of_users_that_cannot_be_read_refuses_and_says_so() {
+    let table = StorageAuth { table: "users".into(), create_user: true, report: true, ..StorageAuth::default() };
+    let (_auth, mut client, rung) = desk(vec![AuthMethod::Storage(table)], 10, 1000);
+    assert_eq!(judge(&mut client, 0, r#"{"username":"ann","password":"x"}"#), None);
+    let said = br#"{"error":"Error retrieving user from storage"}"#;
+    assert_eq!(answers(&mut client, &rung, 1), [(0, Login::Refused { client_data: Some(said[..].into()) })]);
 }
 
 #[test]

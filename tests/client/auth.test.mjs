@@ -198,6 +198,34 @@ describe('a webhook', { skip }, () => {
     assert.equal(round.requests.length, 3)
   })
 
+  test('whose answer has no end, comes in drops or is cut short lets nobody in', async (t) => {
+    const head = (response, length = {}) => response.writeHead(200, { 'content-type': 'text/plain', ...length })
+    for (const [requestTimeout, answer, why] of [
+      [60000, (response) => {
+        head(response)
+        const more = () => { while (!response.destroyed && response.write('a'.repeat(65536))); }
+        response.on('drain', more)
+        more()
+      }, /http auth error: the answer is longer than \d+ bytes/],
+      [300, (response) => {
+        head(response)
+        const drops = setInterval(() => response.write('a'), 20)
+        response.on('close', () => clearInterval(drops))
+      }, /http auth error: .*timed out/],
+      [60000, (response) => {
+        head(response, { 'content-length': 100 })
+        response.write('ann', () => response.destroy())
+      }, /http auth error: /]
+    ]) {
+      const hook = await Webhook.start(t, (request, respond, response) => answer(response))
+      const server = await serverWith(t, [webhook(hook, { requestTimeout })])
+      assertFields(await login(await challenged(t, server), {}), { action: AUTH.AUTH_UNSUCCESSFUL, data: '{"error":"AUTH_RETRY_ATTEMPTS_EXCEEDED"}' })
+      await until(`the log says ${why}`, () => why.test(server.log))
+      assert.equal(hook.requests.length, 1)
+      await until('the request is over', () => hook.open === 0)
+    }
+  })
+
   test('may speak TLS with a certificate this machine trusts, and no other', async (t) => {
     const server = await Server.prepare({})
     atEnd(t, () => server.discard())

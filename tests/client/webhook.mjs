@@ -9,7 +9,7 @@ import path from 'node:path'
 import { atEnd } from './until.mjs'
 
 export class Webhook {
-  /** Starts one that ends with the test. `answer(request, respond)`; `secure`: {key, cert}. */
+  /** Starts one that ends with the test. `answer(request, respond, response)`, the last for what is no whole answer; `secure`: {key, cert}. */
   static async start (t, answer, secure) {
     const hook = new Webhook()
     hook.answer = answer
@@ -25,7 +25,7 @@ export class Webhook {
       hook.answer(request, (status, body, type = typeof body === 'string' ? 'text/plain' : 'application/json', headers = {}) => {
         response.writeHead(status, { 'content-type': type, ...headers })
         response.end(typeof body === 'string' ? body : JSON.stringify(body))
-      })
+      }, response)
     }
     hook.server = secure ? https.createServer(secure, listener) : http.createServer(listener)
     hook.server.listen(0, '127.0.0.1')
