@@ -8,6 +8,7 @@ mod link;
 mod mqtt;
 mod pattern;
 mod protobuf;
+mod rules;
 mod text;
 
 use std::fs;
@@ -60,4 +61,9 @@ fn corpus_of_the_text_decoder() {
 #[test]
 fn corpus_of_patterns_and_names() {
     replay("pattern", pattern::run);
+}
+
+#[test]
+fn corpus_of_permission_rules() {
+    replay("rules", rules::run);
 }
