@@ -9,6 +9,7 @@ mod control;
 mod cpulist;
 mod dialect;
 mod figure;
+mod given;
 mod hgrm;
 mod load;
 mod payload;

@@ -4,6 +4,7 @@ use crate::dialect::{Dialect, Membership, Publication};
 use crate::payload::{Payload, STAMP_LEN, Stamp, TIME_LEN};
 use crate::role::Role;
 use crate::scenario::{Kind, Scenario};
+use std::sync::Arc;
 
 /// Names and sizes of one run.
 #[derive(Clone, Debug)]
@@ -12,6 +13,7 @@ pub(crate) struct Plan {
     pub(crate) scenario: Scenario,
     /// What is spoken.
     pub(crate) dialect: Dialect,
+    login: Arc<str>,
     topics: Vec<String>,
     backs: Vec<String>,
 }
@@ -21,7 +23,8 @@ impl Plan {
     pub(crate) fn new(scenario: &Scenario, dialect: Dialect, prefix: &str) -> Self {
         let scenario = dialect.adapt(scenario);
         let names = |mark: char| (0..scenario.topics).map(|topic| format!("{prefix}{mark}{topic:03}")).collect();
-        Self { topics: names('.'), backs: names('-'), scenario, dialect }
+        let login = scenario.login.to_string().into();
+        Self { login, topics: names('.'), backs: names('-'), scenario, dialect }
     }
 
     /// What a relay copies instead of a client's frame: as many bytes.
@@ -49,6 +52,7 @@ impl Plan {
     /// What a part needs to join.
     pub(crate) fn membership(&self, role: &Role) -> Membership {
         let Scenario { message, echo, .. } = self.scenario;
+        let login = Some(Arc::clone(&self.login));
         match role {
             Role::Publisher { index, .. } => {
                 let topic = self.topic(*index).to_owned();
@@ -56,14 +60,15 @@ impl Plan {
                 let versioned =
                     matches!(message, Kind::RecordPatch | Kind::RecordUpdate) && self.dialect.has_versions();
                 let receives = if echo { Some(self.back(*index).to_owned()) } else { versioned.then(|| topic.clone()) };
-                Membership { publishes: Some(topic), receives, kind: message }
+                Membership { publishes: Some(topic), receives, kind: message, login }
             }
             Role::Subscriber { index, .. } => Membership {
                 publishes: echo.then(|| self.back(*index).to_owned()),
                 receives: Some(self.topic(*index).to_owned()),
                 kind: message,
+                login,
             },
-            Role::Idle => Membership::default(),
+            Role::Idle => Membership { login, ..Membership::default() },
         }
     }
 

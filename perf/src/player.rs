@@ -5,6 +5,7 @@
 
 use crate::cpulist::{self, Cores};
 use crate::dialect::Dialect;
+use crate::given::give;
 use crate::plan::Plan;
 use crate::scenario::{Door, Kind, Profile, Scenario, Storage};
 use serde_yaml::{Mapping, Value};
@@ -56,6 +57,9 @@ pub(crate) struct Stage {
 
 /// Begins the names of every topic.
 pub(crate) const PREFIX: &str = "perf";
+
+/// A server's permission rules, beside its configuration.
+const RULES: &str = "permissions.yml";
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -146,6 +150,9 @@ impl Player {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        if matches!(self, Self::Server(_)) {
+            give(scenario, address)?;
+        }
         Ok(target)
     }
 
@@ -168,6 +175,8 @@ impl Player {
             Self::Server(_) => {
                 let file = folder.join("config.yml");
                 fs::write(&file, configuration(scenario, cores, folder, address.port())?).map_err(failed)?;
+                let rules = serde_yaml::to_string(&scenario.rules).map_err(|error| error.to_string())?;
+                fs::write(folder.join(RULES), rules).map_err(failed)?;
                 (words(&program, &["start", "-c", &file.to_string_lossy()]), Dialect::of(scenario.door))
             }
             Self::Redis => {
@@ -226,11 +235,16 @@ fn configuration(scenario: &Scenario, cores: &Cores, folder: &Path, port: u16) -
         _ => (listen("127.0.0.1", port), None),
     };
     let features = if scenario.message == Kind::Rpc { vec![("rpc", Value::from(true))] } else { vec![] };
+    let permission = if scenario.rules.is_empty() {
+        map(vec![("type", text("none"))])
+    } else {
+        of_type("config", map(vec![("permissions", text(&format!("fileLoad({RULES})")))]))
+    };
     let mut whole = map(vec![
         ("logLevel", text("WARN")),
         ("httpServer", of_type("default", http)),
         ("auth", Value::Sequence(vec![map(vec![("type", text("none"))])])),
-        ("permission", map(vec![("type", text("none"))])),
+        ("permission", permission),
         ("enabledFeatures", map(features)),
         ("cores", map(placed)),
         ("storage", storage),
@@ -338,6 +352,23 @@ mod tests {
         assert_eq!(config["connectionEndpoints"][0]["type"], "mqtt");
         assert_eq!(config["connectionEndpoints"][0]["options"]["port"], 7000);
         assert_ne!(config["httpServer"]["options"]["port"], 7000);
+    }
+
+    #[test]
+    fn rules_are_in_force_where_there_are_any() {
+        let cores = Cores { server: vec![], generator: vec![] };
+        let kind = |rules: &str| {
+            let text = format!("name: x\nabout: y\nshows: rate\nidle_connections: 1\n{rules}");
+            let written = configuration(&read(&text).expect("right"), &cores, Path::new("/x"), 7000).expect("writable");
+            let config: Value = serde_yaml::from_str(&written).expect("readable");
+            config["permission"].clone()
+        };
+        assert_eq!(kind("")["type"], "none");
+        let permission = kind("rules: {event: {'*': {publish: true}}}\n");
+        assert_eq!(
+            (&permission["type"], &permission["options"]["permissions"]),
+            (&Value::from("config"), &Value::from("fileLoad(permissions.yml)"))
+        );
     }
 
     #[test]

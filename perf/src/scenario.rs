@@ -75,6 +75,15 @@ pub(crate) struct Scenario {
     /// Shards of the server, if not one for each of its CPUs; they share those.
     #[serde(default)]
     pub(crate) shards: Option<u16>,
+    /// Permission rules of the server, by section, path and type; without them nothing is judged.
+    #[serde(default)]
+    pub(crate) rules: serde_yaml::Mapping,
+    /// What every connection logs in with.
+    #[serde(default = "nothing")]
+    pub(crate) login: serde_json::Value,
+    /// Records that are there from the start, by their names.
+    #[serde(default)]
+    pub(crate) given: BTreeMap<String, serde_json::Value>,
     /// What else the server's configuration says.
     #[serde(default)]
     pub(crate) config: serde_yaml::Mapping,
@@ -211,6 +220,9 @@ fn yes() -> bool {
 fn one_record() -> u32 {
     1
 }
+fn nothing() -> serde_json::Value {
+    serde_json::json!({})
+}
 fn payload_bytes() -> usize {
     64
 }
@@ -316,6 +328,11 @@ impl Scenario {
                 reads && (self.topics != self.publishers || self.subscribers > 0),
                 "readers need a topic each, and nobody else",
             ),
+            (!self.login.is_object(), "who logs in does so with a map"),
+            (
+                self.door != Door::Binary && (self.login != nothing() || !self.given.is_empty()),
+                "only the protobuf protocol's clients log in as somebody, and are given records",
+            ),
             (self.stalled_percent > 100, "stalled_percent is beyond 100"),
             (load && self.topics > 0 && window && silent(), "a closed loop waits for somebody who receives"),
         ]
@@ -345,6 +362,8 @@ mod tests {
         assert!(refused(&format!("{two}stalled_percent: 100\n")).contains("receives"));
         assert!(refused(&format!("{two}door: http\nmessage: record-update\n")).contains("versions"));
         assert!(refused(&format!("{two}door: mqtt\nmessage: record-upsert\n")).contains("whole records"));
+        assert!(refused(&format!("{two}login: [1]\n")).contains("a map"));
+        assert!(refused(&format!("{two}door: json\ngiven: {{r: 1}}\n")).contains("given records"));
         assert!(refused(&format!("{two}door: text\nmessage: record-upsert\nwrite_ack: true\n")).contains("text"));
     }
 

@@ -12,6 +12,7 @@ const SHIPPED: &[&str] = &shipped!(
     "many-to-many" "record-patch" "record-patch-ack" "record-patch-durable" "record-update" "hot-record"
     "rpc-latency" "rpc" "text-event" "text-pairs" "text-patch" "text-rpc"
     "json-event" "json-pairs" "json-patch" "json-rpc" "http-event" "http-pairs" "http-patch" "http-rpc" "mqtt-event" "mqtt-pairs" "mqtt-update"
+    "rules-pairs" "rules-patch"
     "connect-storm" "reconnect-storm" "idle-memory" "all-read" "slow-consumer" "cold-reads" "tail"
     "across-1" "across-2" "across-4" "across-8" "across-16"
 );

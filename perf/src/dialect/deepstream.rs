@@ -35,7 +35,8 @@ fn enter(message: &Message<&[u8]>, stage: &mut Stage, out: &mut Vec<u8>, members
     };
     match message.head.action {
         Action::ConnectionAccept => {
-            encode(&Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) }, MASK, out);
+            let login = membership.login.as_deref().unwrap_or("{}");
+            encode(&Outgoing { data: Some(login.as_bytes()), ..Outgoing::new(Action::AuthRequest) }, MASK, out);
         }
         Action::AuthSuccessful => {
             let Some(topic) = &membership.receives else { return ready(0) };

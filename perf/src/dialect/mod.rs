@@ -15,6 +15,7 @@ mod websocket;
 
 use crate::payload::Payload;
 use crate::scenario::{Door, Kind, Scenario};
+use std::sync::Arc;
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,8 @@ pub(crate) struct Membership {
     pub(crate) receives: Option<String>,
     /// What that topic is.
     pub(crate) kind: Kind,
+    /// What it logs in with; nothing: with an empty map.
+    pub(crate) login: Option<Arc<str>>,
 }
 
 /// A message as it goes out.
