@@ -40,12 +40,14 @@ fn check(file: &Path) -> Result<String, String> {
 
 fn test(file: &Path, cases: &Path, rounds_max: u32) -> Result<String, String> {
     let ruleset = read(file)?.ruleset;
-    let text = std::fs::read_to_string(cases).map_err(|fault| format!("{}: {fault}", cases.display()))?;
-    let rows = table::read(&text).map_err(|fault| format!("{}: {fault}", cases.display()))?;
+    let text = std::fs::read_to_string(cases)
+        .map_err(|fault| format!("{}: cannot be read: {fault}; give the path of a table of cases", cases.display()))?;
+    let rows = table::read(cases, &text)?;
     let (count, mut failures) = (rows.len(), String::new());
     let mut failed = 0;
     for (index, case) in rows.iter().enumerate() {
-        let wrong = |what: &str| format!("{}: {}: {what}", cases.display(), case.label(index));
+        let place = || format!("{}{}", cases.display(), table::place(&text, index));
+        let wrong = |what: &str| format!("{}: {}: {what}", place(), case.label(index));
         let expected = case.expected.ok_or_else(|| wrong("lacks expected: allow or deny"))?;
         let judged = case.judge(&ruleset, rounds_max).map_err(|what| wrong(&what))?;
         let got = if judged.verdict == Verdict::Allow { Expected::Allow } else { Expected::Deny };
@@ -53,7 +55,7 @@ fn test(file: &Path, cases: &Path, rounds_max: u32) -> Result<String, String> {
             failed += 1;
             let (minus, plus) = (format!("{expected:?}").to_lowercase(), format!("{got:?}").to_lowercase());
             let why = judged.explanation.trim_end().replace('\n', "\n    ");
-            let _ = writeln!(failures, "{}\n  - {minus}\n  + {plus}\n    {why}", case.label(index));
+            let _ = writeln!(failures, "{}: {}\n  - {minus}\n  + {plus}\n    {why}", place(), case.label(index));
         }
     }
     if failed > 0 {

@@ -11,7 +11,7 @@ mod error;
 mod find;
 mod methods;
 mod mqtt;
-mod node;
+pub(crate) mod node;
 pub(crate) mod permissions;
 mod placement;
 mod table;

@@ -206,11 +206,11 @@ fn read_inline(place: &[&str], node: &Node, file: &Path, prepared: &Prepared) ->
 /// Reads and checks a permission file as the configuration would load it.
 pub(crate) fn read(file: &Path) -> Result<Checked, ConfigErrors> {
     let text = std::fs::read_to_string(file).map_err(|fault| {
-        ConfigErrors::from(ConfigError::of_file(
-            file,
-            format!("cannot be read: {fault}"),
-            "give the path of a permission file",
-        ))
+        let (why, remedy) = match fault.kind() {
+            std::io::ErrorKind::InvalidData => ("it is no UTF-8 text".to_owned(), "save it as UTF-8"),
+            _ => (fault.to_string(), "give the path of a permission file"),
+        };
+        ConfigErrors::from(ConfigError::of_file(file, format!("cannot be read: {why}"), remedy))
     })?;
     read_text(file, &with_variables(&text, &|name| std::env::var(name).ok()))
 }
@@ -324,6 +324,17 @@ mod tests {
     fn complaints(file: &str, text: &str) -> Vec<String> {
         let errors = read_text(Path::new(file), text).expect_err("it is refused");
         errors.0.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_so() {
+        let scratch = Scratch::new("no-text");
+        let file = scratch.path().join("p.yml");
+        std::fs::write(&file, b"\xff\xfe").expect("written");
+        let told = read(&file).expect_err("it is refused").to_string();
+        assert!(told.ends_with("p.yml: cannot be read: it is no UTF-8 text; save it as UTF-8"), "{told}");
+        let told = read(&scratch.path().join("none.yml")).expect_err("it is refused").to_string();
+        assert!(told.ends_with("give the path of a permission file"), "{told}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! *Owns* the format: a list of cases, or `{users, cases}` with the serverData of users said once. *Promises* that a case is
 //! judged as the server judges the message it stands for: a patch by the document it leads to, an erasure as a deletion.
 
+use crate::config::node::{self, Step};
 use deepstream_json::{Limits, Scratch, set_many};
 use deepstream_valve::{
     Choice, Context, Document, Fetched, Reference, Right, Ruleset, Thrown, User, Verdict, explain, settle,
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One row of a table of cases, or the arguments of `explain`.
@@ -59,9 +61,25 @@ struct Table {
     cases: Vec<Case>,
 }
 
-/// The cases of a table.
-pub(super) fn read(text: &str) -> Result<Vec<Case>, serde_yaml::Error> {
+/// The cases of a table that is read from `file`, or where it is wrong.
+pub(super) fn read(file: &Path, text: &str) -> Result<Vec<Case>, String> {
+    let cases = parse(text).map_err(|fault| {
+        let place = fault.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
+        // The place stands in front, as it does of everything else that is wrong with a file.
+        let said = fault.to_string();
+        format!("{}{place}: {}", file.display(), said.split(" at line ").next().unwrap_or_default())
+    })?;
+    if cases.is_empty() {
+        return Err(format!("{}: there are no cases; give a list of {{action, name, user, expected}}", file.display()));
+    }
+    Ok(cases)
+}
+
+fn parse(text: &str) -> Result<Vec<Case>, serde_yaml::Error> {
     let shape: serde_yaml::Value = serde_yaml::from_str(text)?;
+    if shape.is_null() {
+        return Ok(Vec::new());
+    }
     if !shape.is_mapping() {
         return serde_yaml::from_str(text);
     }
@@ -72,6 +90,14 @@ pub(super) fn read(text: &str) -> Result<Vec<Case>, serde_yaml::Error> {
         }
     }
     Ok(cases)
+}
+
+/// Line and column of a case.
+pub(super) fn place(text: &str, index: usize) -> String {
+    let listed = serde_yaml::from_str(text).is_ok_and(|shape: serde_yaml::Value| shape.is_sequence());
+    let users = [Step::Key("cases".to_owned())].into_iter().filter(|_| !listed);
+    let steps: Vec<Step> = users.chain([Step::Index(index)]).collect();
+    node::place_of(text, &steps).map_or_else(String::new, |(line, column)| format!(":{line}:{column}"))
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -200,7 +226,6 @@ fn now_ms() -> f64 {
 mod tests {
     use super::*;
     use crate::config::permissions;
-    use std::path::Path;
 
     const RULES: &str = r"
 record:
@@ -242,12 +267,31 @@ presence: {'*': {}}
     #[test]
     fn users_bring_what_is_known_of_them_to_their_cases() {
         let rows = read(
+            Path::new("c.yml"),
             "{users: {ann: {role: a}}, cases: [{action: record.read, user: ann}, {action: record.read, user: bob}]}",
         );
         let known: Vec<_> = rows.expect("a table").into_iter().map(|row| row.server_data).collect();
         assert_eq!(known, [Some(json!({"role": "a"})), None]);
-        let fault = read("{cases: [{action: record.read, usr: ann}]}").expect_err("is refused").to_string();
-        assert!(fault.contains("unknown field `usr`"), "{fault}");
+    }
+
+    #[test]
+    fn a_table_that_is_wrong_is_refused_where_it_is() {
+        let refused = |text: &str| read(Path::new("c.yml"), text).expect_err("is refused");
+        for (text, told) in [
+            ("cases:\n  - {action: record.read, usr: ann}", "c.yml:2:27: cases[0]: unknown field `usr`"),
+            ("- {action: record.read", "c.yml:2:1: did not find expected ',' or '}'"),
+            ("cases: 5", "c.yml:1:8: cases: invalid type"),
+            ("", "c.yml: there are no cases"),
+            ("cases: []", "c.yml: there are no cases"),
+        ] {
+            assert!(refused(text).starts_with(told), "{} is not {told}", refused(text));
+        }
+    }
+
+    #[test]
+    fn a_case_is_told_by_line_and_column() {
+        assert_eq!(place("# why\n- {action: a}\n-\n  action: b\n", 1), ":4:3");
+        assert_eq!(place("users: {}\ncases:\n  - action: a\n", 0), ":3:5");
     }
 
     #[test]
