@@ -56,13 +56,18 @@ fn words(what: &Note) -> (Level, &'static str, String) {
         Note::LoadFailed { name, fault: Fault::Timeout } => {
             (Level::Error, "STORAGE_RETRIEVAL_TIMEOUT", name.to_string())
         }
-        Note::LoadFailed { name, fault: Fault::Failed(why) } => {
+        Note::LoadFailed { name, fault: Fault::Failed(why) | Fault::Refused { why, .. } } => {
             (Level::Error, "RECORD_LOAD_ERROR", format!("error while loading {name} from storage: {why}"))
+        }
+        Note::StoreFailed { fault: Fault::Refused { entries, why }, .. } => {
+            let count = entries.len();
+            let text = format!("storage:{why} ({count} records that cannot be stored; they live in memory only)");
+            (Level::Error, "RECORD_UPDATE_ERROR", text)
         }
         Note::StoreFailed { records, fault } => {
             let why = match fault {
                 Fault::Timeout => "no answer in time",
-                Fault::Failed(why) => why,
+                Fault::Failed(why) | Fault::Refused { why, .. } => why,
             };
             (Level::Error, "RECORD_UPDATE_ERROR", format!("storage:{why} ({records} records; they are tried again)"))
         }

@@ -213,6 +213,13 @@ pub enum Fault {
     Timeout,
     /// An error, in words for the log.
     Failed(String),
+    /// Of a batch: some records cannot be stored however often it is tried; all others are.
+    Refused {
+        /// Their places among the entries, ascending.
+        entries: Vec<u32>,
+        /// What is wrong with the first of them, in words for the log.
+        why: String,
+    },
 }
 
 /// Verdict on a login.

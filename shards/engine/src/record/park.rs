@@ -194,7 +194,7 @@ impl Shard {
         }
         let late = match fault {
             Fault::Timeout => Action::RecordStorageRetrievalTimeout,
-            Fault::Failed(_) => Action::RecordLoadError,
+            Fault::Failed(_) | Fault::Refused { .. } => Action::RecordLoadError,
         };
         let error = |action, original| Outgoing {
             name: Some(message.name()),

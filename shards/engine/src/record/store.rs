@@ -86,17 +86,26 @@ impl Shard {
         }
         self.records.batch = None;
         let mut entries = std::mem::take(&mut self.records.in_flight);
+        // What cannot be stored is no reason to leave storage alone, nor to try again.
+        let refused: Option<&[u32]> = match result {
+            Ok(()) => Some(&[]),
+            Err(Fault::Refused { entries, .. }) => Some(entries),
+            Err(_) => None,
+        };
         if let Err(fault) = result {
-            self.records.resting = true;
-            self.set_timer(RETRY_NS, TimerKey::StoreRetry);
+            if refused.is_none() {
+                self.records.resting = true;
+                self.set_timer(RETRY_NS, TimerKey::StoreRetry);
+            }
             self.delivery.note(Note::StoreFailed { records: entries.len(), fault: fault.clone() });
         }
-        for entry in entries.drain(..) {
+        for (index, entry) in entries.drain(..).enumerate() {
             self.names.at_mut(entry.slot).record.in_flight = false;
-            match (result, entry.removal) {
-                (Ok(()), false) => self.stored_one(entry),
-                (Ok(()), true) => self.removed_one(entry.slot),
-                (Err(_), removal) => self.store_failed(entry, removal),
+            match refused.map(|refused| refused.binary_search(&(index as u32)).is_ok()) {
+                Some(true) => self.store_refused(entry),
+                Some(false) if entry.removal => self.removed_one(entry.slot),
+                Some(false) => self.stored_one(entry),
+                None => self.store_failed(entry),
             }
         }
         self.records.in_flight = entries;
@@ -134,12 +143,22 @@ impl Shard {
         self.removed(slot);
     }
 
-    fn store_failed(&mut self, entry: InFlight, removal: bool) {
+    fn store_failed(&mut self, entry: InFlight) {
         self.fail_acks(entry.slot, |ack| ack.version <= entry.version);
-        if removal {
+        if entry.removal {
             return self.removal_failed(entry.slot);
         }
         self.store_soon(entry.slot);
+        self.after_store(entry.slot);
+    }
+
+    /// A record that storage will never take: who wrote it is told, and it lives on in memory for as long as there is room.
+    fn store_refused(&mut self, entry: InFlight) {
+        self.fail_acks(entry.slot, |ack| ack.version <= entry.version);
+        self.settle_unstored(entry.slot);
+        if entry.removal {
+            return self.removal_failed(entry.slot);
+        }
         self.after_store(entry.slot);
     }
 

@@ -137,6 +137,7 @@ enums! {
     Fault {
         0 Timeout {}
         1 Failed { 0: why }
+        2 Refused { entries: entries, why: why }
     }
     Login {
         0 Accepted { 0: account }

@@ -18,6 +18,8 @@ pub(super) enum Disk {
     /// Answers nothing until told otherwise.
     Hangs,
     Fails,
+    /// Takes everything but names that begin with `bad`.
+    Refuses,
 }
 
 pub(super) struct Rig {
@@ -205,7 +207,12 @@ impl Rig {
 
     /// Storage does what it held back.
     pub(super) fn unfreeze(&mut self) {
-        self.disk = Disk::Works;
+        self.unfreeze_to(Disk::Works);
+    }
+
+    /// Has what was held answered by such a disk.
+    pub(super) fn unfreeze_to(&mut self, disk: Disk) {
+        self.disk = disk;
         for (core, ask) in std::mem::take(&mut self.held) {
             self.answer(core, ask);
         }
@@ -318,9 +325,19 @@ impl Rig {
     }
 
     fn store(&mut self, core: usize, batch: &StoreBatch) {
-        let result = if self.disk == Disk::Fails { Err(Fault::Failed("disk".into())) } else { Ok(()) };
-        if result.is_ok() {
-            for entry in &batch.entries {
+        let bad = |name: &[u8]| self.disk == Disk::Refuses && name.starts_with(b"bad");
+        let refused: Vec<u32> =
+            (0..).zip(&batch.entries).filter(|(_, entry)| bad(batch.name(entry))).map(|(index, _)| index).collect();
+        let result = match self.disk {
+            Disk::Fails => Err(Fault::Failed("disk".into())),
+            _ if refused.is_empty() => Ok(()),
+            _ => Err(Fault::Refused { entries: refused.clone(), why: "bad".into() }),
+        };
+        if self.disk != Disk::Fails {
+            for (index, entry) in (0..).zip(&batch.entries) {
+                if refused.contains(&index) {
+                    continue;
+                }
                 let name = batch.name(entry).to_vec();
                 match batch.value(entry) {
                     Some(value) => self.stored.insert(name, (entry.version, value.to_vec())),

@@ -60,6 +60,31 @@ fn what_failed_is_told_tried_again_and_stored_in_the_end() {
 }
 
 #[test]
+fn what_storage_refuses_is_told_once_and_keeps_nothing_else_from_being_stored() {
+    let mut rig = Rig::new(1);
+    let writer = rig.client(0);
+    rig.send(writer, &create("first", "{}"));
+    rig.disk = Disk::Hangs;
+    rig.send(writer, &create("first", "[0]"));
+    // These share a batch.
+    for (name, id) in [("good", "1"), ("bad", "2"), ("fine", "3")] {
+        rig.send(writer, &acked(create(name, "[1]"), id));
+    }
+    rig.unfreeze_to(Disk::Refuses);
+    let refused = "RECORD.RECORD_UPDATE_ERROR name=bad id=2 error write-ack".to_owned();
+    assert_eq!(rig.read(writer), [ack("good", "1"), refused, ack("fine", "3")]);
+    assert_eq!((rig.stored.contains_key(&b"fine"[..]), rig.stored.contains_key(&b"bad"[..])), (true, false));
+    let (stores, census) = (rig.shards[0].counters().stores, rig.shards[0].census());
+    assert_eq!(census.dirty_records, 0);
+    rig.pass(SECOND);
+    assert_eq!(rig.shards[0].counters().stores, stores, "nothing is tried again");
+    rig.send(writer, &acked(create("good", "[2]"), "4"));
+    assert_eq!(rig.read(writer), [ack("good", "4")], "and storage is not left alone");
+    rig.send(writer, &about(Action::RecordRead, "bad"));
+    assert_eq!(rig.read(writer), ["RECORD.READ_RESPONSE name=bad data=[1] version=1"], "it lives on in memory");
+}
+
+#[test]
 fn a_store_that_takes_too_long_fails_its_acks_once_and_storage_is_not_overtaken() {
     let mut rig = Rig::with(1, &patient());
     let writer = rig.client(0);
