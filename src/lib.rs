@@ -7,6 +7,7 @@ pub mod auth;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod connector;
 pub mod doctor;
 pub mod endpoint;
 pub mod host;

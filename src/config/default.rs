@@ -57,6 +57,7 @@ impl Default for Config {
                 storage_hot_path_prefixes: Vec::new(),
                 memory_bytes_max: 1 << 30,
             },
+            initialization_timeout: Duration::from_secs(2),
             storage: Storage::Embedded { directory: PathBuf::from("data"), durability: Durability::Always },
             cores: Cores {
                 shards: CpuChoice::Auto,

@@ -14,6 +14,7 @@ mod mqtt;
 pub(crate) mod node;
 pub(crate) mod permissions;
 mod placement;
+mod postgres;
 mod table;
 mod text;
 mod topology;
@@ -27,6 +28,7 @@ pub use methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, KeySource, St
 pub use mqtt::MqttEndpoint;
 pub use permissions::{Permission, Rules};
 pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
+pub use postgres::{Postgres, PostgresNotifications};
 pub use topology::{Cpu, Topology};
 pub use types::{
     Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, LogFormat, LogSettings, Pem,
@@ -296,6 +298,7 @@ fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
         complain(&["httpServer", "options", "allowAllOrigins"], what, "list the origins that browsers may come from");
     }
     settle_outbox(&at, config, &mut complain);
+    postgres::settle(config, &mut complain);
     let auth = auth::settle(root, config);
     settle_tls(file, config, &mut complain);
     if let Storage::Embedded { directory, durability } = &mut config.storage {

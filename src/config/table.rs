@@ -96,7 +96,7 @@ const BYTES_MAX: u64 = 1 << 50;
 pub(super) const MESSAGE_BYTES_MAX: u64 = (1 << 31) - 1;
 const COUNT_MAX: u64 = u32::MAX as u64;
 
-const CONNECTOR: &str = "connectors to other databases are not in this release: use the embedded storage";
+const CONNECTOR: &str = "connectors to other databases are not in this release: use the embedded storage or postgres";
 const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";
 const MONITORING: &str = "monitoring output is not in this release: leave it at none";
 const NODE: &str = "JavaScript plugins cannot be loaded by this server";
@@ -110,6 +110,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         .chain(super::web::ROWS)
         .chain(super::permissions::ROWS)
         .chain(super::mqtt::ROWS)
+        .chain(super::postgres::ROWS)
 }
 
 static ROWS: &[Row] = &[
@@ -118,7 +119,10 @@ static ROWS: &[Row] = &[
     row("showLogo", Rule::Inert("there is no logo")),
     row("logLevel", Rule::Value(log_level)),
     row("libDir", Rule::Inert("there are no plugins to load")),
-    row("dependencyInitializationTimeout", Rule::Inert("nothing has to be waited for")),
+    row(
+        "dependencyInitializationTimeout",
+        milliseconds(1000, |c, ms| c.initialization_timeout = Duration::from_millis(ms)),
+    ),
     row("exitOnFatalError", Rule::Inert("a fatal error always ends the process")),
     row("plugins", Rule::Only { values: &[Literal::Null, Literal::Nothing], why: "no plugin is named", refusal: NODE }),
     row("enabledFeatures", Rule::Section),
@@ -254,7 +258,6 @@ static ROWS: &[Row] = &[
     row("storage[default].options.durability", Rule::Text(durability)),
     row("storage[default].options.intervalMs", milliseconds(1, set_interval)),
     row("storage[memory]", Rule::Kind(|c| c.storage = Storage::Memory)),
-    row("storage[postgres]", Rule::Later(CONNECTOR)),
     row("storage[mongodb]", Rule::Later(CONNECTOR)),
     row("storage[rethinkdb]", Rule::Later(CONNECTOR)),
     row("storage[elasticsearch]", Rule::Later(CONNECTOR)),
@@ -376,7 +379,7 @@ static ROWS: &[Row] = &[
     row("clusterActiveCheckInterval", Rule::Inert(ONE_PROCESS)),
     row("clusterNodeInactiveTimeout", Rule::Inert(ONE_PROCESS)),
     row("stateReconciliationTimeout", Rule::Inert(ONE_PROCESS)),
-    row("dependencyInitialisationTimeout", Rule::Inert("nothing has to be waited for")),
+    row("dependencyInitialisationTimeout", Rule::Inert(OLD)),
 ];
 
 /// A feature that can only be off.

@@ -287,7 +287,7 @@ fn merged_yaml_keys_count_and_are_told_by_the_line_that_merges_them() {
 #[test]
 fn what_has_no_meaning_is_accepted_and_listed_with_its_reason() {
     let loaded = good(
-        "showLogo: true\nlibDir: null\nplugins: {}\ndependencyInitializationTimeout: 5000\nexitOnFatalError: false\n\
+        "showLogo: true\nlibDir: null\nplugins: {}\nexitOnFatalError: false\n\
          telemetry: {type: deepstreamIO, options: {enabled: false, deploymentId: x}}\nmonitoring: {type: none}\n\
          clusterNode: {type: default}\nlocks: {type: default, options: {holdTimeout: 1}}\n\
          connectionEndpoints: [{type: ws-binary, options: {outgoingBufferTimeout: 0}}]\n",
@@ -299,7 +299,6 @@ fn what_has_no_meaning_is_accepted_and_listed_with_its_reason() {
             "showLogo",
             "libDir",
             "plugins",
-            "dependencyInitializationTimeout",
             "exitOnFatalError",
             "telemetry.options.enabled",
             "telemetry.options.deploymentId",
@@ -315,7 +314,7 @@ fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
     for (text, start) in [
         ("permission:\n  type: config\n", "config.yml:1: permission.options: type config needs its rules"),
         ("cache:\n  name: redis\n  options: {host: x}\n", "config.yml:2: cache.name: connectors to other databases"),
-        ("storage: {name: postgres}", "config.yml:1: storage.name: connectors to other databases"),
+        ("storage: {name: mongodb}", "config.yml:1: storage.name: connectors to other databases"),
         ("monitoring:\n- {type: log}", "config.yml:2: monitoring[0].type: monitoring output is not in this release"),
         ("clusterNode: {name: redis}", "config.yml:1: clusterNode.name: clusters are not in this release"),
         (
@@ -436,7 +435,7 @@ fn what_is_wrong_is_told_with_file_line_key_and_hint() {
         ("auth:\n - type: nonne\n", "config.yml:2: auth[0].type: unknown type \"nonne\"; did you mean none?"),
         (
             "storage: {name: couchdb}",
-            "config.yml:1: storage.name: unknown name \"couchdb\"; known here: default, memory",
+            "config.yml:1: storage.name: unknown name \"couchdb\"; known here: default, memory, postgres",
         ),
         ("storage: {type: memory, option: {}}", "config.yml:1: storage.option: unknown key; did you mean options?"),
         (
@@ -520,7 +519,7 @@ fn flags_win_over_the_file() {
     assert!(matches!(config.storage, Storage::Embedded { directory, .. } if directory == Path::new("/elsewhere")));
     assert_eq!(accepted[0].0, "--inspect");
     let memory = StartArguments { memory: true, ..StartArguments::default() };
-    assert_eq!(with("storage: {name: postgres}", &memory).unwrap().config.storage, Storage::Memory);
+    assert_eq!(with("storage: {name: mongodb}", &memory).unwrap().config.storage, Storage::Memory);
 }
 
 #[test]
@@ -649,5 +648,71 @@ fn mqtt_is_on_where_it_is_listed_and_takes_no_keys_of_others() {
     ] {
         let complaint = bad(&format!("{text}{options}"));
         assert!(complaint.contains(what), "{complaint}");
+    }
+}
+
+#[test]
+fn a_database_is_described_with_the_keys_of_upstream() {
+    let postgres = |options: &str| {
+        let loaded = good(&format!("storage: {{name: postgres, options: {{{options}}}}}"));
+        let Storage::Postgres(postgres) = loaded.config.storage else { panic!("{:?}", loaded.config.storage) };
+        (*postgres, loaded.accepted)
+    };
+    let (least, _) = postgres("user: ann");
+    assert_eq!(least, Postgres { user: "ann".to_owned(), ..Postgres::default() });
+    assert_eq!((least.place().as_str(), least.schema.as_str()), ("ann at localhost:5432", "ds"));
+    let (all, accepted) = postgres(
+        "user: ann, password: 1234, host: /run/postgresql, port: 5433, database: records, schema: s, defaultTable: t, \
+         role: owner, max: 4, useJsonb: true, connectionTimeoutMillis: 7, application_name: us, splitChar: /, \
+         idleTimeoutMillis: 30000, writeInterval: 200, ssl: false, notifications: {INSERT: true, DESTROY_TABLE: true}",
+    );
+    let notifications = PostgresNotifications { create_table: false, insert: true, update: false, delete: false };
+    let wanted = Postgres {
+        host: "/run/postgresql".to_owned(),
+        port: 5433,
+        user: "ann".to_owned(),
+        password: Some("1234".to_owned()),
+        database: Some("records".to_owned()),
+        schema: "s".to_owned(),
+        default_table: "t".to_owned(),
+        role: Some("owner".to_owned()),
+        jsonb: true,
+        connections: 4,
+        connect_timeout: Duration::from_millis(7),
+        application_name: "us".to_owned(),
+        notifications,
+    };
+    assert!(all == wanted, "{all:?}");
+    assert!(!format!("{all:?}").contains("1234"), "a password is nobody's business");
+    let accepted: Vec<&str> = accepted.iter().map(|(path, _)| path.rsplit('.').next().unwrap()).collect();
+    assert_eq!(accepted, ["idleTimeoutMillis", "writeInterval", "ssl"]);
+    let (url, _) = postgres("connectionString: \"postgres://bob:p%40ss@db:6543/records\", schema: s");
+    assert_eq!(url.place(), "records at db:6543");
+    assert_eq!((url.user.as_str(), url.password.as_deref()), ("bob", Some("p@ss")));
+}
+
+#[test]
+fn what_is_wrong_with_a_database_is_told_by_its_line() {
+    for (options, said) in [
+        ("", "config.yml:1: storage: postgres has no user to log in with; write user, password"),
+        ("user: a\n    pasword: x", "config.yml:5: storage.options.pasword: unknown key; did you mean password?"),
+        ("user: a\n    port: 0", "config.yml:5: storage.options.port: expected a whole number from 1 to 65535"),
+        ("user: a\n    max: 1", "config.yml:5: storage.options.max: expected a whole number from 2 to 64"),
+        ("user: a\n    schema: 'a\"b'", "config.yml:5: storage.options.schema: expected a name of 1 to 63 bytes"),
+        (
+            "user: a\n    ssl: true",
+            "config.yml:5: storage.options.ssl: connections to the database cannot be encrypted",
+        ),
+        ("user: a\n    splitChar: '-'", "config.yml:5: storage.options.splitChar: expected \"/\""),
+        ("user: a\n    table: {prefix: x}", "config.yml:5: storage.options.table: this key is from an old release"),
+        ("user: a\n    notifications: {INSERTS: true}", "config.yml:5: storage.options.notifications: expected CREATE"),
+        (
+            "user: a\n    connectionString: nonsense",
+            "config.yml:5: storage.options.connectionString: expected postgres://USER",
+        ),
+    ] {
+        let text = format!("storage:\n  name: postgres\n  options:\n    {options}\n");
+        let found = bad(&text);
+        assert!(found.starts_with(said), "{text}{found}");
     }
 }

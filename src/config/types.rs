@@ -6,6 +6,7 @@
 use super::methods::AuthMethod;
 use super::mqtt::MqttEndpoint;
 use super::permissions::Permission;
+use super::postgres::Postgres;
 use crate::endpoint::http::HttpEndpoint;
 use crate::endpoint::proxies::Network;
 use deepstream_wire::Wire;
@@ -41,6 +42,8 @@ pub struct Config {
     pub permission: Permission,
     /// Where records are kept.
     pub storage: Storage,
+    /// How long the start waits for a database that cannot be reached yet.
+    pub initialization_timeout: Duration,
     /// Where shards and helpers run.
     pub cores: Cores,
     /// Bounds of everything a client can make grow.
@@ -259,6 +262,8 @@ pub enum Storage {
         /// When a write counts as kept.
         durability: Durability,
     },
+    /// Tables of a PostgreSQL database.
+    Postgres(Box<Postgres>),
     /// Records live and die with the process.
     Memory,
 }

@@ -1,6 +1,7 @@
 //! Why a server does not start, and what to do about it.
 
 use super::ring::Missing;
+use crate::connector::postgres::PostgresError;
 use crate::storage::StorageError;
 use std::io;
 
@@ -36,6 +37,9 @@ pub enum StartError {
     /// The store cannot be used.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     /// A thread could not be started.
     #[error("core {core} cannot be started: {what}")]
     Core {

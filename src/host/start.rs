@@ -13,10 +13,11 @@ use super::tls::{Side, Tls};
 use super::{listen, report};
 use crate::auth::{self, Auth, StorageBell};
 use crate::config::{AuthMethod, Config, Durability, Http, Placement, Storage as StorageSettings, WebSocketEndpoint};
+use crate::connector::{Keeper, postgres};
 use crate::endpoint::http::Service;
 use crate::log::{Level, note};
 use crate::reload::{Part, Swap};
-use crate::storage::{self, Storage};
+use crate::storage;
 use deepstream_engine::{CoreId, Options, Packet, Shard};
 use deepstream_mesh::{Lattice, Port, slots_per_ring};
 use deepstream_wire::{Endpoint, LinkConfig, Medium, mqtt};
@@ -50,7 +51,7 @@ pub struct Server {
     tls: Vec<Tls>,
     cores: Vec<ExecutorJoinHandle<Result<Histogram<u64>, String>>>,
     auth: Option<Arc<Auth>>,
-    storage: Option<Storage>,
+    storage: Option<Keeper>,
     tapes: Option<Tapes>,
 }
 
@@ -107,9 +108,8 @@ pub fn start(
     let core_wakers: Vec<storage::Waker> = ports.iter().zip(&wakers).map(core_waker).collect();
     let bell = StorageBell::default();
     let mut storage = open_storage(config, placement, core_wakers.clone(), &bell)?;
-    let clients = storage.as_mut().map_or_else(Vec::new, |storage| std::mem::take(&mut storage.clients));
+    let (clients, outsider) = storage.as_mut().map_or_else(Default::default, Keeper::take_clients);
     let mut clients = clients.into_iter();
-    let outsider = storage.as_mut().and_then(|storage| storage.outsider.take());
     let mut auth = start_auth(config, placement, core_wakers, outsider.map(|client| (client, bell)))?;
     let auth_clients = std::mem::take(&mut auth.clients);
 
@@ -219,10 +219,26 @@ fn open_storage(
     placement: &Placement,
     wakers: Vec<storage::Waker>,
     bell: &StorageBell,
-) -> Result<Option<Storage>, StartError> {
-    let StorageSettings::Embedded { directory, durability } = &config.storage else {
-        note(Level::Info, "INFO", "storage ready: none, records live and die with this process");
-        return Ok(None);
+) -> Result<Option<Keeper>, StartError> {
+    let (directory, durability) = match &config.storage {
+        StorageSettings::Embedded { directory, durability } => (directory, durability),
+        StorageSettings::Postgres(settings) => {
+            let options = postgres::Options {
+                settings: (**settings).clone(),
+                load_timeout: config.record.storage_retrieval_timeout,
+                start_timeout: config.initialization_timeout,
+                cpus: placement.services.clone(),
+                wakers,
+                outsider: Some(bell.waker()),
+            };
+            let postgres = postgres::start(options)?;
+            note(Level::Info, "INFO", &format!("storage ready: PostgreSQL, database {}", settings.place()));
+            return Ok(Some(Keeper::Postgres(postgres)));
+        }
+        StorageSettings::Memory => {
+            note(Level::Info, "INFO", "storage ready: none, records live and die with this process");
+            return Ok(None);
+        }
     };
     let options = storage::Options {
         directory: directory.clone(),
@@ -237,7 +253,7 @@ fn open_storage(
     };
     let storage = storage::start(options)?;
     note(Level::Info, "INFO", &format!("storage ready: Embedded Storage in {}", directory.display()));
-    Ok(Some(storage))
+    Ok(Some(Keeper::Embedded(storage)))
 }
 
 /// Makes a core look at what it is given from a thread that is no core.
@@ -529,9 +545,7 @@ impl Server {
         }
         // Before the store, which it asks.
         drop(self.auth.take());
-        if let Some(storage) = self.storage.take() {
-            storage.stop();
-        }
+        drop(self.storage.take());
         if let Some(tapes) = self.tapes.take() {
             tapes.finish();
         }

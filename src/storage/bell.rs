@@ -1,22 +1,37 @@
-//! *Owns* how a core wakes a storage thread. *Promises* that ringing never blocks, that it costs one load while the
-//! thread is awake, and that no ring is lost. *Does not* say what there is to do.
+//! *Owns* how a core wakes a thread or a task that stores. *Promises* that ringing never blocks, that it costs one load
+//! while the sleeper is awake, and that no ring is lost. *Does not* say what there is to do.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use std::task::{Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// One thread sleeps on it, any number may ring it.
+/// One thread or task sleeps on it, any number may ring it.
 #[derive(Debug, Default)]
-pub(super) struct Bell {
+pub(crate) struct Bell {
     asleep: AtomicBool,
-    sleeper: OnceLock<Thread>,
+    sleeper: OnceLock<Waker>,
+}
+
+/// A thread that sleeps by parking.
+struct Parked(Thread);
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
 }
 
 impl Bell {
     /// Names the calling thread as the one that sleeps here.
     pub(super) fn adopt(&self) {
-        self.sleeper.get_or_init(std::thread::current);
+        self.adopt_by(Waker::from(Arc::new(Parked(std::thread::current()))));
+    }
+
+    /// Names what wakes whoever sleeps here. A wake before it sleeps must not be lost on it.
+    pub(crate) fn adopt_by(&self, sleeper: Waker) {
+        self.sleeper.get_or_init(|| sleeper);
     }
 
     /// Wakes the sleeper if it sleeps. Call after the work has been published.
@@ -25,22 +40,32 @@ impl Bell {
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed)
             && self.asleep.swap(false, Ordering::Relaxed)
-            && let Some(thread) = self.sleeper.get()
+            && let Some(sleeper) = self.sleeper.get()
         {
-            thread.unpark();
+            sleeper.wake_by_ref();
         }
     }
 
     /// Sleeps until rung or `timeout`, unless `has_work` once the bell listens. May wake early.
     pub(super) fn wait(&self, timeout: Option<Duration>, has_work: impl FnOnce() -> bool) {
-        self.asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.listen();
         if !has_work() {
             match timeout {
                 Some(timeout) => std::thread::park_timeout(timeout),
                 None => std::thread::park(),
             }
         }
+        self.rise();
+    }
+
+    /// The sleeper is about to sleep. It must look for work once more between this and sleeping.
+    pub(crate) fn listen(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// The sleeper is awake.
+    pub(crate) fn rise(&self) {
         self.asleep.store(false, Ordering::Relaxed);
     }
 }

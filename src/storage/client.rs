@@ -12,31 +12,31 @@ pub const LOADS_MAX: usize = 4096;
 /// Batches of one shard that may be on their way: one by contract, and one in reserve.
 const BATCHES_MAX: usize = 2;
 
-pub(super) struct Load {
-    pub(super) ticket: Ticket,
-    pub(super) name: Box<[u8]>,
+pub(crate) struct Load {
+    pub(crate) ticket: Ticket,
+    pub(crate) name: Box<[u8]>,
 }
 
-pub(super) struct Loaded {
-    pub(super) ticket: Ticket,
-    pub(super) result: Result<Option<Stored>, Fault>,
+pub(crate) struct Loaded {
+    pub(crate) ticket: Ticket,
+    pub(crate) result: Result<Option<Stored>, Fault>,
 }
 
-pub(super) struct Written {
-    pub(super) batch: StoreBatch,
-    pub(super) result: Result<(), Fault>,
+pub(crate) struct Written {
+    pub(crate) batch: StoreBatch,
+    pub(crate) result: Result<(), Fault>,
 }
 
 /// The reader's end of one shard's lane.
-pub(super) struct ReadLane {
-    pub(super) loads: Consumer<Load>,
-    pub(super) answers: Producer<Loaded>,
+pub(crate) struct ReadLane {
+    pub(crate) loads: Consumer<Load>,
+    pub(crate) answers: Producer<Loaded>,
 }
 
 /// The writer's end of one shard's lane.
-pub(super) struct WriteLane {
-    pub(super) batches: Consumer<StoreBatch>,
-    pub(super) answers: Producer<Written>,
+pub(crate) struct WriteLane {
+    pub(crate) batches: Consumer<StoreBatch>,
+    pub(crate) answers: Producer<Written>,
 }
 
 /// One shard's way to the store. Owned by its core.
@@ -56,7 +56,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub(super) fn new(reader: Arc<Bell>, writer: Arc<Bell>) -> (Self, ReadLane, WriteLane) {
+    pub(crate) fn new(reader: Arc<Bell>, writer: Arc<Bell>) -> (Self, ReadLane, WriteLane) {
         let (loads, to_load) = RingBuffer::new(LOADS_MAX);
         let (load_answers, loaded) = RingBuffer::new(LOADS_MAX);
         let (batches, to_write) = RingBuffer::new(BATCHES_MAX);

@@ -8,8 +8,8 @@
 //! One thread writes, one reads, so that a lookup never waits behind an fsync. Every shard has a [`Client`]: lock-free
 //! lanes to both threads and back, bounded.
 
-mod bell;
-mod client;
+pub(crate) mod bell;
+pub(crate) mod client;
 mod damage;
 mod directory;
 mod error;
@@ -82,13 +82,27 @@ pub struct Counters {
 }
 
 #[derive(Debug, Default)]
-struct AtomicCounters {
-    commits: AtomicU64,
-    syncs: AtomicU64,
-    batches: AtomicU64,
-    records: AtomicU64,
-    loads: AtomicU64,
-    reopens: AtomicU64,
+pub(crate) struct AtomicCounters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) batches: AtomicU64,
+    pub(crate) records: AtomicU64,
+    pub(crate) loads: AtomicU64,
+    pub(crate) reopens: AtomicU64,
+}
+
+impl AtomicCounters {
+    pub(crate) fn read(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            commits: read(&self.commits),
+            syncs: read(&self.syncs),
+            batches: read(&self.batches),
+            records: read(&self.records),
+            loads: read(&self.loads),
+            reopens: read(&self.reopens),
+        }
+    }
 }
 
 /// Where the open database is kept for both threads, or why there is none.
@@ -219,16 +233,7 @@ fn spawn(
 impl Storage {
     /// What was done so far.
     pub fn counters(&self) -> Counters {
-        let counters = &self.shelf.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counters {
-            commits: read(&counters.commits),
-            syncs: read(&counters.syncs),
-            batches: read(&counters.batches),
-            records: read(&counters.records),
-            loads: read(&counters.loads),
-            reopens: read(&counters.reopens),
-        }
+        self.shelf.counters.read()
     }
 
     /// Writes what was handed over, makes everything durable, closes the database and ends the threads. Clients may

@@ -1,0 +1,291 @@
+//! *Owns* where a record lies: the way from its name to table and id, what tables look like, and the SQL that touches
+//! them. *Promises* upstream's layout for whatever it makes, and that a name never becomes SQL unquoted and a value
+//! never at all. *Does not* send anything by itself but the question how a table looks.
+//!
+//! Upstream's connector wrote `(id, version, val)` since its release 3, before that `(id, val)` with
+//! `{"_v": version, "_d": data}` as val. A row without a version, in a column or for want of one, is of the old kind: so
+//! an old table is read as it is, and becomes a new one by being given the column when it is first written to.
+
+use crate::config::{Postgres as Settings, PostgresNotifications};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error};
+
+/// Longer names the database cuts off.
+const NAME_BYTES_MAX: usize = 63;
+/// Taken by whoever makes something: several servers may start, or meet a new table, at the same time.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7238249176452101);";
+
+/// Where a record lies.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place<'n> {
+    pub(super) table: Cow<'n, str>,
+    pub(super) id: Cow<'n, str>,
+}
+
+impl<'n> Place<'n> {
+    /// The place of a name, or why it has none.
+    pub(super) fn of(name: &'n [u8], default_table: &'n str) -> Result<Self, &'static str> {
+        let name = std::str::from_utf8(name).map_err(|_| "is not UTF-8")?;
+        if name.contains('\0') {
+            return Err("contains a zero byte");
+        }
+        let (table, id) = match name.split_once('/') {
+            Some((table, id)) => (stripped(table), stripped(id)),
+            None => (Cow::Borrowed(default_table), stripped(name)),
+        };
+        if table.is_empty() {
+            return Err("has no table before its first slash");
+        }
+        // The database would do it too, and then two names of a batch could meet in a row.
+        let end = (0..=NAME_BYTES_MAX.min(table.len())).rev().find(|end| table.is_char_boundary(*end)).unwrap_or(0);
+        let table = match table {
+            Cow::Borrowed(table) => Cow::Borrowed(&table[..end]),
+            Cow::Owned(mut table) => {
+                table.truncate(end);
+                Cow::Owned(table)
+            }
+        };
+        Ok(Self { table, id })
+    }
+}
+
+/// Upstream leaves these characters out of table and id; so must whoever wants to find its rows.
+fn stripped(part: &str) -> Cow<'_, str> {
+    if part.contains(['"', ';']) { part.replace(['"', ';'], "").into() } else { part.into() }
+}
+
+/// The type of a table's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Json,
+    Jsonb,
+}
+
+/// What a table looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Whether it has the column; without, it is of an old release.
+    pub(super) versioned: bool,
+    kind: Kind,
+}
+
+/// The tables of one schema.
+pub(super) struct Tables {
+    schema: String,
+    jsonb: bool,
+    role: Option<String>,
+    notifications: PostgresNotifications,
+    shapes: Mutex<HashMap<String, Shape>>,
+}
+
+impl Tables {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            schema: settings.schema.clone(),
+            jsonb: settings.jsonb,
+            role: settings.role.clone(),
+            notifications: settings.notifications,
+            shapes: Mutex::default(),
+        }
+    }
+
+    fn shapes(&self) -> MutexGuard<'_, HashMap<String, Shape>> {
+        self.shapes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a table looked like when it was last looked at; `None`: there was none.
+    pub(super) fn shape(&self, table: &str) -> Option<Shape> {
+        self.shapes().get(table).copied()
+    }
+
+    /// It has turned out to be different, or something was done to it.
+    pub(super) fn forget(&self, table: &str) {
+        self.shapes().remove(table);
+    }
+
+    /// Looks at those of `tables` that are not known.
+    pub(super) async fn look_at(&self, client: &Client, tables: impl Iterator<Item = &str>) -> Result<(), Error> {
+        let unknown: Vec<&str> = {
+            let shapes = self.shapes();
+            tables.filter(|table| !shapes.contains_key(*table)).collect()
+        };
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let full: Vec<String> = unknown.iter().map(|table| self.full(table)).collect();
+        let columns = "SELECT t.n, a.attname::text, format_type(a.atttypid, NULL) \
+                       FROM unnest($1::text[]) WITH ORDINALITY AS t(name, n) \
+                       JOIN pg_attribute a ON a.attrelid = to_regclass(t.name) \
+                       WHERE a.attname IN ('version', 'val') AND NOT a.attisdropped";
+        let rows = client.query_typed(columns, &[(&full, Type::TEXT_ARRAY)]).await?;
+        let mut found: HashMap<&str, (bool, Option<Kind>)> = HashMap::new();
+        for row in &rows {
+            let (number, column, of): (i64, &str, &str) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let Some(table) = usize::try_from(number).ok().and_then(|number| unknown.get(number.wrapping_sub(1)))
+            else {
+                continue;
+            };
+            let entry = found.entry(table).or_default();
+            match (column, of) {
+                ("version", _) => entry.0 = true,
+                (_, "jsonb") => entry.1 = Some(Kind::Jsonb),
+                (_, "json") => entry.1 = Some(Kind::Json),
+                _ => entry.1 = Some(Kind::Text),
+            }
+        }
+        let mut shapes = self.shapes();
+        for (table, (versioned, kind)) in found {
+            if let Some(kind) = kind {
+                shapes.insert(table.to_owned(), Shape { versioned, kind });
+            }
+        }
+        Ok(())
+    }
+
+    fn full(&self, table: &str) -> String {
+        format!("{}.{}", quoted(&self.schema), quoted(table))
+    }
+
+    /// `id`, value and version of the rows with the ids `$1`.
+    pub(super) fn select(&self, table: &str, shape: Shape) -> String {
+        let old = "COALESCE((val::text::json->'_d')::text, val::text)";
+        let old_version = "COALESCE((val::text::json->>'_v')::int4, 0)";
+        let full = self.full(table);
+        if shape.versioned {
+            format!(
+                "SELECT id, CASE WHEN version IS NULL THEN {old} ELSE val::text END, \
+                 COALESCE(version::int4, {old_version}) FROM {full} WHERE id = ANY($1)"
+            )
+        } else {
+            format!("SELECT id, {old}, {old_version} FROM {full} WHERE id = ANY($1)")
+        }
+    }
+
+    /// Writes the rows of `$1` (ids), `$2` (versions) and `$3` (values).
+    pub(super) fn upsert(&self, table: &str, shape: Shape) -> String {
+        let cast = match shape.kind {
+            Kind::Text => "",
+            Kind::Json => "::json",
+            Kind::Jsonb => "::jsonb",
+        };
+        format!(
+            "INSERT INTO {} (id, version, val) SELECT i, v, d{cast} FROM unnest($1, $2, $3) AS r(i, v, d) \
+             ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version, val = EXCLUDED.val",
+            self.full(table)
+        )
+    }
+
+    /// Removes the rows with the ids `$1`.
+    pub(super) fn delete(&self, table: &str) -> String {
+        format!("DELETE FROM {} WHERE id = ANY($1)", self.full(table))
+    }
+
+    /// Makes a table. In a transaction of its own, so that one that exists since is no harm.
+    pub(super) fn create(&self, table: &str) -> String {
+        let (full, kind) = (self.full(table), if self.jsonb { "jsonb" } else { "text" });
+        let mut sql = format!(
+            "{LOCK} CREATE TABLE {full} (id text NOT NULL, version int DEFAULT 0, val {kind} NOT NULL, PRIMARY KEY (id));"
+        );
+        // Writing to a string cannot fail.
+        if let Some(role) = &self.role {
+            let _ = write!(sql, "ALTER TABLE {full} OWNER TO {};", quoted(role));
+        }
+        let on = &self.notifications;
+        let events = [(on.insert, "INSERT"), (on.update, "UPDATE"), (on.delete, "DELETE")];
+        let events: Vec<&str> = events.iter().filter(|(wanted, _)| *wanted).map(|(_, event)| *event).collect();
+        if !events.is_empty() {
+            let trigger = quoted(&format!("broadcast_update_{}_{table}", self.schema));
+            let _ = write!(
+                sql,
+                "CREATE TRIGGER {trigger} AFTER {} ON {full} FOR EACH ROW EXECUTE PROCEDURE {}.broadcast_update();",
+                events.join(" OR "),
+                quoted(&self.schema)
+            );
+        }
+        if on.create_table {
+            let payload = literal(&format!("CREATE_TABLE:{table}"));
+            let _ = write!(sql, "SELECT pg_notify({}, {payload});", literal(&self.schema));
+        }
+        sql
+    }
+
+    /// Gives an old table the column that makes it a new one. Its rows stay old until each is written.
+    pub(super) fn modernise(&self, table: &str) -> String {
+        let full = self.full(table);
+        format!(
+            "{LOCK} ALTER TABLE {full} ADD COLUMN IF NOT EXISTS version int; \
+             ALTER TABLE {full} ALTER COLUMN version SET DEFAULT 0;"
+        )
+    }
+}
+
+/// Makes the schema.
+pub(super) fn schema(settings: &Settings) -> String {
+    format!("{LOCK} CREATE SCHEMA IF NOT EXISTS {};", quoted(&settings.schema))
+}
+
+/// Makes what tables announce their rows with: to whoever listens to the schema, `INSERT:table:id` and so on. Upstream
+/// puts it where the user's search path begins, which since release 15 of the database belongs to its owner alone.
+pub(super) fn announcer(settings: &Settings) -> String {
+    let schema = quoted(&settings.schema);
+    format!(
+        "{LOCK} CREATE OR REPLACE FUNCTION {schema}.broadcast_update() RETURNS trigger AS $announcer$ \
+         DECLARE payload text := TG_OP || ':' || TG_TABLE_NAME || ':' || \
+             CASE WHEN TG_OP = 'DELETE' THEN OLD.id ELSE NEW.id END; \
+         BEGIN IF octet_length(payload) < 8000 THEN PERFORM pg_notify(TG_TABLE_SCHEMA, payload); END IF; \
+         RETURN NULL; END; $announcer$ LANGUAGE plpgsql;"
+    )
+}
+
+/// An identifier.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text, whatever the server takes backslashes for.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(name: &str) -> Result<(String, String), &'static str> {
+        Place::of(name.as_bytes(), "default").map(|place| (place.table.into_owned(), place.id.into_owned()))
+    }
+
+    #[test]
+    fn names_fall_into_table_and_id_as_upstream_has_them() {
+        for (name, table, id) in [
+            ("plain", "default", "plain"),
+            ("users/a", "users", "a"),
+            ("users/a/b//c", "users", "a/b//c"),
+            ("users/", "users", ""),
+            ("us\"ers;/a\";b", "users", "ab"),
+            ("with;\"", "default", "with"),
+            ("it's/it's", "it's", "it's"),
+        ] {
+            assert_eq!(place(name), Ok((table.to_owned(), id.to_owned())), "{name}");
+        }
+        let long = format!("{}é{}/id", "t".repeat(62), "x".repeat(9));
+        assert_eq!(place(&long), Ok(("t".repeat(62), "id".to_owned())), "cut between characters, as the database does");
+        let long = format!("{}\"é/id", "t".repeat(62));
+        assert_eq!(place(&long), Ok(("t".repeat(62), "id".to_owned())));
+        assert_eq!(place("/a"), Err("has no table before its first slash"));
+        assert_eq!(place("\"/a"), Err("has no table before its first slash"));
+        assert_eq!(place("a\0b"), Err("contains a zero byte"));
+        assert_eq!(Place::of(b"\xff", "default"), Err("is not UTF-8"));
+    }
+
+    #[test]
+    fn what_is_quoted_ends_where_it_should() {
+        assert_eq!(quoted("a\"; DROP TABLE x; --"), "\"a\"\"; DROP TABLE x; --\"");
+        assert_eq!(literal("it's \\' so"), "E'it''s \\\\'' so'");
+    }
+}

@@ -1,0 +1,122 @@
+//! *Owns* what a failure of the database means and how it is told. *Promises* a sentence with what to do, and to call
+//! lasting only what waiting cannot cure. *Does not* wait.
+
+use crate::config::Postgres as Settings;
+use std::error::Error as _;
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("PostgreSQL, database {place}: {what}; {hint}")]
+pub struct PostgresError {
+    /// The database.
+    pub place: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl PostgresError {
+    pub(super) fn new(settings: &Settings, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { place: settings.place(), what: what.into(), hint: hint.into() }
+    }
+
+    pub(super) fn of(settings: &Settings, error: &Error) -> Self {
+        Self::new(settings, words(error), hint(settings, error))
+    }
+}
+
+/// What becomes of what failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The connection is gone or will be: another one may do.
+    Away,
+    /// The database could not, or would not: the same may work later.
+    Busy,
+    /// A table or column is not what it was when last looked at.
+    Changed,
+    /// What was asked for cannot be done, however often it is asked for.
+    Lasting,
+}
+
+impl Trouble {
+    pub(super) fn of(error: &Error) -> Self {
+        let Some(state) = error.code() else {
+            // Encoding a parameter is the only thing that fails on our side of a connection that lives.
+            return if error.is_closed() || is_io(error) { Self::Away } else { Self::Lasting };
+        };
+        match *state {
+            SqlState::UNDEFINED_TABLE
+            | SqlState::UNDEFINED_COLUMN
+            | SqlState::INVALID_SCHEMA_NAME
+            | SqlState::DATATYPE_MISMATCH
+            | SqlState::DUPLICATE_TABLE
+            | SqlState::DUPLICATE_COLUMN => return Self::Changed,
+            SqlState::QUERY_CANCELED => return Self::Busy,
+            // A name that is none, or a trigger that chokes on an id.
+            SqlState::SYNTAX_ERROR | SqlState::INVALID_NAME | SqlState::NAME_TOO_LONG => return Self::Lasting,
+            _ => {}
+        }
+        match state.code().get(..2) {
+            Some("08" | "57") => Self::Away,
+            // What is wrong with data, keys, lengths, and what triggers say of it.
+            Some("22" | "23" | "38" | "39" | "44" | "54" | "P0") => Self::Lasting,
+            // Locked, out of something, broken inside; or forbidden, which its administrator can change.
+            _ => Self::Busy,
+        }
+    }
+
+    /// Whether it may be another at the next try to start.
+    pub(super) fn passes(error: &Error) -> bool {
+        match error.code() {
+            Some(state) => matches!(state.code().get(..2), Some("08" | "40" | "53" | "57" | "XX")),
+            None => Self::of(error) == Self::Away,
+        }
+    }
+}
+
+fn is_io(error: &Error) -> bool {
+    error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+}
+
+/// A failure in words.
+pub(super) fn words(error: &Error) -> String {
+    if let Some(database) = error.as_db_error() {
+        let detail = database.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        return format!("{}{detail} [{}]", database.message(), database.code().code());
+    }
+    match error.source() {
+        Some(source) => source.to_string(),
+        None => error.to_string(),
+    }
+}
+
+/// What to do about it.
+pub(super) fn hint(settings: &Settings, error: &Error) -> String {
+    let Settings { user, .. } = settings;
+    let database = settings.database();
+    let Some(state) = error.code() else {
+        if is_io(error) {
+            return "start PostgreSQL there, or correct host and port in storage.options".to_owned();
+        }
+        return "check storage.options".to_owned();
+    };
+    match *state {
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "correct user and password in storage.options, or allow the user in pg_hba.conf".to_owned()
+        }
+        SqlState::INVALID_CATALOG_NAME => {
+            format!("create it (createdb -O {user} {database}), or correct database in storage.options")
+        }
+        SqlState::INSUFFICIENT_PRIVILEGE => format!(
+            "let the user make schemas (GRANT CREATE ON DATABASE \"{database}\" TO \"{user}\"), or make the schema \
+             \"{}\" for it",
+            settings.schema
+        ),
+        SqlState::TOO_MANY_CONNECTIONS => "raise max_connections of the database, or lower max here".to_owned(),
+        SqlState::DISK_FULL => "free some disk space on the database's machine".to_owned(),
+        _ => "see the log of the database".to_owned(),
+    }
+}
