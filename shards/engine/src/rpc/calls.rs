@@ -81,13 +81,21 @@ enum Role {
     Provider = 1,
 }
 
+/// A name that a connection provides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Provided {
+    pub(crate) slot: u32,
+    /// Where the connection stands among the name's providers, or behind that: it moves up as others before it leave.
+    pub(crate) at: u32,
+}
+
 /// What a connection has to do with calls of this shard.
 #[derive(Debug, Default)]
 struct Held {
     /// First calls of its two lists, plus one; 0 for none.
     heads: [u32; 2],
-    /// Slots of the names it provides.
-    provides: SmallVec<[u32; 4]>,
+    /// The names it provides.
+    provides: SmallVec<[Provided; 4]>,
     /// Calls that were handed over when it stopped providing, and that it has not rejected since.
     taken_away: u32,
 }
@@ -182,12 +190,12 @@ impl Calls {
     }
 
     /// Notes that a connection provides a name; the name's place among its names, or `None` if it has `max` of them.
-    pub(crate) fn provides(&mut self, conn: ConnId, slot: u32, max: usize) -> Option<u32> {
+    pub(crate) fn provides(&mut self, conn: ConnId, name: Provided, max: usize) -> Option<u32> {
         let provides = &mut self.held.entry(conn).or_default().provides;
         let place = provides.len();
         let room = place < max;
         if room {
-            provides.push(slot);
+            provides.push(name);
         }
         self.forget_if_empty(conn);
         room.then_some(place as u32)
@@ -197,9 +205,21 @@ impl Calls {
     pub(crate) fn provides_no_more(&mut self, conn: ConnId, place: u32) -> Option<u32> {
         let held = self.held.get_mut(&conn)?;
         held.provides.swap_remove(place as usize);
-        let moved = held.provides.get(place as usize).copied();
+        let moved = held.provides.get(place as usize).map(|name| name.slot);
         self.forget_if_empty(conn);
         moved
+    }
+
+    /// The names that a connection provides, in no order.
+    pub(crate) fn provided_by(&self, conn: ConnId) -> &[Provided] {
+        self.held.get(&conn).map_or(&[], |held| &held.provides)
+    }
+
+    /// Notes where a connection stands among the providers of the name in this place of its names.
+    pub(crate) fn stands_at(&mut self, conn: ConnId, place: u32, at: u32) {
+        if let Some(name) = self.held.get_mut(&conn).and_then(|held| held.provides.get_mut(place as usize)) {
+            name.at = at;
+        }
     }
 
     /// Notes that a call goes to somebody else although this provider has not answered it.
@@ -216,7 +236,7 @@ impl Calls {
     }
 
     /// The names a connection that is gone provided.
-    pub(crate) fn forget_provider(&mut self, conn: ConnId) -> SmallVec<[u32; 4]> {
+    pub(crate) fn forget_provider(&mut self, conn: ConnId) -> SmallVec<[Provided; 4]> {
         let provides = self.held.get_mut(&conn).map(|held| {
             held.taken_away = 0;
             std::mem::take(&mut held.provides)

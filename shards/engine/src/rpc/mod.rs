@@ -18,6 +18,7 @@ use crate::owner::Provider;
 use crate::packet::Tag;
 use crate::session::table::Session;
 use crate::shard::{Shard, TimerKey};
+use calls::Provided;
 pub(crate) use calls::{CallId, Calls};
 use deepstream_wire::{Action, Flags, Message, Outgoing, Topic};
 
@@ -37,8 +38,7 @@ impl Shard {
             return self.settle_at_edge(conn, tag, true, None);
         }
         let slot = self.names.find_or_insert(Topic::Rpc, message.name(), message.head.name_hash);
-        let name = self.names.at_mut(slot);
-        if name.providers.iter().any(|provider| provider.conn == conn) {
+        if self.provider_at(conn, slot).is_some() {
             let answer = Outgoing {
                 name: Some(message.name()),
                 original_action: Some(Action::RpcProvide),
@@ -47,7 +47,9 @@ impl Shard {
             self.delivery.reply(conn, &answer);
         } else {
             let max = self.options.limits.subscriptions_per_connection_max;
-            let Some(place) = self.calls.provides(conn, slot, max) else {
+            let name = self.names.at_mut(slot);
+            let provided = Provided { slot, at: name.providers.len() as u32 };
+            let Some(place) = self.calls.provides(conn, provided, max) else {
                 self.names.remove_if_idle(slot);
                 self.invalid(conn, message, message.name());
                 return self.settle_at_edge(conn, tag, true, None);
@@ -77,16 +79,35 @@ impl Shard {
         self.names.remove_if_idle(slot);
     }
 
+    /// Where a connection stands among the providers of a name, if it is one: looked up in whichever is shorter, the
+    /// name's list or the connection's. A popular name has thousands of providers that come and go.
+    fn provider_at(&self, conn: ConnId, slot: u32) -> Option<usize> {
+        let providers = &self.names.at(slot).providers;
+        let all = || providers.iter().position(|provider| provider.conn == conn);
+        let names = self.calls.provided_by(conn);
+        if providers.len() <= names.len() {
+            return all();
+        }
+        let known = names.iter().find(|name| name.slot == slot);
+        // Only who left meanwhile lies between.
+        let behind = known.map(|name| providers.len().min(name.at as usize + 1));
+        let found = behind.and_then(|end| providers[..end].iter().rposition(|provider| provider.conn == conn));
+        debug_assert_eq!(found, all(), "both lists say the same");
+        found
+    }
+
     /// Takes a provider off a name, if it is one.
     fn withdraw(&mut self, conn: ConnId, slot: u32) {
+        let Some(at) = self.provider_at(conn, slot) else { return };
         let providers = &mut self.names.at_mut(slot).providers;
-        let Some(at) = providers.iter().position(|provider| provider.conn == conn) else { return };
         let place = providers.swap_remove(at).place;
-        if let Some(moved) = self.calls.provides_no_more(conn, place) {
-            let mut providers = self.names.at_mut(moved).providers.iter_mut();
-            if let Some(provider) = providers.find(|provider| provider.conn == conn) {
-                provider.place = place;
-            }
+        if let Some(moved) = providers.get(at) {
+            self.calls.stands_at(moved.conn, moved.place, at as u32);
+        }
+        if let Some(moved) = self.calls.provides_no_more(conn, place)
+            && let Some(at) = self.provider_at(conn, moved)
+        {
+            self.names.at_mut(moved).providers[at].place = place;
         }
     }
 
@@ -268,8 +289,8 @@ impl Shard {
     /// A connection, of any core, is gone: what it provided, what it was asked, what it asked.
     pub(crate) fn departed(&mut self, conn: ConnId) {
         let provided = self.calls.forget_provider(conn);
-        for &slot in &provided {
-            self.names.at_mut(slot).providers.retain(|provider| provider.conn != conn);
+        for name in &provided {
+            self.names.at_mut(name.slot).providers.retain(|provider| provider.conn != conn);
         }
         for call in self.calls.of_requestor(conn) {
             self.calls.abandon(call);
@@ -277,8 +298,8 @@ impl Shard {
         for call in self.calls.of_provider(conn) {
             self.reroute(call);
         }
-        for slot in provided {
-            self.names.remove_if_idle(slot);
+        for name in provided {
+            self.names.remove_if_idle(name.slot);
         }
     }
 }

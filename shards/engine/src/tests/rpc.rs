@@ -415,3 +415,41 @@ fn a_call_that_makes_no_sense_is_refused() {
     ];
     assert_eq!(rig.read(client), told);
 }
+
+#[test]
+fn providers_of_many_names_come_and_go_in_any_order() {
+    let mut rig = Rig::new(1);
+    let names = ["a", "b", "c", "d"];
+    let mut providers: Vec<(ConnId, [bool; 4])> = (0..9).map(|_| (rig.client(0), [false; 4])).collect();
+    // Who is there is a name, too.
+    let users = rig.shards[0].census().owned_names;
+    let mut random = 1_u32;
+    let mut below = |bound: u32| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((random >> 16) % bound) as usize
+    };
+    for _ in 0..2000 {
+        let (conn, provides) = &mut providers[below(9)];
+        let name = below(4);
+        match below(20) {
+            0 => {
+                rig.drop_client(*conn);
+                (*conn, *provides) = (rig.client(0), [false; 4]);
+            }
+            1..=10 => {
+                rig.send(*conn, &bulk(Action::RpcProvide, &[names[name].as_bytes()], "0"));
+                assert_eq!(rig.read(*conn).len(), 1 + usize::from(provides[name]), "told if it does already");
+                provides[name] = true;
+            }
+            _ => {
+                rig.send(*conn, &bulk(Action::RpcUnprovide, &[names[name].as_bytes()], "0"));
+                rig.read(*conn);
+                provides[name] = false;
+            }
+        }
+    }
+    for (conn, _) in providers {
+        rig.send(conn, &bulk(Action::RpcUnprovide, &names.map(str::as_bytes), "0"));
+    }
+    assert_eq!(rig.shards[0].census().owned_names, users, "nobody is left behind");
+}
