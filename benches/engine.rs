@@ -7,7 +7,8 @@ mod common;
 use bare::{Bare, NOW, bytes};
 use common::Case;
 use deepstream_engine::{CoreId, Lane, Packet};
-use deepstream_wire::{Action, Outgoing};
+use deepstream_wire::{Action, Endpoint, Link, LinkConfig, LinkEvent, Outgoing, Wire, client, mqtt};
+use std::ops::ControlFlow;
 
 fn main() {
     common::main(vec![
@@ -17,6 +18,7 @@ fn main() {
         record("engine/update_watched", update),
         record("engine/patch_watched", patch),
         record("engine/read", read),
+        through("engine/through_32_emits"),
         hop("engine/route_to_peer"),
         fan_out_to_cores("engine/fan_out_to_4_cores"),
         deliver("engine/deliver_fan_out_to_8"),
@@ -88,6 +90,36 @@ fn record(name: &'static str, message: fn(i32) -> Vec<u8>) -> Case {
     let payload = message(-1);
     Case::once(name, move || {
         bare.say(writer, &payload);
+        bare.flush()
+    })
+}
+
+/// Thirty-two masked frames in one read, through link, shard and flush, to one subscriber: a busy publisher's turn.
+fn through(name: &'static str) -> Case {
+    let endpoint = Endpoint { path: "/deepstream".into(), wire: Wire::Protobuf, max_message_bytes: 1 << 20 };
+    let config = LinkConfig { endpoints: vec![endpoint], max_request_bytes: 8 << 10, mqtt: mqtt::Settings::default() };
+    let mut bare = Bare::new(0, 1);
+    let (publisher, subscriber) = (bare.client(), bare.client());
+    bare.say(subscriber, &subscription("news"));
+    bare.flush();
+    let (mut link, mut bytes, mut replies) = (Link::new(), Vec::new(), Vec::new());
+    client::upgrade_request("localhost", "/deepstream", &[], &mut bytes);
+    link.received(&config, &mut bytes, &mut replies, &mut |_| ControlFlow::Continue(()));
+    bytes.clear();
+    for number in 0..BATCH as u32 {
+        client::encode_frame(client::FINAL_BINARY, &emission("news"), (number * 0x0101_0101).to_le_bytes(), &mut bytes);
+    }
+    let mut input = Vec::new();
+    Case::once(name, move || {
+        input.clear();
+        input.extend_from_slice(&bytes);
+        let Bare { shard, now, .. } = &mut bare;
+        link.received(&config, &mut input, &mut replies, &mut |event| {
+            if let LinkEvent::Message(message) = event {
+                let _ = shard.received(*now, publisher, message);
+            }
+            ControlFlow::Continue(())
+        });
         bare.flush()
     })
 }

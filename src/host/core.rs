@@ -1,7 +1,7 @@
 //! One core: its shard, its sockets, its ends of the lattice, and the turn that moves everything between them.
 //!
 //! *Owns* the order of a turn and the decision to sleep. *Promises* that the core never sleeps while anything is left to do,
-//! that one turn is one system call, and that a peer or client that is slow costs only itself.
+//! that one turn is one system call beside one send for each socket that is told something, and that a peer or client that is slow costs only itself.
 //! *Does not* decide what a message means (the shard does) or how bytes reach the kernel (the ring does).
 
 use super::clock::Clock;

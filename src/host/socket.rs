@@ -10,7 +10,7 @@ mod recode;
 
 use super::core::{Core, DoorKind};
 use super::http::Conversation;
-use super::ring::{Buffer, Door, Key};
+use super::ring::{Buffer, Door, Key, Taken};
 use super::tls::Session;
 use crate::auth;
 use crate::endpoint::http::Service;
@@ -357,6 +357,22 @@ impl Core {
         self.forget(key);
     }
 
+    /// Gives bytes to the kernel. What it takes at once is accounted for at once.
+    pub(super) fn send(&mut self, key: Key, outbox: Outbox) {
+        if let Some(socket) = self.sockets.get(key) {
+            socket.sending = true;
+        }
+        let len = outbox.len();
+        match self.ring.send(key, outbox) {
+            Taken::All(outbox) => {
+                self.shard.reuse(outbox);
+                self.sent(key, len, true);
+            }
+            Taken::Part(0) => {}
+            Taken::Part(bytes) => self.sent(key, bytes, false),
+        }
+    }
+
     /// The kernel took bytes.
     pub(super) fn sent(&mut self, key: Key, bytes: usize, all: bool) {
         let Some(socket) = self.sockets.get(key) else { return };
@@ -373,8 +389,7 @@ impl Core {
         if all && let Some(socket) = self.sockets.get(key) {
             socket.sending = false;
             if let Some(rest) = socket.rest.take() {
-                socket.sending = true;
-                self.ring.send(key, *rest);
+                self.send(key, *rest);
             } else if std::mem::take(&mut socket.more) {
                 self.sockets.ready.push(key);
             } else {
@@ -386,7 +401,8 @@ impl Core {
         }
     }
 
-    /// End of turn: one send for every outbox with something in it; then the pauses and closes.
+    /// End of turn: one send for every outbox with something in it; then the pauses and closes. All have been filled by
+    /// then, so that whoever is told much in a turn is told it at once.
     pub(super) fn flush(&mut self) {
         // Most pauses end in the turn they began in: those of a login that is judged at once.
         while let Some(key) = self.sockets.pausing.pop() {
@@ -468,11 +484,10 @@ impl Core {
         if rest.is_empty() {
             return;
         }
-        socket.sending = true;
         if sending {
             socket.rest = Some(Box::new(rest));
         } else {
-            self.ring.send(key, rest);
+            self.send(key, rest);
         }
     }
 
@@ -493,8 +508,7 @@ impl Core {
         socket.stage = Stage::Draining;
         let farewell = socket.tls.as_mut().map_or_else(Outbox::default, |tls| tls.end());
         if !farewell.is_empty() {
-            socket.sending = true;
-            return self.ring.send(key, farewell);
+            return self.send(key, farewell);
         }
         if ended {
             return self.forget(key);

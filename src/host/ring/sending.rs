@@ -19,16 +19,17 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(outbox: Outbox) -> Self {
+    /// With an outbox of which so many bytes are sent already.
+    pub(super) fn new(outbox: Outbox, sent: usize) -> Self {
         // SAFETY: a message header is plain data for which all zeroes means "nothing".
         let header = unsafe { std::mem::zeroed() };
-        Self { outbox, sent: 0, slices: Vec::new(), header }
+        Self { outbox, sent, slices: Vec::new(), header }
     }
 
-    /// Begins with another outbox; everything of the last one has been sent.
-    pub(super) fn begin(&mut self, outbox: Outbox) {
+    /// Begins with another outbox, of which so many bytes are sent already; everything of the last one has been.
+    pub(super) fn begin(&mut self, outbox: Outbox, sent: usize) {
         self.outbox = outbox;
-        self.sent = 0;
+        self.sent = sent;
     }
 
     /// Gives up the outbox.

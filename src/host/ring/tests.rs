@@ -198,8 +198,13 @@ impl World {
                 outbox.bytes.extend_from_slice(&piece);
             }
         }
-        near.sending = Some(outbox.len());
-        self.ring.send(*key, outbox);
+        let len = outbox.len();
+        let at_once = match self.ring.send(*key, outbox) {
+            Taken::All(outbox) => outbox.len(),
+            Taken::Part(bytes) => bytes,
+        };
+        near.sent += at_once;
+        near.sending = (at_once < len).then_some(len - at_once);
     }
 
     fn near_pauses_or_resumes(&mut self) {

@@ -17,7 +17,7 @@ impl Core {
     }
 
     pub(super) fn flush_one(&mut self, key: Key) {
-        let Self { sockets, shard, ring, now, .. } = self;
+        let Self { sockets, shard, now, .. } = self;
         let Some(socket) = sockets.get(key) else { return };
         if socket.sending {
             socket.more = true;
@@ -35,8 +35,7 @@ impl Core {
             }
             self.flushed(key);
         } else {
-            socket.sending = true;
-            ring.send(key, outbox);
+            self.send(key, outbox);
         }
         if over {
             self.part(key);
