@@ -210,7 +210,7 @@ const UPSTREAM = `
     END; $$ LANGUAGE plpgsql;
   CREATE TABLE ds.three (id text NOT NULL, version int DEFAULT 0, val text NOT NULL, PRIMARY KEY (id));
   CREATE TRIGGER broadcast_update_ds_three AFTER INSERT OR UPDATE OR DELETE ON ds.three FOR EACH ROW EXECUTE PROCEDURE broadcast_update();
-  INSERT INTO ds.three VALUES ('a', 7, '{"three":true}'), ('list', 2, '["x","y"]');
+  INSERT INTO ds.three VALUES ('a', 7, '{"three":true}'), ('list', 2, '["x","y"]'), ('text', 4, '"said by others"');
   CREATE TABLE ds.two (id text NOT NULL, val text NOT NULL, PRIMARY KEY (id));
   INSERT INTO ds.two VALUES ('a', '{"_v":5,"_d":{"two":true}}'), ('b', '{"_d":["l"],"_v":6}'), ('bad', 'no JSON');
   CREATE TABLE ds."default" (id text NOT NULL, val jsonb NOT NULL, PRIMARY KEY (id));
@@ -228,6 +228,7 @@ describe('what others wrote', () => {
     }
     assert.deepEqual(await read('three/a'), [7, { three: true }])
     assert.deepEqual((await readyList(client, 'three/list')).getEntries(), ['x', 'y'])
+    assert.deepEqual(await read('three/text'), [4, 'said by others'])
     assert.deepEqual(await read('two/a'), [5, { two: true }])
     assert.deepEqual(await read('a'), [9, { one: true }])
     // One row that is no record does not hide its neighbours.
