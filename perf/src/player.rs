@@ -116,7 +116,8 @@ impl Player {
             Self::Mosquitto if scenario.door == Door::Mqtt => true,
             Self::Redis | Self::Nats | Self::Mosquitto => {
                 let plain = scenario.message == Kind::Event && scenario.door == Door::Binary;
-                plain && scenario.profile == Profile::Eco && scenario.reopened == 0
+                // They know no rules: what they do without is pairs-pipelined.
+                plain && scenario.profile == Profile::Eco && scenario.reopened == 0 && scenario.rules.is_empty()
             }
         }
     }
