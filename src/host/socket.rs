@@ -7,6 +7,7 @@
 
 mod anew;
 mod recode;
+mod sealed;
 
 use super::core::{Core, DoorKind};
 use super::http::Conversation;
@@ -203,76 +204,6 @@ impl Core {
         self.ring.release(buffer);
         if let Some((conn, heard)) = heard {
             self.heard(key, conn, &heard);
-        }
-    }
-
-    /// Ciphertext came. A handshake costs as much as thousands of messages: one goes on per turn, the others wait.
-    fn hear_sealed(&mut self, key: Key, buffer: Buffer) {
-        let Self { ring, sockets, .. } = self;
-        let mut plain = std::mem::take(&mut sockets.plain);
-        let busy = sockets.shook_hands || !sockets.handshakes.is_empty();
-        let mut shook_hands = false;
-        let opened = sockets.get(key).filter(|socket| !socket.deaf).and_then(|socket| {
-            let tls = socket.tls.as_mut()?;
-            let sealed = ring.bytes(&buffer);
-            if tls.is_deferred() || (busy && tls.is_handshaking()) {
-                return tls.defer(sealed).then_some(None);
-            }
-            shook_hands = tls.is_handshaking();
-            Some(Some(tls.open(sealed, &mut plain)))
-        });
-        sockets.shook_hands |= shook_hands;
-        self.ring.release(buffer);
-        match opened {
-            None => {}
-            Some(None) => self.sockets.handshakes.push_back(key),
-            Some(Some(opened)) => self.opened(key, &opened, &mut plain),
-        }
-        plain.clear();
-        self.sockets.plain = plain;
-    }
-
-    /// The next handshake goes on, if none did in this turn. Whether there was one to go on with.
-    pub(super) fn shake_hands(&mut self) -> bool {
-        if std::mem::take(&mut self.sockets.shook_hands) {
-            return !self.sockets.handshakes.is_empty();
-        }
-        while let Some(key) = self.sockets.handshakes.pop_front() {
-            let mut plain = std::mem::take(&mut self.sockets.plain);
-            let listens = self.sockets.get(key).filter(|socket| !socket.deaf);
-            let opened = listens.and_then(|socket| Some(socket.tls.as_mut()?.open_deferred(&mut plain)));
-            let went_on = opened.is_some();
-            if let Some(opened) = opened {
-                self.opened(key, &opened, &mut plain);
-            }
-            plain.clear();
-            self.sockets.plain = plain;
-            if went_on {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Plaintext for the link; and whatever the session itself has to say.
-    fn opened(&mut self, key: Key, opened: &Result<bool, rustls::Error>, plain: &mut [u8]) {
-        let Self { sockets, shard, auth, link_config, web, now, .. } = self;
-        let mut replies = std::mem::take(&mut sockets.replies);
-        let heard = sockets.get(key).filter(|socket| !socket.deaf && !plain.is_empty()).map(|socket| {
-            let heard = socket.listen((shard, auth, web), *now, link_config, Some(plain), &mut replies);
-            (socket.conn, heard)
-        });
-        sockets.replies = replies;
-        if let Some((conn, heard)) = heard {
-            self.heard(key, conn, &heard);
-        }
-        if !matches!(opened, Ok(false)) {
-            // It is over, or broken beyond repair: what the session says to that goes out last.
-            self.part(key);
-        }
-        let speaks = |socket: &mut Socket| socket.tls.as_ref().is_some_and(|tls| tls.has_output());
-        if self.sockets.get(key).is_some_and(speaks) {
-            self.sockets.ready.push(key);
         }
     }
 
