@@ -5,7 +5,7 @@
 //! Requests go from edge to owner, deliveries from owner to edge; the two lanes are never mixed (house rule: requests
 //! may wait for deliveries, deliveries wait for nobody).
 
-use crate::ident::ConnId;
+use crate::ident::{ConnId, Nanos};
 use crate::listen::NamePattern;
 use crate::output::Frames;
 use crate::permit::{InquiryId, Permissions};
@@ -124,6 +124,8 @@ pub enum Packet {
     Bears {
         /// The connection.
         conn: ConnId,
+        /// When that was.
+        at: Nanos,
         /// Who it is.
         identity: Arc<Identity>,
         /// It logged in.

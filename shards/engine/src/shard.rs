@@ -307,7 +307,7 @@ impl Shard {
                 self.listener_departed(conn);
             }
             Packet::Presence { identity, online } => self.count_presence(&identity, online),
-            Packet::Bears { conn, identity, on } => self.bears_here(conn, &identity, on),
+            Packet::Bears { conn, at, identity, on } => self.bears_here(conn, at, &identity, on),
             Packet::TakenOver(conn) => self.taken_over(conn),
             Packet::Everyone { conn, tag, on } => self.everyone_on(conn, tag, on),
             Packet::Listen { conn, tag, topic, pattern, on } => self.listen_changed(conn, tag, topic, &pattern, on),

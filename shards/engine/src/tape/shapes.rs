@@ -165,7 +165,7 @@ enums! {
         13 FanOut { slot: slot, end: end, except: except, frames: frames }
         14 Joined { conn: conn, tag: tag, slot: slot, epoch: epoch, provided: provided }
         15 Settled { conn: conn, tag: tag, refused: refused, version: version }
-        16 Bears { conn: conn, identity: identity, on: on }
+        16 Bears { conn: conn, at: at, identity: identity, on: on }
         17 TakenOver { 0: conn }
     }
 }

@@ -1,5 +1,5 @@
 use super::rig::{Rig, patient};
-use crate::{ConnId, Reason};
+use crate::{ConnId, Packet, Reason};
 use deepstream_wire::{Action, Outgoing};
 
 /// A client that introduces itself, and is then somebody.
@@ -36,6 +36,33 @@ fn client_that_connects_anew_ends_its_former_connection_wherever_that_is() {
             assert_eq!(bearers(&rig), 0);
         }
     }
+}
+
+#[test]
+fn login_that_is_heard_of_late_ends_itself_not_the_later_one() {
+    for client in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        let mut rig = Rig::with(3, &patient());
+        let former = rig.stranger(1);
+        let now = rig.now;
+        rig.shards[1].introduced(now, former, client.as_bytes(), None);
+        rig.join_quietly(former, "ann");
+        let on_their_way = rig.take_packets(1, 0);
+        if !on_their_way.iter().any(|packet| matches!(packet, Packet::Bears { .. })) {
+            continue;
+        }
+        rig.pass(1);
+        // Core 0 keeps the name, and has not looked at what core 1 says when core 2 says more.
+        let latter = introduced(&mut rig, 2, client, "ann");
+        assert_eq!(rig.closed, []);
+        rig.give_packets(1, 0, on_their_way);
+        assert_eq!(rig.closed, [(former, Reason::TakenOver)]);
+        rig.drop_client(former);
+        assert_eq!(bearers(&rig), 1, "that the former goes does not free the name");
+        rig.drop_client(latter);
+        assert_eq!(bearers(&rig), 0);
+        return;
+    }
+    panic!("core 0 keeps none of these names");
 }
 
 #[test]
