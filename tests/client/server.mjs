@@ -14,6 +14,9 @@ import { addWitness, atEnd, until, within } from './until.mjs'
 const here = path.dirname(fileURLToPath(import.meta.url))
 export const BINARY = path.resolve(process.env.DEEPSTREAM_BIN ?? path.join(here, '../../target/release/deepstream'))
 export const SHARDS = Number(process.env.DEEPSTREAM_SHARDS ?? 2)
+/** The processes that run. Those that a test left behind do not outlive it. */
+const running = new Set()
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')))
 /** Set when the suite is aimed at the Node server: tests of what we do better are left out. */
 export const REFERENCE = process.env.DEEPSTREAM_REFERENCE === '1'
 
@@ -114,6 +117,8 @@ export class Server {
     this.child.stdout.on('data', keep)
     this.child.stderr.on('data', keep)
     const child = this.child
+    running.add(child)
+    child.once('exit', () => running.delete(child))
     this.exited = new Promise((resolve) => {
       child.once('error', (error) => {
         keep(`cannot run ${program}: ${error.message}\n`)

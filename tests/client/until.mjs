@@ -1,6 +1,13 @@
 // Waiting for conditions. Nothing in these tests sleeps for a fixed time: a wait is a condition, a
 // deadline, and a sentence that says what did not happen.
 
+import { after } from 'node:test'
+
+// A test that fails halfway leaves clients behind that reconnect for ever: once all of a file's tests are over, its
+// process ends whatever is still open. Who cleans up well is gone long before.
+const LINGER_MS = 30000
+after(() => { setTimeout(() => process.exit(), LINGER_MS).unref() })
+
 export const DEADLINE = Number(process.env.DEEPSTREAM_TEST_DEADLINE ?? 8000)
 
 /** The running servers: asked whether they still live during a wait, and for their log when it ran out. */

@@ -94,6 +94,7 @@ test('see who is online', async () => {
   watcher.presence.subscribe((name, online) => seen.push([name, online]))
   await until('somebody is seen to come and go', async () => {
     const ann = new DeepstreamClient(server.url)
+    clients.push(ann)
     await ann.login({ username: 'ann' })
     assert.ok((await watcher.presence.getAll()).includes('ann'))
     assert.deepEqual(await watcher.presence.getAll(['ann', 'bob']), { ann: true, bob: false })
