@@ -115,6 +115,8 @@ pub enum Packet {
     },
     /// Requests: a user has one connection more, or one fewer.
     Presence {
+        /// The connection, to which that it is counted is said.
+        conn: ConnId,
         /// Whose.
         identity: Arc<Identity>,
         /// One more.
@@ -133,6 +135,8 @@ pub enum Packet {
     },
     /// Deliveries: another connection bears its name now.
     TakenOver(ConnId),
+    /// Deliveries: its user is online, to whoever asks from here on.
+    Counted(ConnId),
     /// Requests: this core has subscribers of everybody's presence, or none any more.
     Everyone {
         /// The subscriber, and what waits for the answer.

@@ -107,16 +107,16 @@ fn bit_of(core: CoreId) -> (usize, u64) {
 
 /// Edge side.
 impl Shard {
-    /// A connection logged in, or is gone.
-    pub(crate) fn presence_changed(&mut self, identity: Arc<Identity>, online: bool) {
+    /// A connection was let in, and is welcome once that is counted; or is gone.
+    pub(crate) fn presence_changed(&mut self, conn: ConnId, identity: Arc<Identity>, online: bool) {
         if !self.options.presence || &*identity.user == INVISIBLE {
-            return;
+            return self.admitted(conn);
         }
         let owner = self.owner_of(hash_name(&self.hasher, identity.user.as_bytes()));
         if owner == self.core {
-            self.count_presence(&identity, online);
+            self.count_presence(conn, &identity, online);
         } else {
-            self.delivery.post(owner, Lane::Requests, Packet::Presence { identity, online });
+            self.delivery.post(owner, Lane::Requests, Packet::Presence { conn, identity, online });
         }
     }
 
@@ -259,7 +259,7 @@ impl Shard {
     }
 
     /// One connection more, or fewer, of a user whose name this core owns.
-    pub(crate) fn count_presence(&mut self, identity: &Identity, online: bool) {
+    pub(crate) fn count_presence(&mut self, conn: ConnId, identity: &Identity, online: bool) {
         let user = identity.user.as_bytes();
         let hash = hash_name(&self.hasher, user);
         let slot = self.names.find_or_insert(Topic::Presence, user, hash);
@@ -281,6 +281,11 @@ impl Shard {
             self.announce(slot, online);
         }
         self.names.remove_if_idle(slot);
+        if online && conn.core == self.core {
+            self.admitted(conn);
+        } else if online {
+            self.delivery.post(conn.core, Lane::Deliveries, Packet::Counted(conn));
+        }
     }
 
     /// JOIN or LEAVE: first to the subscribers of everybody, then to those of the user.

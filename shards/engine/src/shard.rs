@@ -224,7 +224,7 @@ impl Shard {
             }
             State::AwaitChallenge | State::AwaitAuth => self.before_login(conn, message),
             // The host hands in nothing while it was told to pause.
-            State::Authenticating => Flow::Pause,
+            State::Authenticating | State::Arriving => Flow::Pause,
             State::Connected | State::Closing => Flow::Close,
         }
     }
@@ -283,7 +283,7 @@ impl Shard {
         self.listener_departed(conn);
         if let Some(identity) = session.identity.as_ref().filter(|_| session.wire.stays()) {
             self.bears(conn, identity, false);
-            self.presence_changed(identity.clone(), false);
+            self.presence_changed(conn, identity.clone(), false);
         }
         if session.wire.stays() && !matches!(session.state, State::Connected) {
             self.delivery.note(Note::Disconnected { user: session.user().map(Into::into) });
@@ -306,9 +306,10 @@ impl Shard {
                 self.departed(conn);
                 self.listener_departed(conn);
             }
-            Packet::Presence { identity, online } => self.count_presence(&identity, online),
+            Packet::Presence { conn, identity, online } => self.count_presence(conn, &identity, online),
             Packet::Bears { conn, at, identity, on } => self.bears_here(conn, at, &identity, on),
             Packet::TakenOver(conn) => self.taken_over(conn),
+            Packet::Counted(conn) => self.admitted(conn),
             Packet::Everyone { conn, tag, on } => self.everyone_on(conn, tag, on),
             Packet::Listen { conn, tag, topic, pattern, on } => self.listen_changed(conn, tag, topic, &pattern, on),
             Packet::Users { conn, tag } => self.users(conn, tag),

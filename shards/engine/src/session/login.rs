@@ -52,7 +52,7 @@ impl Shard {
                     self.say(conn, Action::ConnectionInvalidMessage);
                 }
             }
-            State::AwaitAuth | State::Authenticating => {
+            State::AwaitAuth | State::Authenticating | State::Arriving => {
                 if matches!(what, Unreadable::Action(Topic::Auth, _)) {
                     return self.refuse_login_message(conn);
                 }
@@ -87,22 +87,35 @@ impl Shard {
                 self.refuse_login(conn, Some(br#""the user id is too long""#));
             }
             Login::Accepted(account) => {
-                session.state = State::Open;
+                session.state = State::Arriving;
                 session.attempts = 0;
                 let identity = Arc::new(identity_of(account, session, now));
                 session.identity = Some(identity.clone());
-                let answer =
-                    Outgoing { data: identity.client_data.as_deref(), ..Outgoing::new(Action::AuthSuccessful) };
-                self.delivery.reply(conn, &answer);
-                self.delivery.counters.logins += 1;
                 if identity.wire.stays() {
                     self.delivery.note(Note::LoggedIn { user: identity.user.clone() });
                     self.bears(conn, &identity, true);
-                    self.presence_changed(identity, true);
+                    self.presence_changed(conn, identity, true);
+                } else {
+                    self.admitted(conn);
                 }
+                return self.watch(conn);
             }
             Login::Refused { client_data } => self.refuse_login(conn, client_data.as_deref()),
         }
+        self.watch(conn);
+        self.resume(conn);
+    }
+
+    /// Tells a client that it is logged in, once the owner of its user's name counts it: whoever hears of the login and
+    /// asks who is there, on whatever core, is told of it.
+    pub(crate) fn admitted(&mut self, conn: ConnId) {
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let State::Arriving = session.state else { return };
+        session.state = State::Open;
+        let identity = session.identity.clone();
+        let data = identity.as_ref().and_then(|identity| identity.client_data.as_deref());
+        self.delivery.reply(conn, &Outgoing { data, ..Outgoing::new(Action::AuthSuccessful) });
+        self.delivery.counters.logins += 1;
         self.watch(conn);
         self.resume(conn);
     }

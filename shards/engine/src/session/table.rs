@@ -21,6 +21,8 @@ pub(crate) enum State {
     AwaitAuth,
     /// A login is being judged; nothing else is read meanwhile.
     Authenticating,
+    /// Let in, and not told so yet: whoever hears of it is to find its user online.
+    Arriving,
     /// Logged in.
     Open,
     /// Nothing more is read; what waits is sent, then the socket is closed.
@@ -83,7 +85,7 @@ impl Session {
     /// Whether a login, or a message that nothing may overtake, is being judged, until when nothing more is read.
     pub(crate) fn is_judged(&self) -> bool {
         self.asking
-            || matches!(self.state, State::Authenticating)
+            || matches!(self.state, State::Authenticating | State::Arriving)
             || self.visit.as_ref().is_some_and(|visit| visit.extending)
     }
 

@@ -153,7 +153,7 @@ enums! {
         1 Introduce { 0: conn, 1: identity }
         2 Farewell { 0: conn }
         3 Leave { slot: slot, epoch: epoch }
-        4 Presence { identity: identity, online: online }
+        4 Presence { conn: conn, identity: identity, online: online }
         5 Everyone { conn: conn, tag: tag, on: on }
         6 Listen { conn: conn, tag: tag, topic: topic, pattern: pattern, on: on }
         7 Users { conn: conn, tag: tag }
@@ -167,6 +167,7 @@ enums! {
         15 Settled { conn: conn, tag: tag, refused: refused, version: version }
         16 Bears { conn: conn, at: at, identity: identity, on: on }
         17 TakenOver { 0: conn }
+        18 Counted { 0: conn }
     }
 }
 

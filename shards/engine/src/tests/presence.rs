@@ -54,6 +54,34 @@ fn a_user_joins_with_the_first_connection_and_leaves_with_the_last() {
 }
 
 #[test]
+fn a_login_is_answered_once_whoever_asks_is_told_of_it() {
+    let mut rig = Rig::new(3);
+    let (anne, bert) = (rig.name_on(1, "anne"), rig.name_on(0, "bert"));
+    let watcher = rig.user(2, "watcher");
+    let asked = |rig: &mut Rig, user: &str| {
+        rig.send(watcher, &bulk(Action::PresenceQuery, &[user.as_bytes()], "q"));
+        rig.read(watcher)
+    };
+    let conn = rig.stranger(0);
+    rig.join_quietly(conn, &anne);
+    let on_their_way = rig.take_packets(0, 1);
+    rig.settle();
+    assert_eq!(rig.read(conn), ["CONNECTION.ACCEPT"]);
+    assert_eq!(asked(&mut rig, &anne), [format!(r#"PRESENCE.QUERY_RESPONSE data={{"{anne}":false}} id=q"#)]);
+    rig.give_packets(0, 1, on_their_way);
+    assert_eq!(rig.read(conn), [format!(r#"AUTH.AUTH_SUCCESSFUL data={{"me":"{anne}"}}"#)]);
+    assert_eq!(asked(&mut rig, &anne), [format!(r#"PRESENCE.QUERY_RESPONSE data={{"{anne}":true}} id=q"#)]);
+
+    // Who goes before that leaves nothing behind.
+    let conn = rig.stranger(1);
+    rig.join_quietly(conn, &bert);
+    let now = rig.now;
+    rig.shards[1].disconnected(now, conn);
+    rig.settle();
+    assert_eq!(asked(&mut rig, &bert), [format!(r#"PRESENCE.QUERY_RESPONSE data={{"{bert}":false}} id=q"#)]);
+}
+
+#[test]
 fn both_kinds_of_subscription_are_told_all_first() {
     let mut rig = Rig::new(1);
     let client = rig.user(0, "client");

@@ -37,6 +37,8 @@ struct View {
     name: &'static str,
     /// Who it is logged in as.
     user: Option<usize>,
+    /// It was told that it is logged in.
+    welcome: bool,
     /// It was to be closed because another came under its name.
     taken_over: bool,
     /// Its socket is there and is to stay.
@@ -110,6 +112,7 @@ impl Oracle {
             core,
             name,
             user: None,
+            welcome: false,
             taken_over: false,
             alive: true,
             closing: false,
@@ -199,6 +202,7 @@ impl Oracle {
             Topic::Record => self.record_said(conn, message, store),
             Topic::Rpc => self.rpc_said(conn, message),
             Topic::Presence => self.presence_said(conn, message),
+            Topic::Auth if message.head.action == Action::AuthSuccessful => self.welcomed(conn),
             Topic::Connection if message.head.action == Action::ConnectionPong => self.settle(conn, message),
             _ => {}
         }

@@ -114,6 +114,14 @@ impl Oracle {
         }
     }
 
+    /// A connection is told that it is logged in: whoever asks from here on is to be told that its user is there.
+    pub(super) fn welcomed(&mut self, conn: usize) {
+        self.conns[conn].welcome = true;
+        let user = self.conns[conn].user.map(|user| self.presence.users[user].clone()).unwrap_or_default();
+        let there = user == "OPEN" || self.presence.count(user.as_bytes()) % 2 == 1;
+        self.check(there, || format!("conn {conn} is logged in as {user}, of whom no owner knows"));
+    }
+
     /// An owner says that a user came or went.
     pub(super) fn presence_noted(&mut self, user: &str, online: bool) {
         let count = self.presence.history.entry(user.as_bytes().into()).or_default();
@@ -355,6 +363,13 @@ impl Oracle {
 
     /// Nothing is under way: owners know who is there, and whoever wanted to know was told.
     pub(super) fn presence_at_rest(&mut self) {
+        let untold = (0..self.conns.len()).find(|&conn| {
+            let view = &self.conns[conn];
+            self.sound(conn) && view.user.is_some() && !view.welcome
+        });
+        if let Some(conn) = untold {
+            return self.fail(format!("conn {conn} was let in and never told so"));
+        }
         let presence = &self.presence;
         let users = presence.users.iter().map(String::as_bytes);
         let wrong = users.filter(|user| **user != *b"OPEN").find(|user| {
