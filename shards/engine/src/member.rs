@@ -8,7 +8,7 @@ use crate::ident::{ConnId, CoreId};
 use crate::packet::{Lane, Packet, Tag};
 use crate::shard::Shard;
 use crate::subscribers::Left;
-use deepstream_wire::{Action, Outgoing};
+use deepstream_wire::{Action, Outgoing, Topic};
 
 /// Owner side.
 impl Shard {
@@ -78,7 +78,10 @@ impl Shard {
                 self.delivery.reply(conn, &has);
             }
             Ok(()) => {}
-            Err(left) => self.leave(left),
+            Err(left) => {
+                let waits = self.gathers.unawait(tag);
+                self.leave(conn, waits, left);
+            }
         }
         if tag.rules != self.permit.generation() && tag.joins() {
             self.revise_subscription(conn, tag);
@@ -94,16 +97,34 @@ impl Shard {
         if refused && tag.joins() && self.delivery.sessions.get(conn).is_some() {
             self.subscribers.refused(conn, tag);
         }
+        if refused && tag.joins() {
+            let waits = self.gathers.unawait(tag);
+            self.settle(waits, false, None);
+        }
         self.settle(tag, refused, version);
     }
 
-    /// Tells an owner that a subscriber is gone.
-    pub(crate) fn leave(&mut self, left: Left) {
+    /// Tells an owner that a subscriber is gone; `tag` waits for what follows of that.
+    pub(crate) fn leave(&mut self, conn: ConnId, tag: Tag, left: Left) {
         if left.owner == self.core {
             self.left(self.core, left.slot, left.epoch);
+            self.settle(tag, false, None);
         } else {
-            let packet = Packet::Leave { slot: left.slot, epoch: left.epoch };
+            let packet = Packet::Leave { conn, tag, slot: left.slot, epoch: left.epoch };
             self.delivery.post(left.owner, Lane::Requests, packet);
+        }
+    }
+
+    /// UNSUBSCRIBE of one name. `whole` is answered once the owner has told listeners what follows of it, if it is of a
+    /// bulk message.
+    pub(crate) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64, whole: Tag) {
+        let pending = if whole.gather == Tag::NONE { None } else { self.subscribers.pending(conn, topic, name, hash) };
+        if let Some(left) = self.subscribers.unsubscribe(conn, topic, name, hash) {
+            let tag = self.gathers.part(whole, 0);
+            self.leave(conn, tag, left);
+        } else if let Some(asked) = pending {
+            // The owner may count it yet; it is told to leave then.
+            self.gathers.await_answer(asked, whole);
         }
     }
 }

@@ -108,6 +108,10 @@ pub enum Packet {
     Farewell(ConnId),
     /// Requests: one subscriber fewer of the name in this slot, if its epoch is still this.
     Leave {
+        /// The subscriber.
+        conn: ConnId,
+        /// What waits for the answer, if anything does: mostly nothing.
+        tag: Tag,
         /// The owner's slot of the name.
         slot: u32,
         /// The epoch the subscription began in.

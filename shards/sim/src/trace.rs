@@ -102,7 +102,7 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
         }
         Packet::Users { conn: who, .. } => format!("Users {}", conn(who)),
         Packet::Online { users, .. } => format!("Online users={}", users.len()),
-        Packet::Leave { slot, epoch } => format!("Leave slot={slot} epoch={epoch}"),
+        Packet::Leave { conn: who, slot, epoch, .. } => format!("Leave {} slot={slot} epoch={epoch}", conn(who)),
         Packet::Reply(who, frame) => format!("Reply {} bytes={}", conn(who), frame.len()),
         Packet::FanOut { slot, end, except, .. } => format!("FanOut slot={slot} end={end} except={}", conn(except)),
         Packet::Joined { conn: who, tag, slot, epoch, .. } => {

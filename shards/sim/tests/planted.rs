@@ -39,7 +39,7 @@ fn lost_leave_is_a_leak() {
 
 #[test]
 fn lost_reply_is_missed() {
-    assert_found(Mutation::LoseReply, 100, &["never answered", "cannot", "missed", "never got"]);
+    assert_found(Mutation::LoseReply, 100, &["never answered", "cannot", "missed", "never got", "was not asked"]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn lost_acceptance_is_noticed() {
 fn acceptance_of_another_is_noticed() {
     assert_found(
         Mutation::StealAccept,
-        300,
+        1000,
         &["never accepted", "did not begin", "never listened", "believes that it"],
     );
 }

@@ -149,6 +149,15 @@ impl Listening {
         self.of_conn.get(&conn).map_or(0, Vec::len)
     }
 
+    /// Whether a connection listens on a topic.
+    pub(crate) fn listens_on(&self, conn: ConnId, topic: Topic) -> bool {
+        if self.of_conn.is_empty() {
+            return false;
+        }
+        let of_conn = self.of_conn.get(&conn).map_or(&[][..], Vec::as_slice);
+        of_conn.iter().any(|&listener| self.listeners[listener as usize].topic == topic)
+    }
+
     /// The compiled form of a pattern that somebody listens to already.
     pub(super) fn compiled(&self, topic: Topic, source: &str) -> Option<Arc<NamePattern>> {
         self.entry(topic, source).map(|entry| self.entries[entry as usize].pattern.clone())

@@ -214,7 +214,7 @@ impl Shard {
                 if self.delivery.sessions.get(conn).is_some()
                     && let Some(left) = self.subscribers.unsubscribe(conn, *topic, name, *hash)
                 {
-                    self.leave(left);
+                    self.leave(conn, Tag::default(), left);
                 }
                 self.subscribers.count_of(conn) < before
             }

@@ -1,5 +1,5 @@
 use super::rig::{Rig, about, bulk};
-use crate::{Census, ConnId, Limits, Options};
+use crate::{Census, ConnId, CoreId, Limits, Options};
 use deepstream_wire::{Action, Outgoing};
 
 const MILLISECOND: u64 = 1_000_000;
@@ -408,6 +408,110 @@ fn who_subscribes_may_provide_and_is_asked_once_per_pattern() {
         let told = only_records(scene, &[HAS]);
         assert_eq!(scene.read(subscriber), told);
     });
+}
+
+#[test]
+fn who_provides_for_itself_is_stopped_before_its_leaving_is_acknowledged() {
+    everywhere(|scene| {
+        let (subscriber, second) = (scene.subscriber, scene.second);
+        scene.listen(subscriber);
+        for _ in 0..2 {
+            scene.subscribe();
+            scene.accept(subscriber);
+            scene.read(subscriber);
+            scene.unsubscribe();
+            assert_eq!(scene.read(subscriber), [REMOVED, UNSUBSCRIBED]);
+        }
+        // Nothing follows: it is acknowledged all the same.
+        scene.unsubscribe();
+        assert_eq!(scene.read(subscriber), [UNSUBSCRIBED]);
+        scene.say(second, Said::Subscribe, "");
+        scene.subscribe();
+        scene.accept(subscriber);
+        scene.read(subscriber);
+        scene.unsubscribe();
+        assert_eq!(scene.read(subscriber), [UNSUBSCRIBED]);
+        scene.say(second, Said::Unsubscribe, "");
+        assert_eq!(scene.read(subscriber), [REMOVED]);
+        for conn in [subscriber, scene.first, second] {
+            scene.rig.drop_client(conn);
+        }
+        scene.census_is_empty();
+    });
+}
+
+#[test]
+fn names_of_several_owners_are_stopped_before_one_acknowledgement() {
+    let mut rig = Rig::with(4, &Options::default());
+    let names: Vec<String> = (0..4).map(|core| rig.name_on(core, "a/")).collect();
+    let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+    let client = rig.client(1);
+    rig.send(client, &about(Action::EventListen, "a/"));
+    rig.send(client, &bulk(Action::EventSubscribe, &names, "0"));
+    for &name in &names {
+        rig.send(client, &Outgoing { subscription: Some(name), ..about(Action::EventListenAccept, "a/") });
+    }
+    rig.read(client);
+    rig.send(client, &bulk(Action::EventUnsubscribe, &names, "1"));
+    let told = rig.read(client);
+    assert_eq!(told.len(), 5);
+    assert_eq!(told[4], "EVENT.UNSUBSCRIBE id=1 ack");
+}
+
+#[test]
+fn who_does_not_listen_to_a_topic_waits_for_no_owner() {
+    let mut rig = Rig::with(2, &Options::default());
+    let name = rig.name_on(1, "a/");
+    let client = rig.client(0);
+    rig.send(client, &about(Action::RecordListen, "a/"));
+    rig.send(client, &bulk(Action::EventSubscribe, &[name.as_bytes()], "0"));
+    rig.send_only(client, &bulk(Action::EventUnsubscribe, &[name.as_bytes()], "1"));
+    assert_eq!(rig.shards[0].census().gathers, 0);
+    rig.send(client, &about(Action::EventListen, "a/"));
+    rig.send(client, &bulk(Action::EventSubscribe, &[name.as_bytes()], "2"));
+    rig.send_only(client, &bulk(Action::EventUnsubscribe, &[name.as_bytes()], "3"));
+    assert_eq!(rig.shards[0].census().gathers, 1);
+}
+
+/// A subscription is left before its owner has counted it, while the listener provides the name for somebody else.
+#[test]
+fn who_leaves_early_is_acknowledged_when_the_owner_knows() {
+    let mut rig = Rig::with(2, &Options::default());
+    let name = rig.name_on(1, "a/");
+    let names: &[&[u8]] = &[name.as_bytes()];
+    let (client, other) = (rig.client(0), rig.client(1));
+    rig.send(client, &about(Action::EventListen, "a/"));
+    rig.send(other, &bulk(Action::EventSubscribe, names, "0"));
+    rig.send(client, &Outgoing { subscription: Some(names[0]), ..about(Action::EventListenAccept, "a/") });
+    rig.read(client);
+    rig.send_only(client, &bulk(Action::EventSubscribe, names, "1"));
+    for packet in rig.take_packets(0, 1) {
+        rig.shards[1].packet(rig.now, CoreId(0), packet);
+    }
+    let joined = rig.take_packets(1, 0);
+    rig.send_only(client, &bulk(Action::EventUnsubscribe, names, "2"));
+    rig.send(other, &bulk(Action::EventUnsubscribe, names, "3"));
+    assert_eq!(rig.read(client), NONE);
+    rig.give_packets(1, 0, joined);
+    let removed = format!("EVENT.SUBSCRIPTION_FOR_PATTERN_REMOVED name=a/ subscription={name}");
+    assert_eq!(rig.read(client), ["EVENT.SUBSCRIBE id=1 ack", &removed, "EVENT.UNSUBSCRIBE id=2 ack"]);
+}
+
+#[test]
+fn who_leaves_what_it_may_not_have_is_acknowledged() {
+    let rules = [("event", "*", "listen", "true"), ("event", "*", "subscribe", "false")];
+    let mut rig = Rig::ruled(2, &rules);
+    let name = rig.name_on(1, "a/");
+    let names: &[&[u8]] = &[name.as_bytes()];
+    let client = rig.user(0, "ann");
+    rig.send(client, &about(Action::EventListen, "a/"));
+    rig.read(client);
+    rig.send_only(client, &bulk(Action::EventSubscribe, names, "1"));
+    rig.send_only(client, &bulk(Action::EventUnsubscribe, names, "2"));
+    rig.settle();
+    let denied = format!("EVENT.MESSAGE_DENIED name={name} id=1 original=SUBSCRIBE error");
+    assert_eq!(rig.read(client), ["EVENT.UNSUBSCRIBE id=2 ack", &denied]);
+    assert_eq!(rig.shards[0].census().gathers, 0);
 }
 
 #[test]

@@ -188,6 +188,9 @@ impl Oracle {
         if matches(message.name(), name) != Some(true) {
             return;
         }
+        if accepts {
+            self.listening.wanted.accepts(conn, records, name);
+        }
         let Some(listener) = self.listening.listener(conn, records, message.name()).filter(|it| it.on) else { return };
         let bond = listener.bonds.entry(name.into()).or_default();
         // A second word on the same question, or one that nobody asked for.
@@ -251,6 +254,9 @@ impl Oracle {
     fn removed_said(&mut self, conn: usize, records: bool, message: &Message<&[u8]>) {
         let name = message.subscription().unwrap_or_default();
         let line = || crate::trace::describe(message);
+        // Rules may end a subscription before it is left.
+        let late = !self.permit.ruled() && self.listening.wanted.stops_late(conn, records, name);
+        self.check(!late, || format!("conn {conn} left, was acknowledged, and only then is to stop: {}", line()));
         let Some(listener) = self.listening.listener(conn, records, message.name()) else {
             return self.fail(format!("conn {conn} never listened, and is to stop: {}", line()));
         };
