@@ -1,8 +1,8 @@
 //! Running a program.
 //!
 //! *Owns* the machine and what a rule is told. *Promises* an end within [`STEPS_MAX`](crate::STEPS_MAX), no recursion, and no
-//! allocation for a rule that makes nothing. *Does not* fetch: a record that a rule asks for and does not get is named in
-//! the answer.
+//! allocation for a rule that makes nothing. *Does not* fetch: a record that a rule asks for, and that neither was fetched nor
+//! is at hand, is named in the answer.
 
 use std::fmt;
 
@@ -74,6 +74,12 @@ pub struct Reference<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// Records that need not be fetched.
+pub trait AtHand: fmt::Debug {
+    /// A record's value, `Some(None)` if it is known that there is none; `None` if that would have to be found out.
+    fn value(&self, name: &[u8]) -> Option<Option<&[u8]>>;
+}
+
 /// What a rule is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -93,6 +99,8 @@ pub struct Context<'a> {
     pub old_data: Document<'a>,
     /// What `_()` finds.
     pub references: &'a [Reference<'a>],
+    /// Where it looks next.
+    pub at_hand: Option<&'a dyn AtHand>,
 }
 
 impl Default for Context<'_> {
@@ -107,6 +115,7 @@ impl Default for Context<'_> {
             data: Document::Absent,
             old_data: Document::Absent,
             references: &[],
+            at_hand: None,
         }
     }
 }
@@ -397,6 +406,9 @@ impl<'a> Machine<'a> {
         self.meter.look(bytes.len() + self.context.references.len() * 16)?;
         if let Some(found) = self.context.references.iter().find(|reference| reference.name == bytes) {
             return Ok(found.value.map_or(Value::Null, Value::from_json));
+        }
+        if let Some(value) = self.context.at_hand.and_then(|records| records.value(bytes)) {
+            return Ok(value.map_or(Value::Null, Value::from_json));
         }
         let known = self.needs.iter().any(|need| **need == *bytes);
         // A name made of what is still being fetched is no name yet.

@@ -31,7 +31,7 @@ mod tree;
 mod value;
 
 pub use compile::{Program, Uses};
-pub use eval::{Context, Document, Judged, REFERENCES_MAX, Reference, Thrown, User, Verdict, judge};
+pub use eval::{AtHand, Context, Document, Judged, REFERENCES_MAX, Reference, Thrown, User, Verdict, judge};
 pub use explain::{Explanation, Part, explain};
 pub use meter::{MADE_BYTES_MAX, STEPS_MAX};
 pub use parse::{RULE_BYTES_MAX, Refused};

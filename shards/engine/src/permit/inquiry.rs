@@ -33,6 +33,8 @@ pub(crate) struct Found {
     pub(super) passed: u8,
     /// How often the rule of the present step was asked, counted as upstream counts.
     pub(super) round: u32,
+    /// The rule of the present step is asked as often as upstream asks.
+    pub(super) counts_rounds: bool,
     /// Records that were asked for.
     pub(super) records: Vec<(Box<[u8]>, Sight)>,
     /// One of them cannot be had.
@@ -56,7 +58,7 @@ impl Found {
     /// A message is judged, or gone on with. By other rules it begins anew.
     pub(super) fn begin(&mut self, rules: u32) {
         if self.rules != rules {
-            (self.rules, self.passed, self.round) = (rules, 0, 0);
+            (self.rules, self.passed, self.round, self.counts_rounds) = (rules, 0, 0, false);
         }
     }
 
@@ -68,7 +70,13 @@ impl Found {
     /// A step was allowed.
     pub(super) fn next(&mut self) {
         self.passed += 1;
-        self.round = 0;
+        (self.round, self.counts_rounds) = (0, false);
+    }
+
+    /// The present step begins anew and counts. Only the first `kept` of the records are known still.
+    pub(super) fn count_rounds(&mut self, kept: usize) {
+        self.records.truncate(kept);
+        (self.round, self.counts_rounds) = (0, true);
     }
 }
 

@@ -1,12 +1,13 @@
 //! One message, its steps, the rule of each, and what the rule is told.
 
 use super::inquiry::{Found, Sight};
+use super::nearby::{AllSeen, Nearby};
 use super::{Denial, Document, Question, Said, Sampled, Steps};
 use crate::output::Note;
 use crate::packet::Identity;
 use crate::shard::Shard;
 use deepstream_valve::{
-    Captures, Choice, Context, Judged, Reference, Right, Rule, Ruleset, Thrown, User, Verdict, explain, judge,
+    AtHand, Captures, Choice, Context, Judged, Reference, Right, Rule, Ruleset, Thrown, User, Verdict, explain, judge,
     too_many_rounds,
 };
 use deepstream_wire::Action;
@@ -92,38 +93,48 @@ impl Shard {
         {
             return if question.failed { self.failed(&case, &unavailable()) } else { Said::Load };
         }
-        if found.round == 0 {
-            found.round = 1;
-            if loads {
-                // The record itself costs a round; while upstream fetches it, the rule already tells what else it wants.
-                found.round = 2;
-                if uses.references
-                    && let Some(Judged { verdict: Verdict::Need(names), .. }) = self.ask_rule(&case, found, true)
-                    && self.fetch(names, found)
-                {
-                    return self.wait_or_fail(&case, found);
-                }
-            }
-        }
-        self.settle_step(&case, found)
+        self.settle_step(&case, loads, found)
     }
 
-    /// Asks the rule until it knows.
-    fn settle_step(&mut self, case: &Case<'_>, found: &mut Found) -> Said {
+    /// Asks the rule until it knows. `loads`: it is about the record itself.
+    ///
+    /// How often upstream would have asked is bounded and not known: it knows nothing that it did not fetch, and every
+    /// round but the last brings it at least one more of the records that the last one looks at. So a rule is asked once
+    /// where all of them are at hand, and round by round where there are so many that upstream might have given up.
+    fn settle_step(&mut self, case: &Case<'_>, loads: bool, found: &mut Found) -> Said {
         if case.data == Source::Merged
             && let Some(slot) = case.question.slot
             && let Err(why) = self.merge(slot, case.question.message)
         {
             return self.failed(case, &Thrown::outside(why));
         }
+        let rounds_max = self.permit.of(case.rules).rounds_max;
         loop {
+            if found.round == 0 {
+                found.round = 1;
+                if loads {
+                    // The record itself costs a round; while upstream fetches it, the rule already tells what else it wants.
+                    found.round = 2;
+                    if found.counts_rounds
+                        && let Some(Judged { verdict: Verdict::Need(names), .. }) = self.ask_early(case, found)
+                        && self.fetch(names, found)
+                    {
+                        return self.wait_or_fail(case, found);
+                    }
+                }
+            }
             if found.failed {
                 return self.failed(case, &unavailable());
             }
-            if found.round > self.permit.of(case.rules).rounds_max {
-                return self.failed(case, &too_many_rounds());
+            let (judged, seen) = self.ask_rule(case, found);
+            if found.round + seen.len() as u32 > rounds_max {
+                if found.counts_rounds || !self.may_exceed(case) {
+                    return self.failed(case, &too_many_rounds());
+                }
+                found.count_rounds(usize::from(loads && case.question.slot.is_none()));
+                continue;
             }
-            let judged = self.ask_rule(case, found, false);
+            self.touch(&seen);
             if judged.as_ref().is_some_and(|judged| judged.odd) {
                 self.note_odd(case, found);
             }
@@ -132,7 +143,8 @@ impl Shard {
                 Some(Verdict::Deny) => return self.denied(case, found),
                 Some(Verdict::Error(thrown)) => return self.failed(case, &thrown),
                 Some(Verdict::Need(names)) => {
-                    found.round += 1;
+                    found.round += 1 + seen.len() as u32;
+                    self.keep(seen, found);
                     if self.fetch(names, found) {
                         return self.wait_or_fail(case, found);
                     }
@@ -166,8 +178,23 @@ impl Shard {
         choice
     }
 
-    fn ask_rule(&self, case: &Case<'_>, found: &Found, early: bool) -> Option<Judged> {
-        self.consult(case, found, early, |_, rule, context| judge(&rule.program, context))
+    /// Whether rounds were charged that upstream may not have taken.
+    fn may_exceed(&self, case: &Case<'_>) -> bool {
+        let ruleset = self.permit.of(case.rules).ruleset.as_ref();
+        ruleset.is_some_and(|ruleset| ruleset.rule(case.rule).program.uses().references)
+    }
+
+    /// What the rule says, and the records that were at hand for it.
+    fn ask_rule(&self, case: &Case<'_>, found: &Found) -> (Option<Judged>, AllSeen) {
+        let nearby = Nearby::of(self);
+        let near = (!found.counts_rounds).then_some(&nearby);
+        let judged = self.consult(case, found, false, near, |_, rule, context| judge(&rule.program, context));
+        (judged, nearby.seen())
+    }
+
+    /// What the rule says before the record is there.
+    fn ask_early(&self, case: &Case<'_>, found: &Found) -> Option<Judged> {
+        self.consult(case, found, true, None, |_, rule, context| judge(&rule.program, context))
     }
 
     fn consult<T>(
@@ -175,19 +202,21 @@ impl Shard {
         case: &Case<'_>,
         found: &Found,
         early: bool,
+        near: Option<&Nearby<'_>>,
         with: impl FnOnce(&Ruleset, &Rule, &Context<'_>) -> T,
     ) -> Option<T> {
         let ruleset = self.permit.of(case.rules).ruleset.as_ref()?;
-        self.consult_by(ruleset, case, found, early, with)
+        self.consult_by(ruleset, case, found, early, near, with)
     }
 
-    /// Tells a rule what it may know. `None`: who asked is gone.
+    /// Tells a rule what it may know: what was found, and what is near. `None`: who asked is gone.
     pub(super) fn consult_by<T>(
         &self,
         ruleset: &Ruleset,
         case: &Case<'_>,
         found: &Found,
         early: bool,
+        near: Option<&Nearby<'_>>,
         with: impl FnOnce(&Ruleset, &Rule, &Context<'_>) -> T,
     ) -> Option<T> {
         let rule = ruleset.rule(case.rule);
@@ -224,6 +253,7 @@ impl Shard {
             },
             old_data: old,
             references: &references,
+            at_hand: near.map(|near| near as &dyn AtHand),
         };
         Some(with(ruleset, rule, &context))
     }
@@ -236,8 +266,10 @@ impl Shard {
 
     fn denied(&mut self, case: &Case<'_>, found: &Found) -> Said {
         if self.delivery.verbose {
-            let told = self
-                .consult(case, found, false, |ruleset, _, context| explain(ruleset, case.right, context).to_string());
+            let nearby = Nearby::of(self);
+            let told = self.consult(case, found, false, Some(&nearby), |ruleset, _, context| {
+                explain(ruleset, case.right, context).to_string()
+            });
             self.note_denial(case.question, case.right, case.action, told);
         }
         Said::No(Denial::Denied)
@@ -267,7 +299,8 @@ impl Shard {
         if !self.permit.is_newly_odd(case.rules, case.rule) {
             return;
         }
-        let note = self.consult(case, found, false, |ruleset, rule, context| {
+        let nearby = Nearby::of(self);
+        let note = self.consult(case, found, false, Some(&nearby), |ruleset, rule, context| {
             let account = explain(ruleset, case.right, context);
             Note::RuleOdd {
                 rule: title(ruleset, rule),

@@ -13,6 +13,7 @@ mod begin;
 mod deny;
 mod inquiry;
 mod judge;
+mod nearby;
 mod revise;
 mod sampler;
 mod shadow;

@@ -172,7 +172,9 @@ impl Shard {
     }
 
     fn ask_shadow(&self, shadow: &Shadow, case: &Case<'_>, seen: &Found, early: bool) -> Option<Verdict> {
-        self.consult_by(&shadow.ruleset, case, seen, early, |_, rule, context| judge(&rule.program, context).verdict)
+        self.consult_by(&shadow.ruleset, case, seen, early, None, |_, rule, context| {
+            judge(&rule.program, context).verdict
+        })
     }
 
     /// Shows a candidate records that are at hand. Whether all of them are.

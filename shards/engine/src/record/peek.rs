@@ -84,6 +84,11 @@ impl Shard {
         &self.names.at(slot).record.value
     }
 
+    /// A record that was glanced at was used: it stays in memory as if it had been read.
+    pub(crate) fn used(&mut self, slot: u32) {
+        self.names.at_mut(slot).record.touched = true;
+    }
+
     /// Somebody waits for the value of a record that is being loaded.
     pub(crate) fn wait_for_value(&mut self, slot: u32, peeker: Peeker) {
         self.names.at_mut(slot).record.work().peekers.push(peeker);

@@ -27,6 +27,7 @@ pub(super) fn context<'a>(user: &'a User<'a>) -> Context<'a> {
         data: Document::Text(DATA.as_bytes()),
         old_data: Document::Text(OLD.as_bytes()),
         references: REFERENCES,
+        at_hand: None,
     }
 }
 
