@@ -93,6 +93,14 @@ impl Class {
         Self { ascii, set, negative }
     }
 
+    /// One bit each for the members among the first 127 characters, and one that stands for all others together.
+    pub(crate) fn members(&self) -> u128 {
+        const OTHERS: u128 = 1 << 127;
+        let others = self.negative || self.set.ranges.last().is_some_and(|&(_, high)| high >= 127);
+        let ascii = if self.negative { !self.ascii } else { self.ascii };
+        ascii & !OTHERS | if others { OTHERS } else { 0 }
+    }
+
     #[inline]
     pub(crate) fn contains(&self, unit: u32) -> bool {
         let member = if unit < 128 { self.ascii >> unit & 1 == 1 } else { self.set.contains(unit) };

@@ -16,6 +16,7 @@ mod literal;
 mod matcher;
 mod program;
 mod read;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod visited;
@@ -23,3 +24,4 @@ mod visited;
 pub use matcher::{Budget, Exhausted, Input, Match, Scratch, Span};
 pub use program::Pattern;
 pub use read::{Flags, PatternError};
+pub use shape::{Shape, Traits};

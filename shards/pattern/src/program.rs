@@ -7,6 +7,7 @@ use crate::class::Class;
 use crate::literal::required;
 use crate::matcher::{Budget, Exhausted, Input, Match, Scratch, search};
 use crate::read::{Flags, PatternError, parsed, read};
+use crate::shape::Shape;
 use crate::visited::{Rounds, rounds};
 
 /// One instruction. Those that read say in which direction: what stands in a lookbehind is read backwards.
@@ -99,6 +100,7 @@ pub struct Pattern {
     pub(crate) eager: bool,
     pub(crate) names: Box<[(Box<str>, u32)]>,
     pub(crate) flags: Flags,
+    shape: Shape,
     source: Box<str>,
 }
 
@@ -106,7 +108,7 @@ impl Pattern {
     /// Reads what would stand between the slashes, and behind them.
     pub fn new(source: &str, flags: &str) -> Result<Self, PatternError> {
         let flags = Flags::new(flags)?;
-        let (insts, classes, groups, registers, names) = read(source, flags)?;
+        let (insts, classes, groups, registers, names, shape) = read(source, flags)?;
         Ok(Self {
             rounds: rounds(&insts),
             #[cfg(test)]
@@ -117,6 +119,7 @@ impl Pattern {
             registers,
             names: names.into(),
             flags,
+            shape,
             source: source.into(),
         })
     }
@@ -138,6 +141,11 @@ impl Pattern {
             return Vec::new();
         }
         parsed(&self.source, self.flags, |pattern| Ok(required(&pattern.body))).unwrap_or_default()
+    }
+
+    /// What texts that match are like.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
     }
 
     /// Instructions.

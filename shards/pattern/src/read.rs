@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::class::{Class, Set, digits, line_ends, property, spaces, words};
 use crate::program::Inst;
+use crate::shape::Shape;
 
 /// Bytes of a pattern.
 pub(crate) const SOURCE_BYTES_MAX: usize = 8 << 10;
@@ -79,7 +80,7 @@ impl Flags {
     }
 }
 
-type Read = (Vec<Inst>, Vec<Class>, u32, u32, Vec<(Box<str>, u32)>);
+type Read = (Vec<Inst>, Vec<Class>, u32, u32, Vec<(Box<str>, u32)>, Shape);
 
 /// Does something with a pattern's tree.
 pub(crate) fn parsed<T>(
@@ -115,7 +116,8 @@ pub(crate) fn read(source: &str, flags: Flags) -> Result<Read, PatternError> {
         reader.disjunction(&pattern.body, false)?;
         reader.emit(Inst::Save(1));
         reader.emit(Inst::Found);
-        Ok((reader.insts, reader.classes, reader.groups, reader.registers, reader.names))
+        let shape = Shape::of(&pattern.body, flags)?;
+        Ok((reader.insts, reader.classes, reader.groups, reader.registers, reader.names, shape))
     })
 }
 
@@ -301,13 +303,15 @@ impl Reader {
         let class = match term {
             Term::Dot(_) if self.flags.dot_all => Class::new(&Set::default(), true, false, unicode),
             Term::Dot(_) => return Ok((self.keep(Class::new(&line_ends(), true, false, unicode)), false)),
-            Term::CharacterClassEscape(escape) => Class::new(&self.escape(escape.kind), false, fold, unicode),
+            Term::CharacterClassEscape(escape) => {
+                Class::new(&self::escape(escape.kind, self.flags), false, fold, unicode)
+            }
             Term::UnicodePropertyEscape(escape) => {
                 let set = property(escape.name.as_str(), escape.value.as_ref().map(oxc::str::Str::as_str))?;
                 let set = if escape.negative { set.inverted() } else { set };
                 Class::new(&set, false, fold, unicode)
             }
-            Term::CharacterClass(class) => self.class(class)?,
+            Term::CharacterClass(class) => self::class(class, self.flags)?,
             Term::Character(character) => {
                 Class::new(&Set::of(&[(character.value, character.value)]), false, fold, unicode)
             }
@@ -319,39 +323,6 @@ impl Reader {
     fn keep(&mut self, class: Class) -> u32 {
         self.classes.push(class);
         self.classes.len() as u32 - 1
-    }
-
-    fn escape(&self, kind: CharacterClassEscapeKind) -> Set {
-        let long_s = self.flags.unicode && self.flags.ignore_case;
-        match kind {
-            CharacterClassEscapeKind::D => digits(),
-            CharacterClassEscapeKind::NegativeD => digits().inverted(),
-            CharacterClassEscapeKind::S => spaces(),
-            CharacterClassEscapeKind::NegativeS => spaces().inverted(),
-            CharacterClassEscapeKind::W => words(long_s),
-            CharacterClassEscapeKind::NegativeW => words(long_s).inverted(),
-        }
-    }
-
-    fn class(&self, class: &CharacterClass<'_>) -> Result<Class, PatternError> {
-        let mut set = Set::default();
-        for content in &class.body {
-            match content {
-                CharacterClassContents::Character(character) => {
-                    set.add(&Set::of(&[(character.value, character.value)]));
-                }
-                CharacterClassContents::CharacterClassRange(range) => {
-                    set.add(&Set::of(&[(range.min.value, range.max.value)]));
-                }
-                CharacterClassContents::CharacterClassEscape(escape) => set.add(&self.escape(escape.kind)),
-                CharacterClassContents::UnicodePropertyEscape(escape) => {
-                    let found = property(escape.name.as_str(), escape.value.as_ref().map(oxc::str::Str::as_str))?;
-                    set.add(&if escape.negative { found.inverted() } else { found });
-                }
-                _ => return Err(PatternError::new("nested classes are not supported")),
-            }
-        }
-        Ok(Class::new(&set, class.negative, self.flags.ignore_case, self.flags.unicode))
     }
 
     fn quantifier(&mut self, quantifier: &Quantifier<'_>, back: bool) -> Result<(), PatternError> {
@@ -379,6 +350,41 @@ impl Reader {
         self.insts[start] = Inst::Loop { register, min, max, greedy: quantifier.greedy, end };
         Ok(())
     }
+}
+
+/// The characters of an escape.
+pub(crate) fn escape(kind: CharacterClassEscapeKind, flags: Flags) -> Set {
+    let long_s = flags.unicode && flags.ignore_case;
+    match kind {
+        CharacterClassEscapeKind::D => digits(),
+        CharacterClassEscapeKind::NegativeD => digits().inverted(),
+        CharacterClassEscapeKind::S => spaces(),
+        CharacterClassEscapeKind::NegativeS => spaces().inverted(),
+        CharacterClassEscapeKind::W => words(long_s),
+        CharacterClassEscapeKind::NegativeW => words(long_s).inverted(),
+    }
+}
+
+/// What stands in square brackets.
+pub(crate) fn class(class: &CharacterClass<'_>, flags: Flags) -> Result<Class, PatternError> {
+    let mut set = Set::default();
+    for content in &class.body {
+        match content {
+            CharacterClassContents::Character(character) => {
+                set.add(&Set::of(&[(character.value, character.value)]));
+            }
+            CharacterClassContents::CharacterClassRange(range) => {
+                set.add(&Set::of(&[(range.min.value, range.max.value)]));
+            }
+            CharacterClassContents::CharacterClassEscape(kind) => set.add(&escape(kind.kind, flags)),
+            CharacterClassContents::UnicodePropertyEscape(escape) => {
+                let found = property(escape.name.as_str(), escape.value.as_ref().map(oxc::str::Str::as_str))?;
+                set.add(&if escape.negative { found.inverted() } else { found });
+            }
+            _ => return Err(PatternError::new("nested classes are not supported")),
+        }
+    }
+    Ok(Class::new(&set, class.negative, flags.ignore_case, flags.unicode))
 }
 
 fn groups_in(term: &Term<'_>) -> u32 {

@@ -1,6 +1,6 @@
 //! Against what ECMAScript answers. The larger comparison, with Node itself, stands in `valve/tests`.
 
-use crate::{Budget, Exhausted, Input, Pattern, Span};
+use crate::{Budget, Exhausted, Input, Pattern, Span, Traits};
 use proptest::prelude::*;
 
 fn groups(source: &str, flags: &str, text: &str) -> Option<Vec<Option<String>>> {
@@ -148,6 +148,67 @@ fn refuses_what_is_no_pattern_and_says_where() {
     assert!(Pattern::new(&"a".repeat(100_000), "").is_err());
     assert!(Pattern::new("ab(c", "").unwrap_err().at().is_some());
     assert!(Pattern::new(r"\p{Nonsense}", "u").is_err());
+}
+
+/// Whether a text is told from a pattern's matches by its shape alone.
+fn is_told(pattern: &Pattern, text: &str) -> bool {
+    !pattern.shape().admits(&Traits::of(text.as_bytes(), text.encode_utf16().count()))
+}
+
+#[test]
+fn shapes_tell_what_cannot_match() {
+    let cases: &[(&str, &str, &[&str], &[&str])] = &[
+        ("", "", &[], &["", "a", "é"]),
+        ("^$", "", &["a"], &[""]),
+        ("...", "", &["", "ab", "é"], &["abc", "abcd"]),
+        ("^[a-z]{2,3}$", "", &["a", "abcd", "aB", "é", "éa"], &["ab", "abc"]),
+        ("^[a-z]", "", &["", "1a", "é"], &["a1", "aé"]),
+        ("[a-z]$", "", &["", "a1", "aé"], &["1a", "éa"]),
+        (r"\d+.*[A-F]", "", &["1", "A", "1a", ""], &["1A", "A1"]),
+        (r"^(?:\d|[a-c]x?)+$", "", &["d", "1y", "", "x"], &["1", "ax", "b1"]),
+        ("^a|b$", "", &["", "xyz"], &["a", "xa", "bx"]),
+        ("^(?:a|b)$|^c$", "", &["d", "ab", ""], &["a", "c"]),
+        ("^(?:a|a{2})$", "", &["", "aaa"], &["a", "aa"]),
+        ("(?:^a)?b", "", &["", "a"], &["xb", "ab"]),
+        ("(?:a$)?b", "", &["", "a"], &["bx", "b"]),
+        ("^[^/]*$", "", &["a/b"], &["", "ab", "é"]),
+        (r"^\D+$", "", &["1", "a1", ""], &["a", "é"]),
+        (r"(?:^\w)+x?", "", &["-w", "é"], &["w", "wx-"]),
+        (r"^(a?)\1$", "", &[], &["", "aa", "b"]),
+        ("^(?=b)b$", "", &["a", "bb"], &["b"]),
+        ("^[😀]{2}$", "", &["a", "abc", "é"], &["😀"]),
+        ("^😀$", "", &["a", "abc"], &["😀"]),
+        ("^a$", "m", &["", "b"], &["a", "b\na"]),
+        ("^a$", "i", &[], &["A", "b"]),
+        ("^.$", "u", &[], &["😀", "ab"]),
+        ("^x{0}a{2}$", "", &["x", "a", "xaa"], &["aa"]),
+    ];
+    for (source, flags, told, untold) in cases {
+        let pattern = Pattern::new(source, flags).unwrap_or_else(|error| panic!("/{source}/{flags}: {error}"));
+        for text in *told {
+            assert!(is_told(&pattern, text), "/{source}/{flags} on {text:?} is not told");
+            assert_eq!(first(source, flags, text), None, "/{source}/{flags} matches {text:?}");
+        }
+        untold.iter().for_each(|text| assert!(!is_told(&pattern, text), "/{source}/{flags} on {text:?} is told"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    /// Whatever matches has the shape.
+    #[test]
+    fn shapes_admit_whatever_matches(
+        source in r"\^?(?:(?:[ab1é😀./^$]|\\d|\\w|\\D|\\W|\\s|\\b|\\1|\[a-b1\]|\[\^a/\]|\[é-ÿ\]|\[\\w/\]|\(|\(\?:|\)|\)|\(\?=|\(\?!|\(\?<=|\|)(?:\*|\+|\?|\{2\}|\{1,3\}|\{0\}|\*\?)?){1,7}\$?",
+        flags in "[ms]?",
+        text in r"[ab1é😀/ \n]{0,5}",
+    ) {
+        let Ok(pattern) = Pattern::new(&source, &flags) else { return Ok(()) };
+        let units: Vec<u16> = text.encode_utf16().collect();
+        if let Ok(Some(_)) = pattern.find(Input::Utf16(&units), 0, &mut Budget::new(100_000)) {
+            prop_assert!(!is_told(&pattern, &text), "/{}/{} on {:?}", source, flags, text);
+        }
+    }
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! What is listened to: a regular expression as JavaScript has them, searched for anywhere in a name.
 
-use deepstream_pattern::{Budget, Exhausted, Input, Pattern, PatternError, Scratch};
+use deepstream_pattern::{Budget, Exhausted, Input, Pattern, PatternError, Scratch, Shape, Traits};
 
 /// A pattern, and what its names must contain.
 #[derive(Debug)]
@@ -25,6 +25,11 @@ impl NamePattern {
         &self.required
     }
 
+    /// What names that match are like.
+    pub(super) fn shape(&self) -> &Shape {
+        self.pattern.shape()
+    }
+
     /// Roughly the steps that matching takes per byte of a name.
     pub(super) fn states(&self) -> usize {
         self.pattern.len()
@@ -38,26 +43,37 @@ pub(super) struct Matcher {
     scratch: Scratch,
     /// A name that is not ASCII, as JavaScript sees it.
     units: Vec<u16>,
+    traits: Traits,
 }
 
 impl Matcher {
     pub(super) fn new(steps_max: usize) -> Self {
-        Self { steps_max: steps_max as u64, scratch: Scratch::default(), units: Vec::new() }
+        Self { steps_max: steps_max as u64, scratch: Scratch::default(), units: Vec::new(), traits: Traits::default() }
     }
 
     /// Takes the name that is to be compared next; `false` if it is no text.
     pub(super) fn take(&mut self, name: &[u8]) -> bool {
         self.units.clear();
         if name.is_ascii() {
+            self.traits = Traits::of(name, name.len());
             return true;
         }
         let Ok(text) = std::str::from_utf8(name) else { return false };
         self.units.extend(text.encode_utf16());
+        self.traits = Traits::of(name, self.units.len());
         true
+    }
+
+    /// What the name that was taken is like.
+    pub(super) fn traits(&self) -> Traits {
+        self.traits
     }
 
     /// Whether a pattern matches the name that was taken.
     pub(super) fn matches(&mut self, pattern: &NamePattern, name: &[u8]) -> Result<bool, Exhausted> {
+        if !pattern.shape().admits(&self.traits) {
+            return Ok(false);
+        }
         let has = |text: &[u8]| memchr::memmem::find(name, text).is_some();
         if !pattern.required.iter().all(|texts| texts.iter().any(|text| has(text))) {
             return Ok(false);

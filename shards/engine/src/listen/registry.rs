@@ -227,7 +227,8 @@ impl Listening {
         let entry = self.entries.insert(entry) as u32;
         let entries = &self.entries;
         self.by_source.insert_unique(hash, entry, |&other| entries[other as usize].hash);
-        self.entries[entry as usize].under = self.indices[place(topic)].insert(entry, pattern.required());
+        self.entries[entry as usize].under =
+            self.indices[place(topic)].insert(entry, pattern.required(), pattern.shape());
         entry
     }
 
@@ -260,7 +261,7 @@ impl Listening {
         state.listeners.retain(|&other| other != listener);
         if state.listeners.is_empty() {
             let state = self.entries.remove(entry as usize);
-            self.indices[place(state.topic)].remove(entry, &state.under);
+            self.indices[place(state.topic)].remove(entry, &state.under, state.pattern.shape());
             if let Ok(found) = self.by_source.find_entry(state.hash, |&other| other == entry) {
                 found.remove();
             }
@@ -336,7 +337,8 @@ impl Listening {
         self.count += 1;
         let (count, entries, found) = (self.count, &mut self.entries, &mut self.found);
         let (matcher, slow) = (&mut self.matcher, &mut self.slow);
-        self.indices[place(topic)].candidates(name, |id| {
+        let traits = matcher.traits();
+        self.indices[place(topic)].candidates(name, &traits, |id| {
             let entry = &mut entries[id as usize];
             if entry.spent || std::mem::replace(&mut entry.tried, count) == count {
                 return;
