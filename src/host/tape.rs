@@ -198,3 +198,87 @@ impl Writer {
         shared.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static BATCH: [u8; BATCH_BYTES] = [1; BATCH_BYTES];
+
+    fn reel_of(sender: &Sender<Word>) -> Reel {
+        Reel { shard: 0, shared: Arc::default(), sender: sender.clone() }
+    }
+
+    /// A thread that writes one tape, to this file.
+    fn writer(path: &str, reel: &Reel, words: Receiver<Word>) -> JoinHandle<()> {
+        let file = OpenOptions::new().append(true).create(true).open(path).expect("a file to write to");
+        let writer = Writer { files: vec![(path.into(), file)], shared: vec![reel.shared.clone()], words };
+        std::thread::spawn(move || writer.run())
+    }
+
+    fn all_written(sender: &Sender<Word>) {
+        let (tell, told) = channel();
+        sender.send(Word::Tell(tell)).expect("the thread that writes lives");
+        told.recv().expect("it tells");
+    }
+
+    #[test]
+    fn what_came_in_before_a_panic_is_in_the_file() {
+        let directory = std::env::temp_dir().join(format!("deepstream-tape-{}", std::process::id()));
+        let tapes = Tapes::start(&directory, 2, &[], 0).expect("a directory");
+        let (one, other) = (tapes.reel(0), tapes.reel(1));
+        one.take(b"first ");
+        other.take(b"of another core");
+        let core = std::thread::spawn(move || {
+            one.take(b"second");
+            panic!("as a core might");
+        });
+        assert!(core.join().is_err());
+        // Nobody has handed anything over but the hook.
+        let read = |shard: usize| std::fs::read(directory.join(format!("shard-{shard}-0.tape"))).expect("a tape");
+        assert_eq!(read(0), b"first second");
+        assert_eq!(read(1), b"of another core");
+        // A panic in the middle of taking leaves the tape locked, and must not wait for itself.
+        let kept = tapes.reel(0);
+        let core = std::thread::spawn(move || {
+            let _kept = kept.shared.kept.lock();
+            panic!("as a core might while it writes down");
+        });
+        assert!(core.join().is_err());
+        tapes.finish();
+        std::fs::remove_dir_all(&directory).expect("it can be removed");
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_tape_and_nothing_else() {
+        let (sender, words) = channel();
+        let reel = reel_of(&sender);
+        let thread = writer("/dev/full", &reel, words);
+        reel.take(&BATCH);
+        all_written(&sender);
+        assert!(reel.is_over() && reel.shared.has_gap.load(Ordering::Relaxed));
+        // A batch that was on its way is given up as well, and nothing is kept any more.
+        reel.shared.waiting.fetch_add(3, Ordering::Relaxed);
+        sender.send(Word::Bytes(0, vec![1; 3])).expect("the thread that writes lives");
+        reel.take(&BATCH);
+        all_written(&sender);
+        assert!(reel.shared.kept.lock().expect("no panic").is_empty());
+        assert_eq!(reel.shared.waiting.load(Ordering::Relaxed), 0);
+        sender.send(Word::End).expect("the thread that writes lives");
+        thread.join().expect("it ends well");
+    }
+
+    #[test]
+    fn a_disk_that_is_too_slow_ends_the_tape() {
+        let (sender, words) = channel();
+        let reel = reel_of(&sender);
+        // Nobody writes.
+        for _ in 0..WAITING_BYTES_MAX / BATCH_BYTES {
+            reel.take(&BATCH);
+        }
+        assert!(!reel.is_over());
+        reel.take(&BATCH);
+        assert!(reel.is_over());
+        drop(words);
+    }
+}
