@@ -6,7 +6,7 @@ import { after } from 'node:test'
 // A test that fails halfway leaves clients behind that reconnect for ever: once all of a file's tests are over, its
 // process ends whatever is still open. Who cleans up well is gone long before.
 const LINGER_MS = 30000
-after(() => { setTimeout(() => process.exit(), LINGER_MS).unref() })
+after(function waitForLeftovers () { setTimeout(() => process.exit(), LINGER_MS).unref() })
 
 export const DEADLINE = Number(process.env.DEEPSTREAM_TEST_DEADLINE ?? 8000)
 
