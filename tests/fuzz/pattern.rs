@@ -1,7 +1,7 @@
 //! Patterns that clients listen to, and permission rules match with: compiled and compared within bounds, whoever wrote the
 //! pattern and whoever chose the name.
 
-use deepstream_pattern::{Budget, Input, Pattern, Scratch};
+use deepstream_pattern::{Budget, Input, Pattern, Scratch, Traits};
 
 const STEPS: u64 = 200_000;
 const FLAGS: [&str; 4] = ["", "u", "i", "ms"];
@@ -30,6 +30,8 @@ pub(crate) fn run(input: &[u8]) {
         }
     }
     if found == Ok(true) {
+        let traits = Traits::of(name.as_bytes(), units.len());
+        assert!(pattern.shape().admits(&traits), "/{source}/{flags} on {name:?}, told by {:?}", pattern.shape());
         let has = |text: &[u8]| name.as_bytes().windows(text.len()).any(|window| window == text);
         for texts in pattern.required() {
             assert!(texts.iter().any(|text| has(text)), "/{source}/{flags} on {name:?}, which has none of {texts:?}");
