@@ -32,7 +32,8 @@ impl Bare {
         self.say(conn, &bytes(&Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) }));
         for ask in self.shard.asks().collect::<Vec<_>>() {
             if let Ask::Authenticate { conn, .. } = ask {
-                let login = Login::Accepted(Account::of("open"));
+                // Nobody's presence: no other core has to hear of it before this one goes on.
+                let login = Login::Accepted(Account::of("OPEN"));
                 self.shard.completed(self.now, Outcome::Authenticated { conn, login });
             }
         }
