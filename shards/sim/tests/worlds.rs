@@ -47,6 +47,15 @@ fn worlds_with_rules_that_failed_once_do_not_fail_again() {
 }
 
 #[test]
+fn whole_worlds_that_failed_once_do_not_fail_again() {
+    for seed in [60_317_709, 60_415_959, 60_890_521, 60_934_701] {
+        if let Err(failure) = Run::of(seed).go() {
+            panic!("{failure}");
+        }
+    }
+}
+
+#[test]
 fn a_seed_is_always_the_same_world() {
     let steps = || Run::of(7).go().map_err(|failure| failure.what);
     assert_eq!(steps(), steps());

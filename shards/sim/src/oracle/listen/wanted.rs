@@ -140,6 +140,11 @@ impl Oracle {
     }
 
     fn unclear(&mut self, conn: usize, name: &[u8]) {
+        // A subscription that was refused is not left: what is acknowledged then is nothing.
+        let askers = self.listening.wanted.askers.get_mut(&(true, name.into()));
+        if let Some(asks) = askers.and_then(|askers| askers.get_mut(&conn)) {
+            *asks = false;
+        }
         if let Some(told) = self.listening.wanted.told.get_mut(&(conn, name.into())) {
             *told = Told::Unknown;
         }
@@ -156,6 +161,8 @@ impl Oracle {
             Action::RecordDeleted => {
                 self.listening.wanted.told.remove(&(conn, name.into()));
                 self.wants_no_more(conn, true, name);
+                // Also where nobody deleted it here: a notification finds that storage has it no more.
+                self.listening.wanted.deleted.insert(name.into());
             }
             Action::RecordDeleteSuccess
             | Action::RecordDeleteError
