@@ -226,11 +226,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// The answer to a head by which servers on the way may have understood something else (RFC 9112, 3.2 and 6.1): nothing that
 /// follows it is read.
 fn misframed(head: &Parts) -> Option<Answer> {
-    let refused = |status, what: &str| {
-        let mut answer = text(status, what);
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        Some(answer)
-    };
+    let refused = |status, what: &str| Some(last(text(status, what)));
     let mut hosts = head.headers.get_all(HOST).iter();
     let is_host = |host: &HeaderValue| {
         host.is_empty() || Authority::try_from(host.as_bytes()).is_ok_and(|name| !name.as_str().contains('@'))
@@ -301,7 +297,12 @@ pub fn bad_request(what: &str) -> Answer {
 
 /// The answer to a body that does not come, after which nothing else is read.
 pub fn too_slow() -> Answer {
-    let mut answer = text(StatusCode::REQUEST_TIMEOUT, "The request took too long to arrive.");
+    last(text(StatusCode::REQUEST_TIMEOUT, "The request took too long to arrive."))
+}
+
+/// An answer behind which the connection is closed, and which says so: a client that is not told sends its next request into
+/// the void. So is whatever is answered before its body was read (RFC 9112, 9.6).
+pub fn last(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }

@@ -304,7 +304,8 @@ impl hyper::service::Service<Request<Incoming>> for Api {
         Box::pin(async move {
             let origin = http::origin_value(&head.headers).cloned();
             let mut answer = match service.judge(&head) {
-                Verdict::Answer(answer) => answer,
+                Verdict::Answer(answer) if body.is_end_stream() => answer,
+                Verdict::Answer(answer) => http::last(answer),
                 Verdict::Read(purpose, coding) => {
                     execute(&service, &shared, (purpose, coding), head.headers, body).await
                 }
@@ -370,7 +371,7 @@ async fn read(
     };
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > service.body_bytes_max {
-        return Err(http::too_large());
+        return Err(http::last(http::too_large()));
     }
     let mut whole = body::Body::new(coding, service.body_bytes_max);
     loop {
@@ -385,7 +386,7 @@ async fn read(
             Some(Err(error)) => return Err(http::unreadable(&error.to_string())),
             Some(Ok(frame)) => {
                 let data = frame.into_data().unwrap_or_default();
-                whole.push(&data).map_err(refused)?;
+                whole.push(&data).map_err(refused).map_err(http::last)?;
             }
         }
     }

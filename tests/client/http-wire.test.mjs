@@ -182,6 +182,7 @@ describe('packed bodies', { skip }, () => {
       assert.deepEqual((await post(server, pack('{"username":"ann"}'), { headers, path: '/api/auth' })).json, {})
       const bomb = await post(server, pack(Buffer.alloc(64 << 20, ' ')), { headers })
       assert.deepEqual([bomb.status, bomb.text], [400, 'Failed to parse body of request: request entity too large\r\n\r\n'])
+      assert.equal(bomb.headers.get('connection'), 'close')
       for (const broken of [Buffer.from(text), pack(text).subarray(0, -1)]) {
         const answer = await post(server, broken, { headers })
         assert.equal(answer.status, 400)
@@ -195,6 +196,9 @@ describe('packed bodies', { skip }, () => {
     socket.write(head('POST', '/api', { 'Content-Type': 'application/json', 'Content-Encoding': 'br', 'Content-Length': 1000 }))
     const [answer] = await socket.answers(1)
     assert.deepEqual([answer.status, answer.body], [415, 'Unsupported content encoding "br".\r\n\r\n'])
+    // Its body is not waited for, which whoever would use the connection again is told.
+    assert.match(answer.head, /connection: close/i)
+    await within('the close', socket.gone)
   })
 })
 
@@ -209,6 +213,7 @@ describe('too much', { skip }, () => {
       const [answer] = await socket.answers(1)
       assert.equal(answer.status, 400)
       assert.match(answer.body, /request entity too large/)
+      assert.match(answer.head, /connection: close/i)
       await within('the close', socket.gone)
     }
   })
