@@ -1,7 +1,8 @@
 //! One core: its shard, its sockets, its ends of the lattice, and the turn that moves everything between them.
 //!
 //! *Owns* the order of a turn and the decision to sleep. *Promises* that the core never sleeps while anything is left to do,
-//! that one turn is one system call beside one send for each socket that is told something, and that a peer or client that is slow costs only itself.
+//! that a turn is one system call beside one send for each socket that is told something (and one for each look in a long
+//! flush), and that a peer or client that is slow costs only itself.
 //! *Does not* decide what a message means (the shard does) or how bytes reach the kernel (the ring does).
 
 use super::clock::Clock;
@@ -66,6 +67,8 @@ pub(super) struct Core {
     reported: usize,
     /// Generation of the permission rules that the shard was given.
     rules: u32,
+    /// How many bytes were put into outboxes, ever, when this turn takes in nothing more.
+    enough: u64,
     turns: u32,
     pub(super) turn_ns: Histogram<u64>,
 }
@@ -121,6 +124,7 @@ impl Core {
             counted_drained: false,
             reported: 0,
             rules: 0,
+            enough: 0,
             turns: 0,
             turn_ns: Histogram::new_with_bounds(100, 1_000_000_000, 2).expect("the bounds are constants in order"),
         }
@@ -177,6 +181,7 @@ impl Core {
             self.rules = self.control.generation();
             self.shard.adopt_permissions(self.now, self.control.permissions());
         }
+        self.enough = self.shard.counters().sent_bytes + OUTPUT_BYTES_PER_TURN;
         let mut worked = self.take_completions();
         worked |= self.shake_hands();
         worked |= self.take_packets();
@@ -198,13 +203,29 @@ impl Core {
         worked
     }
 
+    /// In the middle of a flush: takes in what came while it went on, so that those who are yet to be flushed take it along.
+    pub(super) fn look(&mut self) {
+        if self.stopping || !(self.ring.has_completions() || self.port.has_input()) {
+            return;
+        }
+        self.ring.submit();
+        self.now = self.clock.now();
+        self.take_completions();
+        self.take_packets();
+        self.answer_asks();
+        self.hear_resumed();
+        self.answer_asks();
+        self.publish();
+        self.hand_over_stores();
+    }
+
     fn take_completions(&mut self) -> bool {
         if self.accept_again_at.is_some_and(|at| at <= self.now) {
             self.accept_again_at = None;
             self.ring.accept();
         }
         self.ring.reap();
-        let enough = self.shard.counters().sent_bytes + OUTPUT_BYTES_PER_TURN;
+        let enough = self.enough;
         let mut worked = false;
         for _ in 0..COMPLETIONS_PER_TURN {
             // What the ring still holds keeps the core from sleeping.

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use deepstream_wire::encode::{encode, encode_parting, pass_on};
 use deepstream_wire::{Outgoing, Said, Topic, Wire};
 use hashbrown::HashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Everything that leaves the shard.
@@ -35,7 +36,7 @@ pub(crate) struct Delivery {
     pub(crate) notes: Vec<Note>,
     /// Whether notes of level debug are wanted.
     pub(crate) verbose: bool,
-    pub(crate) dirty: Vec<ConnId>,
+    pub(crate) dirty: VecDeque<ConnId>,
     pub(crate) closes: Vec<Closing>,
     /// Connections whose outbox went over its high-water mark: their timers are to be set.
     pub(crate) filling: Vec<ConnId>,
@@ -106,7 +107,7 @@ impl Delivery {
             asks: Vec::new(),
             notes: Vec::new(),
             verbose,
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
             closes: Vec::new(),
             filling: Vec::new(),
             resumed: Vec::new(),
@@ -392,7 +393,7 @@ impl Delivery {
         session.moved_at = self.now;
         if !session.dirty {
             session.dirty = true;
-            self.dirty.push(conn);
+            self.dirty.push_back(conn);
         }
         match reason {
             Reason::SlowConsumerFull | Reason::SlowConsumerStalled => self.counters.slow_consumers += 1,
@@ -436,7 +437,7 @@ fn appended(
     conn: ConnId,
     now: Nanos,
     limits: &Limits,
-    dirty: &mut Vec<ConnId>,
+    dirty: &mut VecDeque<ConnId>,
     filling: &mut Vec<ConnId>,
 ) -> bool {
     if !session.dirty {
@@ -444,7 +445,7 @@ fn appended(
         if session.unsent == 0 {
             session.moved_at = now;
         }
-        dirty.push(conn);
+        dirty.push_back(conn);
     }
     let backlog = session.backlog();
     if backlog <= limits.outbox_high_water_bytes.min(limits.outbox_bytes_max) {

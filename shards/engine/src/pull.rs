@@ -17,14 +17,16 @@ impl Shard {
         self.timers.next_deadline()
     }
 
-    /// A connection with something to send; each once until something more is put in its outbox.
+    /// A connection with something to send, the longest waiting first; each once until something more is put in its outbox.
+    /// There may be inputs between two pulls: whom they concern waits behind the others, or is told along with what it waits
+    /// for.
     #[inline]
     pub fn dirty(&mut self) -> Option<ConnId> {
         if !self.delivery.dirty.is_empty() {
             self.pulled(Kind::Dirty, &());
         }
         loop {
-            let conn = self.delivery.dirty.pop()?;
+            let conn = self.delivery.dirty.pop_front()?;
             if let Some(session) = self.delivery.sessions.get_mut(conn) {
                 session.dirty = false;
                 // Deliveries alone may fill it: a client that only listens asks nothing by which it would be noticed.

@@ -1,5 +1,5 @@
 use super::rig::{Rig, about, bulk};
-use crate::{ConnId, Options};
+use crate::{ConnId, Options, Outbox};
 use deepstream_wire::{Action, Outgoing};
 
 fn subscribe(rig: &mut Rig, conn: ConnId, name: &str) {
@@ -49,6 +49,30 @@ fn an_event_costs_its_owner_one_packet_for_each_core_that_listens() {
     for core in 1..16 {
         assert_eq!(rig.take_packets(0, core).len(), 1, "to core {core}");
     }
+}
+
+#[test]
+fn who_waits_longest_is_flushed_first_and_takes_along_what_came_meanwhile() {
+    let mut rig = Rig::new(1);
+    let clients: Vec<ConnId> = (0..4).map(|_| rig.client(0)).collect();
+    for &client in &clients {
+        subscribe(&mut rig, client, "e");
+    }
+    let (emitter, listeners) = (clients[0], &clients[1..]);
+    let flush_one = |rig: &mut Rig| {
+        let conn = rig.shards[0].dirty().expect("somebody was told something");
+        let mut outbox = Outbox::default();
+        rig.shards[0].take_output(conn, &mut outbox);
+        rig.shards[0].flushed(rig.now, conn, outbox.len());
+        (conn, outbox.len())
+    };
+    rig.send_only(emitter, &emit("e", "1"));
+    let (first, one_long) = flush_one(&mut rig);
+    rig.send_only(emitter, &emit("e", "2"));
+    let then: Vec<_> = (0..3).map(|_| flush_one(&mut rig)).collect();
+    assert_eq!(first, listeners[0]);
+    assert_eq!(then, [(listeners[1], 2 * one_long), (listeners[2], 2 * one_long), (first, one_long)]);
+    assert_eq!(rig.shards[0].dirty(), None);
 }
 
 #[test]
