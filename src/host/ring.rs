@@ -141,6 +141,11 @@ impl Ring {
         Ok(ring)
     }
 
+    /// Makes room for so many sockets without moving any.
+    pub(super) fn reserve(&mut self, sockets: usize) {
+        self.sockets.reserve(sockets);
+    }
+
     /// What this kernel lacks, and what is done instead.
     pub(super) fn shortcomings(&self) -> &[&'static str] {
         &self.shortcomings

@@ -102,6 +102,11 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
+    /// Room for so many without moving any.
+    pub(super) fn with_room(sockets: usize) -> Self {
+        Self { table: Vec::with_capacity(sockets), keys: Vec::with_capacity(sockets), ..Self::default() }
+    }
+
     pub(super) fn get(&mut self, key: Key) -> Option<&mut Socket> {
         let socket = self.table.get_mut(key.slot as usize)?.as_mut();
         socket.filter(|socket| socket.generation == key.generation)

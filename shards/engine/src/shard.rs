@@ -191,6 +191,14 @@ impl Shard {
         }
     }
 
+    /// Makes room for so many connections, so that their tables need not move while they fill: a table that moves is copied,
+    /// and its new place first touched, between two messages.
+    pub fn reserve(&mut self, connections: usize) {
+        self.delivery.sessions.reserve(connections);
+        // Each has one: by then it is to be looked at.
+        self.timers.reserve(connections);
+    }
+
     /// A socket was accepted. `None`: there are too many, close it.
     pub fn connected(&mut self, now: Nanos, peer: Peer) -> Option<ConnId> {
         self.input(now, Kind::Connected, &peer);

@@ -64,6 +64,11 @@ impl<K: Copy> Wheel<K> {
         }
     }
 
+    /// Makes room for so many timers without moving any.
+    pub(crate) fn reserve(&mut self, timers: usize) {
+        self.entries.reserve(timers);
+    }
+
     /// How many timers are set.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

@@ -137,6 +137,11 @@ impl Sessions {
         Self { core, generation: 0, table: Slab::new() }
     }
 
+    /// Makes room for so many without moving any.
+    pub(crate) fn reserve(&mut self, sessions: usize) {
+        self.table.reserve(sessions);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
