@@ -103,8 +103,20 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { mut shard, mut ring, port, storage, auth, link_config, web, doors, clock, control, idle_spin, reel } =
-            parts;
+        let Parts {
+            mut shard,
+            mut ring,
+            port,
+            storage,
+            auth,
+            link_config,
+            web,
+            doors,
+            clock,
+            control,
+            idle_spin,
+            reel,
+        } = parts;
         shard.reserve(CONNECTIONS_ROOM);
         ring.reserve(CONNECTIONS_ROOM);
         Self {

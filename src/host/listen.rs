@@ -30,6 +30,8 @@ pub(super) fn listen(host: &str, port: u16, count: usize) -> io::Result<Vec<TcpL
     for _ in 0..count {
         let socket = bind(address, true)?;
         socket.listen(backlog)?;
+        // Linux hands it on to every socket that is accepted here, which saves each a call.
+        socket.set_tcp_nodelay(true)?;
         let listener = TcpListener::from(socket);
         // Port 0 became a port with the first.
         address = listener.local_addr()?;
@@ -68,6 +70,7 @@ fn backlog() -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpStream;
 
     #[test]
     fn port_of_another_server_is_noticed_though_both_share_ports() {
@@ -80,6 +83,13 @@ mod tests {
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(first);
         assert_eq!(listen(host, port, 2).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_accepted_sends_without_delay() {
+        let listener = listen("127.93.1.3", 0, 1).unwrap().remove(0);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(listener.accept().unwrap().0.nodelay().unwrap());
     }
 
     #[test]

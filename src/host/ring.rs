@@ -382,8 +382,6 @@ impl Ring {
         if !more {
             self.accept();
         }
-        // Fails only if the peer is gone already, which the first receive will tell.
-        let _ = stream.set_nodelay(true);
         self.generation = (self.generation + 1) & GENERATION_MASK;
         let generation = self.generation;
         let slot = self.sockets.insert(Socket {
