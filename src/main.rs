@@ -5,6 +5,7 @@ use deepstream::config::{self, LatencyProfile, Loaded, Placement, Topology};
 use deepstream::log::{self, Level, note};
 use deepstream::{VERSION, command, doctor, host, permissions};
 use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Every core allocates and frees on its own thread, which is what this allocator is fastest at.
@@ -14,7 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match cli::parse() {
         Ok(Command::Print(text)) => {
-            println!("{text}");
+            print(&format!("{text}\n"));
             ExitCode::SUCCESS
         }
         Ok(Command::Start(arguments)) => start(&arguments),
@@ -29,11 +30,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints what was asked for. Whoever asked may have read enough and gone, as `head` does.
+fn print(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// Prints what a command found, or why it did not.
 fn say(result: Result<String, String>) -> ExitCode {
     match result {
         Ok(text) => {
-            println!("{text}");
+            print(&format!("{text}\n"));
             ExitCode::SUCCESS
         }
         Err(text) => {
@@ -66,9 +73,9 @@ fn doctor(arguments: cli::DoctorArguments) -> ExitCode {
     let spins = loaded.config.cores.latency_profile == LatencyProfile::Spin;
     let report = doctor::examine(&topology, &placement, spins);
     if settings {
-        print!("{}", report.settings());
+        print(&report.settings());
     } else {
-        println!("{report}");
+        print(&format!("{report}\n"));
     }
     ExitCode::from(u8::from(report.is_broken()))
 }

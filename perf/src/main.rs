@@ -38,6 +38,7 @@ use crate::run::Comparison;
 use crate::scenario::Scenario;
 use clap::{Args, Parser, Subcommand};
 use std::fs;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -146,9 +147,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints to whoever still reads: what `head` has left does not end a run.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
 fn compare_results(before: &Path, after: &Path, fail: bool) -> Result<(), String> {
     let (before, after) = (Results::read(before)?, Results::read(after)?);
-    print!("{}", compare::text(&before, &after));
+    print(&compare::text(&before, &after));
     let worse = |change: &compare::Change| change.player == "deepstream" && !change.is_better;
     let any = compare::compare(&before, &after).0.iter().any(worse);
     if fail && any { Err("it became worse".to_owned()) } else { Ok(()) }
@@ -157,7 +163,7 @@ fn compare_results(before: &Path, after: &Path, fail: bool) -> Result<(), String
 fn report_again(path: &Path, out: Option<&Path>, markdown: bool) -> Result<(), String> {
     let results = Results::read(path)?;
     if markdown {
-        print!("{}", report::markdown(&results));
+        print(&report::markdown(&results));
     }
     report::write(&results, out.or(path.parent()).unwrap_or(Path::new(".")))
 }
@@ -165,7 +171,7 @@ fn report_again(path: &Path, out: Option<&Path>, markdown: bool) -> Result<(), S
 fn list() -> Result<(), String> {
     for scenario in shipped::shipped()? {
         let mark = if scenario.by_default { "" } else { " (only when named)" };
-        println!("{:22}{}{mark}", scenario.name, scenario.about);
+        print(&format!("{:22}{}{mark}\n", scenario.name, scenario.about));
     }
     Ok(())
 }
@@ -200,15 +206,15 @@ fn compare_players(arguments: &Run) -> Result<(), String> {
         let played = comparison.play(scenario, floor_only)?;
         results.scenarios.push(played);
         if let Some(played) = results.scenarios.last() {
-            println!("{}", table::scenario(&results, played));
+            print(&format!("{}\n", table::scenario(&results, played)));
         }
         // What was measured survives whatever stops the rest.
         results.write(&folder.join("results.json"))?;
     }
-    print!("{}", table::summary(&results));
+    print(&table::summary(&results));
     fs::write(folder.join("results.txt"), table::all(&results)).map_err(|error| format!("results.txt: {error}"))?;
     report::write(&results, &folder)?;
-    println!("\nwritten: {}", folder.join("report.html").display());
+    print(&format!("\nwritten: {}\n", folder.join("report.html").display()));
     Ok(())
 }
 
