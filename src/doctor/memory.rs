@@ -47,6 +47,20 @@ pub(super) fn numa_balancing(machine: &Machine<'_>) -> Finding {
     }
 }
 
+/// DAMON's threads look through memory for what is seldom used, and hold the CPU they are on for milliseconds at a time (8 were
+/// seen). They take any CPU that is not isolated.
+pub(super) fn access_monitor(machine: &Machine<'_>) -> Finding {
+    let (area, monitors) = ("memory monitor", "/sys/kernel/mm/damon/admin/kdamonds");
+    let states = machine.list(monitors).into_iter().map(|number| format!("{monitors}/{number}/state"));
+    let on: Vec<_> = states.filter(|path| machine.read(path).as_deref() == Some("on")).collect();
+    if on.is_empty() {
+        return Finding::good(area, "none is running");
+    }
+    let found = format!("{} of DAMON's threads: one holds a CPU for milliseconds", on.len());
+    let remedy = "switch them off, or isolate the shards' CPUs";
+    Finding::slow(area, found, remedy).with(on.iter().map(|path| machine.setting(path, "on", "off")).collect())
+}
+
 pub(super) fn swap(machine: &Machine<'_>) -> Finding {
     let (area, path) = ("swap", "/proc/meminfo");
     let total = machine.read(path).and_then(|text| {

@@ -144,6 +144,7 @@ fn examine_files(root: &Path, topology: &Topology, placement: &Placement, spins:
         memory::locked,
         memory::huge_pages,
         memory::numa_balancing,
+        memory::access_monitor,
         memory::swap,
         cpu::pinning,
         cpu::siblings,

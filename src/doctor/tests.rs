@@ -78,6 +78,9 @@ fn every_setting_tells_what_it_replaces() {
     }
     root.write("sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n");
     root.write("proc/sys/kernel/numa_balancing", "1\n");
+    root.write("sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds", "2\n");
+    root.write("sys/kernel/mm/damon/admin/kdamonds/0/state", "off\n");
+    root.write("sys/kernel/mm/damon/admin/kdamonds/1/state", "on\n");
     root.write("proc/sys/net/core/somaxconn", "128\n");
     root.write("sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet\n");
     root.write("sys/devices/system/clocksource/clocksource0/available_clocksource", "tsc hpet acpi_pm\n");
@@ -94,6 +97,7 @@ fn every_setting_tells_what_it_replaces() {
         format!("{}\t128\t4096", other("proc/sys/net/core/somaxconn")),
         format!("{}\talways\tmadvise", other("sys/kernel/mm/transparent_hugepage/enabled")),
         format!("{}\t1\t0", other("proc/sys/kernel/numa_balancing")),
+        format!("{}\ton\toff", other("sys/kernel/mm/damon/admin/kdamonds/1/state")),
         format!("{}\tpowersave\tperformance", cpu("cpu2/cpufreq/scaling_governor")),
         format!("{}\tpowersave\tperformance", cpu("cpu3/cpufreq/scaling_governor")),
         format!("{}\t0\t1", cpu("cpu2/cpuidle/state2/disable")),
