@@ -86,7 +86,9 @@ fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -
         }
     };
     if let Some(visit) = &session.visit {
-        for (due, at) in [(Due::Warning, visit.warn_at), (Due::Close(Reason::SessionExpired), visit.expires_at)] {
+        // Whoever has not been told that the login succeeded is not told that it will end.
+        let warn_at = visit.warn_at.filter(|_| matches!(session.state, State::Open));
+        for (due, at) in [(Due::Warning, warn_at), (Due::Close(Reason::SessionExpired), visit.expires_at)] {
             if let Some(at) = at {
                 sooner(due, at);
             }

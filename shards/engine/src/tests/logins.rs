@@ -118,6 +118,30 @@ fn login_that_ends_is_told_before_and_closed_then() {
 }
 
 #[test]
+fn a_login_is_told_before_its_end_is_however_long_that_takes() {
+    let mut rig = Rig::with(2, &patient());
+    let conn = rig.stranger(0);
+    rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
+    rig.read(conn);
+    // The core that counts the user is late, and the warning due at once.
+    let user = rig.name_on(1, "user");
+    let login = format!(r#"{{"user":"{user}","expires":30000000000}}"#);
+    let _ = rig.bytes_only(conn, &payload(&request(&login)));
+    for ask in rig.shards[0].asks().collect::<Vec<_>>() {
+        rig.answer(0, ask);
+    }
+    let held = rig.take_packets(0, 1);
+    assert!(!held.is_empty(), "the other core is to count it");
+    rig.pass(SECOND);
+    assert_eq!(rig.read(conn), [""; 0]);
+    rig.give_packets(0, 1, held);
+    rig.pass(SECOND);
+    let lines = rig.read(conn);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("AUTH.AUTH_SUCCESSFUL") && lines[1].contains("session-expires"), "{lines:?}");
+}
+
+#[test]
 fn fresh_login_of_the_same_user_moves_the_end_on_every_core() {
     let mut rig = Rig::with(2, &patient());
     let conn = guest(&mut rig, 0);

@@ -293,7 +293,7 @@ impl Rig {
         moved
     }
 
-    fn answer(&mut self, core: usize, ask: Ask) {
+    pub(super) fn answer(&mut self, core: usize, ask: Ask) {
         let outcome = match ask {
             Ask::Authenticate { conn, data, .. } => {
                 let login = if &data[..] == br#"{"bad":1}"# {
