@@ -111,10 +111,8 @@ pub(crate) enum TimerKey {
     Stores(crate::Ticket),
     /// Failed stores are tried again.
     StoreRetry,
-    /// A call that should have been accepted.
-    RpcAck(crate::rpc::CallId),
-    /// A call that should have been answered.
-    RpcResponse(crate::rpc::CallId),
+    /// A call that should have been accepted, or answered.
+    Call(crate::rpc::CallId),
     /// A listener that should have accepted or rejected a name.
     ListenResponse(crate::listen::AttemptId),
     /// Work on listeners that did not fit into the turn.
@@ -369,8 +367,7 @@ impl Shard {
                 TimerKey::Load(ticket) => self.loaded(ticket, Err(crate::Fault::Timeout)),
                 TimerKey::Stores(ticket) => self.stores_late(ticket),
                 TimerKey::StoreRetry => self.records.retry(),
-                TimerKey::RpcAck(call) => self.not_accepted(call),
-                TimerKey::RpcResponse(call) => self.not_answered(call),
+                TimerKey::Call(call) => self.call_due(call),
                 TimerKey::ListenResponse(attempt) => self.listener_silent(attempt),
                 TimerKey::ListenWork => self.go_on_listening(),
                 TimerKey::ListenRematch => self.rematch_due(),

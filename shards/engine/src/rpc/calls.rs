@@ -2,7 +2,7 @@
 //!
 //! Nothing is allocated per call once the tables have grown: ended calls leave their buffers to the next ones.
 
-use crate::ident::{ConnId, CoreId};
+use crate::ident::{ConnId, CoreId, Nanos};
 use crate::limits::Limits;
 use crate::shard::Options;
 use crate::timer::TimerId;
@@ -38,8 +38,12 @@ pub(crate) struct Call {
     /// Providers that were asked, sorted.
     pub(crate) tried: SmallVec<[ConnId; 2]>,
     pub(crate) accepted: bool,
-    pub(crate) ack_timer: TimerId,
-    pub(crate) response_timer: TimerId,
+    /// When its provider must have accepted it.
+    pub(crate) accept_due: Nanos,
+    /// When its provider must have answered it.
+    pub(crate) answer_due: Nanos,
+    /// Set for the earlier of the two, and not taken back when it is accepted: as a rule it is answered before.
+    pub(crate) timer: TimerId,
     has_data: bool,
     data: Vec<u8>,
     links: [Link; 2],
@@ -261,8 +265,9 @@ impl Calls {
             provider_hash: 0,
             tried: SmallVec::new(),
             accepted: false,
-            ack_timer: TimerId::NONE,
-            response_timer: TimerId::NONE,
+            accept_due: Nanos::default(),
+            answer_due: Nanos::default(),
+            timer: TimerId::NONE,
             has_data: data.is_some(),
             data: buffer,
             links: [UNLINKED; 2],
@@ -272,7 +277,7 @@ impl Calls {
     }
 
     /// A provider is asked, instead of the one before.
-    pub(crate) fn asked(&mut self, id: CallId, provider: ConnId, ack_timer: TimerId, response_timer: TimerId) {
+    pub(crate) fn asked(&mut self, id: CallId, provider: ConnId) {
         self.leave_provider(id.index);
         let call = &self.table[id.index as usize];
         let mut provider_id = SmallVec::from_slice(&call.requestor_id);
@@ -290,15 +295,13 @@ impl Calls {
         let place = call.tried.binary_search(&provider).unwrap_or_else(|place| place);
         call.tried.insert(place, provider);
         call.accepted = false;
-        call.ack_timer = ack_timer;
-        call.response_timer = response_timer;
         let table = &self.table;
         self.by_provider.insert_unique(hash, id.index, |&index| table[index as usize].provider_hash);
         self.link(id.index, provider, Role::Provider);
     }
 
-    /// Forgets a call; its name's slot and its timers.
-    pub(crate) fn end(&mut self, id: CallId) -> Option<(u32, [TimerId; 2])> {
+    /// Forgets a call; its name's slot and its timer.
+    pub(crate) fn end(&mut self, id: CallId) -> Option<(u32, TimerId)> {
         let requestor = self.get(id)?.requestor;
         self.leave_provider(id.index);
         if requestor != ConnId::NOBODY {
@@ -310,7 +313,7 @@ impl Calls {
             call.data.clear();
             self.buffers.push(call.data);
         }
-        Some((call.slot, [call.ack_timer, call.response_timer]))
+        Some((call.slot, call.timer))
     }
 
     /// Nobody waits for a call any more; what its provider still says of it is in order.

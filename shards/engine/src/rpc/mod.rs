@@ -152,13 +152,14 @@ impl Shard {
     }
 
     /// Asks a provider. `body` is the caller's own words, if they are at hand, and nothing but what the provider is told.
-    fn ask_provider(&mut self, call: CallId, provider: ConnId, body: Option<&[u8]>) {
+    fn ask_provider(&mut self, id: CallId, provider: ConnId, body: Option<&[u8]>) {
         let now = self.delivery.now;
-        let ack = self.timers.insert(now.after(self.options.rpc_ack_timeout_ns), TimerKey::RpcAck(call));
-        let response = now.after(self.options.rpc_response_timeout_ns);
-        let response = self.timers.insert(response, TimerKey::RpcResponse(call));
-        self.calls.asked(call, provider, ack, response);
-        let Some(call) = self.calls.get(call) else { return };
+        self.calls.asked(id, provider);
+        let Some(call) = self.calls.get_mut(id) else { return };
+        call.accept_due = now.after(self.options.rpc_ack_timeout_ns);
+        call.answer_due = now.after(self.options.rpc_response_timeout_ns);
+        call.timer = self.timers.insert(call.accept_due.min(call.answer_due), TimerKey::Call(id));
+        let call = &*call;
         let introduced = self.options.rpc_requestor_name || self.options.rpc_requestor_data;
         if let Some(body) = body.filter(|_| !introduced && call.provider_id == call.requestor_id) {
             let anew = || call.request(&self.names.at(call.slot).name);
@@ -216,7 +217,6 @@ impl Shard {
             return self.delivery.reply(provider, &answer);
         }
         state.accepted = true;
-        self.timers.cancel(state.ack_timer);
         self.pass_to_requestor(call, message);
     }
 
@@ -226,8 +226,7 @@ impl Shard {
         if state.requestor == ConnId::NOBODY {
             return self.end_call(call);
         }
-        self.timers.cancel(state.ack_timer);
-        self.timers.cancel(state.response_timer);
+        self.timers.cancel(state.timer);
         let slot = state.slot;
         let tried = std::mem::take(&mut state.tried);
         let next = self.choose(slot, &tried);
@@ -240,14 +239,18 @@ impl Shard {
         }
     }
 
-    /// The provider did not accept in time.
-    pub(crate) fn not_accepted(&mut self, call: CallId) {
-        self.fail_call(call, Action::RpcAcceptTimeout);
-    }
-
-    /// The provider did not answer in time.
-    pub(crate) fn not_answered(&mut self, call: CallId) {
-        self.fail_call(call, Action::RpcResponseTimeout);
+    /// A call's timer fired: its provider did not accept in time, or did not answer in time, or may still answer.
+    pub(crate) fn call_due(&mut self, id: CallId) {
+        let now = self.delivery.now;
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if !call.accepted && call.accept_due <= now {
+            self.fail_call(id, Action::RpcAcceptTimeout);
+        } else if call.answer_due <= now {
+            self.fail_call(id, Action::RpcResponseTimeout);
+        } else {
+            let due = if call.accepted { call.answer_due } else { call.accept_due };
+            call.timer = self.timers.insert(due, TimerKey::Call(id));
+        }
     }
 
     fn fail_call(&mut self, call: CallId, error: Action) {
@@ -278,10 +281,8 @@ impl Shard {
     }
 
     fn end_call(&mut self, call: CallId) {
-        let Some((slot, timers)) = self.calls.end(call) else { return };
-        for timer in timers {
-            self.timers.cancel(timer);
-        }
+        let Some((slot, timer)) = self.calls.end(call) else { return };
+        self.timers.cancel(timer);
         self.names.at_mut(slot).calls -= 1;
         self.names.remove_if_idle(slot);
     }
