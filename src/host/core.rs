@@ -31,6 +31,9 @@ const PACKETS_PER_TURN: usize = 64;
 /// Connections for which a core has room without its tables being moved. It is address space, about 600 bytes each, and memory
 /// only where it was used. Moving them as 5,000 connections came was a twelfth of what these cost.
 const CONNECTIONS_ROOM: usize = 16_384;
+/// How long after its beginning a turn still takes in more in the middle of its flush. What only a turn does waits until it is over:
+/// timers, logins, what storage answers, what the process asks.
+const LOOKS_NS_MAX: u64 = 4_000_000;
 /// How long accepting rests after it failed (no descriptors, no memory).
 const ACCEPT_REST_NS: u64 = 100_000_000;
 /// How often a stopping core looks whether the others are done.
@@ -50,8 +53,10 @@ pub(super) struct Core {
     pub(super) web: Rc<Service>,
     /// What holds for connections, by the door they came through.
     pub(super) doors: Vec<DoorKind>,
-    /// The moment of this turn.
+    /// The moment of this turn, or of its last look.
     pub(super) now: Nanos,
+    /// When this turn began.
+    began: Nanos,
     pub(super) stopping: bool,
     port: Port<Packet>,
     storage: Option<storage::Client>,
@@ -128,6 +133,7 @@ impl Core {
             web: Rc::new(web),
             doors,
             now: clock.now(),
+            began: clock.now(),
             stopping: false,
             port,
             storage,
@@ -187,6 +193,7 @@ impl Core {
     /// One bounded round. Whether there was anything to do.
     fn turn(&mut self) -> bool {
         self.now = self.clock.now();
+        self.began = self.now;
         if !self.stopping && self.control.is_stopping() {
             self.stop();
         }
@@ -222,7 +229,8 @@ impl Core {
 
     /// In the middle of a flush: takes in what came while it went on, so that those who are yet to be flushed take it along.
     pub(super) fn look(&mut self) {
-        if self.stopping || !(self.ring.has_completions() || self.port.has_input()) {
+        let late = self.now.since(self.began) > LOOKS_NS_MAX;
+        if late || self.stopping || !(self.ring.has_completions() || self.port.has_input()) {
             return;
         }
         self.ring.submit();
@@ -390,7 +398,7 @@ impl Core {
         if worked {
             self.turns = self.turns.wrapping_add(1);
             if self.turns.is_multiple_of(SAMPLE_EVERY) {
-                self.turn_ns.saturating_record(self.clock.now().since(self.now));
+                self.turn_ns.saturating_record(self.clock.now().since(self.began));
             }
         }
     }

@@ -36,8 +36,6 @@ const ANSWERS_PER_TURN: usize = 128;
 /// 1.45 M with one every 4 sends for the first 256, 1.60 M for all; to 10, window 8, 1.82 M and with one every 8 sends 2.01 M; many
 /// to many 12.6 M and 12.1 M.
 const SENDS_PER_LOOK: usize = 8;
-/// Looks in one turn. What only a turn does waits until they are over: timers, logins, what the process asks.
-const LOOKS_PER_TURN: usize = 128;
 
 /// What the host knows of one socket.
 pub(super) struct Socket {
@@ -367,7 +365,7 @@ impl Core {
                     left = left.saturating_sub(1);
                 }
                 flushed += 1;
-                if flushed % SENDS_PER_LOOK == 0 && flushed <= SENDS_PER_LOOK * LOOKS_PER_TURN {
+                if flushed % SENDS_PER_LOOK == 0 {
                     self.look();
                 }
             }
