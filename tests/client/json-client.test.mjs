@@ -83,6 +83,8 @@ describe('the official client in JSON mode', { skip }, () => {
     const json = await jsonClient(t, own, { username: 'json' })
     const seen = calls()
     json.presence.subscribe(seen)
+    // Another connection's login may overtake it; this answer cannot.
+    await within('who is there', json.presence.getAll())
     const found = calls()
     const prefix = unique('wanted')
     json.record.listen(`^${prefix}/.*`, (name, response) => { found(name); response.accept() })
