@@ -14,6 +14,7 @@ use crate::role::{Around, Role};
 use crate::scenario::{Closed, Kind, Pace};
 use crate::schedule::{Schedule, Timing, Window};
 use crate::tally::{Tally, record};
+use crate::under_way::UnderWay;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -45,7 +46,7 @@ struct Load<'a> {
     unopened: VecDeque<Role>,
     round: usize,
     ready: usize,
-    arrived: Vec<u64>,
+    under_way: Vec<UnderWay>,
     timing: Timing,
     tally: Tally,
     buffer: Vec<u8>,
@@ -65,7 +66,8 @@ pub(crate) const STOPPED: &str = "stopped";
 
 /// Plays a thread's part and returns what it counted.
 pub(crate) fn play(task: Task<'_>) -> Result<Tally, String> {
-    let publishers = task.plan.scenario.publishers;
+    let scenario = &task.plan.scenario;
+    let publishers = scenario.publishers;
     let mut load = Load {
         task,
         poll: Poll::new().map_err(|error| format!("epoll: {error}"))?,
@@ -73,7 +75,7 @@ pub(crate) fn play(task: Task<'_>) -> Result<Tally, String> {
         unopened: task.plan.roles(task.thread, task.control.threads()).into(),
         round: 0,
         ready: 0,
-        arrived: vec![0; publishers],
+        under_way: (0..publishers).map(|publisher| scenario.under_way(publisher)).collect(),
         timing: Timing::default(),
         tally: Tally::new(publishers),
         buffer: vec![0; BUFFER_BYTES],
@@ -239,8 +241,7 @@ impl Load<'_> {
         let mut moved = false;
         for &token in tokens {
             let Role::Publisher { index, sent, .. } = self.members[token].role else { continue };
-            let arrived = self.arrived[index] / self.task.plan.scenario.receivers(index).max(1);
-            let mut room = Window::from(closed).room(u64::from(sent), arrived);
+            let mut room = Window::from(closed).room(u64::from(sent), self.under_way[index].settled());
             while room > 0 && self.members[token].connection.waiting() <= WAITING_BYTES_MAX {
                 let batch = closed.batch.unwrap_or(room);
                 let at = self.task.clock.now();
@@ -273,7 +274,7 @@ impl Load<'_> {
         self.tally.stalls += 1;
         for &token in tokens {
             if let Role::Publisher { index, sent, .. } = self.members[token].role {
-                self.arrived[index] = u64::from(sent) * self.task.plan.scenario.receivers(index);
+                self.under_way[index].give_up(sent);
             }
         }
     }
@@ -285,8 +286,7 @@ impl Load<'_> {
             _ => (0, 0),
         };
         let missing = |this: &Self| {
-            let behind =
-                |(index, sent): (usize, u32)| this.arrived[index] < u64::from(sent) * plan.scenario.receivers(index);
+            let behind = |(index, sent): (usize, u32)| this.under_way[index].misses(sent);
             tokens.iter().any(|token| behind(sent(this, token)))
         };
         let mut moved_at = clock.now();
@@ -321,13 +321,13 @@ impl Load<'_> {
     }
 
     fn serve(&mut self, token: usize) -> Result<(), String> {
-        let Self { members, task, arrived, ready, timing, tally, buffer, .. } = self;
+        let Self { members, task, under_way, ready, timing, tally, buffer, .. } = self;
         let Task { plan, clock, .. } = *task;
         let Some(member) = members.get_mut(token) else { return Ok(()) };
         let before = *ready;
         if let Some(count) = member.connection.read(buffer) {
             let now = clock.now();
-            let mut around = Around { plan, arrived, ready, timing: *timing, tally, now };
+            let mut around = Around { plan, under_way, ready, timing: *timing, tally, now };
             let Member { connection, role, .. } = member;
             connection
                 .received(&buffer[..count], &mut |incoming, out: &mut Vec<u8>| role.told(incoming, out, &mut around));

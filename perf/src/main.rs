@@ -30,6 +30,7 @@ mod shipped;
 mod syscalls;
 mod table;
 mod tally;
+mod under_way;
 
 use crate::cpulist::Cores;
 use crate::player::{Player, Stage};

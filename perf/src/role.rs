@@ -7,6 +7,7 @@ use crate::plan::Plan;
 use crate::scenario::{Kind, Scenario};
 use crate::schedule::Timing;
 use crate::tally::{Tally, record};
+use crate::under_way::UnderWay;
 
 /// One connection's part.
 #[derive(Debug)]
@@ -41,8 +42,8 @@ pub(crate) enum Role {
 pub(crate) struct Around<'a> {
     /// Names and sizes.
     pub(crate) plan: &'a Plan,
-    /// Arrivals by publisher: a closed loop goes on with them.
-    pub(crate) arrived: &'a mut [u64],
+    /// By publisher: a closed loop goes on with what arrives.
+    pub(crate) under_way: &'a mut [UnderWay],
     /// Connections that are ready.
     pub(crate) ready: &'a mut usize,
     /// When is measured.
@@ -112,7 +113,7 @@ impl Role {
         if around.timing.measures(sent_at) {
             record(&mut around.tally.latency, around.now.saturating_sub(sent_at));
         }
-        around.arrived[publisher] += 1;
+        around.under_way[publisher].delivered();
     }
 
     fn acknowledged(&mut self, correlation: &[u8], around: &mut Around<'_>) {
@@ -127,7 +128,7 @@ impl Role {
         if around.timing.measures(at) {
             record(&mut around.tally.acknowledged, around.now.saturating_sub(at));
         }
-        around.arrived[*index] += 1;
+        around.under_way[*index].acknowledged();
     }
 
     /// Adds to the tally what never came, came twice or came late.

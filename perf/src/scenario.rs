@@ -4,6 +4,7 @@
 
 use crate::payload::PAYLOAD_BYTES_MIN;
 use crate::schedule::Window;
+use crate::under_way::UnderWay;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -266,14 +267,19 @@ impl Scenario {
         self.echo || matches!(self.message, Kind::Rpc | Kind::RecordRead)
     }
 
-    /// How many arrivals complete one message of a publisher.
+    /// How many receivers a message of a publisher has.
     pub(crate) fn receivers(&self, publisher: usize) -> u64 {
         if self.answers() {
             return 1;
         }
         let topic = publisher % self.topics.max(1);
         let reading = (self.stalled()..self.subscribers).filter(|subscriber| subscriber % self.topics == topic).count();
-        reading as u64 + u64::from(self.write_ack)
+        reading as u64
+    }
+
+    /// What a publisher that has sent nothing has under way.
+    pub(crate) fn under_way(&self, publisher: usize) -> UnderWay {
+        UnderWay::new(self.receivers(publisher), self.write_ack)
     }
 
     /// The same load for something that only passes messages on: no records, no acknowledgements; answers are echoes.
@@ -298,7 +304,7 @@ impl Scenario {
             Pace::Open(open) => (!(open.rate > 0.0 && open.rate.is_finite()), false),
             Pace::Closed(closed) => (!(1..=closed.window).contains(&closed.batch.unwrap_or(1)), true),
         };
-        let silent = || (0..self.publishers).any(|publisher| self.receivers(publisher) == 0);
+        let silent = || !self.write_ack && (0..self.publishers).any(|publisher| self.receivers(publisher) == 0);
         [
             (self.connections() == 0, "it opens no connections"),
             (load && self.topics == 0, "publishers need topics"),
