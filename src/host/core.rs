@@ -34,6 +34,10 @@ const CONNECTIONS_ROOM: usize = 16_384;
 /// How long after its beginning a turn still takes in more in the middle of its flush. What only a turn does waits until it is over:
 /// timers, logins, what storage answers, what the process asks.
 const LOOKS_NS_MAX: u64 = 4_000_000;
+/// How long what is to be stored waits for company while more comes in. A commit costs the same for one write and for many, and
+/// who was just told that a write is stored writes again: handed over at once, the first of them would go to the disk alone,
+/// and all others wait until it is back.
+const GATHER_NS_MAX: u64 = 100_000;
 /// How long accepting rests after it failed (no descriptors, no memory).
 const ACCEPT_REST_NS: u64 = 100_000_000;
 /// How often a stopping core looks whether the others are done.
@@ -63,6 +67,8 @@ pub(super) struct Core {
     pub(super) auth: auth::Client,
     /// Where the shard puts its next writes; away while storage has it.
     batch: Option<StoreBatch>,
+    /// Since when something waits to be handed to storage that could be.
+    gathering: Option<Nanos>,
     clock: Clock,
     control: Arc<Control>,
     /// How long to spin before sleeping; `None`: for ever.
@@ -139,6 +145,7 @@ impl Core {
             storage,
             auth,
             batch: Some(StoreBatch::default()),
+            gathering: None,
             clock,
             control,
             idle_spin_ns: idle_spin.map(|spin| spin.as_nanos() as u64),
@@ -219,8 +226,11 @@ impl Core {
         self.time_out_requests();
         self.answer_asks();
         worked |= self.publish();
-        self.hand_over_stores();
+        self.gather_stores();
         self.flush();
+        if self.gathering.is_some() && !self.has_input() {
+            self.hand_over_stores();
+        }
         self.close_late();
         self.write_notes();
         self.measure(worked);
@@ -229,6 +239,7 @@ impl Core {
 
     /// In the middle of a flush: takes in what came while it went on, so that those who are yet to be flushed take it along.
     pub(super) fn look(&mut self) {
+        self.gather_stores();
         let late = self.now.since(self.began) > LOOKS_NS_MAX;
         if late || self.stopping || !(self.ring.has_completions() || self.port.has_input()) {
             return;
@@ -241,7 +252,6 @@ impl Core {
         self.hear_resumed();
         self.answer_asks();
         self.publish();
-        self.hand_over_stores();
     }
 
     fn take_completions(&mut self) -> bool {
@@ -374,7 +384,20 @@ impl Core {
             .any(|peer| !self.shard.packets(CoreId(peer), lane).is_empty())
     }
 
+    /// What is to be stored waits until there is nothing else to take in, but not for long.
+    fn gather_stores(&mut self) {
+        if self.batch.is_none() || !self.shard.has_stores() {
+            return;
+        }
+        let now = if self.gathering.is_some() { self.clock.now() } else { self.now };
+        let since = *self.gathering.get_or_insert(now);
+        if self.storage.is_none() || now.since(since) > GATHER_NS_MAX {
+            self.hand_over_stores();
+        }
+    }
+
     fn hand_over_stores(&mut self) {
+        self.gathering = None;
         let Some(mut batch) = self.batch.take() else { return };
         if !self.shard.take_stores(self.now, &mut batch) {
             self.batch = Some(batch);

@@ -124,6 +124,11 @@ impl Shard {
         self.delivery.notes.drain(..)
     }
 
+    /// Whether there is something to be stored that [`Shard::take_stores`] would give.
+    pub fn has_stores(&self) -> bool {
+        self.records.has_stores()
+    }
+
     /// Fills `batch` with what is to be stored next; `false` if there is nothing, or the previous batch is not answered
     /// yet. Its outcome goes to [`Shard::completed`].
     pub fn take_stores(&mut self, now: Nanos, batch: &mut StoreBatch) -> bool {
