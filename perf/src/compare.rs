@@ -80,6 +80,13 @@ fn median(sorted: &[f64]) -> f64 {
     f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])
 }
 
+/// How far apart the CPUs of both sides were, least and most.
+fn lines(results: &Results) -> Option<(f64, f64)> {
+    let parts = results.scenarios.iter().flat_map(|played| &played.players);
+    let spreads = parts.filter_map(|part| part.spread("line")).map(|line| (line.min, line.max));
+    spreads.reduce(|(least, most), (min, max)| (least.min(min), most.max(max)))
+}
+
 /// The changes as text.
 pub(crate) fn text(before: &Results, after: &Results) -> String {
     let (changes, compared) = compare(before, after);
@@ -87,6 +94,13 @@ pub(crate) fn text(before: &Results, after: &Results) -> String {
     let _ = writeln!(text, "after:  commit {}, Linux {}", after.commit, after.machine.kernel);
     if before.machine.cpu != after.machine.cpu {
         let _ = writeln!(text, "different machines: {} and {}", before.machine.cpu, after.machine.cpu);
+    }
+    if let (Some((least, most)), Some((least_now, most_now))) = (lines(before), lines(after)) {
+        let [least, most, least_now, most_now] = [least, most, least_now, most_now].map(short);
+        let _ = writeln!(
+            text,
+            "between the CPUs of both sides and back a cache line took {least} – {most} ns, then {least_now} – {most_now} ns"
+        );
     }
     for change in &changes {
         let Change { scenario, player, figure, .. } = change;
@@ -136,5 +150,12 @@ mod tests {
         let (changes, _) = compare(&latency(&[20.0, 21.0]), &latency(&[10.0, 11.0]));
         assert!(changes[0].is_better);
         assert!(text(&latency(&[20.0, 21.0]), &latency(&[10.0, 11.0])).contains("better"));
+    }
+
+    #[test]
+    fn how_far_apart_the_cpus_were_is_said() {
+        let apart = |ns: &[f64]| results("rate", "", vec![part("relay", "line", ns)]);
+        let said = text(&apart(&[51.0, 77.0]), &apart(&[345.0]));
+        assert!(said.contains("took 51.0 – 77.0 ns, then 345 – 345 ns"), "{said}");
     }
 }

@@ -3,6 +3,7 @@
 use crate::clock::{Clock, MILLISECOND_NS};
 use crate::control::Control;
 use crate::cpulist;
+use crate::distance;
 use crate::load::{self, Task};
 use crate::plan::Plan;
 use crate::player::{PREFIX, Player, Stage};
@@ -34,6 +35,8 @@ pub(crate) struct Outcome {
     pub(crate) memory: Vec<(usize, u64)>,
     /// Whether the player's process was there to be measured.
     pub(crate) is_measured: bool,
+    /// Nanoseconds of a cache line's way between the two sides' CPUs and back, the longer of before and after.
+    pub(crate) line_ns: Option<f64>,
 }
 
 /// What is shown while a run goes on.
@@ -51,6 +54,7 @@ pub(crate) fn run(
     stage: &Stage,
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, String> {
+    let before = distance::measure(&stage.cores)?;
     let mut target = player.start(scenario, stage)?;
     let plan = Plan::new(scenario, target.dialect, PREFIX);
     let threads = stage.cores.generator.len().max(1);
@@ -86,8 +90,13 @@ pub(crate) fn run(
             (None, Ok(outcome)) => Ok(Outcome { tally: sum, ..outcome }),
         }
     });
-    let died = target.is_dead().then(|| format!("{} died: {}", player.name(), target.last_words()));
-    died.map_or(result, Err)
+    if target.is_dead() {
+        return Err(format!("{} died: {}", player.name(), target.last_words()));
+    }
+    // It may spin where the distance is measured from.
+    drop(target);
+    let after = distance::measure(&stage.cores)?;
+    result.map(|outcome| Outcome { line_ns: before.into_iter().chain(after).reduce(f64::max), ..outcome })
 }
 
 struct Conductor<'a> {
@@ -149,6 +158,7 @@ impl Conductor<'_> {
             syscalls,
             memory,
             is_measured: self.pid.is_some(),
+            line_ns: None,
         })
     }
 

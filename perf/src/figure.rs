@@ -65,6 +65,8 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("lag_p99", "µs", Better::Neither),
     kind("lag_max", "µs", Better::Neither),
     kind("busy", "%", Better::Neither),
+    // How far apart the CPUs of both sides were.
+    kind("line", "ns", Better::Neither),
 ];
 
 /// Looks a kind up; memory with a certain number of connections is one too.
@@ -121,6 +123,9 @@ pub(crate) fn of(outcome: &Outcome) -> Figures {
         }
     }
     put("opening_all", outcome.opening_ns as f64 / MILLISECOND_NS);
+    if let Some(ns) = outcome.line_ns {
+        put("line", ns);
+    }
     if outcome.is_measured {
         put("opening_cpu", outcome.opening.cpu_ns as f64 / MICROSECOND_NS / outcome.opened.max(1) as f64);
         let memory = if outcome.load_ns > 0 { load } else { &outcome.opening };

@@ -8,6 +8,7 @@ mod connection;
 mod control;
 mod cpulist;
 mod dialect;
+mod distance;
 mod figure;
 mod given;
 mod hgrm;
@@ -202,10 +203,12 @@ fn compare_players(arguments: &Run) -> Result<(), String> {
         command: std::env::args().skip(1).fold("deepstream-perf".to_owned(), |line, word| line + " " + &word),
         scenarios: Vec::new(),
     };
+    let mut nearest = f64::INFINITY;
     for (scenario, floor_only) in floors.iter().map(|floor| (floor, true)).chain(scenarios.iter().map(|it| (it, false)))
     {
-        let played = comparison.play(scenario, floor_only)?;
+        let played = comparison.play(scenario, floor_only, &mut nearest)?;
         results.scenarios.push(played);
+        results.set_far_aside();
         if let Some(played) = results.scenarios.last() {
             print(&format!("{}\n", table::scenario(&results, played)));
         }

@@ -35,6 +35,9 @@ pub(crate) struct Part {
     pub(crate) player: String,
     /// Each run's figures.
     pub(crate) runs: Vec<Figures>,
+    /// Figures of runs that do not count, because the CPUs of both sides were further apart than in others.
+    #[serde(default)]
+    pub(crate) far: Vec<Figures>,
     /// What should not have happened, all runs together.
     pub(crate) faults: BTreeMap<String, u64>,
     /// Percentile (of 100) and microseconds, all runs together.
@@ -51,6 +54,10 @@ pub(crate) struct Spread {
     pub(crate) max: f64,
 }
 
+/// So many times the least distance between CPUs is another place: a neighbour takes up to half as long again as the nearest
+/// one, the far end of a machine several times as long.
+pub(crate) const FAR_TIMES: f64 = 2.0;
+
 /// The relay's name.
 pub(crate) const FLOOR: &str = "relay";
 
@@ -66,13 +73,33 @@ impl Part {
         Some(Spread { min, median, max })
     }
 
+    /// Whether the CPUs of both sides were further apart in all runs than the nearest they ever were.
+    pub(crate) fn is_far(&self, nearest: f64) -> bool {
+        self.runs.iter().all(|run| is_far(run, nearest))
+    }
+
     /// The median over all runs that have it.
     pub(crate) fn median(&self, name: &str) -> Option<f64> {
         self.spread(name).map(|spread| spread.median)
     }
 }
 
+fn is_far(run: &Figures, nearest: f64) -> bool {
+    run.get("line").is_some_and(|line| *line > FAR_TIMES * nearest)
+}
+
 impl Results {
+    /// Lets only those runs count whose CPUs were as near to each other as they ever were, for every player that has some.
+    pub(crate) fn set_far_aside(&mut self) {
+        let runs = self.scenarios.iter().flat_map(|played| &played.players).flat_map(|part| &part.runs);
+        let Some(least) = runs.filter_map(|run| run.get("line").copied()).reduce(f64::min) else { return };
+        for part in self.scenarios.iter_mut().flat_map(|played| &mut played.players) {
+            if !part.is_far(least) {
+                part.far.extend(part.runs.extract_if(.., |run| is_far(run, least)));
+            }
+        }
+    }
+
     /// A player's share of a scenario.
     pub(crate) fn part(&self, scenario: &str, player: &str) -> Option<&Part> {
         let played = self.scenarios.iter().find(|played| played.scenario.name == scenario)?;
@@ -118,7 +145,7 @@ pub(crate) mod tests {
     pub(crate) fn part(player: &str, name: &str, values: &[f64]) -> Part {
         let runs = values.iter().map(|value| Figures::from([(name.to_owned(), *value)])).collect();
         let curve = vec![(0.0, 1.0), (50.0, 2.0), (99.0, 3.0), (99.999, 50.0), (100.0, 60.0)];
-        Part { player: player.to_owned(), runs, faults: BTreeMap::new(), curve, failure: None }
+        Part { player: player.to_owned(), runs, far: Vec::new(), faults: BTreeMap::new(), curve, failure: None }
     }
 
     pub(crate) fn results(shows: &str, goal: &str, players: Vec<Part>) -> Results {
@@ -153,6 +180,18 @@ pub(crate) mod tests {
         let results = results("memory", "connection_bytes: 2048", bytes);
         let part = results.part("x", "deepstream").expect("there");
         assert_eq!(results.reaches(&results.scenarios[0].scenario, part, "connection_bytes"), Some(true));
+    }
+
+    #[test]
+    fn runs_on_cpus_far_apart_count_only_where_there_are_no_others() {
+        let players = vec![part("relay", "line", &[51.0, 345.0, 77.0]), part("deepstream", "line", &[345.0, 340.0])];
+        let mut results = results("rate", "", players);
+        for _ in 0..2 {
+            results.set_far_aside();
+            let part = |player| results.part("x", player).expect("there");
+            assert_eq!((part("relay").runs.len(), part("relay").far.len()), (2, 1));
+            assert_eq!((part("deepstream").runs.len(), part("deepstream").far.len()), (2, 0));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Results as text, for a terminal.
 
 use crate::figure::{self, Better};
-use crate::results::{FLOOR, Part, Played, Results};
+use crate::results::{FAR_TIMES, FLOOR, Part, Played, Results};
 use crate::scenario::Scenario;
 use std::fmt::Write;
 
@@ -13,7 +13,30 @@ pub(crate) fn all(results: &Results) -> String {
         text += &scenario(results, played);
     }
     text += "\n";
-    text + &summary(results)
+    text += &summary(results);
+    let moved: Vec<&str> =
+        results.scenarios.iter().filter(|played| moved(results, played)).map(|played| &*played.scenario.name).collect();
+    if !moved.is_empty() {
+        let _ = writeln!(
+            text,
+            "\nnot to be compared, CPUs were further apart for one than for another (see there): {}",
+            moved.join(", ")
+        );
+    }
+    text
+}
+
+/// Whether the CPUs of both sides were not equally far apart in all runs that count, those of the floor included.
+fn moved(results: &Results, played: &Played) -> bool {
+    let lines = || taking_part(results, played).filter_map(|part| part.spread("line"));
+    let (least, most) = (lines().map(|line| line.min), lines().map(|line| line.max));
+    least.reduce(f64::min).zip(most.reduce(f64::max)).is_some_and(|(least, most)| most > FAR_TIMES * least)
+}
+
+/// Who played it, and before them the relay of another scenario if this one is measured by that.
+fn taking_part<'a>(results: &'a Results, played: &'a Played) -> impl Iterator<Item = &'a Part> {
+    let borrowed = played.scenario.floor.as_ref().and_then(|_| results.floor(&played.scenario));
+    borrowed.into_iter().chain(&played.players)
 }
 
 fn heading(results: &Results) -> String {
@@ -41,20 +64,36 @@ pub(crate) fn scenario(results: &Results, played: &Played) -> String {
         let _ = write!(text, "{:>18}", format!("{name} {unit}"));
     }
     text.push('\n');
-    // Of another scenario's floor one sees what this one is measured by.
-    let borrowed = scenario.floor.as_ref().and_then(|_| results.floor(scenario));
-    for part in borrowed.into_iter().chain(players) {
+    for part in taking_part(results, played) {
         text += &row(results, scenario, part, &columns);
     }
     let main = scenario.shows.main();
-    let spreads = players.iter().filter(|part| part.runs.len() > 1).filter_map(|part| Some((part, part.spread(main)?)));
-    let spreads: Vec<String> = spreads
-        .map(|(part, spread)| format!("{} {} – {}", part.player, short(spread.min), short(spread.max)))
-        .collect();
-    if !spreads.is_empty() {
-        let _ = writeln!(text, "{:12}{main} of all runs, least – most: {}", "", spreads.join(", "));
+    if let Some(spreads) = spreads(players.iter().filter(|part| part.runs.len() > 1), main) {
+        let _ = writeln!(text, "{:12}{main} of all runs, least – most: {spreads}", "");
+    }
+    for part in taking_part(results, played).filter(|part| !part.far.is_empty()) {
+        let (far, all) = (part.far.len(), part.far.len() + part.runs.len());
+        let _ =
+            writeln!(text, "{:12}{}: {far} of {all} runs do not count, the CPUs were further apart", "", part.player);
+    }
+    if moved(results, played)
+        && let Some(spreads) = spreads(taking_part(results, played), "line")
+    {
+        let _ = writeln!(
+            text,
+            "{:12}not to be compared: between the CPUs of both sides and back a cache line took, ns: {spreads}",
+            ""
+        );
     }
     text
+}
+
+fn spreads<'a>(parts: impl Iterator<Item = &'a Part>, name: &str) -> Option<String> {
+    let spreads: Vec<String> = parts
+        .filter_map(|part| Some((part, part.spread(name)?)))
+        .map(|(part, spread)| format!("{} {} – {}", part.player, short(spread.min), short(spread.max)))
+        .collect();
+    (!spreads.is_empty()).then(|| spreads.join(", "))
 }
 
 fn row(results: &Results, scenario: &Scenario, part: &Part, columns: &[&str]) -> String {
@@ -213,6 +252,24 @@ mod tests {
         let text = summary(&results("rate", "rate: 0.55", players));
         assert!(text.contains("×0.60") && text.contains("≥ ×0.55 reached"), "{text}");
         assert!(text.contains("redis"), "{text}");
+    }
+
+    #[test]
+    fn cpus_that_were_moved_are_said() {
+        let said = |ours: &[f64]| {
+            let mut results =
+                results("rate", "", vec![part("relay", "line", &[51.0, 54.0]), part("deepstream", "line", ours)]);
+            results.set_far_aside();
+            all(&results)
+        };
+        let far = said(&[345.0, 340.0]);
+        assert!(far.contains("ns: relay 51.0 – 54.0, deepstream 340 – 345\n"), "{far}");
+        assert!(far.contains("for another (see there): x\n"), "{far}");
+        let one_far = said(&[52.0, 345.0]);
+        assert!(one_far.contains("deepstream: 1 of 2 runs do not count"), "{one_far}");
+        assert!(!one_far.contains("not to be compared"), "{one_far}");
+        let near = said(&[60.0, 77.0]);
+        assert!(!near.contains("apart"), "{near}");
     }
 
     #[test]
