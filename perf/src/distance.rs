@@ -1,8 +1,8 @@
 //! How far apart two CPUs are: how long a cache line takes from one to the other and back.
 //!
 //! Every message crosses from the generator's CPU to the server's and back, in dozens of cache lines. Of two virtual CPUs the
-//! host may move one at any time, next door or to the far end of the machine: 51, 77 and 345 ns there and back were seen
-//! within one minute, and with them two levels of every figure here, a quarter apart. Whoever compares runs has to know.
+//! host may move one at any time, next door or to the far end of the machine: 27, 51, 77 and 345 ns there and back were
+//! seen within minutes, and with them two levels of every figure here, a quarter apart. Whoever compares runs has to know.
 
 use crate::cpulist::{self, Cores};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

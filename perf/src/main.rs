@@ -36,7 +36,7 @@ mod under_way;
 use crate::cpulist::Cores;
 use crate::player::{Player, Stage};
 use crate::results::Results;
-use crate::run::Comparison;
+use crate::run::{Comparison, Places};
 use crate::scenario::Scenario;
 use clap::{Args, Parser, Subcommand};
 use std::fs;
@@ -203,12 +203,12 @@ fn compare_players(arguments: &Run) -> Result<(), String> {
         command: std::env::args().skip(1).fold("deepstream-perf".to_owned(), |line, word| line + " " + &word),
         scenarios: Vec::new(),
     };
-    let mut nearest = f64::INFINITY;
+    let mut places = Places::default();
     for (scenario, floor_only) in floors.iter().map(|floor| (floor, true)).chain(scenarios.iter().map(|it| (it, false)))
     {
-        let played = comparison.play(scenario, floor_only, &mut nearest)?;
+        let played = comparison.play(scenario, floor_only, &mut places)?;
         results.scenarios.push(played);
-        results.set_far_aside();
+        results.set_aside();
         if let Some(played) = results.scenarios.last() {
             print(&format!("{}\n", table::scenario(&results, played)));
         }

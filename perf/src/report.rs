@@ -86,7 +86,9 @@ pub(crate) fn markdown(results: &Results) -> String {
         let _ = writeln!(text, "| {name} | {figure} | {floor} | {} | {} |", cells.join(" | "), row.goal_text(results));
     }
     let machine = &results.machine;
-    text + &format!("\n{} × {}, Linux {}, commit {}.\n", machine.cpus, machine.cpu, machine.kernel, results.commit)
+    let note = table::moved_note(results).map(|note| format!("; {note}")).unwrap_or_default();
+    let commit = &results.commit;
+    text + &format!("\n{} × {}, Linux {}, commit {commit}{note}.\n", machine.cpus, machine.cpu, machine.kernel)
 }
 
 fn escaped(text: &str) -> String {

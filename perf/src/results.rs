@@ -35,9 +35,9 @@ pub(crate) struct Part {
     pub(crate) player: String,
     /// Each run's figures.
     pub(crate) runs: Vec<Figures>,
-    /// Figures of runs that do not count, because the CPUs of both sides were further apart than in others.
+    /// Figures of runs that do not count, because the CPUs of both sides were not as far apart as in most.
     #[serde(default)]
-    pub(crate) far: Vec<Figures>,
+    pub(crate) aside: Vec<Figures>,
     /// What should not have happened, all runs together.
     pub(crate) faults: BTreeMap<String, u64>,
     /// Percentile (of 100) and microseconds, all runs together.
@@ -54,9 +54,21 @@ pub(crate) struct Spread {
     pub(crate) max: f64,
 }
 
-/// So many times the least distance between CPUs is another place: a neighbour takes up to half as long again as the nearest
-/// one, the far end of a machine several times as long.
-pub(crate) const FAR_TIMES: f64 = 2.0;
+/// CPUs so many times as far apart, or as near, are another place: neighbours differ by half, one core's threads, neighbours and
+/// the ends of a machine several times.
+pub(crate) const ELSEWHERE_TIMES: f64 = 1.9;
+
+/// Whether a distance is another place than the usual one.
+pub(crate) fn is_elsewhere(line: f64, usual: f64) -> bool {
+    line > ELSEWHERE_TIMES * usual || usual > ELSEWHERE_TIMES * line
+}
+
+/// The middle of some distances.
+pub(crate) fn usual(lines: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut lines: Vec<f64> = lines.into_iter().collect();
+    lines.sort_by(f64::total_cmp);
+    lines.get(lines.len() / 2).copied()
+}
 
 /// The relay's name.
 pub(crate) const FLOOR: &str = "relay";
@@ -73,9 +85,9 @@ impl Part {
         Some(Spread { min, median, max })
     }
 
-    /// Whether the CPUs of both sides were further apart in all runs than the nearest they ever were.
-    pub(crate) fn is_far(&self, nearest: f64) -> bool {
-        self.runs.iter().all(|run| is_far(run, nearest))
+    /// Whether the CPUs of both sides were elsewhere in all its runs.
+    pub(crate) fn is_elsewhere(&self, usual: f64) -> bool {
+        !self.runs.is_empty() && self.runs.iter().all(|run| was_elsewhere(run, usual))
     }
 
     /// The median over all runs that have it.
@@ -84,18 +96,20 @@ impl Part {
     }
 }
 
-fn is_far(run: &Figures, nearest: f64) -> bool {
-    run.get("line").is_some_and(|line| *line > FAR_TIMES * nearest)
+fn was_elsewhere(run: &Figures, usual: f64) -> bool {
+    run.get("line").is_some_and(|line| is_elsewhere(*line, usual))
 }
 
 impl Results {
-    /// Lets only those runs count whose CPUs were as near to each other as they ever were, for every player that has some.
-    pub(crate) fn set_far_aside(&mut self) {
-        let runs = self.scenarios.iter().flat_map(|played| &played.players).flat_map(|part| &part.runs);
-        let Some(least) = runs.filter_map(|run| run.get("line").copied()).reduce(f64::min) else { return };
+    /// Lets only those runs count whose CPUs were as far apart as in most, for every player that has some.
+    pub(crate) fn set_aside(&mut self) {
+        let parts = || self.scenarios.iter().flat_map(|played| &played.players);
+        let runs = parts().flat_map(|part| part.runs.iter().chain(&part.aside));
+        let Some(usual) = usual(runs.filter_map(|run| run.get("line").copied())) else { return };
         for part in self.scenarios.iter_mut().flat_map(|played| &mut played.players) {
-            if !part.is_far(least) {
-                part.far.extend(part.runs.extract_if(.., |run| is_far(run, least)));
+            part.runs.append(&mut part.aside);
+            if !part.is_elsewhere(usual) {
+                part.aside.extend(part.runs.extract_if(.., |run| was_elsewhere(run, usual)));
             }
         }
     }
@@ -145,7 +159,7 @@ pub(crate) mod tests {
     pub(crate) fn part(player: &str, name: &str, values: &[f64]) -> Part {
         let runs = values.iter().map(|value| Figures::from([(name.to_owned(), *value)])).collect();
         let curve = vec![(0.0, 1.0), (50.0, 2.0), (99.0, 3.0), (99.999, 50.0), (100.0, 60.0)];
-        Part { player: player.to_owned(), runs, far: Vec::new(), faults: BTreeMap::new(), curve, failure: None }
+        Part { player: player.to_owned(), runs, aside: Vec::new(), faults: BTreeMap::new(), curve, failure: None }
     }
 
     pub(crate) fn results(shows: &str, goal: &str, players: Vec<Part>) -> Results {
@@ -183,14 +197,20 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn runs_on_cpus_far_apart_count_only_where_there_are_no_others() {
-        let players = vec![part("relay", "line", &[51.0, 345.0, 77.0]), part("deepstream", "line", &[345.0, 340.0])];
+    fn runs_on_cpus_elsewhere_count_only_where_there_are_no_others() {
+        let players = vec![
+            part("relay", "line", &[51.0, 345.0, 77.0, 27.0]),
+            part("deepstream", "line", &[345.0, 340.0]),
+            part("redis", "line", &[60.0, 61.0, 62.0]),
+        ];
         let mut results = results("rate", "", players);
         for _ in 0..2 {
-            results.set_far_aside();
-            let part = |player| results.part("x", player).expect("there");
-            assert_eq!((part("relay").runs.len(), part("relay").far.len()), (2, 1));
-            assert_eq!((part("deepstream").runs.len(), part("deepstream").far.len()), (2, 0));
+            results.set_aside();
+            let counts = |player| {
+                let part = results.part("x", player).expect("there");
+                (part.runs.len(), part.aside.len())
+            };
+            assert_eq!([counts("relay"), counts("deepstream"), counts("redis")], [(2, 2), (2, 0), (3, 0)]);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::conduct::{self, Outcome, Watcher};
 use crate::figure;
 use crate::hgrm;
 use crate::player::{Player, Stage};
-use crate::results::{Part, Played};
+use crate::results::{Part, Played, usual};
 use crate::scenario::{Scenario, Shows};
 use crate::tally;
 use hdrhistogram::Histogram;
@@ -14,6 +14,24 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long runs may take, all in all, that are made because of where the CPUs were.
+const REPEATED_MAX: Duration = Duration::from_secs(100);
+
+/// How far apart the CPUs of both sides were, run for run.
+#[derive(Default)]
+pub(crate) struct Places {
+    lines: Vec<f64>,
+    repeated: Duration,
+}
+
+impl Places {
+    fn is_to_be_repeated(&self, part: &Part) -> bool {
+        let usual = usual(self.lines.iter().copied());
+        self.repeated < REPEATED_MAX && usual.is_some_and(|usual| part.is_elsewhere(usual))
+    }
+}
 
 /// Plays scenarios and writes their distributions into a folder.
 pub(crate) struct Comparison<'a> {
@@ -24,25 +42,29 @@ pub(crate) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Plays one scenario. `floor_only`: it is only needed for its relay. `nearest`: how near to each other the CPUs of both
-    /// sides ever were; who never had them so near plays on, up to as many times again.
-    pub(crate) fn play(&self, scenario: &Scenario, floor_only: bool, nearest: &mut f64) -> Result<Played, String> {
+    /// Plays one scenario. `floor_only`: it is only needed for its relay. `places`: where the CPUs
+    /// of both sides were so far; who only had them elsewhere plays again, while there is time for it.
+    pub(crate) fn play(&self, scenario: &Scenario, floor_only: bool, places: &mut Places) -> Result<Played, String> {
         let taking_part = |player: &&Player| player.plays(scenario) && (!floor_only || **player == Player::Relay);
         let players: Vec<&Player> = self.players.iter().filter(taking_part).collect();
         let mut parts: Vec<(Part, Histogram<u64>)> =
             players.iter().map(|player| (nothing(player), tally::histogram())).collect();
         for run in 0..2 * self.runs {
             for (player, (part, distribution)) in players.iter().zip(&mut parts) {
-                if part.failure.is_some() || run >= self.runs && !part.is_far(*nearest) {
+                if part.failure.is_some() || run >= self.runs && !places.is_to_be_repeated(part) {
                     continue;
                 }
                 let mut line = Line::new(format!("{} {} {}/{}", scenario.name, player.name(), run + 1, self.runs));
+                let began = Instant::now();
                 match conduct::run(player, scenario, self.stage, &mut line) {
                     Ok(outcome) => {
-                        *nearest = nearest.min(outcome.line_ns.unwrap_or(f64::INFINITY));
+                        places.lines.extend(outcome.line_ns);
                         add(part, distribution, scenario, &outcome)?;
                     }
                     Err(failure) => part.failure = Some(failure),
+                }
+                if run >= self.runs {
+                    places.repeated += began.elapsed();
                 }
             }
         }
@@ -61,7 +83,7 @@ impl Comparison<'_> {
 
 fn nothing(player: &Player) -> Part {
     let (runs, faults, curve) = (Vec::new(), BTreeMap::new(), Vec::new());
-    Part { player: player.name().to_owned(), runs, far: Vec::new(), faults, curve, failure: None }
+    Part { player: player.name().to_owned(), runs, aside: Vec::new(), faults, curve, failure: None }
 }
 
 fn add(
@@ -123,5 +145,21 @@ impl Drop for Line {
         if std::mem::take(&mut self.shown) {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::tests::part;
+
+    #[test]
+    fn who_only_ran_elsewhere_plays_again_while_there_is_time() {
+        let mut places = Places { lines: vec![63.0, 61.0, 340.0], repeated: Duration::ZERO };
+        assert!(places.is_to_be_repeated(&part("relay", "line", &[340.0, 330.0])));
+        assert!(!places.is_to_be_repeated(&part("relay", "line", &[340.0, 64.0])));
+        assert!(!places.is_to_be_repeated(&part("relay", "line", &[])), "nothing says where that was");
+        places.repeated = REPEATED_MAX;
+        assert!(!places.is_to_be_repeated(&part("relay", "line", &[340.0])));
     }
 }

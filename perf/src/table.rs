@@ -1,7 +1,7 @@
 //! Results as text, for a terminal.
 
 use crate::figure::{self, Better};
-use crate::results::{FAR_TIMES, FLOOR, Part, Played, Results};
+use crate::results::{FLOOR, Part, Played, Results, is_elsewhere};
 use crate::scenario::Scenario;
 use std::fmt::Write;
 
@@ -13,24 +13,22 @@ pub(crate) fn all(results: &Results) -> String {
         text += &scenario(results, played);
     }
     text += "\n";
-    text += &summary(results);
-    let moved: Vec<&str> =
-        results.scenarios.iter().filter(|played| moved(results, played)).map(|played| &*played.scenario.name).collect();
-    if !moved.is_empty() {
-        let _ = writeln!(
-            text,
-            "\nnot to be compared, CPUs were further apart for one than for another (see there): {}",
-            moved.join(", ")
-        );
-    }
-    text
+    text + &summary(results)
 }
 
 /// Whether the CPUs of both sides were not equally far apart in all runs that count, those of the floor included.
 fn moved(results: &Results, played: &Played) -> bool {
     let lines = || taking_part(results, played).filter_map(|part| part.spread("line"));
     let (least, most) = (lines().map(|line| line.min), lines().map(|line| line.max));
-    least.reduce(f64::min).zip(most.reduce(f64::max)).is_some_and(|(least, most)| most > FAR_TIMES * least)
+    least.reduce(f64::min).zip(most.reduce(f64::max)).is_some_and(|(least, most)| is_elsewhere(most, least))
+}
+
+/// What the summary says about scenarios whose CPUs were [`moved`].
+pub(crate) fn moved_note(results: &Results) -> Option<String> {
+    let moved: Vec<&str> =
+        results.scenarios.iter().filter(|played| moved(results, played)).map(|played| &*played.scenario.name).collect();
+    let what = "not to be compared, the CPUs were further apart for some than for others";
+    (!moved.is_empty()).then(|| format!("{what}: {}", moved.join(", ")))
 }
 
 /// Who played it, and before them the relay of another scenario if this one is measured by that.
@@ -71,10 +69,9 @@ pub(crate) fn scenario(results: &Results, played: &Played) -> String {
     if let Some(spreads) = spreads(players.iter().filter(|part| part.runs.len() > 1), main) {
         let _ = writeln!(text, "{:12}{main} of all runs, least – most: {spreads}", "");
     }
-    for part in taking_part(results, played).filter(|part| !part.far.is_empty()) {
-        let (far, all) = (part.far.len(), part.far.len() + part.runs.len());
-        let _ =
-            writeln!(text, "{:12}{}: {far} of {all} runs do not count, the CPUs were further apart", "", part.player);
+    for part in taking_part(results, played).filter(|part| !part.aside.is_empty()) {
+        let (aside, all) = (part.aside.len(), part.aside.len() + part.runs.len());
+        let _ = writeln!(text, "{:12}{}: {aside} of {all} runs do not count, the CPUs were elsewhere", "", part.player);
     }
     if moved(results, played)
         && let Some(spreads) = spreads(taking_part(results, played), "line")
@@ -134,6 +131,9 @@ pub(crate) fn summary(results: &Results) -> String {
             let _ = write!(text, "{:>12}", row.cell(results, player));
         }
         let _ = writeln!(text, "   {}", row.goal_text(results));
+    }
+    if let Some(note) = moved_note(results) {
+        let _ = writeln!(text, "\n{note}");
     }
     text
 }
@@ -257,14 +257,14 @@ mod tests {
     #[test]
     fn cpus_that_were_moved_are_said() {
         let said = |ours: &[f64]| {
-            let mut results =
-                results("rate", "", vec![part("relay", "line", &[51.0, 54.0]), part("deepstream", "line", ours)]);
-            results.set_far_aside();
+            let relay = part("relay", "line", &[51.0, 54.0, 55.0]);
+            let mut results = results("rate", "", vec![relay, part("deepstream", "line", ours)]);
+            results.set_aside();
             all(&results)
         };
         let far = said(&[345.0, 340.0]);
-        assert!(far.contains("ns: relay 51.0 – 54.0, deepstream 340 – 345\n"), "{far}");
-        assert!(far.contains("for another (see there): x\n"), "{far}");
+        assert!(far.contains("ns: relay 51.0 – 55.0, deepstream 340 – 345\n"), "{far}");
+        assert!(far.contains("than for others: x\n"), "{far}");
         let one_far = said(&[52.0, 345.0]);
         assert!(one_far.contains("deepstream: 1 of 2 runs do not count"), "{one_far}");
         assert!(!one_far.contains("not to be compared"), "{one_far}");
