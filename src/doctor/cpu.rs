@@ -1,8 +1,8 @@
 //! The CPUs of the shards: whose they are, how fast they run, how deep they sleep, and what a look at the clock costs.
 
 use super::{Finding, Machine, Setting};
-use crate::config::format_cpulist;
-use std::collections::BTreeMap;
+use crate::config::{format_cpulist, parse_cpulist};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A CPU that takes longer to wake than this costs more than the rest of a message's way.
 const WAKE_US_MAX: u32 = 10;
@@ -43,6 +43,50 @@ pub(super) fn siblings(machine: &Machine<'_>) -> Finding {
     }
     let found = format!("CPUs {} share cores with one another", format_cpulist(&shared));
     Finding::slow(area, found, "use one CPU of each core (cores.shards: physical) and leave the other idle")
+}
+
+/// What one shard writes for another passes through the last cache they share, or else through memory, several times as slowly.
+pub(super) fn shared_cache(machine: &Machine<'_>) -> Finding {
+    let area = "shared cache";
+    let groups: BTreeSet<Vec<usize>> =
+        machine.topology.cpus.iter().filter_map(|cpu| last_cache(machine, cpu.id)).collect();
+    let mine = |group: &&Vec<usize>| group.iter().any(|cpu| machine.shards.contains(cpu));
+    let used: Vec<&Vec<usize>> = groups.iter().filter(mine).collect();
+    if used.is_empty() {
+        return Finding::unknown(area, "which CPUs share a cache is not told here, or shards are not pinned");
+    }
+    let lists =
+        |groups: &[&Vec<usize>]| groups.iter().map(|group| format_cpulist(group)).collect::<Vec<_>>().join(" | ");
+    let mut largest: Vec<&Vec<usize>> = groups.iter().collect();
+    largest.sort_by_key(|group| std::cmp::Reverse(group.len()));
+    let mut room = 0;
+    let needed = largest.iter().take_while(|group| {
+        let more = room < machine.shards.len();
+        room += group.len();
+        more
+    });
+    let needed = needed.count();
+    let found = format!("shards on CPUs {} use those of {}", format_cpulist(&machine.shards), lists(&used));
+    if used.len() <= needed {
+        // Of a virtual CPU the host decides where it really is, and decides anew at any time.
+        let is_virtual = machine.read("/proc/cpuinfo").is_some_and(|text| text.contains(" hypervisor"));
+        return if is_virtual && machine.shards.len() > 1 {
+            Finding::unknown(area, format!("{found}, says a virtual machine, whose host may move them apart"))
+        } else {
+            Finding::good(area, found)
+        };
+    }
+    let remedy = format!("{needed} would hold them (cores.shards); packets between caches take several times as long");
+    Finding::slow(area, found, remedy)
+}
+
+/// All CPUs that share this one's last cache.
+fn last_cache(machine: &Machine<'_>, cpu: usize) -> Option<Vec<usize>> {
+    let folder = format!("/sys/devices/system/cpu/cpu{cpu}/cache");
+    let level = |index: &String| machine.read(&format!("{folder}/{index}/level"))?.parse::<u32>().ok();
+    let indices = machine.list(&folder).into_iter().filter(|name| name.starts_with("index"));
+    let last = indices.filter_map(|index| Some((level(&index)?, index))).max()?.1;
+    parse_cpulist(&machine.read(&format!("{folder}/{last}/shared_cpu_list"))?).ok()
 }
 
 pub(super) fn isolation(machine: &Machine<'_>) -> Finding {

@@ -148,6 +148,7 @@ fn examine_files(root: &Path, topology: &Topology, placement: &Placement, spins:
         memory::swap,
         cpu::pinning,
         cpu::siblings,
+        cpu::shared_cache,
         cpu::isolation,
         cpu::governor,
         cpu::idle_states,

@@ -153,6 +153,30 @@ fn a_quota_of_any_group_above_is_found() {
 }
 
 #[test]
+fn shards_in_more_caches_than_they_need_are_found() {
+    let root = Scratch::new("doctor-cache");
+    for (cpu, group) in [(0, "0-1"), (1, "0-1"), (2, "2-3"), (3, "2-3")] {
+        let cache = format!("sys/devices/system/cpu/cpu{cpu}/cache");
+        // The kernel's numbers of caches are in no order of levels.
+        for (index, level, shared) in [(0, 1, cpu.to_string()), (1, 3, group.to_owned()), (2, 2, cpu.to_string())] {
+            root.write(&format!("{cache}/index{index}/level"), &format!("{level}\n"));
+            root.write(&format!("{cache}/index{index}/shared_cpu_list"), &format!("{shared}\n"));
+        }
+    }
+    let cache = |cpus: &[Option<usize>]| of(&examined(&root, &topology(), cpus, false), "shared cache").clone();
+    assert_eq!(cache(ON_2_AND_3), Finding::good("shared cache", "shards on CPUs 2-3 use those of 2-3"));
+    let apart = cache(&[Some(1), Some(2)]);
+    assert_eq!(apart.verdict, Verdict::Slow);
+    assert_eq!(apart.found, "shards on CPUs 1-2 use those of 0-1 | 2-3");
+    assert!(apart.remedy.starts_with("1 would hold them"));
+    assert_eq!(cache(&[Some(1), Some(2), Some(3)]).verdict, Verdict::Good, "three need both");
+    assert_eq!(cache(&[None]).verdict, Verdict::Unknown);
+    root.write("proc/cpuinfo", "flags\t\t: fpu vme hypervisor lahf_lm\n");
+    assert_eq!(cache(ON_2_AND_3).verdict, Verdict::Unknown);
+    assert_eq!(cache(&[Some(3)]).verdict, Verdict::Good, "one shard is next to itself");
+}
+
+#[test]
 fn cards_with_fewer_queues_than_shards_and_a_running_balancer_are_found() {
     let root = Scratch::new("doctor-network");
     root.write("sys/class/net/eth0/device/vendor", "");
