@@ -63,11 +63,11 @@ pub(crate) fn is_elsewhere(line: f64, usual: f64) -> bool {
     line > ELSEWHERE_TIMES * usual || usual > ELSEWHERE_TIMES * line
 }
 
-/// The middle of some distances.
+/// The middle of some distances, of two the nearer.
 pub(crate) fn usual(lines: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut lines: Vec<f64> = lines.into_iter().collect();
     lines.sort_by(f64::total_cmp);
-    lines.get(lines.len() / 2).copied()
+    lines.get(lines.len().saturating_sub(1) / 2).copied()
 }
 
 /// The relay's name.
@@ -212,6 +212,13 @@ pub(crate) mod tests {
             };
             assert_eq!([counts("relay"), counts("deepstream"), counts("redis")], [(2, 2), (2, 0), (3, 0)]);
         }
+    }
+
+    #[test]
+    fn the_usual_distance_is_the_middle_one_and_of_two_the_nearer() {
+        assert_eq!(usual([345.0, 61.0, 63.0]), Some(63.0));
+        assert_eq!(usual([345.0, 61.0]), Some(61.0));
+        assert_eq!(usual([]), None);
     }
 
     #[test]

@@ -37,9 +37,10 @@ fn a_closed_loop_against_the_relay_loses_nothing_and_writes_everything() {
     let relay = relay(&folder);
     assert_eq!(relay["failure"], Value::Null);
     assert_eq!(relay["faults"], serde_json::json!({}));
-    let runs = relay["runs"].as_array().unwrap();
-    assert_eq!(runs.len(), 2);
-    for run in runs {
+    // A host that moves the CPUs about may set one aside, but not both.
+    let [runs, aside] = ["runs", "aside"].map(|name| relay[name].as_array().unwrap());
+    assert!(runs.len() + aside.len() == 2 && !runs.is_empty(), "{relay}");
+    for run in runs.iter().chain(aside) {
         assert!(run["throughput"].as_f64().unwrap() > 100.0, "{run}");
         assert!(run["cpu"].as_f64().unwrap() > 0.0 && run["rate"].as_f64().unwrap() > 100.0, "{run}");
         assert!(run["p50"].as_f64().unwrap() <= run["p99.9"].as_f64().unwrap(), "{run}");
