@@ -18,6 +18,24 @@ pub(crate) fn accept_failed(error: &io::Error) {
     note(Level::Error, "CONNECTION_ERROR", &format!("connections cannot be accepted: {error}; trying again"));
 }
 
+/// Logs that so many connections were refused for want of descriptors, of which they may have `max`.
+pub(crate) fn no_descriptors(count: u64, max: usize) {
+    let text = format!(
+        "{count} connections were refused: there are {max} already, as many as the limit of open files leaves to them (ulimit -n; \
+         LimitNOFILE in a systemd unit)"
+    );
+    note(Level::Warn, "CONNECTION_ERROR", &text);
+}
+
+/// Logs that so many connections were refused because of their number.
+pub(crate) fn connections_full(count: u64) {
+    let text = match count {
+        1 => "a connection was refused: limits.connectionsMax is reached".to_owned(),
+        _ => format!("{count} connections were refused: limits.connectionsMax is reached"),
+    };
+    note(Level::Warn, "CONNECTION_ERROR", &text);
+}
+
 fn words(what: &Note) -> (Level, &'static str, String) {
     match what {
         Note::IncomingConnection { remote, referer, .. } => {

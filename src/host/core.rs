@@ -7,13 +7,15 @@
 
 use super::clock::Clock;
 use super::control::Control;
+use super::descriptors::Descriptors;
+use super::refusals::Refusals;
 use super::ring::{Completion, Ring};
 use super::socket::Sockets;
 use super::tape::Reel;
 use super::tls::Tls;
 use crate::endpoint::http::Service;
 use crate::{auth, note, storage};
-use deepstream_engine::{Ask, CoreId, Lane, Nanos, Outcome, Packet, Shard, StoreBatch};
+use deepstream_engine::{Ask, CoreId, Lane, Nanos, Note, Outcome, Packet, Shard, StoreBatch};
 use deepstream_mesh::{Lane as Track, Port};
 use deepstream_wire::{LinkConfig, Medium};
 use hdrhistogram::Histogram;
@@ -76,6 +78,7 @@ pub(super) struct Core {
     /// Where what comes in is written down, if it is.
     reel: Option<Reel>,
     accept_again_at: Option<Nanos>,
+    pub(super) refusals: Refusals,
     counted_drained: bool,
     /// Reports given so far.
     reported: usize,
@@ -110,6 +113,7 @@ pub(super) struct Parts {
     pub(super) control: Arc<Control>,
     pub(super) idle_spin: Option<Duration>,
     pub(super) reel: Option<Reel>,
+    pub(super) descriptors: Arc<Descriptors>,
 }
 
 impl Core {
@@ -127,6 +131,7 @@ impl Core {
             control,
             idle_spin,
             reel,
+            descriptors,
         } = parts;
         shard.reserve(CONNECTIONS_ROOM);
         ring.reserve(CONNECTIONS_ROOM);
@@ -151,6 +156,7 @@ impl Core {
             idle_spin_ns: idle_spin.map(|spin| spin.as_nanos() as u64),
             reel,
             accept_again_at: None,
+            refusals: Refusals::new(descriptors),
             counted_drained: false,
             reported: 0,
             rules: 0,
@@ -224,6 +230,7 @@ impl Core {
         self.answer_asks();
         self.hear_resumed();
         self.time_out_requests();
+        self.refusals.tell(self.now);
         self.answer_asks();
         worked |= self.publish();
         self.gather_stores();
@@ -280,6 +287,7 @@ impl Core {
     fn completed(&mut self, completion: Completion) {
         match completion {
             Completion::Accepted(key, door) => self.accepted(key, door),
+            Completion::Refused(stream, door) => self.refuse(&stream, door),
             Completion::AcceptFailed(error) => {
                 note::accept_failed(&error);
                 self.accept_again_at = Some(self.now.after(ACCEPT_REST_NS));
@@ -413,7 +421,10 @@ impl Core {
 
     fn write_notes(&mut self) {
         for note in self.shard.notes() {
-            note::write(&note);
+            match note {
+                Note::ConnectionsFull => self.refusals.full(self.now),
+                note => note::write(&note),
+            }
         }
     }
 
@@ -498,10 +509,10 @@ impl Core {
     /// When something is due by itself.
     fn deadline(&self) -> Option<Nanos> {
         let stop = self.stopping.then(|| self.now.after(STOP_STEP_NS));
-        [self.shard.next_deadline(), self.sockets.next_late(), self.sockets.next_request(), self.accept_again_at, stop]
-            .into_iter()
-            .flatten()
-            .min()
+        let sockets = [self.sockets.next_late(), self.sockets.next_request()];
+        let doors = [self.accept_again_at, self.refusals.due()];
+        let all = [self.shard.next_deadline(), stop].into_iter().chain(sockets).chain(doors);
+        all.flatten().min()
     }
 
     fn stop(&mut self) {

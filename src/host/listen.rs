@@ -29,7 +29,7 @@ pub(super) fn listen(host: &str, port: u16, count: usize) -> io::Result<Vec<TcpL
     let mut listeners = Vec::with_capacity(count);
     for _ in 0..count {
         let socket = bind(address, true)?;
-        socket.listen(backlog)?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         // Linux hands it on to every socket that is accepted here, which saves each a call.
         socket.set_tcp_nodelay(true)?;
         let listener = TcpListener::from(socket);
@@ -63,7 +63,8 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn backlog() -> i32 {
+/// How many connections may wait at one listener.
+pub(super) fn backlog() -> usize {
     std::fs::read_to_string(SOMAXCONN).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(4096)
 }
 

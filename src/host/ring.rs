@@ -14,6 +14,7 @@
 //! With its parts, the only place of the host with `unsafe` in it. Where a kernel lacks `DEFER_TASKRUN` or ring messages the
 //! ring does without, and [`Ring::shortcomings`] says so.
 
+mod accepting;
 mod buffers;
 mod completion;
 mod sending;
@@ -22,6 +23,8 @@ mod setup;
 mod tests;
 
 use super::bell::Waker;
+use super::descriptors::Descriptors;
+use accepting::Listener;
 pub(super) use buffers::Buffer;
 use buffers::{Buffers, GROUP};
 pub(super) use completion::{Completion, Door, Key};
@@ -36,8 +39,8 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::mem::take;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Drain;
@@ -59,13 +62,6 @@ struct Socket {
     /// Its owner has let go; it is freed when the kernel is done with it.
     closing: bool,
     sending: Option<Box<Sending>>,
-}
-
-/// A listening socket and whether an accept is with the kernel.
-#[derive(Debug)]
-struct Listener {
-    socket: TcpListener,
-    accepting: bool,
 }
 
 /// How to reach a core that sleeps in its ring. Descriptors are shared, so that they stay good while anybody may ring.
@@ -95,6 +91,7 @@ pub(super) struct Ring {
     sent: Vec<Outbox>,
     generation: u32,
     listeners: Vec<Listener>,
+    descriptors: Arc<Descriptors>,
     waker: Waker,
     /// Where the kernel puts the waker's count. Boxed: it must stay in its place.
     wake_count: Box<u64>,
@@ -109,7 +106,7 @@ pub(super) struct Ring {
 
 impl Ring {
     /// Makes the ring of the calling thread, which must be the only one that uses it.
-    pub(super) fn new(waker: Waker) -> io::Result<Self> {
+    pub(super) fn new(waker: Waker, descriptors: Arc<Descriptors>) -> io::Result<Self> {
         let mut shortcomings = Vec::new();
         let uring = setup(&mut shortcomings)?;
         let mut probe = Probe::new();
@@ -127,6 +124,7 @@ impl Ring {
             sent: Vec::new(),
             generation: 0,
             listeners: Vec::new(),
+            descriptors,
             waker,
             wake_count: Box::new(0),
             peers: Arc::new([]),
@@ -172,34 +170,6 @@ impl Ring {
         let entry = opcode::MsgRingData::new(to, 0, Kind::Bell.numbered(0), None).build();
         let failed = Kind::BellFailed.numbered(peer as u32);
         self.push(&entry.user_data(failed).flags(squeue::Flags::SKIP_SUCCESS));
-    }
-
-    /// Accepts from one more listener from now on.
-    pub(super) fn listen(&mut self, socket: TcpListener) {
-        self.listeners.push(Listener { socket, accepting: false });
-        self.accept();
-    }
-
-    /// Goes on accepting, at every door at which it stopped.
-    pub(super) fn accept(&mut self) {
-        for door in 0..self.listeners.len() {
-            let listener = &mut self.listeners[door];
-            if !std::mem::replace(&mut listener.accepting, true) {
-                let from = types::Fd(listener.socket.as_raw_fd());
-                let entry = opcode::AcceptMulti::new(from).flags(libc::SOCK_CLOEXEC).build();
-                self.push(&entry.user_data(Kind::Accept.numbered(door as u32)));
-            }
-        }
-    }
-
-    /// Accepts nothing more.
-    pub(super) fn stop_accepting(&mut self) {
-        for (door, listener) in take(&mut self.listeners).into_iter().enumerate() {
-            if listener.accepting {
-                let entry = opcode::AsyncCancel::new(Kind::Accept.numbered(door as u32)).build();
-                self.push(&entry.user_data(Kind::Cancel.numbered(0)));
-            }
-        }
     }
 
     /// Where a connection comes from.
@@ -353,7 +323,7 @@ impl Ring {
         let (data, result) = (entry.user_data(), entry.result());
         let key = Key::of(data);
         match Kind::of(data) {
-            Kind::Accept => self.accepted(Door(key.slot), result, cqueue::more(entry.flags())),
+            Kind::Accept => self.accepted(Door(key.slot), entry),
             Kind::Receive => self.received(key, entry),
             Kind::Send => self.sent(key, result),
             Kind::Wake => {
@@ -367,35 +337,6 @@ impl Ring {
             }
             Kind::Cancel => None,
         }
-    }
-
-    fn accepted(&mut self, door: Door, result: i32, more: bool) -> Option<Completion> {
-        if !more && let Some(listener) = self.listeners.get_mut(door.0 as usize) {
-            listener.accepting = false;
-        }
-        if result < 0 {
-            let error = io::Error::from_raw_os_error(-result);
-            return (result != -libc::ECANCELED).then_some(Completion::AcceptFailed(error));
-        }
-        // SAFETY: the kernel just made this descriptor for us; nobody else has it.
-        let stream = TcpStream::from(unsafe { OwnedFd::from_raw_fd(result) });
-        if !more {
-            self.accept();
-        }
-        self.generation = (self.generation + 1) & GENERATION_MASK;
-        let generation = self.generation;
-        let slot = self.sockets.insert(Socket {
-            stream,
-            generation,
-            receiving: false,
-            wanted: true,
-            ended: false,
-            closing: false,
-            sending: None,
-        }) as u32;
-        let key = Key { slot, generation };
-        self.receive(key);
-        Some(Completion::Accepted(key, door))
     }
 
     fn received(&mut self, key: Key, entry: &cqueue::Entry) -> Option<Completion> {
@@ -524,6 +465,7 @@ impl Ring {
         let idle = |socket: &Socket| socket.closing && !socket.receiving && socket.sending.is_none();
         if self.sockets.get(slot as usize).is_some_and(idle) {
             self.sockets.remove(slot as usize);
+            self.descriptors.give_back();
         }
     }
 

@@ -6,6 +6,7 @@ use super::bell::Waker;
 use super::clock::Clock;
 use super::control::Control;
 use super::core::{Core, DoorKind, Parts};
+use super::descriptors::{self, Descriptors};
 use super::error::StartError;
 use super::ring::{Doorbell, Ring};
 use super::tape::{Reel, Tapes};
@@ -23,7 +24,6 @@ use deepstream_mesh::{Lattice, Port, slots_per_ring};
 use deepstream_wire::{Endpoint, LinkConfig, Medium, mqtt};
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement as Pin};
 use hdrhistogram::Histogram;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -80,6 +80,7 @@ struct Seed {
     ready: Sender<(usize, Readiness)>,
     /// Brings the others' doorbells; closed if one of them failed.
     peers: Receiver<Arc<[Doorbell]>>,
+    descriptors: Arc<Descriptors>,
 }
 
 /// Starts a server: its storage, its cores, its listeners. `ended` is called by every core that ends.
@@ -88,7 +89,7 @@ pub fn start(
     placement: &Placement,
     ended: impl Fn() + Clone + Send + 'static,
 ) -> Result<Server, StartError> {
-    raise_file_limit();
+    descriptors::raise_limit();
     super::probe()?;
     let cores = placement.shards.len();
     for line in placement.describe() {
@@ -116,6 +117,8 @@ pub fn start(
     let permissions = Arc::new(config.permissions(0));
     let control = Arc::new(Control::new(cores, Arc::clone(&permissions)));
     let (ready, readiness) = channel();
+    let descriptors = Arc::new(Descriptors::default());
+    let listeners = doors.iter().map(Vec::len).sum::<usize>();
     let auth = Some(Arc::new(auth));
     let (clock, seeds) = (Clock::start(), random_seeds());
     let unix_ns = clock.unix_ns();
@@ -144,12 +147,19 @@ pub fn start(
             reel: server.tapes.as_ref().map(|tapes| tapes.reel(core)),
             ready: ready.clone(),
             peers,
+            descriptors: Arc::clone(&descriptors),
         };
         let pin = placement.shards[core].cpu.map_or(Pin::Unbound, Pin::Fixed);
         server.cores.push(spawn(core, pin, seed, ended.clone())?);
     }
     drop(ready);
-    introduce(cores, &readiness, &tell_peers)?;
+    let doorbells = await_cores(cores, &readiness)?;
+    // Everything is open by now that stays open, and no core accepts yet.
+    descriptors.settle(config, listeners, listeners * listen::backlog())?;
+    for tell in tell_peers {
+        // A core that ended since is found when it is joined.
+        let _ = tell.send(Arc::clone(&doorbells));
+    }
     let securely = |door: usize| if http.tls.is_some() && door + 1 == addresses.len() { "https" } else { "http" };
     for (door, address) in addresses.iter().enumerate() {
         let line = format!("Listening for {} connections on {}:{}", securely(door), http.host, address.port());
@@ -278,7 +288,7 @@ fn start_auth(
         headers: config.http.headers.clone(),
         logins_max: config.limits.logins_max.div_ceil(shards),
         login_bytes_max: config.limits.login_bytes_max.div_ceil(shards),
-        webhooks_max: config.limits.webhooks_max,
+        webhooks_max: descriptors::webhooks_max(config),
         storage_timeout: config.record.storage_retrieval_timeout,
         cpus: placement.services.clone(),
         wakers,
@@ -387,7 +397,7 @@ fn spawn(
 /// The life of a core, on its own thread.
 fn live(seed: Seed) -> Result<Histogram<u64>, String> {
     let number = seed.port.core();
-    let made = Ring::new(seed.waker).and_then(|ring| {
+    let made = Ring::new(seed.waker, Arc::clone(&seed.descriptors)).and_then(|ring| {
         let doorbell = ring.doorbell()?;
         Ok((ring, doorbell))
     });
@@ -429,16 +439,13 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
         control: seed.control,
         idle_spin: seed.idle_spin,
         reel: seed.reel,
+        descriptors: seed.descriptors,
     });
     Ok(core.run())
 }
 
-/// Waits until all rings are there, and gives everybody's doorbell to everybody.
-fn introduce(
-    cores: usize,
-    readiness: &Receiver<(usize, Readiness)>,
-    tell_peers: &[Sender<Arc<[Doorbell]>>],
-) -> Result<(), StartError> {
+/// Waits until all rings are there. Everybody's doorbell.
+fn await_cores(cores: usize, readiness: &Receiver<(usize, Readiness)>) -> Result<Arc<[Doorbell]>, StartError> {
     let mut doorbells: Vec<Option<Doorbell>> = vec![None; cores];
     let mut shortcomings = Vec::new();
     for (core, result) in readiness {
@@ -453,21 +460,7 @@ fn introduce(
     for lack in shortcomings {
         note(Level::Warn, "INFO", &format!("this kernel lacks {lack}"));
     }
-    let doorbells: Arc<[Doorbell]> = doorbells.into_iter().flatten().collect();
-    for tell in tell_peers {
-        // A core that ended since is found when it is joined.
-        let _ = tell.send(Arc::clone(&doorbells));
-    }
-    Ok(())
-}
-
-/// As many open files as this process may have: each connection is one.
-fn raise_file_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        note(Level::Warn, "INFO", &format!("the limit of open files stays where it is: {error}"));
-    }
+    Ok(doorbells.into_iter().flatten().collect())
 }
 
 /// The standard library draws its hash keys from the operating system: randomness without another dependency.

@@ -64,6 +64,11 @@ pub struct Options {
     pub outsider: Option<Waker>,
 }
 
+/// Files that storage may have open at once in a process that may have so many.
+pub fn files_max(limit: usize) -> usize {
+    store::files_max(limit)
+}
+
 /// What was done since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {

@@ -6,6 +6,7 @@ use super::error::words;
 use super::record;
 use deepstream_engine::{Fault, StoreBatch, Stored};
 use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, PersistMode};
+use rustix::process::{Resource, getrlimit};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,8 +18,11 @@ const MEMTABLE_BYTES: u64 = 16 << 20;
 const JOURNAL_BYTES: u64 = 256 << 20;
 /// Threads for flush and compaction. With two, one always prefers flushing, so a long compaction does not stop writes.
 const WORKERS: usize = 2;
-/// Open files.
-const FILES: usize = 256;
+/// Tables that are kept open at most, and at least.
+const TABLES_MAX: usize = 256;
+const TABLES_MIN: usize = 16;
+/// Beside them: journals, tables that are being written, the directory, what is opened to be looked at.
+const FILES: usize = 24;
 /// Memtables waiting for the disk at which we wait too. At 4 the database itself would wait, in a loop that does not
 /// notice that its flush thread has died (a full disk is enough): so it must never get there.
 const SEALED_MAX: usize = 2;
@@ -29,6 +33,20 @@ const BACKLOG_WAIT: Duration = Duration::from_secs(5);
 const BACKLOG_STEP: Duration = Duration::from_millis(5);
 /// The database's limit; the engine's is far below.
 const NAME_BYTES_MAX: usize = u16::MAX as usize;
+
+/// Files that the database may have open, where the process may have so many.
+pub(super) fn files_max(limit: usize) -> usize {
+    tables_max(limit) + FILES
+}
+
+/// A small part of them, so that most are left to connections.
+fn tables_max(limit: usize) -> usize {
+    (limit / 16).clamp(TABLES_MIN, TABLES_MAX)
+}
+
+fn limit_of_files() -> usize {
+    getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
 
 /// Handles to the open database; cloning them is cheap. The directory stays locked while any exists.
 #[derive(Clone)]
@@ -43,7 +61,7 @@ impl Store {
         let database = Database::builder(path)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)
-            .max_cached_files(Some(FILES))
+            .max_cached_files(Some(tables_max(limit_of_files())))
             .worker_threads(WORKERS)
             .open()?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);

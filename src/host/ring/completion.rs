@@ -2,6 +2,7 @@
 
 use super::buffers::Buffer;
 use std::io;
+use std::net::TcpStream;
 
 /// Bits of a generation that fit into a completion's data.
 pub(super) const GENERATION_MASK: u32 = 0xff_ffff;
@@ -30,6 +31,8 @@ pub(in crate::host) struct Door(pub(in crate::host) u32);
 pub(in crate::host) enum Completion {
     /// A connection came to a door; it is being received from.
     Accepted(Key, Door),
+    /// One came to a door, and there is no descriptor to spare for it; it is closed when this is dropped.
+    Refused(TcpStream, Door),
     /// Accepting stopped at some door; [`Ring::accept`](super::Ring::accept) starts it again.
     AcceptFailed(io::Error),
     /// Bytes came.

@@ -1,0 +1,153 @@
+//! How many connections there may be: each is a file descriptor, and so is each file that storage opens.
+//!
+//! *Owns* the count of what cores accepted, over all doors. *Promises* that connections leave what the rest of the process
+//! needs: without that, whoever opens enough of them and says nothing keeps storage from writing, for everybody.
+//! *Does not* accept or close.
+//!
+//! The count is shared by the cores, which the kernel does not give the same number of connections; it is touched twice in the
+//! life of a connection.
+
+use super::error::StartError;
+use crate::config::{AuthMethod, Config, Storage};
+use crate::log::{Level, note};
+use crate::storage;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Files that are opened and closed again: by a reload, for looking up names, for a report.
+const PASSING: usize = 16;
+/// Beside a database's connections: those that are being made while old ones are not gone.
+const DATABASE_SPARE: usize = 2;
+/// A server that cannot serve this many is none.
+const CONNECTIONS_MIN: usize = 4;
+/// What a limit that the kernel calls infinite is taken for.
+const INFINITE: usize = 1 << 30;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Descriptors {
+    open: AtomicUsize,
+    max: AtomicUsize,
+    /// How many may be accepted before anybody could refuse one.
+    burst: AtomicUsize,
+}
+
+impl Descriptors {
+    /// One more connection, if it may be.
+    pub(super) fn take_one(&self) -> bool {
+        let taken = self.open.fetch_add(1, Ordering::Relaxed) < self.max.load(Ordering::Relaxed);
+        if !taken {
+            self.give_back();
+        }
+        taken
+    }
+
+    /// One fewer.
+    pub(super) fn give_back(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether there is room for all that could come in a burst, and as much again.
+    pub(super) fn are_ample(&self) -> bool {
+        let left = self.max.load(Ordering::Relaxed).saturating_sub(self.open.load(Ordering::Relaxed));
+        left / 2 > self.burst.load(Ordering::Relaxed)
+    }
+
+    /// How many connections there may be.
+    pub(super) fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(max: usize, burst: usize) -> Self {
+        Self { open: AtomicUsize::new(0), max: AtomicUsize::new(max), burst: AtomicUsize::new(burst) }
+    }
+
+    /// Everything of the server is there but its connections: what is left is theirs, up to what the rest may still open.
+    /// `queues`: how many connections may wait to be accepted, at all listeners together.
+    pub(super) fn settle(&self, config: &Config, listeners: usize, queues: usize) -> Result<(), StartError> {
+        let limit = limit();
+        // One at each listener is in the kernel's hands before it can be refused.
+        let kept = open_now() + reserve(config, limit) + listeners;
+        let max = limit.saturating_sub(kept);
+        if max < CONNECTIONS_MIN {
+            return Err(StartError::Kernel {
+                what: format!("this process may have {limit} open files, and needs {kept} beside its connections"),
+                remedy: "raise the limit (ulimit -n 65536; LimitNOFILE=65536 in a systemd unit)".to_owned(),
+            });
+        }
+        self.max.store(max, Ordering::Relaxed);
+        self.burst.store(queues, Ordering::Relaxed);
+        let wanted = config.limits.connections_max;
+        let text = format!(
+            "up to {} connections: this process may have {limit} open files, of which {kept} are kept for storage, logins \
+             and itself",
+            max.min(wanted)
+        );
+        if max >= wanted {
+            note(Level::Info, "INFO", &text);
+        } else {
+            let remedy = "raise the limit of open files (ulimit -n; LimitNOFILE in a systemd unit), or lower limits.connectionsMax";
+            note(Level::Warn, "INFO", &format!("{text}; limits.connectionsMax is {wanted}: {remedy}"));
+        }
+        Ok(())
+    }
+}
+
+/// As many open files as this process may have: each connection is one.
+pub(super) fn raise_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        note(Level::Warn, "INFO", &format!("the limit of open files stays where it is: {error}"));
+    }
+}
+
+/// How many open files this process may have.
+fn limit() -> usize {
+    getrlimit(Resource::Nofile).current.map_or(INFINITE, |limit| usize::try_from(limit).unwrap_or(INFINITE))
+}
+
+/// How many it has.
+fn open_now() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// How many requests to a webhook may be under way: no more than leave descriptors to the others.
+pub(super) fn webhooks_max(config: &Config) -> usize {
+    config.limits.webhooks_max.min(limit() / 16).max(1)
+}
+
+/// How many the rest may still open beside what is open when everything has been started.
+fn reserve(config: &Config, limit: usize) -> usize {
+    let storage = match &config.storage {
+        Storage::Embedded { .. } => storage::files_max(limit),
+        Storage::Postgres(settings) => settings.connections + DATABASE_SPARE,
+        Storage::Memory => 0,
+    };
+    let asks = |method: &&AuthMethod| matches!(method, AuthMethod::Http(_));
+    let webhooks = config.auth.iter().filter(asks).count() * webhooks_max(config);
+    PASSING + storage + webhooks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_never_more_than_there_may_be() {
+        let descriptors = Descriptors::of(2, 0);
+        assert!(descriptors.take_one() && descriptors.take_one());
+        assert!(!descriptors.take_one(), "there are two");
+        descriptors.give_back();
+        assert!(descriptors.take_one());
+    }
+
+    #[test]
+    fn room_is_ample_only_beyond_all_that_could_come_at_once() {
+        let descriptors = Descriptors::of(100, 40);
+        assert!(descriptors.are_ample());
+        (0..20).for_each(|_| assert!(descriptors.take_one()));
+        assert!(!descriptors.are_ample(), "80 are left, twice the burst");
+    }
+}

@@ -1,0 +1,105 @@
+//! Taking connections in, at every door of a core, and never more than there are descriptors for.
+//!
+//! *Owns* the listeners. *Promises* that what the kernel accepts by itself stays small beside the room that is left: an accept
+//! that goes on by itself takes whole queues in before anybody could refuse one, and where the limit of open files is near
+//! that would be the files that storage opens next. *Does not* say why one is refused.
+
+use super::{Completion, Door, Key, Kind, Ring, Socket, take};
+use io_uring::{cqueue, opcode, types};
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// A listening socket and what the kernel does with it.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: TcpListener,
+    /// An accept is with the kernel.
+    accepting: bool,
+    /// It goes on by itself.
+    goes_on: bool,
+}
+
+impl Ring {
+    /// Accepts from one more listener from now on.
+    pub(in crate::host) fn listen(&mut self, socket: TcpListener) {
+        self.listeners.push(Listener { socket, accepting: false, goes_on: false });
+        self.accept();
+    }
+
+    /// Goes on accepting, at every door at which it stopped: one after the other where there is little room.
+    pub(in crate::host) fn accept(&mut self) {
+        let ample = self.descriptors.are_ample();
+        for door in 0..self.listeners.len() {
+            let listener = &mut self.listeners[door];
+            if std::mem::replace(&mut listener.accepting, true) {
+                continue;
+            }
+            listener.goes_on = ample;
+            let from = types::Fd(listener.socket.as_raw_fd());
+            let entry = if ample {
+                opcode::AcceptMulti::new(from).flags(libc::SOCK_CLOEXEC).build()
+            } else {
+                opcode::Accept::new(from, std::ptr::null_mut(), std::ptr::null_mut()).flags(libc::SOCK_CLOEXEC).build()
+            };
+            self.push(&entry.user_data(Kind::Accept.numbered(door as u32)));
+        }
+    }
+
+    /// Accepts nothing more.
+    pub(in crate::host) fn stop_accepting(&mut self) {
+        for (door, listener) in take(&mut self.listeners).into_iter().enumerate() {
+            if listener.accepting {
+                self.cancel_accept(door as u32);
+            }
+        }
+    }
+
+    fn cancel_accept(&mut self, door: u32) {
+        let entry = opcode::AsyncCancel::new(Kind::Accept.numbered(door)).build();
+        self.push(&entry.user_data(Kind::Cancel.numbered(0)));
+    }
+
+    pub(super) fn accepted(&mut self, door: Door, entry: &cqueue::Entry) -> Option<Completion> {
+        let (result, more) = (entry.result(), cqueue::more(entry.flags()));
+        if !more && let Some(listener) = self.listeners.get_mut(door.0 as usize) {
+            listener.accepting = false;
+        }
+        if result < 0 {
+            let error = io::Error::from_raw_os_error(-result);
+            if result == -libc::ECANCELED {
+                // At the end there are no listeners any more; else it goes on, one after the other.
+                self.accept();
+                return None;
+            }
+            return Some(Completion::AcceptFailed(error));
+        }
+        // SAFETY: the kernel just made this descriptor for us; nobody else has it.
+        let stream = TcpStream::from(unsafe { OwnedFd::from_raw_fd(result) });
+        if !more {
+            self.accept();
+        } else if !self.descriptors.are_ample()
+            && let Some(listener) = self.listeners.get_mut(door.0 as usize)
+            && take(&mut listener.goes_on)
+        {
+            self.cancel_accept(door.0);
+        }
+        if !self.descriptors.take_one() {
+            return Some(Completion::Refused(stream, door));
+        }
+        self.generation = (self.generation + 1) & super::GENERATION_MASK;
+        let generation = self.generation;
+        let slot = self.sockets.insert(Socket {
+            stream,
+            generation,
+            receiving: false,
+            wanted: true,
+            ended: false,
+            closing: false,
+            sending: None,
+        }) as u32;
+        let key = Key { slot, generation };
+        self.receive(key);
+        Some(Completion::Accepted(key, door))
+    }
+}
