@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::builtin::Function;
 use crate::compile::{Op, Program};
 use crate::meter::Meter;
-use crate::operator::{binary, key_of, member, method, unary};
+use crate::operator::{binary, key_of, member, method, nothing_to_read, unary};
 use crate::text::{Text, append};
 use crate::tree::Variable;
 use crate::value::{Value, index_of};
@@ -332,7 +332,8 @@ impl<'a> Machine<'a> {
                 let (key, object) = (self.pop(), self.pop());
                 match (&object, &key) {
                     (Value::Undefined | Value::Null, _) => {
-                        member(&object, &key.text(&mut self.meter)?, &mut self.meter)?
+                        key.text(&mut self.meter)?;
+                        return Err(nothing_to_read(&object, "a key that it makes"));
                     }
                     (_, Value::Number(index)) => match object.element(*index, &mut self.meter)? {
                         Some(value) => value,

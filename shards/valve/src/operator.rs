@@ -16,9 +16,7 @@ use crate::value::Value;
 /// `object.name`
 pub(crate) fn member<'a>(object: &Value<'a>, name: &Text<'a>, meter: &mut Meter) -> Result<Value<'a>, Thrown> {
     let Some(shape) = object.shape() else {
-        let what = if matches!(object, Value::Null) { "null" } else { "undefined" };
-        let what = format!("Cannot read properties of {what} (reading '{}')", name.lossy());
-        return Err(Thrown::new("TypeError", what));
+        return Err(nothing_to_read(object, &format!("'{}'", name.lossy())));
     };
     if let Some(value) = object.own(name, meter)? {
         return Ok(value);
@@ -28,6 +26,13 @@ pub(crate) fn member<'a>(object: &Value<'a>, name: &Text<'a>, meter: &mut Meter)
         return Err(Thrown::new("Error", "__proto__ is not supported"));
     }
     Ok(Function::inherited(shape, name.bytes()).map_or(Value::Undefined, Value::Function))
+}
+
+/// `object.key` of what has no properties. Errors are for the log, where nothing that a record says may stand: a key that
+/// the rule made is not named.
+pub(crate) fn nothing_to_read(object: &Value<'_>, key: &str) -> Thrown {
+    let what = if matches!(object, Value::Null) { "null" } else { "undefined" };
+    Thrown::new("TypeError", format!("Cannot read properties of {what} (reading {key})"))
 }
 
 /// What functions have of their own is not for rules.
@@ -133,7 +138,8 @@ fn compare<'a>(left: Value<'a>, right: Value<'a>, meter: &mut Meter) -> Result<O
 
 fn is_in<'a>(key: Value<'a>, object: &Value<'a>, meter: &mut Meter) -> Result<Value<'a>, Thrown> {
     if !object.is_object() {
-        let what = format!("Cannot use 'in' operator to search for a key in {}", object.shown(40));
+        let kind = if matches!(object, Value::Null) { "null" } else { object.type_of() };
+        let what = format!("Cannot use 'in' operator to search for a key in what is no object ({kind})");
         return Err(Thrown::new("TypeError", what));
     }
     let key = key_of(key, meter)?;

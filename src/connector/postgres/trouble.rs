@@ -84,7 +84,9 @@ fn is_io(error: &Error) -> bool {
 /// A failure in words.
 pub(super) fn words(error: &Error) -> String {
     if let Some(database) = error.as_db_error() {
-        let detail = database.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        // Of what a constraint refuses, the detail is the row, and a row is a record: the log is no place for it.
+        let told = database.detail().filter(|_| !database.code().code().starts_with("23"));
+        let detail = told.map(|detail| format!(" ({detail})")).unwrap_or_default();
         return format!("{}{detail} [{}]", database.message(), database.code().code());
     }
     match error.source() {

@@ -113,3 +113,24 @@ fn rounds_are_counted_as_upstream_counts_them() {
         Verdict::Error(crate::too_many_rounds())
     );
 }
+
+/// Errors are logged at a level that is on by default; documents are for whoever may read them.
+#[test]
+fn errors_name_nothing_that_a_document_says() {
+    let user = user();
+    let document = Document::Text(br#"{"secret":"pa55word(","none":null}"#);
+    let context = Context { data: document, old_data: document, ..context(&user) };
+    for (rule, said) in [
+        ("'x' in data.secret", "in what is no object (string)"),
+        ("'x' in data.none", "in what is no object (null)"),
+        ("data.none[data.secret] === 1", "Cannot read properties of null (reading a key that it makes)"),
+        ("data.gone[oldData.secret] === 1", "Cannot read properties of undefined (reading a key that it makes)"),
+        ("name.match(data.secret)", "Invalid regular expression"),
+        ("_(data)", "crossreference got unsupported type object"),
+        // What the rule says itself is named.
+        ("data.none.there === 1", "(reading 'there')"),
+    ] {
+        let error = error(rule, &context);
+        assert!(error.contains(said) && !error.contains("pa55"), "{rule}: {error}");
+    }
+}
