@@ -70,6 +70,8 @@ pub enum Mutation {
     RepeatDenial,
     /// Now and then a connection does not hear that another came under its name.
     LoseTakeOver,
+    /// Who conflicts with a record is given it, whoever may read it.
+    TellConflict,
 }
 
 /// What a mutation does to a packet.
@@ -86,7 +88,7 @@ pub(crate) enum Tampering {
 
 impl Mutation {
     /// All planted bugs.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::LoseFanOut,
         Self::RepeatFanOut,
         Self::SwapDeliveries,
@@ -114,6 +116,7 @@ impl Mutation {
         Self::LoseDenial,
         Self::RepeatDenial,
         Self::LoseTakeOver,
+        Self::TellConflict,
     ];
 
     /// What happens to a packet that is about to be delivered.
@@ -149,6 +152,9 @@ impl Mutation {
             | (Self::LosePresence, Packet::Presence { .. })
             | (Self::LoseTakeOver, Packet::TakenOver(_))
             | (Self::LoseEveryone, Packet::Everyone { on: true, .. }) => Tampering::Lose,
+            (Self::TellConflict, Packet::Reply(_, frame)) if tells(frame, &[Action::RecordVersionExists]) => {
+                return Tampering::Forge;
+            }
             (Self::RepeatFanOut, Packet::FanOut { .. }) => Tampering::Repeat,
             (Self::SwapDeliveries, Packet::FanOut { .. } | Packet::Reply(..) | Packet::Joined { .. }) => {
                 Tampering::Swap

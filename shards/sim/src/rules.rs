@@ -6,6 +6,7 @@
 use crate::rng::Rng;
 use deepstream_engine::Permissions;
 use deepstream_valve::{Right, check};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// What a rule says, as far as can be told from outside.
@@ -21,7 +22,7 @@ pub(crate) struct Says {
 
 impl Says {
     const YES: Self = Self { yes: true, no: false, slow: false };
-    const NO: Self = Self { yes: false, no: true, slow: false };
+    pub(crate) const NO: Self = Self { yes: false, no: true, slow: false };
     const UNCLEAR: Self = Self { yes: true, no: true, slow: true };
 
     fn at_once(yes: bool) -> Self {
@@ -53,6 +54,8 @@ pub(crate) struct Question<'a> {
     pub(crate) name: Option<&'a [u8]>,
     /// The number in what is said, if it is told from outside what the rule will see.
     pub(crate) number: Option<u64>,
+    /// The record itself, if it is known from outside what it was when the rule was asked.
+    pub(crate) document: Option<&'a Value>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +192,7 @@ impl Rules {
         if self.off {
             return Says::YES;
         }
-        let Question { right, user, name, number } = question;
+        let Question { right, user, name, number, document } = question;
         let paths = &self.rights[right as usize];
         let found = paths.iter().rev().find(|(path, _)| path.fits(name.unwrap_or(b"undefined")));
         let Some((_, rule)) = found else { return Says::NO };
@@ -201,7 +204,11 @@ impl Rules {
             Rule::NotName(number) => Says::at_once(name != Some(format!("{}{number}", letter(right)).as_bytes())),
             Rule::NotOne => Says::at_once(name.is_none_or(|name| name[1..] != *b"1")),
             Rule::Data(modulus) => number.map_or(Says::UNCLEAR, |number| Says::at_once(number % modulus != 0)),
-            Rule::Old(_) | Rule::Reference(..) | Rule::Chain(..) => Says::UNCLEAR,
+            Rule::Old(modulus) => document.map_or(Says::UNCLEAR, |document| match document.get("w") {
+                None => Says::YES,
+                Some(written) => written.as_u64().map_or(Says::UNCLEAR, |number| Says::at_once(number % modulus != 0)),
+            }),
+            Rule::Reference(..) | Rule::Chain(..) => Says::UNCLEAR,
             Rule::ReferenceShut(_) => Says::late(false),
             Rule::ReferenceUser(number, _) if is(number) => Says::late(true),
             Rule::Shut | Rule::ReferenceUser(..) => Says::NO,
@@ -253,7 +260,7 @@ fn member(right: Right) -> &'static str {
 
 /// The number in what is said, where there is one.
 pub(crate) fn number_of(right: Right, data: Option<&[u8]>) -> Option<u64> {
-    let value: serde_json::Value = serde_json::from_slice(data?).ok()?;
+    let value: Value = serde_json::from_slice(data?).ok()?;
     value.get(member(right))?.as_u64()
 }
 
@@ -279,7 +286,7 @@ mod tests {
     fn a_rule_says_what_it_says() {
         let ask = |rule, user, name: &str, number| {
             let right = Right::EventPublish;
-            only(right, rule).say(Question { right, user, name: Some(name.as_bytes()), number })
+            only(right, rule).say(Question { right, user, name: Some(name.as_bytes()), number, document: None })
         };
         assert_eq!(ask(Rule::User(1), "u1", "e0", None), Says::YES);
         assert_eq!(ask(Rule::User(1), "u0", "e0", None), Says::NO);

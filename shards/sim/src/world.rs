@@ -16,11 +16,13 @@ use crate::rng::Rng;
 use crate::run::Run;
 use crate::store::{Fate, Store, Write};
 use crate::trace::{Trace, Tracing};
+use bytes::Bytes;
 use deepstream_engine::{
     Account, ConnId, CoreId, Flow, Headers, Identity, Lane, Login, Nanos, Outbox, Outcome, Packet, Parcel, Peer, Shard,
     StoreBatch,
 };
-use deepstream_wire::{Endpoint, Link, LinkConfig, LinkEvent, Wire};
+use deepstream_wire::client::{ServerEvent, ServerReader, original_action};
+use deepstream_wire::{Endpoint, Flags, Link, LinkConfig, LinkEvent, Outgoing, Wire, encode};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
@@ -435,6 +437,7 @@ impl World {
                         };
                         Packet::Introduce(conn, Arc::new(identity))
                     }
+                    Packet::Reply(conn, frame) => Packet::Reply(conn, self.disclosed(&frame)),
                     other => other,
                 };
                 self.packet(from, to, packet);
@@ -455,6 +458,26 @@ impl World {
         let other = self.conns.iter().find(|conn| conn.alive && conn.id.core == core && conn.id != parcel.conn);
         let conn = other.map_or(parcel.conn, |conn| conn.id);
         Parcel { conn, ..parcel }
+    }
+
+    /// The answer to a conflict, with the document in it.
+    fn disclosed(&self, frame: &Bytes) -> Bytes {
+        let mut disclosed = Vec::new();
+        ServerReader::upgraded().received(frame, &mut |event| {
+            let ServerEvent::Message(message) = event else { return };
+            let document = self.oracle.document(message.name(), message.head.version);
+            let answer = Outgoing {
+                name: Some(message.name()),
+                version: Some(message.head.version),
+                data: document.as_ref().map_or(message.data(), |document| Some(document.as_bytes())),
+                correlation_id: message.correlation_id(),
+                original_action: original_action(&message),
+                is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+                ..Outgoing::new(message.head.action)
+            };
+            encode::encode(Wire::Protobuf, &answer, &mut disclosed);
+        });
+        disclosed.into()
     }
 
     fn packet(&mut self, from: usize, to: usize, packet: Packet) {

@@ -170,3 +170,8 @@ fn repeated_denial_is_noticed() {
 fn connection_that_does_not_hear_of_its_successor_is_noticed() {
     assert_found(Mutation::LoseTakeOver, 1000, &["bear one name"]);
 }
+
+#[test]
+fn document_told_to_who_may_not_read_is_noticed() {
+    assert_found(Mutation::TellConflict, 300, &["may not read, and is told"]);
+}

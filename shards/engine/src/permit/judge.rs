@@ -53,6 +53,22 @@ impl Shard {
         Said::Yes
     }
 
+    /// Judges one step more of a message whose steps so far were allowed.
+    pub(crate) fn judge_further(
+        &mut self,
+        question: &Question<'_>,
+        (right, action): (Right, Action),
+        found: &mut Found,
+    ) -> Said {
+        let rules = self.permit.of(question.tag.rules).generation;
+        found.begin(rules);
+        let said = self.judge_step(question, right, action, rules, found);
+        if self.has_shadow() {
+            self.compare_further(question, (right, action), found, said);
+        }
+        said
+    }
+
     fn judge_step(
         &mut self,
         question: &Question<'_>,

@@ -75,6 +75,25 @@ impl Shard {
         }
     }
 
+    /// The same of one step more.
+    pub(super) fn compare_further(
+        &mut self,
+        question: &Question<'_>,
+        step: (Right, Action),
+        found: &Found,
+        said: Said,
+    ) {
+        if self.permit.of(question.tag.rules).generation != self.permit.rules.generation {
+            return;
+        }
+        let Some(shadow) = self.permit.rules.shadow.clone() else { return };
+        match said {
+            Said::Yes => self.compare_step(&shadow, question, step, found, None),
+            Said::No(denial) => self.compare_step(&shadow, question, step, found, Some(denial)),
+            Said::Load | Said::Ask => {}
+        }
+    }
+
     fn compare_step(
         &mut self,
         shadow: &Shadow,

@@ -10,6 +10,7 @@
 //! acknowledgement waits for the batch.
 
 mod cache;
+mod conflict;
 mod notify;
 mod park;
 mod peek;
@@ -254,7 +255,7 @@ impl Shard {
             Action::RecordSubscribeAndHead => self.subscribe_and_head(slot, conn, tag),
             Action::RecordSubscribeAndRead => self.subscribe_and_read(slot, conn, tag),
             Action::RecordSubscribeCreateAndRead => self.subscribe_create_and_read(slot, conn, tag),
-            _ => self.write(slot, conn, message),
+            _ => return self.write(slot, conn, tag, message, run),
         }
         Step::Done
     }

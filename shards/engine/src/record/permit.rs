@@ -67,6 +67,36 @@ impl Shard {
         }
     }
 
+    /// Whether a client whose write is refused may be given the document it conflicts with: whoever may read it now, by the
+    /// rules its write went by. `None`: rules look for other records first; the message waits, and is run again from the
+    /// top. Every answer to a conflict asks this, whatever its form.
+    pub(super) fn may_be_shown(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+        run: &mut Run,
+    ) -> Option<bool> {
+        if !self.permit.judges() {
+            return Some(true);
+        }
+        let mut question = Question::of(conn, tag, message, run);
+        question.slot = Some(slot);
+        match self.judge_further(&question, (Right::RecordRead, Action::RecordRead), &mut run.found) {
+            Said::Yes => Some(true),
+            Said::No(_) => Some(false),
+            Said::Ask => {
+                self.wait_for_records(slot, message, run);
+                None
+            }
+            Said::Load => {
+                debug_assert!(false, "who conflicts with a record knows what it is");
+                Some(false)
+            }
+        }
+    }
+
     /// Asks the candidate what was just judged. The message is not done yet, and will not wait any more.
     pub(super) fn compare_record(
         &mut self,

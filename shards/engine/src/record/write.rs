@@ -1,10 +1,12 @@
 //! Writing: check, version, apply, tell (behaviour-record §4, §5, §7).
 
-use super::Residence;
+use super::conflict::Conflict;
 use super::store::Ack;
+use super::{Residence, Run, Step};
 use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::output::Note;
+use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_json::{Kind, Limits, kind_of};
 use deepstream_wire::{Action, Flags, Message, Outgoing, Said, Topic, Wire};
@@ -13,15 +15,27 @@ use deepstream_wire::{Action, Flags, Message, Outgoing, Said, Topic, Wire};
 const FORCE: i32 = -1;
 
 impl Shard {
-    /// Any of the writing actions.
-    pub(super) fn write(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>) {
+    /// Any of the writing actions. Only the answer to a conflict may have to wait.
+    pub(super) fn write(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>, run: &mut Run) -> Step {
+        match self.version_of(slot, conn, message) {
+            Ok(next) => self.write_version(slot, conn, message, next),
+            Err(Some(conflict)) => return self.conflict(slot, conn, tag, message, run, conflict),
+            Err(None) => {}
+        }
+        Step::Done
+    }
+
+    /// The version that a write makes; where it makes none, it is refused already, or what it conflicts with.
+    fn version_of(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>) -> Result<i32, Option<Conflict>> {
         let action = message.head.action;
         let hot = self.is_hot(slot);
         if hot && action == Action::RecordCreateAndPatch {
-            return self.refuse(conn, message, Action::RecordInvalidPatchOnHotpath);
+            self.refuse(conn, message, Action::RecordInvalidPatchOnHotpath);
+            return Err(None);
         }
         if !self.is_sound(message) {
-            return self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version);
+            self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version);
+            return Err(None);
         }
         let creates = matches!(action, Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch);
         let record = &self.names.at(slot).record;
@@ -30,16 +44,20 @@ impl Shard {
         // coming into being; one that names a version has seen a record that is gone now (behaviour-record §14.10).
         let asks_to_create = message.head.flags.has(Flags::IS_WRITE_ACK) && message.head.version == FORCE;
         if !exists && !creates && !asks_to_create {
-            return self.refuse(conn, message, Action::RecordUpdateError);
+            self.refuse(conn, message, Action::RecordUpdateError);
+            return Err(None);
         }
         let current = if exists { record.version } else { 0 };
         // The hot path takes any version: its writers never read (behaviour-record §7).
         let forced = message.head.version == FORCE || (hot && action == Action::RecordCreateAndUpdate);
-        let next = match current.checked_add(1) {
-            Some(next) if forced || message.head.version == next => next,
-            Some(next) if message.head.version < next => return self.version_exists(slot, conn, message, current),
-            _ => return self.invalid_version(slot, conn, message, current),
-        };
+        match current.checked_add(1) {
+            Some(next) if forced || message.head.version == next => Ok(next),
+            Some(next) if message.head.version < next => Err(Some(Conflict::Exists { current })),
+            _ => Err(Some(Conflict::Invalid { current })),
+        }
+    }
+
+    fn write_version(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>, next: i32) {
         if !self.apply(slot, message) {
             return self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version);
         }
@@ -192,45 +210,8 @@ impl Shard {
         }
     }
 
-    /// The version was taken. If the writer subscribes, the change that took it has been sent already, on the same way:
-    /// a client needs them in this order (behaviour-record §4).
-    fn version_exists(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>, current: i32) {
-        let name = self.names.at(slot);
-        let resident = name.record.residence == Residence::Resident;
-        let answer = Outgoing {
-            name: Some(&name.name),
-            version: Some(current),
-            data: Some(if resident { &name.record.value } else { b"{}" }),
-            correlation_id: message.correlation_id(),
-            original_action: Some(converted(message.head.action)),
-            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
-            ..Outgoing::new(Action::RecordVersionExists)
-        };
-        self.delivery.reply(conn, &answer);
-        let user = self.delivery.user(conn).unwrap_or_default().into();
-        let name = String::from_utf8_lossy(message.name()).into();
-        self.delivery.note(Note::VersionExists { user, name, wanted: message.head.version, current });
-    }
-
-    /// The version leaves some out. Who stays knows what there is; who only asks is told it, not what it said.
-    fn invalid_version(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>, current: i32) {
-        if self.delivery.wire(conn) != Some(Wire::Http) {
-            return self.echo(conn, message, Action::RecordInvalidVersion, current);
-        }
-        let name = self.names.at(slot);
-        let answer = Outgoing {
-            name: Some(&name.name),
-            version: Some(current),
-            data: Some(&name.record.value),
-            correlation_id: message.correlation_id(),
-            is_error: true,
-            ..Outgoing::new(Action::RecordInvalidVersion)
-        };
-        self.delivery.reply(conn, &answer);
-    }
-
     /// Refuses a write by repeating it (protocol-binary §10.1).
-    fn echo(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action, version: i32) {
+    pub(super) fn echo(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action, version: i32) {
         let answer = Outgoing {
             name: Some(message.name()),
             version: Some(version),
@@ -247,7 +228,7 @@ impl Shard {
 }
 
 /// Errors of a write on something to be created name the write it became (protocol-binary §10.1).
-fn converted(action: Action) -> Action {
+pub(super) fn converted(action: Action) -> Action {
     match action {
         Action::RecordCreateAndUpdate => Action::RecordUpdate,
         Action::RecordCreateAndPatch => Action::RecordPatch,

@@ -19,7 +19,7 @@ pub(super) const OPEN: [(&str, &str, &str, &str); 12] = [
 ];
 
 /// Everything is allowed but what these rules say.
-fn but<'a>(cores: u16, rules: &[(&'a str, &'a str, &'a str, &'a str)]) -> Rig {
+pub(super) fn but<'a>(cores: u16, rules: &[(&'a str, &'a str, &'a str, &'a str)]) -> Rig {
     let said = |open: &&(&str, &str, &str, &str)| {
         !rules.iter().any(|rule| (rule.0, rule.1, rule.2) == (open.0, open.1, open.2))
     };
@@ -27,7 +27,7 @@ fn but<'a>(cores: u16, rules: &[(&'a str, &'a str, &'a str, &'a str)]) -> Rig {
     Rig::ruled(cores, &all)
 }
 
-fn told(rig: &mut Rig, conn: ConnId, message: &Outgoing<'_>) -> Vec<String> {
+pub(super) fn told(rig: &mut Rig, conn: ConnId, message: &Outgoing<'_>) -> Vec<String> {
     rig.send(conn, message);
     rig.read(conn)
 }

@@ -13,6 +13,7 @@ mod record;
 mod rest;
 mod rpc;
 mod takeover;
+mod told;
 mod write;
 
 use crate::oracle::answers::Answers;
@@ -23,6 +24,7 @@ pub(crate) use crate::oracle::permit::is_denial;
 use crate::oracle::presence::Presence;
 use crate::oracle::record::Records;
 use crate::oracle::rpc::Calls;
+use crate::oracle::told::Marks;
 use crate::plan::Plan;
 use crate::store::Store;
 use deepstream_engine::{ConnId, Limits, Nanos, Note, Reason};
@@ -64,6 +66,7 @@ pub(crate) struct Oracle {
     presence: Presence,
     listening: Listening,
     permit: Permit,
+    marks: Marks,
     failure: Option<String>,
 }
 
@@ -79,6 +82,7 @@ impl Oracle {
             presence: Presence::new(plan),
             listening: Listening::new(plan),
             permit: Permit::new(plan),
+            marks: Marks::default(),
             failure: None,
         }
     }
@@ -194,6 +198,7 @@ impl Oracle {
         if is_denial(message.head.action) {
             return self.denial_said(conn, message);
         }
+        self.contents_said(conn, message);
         if self.listen_said(conn, message) {
             return;
         }

@@ -12,6 +12,7 @@ use crate::rules::{Question, Rules, Says, number_of};
 use deepstream_valve::Right;
 use deepstream_wire::client::original_action;
 use deepstream_wire::{Action, Flags, Message, Topic};
+use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 
@@ -197,8 +198,37 @@ impl Oracle {
 impl Oracle {
     fn says(&self, conn: usize, right: Right, name: Option<&[u8]>, number: Option<u64>, rules: u32) -> Says {
         let Some(user) = self.conns[conn].user else { return Says { yes: true, no: true, slow: true } };
-        let question = Question { right, user: &self.permit.users[user], name, number };
+        let question = Question { right, user: &self.permit.users[user], name, number, document: None };
         self.permit.rules[rules as usize].say(question)
+    }
+
+    /// The rules in force at a connection's core.
+    pub(super) fn rules_at(&self, conn: usize) -> u32 {
+        self.permit.at[self.conns[conn].core]
+    }
+
+    /// The rules that a message may be judged by.
+    pub(super) fn rules_of(&self, claim: &Claim) -> RangeInclusive<u32> {
+        self.permit.of(claim)
+    }
+
+    /// Whether a record may be read; where it is told what it is, by that.
+    pub(super) fn reads(&self, conn: usize, name: &[u8], document: Option<&Value>, rules: u32) -> Says {
+        let Some(user) = self.conns[conn].user else { return Says { yes: true, no: true, slow: true } };
+        let question = Question {
+            right: Right::RecordRead,
+            user: &self.permit.users[user],
+            name: Some(name),
+            number: None,
+            document,
+        };
+        self.permit.rules[rules as usize].say(question)
+    }
+
+    /// What the first of the reads of a name that are not answered went by; nothing if it cannot be told which is the first.
+    pub(super) fn read_claim(&self, conn: usize, name: &[u8]) -> Option<Claim> {
+        let key = (conn, Action::RecordRead.code(), name.into());
+        self.permit.singles.get(&key).and_then(VecDeque::front).copied().filter(|_| !self.permit.crowded)
     }
 
     /// Whether what goes on may go on under these rules.

@@ -104,6 +104,7 @@ impl Writes {
 
 impl Oracle {
     pub(super) fn write_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
+        self.marks_heard(conn, message);
         let Some(correlation_id) = message.correlation_id() else { return };
         let writes = &mut self.records.writes;
         let index = writes.all.len();
@@ -208,6 +209,9 @@ impl Oracle {
                 self.check(version != -1 && version <= current, || {
                     format!("conn {conn} wrote version {version}, which does not exist: {}", line())
                 });
+                if self.is_withheld(conn, message, &value) {
+                    return self.seen(conn, &name, "version", |moment| moment.version.max(0) == current);
+                }
                 self.seen(conn, &name, "value", |moment| moment.version.max(0) == current && moment.value == value);
             }
             (_, Action::RecordInvalidVersion) => {
@@ -219,6 +223,29 @@ impl Oracle {
             }
             _ => {}
         }
+    }
+
+    /// Whether a conflict is answered without the document, which it must not be to who may read.
+    fn is_withheld(&mut self, conn: usize, message: &Message<&[u8]>, value: &Value) -> bool {
+        let (name, current) = (message.name(), message.head.version);
+        let empty = value.as_object().is_some_and(serde_json::Map::is_empty);
+        let history = self.records.history(name);
+        let meant: Vec<Value> = (0..=history.last())
+            .map(|index| history.at(index))
+            .filter(|moment| moment.version.max(0) == current)
+            .map(|moment| moment.value.clone())
+            .collect();
+        if !empty || meant.contains(value) || !self.permit.ruled() {
+            return false;
+        }
+        let document = if let [document] = &meant[..] { Some(document) } else { None };
+        if let Some(claim) = message.correlation_id().and_then(|id| self.claim_of(conn, id)) {
+            let says = self.may_read(conn, &claim, name, document);
+            self.check(!says.always(), || {
+                format!("conn {conn} may read {}, and was not told what it conflicts with: {claim:?}", text(name))
+            });
+        }
+        true
     }
 
     fn refused(&mut self, conn: usize, name: &[u8], index: usize) {

@@ -202,8 +202,11 @@ fn write_error(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) {
         Action::RecordVersionExists | Action::RecordInvalidVersion => {
             out.extend_from_slice(br#","currentVersion":"#);
             put_number(version, out);
-            out.extend_from_slice(br#","currentData":"#);
-            out.extend_from_slice(message.data().unwrap_or(b"null"));
+            // Who may not read is not given it.
+            if let Some(data) = message.data() {
+                out.extend_from_slice(br#","currentData":"#);
+                out.extend_from_slice(data);
+            }
         }
         Action::RecordNotFound | Action::RpcNoProvider | Action::RpcResponseTimeout => {}
         _ if topic != Topic::Presence => {

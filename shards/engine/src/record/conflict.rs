@@ -1,0 +1,85 @@
+//! Writes whose version does not follow the present one, and what their writers are told (behaviour-record §4).
+//!
+//! *Owns* the answers. *Promises* that they hold the document only for whoever may read it at that moment: who may write
+//! need not. The version is told to every writer, who could find it out by trying and cannot go on without it.
+//! *Does not* resolve anything: that is the writer's.
+//!
+//! Where the document is withheld, the answer is still the conflict with its version, because official clients take over no
+//! version from any other answer: told of a denial, or of RECORD_UPDATE_ERROR, they go on counting from a version that was
+//! never theirs, and whatever they write from then on conflicts too. The document's place must not be empty: clients of the
+//! text protocol parse it unseen, and do not survive its absence; those of protobuf and JSON hand it to a merge strategy that
+//! was promised an object, and take `null` for the order to delete the record. So they are shown `{}`, as of a record that
+//! nobody can see, on which both generations take over the version and write on. HTTP answers no such client, and leaves the
+//! document out. MQTT has reason codes only.
+
+use super::write::converted;
+use super::{Residence, Run, Step};
+use crate::ident::ConnId;
+use crate::output::Note;
+use crate::packet::Tag;
+use crate::shard::Shard;
+use deepstream_wire::{Action, Flags, Message, Outgoing, Wire};
+
+/// What stands in the place of a document that is withheld, or of one that does not exist.
+const NOTHING: &[u8] = b"{}";
+
+/// How a write's version fails to follow the present one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Conflict {
+    /// It was taken.
+    Exists { current: i32 },
+    /// It leaves some out.
+    Invalid { current: i32 },
+}
+
+impl Shard {
+    /// Refuses a write for its version. If the writer subscribes, the change that took it has been sent already, on the same
+    /// way: a client needs them in this order.
+    pub(super) fn conflict(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+        run: &mut Run,
+        conflict: Conflict,
+    ) -> Step {
+        let over_http = self.delivery.wire(conn) == Some(Wire::Http);
+        if let Conflict::Invalid { current } = conflict
+            && !over_http
+        {
+            // Who stays knows what there is, and is repeated what it said. Who only asks is told.
+            self.echo(conn, message, Action::RecordInvalidVersion, current);
+            return Step::Done;
+        }
+        let Some(shown) = self.may_be_shown(slot, conn, tag, message, run) else { return Step::Wait };
+        let name = self.names.at(slot);
+        let document = match name.record.residence {
+            _ if !shown => (!over_http).then_some(NOTHING),
+            Residence::Resident => Some(&name.record.value[..]),
+            _ => Some(NOTHING),
+        };
+        let answer = Outgoing {
+            name: Some(&name.name),
+            data: document,
+            correlation_id: message.correlation_id(),
+            original_action: Some(converted(message.head.action)),
+            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            ..Outgoing::new(Action::RecordVersionExists)
+        };
+        match conflict {
+            Conflict::Exists { current } => {
+                self.delivery.reply(conn, &Outgoing { version: Some(current), ..answer });
+                let user = self.delivery.user(conn).unwrap_or_default().into();
+                let name = String::from_utf8_lossy(message.name()).into();
+                self.delivery.note(Note::VersionExists { user, name, wanted: message.head.version, current });
+            }
+            Conflict::Invalid { current } => {
+                let action = Action::RecordInvalidVersion;
+                let answer = Outgoing { action, version: Some(current), is_error: true, ..answer };
+                self.delivery.reply(conn, &answer);
+            }
+        }
+        Step::Done
+    }
+}

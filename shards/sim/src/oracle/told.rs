@@ -1,0 +1,159 @@
+//! Documents: nobody is told what they may not read.
+//!
+//! Every write bears a number of its own, so that what is told shows whose it is. All numbers in a message are looked up,
+//! whatever it answers and in whatever field they stand: a connection may be told what it wrote itself; of what others wrote,
+//! only documents that it may read by the rules its question went by, or, of what it is told unasked, by those in force at
+//! its core. Where a rule is about the document itself, it is asked of the very document that is told.
+//!
+//! *Does not* care what a message is for: an action that nobody thought of here may tell its receiver nothing but its own.
+
+use crate::oracle::Oracle;
+use crate::oracle::permit::Claim;
+use crate::oracle::record::text;
+use crate::rules::Says;
+use crate::trace::describe;
+use deepstream_wire::{Action, Message, Topic};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who wrote what.
+#[derive(Debug, Default)]
+pub(super) struct Marks(BTreeMap<u64, (usize, Box<[u8]>)>);
+
+/// By which rules a connection may be told something.
+enum Licence {
+    /// It asked for it.
+    Answer(Claim),
+    /// It subscribes, or it cannot be told which question is answered.
+    Standing,
+    /// Nothing but its own may be in it.
+    Own,
+}
+
+impl Oracle {
+    /// A write is heard: its number is its own.
+    pub(super) fn marks_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
+        for mark in marks_of(message) {
+            self.marks.0.entry(mark).or_insert_with(|| (conn, message.name().into()));
+        }
+    }
+
+    /// Something is said to a connection, and is not looked into any further yet.
+    pub(super) fn contents_said(&mut self, conn: usize, message: &Message<&[u8]>) {
+        let marks = marks_of(message);
+        if marks.is_empty() {
+            return;
+        }
+        let line = || describe(message);
+        let topic = message.head.action.topic();
+        self.check(topic == Topic::Record, || format!("conn {conn} is told of a record by {}", line()));
+        let mut others = false;
+        for mark in marks {
+            let Some((writer, name)) = self.marks.0.get(&mark) else {
+                return self.fail(format!("conn {conn} is told what nobody wrote: {}", line()));
+            };
+            let (own, fits) = (*writer == conn, **name == *message.name());
+            others |= !own;
+            self.check(fits, || format!("conn {conn} is told of another record by {}", line()));
+        }
+        if others && self.permit.ruled() {
+            let says = self.may_be_told(conn, message);
+            self.check(!says.never(), || format!("conn {conn} may not read, and is told {}", line()));
+        }
+    }
+
+    fn may_be_told(&self, conn: usize, message: &Message<&[u8]>) -> Says {
+        let name = Some(message.name());
+        match self.licence(conn, message) {
+            Licence::Own => Says::NO,
+            Licence::Answer(claim) => {
+                let document = message.data().and_then(|data| serde_json::from_slice(data).ok());
+                self.may_read(conn, &claim, message.name(), document.as_ref())
+            }
+            Licence::Standing => {
+                let says = self.stands(conn, Action::RecordSubscribe, name, self.rules_at(conn));
+                // While records are read to find out, it goes on.
+                Says { yes: says.yes || says.slow, ..says }
+            }
+        }
+    }
+
+    /// Whether a document that answers a message may be told, by the rules that the message went by.
+    pub(super) fn may_read(&self, conn: usize, claim: &Claim, name: &[u8], document: Option<&Value>) -> Says {
+        let all = self.rules_of(claim).map(|rules| self.reads(conn, name, document, rules));
+        all.fold(Says { yes: false, no: false, slow: false }, |all, one| Says {
+            yes: all.yes || one.yes,
+            no: all.no || one.no,
+            slow: all.slow || one.slow,
+        })
+    }
+
+    /// What a record last was at a version.
+    pub(crate) fn document(&self, name: &[u8], version: i32) -> Option<String> {
+        let history = self.records.histories.get(name)?;
+        let moments = (0..=history.last()).rev().map(|index| history.at(index));
+        moments.into_iter().find(|moment| moment.version == version).map(|moment| moment.value.to_string())
+    }
+
+    fn licence(&self, conn: usize, message: &Message<&[u8]>) -> Licence {
+        let answer = |claim: Option<Claim>| claim.map_or(Licence::Standing, Licence::Answer);
+        match message.head.action {
+            Action::RecordUpdate | Action::RecordPatch | Action::RecordPatchMulti => Licence::Standing,
+            Action::RecordReadResponse => answer(self.read_claim(conn, message.name())),
+            Action::RecordVersionExists => answer(message.correlation_id().and_then(|id| self.claim_of(conn, id))),
+            _ => Licence::Own,
+        }
+    }
+}
+
+/// The numbers of writes that stand in a message.
+fn marks_of(message: &Message<&[u8]>) -> BTreeSet<u64> {
+    let mut marks = BTreeSet::new();
+    if let Some(data) = message.data().and_then(|data| serde_json::from_slice::<Value>(data).ok()) {
+        marks_in(&data, &mut marks);
+    }
+    if let Some(path) = message.path() {
+        marks.extend(text(path).split('.').filter_map(mark_of_key));
+    }
+    marks
+}
+
+/// Values are `{"w":7}` and `[7,1]`; what was removed leaves `{"u7":{}}`.
+fn marks_in(value: &Value, marks: &mut BTreeSet<u64>) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                marks.extend(mark_of_key(key).filter(|_| value.is_object()));
+                marks.extend(value.as_u64().filter(|_| key == "w"));
+                marks_in(value, marks);
+            }
+        }
+        Value::Array(elements) => match &elements[..] {
+            [Value::Number(mark), Value::Number(_)] => marks.extend(mark.as_u64()),
+            elements => elements.iter().for_each(|element| marks_in(element, marks)),
+        },
+        // The parts of a PATCH_MULTI name paths, too, but none that bears a number.
+        _ => {}
+    }
+}
+
+fn mark_of_key(key: &str) -> Option<u64> {
+    key.strip_prefix('u')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_wherever_writes_leave_them() {
+        let found = |text: &str| {
+            let mut marks = BTreeSet::new();
+            marks_in(&serde_json::from_str(text).expect("JSON"), &mut marks);
+            marks.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(found(r#"{"w":3,"f":"x","o":{"x":{"w":4}},"l":[null,[5,0]],"u6":{}}"#), [3, 4, 5, 6]);
+        assert_eq!(found(r#"[{"path":"l[0]","data":[7,0]},{"path":"a"}]"#), [7]);
+        assert_eq!(found(r#"{"m":[null,{"k":{"w":8}}],"u9":true}"#), [8]);
+    }
+}
