@@ -5,6 +5,8 @@
 //! name; that a rule which fails, or cannot have what it refers to, denies within bounded time. *Does not* tell a client
 //! why: that is for the log.
 //!
+//! Who is told what a record says is tabled, message by message, in `DISCLOSURE.md` of this crate.
+//!
 //! Rules of one core may be newer than those of another for an instant. A message carries the generation of its edge, and
 //! cores tell each other of new rules ahead of the first message that goes by them. So an owner always knows the rules that a
 //! message goes by, unless it has forgotten them: that many swaps would have to happen while the message is on its way.
