@@ -7,7 +7,6 @@
 use std::fmt;
 
 use crate::compile::Program;
-use crate::filter::{check_right, check_text};
 use crate::parse::Refused;
 use crate::path::Path;
 use crate::right::{Right, SECTIONS};
@@ -273,10 +272,17 @@ fn rule(right: Right, variables: &[String], node: &Node) -> Result<(Program, Vec
     if text.is_empty() {
         return Err(Refused { what: "rule can't be empty".to_owned(), at: 0 });
     }
-    check_text(text)?;
-    let compiled = Program::new(text, variables)?;
-    check_right(text, right)?;
-    Ok(compiled)
+    let (program, warnings) = Program::new(text, variables)?;
+    let mentions = program.mentions();
+    let refuse = |what: &str, at: u32| {
+        let what = format!("rule {} for {} does not support {what}", right.rule(), right.section());
+        Err(Refused { what, at: at as usize })
+    };
+    match (mentions.old_data, mentions.data) {
+        (Some(at), _) if !right.has_old_data() => refuse("oldData", at),
+        (_, Some(at)) if !right.has_data() => refuse("data", at),
+        _ => Ok((program, warnings)),
+    }
 }
 
 /// Where a byte of a text stands in the file.

@@ -6,7 +6,7 @@
 use deepstream_pattern::Pattern;
 
 use crate::eval::{Context, run};
-use crate::parse::{Refused, parse};
+use crate::parse::{Mentions, Refused, parse};
 use crate::tree::{Binary, Logical, Node, Tree, Unary, Variable};
 
 /// One operation of a stack machine. Jumps name the operation to go on with.
@@ -77,6 +77,7 @@ pub struct Program {
     pub(crate) patterns: Box<[Pattern]>,
     text: Box<str>,
     uses: Uses,
+    mentions: Mentions,
     constant: Option<bool>,
 }
 
@@ -84,7 +85,7 @@ impl Program {
     /// Reads and compiles a rule, and says what is odd about it. `variables` are the path's, in order, with their `$`.
     pub fn new(text: &str, variables: &[String]) -> Result<(Self, Vec<Refused>), Refused> {
         let parsed = parse(text, variables)?;
-        let mut program = Self::of(&parsed.tree, text, false);
+        let mut program = Self { mentions: parsed.mentions, ..Self::of(&parsed.tree, text, false) };
         if program.uses == Uses::default() {
             // What fails does so every time, and says why every time.
             program.constant = run(&program, &Context::default(), None).value.ok().map(|value| value.is_truthy());
@@ -115,6 +116,7 @@ impl Program {
             patterns: compiler.patterns.into(),
             text: text.into(),
             uses: compiler.uses,
+            mentions: Mentions::default(),
             constant: None,
         }
     }
@@ -127,6 +129,11 @@ impl Program {
     /// What it reads.
     pub fn uses(&self) -> Uses {
         self.uses
+    }
+
+    /// Where it names what only some rights have.
+    pub(crate) fn mentions(&self) -> Mentions {
+        self.mentions
     }
 
     /// The rule's text.

@@ -15,7 +15,6 @@ mod compile;
 mod cover;
 mod eval;
 mod explain;
-mod filter;
 mod meter;
 mod number;
 mod operator;

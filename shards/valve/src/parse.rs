@@ -1,14 +1,16 @@
 //! From a rule's text to a tree.
 //!
-//! *Owns* what is accepted: the expressions of ECMAScript without those that change, make functions or reach outside; see
-//! `filter` for what upstream's own check refuses before. *Promises* that what is refused is named and located. *Does not*
-//! parse: that is `oxc`'s, which reads the rule as the body of a function, `return <rule>;`, as upstream has it read.
+//! *Owns* what is accepted: the expressions of ECMAScript without those that change, make functions or reach outside.
+//! *Promises* that what is refused is named, in upstream's words where upstream refuses it too, and located; and that names are
+//! judged once they are read: no word in a string, a comment or a property's name is taken for what it would be elsewhere,
+//! and none is missed because it is written with escapes. *Does not* parse: that is `oxc`'s, which reads the rule as the body
+//! of a function, `return <rule>;`, as upstream has it read.
 
 use deepstream_pattern::Pattern;
 use oxc::allocator::Allocator;
 use oxc::ast::ast::{
     Argument, ArrayExpressionElement, CallExpression, ChainElement, Expression, ObjectExpression, ObjectPropertyKind,
-    PropertyKey, PropertyKind, Statement, TemplateLiteral,
+    PropertyKey, PropertyKind, Statement, StaticMemberExpression, TemplateLiteral,
 };
 use oxc::parser::{ParseOptions, Parser};
 use oxc::span::{GetSpan, SourceType, Span};
@@ -34,10 +36,18 @@ pub struct Refused {
     pub at: usize,
 }
 
+/// Where a rule first names what is not there for every right, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mentions {
+    pub(crate) data: Option<u32>,
+    pub(crate) old_data: Option<u32>,
+}
+
 /// A rule that was read.
 #[derive(Debug)]
 pub(crate) struct Parsed {
     pub(crate) tree: Tree,
+    pub(crate) mentions: Mentions,
     /// Worth saying, though it is accepted: what, and at which byte.
     pub(crate) warnings: Vec<Refused>,
 }
@@ -54,9 +64,14 @@ pub(crate) fn parse(text: &str, variables: &[String]) -> Result<Parsed, Refused>
     let parsed = Parser::new(&arena, &source, SourceType::script()).with_options(options).parse();
     if let Some(error) = parsed.diagnostics.first() {
         let at = error.labels.first().map_or(PREFIX.len(), |label| label.offset() as usize);
-        return Err(Refused { what: format!("SyntaxError: {}", error.message), at: within(at, text) });
+        let at = within(at, text);
+        let what = match statement(&text[at..]) {
+            Some(word) => format!("function {word} is not supported"),
+            None => format!("SyntaxError: {}", error.message),
+        };
+        return Err(Refused { what, at });
     }
-    let mut reader = Reader { variables, warnings: Vec::new(), depth: 0 };
+    let mut reader = Reader { variables, warnings: Vec::new(), mentions: Mentions::default(), depth: 0 };
     let mut tree = None;
     for statement in &parsed.program.body {
         match (statement, &tree) {
@@ -77,26 +92,55 @@ pub(crate) fn parse(text: &str, variables: &[String]) -> Result<Parsed, Refused>
         }
     }
     let tree = tree.ok_or_else(|| Refused { what: "rule can't be empty".to_owned(), at: 0 })?;
-    Ok(Parsed { tree, warnings: reader.warnings })
+    Ok(Parsed { tree, mentions: reader.mentions, warnings: reader.warnings })
 }
 
-/// The parser recurses: brackets and prefixes must not nest without bound.
+/// A word that begins a statement, and a bracket behind it: upstream takes that for a call.
+fn statement(text: &str) -> Option<&'static str> {
+    let words = ["if", "for", "while", "switch", "with", "catch"];
+    words.into_iter().find(|word| text.strip_prefix(word).is_some_and(|rest| rest.trim_start().starts_with('(')))
+}
+
+/// The parser recurses: brackets and prefixes must not nest without bound. What is in strings does not nest.
 fn nested(text: &str) -> Result<(), Refused> {
     let (mut depth, mut prefixes) = (0_usize, 0_usize);
-    for (at, byte) in text.bytes().enumerate() {
+    // Where a string may be a part of a regular expression, a template or a comment, everything counts.
+    let mut certain = true;
+    let mut at = 0;
+    while let Some(&byte) = text.as_bytes().get(at) {
         match byte {
             b'(' | b'[' | b'{' => depth += 1,
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
             b'!' | b'~' | b'+' | b'-' | b'?' => prefixes += 1,
             b'*' if text.as_bytes().get(at + 1) == Some(&b'*') => prefixes += 1,
             b'v' | b't' if text[at..].starts_with("void") || text[at..].starts_with("typeof") => prefixes += 1,
+            b'/' | b'`' | b'<' => certain = false,
+            b'\'' | b'"' if certain => match string(&text.as_bytes()[at..]) {
+                Some(len) => at += len,
+                None => certain = false,
+            },
             _ => {}
         }
         if depth > DEPTH_MAX || prefixes > PREFIXES_MAX {
             return Err(Refused { what: "rule is nested too deeply".to_owned(), at });
         }
+        at += 1;
     }
     Ok(())
+}
+
+/// How far the closing quote is from the opening one, if the string ends in its line.
+fn string(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        match *text.get(at)? {
+            b'\n' | b'\r' => return None,
+            b'\\' if matches!(text.get(at + 1)?, b'\n' | b'\r') => return None,
+            b'\\' => at += 2,
+            byte if byte == text[0] => return Some(at),
+            _ => at += 1,
+        }
+    }
 }
 
 fn within(at: usize, text: &str) -> usize {
@@ -110,6 +154,7 @@ fn within(at: usize, text: &str) -> usize {
 struct Reader<'v> {
     variables: &'v [String],
     warnings: Vec<Refused>,
+    mentions: Mentions,
     depth: usize,
 }
 
@@ -174,17 +219,7 @@ impl Reader<'_> {
                 Node::Array(items)
             }
             Expression::ObjectExpression(object) => self.object(object)?,
-            Expression::StaticMemberExpression(member) => {
-                let name = member.property.name.as_str();
-                if name == "__proto__" {
-                    return Err(self.refuse("__proto__ is not supported", member.property.span));
-                }
-                Node::Member {
-                    object: self.boxed(&member.object)?,
-                    name: name.as_bytes().into(),
-                    optional: member.optional,
-                }
-            }
+            Expression::StaticMemberExpression(member) => self.member(member)?,
             Expression::ComputedMemberExpression(member) => Node::Index {
                 object: self.boxed(&member.object)?,
                 key: self.boxed(&member.expression)?,
@@ -197,11 +232,7 @@ impl Reader<'_> {
                     let (object, key) = (self.boxed(&member.object)?, self.boxed(&member.expression)?);
                     placed(Node::Index { object, key, optional: member.optional }, member.span)
                 }
-                ChainElement::StaticMemberExpression(member) => {
-                    let object = self.boxed(&member.object)?;
-                    let name = member.property.name.as_str().as_bytes().into();
-                    placed(Node::Member { object, name, optional: member.optional }, member.span)
-                }
+                ChainElement::StaticMemberExpression(member) => placed(self.member(member)?, member.span),
                 other => return Err(self.refuse("this is not supported", other.span())),
             })),
             Expression::UnaryExpression(unary) => self.unary(unary.operator, &unary.argument, unary.span)?,
@@ -251,7 +282,22 @@ impl Reader<'_> {
         })
     }
 
+    fn member(&mut self, member: &StaticMemberExpression<'_>) -> Result<Node, Refused> {
+        let name = member.property.name.as_str();
+        if name == "__proto__" {
+            return Err(self.refuse("__proto__ is not supported", member.property.span));
+        }
+        let object = self.boxed(&member.object)?;
+        Ok(Node::Member { object, name: name.as_bytes().into(), optional: member.optional })
+    }
+
     fn identifier(&mut self, name: &str, span: Span) -> Result<Node, Refused> {
+        let at = span.start.saturating_sub(PREFIX.len() as u32);
+        match name {
+            "data" => _ = self.mentions.data.get_or_insert(at),
+            "oldData" => _ = self.mentions.old_data.get_or_insert(at),
+            _ => {}
+        }
         Ok(match name {
             "undefined" => Node::Undefined,
             "NaN" => Node::Number(f64::NAN),
@@ -268,8 +314,7 @@ impl Reader<'_> {
                 if let Some(index) = self.variables.iter().rposition(|variable| variable == name) {
                     Node::Variable(Variable::Path(index as u32))
                 } else {
-                    let at = (span.start as usize).saturating_sub(PREFIX.len());
-                    self.warn(format!("{name} is not defined: to reach it is an error, which denies"), at);
+                    self.warn(format!("{name} is not defined: to reach it is an error, which denies"), at as usize);
                     Node::Unknown(name.into())
                 }
             }
@@ -370,6 +415,15 @@ impl Reader<'_> {
                     skip_method: call.optional,
                 })
             }
+            Expression::FunctionExpression(_)
+            | Expression::ArrowFunctionExpression(_)
+            | Expression::ClassExpression(_) => Err(self.refuse("rule can't contain user functions", call.span)),
+            Expression::ComputedMemberExpression(member) => match bare(&member.expression) {
+                Expression::StringLiteral(name) if !CALLABLE.contains(&name.value.as_str()) => {
+                    Err(self.refuse(format!("function {} is not supported", name.value), name.span))
+                }
+                _ => Err(self.refuse("only methods can be called, by their names", member.span)),
+            },
             other => Err(self.refuse("only methods can be called, by their names", other.span())),
         }
     }

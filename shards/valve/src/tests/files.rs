@@ -87,6 +87,42 @@ fn shapes_are_refused_in_upstreams_words_and_order() {
 }
 
 #[test]
+fn rules_speak_of_what_their_right_has_once_they_are_read() {
+    for (right, rule, refused) in [
+        (Right::RecordCreate, "user.id === 'data'", None),
+        (Right::RecordRead, "_('data/' + user.id) /* data */ && user.data.oldData", None),
+        (Right::RecordRead, "typeof data === 'undefined'", Some(("data", 7))),
+        (Right::RecordRead, "({ data }).data", Some(("data", 3))),
+        (Right::RecordRead, "`${data.x}`", Some(("data", 3))),
+        (Right::RecordRead, "true; data.x", Some(("data", 6))),
+        (Right::RecordRead, "user[data.x]", Some(("data", 5))),
+        (Right::RecordRead, "d\\u0061ta.x", Some(("data", 0))),
+        (Right::RecordCreate, "!oldData", Some(("oldData", 1))),
+        (Right::RecordCreate, "old\\u{44}ata.x", Some(("oldData", 0))),
+        (Right::EventPublish, "data.x === oldData", Some(("oldData", 11))),
+    ] {
+        let checked = check(&file(right, "a/$x", rule)).map(drop).map_err(|complaints| complaints[0].clone());
+        let expected = refused.map_or(Ok(()), |(what, byte)| {
+            let what = format!("rule {} for {} does not support {what}", right.rule(), right.section());
+            let rule = Some(format!("{} \"a/$x\" {}", right.section(), right.rule()));
+            Err(Complaint { what, rule, at: At { line: 1, column: 1 + byte } })
+        });
+        assert_eq!(checked, expected, "{rule}");
+    }
+}
+
+#[test]
+fn long_lists_of_names_are_not_nested() {
+    let names: Vec<String> = (0..200).map(|number| format!("'5f0c-1a2b-3c4d-({number}'")).collect();
+    let rule = format!("[{}].includes(user.id)", names.join(", "));
+    assert!(check(&file(Right::RecordRead, "a/$x", &rule)).is_ok());
+    for hidden in ["'", "/'/ && '", "`'` + '", "<!-- '", "'\\\n"] {
+        let rule = format!("{hidden}{}", "(".repeat(5_000));
+        assert!(check(&file(Right::RecordRead, "a/$x", &rule)).is_err(), "{hidden}");
+    }
+}
+
+#[test]
 fn every_bad_rule_is_named_with_its_place() {
     let node = with_record(vec![
         ("*", map(vec![("read", text("user.id ===")), ("write", text("true && alert(1)"))])),
