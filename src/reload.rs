@@ -49,6 +49,9 @@ impl<'a> Reloader<'a> {
                 }
                 let names = names.join(" and ");
                 note(Level::Info, "CONFIG_RELOAD", &format!("the configuration was read again: {names} are in force"));
+                for warning in config.permission.warnings() {
+                    note(Level::Warn, "PERMISSION", warning);
+                }
                 self.keep(config);
                 true
             }

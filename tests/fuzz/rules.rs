@@ -2,8 +2,10 @@
 //! every way there is to ask.
 
 use deepstream_json::{Scratch, check};
-use deepstream_valve::check::{Checked, check_rows};
-use deepstream_valve::{Choice, Choices, Context, Document, Right, Ruleset, User, Verdict, explain, judge, settle};
+use deepstream_valve::check::{Checked, check_rows_of};
+use deepstream_valve::{
+    Choice, Choices, Context, Document, Paths, Right, Ruleset, User, Verdict, explain, judge, settle,
+};
 
 const ROUNDS_MAX: u32 = 3;
 /// What is asked for, with what such a message brings.
@@ -11,7 +13,7 @@ const RIGHTS: [Right; 4] = [Right::RecordWrite, Right::RecordRead, Right::EventP
 /// What the first rule stands beside.
 const OTHERS: [(&str, &str); 4] = [("*", "false"), ("*", "true"), ("a/*", "data"), ("$x/$y", "$y === user.id")];
 
-/// Which right, and beside which other path; then path, rule, name, data, the record itself and what the server knows of
+/// Which right, beside which other path, and whether paths are literal; then path, rule, name, data, the record itself and what the server knows of
 /// the user, parted by bytes that no UTF-8 has.
 pub(crate) fn run(input: &[u8]) {
     let [how, rest @ ..] = input else { return };
@@ -22,7 +24,8 @@ pub(crate) fn run(input: &[u8]) {
     let (section, kind) = (right.section(), right.rule());
     let (other_path, other_rule) = OTHERS[usize::from(how >> 2) % OTHERS.len()];
     let rows = [(section, path, kind, rule), (section, other_path, kind, other_rule)];
-    let checked = check_rows(&rows);
+    let paths = if how & 0x10 == 0 { Paths::Regular } else { Paths::Literal };
+    let checked = check_rows_of(paths, &rows);
     match &checked {
         Ok(checked) => assert!(checked.warnings.iter().all(|warning| !warning.to_string().is_empty())),
         Err(complaints) => assert!(!complaints.is_empty() && complaints.iter().all(|why| !why.what.is_empty())),

@@ -1,14 +1,15 @@
 //! A permission file, before it is believed.
 //!
 //! *Owns* what a file must look like, and upstream's words for what is wrong with it. *Promises* a place for every complaint,
-//! and all complaints about rules at once, the one upstream would give first. *Does not* read YAML or JSON: it is given the
-//! document with the places of its parts.
+//! and all complaints at once, the one upstream would give first. *Does not* read YAML or JSON: it is given the document with
+//! the places of its parts.
 
 use std::fmt;
 
 use crate::compile::Program;
+use crate::meant::doubts;
 use crate::parse::Refused;
-use crate::path::Path;
+use crate::path::{Path, Paths};
 use crate::right::{Right, SECTIONS};
 use crate::rules::{Rule, Ruleset};
 
@@ -78,11 +79,11 @@ pub struct Checked {
 
 /// Checks a file. There is at least one complaint if it is refused.
 pub fn check(root: &Node) -> Result<Checked, Vec<Complaint>> {
-    let sections = sections(root).map_err(|complaint| vec![complaint])?;
     let mut reading = Reading::default();
+    let sections = reading.sections(root);
     for (section, entries) in sections {
         for (text, at, entry) in entries {
-            reading.entry(section, text, *at, entry).map_err(|complaint| vec![complaint])?;
+            reading.entry(section, text, *at, entry);
         }
     }
     if !reading.complaints.is_empty() {
@@ -96,6 +97,11 @@ pub type Row<'r> = (&'r str, &'r str, &'r str, &'r str);
 
 /// The same for rules that come from no file. Every section has its root; what no row is for is denied.
 pub fn check_rows(rows: &[Row<'_>]) -> Result<Checked, Vec<Complaint>> {
+    check_rows_of(Paths::Regular, rows)
+}
+
+/// The same, with paths of either kind.
+pub fn check_rows_of(paths: Paths, rows: &[Row<'_>]) -> Result<Checked, Vec<Complaint>> {
     let at = At::default();
     let map = |entries| Node { value: Value::Map(entries), at };
     let sections = SECTIONS.map(|section| {
@@ -112,12 +118,15 @@ pub fn check_rows(rows: &[Row<'_>]) -> Result<Checked, Vec<Complaint>> {
         }
         (section.to_owned(), at, map(paths))
     });
-    check(&map(sections.into()))
+    let made_of = Node { value: Value::Text(paths.name().to_owned(), Vec::new()), at };
+    check(&map(sections.into_iter().chain([(PATHS.to_owned(), at, made_of)]).collect()))
 }
 
 /// What a ruleset was made of, in words: enough to make the same again somewhere else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outline {
+    /// What the paths are made of.
+    pub made_of: Paths,
     /// The paths, in the file's order.
     pub paths: Vec<String>,
     /// The rules, in the file's order.
@@ -150,6 +159,7 @@ impl Ruleset {
             text: rule.program.text().to_owned(),
         };
         Outline {
+            made_of: self.paths.first().map_or(Paths::Regular, |path| path.made_of),
             paths: self.paths.iter().map(|path| path.text.to_string()).collect(),
             rules: self.rules.iter().map(rule).collect(),
         }
@@ -157,7 +167,7 @@ impl Ruleset {
 
     /// The same ruleset again. What is wrong with the outline, if it is none of a ruleset.
     pub fn of_outline(outline: Outline) -> Result<Self, String> {
-        let paths = outline.paths.iter().map(|path| Path::new(path)).collect::<Result<Vec<_>, _>>()?;
+        let paths = outline.paths.iter().map(|path| Path::new(path, outline.made_of)).collect::<Result<Vec<_>, _>>()?;
         let mut rules = Vec::new();
         for RuleOutline { section, kind, path, at, text } in outline.rules {
             let right = Right::find(&section, &kind).ok_or_else(|| format!("unknown rule type {section}.{kind}"))?;
@@ -171,42 +181,17 @@ impl Ruleset {
 
 type Entries = [(String, At, Node)];
 
-/// The four sections, in upstream's order, once their shapes are right.
-fn sections(root: &Node) -> Result<Vec<(&'static str, &Entries)>, Complaint> {
-    let complain = |what: String, at: At| Complaint { what, rule: None, at };
-    let Value::Map(found) = &root.value else {
-        let what = format!("config should be an object literal, but was of type {}", type_of(&root.value));
-        return Err(complain(what, root.at));
-    };
-    let mut sections = Vec::new();
-    for section in SECTIONS {
-        let entry = found.iter().find(|(name, _, _)| name == section);
-        let (_, at, node) =
-            entry.ok_or_else(|| complain(format!("missing configuration section \"{section}\""), root.at))?;
-        sections.push((section, *at, node));
-    }
-    if let Some((name, at, _)) = found.iter().find(|(name, _, _)| !SECTIONS.contains(&name.as_str())) {
-        return Err(complain(format!("unexpected configuration section \"{name}\""), *at));
-    }
-    let mut entries = Vec::new();
-    for (section, at, node) in sections {
-        let Value::Map(inside) = &node.value else {
-            return Err(complain(format!("empty section \"{section}\""), at));
-        };
-        if inside.is_empty() {
-            return Err(complain(format!("empty section \"{section}\""), at));
-        }
-        for (path, at, _) in inside {
-            Path::new(path).map_err(|what| complain(format!("{what} for path {path} in section {section}"), *at))?;
-        }
-        entries.push((section, at, &**inside));
-    }
-    for (section, at, inside) in &entries {
-        if !inside.iter().any(|(path, _, _)| path == "*") {
-            return Err(complain(format!("missing root entry \"*\" for section {section}"), *at));
+/// The key beside the sections that says what paths are made of.
+const PATHS: &str = "paths";
+
+impl Paths {
+    /// As a file has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Regular => "regexp",
+            Self::Literal => "literal",
         }
     }
-    Ok(entries.into_iter().map(|(section, _, inside)| (section, inside)).collect())
 }
 
 fn type_of(value: &Value) -> &'static str {
@@ -220,6 +205,7 @@ fn type_of(value: &Value) -> &'static str {
 
 #[derive(Default)]
 struct Reading {
+    made_of: Paths,
     paths: Vec<Path>,
     rules: Vec<Rule>,
     complaints: Vec<Complaint>,
@@ -227,22 +213,79 @@ struct Reading {
 }
 
 impl Reading {
-    fn entry(&mut self, section: &'static str, path: &str, at: At, node: &Node) -> Result<(), Complaint> {
-        let read = Path::new(path).map_err(|what| Complaint { what, rule: None, at })?;
-        let index = self.paths.len() as u32;
+    fn complain(&mut self, what: String, at: At) {
+        self.complaints.push(Complaint { what, rule: None, at });
+    }
+
+    /// The sections whose shapes are right, in upstream's order; what is wrong with the others is told in upstream's order too.
+    fn sections<'n>(&mut self, root: &'n Node) -> Vec<(&'static str, &'n Entries)> {
+        let Value::Map(found) = &root.value else {
+            let what = format!("config should be an object literal, but was of type {}", type_of(&root.value));
+            self.complain(what, root.at);
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for section in SECTIONS {
+            match found.iter().find(|(name, _, _)| name == section) {
+                Some((_, at, node)) => sections.push((section, *at, node)),
+                None => self.complain(format!("missing configuration section \"{section}\""), root.at),
+            }
+        }
+        for (name, at, node) in found {
+            if name == PATHS {
+                self.paths_are(*at, node);
+            } else if !SECTIONS.contains(&name.as_str()) {
+                self.complain(format!("unexpected configuration section \"{name}\""), *at);
+            }
+        }
+        let mut entries = Vec::new();
+        for (section, at, node) in sections {
+            let inside = if let Value::Map(inside) = &node.value { &inside[..] } else { &[] };
+            if inside.is_empty() {
+                self.complain(format!("empty section \"{section}\""), at);
+                continue;
+            }
+            for (path, at, _) in inside {
+                if let Err(what) = Path::new(path, self.made_of) {
+                    self.complain(format!("{what} for path {path} in section {section}"), *at);
+                }
+            }
+            entries.push((section, at, inside));
+        }
+        for (section, at, inside) in &entries {
+            if !inside.iter().any(|(path, _, _)| path == "*") {
+                self.complain(format!("missing root entry \"*\" for section {section}"), *at);
+            }
+        }
+        entries.into_iter().map(|(section, _, inside)| (section, inside)).collect()
+    }
+
+    fn paths_are(&mut self, at: At, node: &Node) {
+        let text = if let Value::Text(text, _) = &node.value { text.as_str() } else { "" };
+        match [Paths::Regular, Paths::Literal].into_iter().find(|paths| paths.name() == text) {
+            Some(paths) => self.made_of = paths,
+            None => self.complain("paths are regexp, as without this key, or literal".to_owned(), at),
+        }
+    }
+
+    fn entry(&mut self, section: &'static str, path: &str, at: At, node: &Node) {
+        // What is wrong with a path was told; its rules are judged all the same.
+        let read = Path::new(path, self.made_of).ok();
+        let variables = read.as_ref().map_or(&[][..], |path| &path.variables);
         let Value::Map(rules) = &node.value else {
             let what = format!("the rules of path {path} in section {section} are no map of rule types");
-            self.complaints.push(Complaint { what, rule: None, at: node.at });
-            return Ok(());
+            return self.complain(what, node.at);
         };
+        if let Some(what) = doubts(path, self.made_of) {
+            self.warnings.push(Complaint { what, rule: Some(format!("{section} \"{path}\"")), at });
+        }
         for (name, at, node) in rules {
             let label = format!("{section} \"{path}\" {name}");
             let Some(right) = Right::find(section, name) else {
-                let what = format!("unknown rule type {name} in section {section}");
-                self.complaints.push(Complaint { what, rule: None, at: *at });
+                self.complain(format!("unknown rule type {name} in section {section}"), *at);
                 continue;
             };
-            match rule(right, &read.variables, node) {
+            match rule(right, variables, node) {
                 Ok((program, warnings)) => {
                     let place = |warning: Refused| Complaint {
                         at: locate(node, warning.at),
@@ -250,7 +293,8 @@ impl Reading {
                         rule: Some(label.clone()),
                     };
                     self.warnings.extend(warnings.into_iter().map(place));
-                    self.rules.push(Rule { program, right, at: Some(locate(node, 0)), path: index });
+                    let path = self.paths.len() as u32;
+                    self.rules.push(Rule { program, right, at: Some(locate(node, 0)), path });
                 }
                 Err(refused) => {
                     let at = locate(node, refused.at);
@@ -258,8 +302,7 @@ impl Reading {
                 }
             }
         }
-        self.paths.push(read);
-        Ok(())
+        self.paths.extend(read);
     }
 }
 

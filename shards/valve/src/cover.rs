@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::compile::{Op, Program};
-use crate::path::{Captures, NOTHING, Path};
+use crate::path::{Captures, NOTHING, Path, Paths, Piece, pieces};
 use crate::right::Right;
 use crate::rules::Ruleset;
 use crate::tree::Variable;
@@ -114,28 +114,25 @@ fn languages(filter: &[u8]) -> Vec<Vec<Element>> {
 /// The names of a path, or more; and whether it is exactly those.
 fn elements_of(path: &Path) -> (Vec<Element>, bool) {
     const SPECIAL: &[u8] = br"\^+?()[]{}|";
-    if path.text.bytes().any(|byte| SPECIAL.contains(&byte)) {
+    let regular = path.made_of == Paths::Regular;
+    if regular && path.text.bytes().any(|byte| SPECIAL.contains(&byte)) {
         return (vec![many(Class::Any)], false);
     }
     let (mut elements, mut exact) = (Vec::new(), true);
-    let mut rest = path.text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        match byte {
-            b'*' => elements.push(many(Class::Any)),
+    for (_, piece) in pieces(&path.text) {
+        match piece {
+            Piece::Wildcard => elements.push(many(Class::Any)),
+            Piece::Variable(_) => elements.extend([one(Class::NotSlash), many(Class::NotSlash)]),
             // Of bytes it takes one or more, as they make a character.
-            b'.' => {
+            Piece::Char('.') if regular => {
                 elements.push(many(Class::Any));
                 exact = false;
             }
-            b'$' => {
-                let len = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-                if len > 0 {
-                    elements.extend([one(Class::NotSlash), many(Class::NotSlash)]);
-                }
-                rest = &rest[len..];
+            Piece::Char('$') if regular => {}
+            Piece::Char(char) => {
+                let mut bytes = [0; 4];
+                elements.extend(char.encode_utf8(&mut bytes).bytes().map(|byte| one(Class::Byte(byte))));
             }
-            byte => elements.push(one(Class::Byte(byte))),
         }
     }
     (elements, exact)
@@ -222,12 +219,15 @@ fn byte_of(class: Class) -> Option<u8> {
 fn captures(path: &Path, filter: &[u8]) -> Captures {
     let mut captures: Captures = path.variables.iter().map(|_| NOTHING).collect();
     let (mut levels, mut start, mut variable) = (filter.split(|&byte| byte == b'/'), 0, 0);
+    let wide: &[char] = match path.made_of {
+        Paths::Regular => &['*', '.', '\\', '[', '(', '^', '?', '+', '{', '|'],
+        Paths::Literal => &['*'],
+    };
     // Behind what takes slashes too, levels are not counted.
-    for own in path.text.split('/').take_while(|own| !own.contains(['*', '.', '\\', '[', '(', '^', '?', '+', '{', '|']))
-    {
+    for own in path.text.split('/').take_while(|own| !own.contains(wide)) {
         let Some(level) = levels.next() else { break };
         let end = start + level.len();
-        let count = own.matches('$').count();
+        let count = pieces(own).filter(|(_, piece)| matches!(piece, Piece::Variable(_))).count();
         let is_variable =
             count == 1 && own.starts_with('$') && path.variables.get(variable).is_some_and(|name| name == own);
         if is_variable && !matches!(level, b"+" | b"#") {
@@ -323,6 +323,27 @@ mod tests {
         assert_eq!(chosen(&[("*/$b", "$b"), ("*", "true")], "a/+/2"), None, "which level it is differs");
         assert_eq!(chosen(&[("a/$b", "name"), ("*", "true")], "a/+"), None);
         assert_eq!(chosen(&[("a/$b", "_('x')"), ("*", "true")], "a/+"), None);
+    }
+
+    #[test]
+    fn literal_paths_cover_their_own_names_exactly() {
+        let chosen = |made_of, paths: &[(&str, &str)], filter: &str| {
+            let rows: Vec<_> = paths.iter().map(|(path, rule)| ("event", *path, "subscribe", *rule)).collect();
+            let ruleset = crate::check::check_rows_of(made_of, &rows).expect("rules").ruleset;
+            let all = ruleset.choose_all(Right::EventSubscribe, filter.as_bytes())?;
+            Some(all.iter().map(|(rule, captures)| (*rule, captures.to_vec())).collect::<Vec<_>>())
+        };
+        let open = ("*", "user.id");
+        let literal = |rules: &[(&str, &str)], filter| chosen(Paths::Literal, rules, filter);
+        assert_eq!(literal(&[open, ("a.b", "false")], "+"), None);
+        assert_eq!(literal(&[open, ("a.b", "false")], "aXb"), Some(vec![(0, vec![])]), "a dot is a dot");
+        assert_eq!(chosen(Paths::Regular, &[open, ("a.b", "false")], "aXb"), None);
+        assert_eq!(literal(&[("a[0]/*", "true")], "a[0]/+"), Some(vec![(0, vec![])]), "it is understood");
+        assert_eq!(literal(&[("a[0]/*", "true")], "a0/+"), None);
+        let known = Some(vec![(1, vec![(4, 7)])]);
+        assert_eq!(literal(&[("v.1/$who/*", "$who === user.id"), open], "v.1/ann/+"), known);
+        let known = Some(vec![(1, vec![NOTHING, (3, 6)])]);
+        assert_eq!(literal(&[("$$x/$who", "$who === user.id"), open], "$a/ann"), known, "a dollar is a dollar");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod compile;
 mod cover;
 mod eval;
 mod explain;
+mod meant;
 mod meter;
 mod number;
 mod operator;
@@ -34,7 +35,7 @@ pub use eval::{AtHand, Context, Document, Judged, REFERENCES_MAX, Reference, Thr
 pub use explain::{Explanation, Part, explain};
 pub use meter::{MADE_BYTES_MAX, STEPS_MAX};
 pub use parse::{RULE_BYTES_MAX, Refused};
-pub use path::Captures;
+pub use path::{Captures, Paths};
 pub use right::Right;
 pub use rules::{Choice, Choices, Rule, Ruleset};
 pub use settle::{Fetched, settle, too_many_rounds};

@@ -1,7 +1,8 @@
 //! The names a rule is for.
 //!
-//! *Owns* paths: what is neither `*` nor a variable is a regular expression, as upstream has it. *Promises* what a variable
-//! stands for, as a place in the name. *Does not* decide between paths.
+//! *Owns* paths: what is neither `*` nor a variable is a regular expression, as upstream has it, or the characters themselves in
+//! a file that asks for that. *Promises* what a variable stands for, as a place in the name. *Does not* decide between paths,
+//! nor say what somebody meant: see `meant`.
 
 use deepstream_pattern::{Budget, Input, Pattern};
 use smallvec::SmallVec;
@@ -15,9 +16,20 @@ pub type Captures = SmallVec<[(u32, u32); 4]>;
 /// A variable that stands for nothing.
 pub(crate) const NOTHING: (u32, u32) = (1, 0);
 
+/// What paths are made of, apart from `*` and variables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Paths {
+    /// Regular expressions, as upstream has it.
+    #[default]
+    Regular,
+    /// The characters of names.
+    Literal,
+}
+
 #[derive(Debug)]
 pub(crate) struct Path {
     pub(crate) text: Box<str>,
+    pub(crate) made_of: Paths,
     pattern: Pattern,
     /// With their `$`, in order.
     pub(crate) variables: Vec<String>,
@@ -27,7 +39,7 @@ pub(crate) struct Path {
 
 impl Path {
     /// Reads a path, or tells what is wrong with it in upstream's words.
-    pub(crate) fn new(text: &str) -> Result<Self, String> {
+    pub(crate) fn new(text: &str, made_of: Paths) -> Result<Self, String> {
         if text.is_empty() {
             return Err("path can't be empty".to_owned());
         }
@@ -36,31 +48,28 @@ impl Path {
         }
         let mut source = String::from("^");
         let mut variables = Vec::new();
-        let mut rest = text.chars().peekable();
-        while let Some(char) = rest.next() {
-            match char {
-                '*' => source.push_str(".*"),
-                '$' => {
-                    let mut variable = String::from("$");
-                    while let Some(letter) = rest.next_if(char::is_ascii_alphanumeric) {
-                        variable.push(letter);
-                    }
-                    match rest.peek() {
-                        _ if variable.len() > 1 => {
-                            source.push_str("([^/]+)");
-                            variables.push(variable);
-                        }
-                        // Alone at the end it is what it is in a regular expression.
-                        None => source.push('$'),
-                        Some(next) => return Err(format!("invalid variable name ${next}")),
-                    }
+        for (at, piece) in pieces(text) {
+            match piece {
+                Piece::Wildcard => source.push_str(".*"),
+                Piece::Variable(variable) => {
+                    source.push_str("([^/]+)");
+                    variables.push(variable.to_owned());
                 }
-                char => source.push(char),
+                Piece::Char(char) if made_of == Paths::Literal => push_literal(&mut source, char),
+                Piece::Char('$') => match text[at + 1..].chars().next() {
+                    // Alone at the end it is what it is in a regular expression.
+                    None => source.push('$'),
+                    Some(next) => return Err(format!("invalid variable name ${next}")),
+                },
+                Piece::Char(char) => source.push(char),
             }
         }
         source.push('$');
-        let pattern = Pattern::new(&source, "").map_err(|error| format!("invalid path: {error}"))?;
-        Ok(Self { text: text.into(), pattern, variables, length: text.encode_utf16().count() })
+        let pattern = Pattern::new(&source, "").map_err(|error| {
+            let meant = escaped(text);
+            format!("invalid path: {error}; if the characters themselves are meant, write {meant}")
+        })?;
+        Ok(Self { text: text.into(), made_of, pattern, variables, length: text.encode_utf16().count() })
     }
 
     pub(crate) fn find(&self, name: &[u8]) -> Option<Captures> {
@@ -86,4 +95,55 @@ impl Path {
         let capture = |group| found.group(group).map_or(NOTHING, |span| (offset(span.start), offset(span.end)));
         Some((1..=self.variables.len()).map(capture).collect())
     }
+}
+
+/// A piece of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Piece<'p> {
+    /// `*`
+    Wildcard,
+    /// With its `$`.
+    Variable(&'p str),
+    /// Anything else; a `$` without a name too.
+    Char(char),
+}
+
+/// The pieces of a path and where they begin.
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = (usize, Piece<'_>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let (start, rest) = (at, &text[at..]);
+        let char = rest.chars().next()?;
+        let named = rest.bytes().skip(1).take_while(u8::is_ascii_alphanumeric).count();
+        let piece = match char {
+            '*' => Piece::Wildcard,
+            '$' if named > 0 => Piece::Variable(&rest[..=named]),
+            char => Piece::Char(char),
+        };
+        at += if let Piece::Variable(variable) = piece { variable.len() } else { char.len_utf8() };
+        Some((start, piece))
+    })
+}
+
+/// Characters that mean something in a regular expression.
+const SYNTAX: &str = r"\^$.+?()[]{}|";
+
+fn push_literal(source: &mut String, char: char) {
+    if SYNTAX.contains(char) {
+        source.push('\\');
+    }
+    source.push(char);
+}
+
+/// The path with every character standing for itself, wildcards and variables aside.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for (_, piece) in pieces(text) {
+        match piece {
+            Piece::Wildcard => out.push('*'),
+            Piece::Variable(variable) => out.push_str(variable),
+            Piece::Char(char) => push_literal(&mut out, char),
+        }
+    }
+    out
 }

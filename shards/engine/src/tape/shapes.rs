@@ -7,8 +7,8 @@ use crate::{
     Account, ConnId, CoreId, Endpoint, Expiry, Fault, Identity, Lane, Limits, Login, Nanos, Outcome, Packet, Parcel,
     Peer, Permissions, Shadow, Stored, Tag, Ticket,
 };
-use deepstream_valve::Ruleset;
 use deepstream_valve::check::{At, Outline, RuleOutline};
+use deepstream_valve::{Paths, Ruleset};
 use deepstream_wire::{Action, Flags, Head, Message, Span, Topic, Unreadable, Wire};
 
 structs! {
@@ -112,11 +112,15 @@ structs! {
     }
     Shadow { ruleset: ruleset, file: file, live_file: live_file, samples_per_minute_max: samples_per_minute_max }
     At { line: line, column: column }
-    Outline { paths: paths, rules: rules }
+    Outline { made_of: made_of, paths: paths, rules: rules }
     RuleOutline { section: section, kind: kind, path: path, at: at, text: text }
 }
 
 enums! {
+    Paths {
+        0 Regular {}
+        1 Literal {}
+    }
     Lane {
         0 Requests {}
         1 Deliveries {}

@@ -123,6 +123,134 @@ fn long_lists_of_names_are_not_nested() {
 }
 
 #[test]
+fn every_fault_is_told_at_once() {
+    let at = |line| At { line, column: 1 };
+    let place = |line, node: Node| Node { at: at(line), ..node };
+    let root = Node {
+        value: Value::Map(vec![
+            (
+                "record".to_owned(),
+                at(1),
+                map(vec![
+                    ("/a", map(vec![("read", text("alert(1)"))])),
+                    ("a(", map(vec![("paint", answer(true))])),
+                    ("b", place(4, answer(true))),
+                ]),
+            ),
+            ("evnt".to_owned(), at(5), open()),
+            ("rpc".to_owned(), at(6), map(vec![])),
+            ("presence".to_owned(), at(7), map(vec![("x", map(vec![("allow", text("data.x"))]))])),
+            ("paths".to_owned(), at(8), text("glob")),
+        ]),
+        at: AT,
+    };
+    let told: Vec<String> = refused(&root).iter().map(|complaint| complaint.what.clone()).collect();
+    let expected = [
+        "missing configuration section \"event\"",
+        "unexpected configuration section \"evnt\"",
+        "paths are regexp, as without this key, or literal",
+        "path can't start with / for path /a in section record",
+        "invalid path: ",
+        "empty section \"rpc\"",
+        "missing root entry \"*\" for section record",
+        "missing root entry \"*\" for section presence",
+        "function alert is not supported",
+        "unknown rule type paint in section record",
+        "the rules of path b in section record are no map of rule types",
+        "rule allow for presence does not support data",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told} is not {expected}");
+    }
+    assert!(told[4].contains("write a\\( for path a( in section record"), "{}", told[4]);
+}
+
+/// A file with its paths literal or not.
+fn with_paths(made_of: Option<&str>, paths: Vec<(&str, Node)>) -> Node {
+    let Node { value: Value::Map(mut entries), at } = with_record(paths) else { panic!("a map") };
+    entries.extend(made_of.map(|made_of| ("paths".to_owned(), AT, text(made_of))));
+    Node { value: Value::Map(entries), at }
+}
+
+#[test]
+fn literal_paths_mean_their_characters_and_only_they() {
+    let paths = || {
+        let names = [
+            "*",
+            "example.com/$x",
+            "search?$q",
+            "a[0]/$x",
+            "c++/*",
+            "(a|b)",
+            "^top$",
+            "price$-$x",
+            r"back\slash",
+            "{n}/*/end.",
+        ];
+        names.map(|path| (path, map(vec![("read", text(&format!("user.id && {:?}", path.len())))]))).to_vec()
+    };
+    let literal = check(&with_paths(Some("literal"), paths())).expect("good").ruleset;
+    let chosen = |ruleset: &Ruleset, name: &str| match ruleset.choose(Right::RecordRead, Some(name.as_bytes())) {
+        Choice::Rule(rule, captures) => {
+            let variables = captures.iter().map(|&(start, end)| name[start as usize..end as usize].to_owned());
+            (ruleset.path_of(ruleset.rule(rule)).to_owned(), variables.collect::<Vec<_>>())
+        }
+        other => panic!("{other:?}"),
+    };
+    let again = Ruleset::of_outline(literal.outline()).expect("the same again");
+    for (name, path, variables) in [
+        ("example.com/1", "example.com/$x", vec!["1"]),
+        ("exampleXcom/1", "*", vec![]),
+        ("search?abc", "search?$q", vec!["abc"]),
+        ("searchSecret", "*", vec![]),
+        ("searcabc", "*", vec![]),
+        ("a[0]/1", "a[0]/$x", vec!["1"]),
+        ("a0/1", "*", vec![]),
+        ("c++/x/y", "c++/*", vec![]),
+        ("(a|b)", "(a|b)", vec![]),
+        ("a", "*", vec![]),
+        ("^top$", "^top$", vec![]),
+        ("top", "*", vec![]),
+        ("price$-9", "price$-$x", vec!["9"]),
+        (r"back\slash", r"back\slash", vec![]),
+        ("{n}/a/b/end.", "{n}/*/end.", vec![]),
+        ("{n}/a/endX", "*", vec![]),
+    ] {
+        let expected = (path.to_owned(), variables.into_iter().map(str::to_owned).collect());
+        assert_eq!(chosen(&literal, name), expected, "{name}");
+        assert_eq!(chosen(&again, name), expected, "{name}, from the outline");
+    }
+    // Without the key they are what upstream takes them for.
+    let regular = paths().into_iter().filter(|(path, _)| ["*", "example.com/$x", "search?$q"].contains(path));
+    for made_of in [None, Some("regexp")] {
+        let ruleset = check(&with_paths(made_of, regular.clone().collect())).expect("good").ruleset;
+        assert_eq!(chosen(&ruleset, "exampleXcom/1").0, "example.com/$x");
+        assert_eq!(chosen(&ruleset, "searchSecret").0, "search?$q");
+    }
+}
+
+#[test]
+fn doubtful_paths_are_warned_of_with_their_escaped_spelling() {
+    let rules = || map(vec![("read", text("user.id"))]);
+    let paths = |path| vec![("*", rules()), (path, rules())];
+    for (path, spelling) in
+        [("example.com/$x", r"example\.com/$x"), ("search?$q", r"search\?$q"), ("a[0]/$x", r"a\[0\]/$x")]
+    {
+        let warnings = check(&with_paths(None, paths(path))).expect("good").warnings;
+        let [warning] = &warnings[..] else { panic!("{path}: {warnings:?}") };
+        assert_eq!(warning.rule.as_deref(), Some(&*format!("record \"{path}\"")));
+        assert!(warning.what.ends_with(&format!("write {spelling}")), "{}", warning.what);
+        // The spelling is what was meant, and nothing is to be said about it.
+        let again = check(&with_paths(None, paths(spelling))).expect("good");
+        assert_eq!(again.warnings, []);
+        assert_eq!(check(&with_paths(Some("literal"), paths(path))).expect("good").warnings, []);
+    }
+    assert_eq!(check(&with_paths(None, paths("room-[0-9]+"))).expect("good").warnings, []);
+    assert_eq!(check(&with_paths(Some("literal"), paths("a/.*"))).expect("good").warnings.len(), 1);
+}
+
+#[test]
 fn every_bad_rule_is_named_with_its_place() {
     let node = with_record(vec![
         ("*", map(vec![("read", text("user.id ===")), ("write", text("true && alert(1)"))])),
