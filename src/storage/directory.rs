@@ -6,10 +6,15 @@ use super::damage::Damage;
 use super::error::words;
 use super::journal;
 use super::manifest;
+use super::place::Place;
+use super::reserve::Reserve;
 use super::seal::{self, Seal};
+use super::stamp::Key;
 use super::store::Store;
+use super::watermark::Watermark;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The file that makes a directory a store. Plain text, so that a person can read it and a later release can refuse or
@@ -17,28 +22,36 @@ use std::path::{Path, PathBuf};
 const MARKER: &str = "deepstream-store";
 const MAGIC: &str = "deepstream record store, format ";
 /// Rises when a release can no longer be read by the one before.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// Batches have no stamps.
+const FORMAT_WITHOUT_STAMPS: u32 = 1;
 /// Where the database lives.
 const DATABASE: &str = "records";
 /// Locked by the database while it is open.
 const DATABASE_LOCK: &str = "lock";
 /// Where a database is made before it gets its name: half-made ones are never taken for whole.
 const UNFINISHED: &str = "records.new";
+/// What to do about a directory that is elsewhere.
+pub(super) const MOVED_HINT: &str = "put it back, or restart the server";
 /// Written by file systems and orderly to find in a directory that was just mounted.
-const NOT_FOREIGN: &[&str] = &["lost+found", UNFINISHED, "deepstream-store.new"];
+const NOT_FOREIGN: &[&str] =
+    &["lost+found", UNFINISHED, "deepstream-store.new", "journal-key", "journal-key.new", "acknowledged", "reserve"];
 
 /// A locked directory that is a store of a format we know.
 pub(super) struct Directory {
     path: PathBuf,
     /// Held for its lock.
-    _marker: File,
-    /// See [`journal::prepare`].
-    holes_allowed: bool,
+    marker: File,
+    format: u32,
+    key: Key,
+    watermark: Watermark,
+    pub(super) reserve: Reserve,
+    place: Option<Place>,
 }
 
 impl Directory {
     /// Makes `path` a store if it is empty, and locks it.
-    pub(super) fn claim(path: &Path, holes_allowed: bool) -> Result<Self, StorageError> {
+    pub(super) fn claim(path: &Path) -> Result<Self, StorageError> {
         let system = |doing: &str| {
             let doing = doing.to_owned();
             move |error: std::io::Error| StorageError::system(path, &doing, &error)
@@ -49,7 +62,7 @@ impl Directory {
             refuse_foreign(path)?;
             let temporary = path.join("deepstream-store.new");
             let mut file = File::create(&temporary).map_err(system("write into it"))?;
-            file.write_all(format!("{MAGIC}{FORMAT}\n").as_bytes()).map_err(system("write into it"))?;
+            file.write_all(marker_text().as_bytes()).map_err(system("write into it"))?;
             file.sync_all().map_err(system("write into it"))?;
             std::fs::rename(&temporary, &marker_path).map_err(system("write into it"))?;
             sync_directory(path).map_err(system("write into it"))?;
@@ -58,44 +71,149 @@ impl Directory {
         lock(path, &marker)?;
         let mut text = String::new();
         marker.read_to_string(&mut text).map_err(|_| not_ours(path))?;
-        check_format(path, &text)?;
-        Ok(Self { path: path.to_path_buf(), _marker: marker, holes_allowed })
+        let format = check_format(path, &text)?;
+        let key = match Key::read(path)? {
+            Some(key) => key,
+            None if format == FORMAT && path.join(DATABASE).exists() => {
+                return Err(StorageError::damaged(path, "its file journal-key is missing"));
+            }
+            None => Key::draw().map_err(|error| {
+                StorageError::new(
+                    path,
+                    format!("cannot draw a random key: {error}"),
+                    "check the system's random numbers",
+                )
+            })?,
+        };
+        let watermark = Watermark::open(path).map_err(system("write into it"))?;
+        let reserve = Reserve::new(path);
+        Ok(Self { path: path.to_path_buf(), marker, format, key, watermark, reserve, place: None })
     }
 
     /// Opens the database; makes it first if there is none yet.
-    pub(super) fn open(&self) -> Result<Store, StorageError> {
-        let system = |error: std::io::Error| StorageError::system(&self.path, "make the database", &error);
+    pub(super) fn open(&mut self) -> Result<Store, StorageError> {
         let database = self.database();
-        if !database.try_exists().map_err(system)? {
-            let unfinished = self.path.join(UNFINISHED);
-            if unfinished.try_exists().map_err(system)? {
-                std::fs::remove_dir_all(&unfinished).map_err(system)?;
+        let exists = database.try_exists().map_err(|error| self.cannot("look into it", &error))?;
+        if !exists {
+            let known = self.watermark.read().map_err(|error| self.cannot("read what was acknowledged", &error))?;
+            if known > 0 || seal::exists(&self.path) {
+                return Err(StorageError::damaged(&self.path, format!("its directory {DATABASE} is missing")));
             }
-            drop(Store::open(&unfinished).map_err(|error| self.unopened(&error))?);
-            std::fs::rename(&unfinished, &database).map_err(system)?;
-            sync_directory(&self.path).map_err(system)?;
-            return self.open_database();
+            self.create().map_err(|error| match error {
+                fjall::Error::Io(error) => self.cannot("make the database", &error),
+                error => self.unopened(&error),
+            })?;
         }
-        let system = |error: std::io::Error| StorageError::system(&self.path, "read its seal", &error);
-        match seal::check(&self.path, &database).map_err(system)? {
+        let seal = seal::check(&self.path, &database).map_err(|error| self.cannot("read its seal", &error))?;
+        match seal {
             Seal::Intact => {
-                seal::remove(&self.path).map_err(system)?;
-                self.open_database()
+                seal::remove(&self.path).map_err(|error| self.cannot("remove its seal", &error))?;
             }
-            Seal::Broken(what) => Err(StorageError::damaged(&self.path, what)),
-            Seal::Absent => {
+            Seal::Broken(what) => return Err(StorageError::damaged(&self.path, what)),
+            Seal::Absent if exists => {
                 tracing::info!("storage was not closed in order; its journals are checked");
-                self.reopen()
+                self.prepare()?;
             }
+            Seal::Absent => {}
         }
+        let store = self.open_database()?;
+        if self.format == FORMAT_WITHOUT_STAMPS {
+            self.convert(&store)?;
+        }
+        self.opened(&store)?;
+        Ok(store)
     }
 
-    /// Opens the database after a failure or a crash.
-    pub(super) fn reopen(&self) -> Result<Store, StorageError> {
+    /// Opens the database after a failure.
+    pub(super) fn reopen(&mut self) -> Result<Store, StorageError> {
+        // Whatever lies at the path now is not locked by us.
+        self.check_place().map_err(|what| StorageError::new(&self.path, what, MOVED_HINT))?;
         self.check_closed()?;
-        let prepared = journal::prepare(&self.database(), self.holes_allowed);
-        prepared.map_err(|damage| self.damaged("prepare its journals", damage))?;
-        self.open_database()
+        self.prepare()?;
+        let store = self.open_database()?;
+        self.opened(&store)?;
+        Ok(store)
+    }
+
+    /// Whether what is written still lands where it will be looked for, or what happened to it.
+    pub(super) fn check_place(&mut self) -> Result<(), String> {
+        self.place.as_mut().map_or(Ok(()), Place::check)
+    }
+
+    /// Everything up to this batch is on the disk. An older number does no harm, so a failure does none.
+    pub(super) fn acknowledge(&self, number: u64) {
+        let _ = self.watermark.put(number);
+    }
+
+    /// Makes the database under another name, with its first batch, and gives it its name once it is whole.
+    fn create(&mut self) -> Result<(), fjall::Error> {
+        let unfinished = self.path.join(UNFINISHED);
+        if unfinished.try_exists()? {
+            std::fs::remove_dir_all(&unfinished)?;
+        }
+        self.key.write(&self.path)?;
+        self.watermark.put_durably(0)?;
+        let store = Store::open(&unfinished, self.key.clone(), self.reserve.bytes())?;
+        store.begin()?;
+        drop(store);
+        self.write_marker()?;
+        std::fs::rename(&unfinished, self.database())?;
+        sync_directory(&self.path)?;
+        Ok(())
+    }
+
+    /// Gives the store of an earlier release its key. A crash in between leaves it as it was, but for one more entry in
+    /// the database that nobody can name.
+    fn convert(&mut self, store: &Store) -> Result<(), StorageError> {
+        store.begin().map_err(|error| self.unopened(&error))?;
+        let convert = |directory: &mut Self| {
+            directory.key.converted = journal::list(&directory.database())?.last().map(|(number, _)| *number);
+            directory.key.write(&directory.path)?;
+            directory.write_marker()
+        };
+        convert(self).map_err(|error| self.cannot("convert it from format 1", &error))?;
+        tracing::info!("storage was converted from format {FORMAT_WITHOUT_STAMPS} to format {FORMAT}");
+        Ok(())
+    }
+
+    /// In place: the lock is on this file. The texts differ in one byte, which is written or not.
+    fn write_marker(&mut self) -> std::io::Result<()> {
+        self.marker.write_all_at(marker_text().as_bytes(), 0)?;
+        self.marker.sync_all()?;
+        self.format = FORMAT;
+        Ok(())
+    }
+
+    fn prepare(&self) -> Result<(), StorageError> {
+        if self.format == FORMAT_WITHOUT_STAMPS {
+            return journal::prepare_without_stamps(&self.database()).map_err(|damage| match damage {
+                Damage::Io(error) => self.cannot("prepare its journals", &error),
+                Damage::Found(what) => StorageError::new(
+                    &self.path,
+                    format!("was last used by an earlier release, which was not stopped in order, and {what}"),
+                    "start that release on it once more and stop it",
+                ),
+            });
+        }
+        journal::prepare(&self.database(), &self.key, &self.watermark)
+            .map_err(|damage| self.damaged("prepare its journals", damage))
+    }
+
+    /// The last look before the database is used: whether all that was acknowledged is in it.
+    fn opened(&mut self, store: &Store) -> Result<(), StorageError> {
+        let known = self.watermark.read().map_err(|error| self.cannot("read what was acknowledged", &error))?;
+        let missing = known.saturating_sub(store.durable());
+        if missing > 0 || store.durable() == 0 {
+            return Err(StorageError::damaged(
+                &self.path,
+                format!("{missing} acknowledged writes are missing from it"),
+            ));
+        }
+        self.watermark
+            .put_durably(store.durable())
+            .and_then(|()| Place::of(&self.path.join(MARKER), &self.database()))
+            .map(|place| self.place = Some(place))
+            .map_err(|error| self.cannot("note what is in it", &error))
     }
 
     /// The database locks a file of its own. While a lookup still holds a handle to the failed database, that one may
@@ -114,7 +232,7 @@ impl Directory {
     fn open_database(&self) -> Result<Store, StorageError> {
         let database = self.database();
         manifest::check(&database).map_err(|damage| self.damaged("read its lists of tables", damage))?;
-        Store::open(&database).map_err(|error| self.unopened(&error))
+        Store::open(&database, self.key.clone(), self.reserve.bytes()).map_err(|error| self.unopened(&error))
     }
 
     fn damaged(&self, doing: &str, damage: Damage) -> StorageError {
@@ -124,8 +242,13 @@ impl Directory {
         }
     }
 
+    fn cannot(&self, doing: &str, error: &std::io::Error) -> StorageError {
+        StorageError::system(&self.path, doing, error)
+    }
+
     /// Marks the closed database as complete.
-    pub(super) fn seal(&self) -> Result<(), StorageError> {
+    pub(super) fn seal(&mut self) -> Result<(), StorageError> {
+        self.check_place().map_err(|what| StorageError::new(&self.path, what, MOVED_HINT))?;
         seal::write(&self.path, &self.database())
             .map_err(|error| StorageError::system(&self.path, "write its seal", &error))
     }
@@ -171,11 +294,15 @@ fn not_ours(path: &Path) -> StorageError {
     StorageError::damaged(path, format!("its file {MARKER} is not what a deepstream server writes"))
 }
 
-fn check_format(path: &Path, text: &str) -> Result<(), StorageError> {
+fn marker_text() -> String {
+    format!("{MAGIC}{FORMAT}\n")
+}
+
+fn check_format(path: &Path, text: &str) -> Result<u32, StorageError> {
     let format = text.strip_prefix(MAGIC).and_then(|rest| rest.strip_suffix('\n')).and_then(|rest| rest.parse().ok());
     match format {
-        Some(FORMAT) => Ok(()),
-        Some(newer @ FORMAT..) => Err(StorageError::new(
+        Some(known @ FORMAT_WITHOUT_STAMPS..=FORMAT) => Ok(known),
+        Some(newer) if newer > FORMAT => Err(StorageError::new(
             path,
             format!("has format {newer}, this release reads up to format {FORMAT}"),
             "start the newer release that wrote it, or configure another directory",

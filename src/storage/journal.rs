@@ -1,78 +1,103 @@
 //! *Owns* the look into the database's journals before the database opens them. *Promises* that a journal which lost
-//! its middle is refused rather than cut short, and that what a restart builds on has really reached the disk.
-//! *Does not* replay anything: the database does.
+//! anything that was promised is refused rather than cut short, that an unfinished write is dropped whatever is in it,
+//! and that what a restart builds on has really reached the disk. *Does not* replay anything: the database does.
 //!
 //! The database itself ends the replay at the first entry it cannot read and cuts the file there, without a word: one
-//! flipped bit would take every acknowledged record behind it. So every batch is walked first. What is behind the last
-//! readable batch is either nothing (zeros: the file is allocated ahead), or a torn last write, which nobody was told
-//! about and which is dropped, or it holds further readable batches: then something in between is damaged.
+//! flipped bit would take every acknowledged record behind it. And it takes for a batch whatever looks like one, also
+//! when a half-written header makes it read a client's value as if it were a batch. So every batch is walked first, and
+//! only one that carries the stamp which follows the last (`stamp.rs`) counts as a batch.
 //!
-//! The format is that of fjall 3: `Start(count, seqno) Item* End(xxh3 of the items, magic)`, little-endian. A batch that
-//! was flipped exactly at the end of a journal after a crash looks like a torn write, as in every write-ahead log; an
-//! orderly stop leaves a seal (`seal.rs`) that tells them apart.
+//! What is behind the last of them is never searched for batches, because a client may have written it. What decides is
+//! which batches were promised: the watermark (`watermark.rs`) and the stamps name a number up to which everything was
+//! known to be on the disk. If the last readable batch has that number, or a later one, nobody was told about the rest,
+//! and it is dropped. Otherwise something that was promised cannot be read, and that is damage.
+//!
+//! The format is that of fjall 3.1: `Start(count, seqno) Item* End(xxh3 of the items, magic)`, little-endian. A test
+//! compares it with what the database writes.
+
+mod batch;
+#[cfg(test)]
+mod tests;
 
 use super::damage::Damage;
+use super::stamp::Key;
+use super::watermark::Watermark;
+use batch::Batch;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use xxhash_rust::xxh3::Xxh3;
 
-const START: u8 = 1;
-const ITEM: u8 = 2;
-const END: u8 = 3;
-const CLEAR: u8 = 4;
-const END_MAGIC: &[u8] = b"FJL\x03";
+/// A failed fsync can be followed by one more journal, not by two: whoever started it learns of the failure. So only the
+/// last two may hold bytes that never reached the disk.
+const DOUBTFUL: usize = 2;
 
-/// What is behind the last readable batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tail {
-    /// Nothing but the zeros of allocation.
-    Empty,
-    /// The beginning of a batch, or its scattered pages.
-    Torn,
-    /// Unreadable bytes and then readable batches.
-    Damaged,
+struct Journal {
+    number: u64,
+    path: PathBuf,
+    bytes: Vec<u8>,
 }
 
-/// Checks all journals in `database`, cuts the one that is still written to its readable part and writes that part over
-/// itself. This matters after a failed fsync, and after a crash that may have followed one: the kernel can show bytes
-/// that never reached the disk and never will; bytes written anew will. In place, because a full disk has no room for
-/// a copy; and safe in place, because a sector has the same content before and after, if it ever had it.
-///
-/// `holes_allowed`: batches were not synced one by one, so a power cut may have left later ones without earlier ones.
-/// The replay then ends at the hole.
-pub(super) fn prepare(database: &Path, holes_allowed: bool) -> Result<(), Damage> {
-    let journals = list(database)?;
-    if journals.is_empty() {
-        return Err(Damage::Found("it has lost its journal".into()));
-    }
-    let mut seqno = 0;
-    for (position, path) in journals.iter().enumerate() {
-        let bytes = std::fs::read(path)?;
-        let scan = scan(&bytes, seqno);
-        let last = position + 1 == journals.len();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let at = scan.readable;
-        match scan.tail {
-            Tail::Empty => {}
-            Tail::Torn if last => tracing::warn!("journal {name}: an unfinished write at byte {at} is dropped"),
-            Tail::Damaged if last && holes_allowed => {
-                tracing::warn!("journal {name}: everything from byte {at} on is dropped, it was not synced completely");
-            }
-            Tail::Torn | Tail::Damaged => {
-                return Err(Damage::Found(format!("its journal {name} cannot be read at byte {at}")));
-            }
-        }
-        if last {
-            rewrite(path, &bytes[..scan.readable])?;
-        }
-        seqno = scan.seqno;
-    }
-    Ok(())
+/// What a walk through all journals found.
+#[derive(Debug, PartialEq, Eq)]
+struct Walk {
+    /// Of every journal, how many bytes are batches that count.
+    readable: Vec<usize>,
+    /// The number of the last batch, if there is any with a number.
+    last: Option<u64>,
+    /// Up to which number everything must be there, as far as the journals themselves tell.
+    promised: u64,
+    /// The lowest number that was seen in what does not count.
+    unread: Option<u64>,
 }
 
-/// Journal files in the order they were written.
-fn list(database: &Path) -> io::Result<Vec<PathBuf>> {
+/// Checks all journals in `database`, cuts them to what counts and writes the newest over themselves. This matters after
+/// a failed fsync, and after a crash that may have followed one: the kernel can show bytes that never reached the disk
+/// and never will; bytes written anew will. In place, because a full disk has no room for a copy; and safe in place,
+/// because a sector has the same content before and after, if it ever had it.
+pub(super) fn prepare(database: &Path, key: &Key, watermark: &Watermark) -> Result<(), Damage> {
+    let journals = read(database)?;
+    let walk = walk(&journals, key)?;
+    let known = watermark.read()?;
+    let promised = walk.promised.max(known);
+    // Without a batch that counts, the first number that was seen in the rest is the first that is missing.
+    let next = walk.last.map(|last| last + 1).or(walk.unread);
+    if let Some(next) = next.filter(|next| *next <= promised) {
+        return Err(lost(&journals, &walk.readable, promised - next + 1));
+    }
+    if walk.last.is_none() && promised > known {
+        // All batches that count are in tables by now, which only the open database can tell: it is asked then. What
+        // the stamps in the rest tell must outlast the cut.
+        watermark.put_durably(promised)?;
+    }
+    for (journal, &readable) in journals.iter().zip(&walk.readable) {
+        if !is_empty(&journal.bytes[readable..]) {
+            tracing::warn!("journal {}: an unfinished write at byte {readable} is dropped", journal.name());
+        }
+    }
+    Ok(settle(&journals, &walk.readable)?)
+}
+
+/// Checks journals that a release before the stamp left behind. Without stamps nobody can tell an unfinished write from
+/// damage, so there must be neither.
+pub(super) fn prepare_without_stamps(database: &Path) -> Result<(), Damage> {
+    let journals = read(database)?;
+    let mut readable = Vec::new();
+    for journal in &journals {
+        let (mut at, mut seqno) = (0, 0);
+        while let Some(batch) = Batch::read(&journal.bytes[at..], None).filter(|batch| batch.seqno >= seqno) {
+            at += batch.len;
+            seqno = batch.seqno;
+        }
+        if !is_empty(&journal.bytes[at..]) {
+            return Err(Damage::Found(format!("its journal {} cannot be read at byte {at}", journal.name())));
+        }
+        readable.push(at);
+    }
+    Ok(settle(&journals, &readable)?)
+}
+
+/// Journal files in the order they were written, with their numbers.
+pub(super) fn list(database: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut journals = Vec::new();
     for entry in std::fs::read_dir(database)? {
         let path = entry?.path();
@@ -82,183 +107,96 @@ fn list(database: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     journals.sort();
-    Ok(journals.into_iter().map(|(_, path)| path).collect())
+    Ok(journals)
 }
 
-fn rewrite(path: &Path, readable: &[u8]) -> io::Result<()> {
-    let mut file = File::options().write(true).open(path)?;
-    file.set_len(readable.len() as u64)?;
-    file.write_all(readable)?;
-    file.sync_all()
+fn read(database: &Path) -> Result<Vec<Journal>, Damage> {
+    let mut journals = Vec::new();
+    for (number, path) in list(database)? {
+        let bytes = std::fs::read(&path)?;
+        journals.push(Journal { number, path, bytes });
+    }
+    if journals.is_empty() {
+        return Err(Damage::Found("it has lost its journal".into()));
+    }
+    Ok(journals)
 }
 
-struct Scan {
-    /// Bytes of readable batches from the start.
-    readable: usize,
-    /// The last batch's number.
-    seqno: u64,
-    tail: Tail,
-}
-
-fn scan(bytes: &[u8], mut seqno: u64) -> Scan {
-    let mut readable = 0;
-    while let Some(batch) = Batch::read(&bytes[readable..]).filter(|batch| batch.seqno >= seqno) {
-        readable += batch.len;
-        seqno = batch.seqno;
-    }
-    let rest = &bytes[readable..];
-    let tail = if rest.iter().all(|&byte| byte == 0) {
-        Tail::Empty
-    } else if Batch::read(rest).is_some() || (1..rest.len()).any(|at| follows(&rest[at..], seqno)) {
-        Tail::Damaged
-    } else {
-        Tail::Torn
-    };
-    Scan { readable, seqno, tail }
-}
-
-fn follows(bytes: &[u8], seqno: u64) -> bool {
-    bytes[0] == START && Batch::read(bytes).is_some_and(|batch| batch.seqno >= seqno)
-}
-
-struct Batch {
-    len: usize,
-    seqno: u64,
-}
-
-impl Batch {
-    /// The complete batch at the start of `bytes`, if its checksum holds.
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let mut cut = Cut(bytes);
-        if cut.byte()? != START {
-            return None;
-        }
-        let (count, seqno) = (cut.u32()?, cut.u64()?);
-        let items = cut.0;
-        for _ in 0..count {
-            cut.item()?;
-        }
-        let items = &items[..items.len() - cut.0.len()];
-        let (end, check) = (cut.byte()?, cut.u64()?);
-        let complete = end == END && cut.take(END_MAGIC.len())? == END_MAGIC;
-        let mut hasher = Xxh3::new();
-        hasher.update(items);
-        (complete && hasher.digest() == check).then(|| Self { len: bytes.len() - cut.0.len(), seqno })
-    }
-}
-
-/// Bytes that get shorter from the front.
-struct Cut<'a>(&'a [u8]);
-
-impl<'a> Cut<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (front, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(front)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.take(1).map(|bytes| bytes[0])
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.0.split_first_chunk().map(|(bytes, rest)| {
-            self.0 = rest;
-            u16::from_le_bytes(*bytes)
-        })
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.0.split_first_chunk().map(|(bytes, rest)| {
-            self.0 = rest;
-            u32::from_le_bytes(*bytes)
-        })
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.0.split_first_chunk().map(|(bytes, rest)| {
-            self.0 = rest;
-            u64::from_le_bytes(*bytes)
-        })
-    }
-
-    fn item(&mut self) -> Option<()> {
-        match self.byte()? {
-            ITEM => {
-                // Kind of value, compression, keyspace.
-                self.take(1 + 1 + 8)?;
-                let (key, _unpacked, packed) = (self.u16()?, self.u32()?, self.u32()?);
-                self.take(key as usize)?;
-                self.take(packed as usize)?;
+fn walk(journals: &[Journal], key: &Key) -> Result<Walk, Damage> {
+    let mut walk = Walk { readable: Vec::new(), last: None, promised: 0, unread: None };
+    let (mut seqno, mut unstamped, mut unfinished) = (0, false, false);
+    for journal in journals {
+        let mut at = 0;
+        while let Some(batch) = Batch::read(&journal.bytes[at..], Some(key)).filter(|batch| batch.seqno >= seqno) {
+            if let Some(stamp) = batch.stamp {
+                // Behind batches without a stamp stands the first that has one.
+                let expected = walk.last.map_or(unstamped.then_some(1), |last| Some(last + 1));
+                if expected.is_some_and(|expected| stamp.number != expected) {
+                    break;
+                }
+                walk.last = Some(stamp.number);
+            } else {
+                let converted = key.converted.is_some_and(|number| journal.number <= number);
+                if walk.last.is_some() || !converted {
+                    break;
+                }
+                unstamped = true;
             }
-            CLEAR => {
-                self.take(8)?;
-            }
-            _ => return None,
+            seqno = batch.seqno;
+            at += batch.len;
         }
-        Some(())
+        let rest = &journal.bytes[at..];
+        // After an unfinished write the database may begin another journal, but it writes no batch to it.
+        let lowest = key.find(rest).map(|stamp| stamp.number).min();
+        let begun = lowest.filter(|_| unfinished && at == 0).map(|number| number.saturating_sub(1));
+        let durable = key.find(rest).map(|stamp| stamp.durable).max();
+        walk.promised = walk.promised.max(begun.max(durable).unwrap_or(0));
+        walk.unread = [walk.unread, lowest].into_iter().flatten().min();
+        walk.readable.push(at);
+        unfinished |= !is_empty(rest);
     }
+    if unstamped && walk.last.is_none() {
+        return Err(lost(journals, &walk.readable, 1));
+    }
+    Ok(walk)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(seqno: u64, values: &[&[u8]]) -> Vec<u8> {
-        let mut items = Vec::new();
-        for value in values {
-            items.extend_from_slice(&[ITEM, 0, 0]);
-            items.extend_from_slice(&1u64.to_le_bytes());
-            items.extend_from_slice(&1u16.to_le_bytes());
-            items.extend_from_slice(&(value.len() as u32).to_le_bytes());
-            items.extend_from_slice(&(value.len() as u32).to_le_bytes());
-            items.push(b'k');
-            items.extend_from_slice(value);
+/// Names the place that cannot be read.
+fn lost(journals: &[Journal], readable: &[usize], count: u64) -> Damage {
+    let unreadable = journals.iter().zip(readable).find(|(journal, readable)| !is_empty(&journal.bytes[**readable..]));
+    let missing = format!("{count} acknowledged {} missing", if count == 1 { "write is" } else { "writes are" });
+    Damage::Found(match unreadable.or_else(|| journals.iter().zip(readable).next_back()) {
+        Some((journal, at)) if unreadable.is_some() => {
+            format!("its journal {} cannot be read at byte {at}, and {missing}", journal.name())
         }
-        let mut hasher = Xxh3::new();
-        hasher.update(&items);
-        let mut bytes = vec![START];
-        bytes.extend_from_slice(&(values.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&seqno.to_le_bytes());
-        bytes.extend_from_slice(&items);
-        bytes.push(END);
-        bytes.extend_from_slice(&hasher.digest().to_le_bytes());
-        bytes.extend_from_slice(END_MAGIC);
-        bytes
+        Some((journal, at)) => format!("its journal {} ends at byte {at}, and {missing}", journal.name()),
+        None => missing,
+    })
+}
+
+/// Nothing but the zeros of allocation: the file is made larger than what is in it.
+fn is_empty(rest: &[u8]) -> bool {
+    rest.iter().all(|&byte| byte == 0)
+}
+
+fn settle(journals: &[Journal], readable: &[usize]) -> io::Result<()> {
+    for (position, (journal, &readable)) in journals.iter().zip(readable).enumerate() {
+        let doubtful = position + DOUBTFUL >= journals.len();
+        if !doubtful && is_empty(&journal.bytes[readable..]) {
+            continue;
+        }
+        let mut file = File::options().write(true).open(&journal.path)?;
+        file.set_len(readable as u64)?;
+        if doubtful {
+            file.write_all(&journal.bytes[..readable])?;
+        }
+        file.sync_all()?;
     }
+    Ok(())
+}
 
-    #[test]
-    fn a_cut_anywhere_keeps_the_whole_batches_before_it_and_is_torn() {
-        let (first, second) = (batch(5, &[b"one", b"two"]), batch(6, &[b"three"]));
-        let both = [first.clone(), second].concat();
-        for end in 0..=both.len() {
-            let padded = [&both[..end], &[0; 40]].concat();
-            for bytes in [&both[..end], &padded] {
-                let scan = scan(bytes, 0);
-                let whole = if end < first.len() {
-                    0
-                } else if end < both.len() {
-                    first.len()
-                } else {
-                    end
-                };
-                assert_eq!(scan.readable, whole, "cut at {end}");
-                assert_eq!(scan.tail, if end == whole { Tail::Empty } else { Tail::Torn }, "cut at {end}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_flipped_bit_before_other_batches_is_damage_and_never_a_shorter_journal() {
-        let first = batch(5, &[b"one", b"two"]);
-        let journal = [first.clone(), batch(6, &[b"three"]), batch(7, &[b"four"])].concat();
-        for bit in 0..first.len() * 8 {
-            let mut flipped = journal.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            let scan = scan(&flipped, 0);
-            // The number of a batch is not under its checksum: a smaller one that still ascends changes nothing.
-            let unharmed = scan.tail == Tail::Empty && scan.readable == journal.len();
-            assert!(scan.tail == Tail::Damaged || unharmed && (5..13).contains(&(bit / 8)), "bit {bit}");
-        }
+impl Journal {
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 }

@@ -15,10 +15,14 @@ mod directory;
 mod error;
 mod journal;
 mod manifest;
+mod place;
 mod reader;
 mod record;
+mod reserve;
 mod seal;
+mod stamp;
 mod store;
+mod watermark;
 mod writer;
 
 pub use client::{Client, LOADS_MAX};
@@ -164,7 +168,7 @@ pub fn start(mut options: Options) -> Result<Storage, StorageError> {
         // The database is opened on this thread, pinned, because its own threads inherit the CPUs.
         let shelf_and_directory = pin(&options).and_then(|()| open(&options));
         let Ok((shelf, directory)) = shelf_and_directory.map_err(|error| opened.send(Err(error))) else { return };
-        let writer = Writer {
+        let mut writer = Writer {
             lanes: write_lanes,
             wakers,
             shards,
@@ -177,7 +181,10 @@ pub fn start(mut options: Options) -> Result<Storage, StorageError> {
             first: 0,
             unsynced: None,
             down: None,
+            moved: None,
+            reserve_at: None,
         };
+        writer.take_reserve();
         // Dropped first if nobody waits any more: then the stop flag is never set and the lanes stay empty.
         if opened.send(Ok((shelf, options))).is_ok() {
             writer.run();
@@ -212,7 +219,7 @@ pub fn start(mut options: Options) -> Result<Storage, StorageError> {
 }
 
 fn open(options: &Options) -> Result<(Arc<Shelf>, Directory), StorageError> {
-    let directory = Directory::claim(&options.directory, options.durability != Durability::Always)?;
+    let mut directory = Directory::claim(&options.directory)?;
     let store = Mutex::new(Ok(directory.open()?));
     Ok((Arc::new(Shelf { store, counters: AtomicCounters::default() }), directory))
 }

@@ -41,6 +41,11 @@ pub(super) fn write(store: &Path, database: &Path) -> io::Result<()> {
     File::open(store)?.sync_all()
 }
 
+/// Whether there is one, good or bad.
+pub(super) fn exists(store: &Path) -> bool {
+    store.join(NAME).exists()
+}
+
 /// Compares the database with its seal.
 pub(super) fn check(store: &Path, database: &Path) -> io::Result<Seal> {
     let sealed = match std::fs::read(store.join(NAME)) {

@@ -4,16 +4,21 @@
 
 use super::error::words;
 use super::record;
+use super::stamp::{Key, REMOVAL, Stamp, VALUE};
 use deepstream_engine::{Fault, StoreBatch, Stored};
 use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, PersistMode};
 use rustix::process::{Resource, getrlimit};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Block cache. Hot records live in the engine, so this mostly serves indexes and filters.
 const CACHE_BYTES: u64 = 32 << 20;
 /// One memtable; up to `SEALED_MAX` + 2 exist at once.
 const MEMTABLE_BYTES: u64 = 16 << 20;
+/// On a small disk they are smaller: all of them together must fit into the reserve (`reserve.rs`).
+const MEMTABLES: u64 = SEALED_MAX as u64 + 2;
 /// All journals together; above it, memtables are flushed early. The database's minimum is 64 MiB.
 const JOURNAL_BYTES: u64 = 256 << 20;
 /// Threads for flush and compaction. With two, one always prefers flushing, so a long compaction does not stop writes.
@@ -53,20 +58,49 @@ fn limit_of_files() -> usize {
 pub(super) struct Store {
     database: Database,
     records: Keyspace,
+    stamps: Arc<Stamps>,
+}
+
+/// Where the numbers of batches have got to. One thread commits.
+struct Stamps {
+    key: Key,
+    /// The last batch that was committed; zero before the first.
+    number: AtomicU64,
+    /// The last that is on the disk.
+    durable: AtomicU64,
 }
 
 impl Store {
-    /// Opens or creates the database in `path`. Its threads inherit the caller's CPUs.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    /// Opens or creates the database in `path`. Its threads inherit the caller's CPUs. A memtable of a new one is as
+    /// large as the `reserve` allows. What an open database shows is on the disk: it is opened after an orderly stop, or
+    /// after its journals were put in order.
+    pub(super) fn open(path: &Path, key: Key, reserve_bytes: u64) -> Result<Self, Error> {
         let database = Database::builder(path)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)
             .max_cached_files(Some(tables_max(limit_of_files())))
             .worker_threads(WORKERS)
             .open()?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let memtable_bytes = MEMTABLE_BYTES.min(reserve_bytes / MEMTABLES);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);
         let records = database.keyspace("records", options)?;
-        Ok(Self { database, records })
+        let number = records.get(key.name())?.and_then(|bytes| key.decode(&bytes)).map_or(0, |stamp| stamp.number);
+        let stamps = Stamps { key, number: AtomicU64::new(number), durable: AtomicU64::new(number) };
+        Ok(Self { database, records, stamps: Arc::new(stamps) })
+    }
+
+    /// The number of the last batch that is known to be on the disk.
+    pub(super) fn durable(&self) -> u64 {
+        self.stamps.durable.load(Ordering::Relaxed)
+    }
+
+    /// Writes the first batch of all: nothing but its stamp.
+    pub(super) fn begin(&self) -> Result<(), Error> {
+        match self.commit(std::iter::empty(), true) {
+            Ok(()) => Ok(()),
+            Err(CommitError::Broken(error)) => Err(error),
+            Err(CommitError::Refused(why)) => Err(std::io::Error::other(why).into()),
+        }
     }
 
     /// Writes these batches as one, all or nothing, and syncs it if asked. Every name occurs once: a shard promises it
@@ -79,31 +113,51 @@ impl Store {
         self.wait_for_backlog()?;
         let durability = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
         let mut write = self.database.batch().durability(Some(durability));
+        let Stamps { key, number, durable } = &*self.stamps;
+        let mut sum = key.sum();
         for batch in batches {
             for entry in &batch.entries {
                 let name = batch.name(entry);
                 debug_assert!(storable(name), "refused before");
-                match batch.value(entry) {
-                    Some(value) => {
-                        let room = Vec::with_capacity(value.len() + 32);
-                        let bytes = record::encode(name, entry.version, value, room).map_err(CommitError::Refused)?;
-                        write.insert(&self.records, name, bytes);
-                    }
-                    None => write.remove(&self.records, name),
+                if let Some(value) = batch.value(entry) {
+                    let room = Vec::with_capacity(value.len() + 32);
+                    let bytes = record::encode(name, entry.version, value, room).map_err(CommitError::Refused)?;
+                    sum.add(VALUE, name, &bytes);
+                    write.insert(&self.records, name, bytes);
+                } else {
+                    sum.add(REMOVAL, name, &[]);
+                    write.remove(&self.records, name);
                 }
             }
         }
-        Ok(write.commit()?)
+        let next = number.load(Ordering::Relaxed) + 1;
+        let stamp = Stamp { number: next, durable: durable.load(Ordering::Relaxed), sum: sum.finish() };
+        write.insert(&self.records, key.name(), key.encode(stamp));
+        write.commit()?;
+        number.store(next, Ordering::Relaxed);
+        if sync {
+            durable.store(next, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Makes durable what was committed without sync.
     pub(super) fn sync(&self) -> Result<(), Error> {
-        self.database.persist(PersistMode::SyncData)
+        self.database.persist(PersistMode::SyncData)?;
+        self.stamps.durable.store(self.stamps.number.load(Ordering::Relaxed), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether every table that waits for the disk is written. Fails if the database has given up.
+    pub(super) fn is_settled(&self) -> Result<bool, Error> {
+        self.database.persist(PersistMode::Buffer)?;
+        Ok(self.records.sealed_memtable_count() == 0)
     }
 
     /// Looks one record up.
     pub(super) fn load(&self, name: &[u8]) -> Result<Option<Stored>, Fault> {
-        let failed = |why: &str| Fault::Failed(format!("record {}: {why}", String::from_utf8_lossy(name)));
+        let failed =
+            |why: &str| Fault::Failed(format!("record {}: {why}", String::from_utf8_lossy(name).escape_debug()));
         if !storable(name) {
             return Ok(None);
         }
@@ -131,7 +185,9 @@ impl Store {
     }
 }
 
-/// Whether the database takes this name; it would panic on others.
+/// Whether the database takes this name; it would panic on others. All others are taken as they are, control characters
+/// too, as upstream takes them: a name is bytes with a length before them in everything that is written, and what
+/// prints it escapes it.
 pub(super) fn storable(name: &[u8]) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
 }

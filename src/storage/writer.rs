@@ -8,13 +8,20 @@
 //! could not write and call the next fsync a success, so trying the fsync again would be a lie. The database is closed
 //! and opened again, and before that its journal is written over itself (`journal.rs`), so that the fsync that counts
 //! covers all of it. Until this succeeds everything is answered with a fault; tries
-//! are spaced out from [`RETRY_FIRST`] to [`RETRY_LAST`]. A full disk thus heals by itself once there is space.
+//! are spaced out from [`RETRY_FIRST`] to [`RETRY_LAST`].
+//!
+//! **A full disk** heals by itself once there is space. The reserve (`reserve.rs`) is given to the database to recover
+//! with; it is read from as soon as it is open, and written to again once the reserve is back.
+//!
+//! **A directory that is moved, deleted or replaced** while the database is open (`place.rs`) is noticed before a batch
+//! is acknowledged. The open database is read on; nothing is written until the directory is back.
 
 use super::bell::Bell;
 use super::client::{WriteLane, Written};
+use super::directory::{Directory, MOVED_HINT};
 use super::error::words;
 use super::store::{CommitError, storable};
-use super::{Durability, Shelf, Waker, directory::Directory};
+use super::{Durability, Shelf, Waker};
 use deepstream_engine::{Fault, StoreBatch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +30,8 @@ use std::time::{Duration, Instant};
 /// Bytes of a group at which no further batch joins it; keeps a commit well below one memtable.
 const GROUP_BYTES: usize = 8 << 20;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_LAST: Duration = Duration::from_secs(5);
+const RETRY_LAST: Duration = Duration::from_secs(2);
+const RESERVE_RETRY: Duration = Duration::from_mins(1);
 
 pub(super) struct Writer {
     pub(super) lanes: Vec<WriteLane>,
@@ -42,12 +50,19 @@ pub(super) struct Writer {
     /// When the oldest commit that is not synced was made.
     pub(super) unsynced: Option<Instant>,
     pub(super) down: Option<Down>,
+    /// The directory is not where it was; in words.
+    pub(super) moved: Option<String>,
+    /// When the reserve is to be tried again that could not be had at the start.
+    pub(super) reserve_at: Option<Instant>,
 }
 
-/// The database is closed after a failure.
+/// The database takes no batches after a failure.
 pub(super) struct Down {
     retry_at: Instant,
     pause: Duration,
+    /// Closed. Otherwise it is open again and waits for room.
+    closed: bool,
+    why: String,
 }
 
 impl Writer {
@@ -57,7 +72,8 @@ impl Writer {
             // Read before gathering: a batch that came before the stop is written.
             let stopping = self.stopping.load(Ordering::Acquire);
             self.sync_if_due();
-            self.reopen_if_due();
+            self.recover_if_due();
+            self.reserve_if_due();
             self.gather();
             if !self.group.is_empty() {
                 let result = self.write();
@@ -102,7 +118,13 @@ impl Writer {
         {
             return Err(Fault::Failed(format!("a name in batch {} is empty or too long to be stored", batch.ticket.0)));
         }
+        if let Some(down) = &self.down {
+            return Err(Fault::Failed(down.why.clone()));
+        }
         let store = self.shelf.store()?;
+        if self.moved.is_some() {
+            self.check_place()?;
+        }
         let always = matches!(self.durability, Durability::Always);
         match store.commit(self.group.iter().map(|(_, batch)| batch), always) {
             Ok(()) => {
@@ -113,15 +135,35 @@ impl Writer {
                 counters.records.fetch_add(records as u64, Ordering::Relaxed);
                 if always {
                     counters.syncs.fetch_add(1, Ordering::Relaxed);
+                    self.directory.acknowledge(store.durable());
                 } else {
                     self.unsynced.get_or_insert_with(Instant::now);
                 }
-                Ok(())
+                self.check_place()
             }
             Err(CommitError::Refused(why)) => Err(Fault::Failed(why)),
             Err(CommitError::Broken(error)) => {
                 drop(store);
                 Err(self.fail("write", &error))
+            }
+        }
+    }
+
+    /// Whether what was written can be found again.
+    fn check_place(&mut self) -> Result<(), Fault> {
+        match self.directory.check_place() {
+            Ok(()) => {
+                if self.moved.take().is_some() {
+                    tracing::info!("the storage directory is back; writes go on");
+                }
+                Ok(())
+            }
+            Err(what) => {
+                let why = format!("storage is elsewhere: {what}; {MOVED_HINT}");
+                if self.moved.replace(what).is_none() {
+                    tracing::error!("{why}; nothing is written until then");
+                }
+                Err(Fault::Failed(why))
             }
         }
     }
@@ -148,6 +190,7 @@ impl Writer {
         match store.sync() {
             Ok(()) => {
                 self.shelf.counters.syncs.fetch_add(1, Ordering::Relaxed);
+                self.directory.acknowledge(store.durable());
             }
             Err(error) => {
                 drop(store);
@@ -162,26 +205,81 @@ impl Writer {
             (Some(since), Durability::Interval(interval)) => Some(interval.saturating_sub(since.elapsed())),
             _ => None,
         };
-        let retry = self.down.as_ref().map(|down| down.retry_at.saturating_duration_since(Instant::now()));
-        sync.into_iter().chain(retry).min()
+        let due = [self.down.as_ref().map(|down| down.retry_at), self.reserve_at].into_iter().flatten();
+        sync.into_iter().chain(due.map(|at| at.saturating_duration_since(Instant::now()))).min()
     }
 
-    /// Tries to open the database if it is down and the time has come. Without a batch to write too: loads need it.
-    fn reopen_if_due(&mut self) {
-        let Some(down) = self.down.as_mut().filter(|down| Instant::now() >= down.retry_at) else { return };
-        match self.directory.reopen() {
-            Ok(store) => {
+    /// Brings the database back if it is down and the time has come. Without a batch to write too: loads need it.
+    fn recover_if_due(&mut self) {
+        let Some(mut down) = self.down.take_if(|down| Instant::now() >= down.retry_at) else { return };
+        match self.recover(&mut down) {
+            Ok(()) => {
                 tracing::info!("storage is back");
-                self.shelf.put(store);
                 self.shelf.counters.reopens.fetch_add(1, Ordering::Relaxed);
-                self.down = None;
             }
-            Err(error) => {
-                tracing::warn!("storage is still down: {error}");
-                self.shelf.take(format!("storage is down: {}", error.what));
+            Err(why) => {
+                let why = format!("storage is down: {why}");
+                // A reason that stays is said once.
+                if down.why != why {
+                    tracing::warn!("{why}");
+                }
+                if down.closed {
+                    self.shelf.take(why.clone());
+                }
+                down.why = why;
                 down.pause = (down.pause * 2).min(RETRY_LAST);
                 down.retry_at = Instant::now() + down.pause;
+                self.down = Some(down);
             }
+        }
+    }
+
+    /// Opens the database if it is closed, and sees that it has the room to go on.
+    fn recover(&mut self, down: &mut Down) -> Result<(), String> {
+        if down.closed {
+            self.directory.reserve.release();
+            let store = self.directory.reopen().map_err(|error| format!("{}; {}", error.what, error.hint))?;
+            self.shelf.put(store);
+            down.closed = false;
+            down.pause = RETRY_FIRST;
+        }
+        let settled = match self.shelf.store() {
+            Ok(store) => store.is_settled().map_err(|error| words(&error)),
+            Err(Fault::Failed(why)) => Err(why),
+            Err(fault) => Err(format!("{fault:?}")),
+        };
+        match settled {
+            Ok(true) => self.directory.reserve.take(),
+            Ok(false) => Err("its tables are being written".into()),
+            Err(why) => {
+                down.closed = true;
+                Err(why)
+            }
+        }
+    }
+
+    /// Takes the reserve if there was no room for it.
+    fn reserve_if_due(&mut self) {
+        if self.down.is_some() || self.reserve_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        self.reserve_at = match self.directory.reserve.take() {
+            Ok(()) => {
+                tracing::info!("the disk has room for the reserve now");
+                None
+            }
+            Err(_) => Some(Instant::now() + RESERVE_RETRY),
+        };
+    }
+
+    /// Takes the reserve at the start. Without it the store works as long as there is room.
+    pub(super) fn take_reserve(&mut self) {
+        if let Some(what) = self.directory.reserve.too_small() {
+            tracing::warn!("storage: {what}");
+        }
+        if let Err(why) = self.directory.reserve.take() {
+            tracing::warn!("storage: {why}; without, it may not recover from a full disk until there is more room");
+            self.reserve_at = Some(Instant::now() + RESERVE_RETRY);
         }
     }
 
@@ -191,7 +289,8 @@ impl Writer {
         tracing::error!("{why}; the database will be opened again");
         self.shelf.take(why.clone());
         self.unsynced = None;
-        self.down = Some(Down { retry_at: Instant::now() + RETRY_FIRST, pause: RETRY_FIRST });
+        let retry_at = Instant::now() + RETRY_FIRST;
+        self.down = Some(Down { retry_at, pause: RETRY_FIRST, closed: true, why: why.clone() });
         Fault::Failed(why)
     }
 
@@ -202,6 +301,8 @@ impl Writer {
         }
         let clean = self.down.is_none();
         self.shelf.take("storage has stopped".into());
+        // A store that is not running needs none, and the seal may need the room.
+        self.directory.reserve.release();
         if clean && let Err(error) = self.directory.seal() {
             tracing::warn!("{error}; the next start will check the journals more thoroughly");
         }

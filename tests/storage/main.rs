@@ -3,6 +3,10 @@
 mod crash;
 mod damage;
 mod disk;
+mod earlier;
+mod hostile;
+mod images;
+mod random;
 mod rig;
 
 use deepstream::storage::{Durability, LOADS_MAX};

@@ -1,0 +1,103 @@
+//! *Owns* the reserve: a file that keeps room for what the database must write before it can free any. *Promises* that
+//! the room is really there, and that it is given back at once. *Does not* decide when: the writer does.
+//!
+//! A database that ran into a full disk has to write tables before it can delete the journals they replace. Whoever
+//! frees a little room would see it used up by new writes, and the database stuck once more. So while the disk was full
+//! nothing is written for clients until this room is there again.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "reserve";
+/// Below this a disk is too small for the reserve to help; above it, the reserve no longer grows.
+const BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=64 << 20;
+/// The part of a small disk that is kept.
+const PART: u64 = 8;
+/// The database starts a new journal at 64 MB, and until then deletes none; tables, memtables and the reserve come on
+/// top. A smaller disk is full before the first journal is deleted.
+const DISK_BYTES_MIN: u64 = 256 << 20;
+/// Written where the file system cannot allocate without writing.
+const PIECE_BYTES: usize = 64 << 10;
+
+pub(super) struct Reserve {
+    directory: PathBuf,
+    bytes: u64,
+}
+
+impl Reserve {
+    /// That of the store in `directory`; not taken yet.
+    pub(super) fn new(directory: &Path) -> Self {
+        let bytes =
+            disk_bytes(directory).map_or(*BYTES.end(), |(total, _)| (total / PART).clamp(*BYTES.start(), *BYTES.end()));
+        Self { directory: directory.to_path_buf(), bytes }
+    }
+
+    /// How much room it keeps.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What is wrong with the disk, if it is too small.
+    pub(super) fn too_small(&self) -> Option<String> {
+        let (total, _) = disk_bytes(&self.directory).filter(|(total, _)| *total < DISK_BYTES_MIN)?;
+        Some(format!(
+            "the disk has {} MB; its journal alone takes 64 MB, so give it {} MB or more",
+            total >> 20,
+            DISK_BYTES_MIN >> 20
+        ))
+    }
+
+    /// Takes the room, or says how much is missing.
+    pub(super) fn take(&self) -> Result<(), String> {
+        let path = self.directory.join(FILE);
+        let taken =
+            File::options().create(true).truncate(false).write(true).open(&path).and_then(|file| self.fill(&file));
+        taken.map_err(|error| {
+            self.release();
+            let free = disk_bytes(&self.directory).map_or(0, |(_, free)| free);
+            format!(
+                "the disk has {:.1} MB free, and {:.1} MB are kept for recovery; free {:.1} MB ({error})",
+                megabytes(free),
+                megabytes(self.bytes),
+                megabytes(self.bytes.saturating_sub(free).max(1 << 20)),
+            )
+        })
+    }
+
+    fn fill(&self, file: &File) -> io::Result<()> {
+        let metadata = file.metadata()?;
+        if metadata.len() == self.bytes && metadata.blocks() * 512 >= self.bytes {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, self.bytes) {
+            Ok(()) => file.set_len(self.bytes),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                // Not zeros: some file systems keep none of those.
+                let piece: Vec<u8> = (0..PIECE_BYTES).map(|at| ((at * 131) >> 3) as u8).collect();
+                for at in (0..self.bytes).step_by(PIECE_BYTES) {
+                    file.write_all_at(&piece[..PIECE_BYTES.min((self.bytes - at) as usize)], at)?;
+                }
+                file.sync_data()
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives the room back.
+    pub(super) fn release(&self) {
+        // If it is not there, there is nothing to give.
+        let _ = File::options().write(true).open(self.directory.join(FILE)).and_then(|file| file.set_len(0));
+    }
+}
+
+/// Size of the disk and what is free for us.
+fn disk_bytes(directory: &Path) -> Option<(u64, u64)> {
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    Some((disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize))
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
