@@ -115,12 +115,17 @@ pub fn note(level: Level, event: &str, message: &str) {
 
 /// Logs `NAMESPACE | EVENT | message`.
 pub fn note_in(namespace: &str, level: Level, event: &str, message: &str) {
-    emit(Urgency::Ordinary, namespace, level, event, message);
+    emit(Urgency::Ordinary, (namespace, ""), level, event, message);
+}
+
+/// Logs `EVENT | message`, which somebody at this address gave cause for: JSON lines have it as a field.
+pub fn note_from(level: Level, event: &str, message: &str, address: &str) {
+    emit(Urgency::Ordinary, ("", address), level, event, message);
 }
 
 /// Logs `EVENT | message`, because somebody asked for it: it finds room where ordinary lines find none.
 pub fn answer(level: Level, event: &str, message: &str) {
-    emit(Urgency::Answer, "", level, event, message);
+    emit(Urgency::Answer, ("", ""), level, event, message);
 }
 
 /// What becomes of a line while the queue is full.
@@ -141,14 +146,14 @@ impl Urgency {
     }
 }
 
-fn emit(urgency: Urgency, namespace: &str, level: Level, event: &str, message: &str) {
+fn emit(urgency: Urgency, (namespace, address): (&str, &str), level: Level, event: &str, message: &str) {
     if !is_enabled(level) {
         return;
     }
     let urgency = if level >= Level::Fatal { Urgency::LastWords } else { urgency } as u64;
     macro_rules! emit {
         ($level:ident) => {
-            tracing::event!(target: OURS, tracing::Level::$level, urgency, namespace, event, message)
+            tracing::event!(target: OURS, tracing::Level::$level, urgency, namespace, address, event, message)
         };
     }
     match level {
@@ -264,7 +269,7 @@ fn write_all(receiver: &Receiver<Command>, queue: &Queue, mut output: Output) {
         let dropped = queue.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let message = format!("{dropped} log lines were dropped because their reader is too slow");
-            output.write(Level::Warn, &output.form.line(Level::Warn, "", "LOG_LINES_DROPPED", &message));
+            output.write(Level::Warn, &output.form.line(Level::Warn, ("", ""), "LOG_LINES_DROPPED", &message));
         }
         output.flush();
         for done in waiting {
@@ -325,10 +330,10 @@ impl Form {
         level >= Level::Warn && self.format == LogFormat::Human
     }
 
-    fn line(&self, level: Level, namespace: &str, event: &str, message: &str) -> Vec<u8> {
+    fn line(&self, level: Level, (namespace, address): (&str, &str), event: &str, message: &str) -> Vec<u8> {
         match self.format {
             LogFormat::Human => self.human(level, namespace, event, message),
-            LogFormat::Json => self.json(level, namespace, event, message),
+            LogFormat::Json => self.json(level, (namespace, address), event, message),
         }
         .into_bytes()
     }
@@ -348,13 +353,15 @@ impl Form {
         line
     }
 
-    fn json(&self, level: Level, namespace: &str, event: &str, message: &str) -> String {
+    fn json(&self, level: Level, (namespace, address): (&str, &str), event: &str, message: &str) -> String {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let namespace =
-            if namespace.is_empty() { String::new() } else { format!(",\"namespace\":{}", quoted(namespace)) };
+        let field = |name: &str, text: &str| {
+            if text.is_empty() { String::new() } else { format!(",\"{name}\":{}", quoted(text)) }
+        };
+        let (namespace, address) = (field("namespace", namespace), field("address", address));
         format!(
-            "{{\"level\":{},\"time\":{time},\"pid\":{},\"hostname\":{}{namespace},\"event\":{},\"message\":{}}}\n",
+            "{{\"level\":{},\"time\":{time},\"pid\":{},\"hostname\":{}{namespace}{address},\"event\":{},\"message\":{}}}\n",
             level.pino(),
             self.process,
             quoted(&self.host),
@@ -405,7 +412,7 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
         let line = || {
             let (space, event) =
                 if ours { (&*parts.namespace, &*parts.event) } else { (metadata.target(), level.name()) };
-            self.form.line(level, space, event, &parts.message)
+            self.form.line(level, (space, &parts.address), event, &parts.message)
         };
         if parts.urgency == Urgency::LastWords {
             // The last words of a process are worth waiting for.
@@ -421,6 +428,7 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
 struct Parts {
     urgency: Urgency,
     namespace: String,
+    address: String,
     event: String,
     message: String,
 }
@@ -435,6 +443,7 @@ impl Visit for Parts {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "namespace" => value.clone_into(&mut self.namespace),
+            "address" => value.clone_into(&mut self.address),
             "event" => value.clone_into(&mut self.event),
             "message" => value.clone_into(&mut self.message),
             _ => {}

@@ -7,7 +7,7 @@ fn form(format: LogFormat, color: bool) -> Form {
 }
 
 fn text(form: &Form, level: Level, namespace: &str, event: &str, message: &str) -> String {
-    String::from_utf8(form.line(level, namespace, event, message)).unwrap()
+    String::from_utf8(form.line(level, (namespace, ""), event, message)).unwrap()
 }
 
 #[test]
@@ -40,6 +40,15 @@ fn json_lines_have_the_shape_of_pino() {
     assert_eq!((value["namespace"].as_str(), value["message"].as_str()), (Some("MQTT"), Some("say \"hi\"\n")));
     assert!(!text(&json, Level::Fatal, "", "ERROR", "x").contains("namespace"));
     assert!(text(&json, Level::Fatal, "", "ERROR", "x").starts_with("{\"level\":60,"));
+}
+
+#[test]
+fn an_address_is_a_field_of_json_lines() {
+    let line = form(LogFormat::Json, false).line(Level::Info, ("", "2001:db8::7"), "AUTH_UNSUCCESSFUL", "no from x");
+    let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+    assert_eq!((value["address"].as_str(), value["message"].as_str()), (Some("2001:db8::7"), Some("no from x")));
+    let human = form(LogFormat::Human, false).line(Level::Info, ("", "::1"), "AUTH_UNSUCCESSFUL", "no from ::1");
+    assert_eq!(human, b"AUTH_UNSUCCESSFUL | no from ::1\n");
 }
 
 #[test]

@@ -3,14 +3,25 @@
 //! *Owns* level, event and sentence of every [`Note`]. *Promises* that scrapers of upstream's log find what they know.
 //! *Does not* filter or write: the log does.
 
-use crate::log::{Level, note};
+use crate::log::{Level, note, note_from};
 use deepstream_engine::{Difference, Fault, Note, Reason, Sampled, ShadowTally, Turn};
 use std::io;
 
 /// Logs a note.
 pub fn write(what: &Note) {
     let (level, event, message) = words(what);
-    note(level, event, &message);
+    note_from(level, event, &message, address(what).unwrap_or_default());
+}
+
+/// Whose doing it is, as a field of its own where lines have fields.
+fn address(what: &Note) -> Option<&str> {
+    match what {
+        Note::LoginRefused { remote, .. } | Note::LoginUnjudged { remote } | Note::LoginBarred { remote } => {
+            Some(remote)
+        }
+        Note::IncomingConnection { remote, .. } => Some(remote),
+        _ => None,
+    }
 }
 
 /// Logs that connections could not be accepted for a while.
@@ -43,9 +54,18 @@ fn words(what: &Note) -> (Level, &'static str, String) {
         }
         Note::Disconnected { user } => (Level::Info, "CLIENT_DISCONNECTED", or_null(user.as_deref())),
         Note::LoggedIn { user } => (Level::Info, "AUTH_SUCCESSFUL", user.to_string()),
-        Note::LoginRefused { data, .. } => {
+        Note::LoginRefused { remote, data, .. } => {
+            // The address comes before anything that whoever tries to log in has chosen.
             let data = data.as_deref().map(|data| format!(": {}", String::from_utf8_lossy(data)));
-            let text = format!("invalid authentication data{}", data.unwrap_or_default());
+            let text = format!("invalid authentication data from {}{}", or_undefined(remote), data.unwrap_or_default());
+            (Level::Info, "AUTH_UNSUCCESSFUL", text)
+        }
+        Note::LoginUnjudged { remote } => {
+            let text = format!("nobody could judge the login from {}", or_undefined(remote));
+            (Level::Info, "AUTH_UNSUCCESSFUL", text)
+        }
+        Note::LoginBarred { remote } => {
+            let text = format!("too many refused logins from {}", or_undefined(remote));
             (Level::Info, "AUTH_UNSUCCESSFUL", text)
         }
         Note::SessionExtended { user } => (Level::Debug, "AUTH_SUCCESSFUL", format!("{user} extended the session")),
@@ -164,6 +184,7 @@ fn closed(reason: Reason, user: Option<&str>) -> (Level, &'static str, String) {
         ),
         Reason::InvalidAuth => told(Level::Warn, "INVALID_MESSAGE_DATA", "invalid auth message"),
         Reason::TooManyAuthAttempts => told(Level::Info, "TOO_MANY_AUTH_ATTEMPTS", "too many authentication attempts"),
+        Reason::LoginUnjudged => told(Level::Debug, "CLOSED_SOCKET", "a login could not be judged"),
         Reason::HeartbeatMissing => {
             told(Level::Error, "INFO", "Heartbeat missing on websocket, terminating connection")
         }
@@ -204,6 +225,10 @@ mod tests {
                 (Level::Info, "INCOMING_CONNECTION", "from undefined (127.0.0.1)"),
             ),
             (Note::Disconnected { user: None }, (Level::Info, "CLIENT_DISCONNECTED", "null")),
+            (
+                Note::LoginRefused { conn, remote: "::1".into(), data: Some(b" from 9.9.9.9".as_slice().into()) },
+                (Level::Info, "AUTH_UNSUCCESSFUL", "invalid authentication data from ::1:  from 9.9.9.9"),
+            ),
             (Note::LoggedIn { user: "ann".into() }, (Level::Info, "AUTH_SUCCESSFUL", "ann")),
             (
                 Note::VersionExists { user: "u".into(), name: "r".into(), wanted: 3, current: 5 },

@@ -1,5 +1,6 @@
 //! *Owns* the ways of logging in that are configured, in their order. *Promises* that the first that knows the user
-//! decides, and that nobody known to none gets in. *Does not* know what any of them does.
+//! decides, that nobody known to none gets in, and that a no is only said where all who could have said yes were there.
+//! *Does not* know what any of them does.
 
 use super::file::File;
 use super::http::Webhook;
@@ -60,6 +61,7 @@ impl Chain {
 
     /// The verdict on a login.
     pub(super) async fn judge(&self, request: &Request, tools: &Tools) -> Login {
+        let mut away = None;
         for method in &self.0 {
             let verdict = match method {
                 Method::Open => {
@@ -71,10 +73,14 @@ impl Chain {
                 Method::Storage(table) => table.judge(request, tools).await,
                 Method::Jwt(tokens) => tokens.judge(request).await,
             };
-            if verdict.is_some() {
-                return Answer::from(verdict).0;
+            match verdict {
+                None => {}
+                Some(Verdict::Unable { last: false, .. }) => away = away.or(verdict),
+                // One that was asked before could have known better.
+                Some(Verdict::Refused(_)) if away.is_some() => break,
+                Some(_) => return Answer::from(verdict).0,
             }
         }
-        Answer::from(None).0
+        Answer::from(away).0
     }
 }

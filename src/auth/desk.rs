@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 /// Threads for looking up host names, which the system only does while the caller waits.
 const LOOKUP_THREADS: usize = 64;
 /// To a login that finds too many before it.
-const BUSY: &[u8] = br#"{"error":"too many logins are waiting, try again"}"#;
+pub(super) const BUSY: &[u8] = br#"{"error":"too many logins are waiting, try again"}"#;
 /// To a login that the server stops before it is judged.
 const STOPPED: &[u8] = br#"{"error":"logins are not judged any more"}"#;
 
@@ -114,7 +114,7 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         if !self.done {
-            self.answer(Login::Refused { client_data: Some(STOPPED.into()) });
+            self.answer(Login::Unjudged { client_data: STOPPED.into() });
         }
     }
 }
@@ -141,7 +141,7 @@ impl Client {
         }
         let bytes = data.len();
         if self.waiting >= self.logins_max || self.waiting_bytes + bytes > self.login_bytes_max {
-            return Some(Login::Refused { client_data: Some(BUSY.into()) });
+            return Some(Login::Unjudged { client_data: BUSY.into() });
         }
         self.waiting += 1;
         self.waiting_bytes += bytes;
@@ -234,7 +234,7 @@ pub fn start(options: Options) -> Result<Auth, String> {
                 tokio::spawn(async move {
                     let Ask { data, peer, reply } = ask;
                     let data = serde_json::from_slice(&data).unwrap_or_default();
-                    reply.send(chain.judge(&Request { data, peer }, &tools).await);
+                    reply.send(chain.judge(&Request::new(data, peer), &tools).await);
                 });
             }
         });

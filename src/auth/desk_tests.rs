@@ -66,7 +66,7 @@ fn open_login_takes_no_waiting() {
 #[test]
 fn logins_beyond_the_bounds_are_refused_at_once_and_room_comes_back() {
     const LOGIN: &str = r#"{"username":"ann","password":"x"}"#;
-    let busy = Some(Login::Refused { client_data: Some(BUSY.into()) });
+    let busy = Some(Login::Unjudged { client_data: BUSY.into() });
     for (logins_max, login_bytes_max) in [(2, 1000), (1000, 2 * LOGIN.len())] {
         let (_auth, mut client, rung) = desk(vec![users(1)], logins_max, login_bytes_max);
         assert_eq!((judge(&mut client, 0, LOGIN), judge(&mut client, 1, LOGIN)), (None, None));
@@ -84,8 +84,9 @@ fn a_table_of_users_that_cannot_be_read_refuses_and_says_so() {
     let table = StorageAuth { table: "users".into(), create_user: true, report: true, ..StorageAuth::default() };
     let (_auth, mut client, rung) = desk(vec![AuthMethod::Storage(table)], 10, 1000);
     assert_eq!(judge(&mut client, 0, r#"{"username":"ann","password":"x"}"#), None);
-    let said = br#"{"error":"Error retrieving user from storage"}"#;
-    assert_eq!(answers(&mut client, &rung, 1), [(0, Login::Refused { client_data: Some(said[..].into()) })]);
+    let (_, login) = answers(&mut client, &rung, 1).remove(0);
+    let said = br#"{"error":"Error retrieving user from storage""#;
+    assert!(matches!(&login, Login::Unjudged { client_data } if client_data.starts_with(said)), "{login:?}");
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn every_login_is_answered_though_the_thread_ends() {
     assert_eq!(judge(&mut client, 3, "{}"), None);
     let mut answers = answers(&mut client, &rung, 4);
     answers.sort_by_key(|&(slot, _)| slot);
-    let stopped = Login::Refused { client_data: Some(STOPPED.into()) };
+    let stopped = Login::Unjudged { client_data: STOPPED.into() };
     assert_eq!(answers, (0..4).map(|slot| (slot, stopped.clone())).collect::<Vec<_>>());
 }
 

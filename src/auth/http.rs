@@ -1,11 +1,17 @@
 //! *Owns* `type: http`: an HTTP server decides. *Promises* upstream's request and its reading of the answer; that a
-//! webhook which is down, slow or answers nonsense is a refusal after its own limits; and that no more than a fixed
-//! number of requests are under way to it. *Does not* remember verdicts: every login is asked.
+//! webhook which is down, slow, broken (any status of 500 and above) or answers nonsense is nobody's verdict, after its
+//! own limits, and never a wrong password; that a yes which does not say to whom lets nobody in unless that is
+//! configured; and that no more than a fixed number of requests are under way to it. *Does not* remember verdicts:
+//! every login is asked.
+//!
+//! An answer without a body is a yes without a name, which upstream documents: somebody has written such a server on
+//! purpose. An object without an id, or with one that is null, is what a server answers that looked for a user and found
+//! none; upstream makes it the user `OPEN`, who may be allowed more than nobody.
 
 use super::desk::Tools;
 use super::fetch;
 use super::open::text_of_truthy;
-use super::verdict::{Accepted, Request, Verdict, is_truthy};
+use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::HttpAuth;
 use crate::log::{Level, note};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -15,6 +21,8 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 const EXHAUSTED: &str = "AUTH_RETRY_ATTEMPTS_EXCEEDED";
+/// To a client for whom the webhook said something nobody understands, or nothing but that it is broken.
+const BROKEN: &str = "AUTH_SERVER_ERROR";
 /// Bytes of a user id; more is a page, not a name.
 const ID_BYTES_MAX: usize = 1024;
 
@@ -79,7 +87,7 @@ impl Webhook {
             let text = format!("http auth gave up after {} requests", u64::from(self.settings.retry_attempts) + 1);
             note(Level::Warn, "AUTH_ERROR", &text);
         }
-        Verdict::no(self.settings.report, Some(EXHAUSTED))
+        Some(Verdict::unable(self.settings.report, EXHAUSTED))
     }
 
     /// Fields of the login that are sent as headers too.
@@ -108,27 +116,37 @@ impl Webhook {
     fn verdict(&self, Answer { status, body }: Answer) -> Option<Verdict> {
         let report = self.settings.report;
         if !self.settings.permitted_status_codes.contains(&status.as_u16()) {
-            return report.then(|| {
-                Verdict::Refused(match body {
-                    Body::Text(text) | Body::Json(Value::String(text)) => Some(json!({ "error": text })),
-                    Body::Json(Value::Object(object)) if object.is_empty() => None,
-                    Body::Json(value @ (Value::Object(_) | Value::Array(_))) => Some(value),
-                    Body::Json(_) | Body::Empty | Body::Nonsense => None,
-                })
-            });
-        }
-        let id_of_text = |text: String| {
-            if text.len() > ID_BYTES_MAX || text.contains(char::is_control) {
-                return self.nonsense("its text is no user id");
+            let told = match body {
+                Body::Text(text) | Body::Json(Value::String(text)) => Some(json!({ "error": text })),
+                Body::Json(Value::Object(object)) if object.is_empty() => None,
+                Body::Json(value @ (Value::Object(_) | Value::Array(_))) => Some(value),
+                Body::Json(_) | Body::Empty | Body::Nonsense => None,
+            };
+            if status.is_server_error() {
+                return Some(match told {
+                    Some(told) => Verdict::Unable { told, last: report },
+                    None => Verdict::unable(report, BROKEN),
+                });
             }
-            Some(Verdict::Accepted(Accepted { id: Some(text), ..Accepted::default() }))
-        };
+            return report.then_some(Verdict::Refused(told));
+        }
         match body {
             Body::Empty => Some(Verdict::Accepted(Accepted::default())),
-            Body::Text(text) | Body::Json(Value::String(text)) => id_of_text(text),
-            Body::Json(value) => self.account(&value),
-            Body::Nonsense => self.nonsense("it says it is JSON and is not"),
+            Body::Text(text) => Some(self.named(text)),
+            Body::Json(value) => match id_of(&value) {
+                Some(text) => Some(self.named(text)),
+                None => self.account(&value),
+            },
+            Body::Nonsense => Some(self.nonsense("it says it is JSON and is not")),
         }
+    }
+
+    /// A permitted answer that is nothing but the user's id.
+    fn named(&self, id: String) -> Verdict {
+        if id.len() > ID_BYTES_MAX || id.contains(char::is_control) {
+            return self.nonsense("its text is no user id");
+        }
+        Verdict::Accepted(Accepted { id: Some(id), ..Accepted::default() })
     }
 
     /// What a permitted answer says of the user.
@@ -139,17 +157,28 @@ impl Webhook {
             return self.settings.report.then(|| Verdict::Refused(data("clientData")));
         }
         // Releases before 5 named the id `username`.
-        let id = data("id").or_else(|| data("username")).as_ref().and_then(text_of_truthy);
+        let says_something = |id: &&Value| is_truthy(id) || id.is_number();
+        let said = ["id", "username"].into_iter().filter_map(|key| value.get(key)).find(says_something);
+        let id = said.and_then(id_of);
         if id.as_ref().is_some_and(|id| id.len() > ID_BYTES_MAX) {
-            return self.nonsense("its user id is too long");
+            return Some(self.nonsense("its user id is too long"));
+        }
+        if id.is_none() && said.is_some() {
+            return Some(self.nonsense("its user id is no text or number"));
+        }
+        if id.is_none() && !self.settings.id_optional {
+            const NO_ID: &str = "the http auth server said yes and to whom it did not: nobody is let in; idOptional: true \
+                                 among its options makes whoever has no id the user OPEN";
+            note(Level::Warn, "AUTH_ERROR", NO_ID);
+            return Verdict::no(self.settings.report, None);
         }
         let (client_data, server_data) = (data("clientData"), data("serverData"));
         Some(Verdict::Accepted(Accepted { id, client_data, server_data, token: data("token"), expiry: None }))
     }
 
-    fn nonsense(&self, why: &str) -> Option<Verdict> {
+    fn nonsense(&self, why: &str) -> Verdict {
         note(Level::Warn, "AUTH_ERROR", &format!("http auth answer makes no sense: {why}"));
-        Verdict::no(self.settings.report, None)
+        Verdict::unable(self.settings.report, BROKEN)
     }
 }
 

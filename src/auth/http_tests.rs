@@ -4,11 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn webhook(report: bool) -> Webhook {
+    with_ids(report, false)
+}
+
+fn with_ids(report: bool, id_optional: bool) -> Webhook {
     let settings = HttpAuth {
         endpoint_url: "http://localhost/".to_owned(),
         permitted_status_codes: vec![200],
         request_timeout: Duration::from_secs(1),
         promote_to_header: vec!["token".to_owned(), "number".to_owned()],
+        id_optional,
         report,
         ..HttpAuth::default()
     };
@@ -28,6 +33,10 @@ fn answer(status: u16, kind: &str, body: &str) -> Answer {
     Answer { status: StatusCode::from_u16(status).unwrap(), body }
 }
 
+fn unable(report: bool) -> Verdict {
+    Verdict::unable(report, BROKEN)
+}
+
 fn accepted(id: Option<&str>, client_data: Option<Value>, server_data: Option<Value>) -> Verdict {
     Verdict::Accepted(Accepted { id: id.map(str::to_owned), client_data, server_data, ..Accepted::default() })
 }
@@ -39,9 +48,11 @@ fn permitted_answers_say_who_it_is_in_any_of_upstreams_forms() {
         ("text", "", accepted(None, None, None)),
         ("text", "ann", accepted(Some("ann"), None, None)),
         ("json", r#""ann""#, accepted(Some("ann"), None, None)),
-        ("json", "{}", accepted(None, None, None)),
-        ("json", "7", accepted(None, None, None)),
+        ("json", "7", accepted(Some("7"), None, None)),
+        ("json", "0", accepted(Some("0"), None, None)),
         ("json", r#"{"id":"ann"}"#, accepted(Some("ann"), None, None)),
+        ("json", r#"{"id":0}"#, accepted(Some("0"), None, None)),
+        ("json", r#"{"id":null,"username":"old"}"#, accepted(Some("old"), None, None)),
         ("text", r#"{"id":"ann"}"#, accepted(Some("ann"), None, None)),
         ("json", r#"{"id":5,"token":""}"#, accepted(Some("5"), None, None)),
         (
@@ -60,15 +71,39 @@ fn permitted_answers_say_who_it_is_in_any_of_upstreams_forms() {
         ("json", r#"{"id":"a","isValid":true}"#, accepted(Some("a"), None, None)),
         ("json", r#"{"id":"a","isValid":"yes"}"#, Verdict::Refused(None)),
         ("json", r#"{"isValid":false,"clientData":"no"}"#, Verdict::Refused(Some(json!("no")))),
-        ("json", "{nonsense", Verdict::Refused(None)),
-        ("text", "{nonsense", Verdict::Refused(None)),
-        ("text", "<html>\n<body>", Verdict::Refused(None)),
-        ("text", &long, Verdict::Refused(None)),
+        ("json", r#"{"id":{}}"#, unable(true)),
+        ("json", r#"{"id":["ann"]}"#, unable(true)),
+        ("json", "{nonsense", unable(true)),
+        ("text", "{nonsense", unable(true)),
+        ("text", "<html>\n<body>", unable(true)),
+        ("text", &long, unable(true)),
     ] {
         assert_eq!(webhook(true).verdict(answer(200, kind, body)), Some(verdict), "{kind} {body}");
     }
     assert_eq!(webhook(false).verdict(answer(200, "json", r#"{"isValid":false}"#)), None);
-    assert_eq!(webhook(false).verdict(answer(200, "json", "{nonsense")), None);
+    assert_eq!(webhook(false).verdict(answer(200, "json", "{nonsense")), Some(unable(false)));
+}
+
+/// What a server answers that looked for a user and found none.
+#[test]
+fn a_yes_that_does_not_say_to_whom_lets_in_nobody_unless_configured() {
+    for body in [
+        "{}",
+        r#"{"id":null}"#,
+        r#"{"id":""}"#,
+        r#"{"id":null,"clientData":{"a":1}}"#,
+        r#"{"id":false}"#,
+        r#"{"isValid":true}"#,
+        "null",
+        "true",
+        "[]",
+        r#""""#,
+    ] {
+        assert_eq!(webhook(true).verdict(answer(200, "json", body)), Some(Verdict::Refused(None)), "{body}");
+        assert_eq!(webhook(false).verdict(answer(200, "json", body)), None, "{body}");
+        let told = with_ids(true, true).verdict(answer(200, "json", body));
+        assert!(matches!(&told, Some(Verdict::Accepted(Accepted { id: None, .. }))), "{body}: {told:?}");
+    }
 }
 
 #[test]
@@ -81,10 +116,15 @@ fn other_statuses_refuse_with_what_they_say() {
         ("json", r#"{"id":"ann","isValid":true}"#, Some(json!({ "id": "ann", "isValid": true }))),
         ("json", "{nonsense", None),
     ] {
-        for status in [401, 500, 201] {
+        for status in [401, 201, 429] {
             let verdict = webhook(true).verdict(answer(status, kind, body));
             assert_eq!(verdict, Some(Verdict::Refused(told.clone())), "{status} {body}");
             assert_eq!(webhook(false).verdict(answer(status, kind, body)), None);
+        }
+        for (status, last) in [(500, true), (502, false), (503, true)] {
+            let verdict = webhook(last).verdict(answer(status, kind, body));
+            let unable = told.clone().map_or_else(|| unable(last), |told| Verdict::Unable { told, last });
+            assert_eq!(verdict, Some(unable), "{status} {body}");
         }
     }
 }
@@ -94,7 +134,7 @@ fn the_server_is_told_where_a_login_comes_from() {
     let headers = [("cookie", "a=b"), ("x-forwarded-for", "1.2.3.4")];
     let headers = headers.map(|(name, value)| (name.into(), value.into())).into();
     let peer = Peer { remote: "127.0.0.1".into(), referer: "http://page".into(), headers };
-    let request = Request { data: json!({ "username": "ann" }), peer: Arc::new(peer) };
+    let request = Request::new(json!({ "username": "ann" }), Arc::new(peer));
     let body: Value = serde_json::from_slice(&body_of(&request)).unwrap();
     let connection = json!({
         "remoteAddress": "127.0.0.1",
@@ -102,7 +142,7 @@ fn the_server_is_told_where_a_login_comes_from() {
         "referer": "http://page",
     });
     assert_eq!(body, json!({ "connectionData": connection, "authData": { "username": "ann" } }));
-    let request = Request { data: json!({}), peer: Arc::new(Peer { remote: "::1".into(), ..Peer::default() }) };
+    let request = Request::new(json!({}), Arc::new(Peer { remote: "::1".into(), ..Peer::default() }));
     let body: Value = serde_json::from_slice(&body_of(&request)).unwrap();
     assert_eq!(body["connectionData"], json!({ "remoteAddress": "::1", "headers": {} }));
 }

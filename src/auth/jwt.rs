@@ -5,15 +5,16 @@
 //! login ends.
 
 use super::fetch;
+use super::jose::{header_of, is_compact};
 use super::keys::Keys;
-use super::open::text_of_truthy;
-use super::verdict::{Accepted, Request, Verdict, is_truthy};
+use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::{Claims, JwtAuth, KeySource};
 use crate::log::{Level, note};
 use deepstream_engine::Expiry;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Header, Validation, decode, decode_header};
+use jsonwebtoken::{AlgorithmFamily, Header, Validation, decode};
 use serde_json::Value;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
@@ -23,6 +24,10 @@ const COOLDOWN: Duration = Duration::from_secs(5);
 const MISSING: &str = "missing authentication parameter: ";
 const EXPIRED: &str = "token expired";
 const INVALID: &str = "invalid token";
+/// Nobody knows the keys.
+const NO_KEYS: &str = "KEYS_UNAVAILABLE";
+/// The field in which protocols that know no token bring one: MQTT has a user name and a password, and nothing else.
+const PASSWORD: &str = "password";
 /// Ends further away than this are as good as none: 100 years.
 const SECONDS_MAX: f64 = 3.2e9;
 
@@ -37,6 +42,8 @@ pub(super) struct Tokens {
 struct Remote {
     url: String,
     client: reqwest::Client,
+    /// The last fetch failed.
+    is_away: AtomicBool,
     /// Held while fetching: whoever comes then waits for that fetch instead of starting another.
     state: Mutex<Fetches>,
 }
@@ -54,6 +61,7 @@ impl Tokens {
             KeySource::Url(url) => Some(Remote {
                 url: url.clone(),
                 client: fetch::client(settings.request_timeout)?,
+                is_away: AtomicBool::new(false),
                 state: Mutex::default(),
             }),
             _ => None,
@@ -80,18 +88,23 @@ impl Tokens {
 
     pub(super) async fn judge(self: &Arc<Self>, request: &Request) -> Option<Verdict> {
         let report = self.settings.report;
-        let Some(token) = request.text(&self.settings.token_field) else {
+        let as_password = || request.text(PASSWORD).filter(|text| is_compact(text));
+        let Some(token) = request.text(&self.settings.token_field).or_else(as_password) else {
             return Verdict::no(report, Some(&format!("{MISSING}{}", self.settings.token_field)));
         };
         match self.verify(token).await {
             Ok(claims) => self.account(&claims),
+            Err(NO_KEYS) => Some(Verdict::unable(report, NO_KEYS)),
             Err(why) => Verdict::no(report, Some(why)),
         }
     }
 
     /// The claims of a token that is what it says; else what its client is told.
     async fn verify(self: &Arc<Self>, token: &str) -> Result<Value, &'static str> {
-        let header = decode_header(token).map_err(|_| INVALID)?;
+        let header = header_of(token).map_err(|why| {
+            note(Level::Debug, "AUTH_ERROR", &format!("a token was refused: {why}"));
+            INVALID
+        })?;
         let keys = self.keys_for(&header).await;
         let mut why = INVALID;
         for key in keys.candidates(&header) {
@@ -108,6 +121,9 @@ impl Tokens {
         if keys.candidates(&header).next().is_none() {
             let (alg, kid) = (header.alg, header.kid.as_deref().unwrap_or("none"));
             note(Level::Debug, "AUTH_ERROR", &format!("no key for a token of algorithm {alg:?}, key id {kid:?}"));
+            if self.may_lack_keys(&header) {
+                return Err(NO_KEYS);
+            }
         }
         Err(why)
     }
@@ -135,7 +151,7 @@ impl Tokens {
     }
 
     fn account(&self, claims: &Value) -> Option<Verdict> {
-        let id = at(claims, &self.settings.id_claim).and_then(text_of_truthy);
+        let id = at(claims, &self.settings.id_claim).and_then(id_of);
         let Some(id) = id else {
             let text = format!("a token has no claim {}, which names the user", self.settings.id_claim.join("."));
             note(Level::Warn, "AUTH_ERROR", &text);
@@ -177,6 +193,13 @@ impl Tokens {
         self.current()
     }
 
+    /// Whether the key of a token may be one that could not be fetched: the key server did not answer when it was asked
+    /// last. It never gives shared secrets.
+    fn may_lack_keys(&self, header: &Header) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.is_away.load(Ordering::Relaxed))
+            && header.alg.family() != AlgorithmFamily::Hmac
+    }
+
     fn is_stale(&self, fetches: &Fetches) -> bool {
         fetches.succeeded.is_none_or(|at| at.elapsed() >= self.settings.refresh_interval)
     }
@@ -190,6 +213,7 @@ impl Tokens {
         }
         let fetched = self.ask(remote).await;
         state.tried = Some(Instant::now());
+        remote.is_away.store(fetched.is_err(), Ordering::Relaxed);
         match fetched {
             Ok(keys) => {
                 state.succeeded = state.tried;

@@ -29,7 +29,11 @@ fn token(claims: &Value) -> String {
 
 fn judged(settings: &JwtAuth, token: &str) -> Option<Verdict> {
     let tokens = Arc::new(Tokens::new(settings).unwrap());
-    let request = Request { data: json!({ "token": token }), peer: Arc::new(Peer::default()) };
+    verdict(&tokens, json!({ "token": token }))
+}
+
+fn verdict(tokens: &Arc<Tokens>, data: Value) -> Option<Verdict> {
+    let request = Request::new(data, Arc::new(Peer::default()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(tokens.judge(&request))
 }
@@ -176,6 +180,151 @@ fn among_several_a_bad_token_is_left_to_the_next() {
     assert_eq!(judged(&JwtAuth { report: false, ..secret() }, "x"), None);
     let missing = JwtAuth { token_field: "jwt".into(), ..secret() };
     assert_eq!(refused(&missing, "x"), "missing authentication parameter: jwt");
+}
+
+/// A token whose parts are these texts, signed with the secret as they stand there.
+fn raw(header: &str, claims: &str) -> String {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+/// RFC 7515, 4.1.11: what is listed there is to be understood, or the token refused. RFC 7797: what is signed is another
+/// text.
+#[test]
+fn a_header_that_demands_more_than_is_done_here_is_refused() {
+    let claims = good_claims().to_string();
+    accepted(&secret(), &raw(r#"{"alg":"HS256","typ":"JWT","unknown":{"a":1}}"#, &claims));
+    for header in [
+        r#"{"alg":"HS256","crit":["http://example.com/must"],"http://example.com/must":true}"#,
+        r#"{"alg":"HS256","crit":["exp"]}"#,
+        r#"{"alg":"HS256","crit":["alg"]}"#,
+        r#"{"alg":"HS256","crit":[]}"#,
+        r#"{"alg":"HS256","crit":null}"#,
+        r#"{"alg":"HS256","crit":"exp"}"#,
+        r#"{"alg":"HS256","\u0063rit":["exp"]}"#,
+        r#"{"alg":"HS256","b64":false,"crit":["b64"]}"#,
+        r#"{"alg":"HS256","b64":false}"#,
+    ] {
+        assert_eq!(refused(&secret(), &raw(header, &claims)), INVALID, "{header}");
+    }
+}
+
+#[test]
+fn a_name_that_stands_twice_means_nothing() {
+    let claims = good_claims().to_string();
+    for header in
+        [r#"{"alg":"none","alg":"HS256"}"#, r#"{"alg":"HS256","alg":"HS256"}"#, r#"{"alg":"HS256","x":1,"x":2}"#]
+    {
+        assert_eq!(refused(&secret(), &raw(header, &claims)), INVALID, "{header}");
+    }
+    let exp = now() + HOUR;
+    for claims in [
+        format!(r#"{{"sub":"ann","exp":{exp},"sub":"root"}}"#),
+        format!(r#"{{"sub":"ann","exp":1,"exp":{exp}}}"#),
+        format!(r#"{{"sub":"ann","exp":{exp},"role":"user","r\u006fle":"admin"}}"#),
+        format!(r#"[{{"sub":"ann","exp":{exp}}}]"#),
+    ] {
+        assert_eq!(refused(&secret(), &raw(r#"{"alg":"HS256"}"#, &claims)), INVALID, "{claims}");
+    }
+}
+
+#[test]
+fn only_the_letters_of_base64url_are_a_token() {
+    let good = token(&good_claims());
+    let at = good.find('.').unwrap();
+    for bad in [
+        format!(" {good}"),
+        format!("{good}\n"),
+        format!("{} {}", &good[..at], &good[at..]),
+        format!("{}\t{}", &good[..3], &good[3..]),
+        format!("{good}="),
+        format!("{good}."),
+        format!("{good}.{good}"),
+        good.replacen('.', "..", 1),
+        format!("Bearer {good}"),
+    ] {
+        assert_eq!(refused(&secret(), &bad), INVALID, "{bad:?}");
+    }
+}
+
+#[test]
+fn keys_that_a_token_brings_along_are_not_looked_at() {
+    let own = EncodingKey::from_secret(b"the forger's own");
+    for extra in [
+        r#""jwk":{"kty":"oct","k":"dGhlIGZvcmdlcidzIG93bg"}"#,
+        r#""jku":"http://127.0.0.1:1/keys","kid":"x""#,
+        r#""x5u":"http://127.0.0.1:1/cert""#,
+        r#""x5c":["AAAA"]"#,
+        r#""kid":"../../../dev/null""#,
+    ] {
+        let with = raw(&format!(r#"{{"alg":"HS256",{extra}}}"#), &good_claims().to_string());
+        accepted(&secret(), &with);
+        let message = &with[..with.rfind('.').unwrap()];
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &own, Algorithm::HS256).unwrap();
+        assert_eq!(refused(&secret(), &format!("{message}.{signature}")), INVALID, "{extra}");
+        assert_eq!(refused(&settings(KeySource::Jwks(SET.to_owned())), &with), INVALID, "{extra}");
+    }
+}
+
+#[test]
+fn a_time_that_is_no_number_is_never_taken_for_none() {
+    for require_expiry in [true, false] {
+        let settings = JwtAuth { require_expiry, ..secret() };
+        for odd in ["\"9999999999\"", "null", "-1", "1e400", "[9999999999]", "{\"a\":1}", "true"] {
+            for claim in ["exp", "nbf"] {
+                let exp = if claim == "exp" { String::new() } else { format!(r#""exp":{},"#, now() + HOUR) };
+                let claims = format!(r#"{{"sub":"ann",{exp}"{claim}":{odd}}}"#);
+                assert_eq!(refused(&settings, &raw(r#"{"alg":"HS256"}"#, &claims)), INVALID, "{claims}");
+            }
+        }
+        let half = format!(r#"{{"sub":"ann","exp":{}.5}}"#, now() + HOUR);
+        accepted(&settings, &raw(r#"{"alg":"HS256"}"#, &half));
+    }
+}
+
+#[test]
+fn the_user_is_a_text_or_a_number() {
+    let sub = |sub: Value| token(&json!({ "sub": sub, "exp": now() + HOUR }));
+    assert_eq!(accepted(&secret(), &sub(json!(0))).id.as_deref(), Some("0"));
+    for odd in [json!({}), json!(["ann"]), json!(true), json!(""), json!(null)] {
+        assert_eq!(refused(&secret(), &sub(odd)), INVALID);
+    }
+}
+
+/// MQTT has a user name and a password.
+#[test]
+fn a_token_may_come_as_the_password() {
+    let tokens = Arc::new(Tokens::new(&secret()).unwrap());
+    let good = token(&good_claims());
+    for data in [json!({ "username": "whoever", "password": good }), json!({ "password": good })] {
+        assert!(matches!(verdict(&tokens, data), Some(Verdict::Accepted(a)) if a.id.as_deref() == Some("ann")));
+    }
+    let told = |data| match verdict(&tokens, data) {
+        Some(Verdict::Refused(Some(told))) => told["error"].as_str().unwrap().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(json!({ "username": "ann", "password": "a.b.c" })), INVALID);
+    assert_eq!(told(json!({ "token": "x", "password": good })), INVALID, "the field of the token comes first");
+    assert_eq!(told(json!({ "username": "ann", "password": "no token" })), format!("{MISSING}token"));
+}
+
+#[test]
+fn without_keys_nobody_is_judged() {
+    let away = JwtAuth { keys: KeySource::Url("http://127.0.0.1:1/keys".to_owned()), ..JwtAuth::default() };
+    let rsa = EncodingKey::from_rsa_pem(RSA_PRIVATE.as_bytes()).unwrap();
+    let signed = signed(&Header::new(Algorithm::RS256), &rsa, &good_claims());
+    let unable = |verdict: Option<Verdict>| match verdict {
+        Some(Verdict::Unable { told, last }) => (told["error"].as_str() == Some(NO_KEYS)).then_some(last),
+        _ => None,
+    };
+    assert_eq!(unable(judged(&away, &signed)), Some(true));
+    assert_eq!(unable(judged(&JwtAuth { report: false, ..away.clone() }, &signed)), Some(false));
+    assert_eq!(refused(&away, &token(&good_claims())), INVALID, "no key server gives shared secrets");
+    assert_eq!(refused(&away, "nonsense"), INVALID);
 }
 
 const RSA_PRIVATE: &str = "\

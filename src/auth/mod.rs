@@ -16,6 +16,7 @@ mod fetch;
 mod file;
 mod hash;
 mod http;
+mod jose;
 mod jwt;
 mod keys;
 mod open;

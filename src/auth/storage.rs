@@ -4,7 +4,7 @@
 
 use super::desk::Tools;
 use super::hash::PasswordHash;
-use super::verdict::{Accepted, Request, Verdict, is_truthy};
+use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::StorageAuth;
 use crate::log::{Level, note};
 use deepstream_engine::{Fault, Stored};
@@ -50,7 +50,7 @@ impl Table {
             return Verdict::no(self.report, Some(&error));
         };
         match self.find(username, tools).await {
-            Err(()) => Verdict::no(self.report, Some("Error retrieving user from storage")),
+            Err(()) => Some(Verdict::unable(self.report, "Error retrieving user from storage")),
             Ok(Some(user)) => self.check(&user, password, tools).await,
             Ok(None) if self.create_user => self.register(username, password, tools).await,
             Ok(None) => {
@@ -80,13 +80,13 @@ impl Table {
             return Verdict::no(self.report, None);
         }
         let data = |key: &str| user.get(key).filter(|data| is_truthy(data)).cloned();
-        let id = user.pointer("/clientData/id").and_then(super::open::text_of_truthy);
+        let id = user.pointer("/clientData/id").and_then(id_of);
         let (client_data, server_data) = (data("clientData"), data("serverData"));
         Some(Verdict::Accepted(Accepted { id, client_data, server_data, ..Accepted::default() }))
     }
 
     async fn register(&self, username: &str, password: &str, tools: &Tools) -> Option<Verdict> {
-        let error = || Verdict::no(self.report, Some("Error creating user"));
+        let error = || Some(Verdict::unable(self.report, "Error creating user"));
         let password_kept = match self.hash {
             Some(hash) => {
                 let password = password.to_owned();

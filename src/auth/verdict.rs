@@ -1,6 +1,7 @@
 //! *Owns* what a way of logging in is asked and what it may answer. *Promises* that answers become logins as upstream
 //! makes them: data that JavaScript holds for false is no data, a user without an id is `OPEN`. *Does not* judge.
 
+use super::open::text_of_truthy;
 use deepstream_engine::{Account, Expiry, Login, Peer};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use std::sync::Arc;
 /// User id of those whom a way of logging in lets in without saying who they are. Not that of open login: upstream has
 /// two, and rules and presence tell them apart.
 const NAMELESS: &str = "OPEN";
+/// What a client is told beside the word for it.
+const UNABLE: &str = "nobody could judge this login, which says nothing about its data: try again later";
 
 /// A login as it is judged.
 #[derive(Debug)]
@@ -18,6 +21,11 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// A login as nothing but its data and where it comes from.
+    pub(super) fn new(data: Value, peer: Arc<Peer>) -> Self {
+        Self { data, peer }
+    }
+
     /// A field that is text.
     pub(super) fn text(&self, field: &str) -> Option<&str> {
         self.data.get(field)?.as_str()
@@ -30,6 +38,13 @@ pub(super) enum Verdict {
     Accepted(Accepted),
     /// With data for the client.
     Refused(Option<Value>),
+    /// It cannot tell: whom it has to ask is away, or talks nonsense.
+    Unable {
+        /// Data for the client.
+        told: Value,
+        /// Nobody else is asked.
+        last: bool,
+    },
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -46,6 +61,12 @@ impl Verdict {
     pub(super) fn no(report: bool, error: Option<&str>) -> Option<Self> {
         report.then(|| Self::Refused(error.map(|error| json!({ "error": error }))))
     }
+
+    /// No verdict, and why, in a word of upstream's where it has one. Where a no is an answer nobody else is asked: that
+    /// the one who knows is away must not open a door behind it.
+    pub(super) fn unable(report: bool, error: &str) -> Self {
+        Self::Unable { told: json!({ "error": error, "message": UNABLE }), last: report }
+    }
 }
 
 impl From<Option<Verdict>> for Answer {
@@ -59,6 +80,7 @@ impl From<Option<Verdict>> for Answer {
                 expiry: accepted.expiry,
             }),
             Some(Verdict::Refused(client_data)) => Login::Refused { client_data: text(client_data) },
+            Some(Verdict::Unable { told, .. }) => Login::Unjudged { client_data: told.to_string().into_bytes().into() },
             None => Login::Refused { client_data: None },
         })
     }
@@ -69,6 +91,16 @@ pub(super) struct Answer(pub(super) Login);
 
 fn text(value: Option<Value>) -> Option<Box<[u8]>> {
     value.filter(is_truthy).map(|value| value.to_string().into_bytes().into())
+}
+
+/// The id of a user, where somebody who judges writes one: a text that is not empty, or a number. `0` is one; what
+/// JavaScript would make of anything else, such as `[object Object]`, would be the same for many.
+pub(super) fn id_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) if number.as_f64() == Some(0.0) => Some("0".to_owned()),
+        Value::Number(_) | Value::String(_) => text_of_truthy(value),
+        _ => None,
+    }
 }
 
 /// What JavaScript holds for true.
@@ -89,7 +121,7 @@ mod tests {
     fn answers_become_logins_as_upstream_makes_them() {
         let told = |accepted| match Answer::from(Some(Verdict::Accepted(accepted))).0 {
             Login::Accepted(account) => account,
-            other @ Login::Refused { .. } => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         };
         assert_eq!(told(Accepted::default()), Account::of("OPEN"));
         let id = Some(String::new());
@@ -105,5 +137,24 @@ mod tests {
         assert_eq!(Answer::from(None).0, Login::Refused { client_data: None });
         assert_eq!(Verdict::no(false, Some("x")), None);
         assert_eq!(Verdict::no(true, Some("x")), Some(Verdict::Refused(Some(json!({ "error": "x" })))));
+        let unable = Answer::from(Some(Verdict::unable(true, "AWAY"))).0;
+        assert!(matches!(&unable, Login::Unjudged { client_data } if client_data.starts_with(br#"{"error":"AWAY""#)));
+    }
+
+    #[test]
+    fn ids_are_texts_and_numbers() {
+        for (value, id) in [
+            (json!("ann"), Some("ann")),
+            (json!(7), Some("7")),
+            (json!(0), Some("0")),
+            (json!(-0.0), Some("0")),
+            (json!(""), None),
+            (json!(null), None),
+            (json!(true), None),
+            (json!({}), None),
+            (json!(["ann"]), None),
+        ] {
+            assert_eq!(id_of(&value).as_deref(), id, "{value}");
+        }
     }
 }

@@ -48,6 +48,7 @@ pub(crate) static ROWS: &[Row] = &[
         "auth[http].options.promoteToHeader",
         Rule::Value(|c, node| header_names(node).map(|names| http(c).promote_to_header = names)),
     ),
+    row("auth[http].options.idOptional", Rule::Flag(|c, on| http(c).id_optional = on)),
     row("auth[http].options.reportInvalidParameters", Rule::Flag(report)),
     row("auth[storage]", Rule::Kind(|c| c.auth.push(AuthMethod::Storage(StorageAuth::default())))),
     row("auth[storage].options.table", Rule::Text(table)),

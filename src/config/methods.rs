@@ -64,6 +64,8 @@ pub struct HttpAuth {
     pub retry_interval: Duration,
     /// Fields of the login that become headers of the request.
     pub promote_to_header: Vec<String>,
+    /// Whether a permitted answer without an id is the user `OPEN`; else it is a no.
+    pub id_optional: bool,
     /// Whether a no is an answer; else the next entry is asked.
     pub report: bool,
     pub(crate) raw_report: Option<bool>,

@@ -358,6 +358,7 @@ impl Core {
                     }
                     (Ask::Authenticate { conn, data, peer }, _) => {
                         if let Some(login) = self.auth.judge(conn, data, peer) {
+                            self.judged(conn, &login);
                             self.shard.completed(self.now, Outcome::Authenticated { conn, login });
                         }
                     }

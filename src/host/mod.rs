@@ -20,6 +20,7 @@ mod socket;
 mod start;
 mod tape;
 mod tls;
+mod verdicts;
 
 pub use error::StartError;
 pub use start::{Server, start};

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::http::{INPUT_BYTES_MAX, Job, Stage as Progress, Work};
 use super::ring::Key;
 use super::socket::{Sockets, Stage};
+use super::verdicts::{Credentials, NOT_LOGGED_IN, refusal, refused};
 use crate::endpoint::http::{self, Answer};
 use crate::endpoint::proxies::forwarded;
 use deepstream_engine::{ConnId, Flow, Headers, Login, Nanos, Outbox, Peer};
@@ -20,8 +21,6 @@ use std::sync::Arc;
 
 /// Said to whoever began a request and did not end it.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-const NOT_LOGGED_IN: &str = "Unsuccessful authentication attempt.";
-const NOT_VALID: &str = "Invalid authentication data.";
 
 /// A request that is being executed.
 pub(super) struct Running {
@@ -29,13 +28,15 @@ pub(super) struct Running {
     pub(super) conn: ConnId,
     reader: ServerReader,
     state: State,
+    /// The answer to a login that was not let in: the shard has fewer words for it than HTTP.
+    refusal: Option<Answer>,
 }
 
 enum State {
     /// It logs in, to have this batch done.
     LoggingIn(Vec<u8>),
     /// Its credentials are judged, and that is all.
-    Judged,
+    Judged(Option<Credentials>),
     /// Its batch is being done; entries from `next` on are not asked yet.
     Asking { batch: Batch, answers: Answers, next: usize },
 }
@@ -90,18 +91,27 @@ impl Core {
         self.shard.upgraded(self.now, conn, Wire::Http, &peer.referer, peer.headers.clone());
         let state = match &job.what {
             Work::Batch(post) => State::LoggingIn(post.body.clone()),
-            Work::Login(_) => State::Judged,
+            Work::Login(data) => {
+                let logs = self.web.api.as_ref().is_some_and(|api| api.log_invalid_auth_data);
+                let (remote, logged) = (peer.remote.clone(), logs.then(|| data.clone()));
+                State::Judged(Some(Credentials { remote, logged }))
+            }
         };
         self.sockets.place(conn, key);
         let talk = self.sockets.get(key)?.http.as_mut()?;
-        talk.running = Some(Box::new(Running { conn, reader: ServerReader::upgraded(), state }));
+        talk.running = Some(Box::new(Running { conn, reader: ServerReader::upgraded(), state, refusal: None }));
         match job.what {
             // What comes of it is in the outbox of the asker.
             Work::Batch(post) => drop(self.shard.received(self.now, conn, &jif::login(&post.login))),
             Work::Login(data) => {
                 if let Some(login) = self.auth.judge(conn, data, Arc::new(peer)) {
+                    let running = self.sockets.running(key);
+                    let credentials = running.and_then(|running| match &mut running.state {
+                        State::Judged(credentials) => credentials.take(),
+                        _ => None,
+                    });
                     self.leave(key);
-                    return Some(verdict(&login));
+                    return credentials.map(|credentials| credentials.answer(conn, &login));
                 }
             }
         }
@@ -122,24 +132,29 @@ impl Core {
     /// A login was judged. `false`: it is no request's that asks for nothing else.
     pub(super) fn judged(&mut self, conn: ConnId, login: &Login) -> bool {
         let Some(key) = self.sockets.asked_by(conn) else { return false };
-        let judges = self.sockets.running(key).is_some_and(|running| matches!(running.state, State::Judged));
-        if judges {
-            self.complete(key, verdict(login));
+        let Some(running) = self.sockets.running(key) else { return false };
+        if let State::Judged(credentials) = &mut running.state {
+            let answer = credentials.take().map(|credentials| credentials.answer(conn, login));
+            self.complete(key, answer.unwrap_or_else(|| http::text(StatusCode::UNAUTHORIZED, NOT_LOGGED_IN)));
+            return true;
         }
-        judges
+        running.refusal = refusal(login, NOT_LOGGED_IN);
+        false
     }
 
     /// The shard has said something to whoever asks.
     pub(super) fn hear_answers(&mut self, key: Key) {
         let Self { sockets, shard, now, .. } = self;
         let Some(running) = sockets.running(key) else { return };
-        let Running { conn, reader, state } = running;
+        let Running { conn, reader, state, refusal } = running;
         let mut outbox = Outbox::default();
         shard.take_output(*conn, &mut outbox);
         let mut login = None;
         let mut on = |event: ServerEvent<'_>| match (event, &mut *state) {
             (ServerEvent::Message(message), State::Asking { batch, answers, .. }) => answers.take(batch, &message),
-            (ServerEvent::Message(message), State::LoggingIn(_)) => login = outcome(&message).or(login.take()),
+            (ServerEvent::Message(message), State::LoggingIn(_)) => {
+                login = login.take().or_else(|| outcome(&message, refusal));
+            }
             _ => {}
         };
         outbox.pieces().for_each(|piece| reader.received(piece, &mut on));
@@ -220,7 +235,7 @@ impl Core {
                 answers.put_rest(rest);
                 http::json(answers.body())
             }
-            State::LoggingIn(_) | State::Judged => {
+            State::LoggingIn(_) | State::Judged(_) => {
                 http::text(StatusCode::SERVICE_UNAVAILABLE, "Authentication took too long, or was broken off.")
             }
         };
@@ -259,42 +274,16 @@ impl Core {
 }
 
 /// What a login came to, if this message says so.
-fn outcome(message: &Message<&[u8]>) -> Option<Result<(), Answer>> {
+fn outcome(message: &Message<&[u8]>, refusal: &mut Option<Answer>) -> Option<Result<(), Answer>> {
+    let refused = |data: Option<&[u8]>| refused(StatusCode::UNAUTHORIZED, data, NOT_LOGGED_IN);
     match message.head.action {
         Action::AuthSuccessful => Some(Ok(())),
-        Action::AuthUnsuccessful => Some(Err(refused(message.data(), NOT_LOGGED_IN))),
-        Action::AuthInvalidMessageData => Some(Err(refused(None, NOT_LOGGED_IN))),
+        Action::AuthUnsuccessful => Some(Err(refusal.take().unwrap_or_else(|| refused(message.data())))),
+        Action::AuthInvalidMessageData => Some(Err(refused(None))),
         action if action.topic() == Topic::Connection => {
             Some(Err(http::text(StatusCode::SERVICE_UNAVAILABLE, "The server is stopping.")))
         }
         _ => None,
-    }
-}
-
-/// In the words of whoever refused, if there are any.
-fn refused(client_data: Option<&[u8]>, otherwise: &str) -> Answer {
-    let words = client_data.and_then(deepstream_json::string_of);
-    let words = words.as_deref().and_then(|words| str::from_utf8(words).ok()).filter(|words| !words.is_empty());
-    http::text(StatusCode::UNAUTHORIZED, words.unwrap_or(otherwise))
-}
-
-/// The answer to credentials.
-fn verdict(login: &Login) -> Answer {
-    match login {
-        Login::Refused { client_data } => refused(client_data.as_deref(), NOT_VALID),
-        Login::Accepted(account) => {
-            let mut body = b"{".to_vec();
-            if let Some(token) = &account.token {
-                body.extend_from_slice(b"\"token\":");
-                body.extend_from_slice(token);
-            }
-            if let Some(data) = account.client_data.as_deref().filter(|data| !data.is_empty()) {
-                body.extend_from_slice(if body.len() > 1 { b",\"clientData\":" } else { b"\"clientData\":" });
-                body.extend_from_slice(data);
-            }
-            body.push(b'}');
-            http::json(body)
-        }
     }
 }
 

@@ -32,6 +32,11 @@ function write (server, name, text) {
   writeFileSync(file, text)
 }
 
+/** What is told where nobody could judge. */
+const unable = (error) => JSON.stringify({ error, message: 'nobody could judge this login, which says nothing about its data: try again later' })
+const EXHAUSTED = unable('AUTH_RETRY_ATTEMPTS_EXCEEDED')
+const BROKEN = unable('AUTH_SERVER_ERROR')
+
 const users = (entries) => ({ type: 'file', options: { users: entries } })
 
 function webhook (hook, options = {}) {
@@ -152,10 +157,13 @@ describe('a webhook', { skip }, () => {
       [[401, 'not you'], '{"error":"not you"}'],
       [[403, { why: 'late' }], '{"why":"late"}'],
       [[403, {}], undefined],
-      [[500, ''], undefined],
+      [[500, ''], BROKEN],
+      [[502, 'maintenance'], '{"error":"maintenance"}'],
       [[200, { isValid: false, clientData: 'no' }], '"no"'],
-      [[200, '{broken', 'application/json'], undefined],
-      [[200, '<html>\nlogin page'], undefined]
+      [[200, {}], undefined],
+      [[200, { id: null }], undefined],
+      [[200, '{broken', 'application/json'], BROKEN],
+      [[200, '<html>\nlogin page'], BROKEN]
     ]) {
       const raw = await challenged(t, server)
       assertFields(await login(raw, { answer }), { action: AUTH.AUTH_UNSUCCESSFUL, data: told })
@@ -176,7 +184,7 @@ describe('a webhook', { skip }, () => {
       failures = fail
       hook.requests = []
       const raw = await challenged(t, server)
-      const data = action === AUTH.AUTH_SUCCESSFUL ? undefined : '{"error":"AUTH_RETRY_ATTEMPTS_EXCEEDED"}'
+      const data = action === AUTH.AUTH_SUCCESSFUL ? undefined : EXHAUSTED
       assertFields(await login(raw, {}), { action, data })
       assert.equal(hook.requests.length, asked)
     }
@@ -186,7 +194,7 @@ describe('a webhook', { skip }, () => {
   test('that is down, silent or redirects forever is a refusal', async (t) => {
     const port = await freePort()
     const down = await serverWith(t, [webhook({ url: `http://127.0.0.1:${port}` })])
-    assertFields(await login(await challenged(t, down), {}), { data: '{"error":"AUTH_RETRY_ATTEMPTS_EXCEEDED"}' })
+    assertFields(await login(await challenged(t, down), {}), { data: EXHAUSTED })
     await logged(down, 'AUTH_ERROR | http auth error: ')
     const silent = await Webhook.start(t, () => {})
     const slow = await serverWith(t, [webhook(silent, { requestTimeout: 50, retryAttempts: 1 })])
@@ -219,7 +227,7 @@ describe('a webhook', { skip }, () => {
     ]) {
       const hook = await Webhook.start(t, (request, respond, response) => answer(response))
       const server = await serverWith(t, [webhook(hook, { requestTimeout })])
-      assertFields(await login(await challenged(t, server), {}), { action: AUTH.AUTH_UNSUCCESSFUL, data: '{"error":"AUTH_RETRY_ATTEMPTS_EXCEEDED"}' })
+      assertFields(await login(await challenged(t, server), {}), { action: AUTH.AUTH_UNSUCCESSFUL, data: EXHAUSTED })
       await until(`the log says ${why}`, () => why.test(server.log))
       assert.equal(hook.requests.length, 1)
       await until('the request is over', () => hook.open === 0)

@@ -134,6 +134,8 @@ pub enum Reason {
     InvalidAuth,
     /// As many refused logins as are allowed.
     TooManyAuthAttempts,
+    /// Its login could not be judged, and it has but one.
+    LoginUnjudged,
     /// Nothing was heard for two heartbeat intervals.
     HeartbeatMissing,
     /// Unsent bytes above their maximum.
@@ -232,6 +234,18 @@ pub enum Login {
         /// JSON text sent with AUTH_UNSUCCESSFUL, if any.
         client_data: Option<Box<[u8]>>,
     },
+    /// Nobody could judge it, which says nothing about it.
+    Unjudged {
+        /// JSON text sent with AUTH_UNSUCCESSFUL: why.
+        client_data: Box<[u8]>,
+    },
+    /// Not judged: too many from there were refused.
+    Barred {
+        /// JSON text sent with AUTH_UNSUCCESSFUL: why.
+        client_data: Box<[u8]>,
+        /// After so many seconds it may be tried again.
+        retry_s: u32,
+    },
 }
 
 /// What a login is good for.
@@ -329,8 +343,12 @@ pub enum Note {
     Disconnected { user: Option<Box<str>> },
     /// A login was accepted.
     LoggedIn { user: Box<str> },
-    /// A login was refused; with what it was tried, if that is to be logged.
-    LoginRefused { conn: ConnId, data: Option<Bytes> },
+    /// A login was refused, to whoever is at this address; with what it was tried, if that is to be logged.
+    LoginRefused { conn: ConnId, remote: Box<str>, data: Option<Bytes> },
+    /// Nobody could judge the login of whoever is at this address.
+    LoginUnjudged { remote: Box<str> },
+    /// A login was not judged: too many from this address were refused.
+    LoginBarred { remote: Box<str> },
     /// A login that ends by itself was extended by a fresh one.
     SessionExtended { user: Box<str> },
     /// A connection was closed by the server.

@@ -101,6 +101,10 @@ pub fn encode_parting(wire: Wire, parting: Parting, out: &mut Vec<u8>) {
 pub enum Parting {
     /// Its login is refused, or was never tried.
     NotLoggedIn,
+    /// Too many logins were refused.
+    TooManyLogins,
+    /// Its login could not be judged.
+    Unavailable,
     /// What its login was granted for is over.
     SessionExpired,
     /// Nothing was heard of it.

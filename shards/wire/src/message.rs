@@ -70,6 +70,11 @@ impl Wire {
         !self.server_leads() && !matches!(self, Self::Http | Self::Mqtt)
     }
 
+    /// Whether a connection is made for one login, and ends where it is not let in.
+    pub fn logs_in_once(self) -> bool {
+        self == Self::Mqtt
+    }
+
     /// Whether its connections stay. One that only asks something is not there for others, and not worth a line of the log.
     pub fn stays(self) -> bool {
         self != Self::Http

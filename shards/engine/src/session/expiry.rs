@@ -68,6 +68,11 @@ impl Shard {
             }
             Login::Accepted(_) => self.refuse_login(conn, Some(OTHER_USER)),
             Login::Refused { client_data } => self.refuse_login(conn, client_data.as_deref()),
+            // Neither says anything about whoever is logged in already.
+            Login::Unjudged { client_data } | Login::Barred { client_data, .. } => {
+                let answer = Outgoing { data: Some(&client_data), ..Outgoing::new(Action::AuthUnsuccessful) };
+                self.delivery.reply(conn, &answer);
+            }
         }
         self.watch(conn);
         self.resume(conn);

@@ -101,6 +101,8 @@ impl Shard {
                 return self.watch(conn);
             }
             Login::Refused { client_data } => self.refuse_login(conn, client_data.as_deref()),
+            Login::Unjudged { client_data } => self.leave_unjudged(conn, &client_data),
+            Login::Barred { client_data, .. } => self.bar(conn, &client_data),
         }
         self.watch(conn);
         self.resume(conn);
@@ -130,14 +132,49 @@ impl Shard {
         session.since = self.delivery.now;
         let last = session.attempts >= self.options.endpoints.of(session.wire).auth_attempts_max;
         let data = session.visit.as_mut().and_then(|visit| visit.data.take());
+        let remote = session.remote();
         let answer = Outgoing { data: client_data, ..Outgoing::new(Action::AuthUnsuccessful) };
         self.delivery.reply(conn, &answer);
         self.delivery.counters.refused_logins += 1;
-        self.delivery.note(Note::LoginRefused { conn, data });
+        self.delivery.note(Note::LoginRefused { conn, remote, data });
         if last {
             self.say(conn, Action::AuthTooManyAttempts);
             self.delivery.close(conn, Reason::TooManyAuthAttempts);
         }
+    }
+
+    /// A login that nobody could judge. It is no attempt, and gives no further time.
+    pub(crate) fn leave_unjudged(&mut self, conn: ConnId, client_data: &[u8]) {
+        let Some((wire, remote)) = self.end_of_login(conn) else { return };
+        self.delivery.note(Note::LoginUnjudged { remote });
+        if wire.logs_in_once() {
+            return self.delivery.close(conn, Reason::LoginUnjudged);
+        }
+        self.delivery.reply(conn, &Outgoing { data: Some(client_data), ..Outgoing::new(Action::AuthUnsuccessful) });
+    }
+
+    /// A login that was not judged, because too many from its address were refused: nothing more is heard from there.
+    fn bar(&mut self, conn: ConnId, client_data: &[u8]) {
+        let Some((wire, remote)) = self.end_of_login(conn) else { return };
+        self.delivery.counters.refused_logins += 1;
+        self.delivery.note(Note::LoginBarred { remote });
+        if !wire.logs_in_once() {
+            self.delivery.reply(conn, &Outgoing { data: Some(client_data), ..Outgoing::new(Action::AuthUnsuccessful) });
+            self.say(conn, Action::AuthTooManyAttempts);
+        }
+        self.delivery.close(conn, Reason::TooManyAuthAttempts);
+    }
+
+    /// A login is over that was not let in, and was not refused for what it is.
+    fn end_of_login(&mut self, conn: ConnId) -> Option<(Wire, Box<str>)> {
+        let session = self.delivery.sessions.get_mut(conn)?;
+        if let State::Authenticating = session.state {
+            session.state = State::AwaitAuth;
+        }
+        if let Some(visit) = &mut session.visit {
+            visit.data = None;
+        }
+        Some((session.wire, session.remote()))
     }
 
     fn login(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {

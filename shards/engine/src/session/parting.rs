@@ -22,7 +22,9 @@ impl Shard {
 /// What a client is told of why it is closed.
 pub(crate) fn parting_of(reason: Reason) -> Parting {
     match reason {
-        Reason::AuthenticationTimeout | Reason::InvalidAuth | Reason::TooManyAuthAttempts => Parting::NotLoggedIn,
+        Reason::AuthenticationTimeout | Reason::InvalidAuth => Parting::NotLoggedIn,
+        Reason::TooManyAuthAttempts => Parting::TooManyLogins,
+        Reason::LoginUnjudged => Parting::Unavailable,
         Reason::HeartbeatMissing => Parting::Silent,
         Reason::SlowConsumerFull | Reason::SlowConsumerStalled => Parting::Slow,
         Reason::SessionExpired => Parting::SessionExpired,

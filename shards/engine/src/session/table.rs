@@ -105,6 +105,11 @@ impl Session {
         self.identity.as_deref().map(|identity| &*identity.user)
     }
 
+    /// Where it comes from, as long as it has to log in.
+    pub(crate) fn remote(&self) -> Box<str> {
+        self.visit.as_ref().map(|visit| visit.peer.remote.clone()).unwrap_or_default()
+    }
+
     /// Marks `core` as knowing this connection; `false` if it did already.
     pub(crate) fn introduce(&mut self, core: CoreId) -> bool {
         let (word, bit) = (core.index() / 64, 1 << (core.index() % 64));

@@ -146,6 +146,8 @@ enums! {
     Login {
         0 Accepted { 0: account }
         1 Refused { client_data: client_data }
+        2 Unjudged { client_data: client_data }
+        3 Barred { client_data: client_data, retry_s: retry_s }
     }
     Outcome {
         0 Loaded { ticket: ticket, result: result }

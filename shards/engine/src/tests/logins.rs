@@ -1,5 +1,5 @@
 use super::rig::{Rig, about, bulk};
-use crate::{Ask, Flow, Login, Note, Options, Outcome, Reason};
+use crate::{Ask, ConnId, Flow, Login, Note, Options, Outcome, Reason};
 use deepstream_wire::{Action, Outgoing, Wire};
 
 const SECOND: u64 = 1_000_000_000;
@@ -16,7 +16,7 @@ fn payload(message: &Outgoing<'_>) -> Vec<u8> {
 }
 
 /// A client whose login lasts two minutes, and the options under which it does not die of silence.
-fn guest(rig: &mut Rig, core: usize) -> crate::ConnId {
+fn guest(rig: &mut Rig, core: usize) -> ConnId {
     let conn = rig.stranger(core);
     rig.send(conn, &Outgoing::new(Action::ConnectionChallenge));
     rig.send(conn, &request(r#"{"user":"ann","expires":120000000000}"#));
@@ -99,6 +99,70 @@ fn data_of_refused_logins_is_noted_only_if_asked() {
         });
         assert_eq!(refusal.expect("a refusal").as_deref(), log_invalid_auth_data.then_some(&br#"{"bad":1}"#[..]));
     }
+}
+
+/// Who is neither let in nor refused.
+fn unjudged(rig: &mut Rig, wire: Wire, login: Login) -> (ConnId, Vec<String>) {
+    let conn = rig.stranger_on(0, wire);
+    if wire.is_challenged() {
+        let _ = rig.bytes_only(conn, &payload(&Outgoing::new(Action::ConnectionChallenge)));
+    }
+    let _ = rig.bytes_only(conn, &payload(&request("{}")));
+    let now = rig.now;
+    assert_eq!(rig.shards[0].asks().count(), 1);
+    rig.shards[0].completed(now, Outcome::Authenticated { conn, login });
+    rig.settle();
+    (conn, rig.read(conn))
+}
+
+#[test]
+fn a_login_that_nobody_could_judge_is_no_attempt() {
+    let mut options = Options::default();
+    options.endpoints.of_mut(Wire::Protobuf).auth_attempts_max = 1;
+    let mut rig = Rig::with(1, &options);
+    let away = || Login::Unjudged { client_data: (*br#"{"error":"AWAY"}"#).into() };
+    let (conn, lines) = unjudged(&mut rig, Wire::Protobuf, away());
+    assert_eq!(lines.last().unwrap(), r#"AUTH.AUTH_UNSUCCESSFUL data={"error":"AWAY"}"#);
+    assert!(rig.closed.is_empty() && rig.notes.iter().any(|note| matches!(note, Note::LoginUnjudged { .. })));
+    rig.send(conn, &request(r#"{"user":"ann"}"#));
+    assert!(rig.read(conn).concat().contains("AUTH_SUCCESSFUL"), "it may try again");
+    let (conn, _) = unjudged(&mut rig, Wire::Mqtt, away());
+    assert_eq!(rig.closed, [(conn, Reason::LoginUnjudged)], "over MQTT there is one login");
+}
+
+#[test]
+fn whoever_is_barred_is_told_and_closed_at_the_first_attempt() {
+    let mut rig = Rig::new(1);
+    let barred = || Login::Barred { client_data: (*br#"{"error":"MANY"}"#).into(), retry_s: 7 };
+    for wire in [Wire::Protobuf, Wire::Mqtt] {
+        let (conn, lines) = unjudged(&mut rig, wire, barred());
+        assert_eq!(rig.closed.pop(), Some((conn, Reason::TooManyAuthAttempts)));
+        if wire == Wire::Protobuf {
+            let told = lines.iter().rev().find(|line| line.starts_with("AUTH.AUTH_UNSUCCESSFUL"));
+            assert_eq!(told.unwrap(), r#"AUTH.AUTH_UNSUCCESSFUL data={"error":"MANY"}"#);
+            assert!(lines.iter().any(|line| line.starts_with("AUTH.TOO_MANY_AUTH_ATTEMPTS")), "{lines:?}");
+        }
+    }
+    assert!(rig.notes.iter().any(|note| matches!(note, Note::LoginBarred { .. })));
+}
+
+#[test]
+fn an_open_session_outlasts_a_fresh_login_that_is_not_judged() {
+    let mut rig = Rig::with(1, &patient());
+    let conn = guest(&mut rig, 0);
+    for login in [
+        Login::Unjudged { client_data: (*br#"{"error":"AWAY"}"#).into() },
+        Login::Barred { client_data: (*br#"{"error":"MANY"}"#).into(), retry_s: 7 },
+    ] {
+        let _ = rig.bytes_only(conn, &payload(&request("{}")));
+        let now = rig.now;
+        assert_eq!(rig.shards[0].asks().count(), 1);
+        rig.shards[0].completed(now, Outcome::Authenticated { conn, login });
+        rig.settle();
+        assert!(rig.read(conn).concat().contains("AUTH_UNSUCCESSFUL") && rig.closed.is_empty());
+    }
+    rig.pass(30 * SECOND);
+    assert!(rig.closed.is_empty());
 }
 
 #[test]

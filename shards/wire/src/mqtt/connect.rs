@@ -233,6 +233,7 @@ pub(super) fn put_connack(version: Version, code: u8, out: &mut Vec<u8>) {
     const UNAUTHORIZED: u8 = Code::NotAuthorized as u8;
     const UNAVAILABLE: u8 = Code::ServerUnavailable as u8;
     const SHUTTING_DOWN: u8 = Code::ShuttingDown as u8;
+    const TOO_OFTEN: u8 = Code::ConnectionRateExceeded as u8;
     if version == Version::V5 {
         // The one reason to part that is none to refuse.
         let code = if code == SHUTTING_DOWN { UNAVAILABLE } else { code };
@@ -241,7 +242,7 @@ pub(super) fn put_connack(version: Version, code: u8, out: &mut Vec<u8>) {
     let return_code = match code {
         UNSUPPORTED => 1,
         BAD_CLIENT => 2,
-        UNAVAILABLE | SHUTTING_DOWN => 3,
+        UNAVAILABLE | SHUTTING_DOWN | TOO_OFTEN => 3,
         UNAUTHORIZED => 5,
         _ => return,
     };

@@ -94,6 +94,8 @@ pub(super) fn raw(out: &mut Vec<u8>, packet: impl FnOnce(&mut Vec<u8>)) {
 pub(crate) fn parting(parting: Parting, out: &mut Vec<u8>) {
     let code = match parting {
         Parting::NotLoggedIn => Code::NotAuthorized,
+        Parting::TooManyLogins => Code::ConnectionRateExceeded,
+        Parting::Unavailable => Code::ServerUnavailable,
         Parting::SessionExpired => Code::ConnectTimeExceeded,
         Parting::Silent => Code::KeepAliveTimeout,
         Parting::Slow => Code::QuotaExceeded,

@@ -28,6 +28,7 @@ pub(crate) enum Code {
     QuotaExceeded = 0x97,
     PayloadFormatInvalid = 0x99,
     SharedSubscriptionsUnsupported = 0x9e,
+    ConnectionRateExceeded = 0x9f,
     ConnectTimeExceeded = 0xa0,
 }
 
