@@ -120,6 +120,17 @@ describe('keeping', () => {
     await until('the log says so', () => server.log.includes('cannot be stored'))
     assert.deepEqual(await raw.ask(TOPIC.RECORD, { action: RECORD.READ, name: 'fine/1' }, { action: RECORD.READ_RESPONSE }).then(({ version }) => version), 1)
   })
+
+  test('what breaks a constraint of the database is refused, and does not stand in the log', async (t) => {
+    const server = await onDatabase(t, 'constrained', { useJsonb: true })
+    const raw = await Raw.login(t, server)
+    const write = async (id, data) => (await raw.ask(TOPIC.RECORD, { action: RECORD.CREATEANDUPDATE, name: `checked/${id}`, version: -1, data, isWriteAck: true, correlationId: id }, { correlationId: id })).action
+    assert.equal(await write('1', '{"n":1}'), RECORD.WRITE_ACKNOWLEDGEMENT)
+    await postgres.sql("ALTER TABLE ds.checked ADD CONSTRAINT small CHECK ((val->>'n')::int < 10)", 'constrained')
+    assert.equal(await write('2', '{"n":50,"secret":"pa55word"}'), RECORD.RECORD_UPDATE_ERROR)
+    await until('the log says so', () => server.log.includes('violates check constraint'))
+    assert.ok(!server.log.includes('pa55word'), server.log)
+  })
 })
 
 describe('a database that goes away', () => {
