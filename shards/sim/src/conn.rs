@@ -3,6 +3,7 @@
 //! *Owns* bytes under way. *Promises* that they arrive in order or not at all. *Does not* decide when.
 
 use crate::pipe::Pipe;
+use crate::world::pry::Pry;
 use deepstream_engine::{ConnId, Reason};
 use deepstream_wire::Link;
 use deepstream_wire::client::ServerReader;
@@ -35,6 +36,8 @@ pub(crate) struct Conn {
     pub(crate) reader: ServerReader,
     /// Whether the client still has the socket.
     pub(crate) client_alive: bool,
+    /// It pries, and has no socket.
+    pub(crate) pry: Option<Pry>,
 }
 
 impl Conn {
@@ -55,6 +58,7 @@ impl Conn {
             spy: ServerReader::new(),
             reader: ServerReader::new(),
             client_alive: true,
+            pry: None,
         }
     }
 

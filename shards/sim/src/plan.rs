@@ -7,6 +7,7 @@ use crate::rng::Rng;
 use crate::rules::Rules;
 use crate::workload::record::draw_names;
 use deepstream_engine::{Endpoint, Endpoints, Limits, Options, Stored};
+use deepstream_valve::Right;
 use deepstream_wire::Wire;
 
 /// One thing that could happen next.
@@ -144,6 +145,8 @@ pub(crate) struct Plan {
     pub(crate) sweep_ns: u64,
     /// Names under which clients may be connected once; none: there are none with a name.
     pub(crate) client_names: Vec<&'static str>,
+    /// What those who pry are spoken to in.
+    pub(crate) pryers: Vec<Wire>,
 }
 
 impl Plan {
@@ -173,6 +176,7 @@ impl Plan {
             rules: Vec::new(),
             sweep_ns: 0,
             client_names: Vec::new(),
+            pryers: Vec::new(),
         };
         if plan.options.limits.subscriptions_per_connection_max < 100 {
             // What is left of a budget that topics share cannot be told from outside at every moment.
@@ -240,6 +244,23 @@ impl Plan {
     pub(crate) fn draw_names(&mut self, rng: &mut Rng) {
         if rng.chance(30) {
             self.client_names = ["a", "b", "c"][..rng.between(1, 3) as usize].to_vec();
+        }
+    }
+
+    /// Where there are rules, some try what they may not; often they may write what they may not read.
+    pub(crate) fn draw_pryers(&mut self, rng: &mut Rng) {
+        const WIRES: [Wire; 5] = [Wire::Protobuf, Wire::Text, Wire::Json, Wire::Http, Wire::Mqtt];
+        if !self.ruled() {
+            return;
+        }
+        self.pryers = (0..rng.between(2, 4)).map(|_| rng.pick(&WIRES)).collect();
+        for rules in &mut self.rules {
+            if rng.chance(60) {
+                *rules = rules.bent(Right::RecordCreate, true).bent(Right::RecordWrite, true);
+            }
+            if rng.chance(30) {
+                *rules = rules.bent(Right::RecordRead, false);
+            }
         }
     }
 

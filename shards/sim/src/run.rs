@@ -26,6 +26,8 @@ pub struct Run {
     pub ruled: bool,
     /// Whether some may be connected once; worlds of earlier failures knew nobody by name.
     pub named: bool,
+    /// Whether some pry; worlds of earlier failures knew nobody who does.
+    pub prying: bool,
 }
 
 /// A promise that did not hold.
@@ -62,7 +64,16 @@ const THOROUGH_EVERY: u64 = 16;
 impl Run {
     /// A run of a seed in a world as it should be.
     pub fn of(seed: u64) -> Self {
-        Self { seed, mutation: Mutation::None, until: None, print: false, listening: true, ruled: true, named: true }
+        Self {
+            seed,
+            mutation: Mutation::None,
+            until: None,
+            print: false,
+            listening: true,
+            ruled: true,
+            named: true,
+            prying: true,
+        }
     }
 
     /// Runs it. A failure comes with the steps that led to it: the run is repeated to write them down.
@@ -208,6 +219,7 @@ impl World {
     /// Everybody goes, each in one of the ways one can.
     pub(crate) fn everybody_leaves(&mut self) {
         self.line(|| "everybody leaves".into());
+        self.end_prying();
         for index in self.live.clone() {
             self.conns[index].up_ended = true;
             self.lose(index);

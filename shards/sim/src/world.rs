@@ -4,6 +4,7 @@
 //! *Promises* that whatever happens, happens in one step, and that the same seed gives the same steps.
 //! *Does not* judge: what is said and done is shown to the oracles, which do.
 
+pub(crate) mod pry;
 mod pull;
 mod swap;
 
@@ -16,13 +17,11 @@ use crate::rng::Rng;
 use crate::run::Run;
 use crate::store::{Fate, Store, Write};
 use crate::trace::{Trace, Tracing};
-use bytes::Bytes;
 use deepstream_engine::{
     Account, ConnId, CoreId, Flow, Headers, Identity, Lane, Login, Nanos, Outbox, Outcome, Packet, Parcel, Peer, Shard,
     StoreBatch,
 };
-use deepstream_wire::client::{ServerEvent, ServerReader, original_action};
-use deepstream_wire::{Endpoint, Flags, Link, LinkConfig, LinkEvent, Outgoing, Wire, encode};
+use deepstream_wire::{Endpoint, Link, LinkConfig, LinkEvent, Wire};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
@@ -55,6 +54,7 @@ pub(crate) struct Streams {
     pub(crate) payload: Rng,
     pub(crate) rules: Rng,
     pub(crate) names: Rng,
+    pub(crate) pry: Rng,
 }
 
 /// A login that is being judged.
@@ -90,6 +90,8 @@ pub(crate) struct World {
     /// Those of which at least one end is left.
     pub(crate) live: Vec<usize>,
     pub(crate) clients: Vec<Client>,
+    /// The connections of those who pry.
+    pryers: Vec<Option<usize>>,
     pub(crate) store: Store,
     /// The last write's own number.
     pub(crate) mark: u64,
@@ -119,6 +121,9 @@ impl World {
         if run.named {
             plan.draw_names(&mut Rng::new(run.seed, "names"));
         }
+        if run.prying {
+            plan.draw_pryers(&mut Rng::new(run.seed, "pryers"));
+        }
         Self::of(plan, run.seed, run.mutation, tracing)
     }
 
@@ -139,6 +144,7 @@ impl World {
             payload: Rng::new(seed, "payload"),
             rules: Rng::new(seed, "swaps"),
             names: Rng::new(seed, "visits"),
+            pry: Rng::new(seed, "prying"),
         };
         Self {
             mutation,
@@ -151,6 +157,7 @@ impl World {
             sockets: BTreeMap::new(),
             live: Vec::new(),
             clients: (0..plan.clients).map(|_| Client::draw(&mut rng.workload)).collect(),
+            pryers: vec![None; plan.pryers.len()],
             store: Store::new(cores, &plan),
             mark: 0,
             logins: Vec::new(),
@@ -233,16 +240,8 @@ impl World {
             self.line(|| format!("connect client={client} core={core}: refused"));
             return self.pull(core);
         };
-        let index = self.conns.len();
-        self.conns.push(Conn::new(client, core, id));
+        let index = self.seat(Conn::new(client, core, id));
         self.live.push(index);
-        self.sockets.insert((id.core.0, id.slot, id.generation), index);
-        let sockets = &mut self.cores[core].sockets;
-        let slot = id.index();
-        if sockets.len() <= slot {
-            sockets.resize(slot + 1, None);
-        }
-        sockets[slot] = Some(index);
         // Some have none even where others do.
         let names = &self.plan.client_names;
         let named = !names.is_empty() && self.rng.names.chance(80);
@@ -460,26 +459,6 @@ impl World {
         Parcel { conn, ..parcel }
     }
 
-    /// The answer to a conflict, with the document in it.
-    fn disclosed(&self, frame: &Bytes) -> Bytes {
-        let mut disclosed = Vec::new();
-        ServerReader::upgraded().received(frame, &mut |event| {
-            let ServerEvent::Message(message) = event else { return };
-            let document = self.oracle.document(message.name(), message.head.version);
-            let answer = Outgoing {
-                name: Some(message.name()),
-                version: Some(message.head.version),
-                data: document.as_ref().map_or(message.data(), |document| Some(document.as_bytes())),
-                correlation_id: message.correlation_id(),
-                original_action: original_action(&message),
-                is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
-                ..Outgoing::new(message.head.action)
-            };
-            encode::encode(Wire::Protobuf, &answer, &mut disclosed);
-        });
-        disclosed.into()
-    }
-
     fn packet(&mut self, from: usize, to: usize, packet: Packet) {
         if let Packet::Rules(permissions) = &packet {
             self.oracle.adopts(to, permissions.generation);
@@ -500,6 +479,9 @@ impl World {
         };
         if let Some(index) = self.socket(login.conn).filter(|_| !login.refused) {
             self.oracle.judged(index, login.user);
+            if let Some(pry) = &mut self.conns[index].pry {
+                pry.entered = true;
+            }
         }
         let outcome = Outcome::Authenticated { conn: login.conn, login: verdict };
         self.complete(login.core, outcome);

@@ -29,7 +29,7 @@ use crate::plan::Plan;
 use crate::store::Store;
 use deepstream_engine::{ConnId, Limits, Nanos, Note, Reason};
 use deepstream_wire::client::ServerEvent;
-use deepstream_wire::{Action, Message, Topic};
+use deepstream_wire::{Action, Message, Topic, Wire};
 
 /// One connection, seen from outside.
 #[derive(Debug)]
@@ -50,7 +50,16 @@ struct View {
     ended: bool,
     /// It sent bytes that are no message; complaints about them are fine.
     garbled: bool,
+    /// It pries, and is owed nothing; what it is spoken to in.
+    pries: Option<Wire>,
     answers: Answers,
+}
+
+impl View {
+    /// Whether it is there for others.
+    fn stays(&self) -> bool {
+        self.pries.is_none_or(Wire::stays)
+    }
 }
 
 /// All oracles of one world.
@@ -122,6 +131,7 @@ impl Oracle {
             closing: false,
             ended: false,
             garbled: false,
+            pries: None,
             answers: Answers::default(),
         });
     }
@@ -130,7 +140,7 @@ impl Oracle {
     pub(crate) fn disconnected(&mut self, conn: usize) {
         self.conns[conn].alive = false;
         self.calls.disconnected(conn, self.now);
-        self.presence.disconnected(conn, self.conns[conn].user);
+        self.presence.disconnected(conn, self.conns[conn].user.filter(|_| self.conns[conn].stays()));
         self.events.disconnected(conn);
         self.records.disconnected(conn);
         self.listening.disconnected(conn);
@@ -146,7 +156,7 @@ impl Oracle {
 
     /// Whether what a connection is owed will still reach it.
     fn sound(&self, conn: usize) -> bool {
-        self.conns[conn].alive && !self.conns[conn].closing
+        self.conns[conn].alive && !self.conns[conn].closing && self.conns[conn].pries.is_none()
     }
 
     /// A connection's bytes were no message.

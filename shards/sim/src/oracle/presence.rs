@@ -108,7 +108,7 @@ impl Presence {
 impl Oracle {
     /// A login is accepted.
     pub(crate) fn judged(&mut self, conn: usize, user: usize) {
-        if self.conns[conn].user.replace(user).is_none() {
+        if self.conns[conn].user.replace(user).is_none() && self.conns[conn].stays() {
             let name = self.presence.users[user].as_bytes().into();
             *self.presence.logins.entry(name).or_default() += 1;
         }

@@ -12,19 +12,26 @@ use crate::oracle::permit::Claim;
 use crate::oracle::record::text;
 use crate::rules::Says;
 use crate::trace::describe;
-use deepstream_wire::{Action, Message, Topic};
+use deepstream_wire::client::{ServerEvent, ServerReader};
+use deepstream_wire::{Action, Message, Topic, Wire};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who wrote what.
+/// Who wrote what, and those who pry.
 #[derive(Debug, Default)]
-pub(super) struct Marks(BTreeMap<u64, (usize, Box<[u8]>)>);
+pub(super) struct Marks {
+    written: BTreeMap<u64, (usize, Box<[u8]>)>,
+    /// The rules in force where one who pries came in.
+    came_under: BTreeMap<usize, u32>,
+}
 
 /// By which rules a connection may be told something.
 enum Licence {
     /// It asked for it.
     Answer(Claim),
-    /// It subscribes, or it cannot be told which question is answered.
+    /// It asked for it, and it cannot be told with what: by those of some time.
+    SomeAnswer,
+    /// It subscribes.
     Standing,
     /// Nothing but its own may be in it.
     Own,
@@ -34,7 +41,7 @@ impl Oracle {
     /// A write is heard: its number is its own.
     pub(super) fn marks_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
         for mark in marks_of(message) {
-            self.marks.0.entry(mark).or_insert_with(|| (conn, message.name().into()));
+            self.marks.written.entry(mark).or_insert_with(|| (conn, message.name().into()));
         }
     }
 
@@ -49,7 +56,7 @@ impl Oracle {
         self.check(topic == Topic::Record, || format!("conn {conn} is told of a record by {}", line()));
         let mut others = false;
         for mark in marks {
-            let Some((writer, name)) = self.marks.0.get(&mark) else {
+            let Some((writer, name)) = self.marks.written.get(&mark) else {
                 return self.fail(format!("conn {conn} is told what nobody wrote: {}", line()));
             };
             let (own, fits) = (*writer == conn, **name == *message.name());
@@ -70,6 +77,10 @@ impl Oracle {
                 let document = message.data().and_then(|data| serde_json::from_slice(data).ok());
                 self.may_read(conn, &claim, message.name(), document.as_ref())
             }
+            Licence::SomeAnswer => (0..=self.newest_rules())
+                .map(|rules| self.reads(conn, message.name(), None, rules))
+                .find(|says| says.yes)
+                .unwrap_or(Says::NO),
             Licence::Standing => {
                 let says = self.stands(conn, Action::RecordSubscribe, name, self.rules_at(conn));
                 // While records are read to find out, it goes on.
@@ -88,6 +99,11 @@ impl Oracle {
         })
     }
 
+    /// The version of a record, or 0 where there is none.
+    pub(crate) fn version(&self, name: &[u8]) -> i32 {
+        self.records.histories.get(name).map_or(0, |history| history.now().version.max(0))
+    }
+
     /// What a record last was at a version.
     pub(crate) fn document(&self, name: &[u8], version: i32) -> Option<String> {
         let history = self.records.histories.get(name)?;
@@ -96,14 +112,96 @@ impl Oracle {
     }
 
     fn licence(&self, conn: usize, message: &Message<&[u8]>) -> Licence {
-        let answer = |claim: Option<Claim>| claim.map_or(Licence::Standing, Licence::Answer);
+        let answer = |claim: Option<Claim>| claim.map_or(Licence::SomeAnswer, Licence::Answer);
         match message.head.action {
             Action::RecordUpdate | Action::RecordPatch | Action::RecordPatchMulti => Licence::Standing,
             Action::RecordReadResponse => answer(self.read_claim(conn, message.name())),
-            Action::RecordVersionExists => answer(message.correlation_id().and_then(|id| self.claim_of(conn, id))),
+            Action::RecordVersionExists | Action::RecordInvalidVersion => {
+                answer(message.correlation_id().and_then(|id| self.claim_of(conn, id)))
+            }
             _ => Licence::Own,
         }
     }
+}
+
+/// Those who pry: it is not followed what they ask for, only looked for what they must not know.
+impl Oracle {
+    /// A connection is one that pries.
+    pub(crate) fn pries(&mut self, conn: usize, wire: Wire) {
+        self.conns[conn].pries = Some(wire);
+        let rules = self.rules_at(conn);
+        self.marks.came_under.insert(conn, rules);
+    }
+
+    /// What it does to records is their history, whoever did it.
+    pub(crate) fn pryer_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
+        match message.head.action {
+            Action::RecordNotify => message.names().for_each(|name| self.records.writes.notify(name)),
+            Action::RecordUpdate
+            | Action::RecordPatch
+            | Action::RecordPatchMulti
+            | Action::RecordErase
+            | Action::RecordCreateAndUpdate
+            | Action::RecordCreateAndPatch => {
+                self.claim_heard(conn, message);
+                self.write_heard(conn, message);
+            }
+            _ => {}
+        }
+    }
+
+    /// What others wrote stands in what it is told only if it could be read by some rules since it came: in bytes of any wire,
+    /// as documents are told as they are. Of wires that are read here, conflicts are looked at one by one.
+    pub(crate) fn pryer_told(&mut self, conn: usize, bytes: &[u8]) {
+        let Some(wire) = self.conns[conn].pries else { return };
+        if wire.encoding() == Wire::Protobuf {
+            ServerReader::upgraded().received(bytes, &mut |event| {
+                if let ServerEvent::Message(message) = event
+                    && matches!(message.head.action, Action::RecordVersionExists | Action::RecordInvalidVersion)
+                {
+                    self.contents_said(conn, &message);
+                }
+            });
+        }
+        let rules = self.marks.came_under.get(&conn).copied().unwrap_or_default()..=self.newest_rules();
+        for mark in marks_in_bytes(bytes) {
+            let Some((writer, name)) = self.marks.written.get(&mark) else {
+                return self.fail(format!("conn {conn} is told what nobody wrote: {}", text(bytes).escape_debug()));
+            };
+            let may = *writer == conn || rules.clone().any(|rules| self.reads(conn, name, None, rules).yes);
+            let name = name.clone();
+            self.check(may, || {
+                let told = text(bytes);
+                format!(
+                    "conn {conn} may not read, and is told of {} over {wire:?}: {}",
+                    text(&name),
+                    told.escape_debug()
+                )
+            });
+        }
+    }
+}
+
+/// The numbers of writes that stand in bytes of any wire: `"w":7`, `[7,1]`, `"u7":{` and the path `u7.z`.
+fn marks_in_bytes(bytes: &[u8]) -> BTreeSet<u64> {
+    let mut marks = BTreeSet::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            at += 1;
+            continue;
+        }
+        let (before, number, after) = (&bytes[..at], &bytes[at..at + digits], &bytes[at + digits..]);
+        let pair = before.ends_with(b"[") && after.starts_with(b",") && after.get(1).is_some_and(u8::is_ascii_digit);
+        let key = before.ends_with(b"\"u") && after.starts_with(b"\":{");
+        let path = before.ends_with(b"u") && after.starts_with(b".z");
+        if before.ends_with(b"\"w\":") || pair || key || path {
+            marks.extend(text(number).parse::<u64>());
+        }
+        at += digits;
+    }
+    marks
 }
 
 /// The numbers of writes that stand in a message.
@@ -154,6 +252,8 @@ mod tests {
         };
         assert_eq!(found(r#"{"w":3,"f":"x","o":{"x":{"w":4}},"l":[null,[5,0]],"u6":{}}"#), [3, 4, 5, 6]);
         assert_eq!(found(r#"[{"path":"l[0]","data":[7,0]},{"path":"a"}]"#), [7]);
+        let all = br#"R|U|r0|3|{"w":3,"l":[null,[5,0]],"u6":{}}+R|P|r0|4|u7.z|U+"users":{"u9":true}[8]"#;
+        assert_eq!(marks_in_bytes(all).into_iter().collect::<Vec<_>>(), [3, 5, 6, 7]);
         assert_eq!(found(r#"{"m":[null,{"k":{"w":8}}],"u9":true}"#), [8]);
     }
 }

@@ -23,7 +23,11 @@ impl World {
         }
         for (id, reason) in self.cores[core].shard.closes() {
             let Some(index) = self.socket(id) else { continue };
-            if self.conns[index].closing.is_some() {
+            if self.conns[index].pry.is_some() {
+                self.line(|| format!("close conn={index} {reason:?}"));
+                self.oracle.closing(index, reason);
+                self.disconnect(index);
+            } else if self.conns[index].closing.is_some() {
                 // Named a second time: whatever is unsent is not sent.
                 self.line(|| format!("give up conn={index}"));
                 self.disconnect(index);
@@ -51,7 +55,10 @@ impl World {
         while let Some(id) = self.cores[core].shard.dirty() {
             let mut outbox = std::mem::take(&mut self.spare);
             self.cores[core].shard.take_output(id, &mut outbox);
-            if let Some(index) = self.socket(id) {
+            let index = self.socket(id);
+            if let Some(index) = index.filter(|&index| self.conns[index].pry.is_some()) {
+                self.pryer_told(index, id, &outbox);
+            } else if let Some(index) = index {
                 let at = self.conns[index].unsent.len();
                 write_out(&outbox, self.conns[index].unsent.writer());
                 self.overhear(index, at);
@@ -88,7 +95,10 @@ impl World {
                 }
                 Ask::Authenticate { conn, .. } => {
                     let refused = !self.settling && self.rng.faults.chance(self.plan.faults.login_refused);
-                    let user = self.socket(conn).map_or(0, |index| self.clients[self.conns[index].client].user);
+                    let user = self.socket(conn).map_or(0, |index| match self.conns[index].pry {
+                        Some(pry) => pry.user,
+                        None => self.clients[self.conns[index].client].user,
+                    });
                     self.logins.push(Pending { core, conn, due, refused, user });
                 }
             }
@@ -96,7 +106,7 @@ impl World {
     }
 }
 
-fn write_out(outbox: &Outbox, out: &mut Vec<u8>) {
+pub(super) fn write_out(outbox: &Outbox, out: &mut Vec<u8>) {
     let mut at = 0;
     for (place, frame) in &outbox.shared {
         out.extend_from_slice(&outbox.bytes[at..*place]);
