@@ -189,7 +189,7 @@ fn closed(reason: Reason, user: Option<&str>) -> (Level, &'static str, String) {
             told(Level::Error, "INFO", "Heartbeat missing on websocket, terminating connection")
         }
         Reason::SlowConsumerFull => slow("limits.outboxBytesMax is reached"),
-        Reason::SlowConsumerStalled => slow("nothing was read for limits.slowConsumerTimeoutMs"),
+        Reason::SlowConsumerStalled => slow("next to nothing was read within limits.slowConsumerTimeoutMs"),
         Reason::SessionExpired => {
             let text = format!("the login of {} has expired", or_null(user));
             (Level::Info, "SESSION_EXPIRED", text)

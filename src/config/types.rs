@@ -365,7 +365,7 @@ pub struct Limits {
     pub outbox_high_water_bytes: usize,
     /// Unsent bytes of one connection above which it is closed as a slow consumer.
     pub outbox_bytes_max: usize,
-    /// Time an outbox above its high-water mark may stay unmoved before its connection is closed.
+    /// Time within which a sixteenth of the high-water mark must be taken of an outbox above it, or its connection is closed.
     pub slow_consumer_timeout: Duration,
     /// Frames of at least this size are held by reference in an outbox instead of being copied.
     pub copy_bytes_max: usize,

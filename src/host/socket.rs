@@ -63,6 +63,8 @@ pub(super) struct Socket {
     pub(super) http: Option<Box<Conversation>>,
     /// Bytes of the shard in what is with the kernel, where that is something else: ciphertext, or another protocol's.
     recoded_bytes: usize,
+    /// Bytes of that something else which are still with the kernel.
+    sealed_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +128,7 @@ impl Sockets {
             tls: tls.map(Box::new),
             http: None,
             recoded_bytes: 0,
+            sealed_bytes: 0,
         };
         put(&mut self.table, key.slot as usize, socket);
         self.place(conn, key);
@@ -302,10 +305,11 @@ impl Core {
 
     /// Gives bytes to the kernel. What it takes at once is accounted for at once.
     pub(super) fn send(&mut self, key: Key, outbox: Outbox) {
+        let len = outbox.len();
         if let Some(socket) = self.sockets.get(key) {
             socket.sending = true;
+            socket.sealed_bytes = len;
         }
-        let len = outbox.len();
         match self.ring.send(key, outbox) {
             Taken::All(outbox) => {
                 self.shard.reuse(outbox);
@@ -320,12 +324,7 @@ impl Core {
     pub(super) fn sent(&mut self, key: Key, bytes: usize, all: bool) {
         let Some(socket) = self.sockets.get(key) else { return };
         let (conn, stage) = (socket.conn, socket.stage);
-        // Of ciphertext the shard only knows what was in it: counted when all of it is out.
-        let bytes = match (socket.recodes(), all) {
-            (false, _) => bytes,
-            (true, true) => std::mem::take(&mut socket.recoded_bytes),
-            (true, false) => 0,
-        };
+        let bytes = if socket.recodes() { socket.recoded(bytes, all) } else { bytes };
         if matches!(stage, Stage::Open | Stage::Closing) {
             self.shard.flushed(self.now, conn, bytes);
         }

@@ -35,6 +35,7 @@ pub struct Census {
     pub outbox_bytes: usize,
     pub packets: usize,
     pub held_back: usize,
+    pub withheld: usize,
 }
 
 impl Shard {
@@ -64,6 +65,11 @@ impl Shard {
             outbox_bytes: ids.iter().map(backlog).sum(),
             packets: self.delivery.packets.iter().flatten().map(Vec::len).sum(),
             held_back: self.held_back.len(),
+            withheld: ids
+                .iter()
+                .filter_map(|&conn| self.delivery.sessions.get(conn)?.withheld.as_ref())
+                .map(|it| it.len())
+                .sum(),
             ..Census::default()
         };
         self.records.count(&mut census);

@@ -2,7 +2,7 @@
 //!
 //! *Owns* this core's sessions with their outboxes, the identities of other cores' connections, and the packet lanes.
 //! *Promises* that a message is encoded once per wire present, whoever and how many receive it, and that an outbox
-//! never grows past its maximum by more than one frame.
+//! never grows past its maximum by more than one frame, nor ends its connection by a single one.
 //! *Does not* decide who is told what.
 
 use crate::ident::{ConnId, CoreId, Nanos, Ticket};
@@ -222,7 +222,7 @@ impl Delivery {
         counters.sent += 1;
         counters.sent_bytes += bytes.len() as u64;
         // However much waits: it is over already.
-        let _ = appended(session, conn, *now, limits, dirty, filling);
+        let _ = appended(session, conn, bytes.len(), *now, limits, dirty, filling);
     }
 
     /// Another core's answer to a connection of this one.
@@ -303,9 +303,10 @@ impl Delivery {
         let out = session.outbox.open(spare);
         let before = out.len();
         put(out);
-        counters.sent_bytes += (out.len() - before) as u64;
+        let bytes = out.len() - before;
+        counters.sent_bytes += bytes as u64;
         counters.sent += 1;
-        if appended(session, conn, *now, limits, dirty, filling) {
+        if appended(session, conn, bytes, *now, limits, dirty, filling) {
             self.close(conn, Reason::SlowConsumerFull);
         }
     }
@@ -347,7 +348,7 @@ impl Delivery {
             counters.sent += 1;
             counters.sent_bytes += frame.len() as u64;
             let conn = ConnId { core: *core, generation: session.generation, slot: member };
-            if appended(session, conn, *now, limits, dirty, filling) {
+            if appended(session, conn, frame.len(), *now, limits, dirty, filling) {
                 full.push(conn);
             }
         }
@@ -390,7 +391,7 @@ impl Delivery {
             encode_parting(session.wire, parting_of(reason), &mut session.outbox.bytes);
         }
         session.state = State::Closing;
-        session.moved_at = self.now;
+        (session.moved_at, session.since) = (self.now, self.now);
         if !session.dirty {
             session.dirty = true;
             self.dirty.push_back(conn);
@@ -414,9 +415,10 @@ impl Delivery {
     fn append(&mut self, conn: ConnId, put: impl FnOnce(Wire, &mut Outbox, &mut Spare) -> usize) {
         let Self { limits, sessions, dirty, filling, counters, spare, now, .. } = self;
         let Some(session) = sessions.get_mut(conn).filter(|session| session.is_told()) else { return };
-        counters.sent_bytes += put(session.wire, &mut session.outbox, spare) as u64;
+        let bytes = put(session.wire, &mut session.outbox, spare);
+        counters.sent_bytes += bytes as u64;
         counters.sent += 1;
-        if appended(session, conn, *now, limits, dirty, filling) {
+        if appended(session, conn, bytes, *now, limits, dirty, filling) {
             self.close(conn, Reason::SlowConsumerFull);
         }
     }
@@ -435,6 +437,7 @@ fn write(wire: Wire, said: &Said<'_>, out: &mut Vec<u8>) {
 fn appended(
     session: &mut Session,
     conn: ConnId,
+    bytes: usize,
     now: Nanos,
     limits: &Limits,
     dirty: &mut VecDeque<ConnId>,
@@ -448,14 +451,17 @@ fn appended(
         dirty.push_back(conn);
     }
     let backlog = session.backlog();
-    if backlog <= limits.outbox_high_water_bytes.min(limits.outbox_bytes_max) {
+    let high_water = limits.outbox_high_water_bytes.min(limits.outbox_bytes_max);
+    if backlog <= high_water {
         return false;
     }
     if !session.filling {
         session.filling = true;
+        (session.stepped_at, session.step_bytes) = (now, 0);
         filling.push(conn);
     }
-    backlog > limits.outbox_bytes_max
+    // Whoever had little waiting is told whatever it is: a record may be larger than outboxes are to be.
+    backlog > limits.outbox_bytes_max && backlog - bytes > high_water
 }
 
 /// Who is told.

@@ -37,6 +37,7 @@ pub mod tape;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod withheld;
 
 pub use census::Census;
 pub use delivery::Counters;
@@ -50,3 +51,4 @@ pub use output::{
 pub use packet::{Identity, Lane, Packet, Parcel, Tag};
 pub use permit::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};
 pub use shard::{Options, Shard};
+pub use withheld::is_reading;

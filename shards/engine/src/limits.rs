@@ -23,9 +23,11 @@ pub struct Limits {
     pub listen_steps_max: usize,
     /// Unsent bytes of one connection above which its own requests are no longer read.
     pub outbox_high_water_bytes: usize,
-    /// Unsent bytes of one connection above which it is closed as a slow consumer.
+    /// Unsent bytes of one connection above which it is closed as a slow consumer, unless a single frame took it there. Answers
+    /// to its own readings wait with their owners before it comes to that.
     pub outbox_bytes_max: usize,
-    /// Time an outbox over its high-water mark may stay unmoved before the connection is closed as a slow consumer.
+    /// Time within which a sixteenth of the high-water mark must be taken of an outbox over it. Less: the connection is
+    /// closed as a slow consumer.
     pub slow_consumer_timeout_ns: u64,
     /// Frames of at least this size are held by reference in an outbox instead of being copied.
     pub copy_bytes_max: usize,

@@ -54,7 +54,8 @@ pub struct Tag {
     pub gather: u32,
     /// Tells this bulk message from an earlier one in the same place.
     pub gather_generation: u32,
-    /// Which of the bulk message's names, counted from 0.
+    /// Which of the bulk message's names, counted from 0. Of a reading, which no bulk message waits for: the number of the
+    /// fetch it is, of an answer that was withheld; 0 if of none.
     pub part: u32,
     /// The generation of permission rules in force where the message came in: all of a message is judged by the same.
     pub rules: u32,
@@ -65,6 +66,34 @@ impl Tag {
     pub const NONE: u32 = u32::MAX;
     /// The part of a subscription to everybody that one owner confirms.
     pub const EVERYBODY: u32 = u32::MAX - 1;
+    /// The number of a fetch that nobody waits for.
+    const YIELDED: u32 = u32::MAX - 2;
+
+    /// Of a reading: whether it is done whatever its answer is in bytes.
+    pub(crate) fn is_fetch(self) -> bool {
+        self.gather == Self::NONE && self.part != 0
+    }
+
+    /// Of a reading: whether an edge waits for its end.
+    pub(crate) fn is_awaited_fetch(self) -> bool {
+        self.is_fetch() && self.part != Self::YIELDED
+    }
+
+    /// The same as a fetch that nobody waits for.
+    pub(crate) fn yielded(self) -> Self {
+        Self { part: Self::YIELDED, ..self }
+    }
+
+    /// The number of the fetch after this one.
+    pub(crate) fn fetch_number(last: u32) -> u32 {
+        last % (Self::YIELDED - 1) + 1
+    }
+
+    /// Whether two requests are the same but for fetching.
+    pub(crate) fn is_of(self, other: Self) -> bool {
+        let of = |tag: Self| (tag.name_id, tag.attempt, tag.gather, tag.gather_generation);
+        of(self) == of(other)
+    }
 
     /// Whether the owner is to count a subscription.
     pub fn joins(self) -> bool {
@@ -225,6 +254,11 @@ pub enum Packet {
         /// Somebody provides the name, and the subscriber is to be told.
         provided: bool,
     },
+    /// Deliveries: there may be no room for the answer to this, of as many bytes as `tag.part` says; it is to be asked again
+    /// when there is.
+    Withheld(Parcel),
+    /// Deliveries: what was asked again, under this number, is answered.
+    Fetched(ConnId, u32),
     /// Deliveries: a part of a bulk message is done, and no subscription came of it.
     Settled {
         /// The connection whose subscription, if any, was refused.

@@ -219,7 +219,7 @@ impl Shard {
         if reads && (names.peek().is_none() || (room && names.any(|name| self.is_name(name)))) {
             self.acknowledge(conn, message, true);
         }
-        let whole = if reads { Tag::default() } else { self.gathers.begin(conn, message) };
+        let whole = if reads { self.unasked.begin_message() } else { self.gathers.begin(conn, message) };
         let mut refused = 0;
         let mut named = 0;
         let copy = std::cell::OnceCell::new();
@@ -266,7 +266,9 @@ impl Shard {
                 Tag::default()
             }
         };
-        if whole.gather != Tag::NONE {
+        if whole.gather == Tag::NONE {
+            tag.gather_generation = whole.gather_generation;
+        } else {
             let counted = self.gathers.part(whole, part);
             tag = Tag { gather: counted.gather, gather_generation: counted.gather_generation, part, ..tag };
         }
@@ -413,7 +415,7 @@ impl Shard {
         if let State::Closing = session.state {
             return Flow::Close;
         }
-        if session.backlog() > high_water {
+        if session.backlog() > high_water || session.is_behind() {
             session.paused = true;
             self.watch(conn);
             return Flow::Pause;

@@ -19,6 +19,7 @@ use crate::subscribers::Subscribers;
 use crate::takeover::Bearers;
 use crate::tape::Kind;
 use crate::timer::{TimerId, Wheel};
+use crate::withheld::Unasked;
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Topic, Unreadable};
 use std::sync::Arc;
@@ -101,6 +102,10 @@ impl Default for Options {
     }
 }
 
+/// A client whose outbox is over its high-water mark counts as one that reads if it takes one of so many parts of that mark
+/// within the time for slow consumers: more than the few bytes with which one could stay for ever.
+const STEPS: usize = 16;
+
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimerKey {
@@ -148,6 +153,7 @@ pub struct Shard {
     pub(crate) records: Records,
     pub(crate) gathers: Gathers,
     pub(crate) calls: Calls,
+    pub(crate) unasked: Unasked,
     pub(crate) everyone: Everyone,
     pub(crate) bearers: Bearers,
     pub(crate) listening: Listening,
@@ -176,6 +182,7 @@ impl Shard {
             records: Records::new(&options),
             gathers: Gathers::default(),
             calls: Calls::new(core, &options),
+            unasked: Unasked::new(&options.limits, cores, hasher.clone()),
             everyone: Everyone::new(hasher.clone()),
             bearers: Bearers::new(hasher.clone()),
             listening: Listening::new(&options),
@@ -265,16 +272,22 @@ impl Shard {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         session.unsent = session.unsent.saturating_sub(bytes);
         session.moved_at = now;
+        session.step_bytes += bytes;
+        if session.step_bytes >= self.options.limits.outbox_high_water_bytes / STEPS {
+            (session.stepped_at, session.step_bytes) = (now, 0);
+        }
         session.filling &= session.backlog() > low_water;
-        if session.paused && session.backlog() <= low_water {
-            self.resume(conn);
+        if session.withheld.is_some() {
+            self.fetch_withheld(conn);
+        } else if session.paused {
+            self.read_on(conn);
         }
     }
 
     /// A socket is gone.
     pub fn disconnected(&mut self, now: Nanos, conn: ConnId) {
         self.input(now, Kind::Disconnected, &conn);
-        let Some(session) = self.delivery.sessions.remove(conn) else { return };
+        let Some(mut session) = self.delivery.sessions.remove(conn) else { return };
         self.timers.cancel(session.timer);
         let mut leaving = Vec::new();
         self.subscribers.disconnected(conn, |left| leaving.push(left));
@@ -287,6 +300,9 @@ impl Shard {
         }
         self.departed(conn);
         self.listener_departed(conn);
+        for (owner, parcel) in session.withheld.take().map(|withheld| withheld.into_waiting()).unwrap_or_default() {
+            self.give_up(owner, parcel);
+        }
         if let Some(identity) = session.identity.as_ref().filter(|_| session.wire.stays()) {
             self.bears(conn, identity, false);
             self.presence_changed(conn, identity.clone(), false);
@@ -309,6 +325,7 @@ impl Shard {
             }
             Packet::Farewell(conn) => {
                 self.delivery.strangers.remove(&conn);
+                self.unasked.forget(conn);
                 self.departed(conn);
                 self.listener_departed(conn);
             }
@@ -337,6 +354,8 @@ impl Shard {
             Packet::Joined { conn, tag, slot, epoch, provided } => {
                 self.joined(from, conn, tag, slot, epoch, provided);
             }
+            Packet::Withheld(parcel) => self.withheld(from, parcel),
+            Packet::Fetched(conn, number) => self.fetched(conn, number),
             Packet::Settled { conn, tag, refused, version } => self.settled(from, conn, tag, refused, version),
             Packet::Peek { inquiry, place, hash, name } => self.peek(from, inquiry, place, hash, &name),
             Packet::Peeked { inquiry, place, found } => self.peeked(inquiry, place, found),

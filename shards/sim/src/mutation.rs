@@ -72,6 +72,8 @@ pub enum Mutation {
     LoseTakeOver,
     /// Who conflicts with a record is given it, whoever may read it.
     TellConflict,
+    /// Now and then it is not heard that an answer waits for room.
+    LoseWithheld,
 }
 
 /// What a mutation does to a packet.
@@ -88,7 +90,7 @@ pub(crate) enum Tampering {
 
 impl Mutation {
     /// All planted bugs.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::LoseFanOut,
         Self::RepeatFanOut,
         Self::SwapDeliveries,
@@ -117,6 +119,7 @@ impl Mutation {
         Self::RepeatDenial,
         Self::LoseTakeOver,
         Self::TellConflict,
+        Self::LoseWithheld,
     ];
 
     /// What happens to a packet that is about to be delivered.
@@ -151,6 +154,7 @@ impl Mutation {
             | (Self::LoseFarewell, Packet::Farewell(_))
             | (Self::LosePresence, Packet::Presence { .. })
             | (Self::LoseTakeOver, Packet::TakenOver(_))
+            | (Self::LoseWithheld, Packet::Withheld(_))
             | (Self::LoseEveryone, Packet::Everyone { on: true, .. }) => Tampering::Lose,
             (Self::TellConflict, Packet::Reply(_, frame)) if tells(frame, &[Action::RecordVersionExists]) => {
                 return Tampering::Forge;

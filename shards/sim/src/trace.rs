@@ -113,6 +113,11 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
             format!("Peeked place={place} found={:?}", found.as_ref().map(Option::is_some))
         }
         Packet::Rules(permissions) => format!("Rules generation={}", permissions.generation),
+        Packet::Withheld(parcel) => {
+            let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
+            format!("Withheld {} bytes={} {}", conn(&parcel.conn), parcel.tag.part, describe(&message))
+        }
+        Packet::Fetched(who, number) => format!("Fetched {} number={number}", conn(who)),
         Packet::Settled { conn: who, tag, refused, version } => {
             format!("Settled {} part={} refused={refused} version={version:?}", conn(who), tag.part)
         }

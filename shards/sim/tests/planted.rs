@@ -178,3 +178,8 @@ fn connection_that_does_not_hear_of_its_successor_is_noticed() {
 fn document_told_to_who_may_not_read_is_noticed() {
     assert_found(Mutation::TellConflict, 100, &["may not read, and is told"]);
 }
+
+#[test]
+fn answer_that_waits_for_room_and_is_not_heard_of_is_missed() {
+    assert_found(Mutation::LoseWithheld, 1000, &["never answered", "still holds", "is not at rest"]);
+}

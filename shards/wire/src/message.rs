@@ -186,7 +186,7 @@ const _: () = assert!(size_of::<Head>() == 56, "a head is copied with every hop"
 impl Head {
     /// A head with nothing but its action.
     #[inline]
-    pub(crate) fn new(action: Action) -> Self {
+    pub fn new(action: Action) -> Self {
         Self {
             name_hash: 0,
             version: 0,

@@ -86,6 +86,19 @@ impl Socket {
         self.tls.is_some() || self.link.translates()
     }
 
+    /// How many of the shard's bytes went out with so many of the kernel's: their share, and in the end the rest. A client that
+    /// takes a long ciphertext bit by bit reads, and the shard is to know.
+    pub(super) fn recoded(&mut self, bytes: usize, all: bool) -> usize {
+        let share = match self.sealed_bytes {
+            0 => 0,
+            sealed => (self.recoded_bytes as u64 * bytes as u64 / sealed as u64) as usize,
+        };
+        self.sealed_bytes = self.sealed_bytes.saturating_sub(bytes);
+        let out = if all { self.recoded_bytes } else { share.min(self.recoded_bytes) };
+        self.recoded_bytes -= out;
+        out
+    }
+
     /// What goes to the kernel for what the shard said.
     pub(super) fn sealed(&mut self, outbox: Outbox) -> Outbox {
         let Some(tls) = &mut self.tls else { return outbox };

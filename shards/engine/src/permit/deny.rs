@@ -42,6 +42,7 @@ impl Shard {
             self.tell_denial(conn, message, name, denial);
             self.settle_at_edge(conn, tag, true, None);
         }
+        self.fetch_over(conn, tag);
     }
 
     /// The answer alone (protocol-binary §10.1).

@@ -11,7 +11,7 @@ const HAND_STEPS: usize = 32;
 
 impl Shard {
     /// Makes a record's value known. `false`: storage was asked, and the record is busy until it answers.
-    pub(super) fn load(&mut self, slot: u32) -> bool {
+    pub(crate) fn load(&mut self, slot: u32) -> bool {
         if !self.is_stored(slot) {
             self.names.at_mut(slot).record.residence = Residence::Missing;
             return true;

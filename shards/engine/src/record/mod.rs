@@ -22,10 +22,11 @@ mod write;
 
 use crate::census::Census;
 use crate::ident::{ConnId, Ticket};
-use crate::packet::Tag;
+use crate::packet::{Parcel, Tag};
 use crate::permit::Said;
 use crate::shard::{Options, Shard};
 use crate::timer::TimerId;
+use crate::withheld::is_reading;
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Outgoing};
 use hashbrown::HashMap;
@@ -82,6 +83,8 @@ struct Work {
     peekers: Vec<Peeker>,
     /// The removal under way.
     removal: Option<Removal>,
+    /// Readings whose answers wait until they are fetched.
+    withheld: VecDeque<Parcel>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +122,35 @@ impl Record {
         if self.residence == Residence::Resident { self.version } else { -1 }
     }
 
+    /// Bytes of the value that a reading is answered with, roughly.
+    pub(crate) fn answer_len(&self) -> usize {
+        if self.residence == Residence::Resident { self.value.len() } else { 0 }
+    }
+
+    /// The first answer that is withheld from a connection.
+    pub(crate) fn first_withheld(&self, conn: ConnId) -> Option<&Parcel> {
+        self.work.as_ref()?.withheld.iter().find(|parcel| parcel.conn == conn)
+    }
+
+    /// Whether there is one.
+    pub(crate) fn withholds_from(&self, conn: ConnId) -> bool {
+        self.first_withheld(conn).is_some()
+    }
+
+    /// Keeps a reading until it is fetched.
+    pub(crate) fn withhold(&mut self, parcel: Parcel) {
+        self.work().withheld.push_back(parcel);
+    }
+
+    /// It is. `false`: there is no such reading any more.
+    pub(crate) fn unwithhold(&mut self, conn: ConnId, tag: Tag) -> bool {
+        let Some(work) = self.work.as_mut() else { return false };
+        let place = work.withheld.iter().position(|parcel| parcel.conn == conn && parcel.tag.is_of(tag));
+        let known = place.and_then(|place| work.withheld.remove(place)).is_some();
+        self.rest();
+        known
+    }
+
     fn work(&mut self) -> &mut Work {
         self.work.get_or_insert_default()
     }
@@ -126,7 +158,8 @@ impl Record {
     /// Gives the memory for waiting things back once nothing waits.
     fn rest(&mut self) {
         if self.work.as_ref().is_some_and(|work| {
-            work.parked.is_empty() && work.acks.is_empty() && work.peekers.is_empty() && work.removal.is_none()
+            let quiet = work.parked.is_empty() && work.acks.is_empty() && work.withheld.is_empty();
+            quiet && work.peekers.is_empty() && work.removal.is_none()
         }) {
             self.work = None;
         }
@@ -203,7 +236,12 @@ impl Shard {
     /// A message about a record this core owns.
     pub(crate) fn record(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
         let slot = self.names.find_or_insert(deepstream_wire::Topic::Record, message.name(), message.head.name_hash);
+        if is_reading(message.head.action) && tag.is_fetch() && !self.takes_fetch(slot, conn, tag) {
+            self.names.remove_if_idle(slot);
+            return self.fetch_over(conn, tag);
+        }
         if self.names.at(slot).record.is_busy() {
+            self.park_withheld(slot, conn);
             let parked = self.parked(conn, tag, message);
             return self.park(slot, parked);
         }
@@ -226,7 +264,14 @@ impl Shard {
         {
             return step;
         }
-        if self.has_shadow() && !(action == Action::RecordNotify && run.reloaded) {
+        let reading = is_reading(action);
+        if !reading && self.names.at(slot).record.withholds_from(conn) {
+            let step = self.answer_withheld(slot, conn, run.failed);
+            if step == Step::Wait {
+                return step;
+            }
+        }
+        if self.has_shadow() && !(reading && tag.is_fetch()) && !(action == Action::RecordNotify && run.reloaded) {
             if needs_value(action) && self.names.at(slot).record.residence == Residence::Unknown && !self.load(slot) {
                 return Step::Wait;
             }
@@ -250,14 +295,26 @@ impl Shard {
         }
         self.names.at_mut(slot).record.touched = true;
         match action {
-            Action::RecordRead => self.read(slot, conn),
+            _ if reading => {
+                if !self.withhold(slot, conn, tag, message) {
+                    self.do_reading(slot, conn, tag, action);
+                }
+            }
             Action::RecordHead => self.head(slot, conn, message),
             Action::RecordSubscribeAndHead => self.subscribe_and_head(slot, conn, tag),
-            Action::RecordSubscribeAndRead => self.subscribe_and_read(slot, conn, tag),
-            Action::RecordSubscribeCreateAndRead => self.subscribe_create_and_read(slot, conn, tag),
             _ => return self.write(slot, conn, tag, message, run),
         }
         Step::Done
+    }
+
+    /// Answers a reading with the value.
+    pub(crate) fn do_reading(&mut self, slot: u32, conn: ConnId, tag: Tag, action: Action) {
+        match action {
+            Action::RecordRead => self.read(slot, conn),
+            Action::RecordSubscribeAndRead => self.subscribe_and_read(slot, conn, tag),
+            _ => self.subscribe_create_and_read(slot, conn, tag),
+        }
+        self.fetch_over(conn, tag);
     }
 
     /// Whether a name's record goes to storage.

@@ -6,6 +6,7 @@ use crate::output::{Fault, Note, Stored};
 use crate::packet::{Identity, Tag};
 use crate::permit::{Denial, Found};
 use crate::shard::Shard;
+use crate::withheld::is_reading;
 use bytes::Bytes;
 use deepstream_wire::{Action, Head, Message, Outgoing, Topic};
 use std::sync::Arc;
@@ -177,8 +178,16 @@ impl Shard {
         }
     }
 
-    /// Tells one who waited that the value could not be had (behaviour-record §2, §14.8, §14.13).
-    fn fail(&mut self, slot: u32, parked: &Parked, fault: &Fault) {
+    /// Tells one who waited that the value could not be had.
+    pub(crate) fn fail(&mut self, slot: u32, parked: &Parked, fault: &Fault) {
+        self.tell_failed(slot, parked, fault);
+        if is_reading(parked.head.action) {
+            self.fetch_over(parked.conn, parked.tag);
+        }
+    }
+
+    /// In words (behaviour-record §2, §14.8, §14.13).
+    fn tell_failed(&mut self, slot: u32, parked: &Parked, fault: &Fault) {
         let message = parked.message();
         if self.names.at(slot).topic != Topic::Record {
             return self.deny(parked.conn, parked.tag, &message, Denial::Failed);

@@ -4,6 +4,7 @@ use crate::ident::{ConnId, CoreId, Nanos};
 use crate::output::{Outbox, Peer, Reason};
 use crate::packet::Identity;
 use crate::timer::TimerId;
+use crate::withheld::Withheld;
 use bytes::Bytes;
 use deepstream_wire::Wire;
 use slab::Slab;
@@ -49,6 +50,13 @@ pub(crate) struct Session {
     pub(crate) unsent: usize,
     /// When `unsent` last shrank, or the outbox last began to fill.
     pub(crate) moved_at: Nanos,
+    /// When the last step was through that a client must take to count as one that reads, or the outbox last went over its
+    /// high-water mark.
+    pub(crate) stepped_at: Nanos,
+    /// Bytes of the step under way.
+    pub(crate) step_bytes: usize,
+    /// Answers it asked for that wait for room, if any do.
+    pub(crate) withheld: Option<Box<Withheld>>,
     pub(crate) heard_at: Nanos,
     /// Silence after which it is closed, if it named one itself.
     pub(crate) silence_ns_max: Option<u64>,
@@ -92,6 +100,11 @@ impl Session {
     /// Bytes that wait for this connection's socket.
     pub(crate) fn backlog(&self) -> usize {
         self.outbox.len() + self.unsent
+    }
+
+    /// Whether answers it asked for wait to be fetched.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.withheld.as_ref().is_some_and(|withheld| withheld.is_waiting())
     }
 
     /// Whether anything more is put in its outbox. Nothing follows a close frame, and a connection that is closed
@@ -166,6 +179,9 @@ impl Sessions {
             outbox: Outbox::default(),
             unsent: 0,
             moved_at: now,
+            stepped_at: now,
+            step_bytes: 0,
+            withheld: None,
             heard_at: now,
             silence_ns_max: None,
             since: now,

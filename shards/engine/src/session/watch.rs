@@ -71,7 +71,10 @@ enum Due {
 fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -> (Due, Nanos) {
     // A connection that is closing is only waited for; its reason has been told already.
     if let State::Closing = session.state {
-        return (Due::Close(Reason::Shutdown), session.heard_at.max(session.moved_at).after(CLOSE_GRACE_NS));
+        // Nor for ever, however little it takes at a time.
+        let last = session.since.after(limits.slow_consumer_timeout_ns.max(CLOSE_GRACE_NS));
+        let quiet_at = session.heard_at.max(session.moved_at).after(CLOSE_GRACE_NS);
+        return (Due::Close(Reason::Shutdown), quiet_at.min(last));
     }
     let endpoint = options.endpoints.of(session.wire);
     // Who is not read cannot be heard: while a login is judged, or a client first has to read what it was told before its
@@ -106,7 +109,7 @@ fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -
         earlier(Reason::AuthenticationTimeout, session.since.after(timeout));
     }
     if session.filling || session.backlog() > limits.outbox_high_water_bytes {
-        earlier(Reason::SlowConsumerStalled, session.moved_at.after(limits.slow_consumer_timeout_ns));
+        earlier(Reason::SlowConsumerStalled, session.stepped_at.after(limits.slow_consumer_timeout_ns));
     }
     next
 }

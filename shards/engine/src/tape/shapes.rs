@@ -174,6 +174,8 @@ enums! {
         16 Bears { conn: conn, at: at, identity: identity, on: on }
         17 TakenOver { 0: conn }
         18 Counted { 0: conn }
+        19 Withheld { 0: parcel }
+        20 Fetched { 0: conn, 1: number }
     }
 }
 

@@ -14,3 +14,4 @@ mod shadow;
 mod storage;
 mod takeover;
 mod wires;
+mod withheld;

@@ -32,6 +32,8 @@ pub(super) struct Rig {
     held: Vec<(usize, Ask)>,
     batches: Vec<Option<StoreBatch>>,
     inboxes: Vec<(ConnId, ServerReader, Vec<String>)>,
+    /// What lies with the kernel for those who read only what they are told to take in.
+    slow: Vec<(ConnId, Vec<u8>)>,
 }
 
 /// Options under which nobody is closed for being silent.
@@ -58,6 +60,7 @@ impl Rig {
             held: Vec::new(),
             batches: (0..cores).map(|_| None).collect(),
             inboxes: Vec::new(),
+            slow: Vec::new(),
         }
     }
 
@@ -278,19 +281,47 @@ impl Rig {
                 at = *offset;
             }
             bytes.extend_from_slice(&outbox.bytes[at..]);
-            self.shards[core].flushed(self.now, conn, bytes.len());
-            if let Some(inbox) = self.inboxes.iter_mut().find(|inbox| inbox.0 == conn) {
-                let lines = &mut inbox.2;
-                inbox.1.received(&bytes, &mut |event| match event {
-                    ServerEvent::Message(message) => lines.push(line(&message)),
-                    ServerEvent::Text(text) => {
-                        lines.push(String::from_utf8_lossy(text).replace('\u{1f}', "|").replace('\u{1e}', "+"));
-                    }
-                    other => lines.push(format!("{other:?}")),
-                });
+            if let Some((_, unread)) = self.slow.iter_mut().find(|(slow, _)| *slow == conn) {
+                unread.extend_from_slice(&bytes);
+                continue;
             }
+            self.shards[core].flushed(self.now, conn, bytes.len());
+            self.take_in(conn, &bytes);
         }
         moved
+    }
+
+    fn take_in(&mut self, conn: ConnId, bytes: &[u8]) {
+        if let Some(inbox) = self.inboxes.iter_mut().find(|inbox| inbox.0 == conn) {
+            let lines = &mut inbox.2;
+            inbox.1.received(bytes, &mut |event| match event {
+                ServerEvent::Message(message) => lines.push(line(&message)),
+                ServerEvent::Text(text) => {
+                    lines.push(String::from_utf8_lossy(text).replace('\u{1f}', "|").replace('\u{1e}', "+"));
+                }
+                other => lines.push(format!("{other:?}")),
+            });
+        }
+    }
+
+    /// From here on this client reads only what it is told to.
+    pub(super) fn slow_down(&mut self, conn: ConnId) {
+        self.slow.push((conn, Vec::new()));
+    }
+
+    /// A slow client reads so many bytes, if there are as many. What waits for it then.
+    pub(super) fn read_some(&mut self, conn: ConnId, count: usize) -> usize {
+        let (_, unread) = self.slow.iter_mut().find(|(slow, _)| *slow == conn).expect("a slow client");
+        let bytes: Vec<u8> = unread.drain(..count.min(unread.len())).collect();
+        self.shards[conn.core.index()].flushed(self.now, conn, bytes.len());
+        self.take_in(conn, &bytes);
+        self.settle();
+        self.unread(conn)
+    }
+
+    /// What waits for a slow client.
+    pub(super) fn unread(&self, conn: ConnId) -> usize {
+        self.slow.iter().find(|(slow, _)| *slow == conn).map_or(0, |(_, unread)| unread.len())
     }
 
     pub(super) fn answer(&mut self, core: usize, ask: Ask) {

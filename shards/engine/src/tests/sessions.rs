@@ -227,9 +227,9 @@ fn one_that_reads_slowly_is_not_taken_for_silent_and_is_closed_once_it_stops() {
     shard.take_output(conn, &mut outbox);
     let mut now = rig.now;
     // Down to between the high-water mark and half of it: it stays paused.
-    for left in (60..outbox.len()).rev().take(40) {
+    for left in (60..outbox.len()).rev().take(20) {
         now = now.after(SECOND);
-        shard.flushed(now, conn, 1);
+        shard.flushed(now, conn, 2);
         shard.tick(now);
         assert!(shard.closes().is_empty(), "it reads, {left} bytes are left");
     }
@@ -239,6 +239,32 @@ fn one_that_reads_slowly_is_not_taken_for_silent_and_is_closed_once_it_stops() {
     now = now.after(6 * SECOND);
     shard.tick(now);
     assert_eq!(shard.closes(), [(conn, Reason::SlowConsumerStalled)]);
+}
+
+#[test]
+fn a_byte_now_and_then_is_no_reading() {
+    let mut options = patient();
+    options.limits.outbox_high_water_bytes = 160;
+    options.limits.slow_consumer_timeout_ns = 5 * SECOND;
+    let mut rig = Rig::with(1, &options);
+    let (emitter, stuck) = (rig.client(0), rig.client(0));
+    rig.send(stuck, &bulk(Action::EventSubscribe, &[b"e"], "0"));
+    rig.slow_down(stuck);
+    for _ in 0..5 {
+        let data = Some(&br#""some forty bytes of data, and some more""#[..]);
+        rig.send(emitter, &Outgoing { data, ..about(Action::EventEmit, "e") });
+    }
+    // Ten bytes in five seconds are a sixteenth of the mark, nine are not.
+    for _ in 0..3 {
+        rig.pass(2 * SECOND);
+        rig.read_some(stuck, 6);
+    }
+    assert_eq!(rig.closed, []);
+    for _ in 0..5 {
+        rig.pass(2 * SECOND);
+        rig.read_some(stuck, 1);
+    }
+    assert_eq!(rig.closed.first(), Some(&(stuck, Reason::SlowConsumerStalled)));
 }
 
 #[test]

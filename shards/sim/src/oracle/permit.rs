@@ -63,6 +63,8 @@ pub(super) struct Permit {
     newest: u32,
     /// Messages may be turned away because too many wait.
     crowded: bool,
+    /// Readings may wait for room, and are judged once more then.
+    narrow: bool,
     asked: BTreeMap<(usize, Box<[u8]>), Vec<Asked>>,
     /// Reads, heads and deletions that are not answered, in order.
     singles: BTreeMap<Single, VecDeque<Claim>>,
@@ -77,6 +79,7 @@ impl Permit {
             rules: plan.rules.clone(),
             at: vec![0; plan.cores as usize],
             newest: 0,
+            narrow: limits.outbox_high_water_bytes < 1 << 20,
             crowded: limits.parked_messages_max < 100 || limits.parked_bytes_max < 100_000,
             asked: BTreeMap::new(),
             singles: BTreeMap::new(),
@@ -102,7 +105,8 @@ impl Permit {
             claim.action,
             Action::EventListen | Action::RecordListen | Action::PresenceQueryAll | Action::PresenceSubscribeAll
         );
-        let last = if edge || self.newest > claim.rules + REMEMBERED { self.newest } else { claim.rules };
+        let late = self.narrow && deepstream_engine::is_reading(claim.action);
+        let last = if edge || late || self.newest > claim.rules + REMEMBERED { self.newest } else { claim.rules };
         claim.rules..=last
     }
 }
