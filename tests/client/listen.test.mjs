@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { isLost, isOpen, loggedIn } from './clients.mjs'
+import { oldLoggedIn } from './old-clients.mjs'
 import { Proxy } from './proxy.mjs'
 import { Raw, assertFields } from './raw.mjs'
 import { REFERENCE, Server } from './server.mjs'
@@ -46,6 +47,89 @@ function subscriber (client, topic, all) {
 
 const sorted = (list) => [...list].sort()
 const holds = (list, all) => sorted(list).join() === sorted(all).join()
+
+/** A client of one generation that provides lists: it writes what is wanted, and deletes what is wanted no more. */
+const GENERATIONS = {
+  async today (t, pattern, seen) {
+    const client = await loggedIn(t, server)
+    const lists = new Map()
+    client.record.listen(pattern, async (name, response) => {
+      seen.push(`start ${name}`)
+      response.onStop(async () => {
+        seen.push(`stop ${name}`)
+        await lists.get(name).delete()
+        seen.push(`deleted ${name}`)
+      })
+      response.accept()
+      const list = client.record.getList(name)
+      lists.set(name, list)
+      await list.whenReady()
+      list.setEntries(['a', 'b'])
+    })
+  },
+  async before (t, pattern, seen) {
+    const client = await oldLoggedIn(t, server)
+    const lists = new Map()
+    client.record.listen(pattern, (name, wanted, response) => {
+      seen.push(`${wanted ? 'start' : 'stop'} ${name}`)
+      if (!wanted) {
+        const list = lists.get(name)
+        list.once('delete', () => seen.push(`deleted ${name}`))
+        return list.delete()
+      }
+      response.accept()
+      const list = client.record.getList(name)
+      lists.set(name, list)
+      list.whenReady(() => list.setEntries(['a', 'b']))
+    })
+  }
+}
+
+for (const [generation, provide] of Object.entries(GENERATIONS)) {
+  better(`a provider that subscribes to what it provides hears when nobody else does any more (client of ${generation})`, async (t) => {
+    const [one, two] = [await loggedIn(t, server), await loggedIn(t, server)]
+    const prefix = unique('list')
+    const name = `${prefix}/1`
+    const seen = []
+    await provide(t, `^${prefix}/.*`, seen)
+    const round = [`start ${name}`, `stop ${name}`, `deleted ${name}`]
+    for (let times = 1; times <= 3; times++) {
+      const lists = [one, two].map((client) => client.record.getList(name))
+      await until('the entries are there', () => lists.every((list) => list.getEntries().length === 2))
+      lists.forEach((list) => list.discard())
+      await until(`round ${times} is over`, () => seen.length >= 3 * times)
+    }
+    // Whatever it may have begun for itself, it would have been asked for before this.
+    const last = `${prefix}/2`
+    one.record.getList(last)
+    await until('the last is provided', () => seen.includes(`start ${last}`))
+    assert.deepEqual(seen, [...round, ...round, ...round, `start ${last}`])
+    assert.equal(await two.record.has(name), false, 'what was deleted stays so')
+  })
+}
+
+for (const topic of ['event', 'record']) {
+  better(`a ${topic} that a listener alone subscribes to is for others to provide`, async (t) => {
+    const [first, second, one] = [await loggedIn(t, server), await loggedIn(t, server), await loggedIn(t, server)]
+    const prefix = unique('own')
+    const all = names(prefix)
+    // Subscribed before it listens, and after.
+    const own = subscriber(first, topic, all)
+    const a = listener(first, topic, `^${prefix}/`)
+    const other = subscriber(one, topic, all)
+    await until('it is asked although it subscribes too', () => holds(a.found, all))
+    other.leave()
+    await until('it is stopped although it still subscribes', () => holds(a.stopped, all))
+    const b = listener(second, topic, `^${prefix}/`)
+    await until('another is asked to provide for it', () => holds(b.found, all))
+    own.leave()
+    await until('and is stopped', () => holds(b.stopped, all))
+    const again = subscriber(first, topic, all)
+    await until('also when it comes later', () => b.found.length === 2 * all.length)
+    again.leave()
+    assert.ok(holds(a.found, all), 'the first was asked for others alone')
+  })
+}
 
 for (const topic of ['event', 'record']) {
   describe(`listening for ${topic}s`, () => {

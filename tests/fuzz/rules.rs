@@ -51,7 +51,7 @@ pub(crate) fn run(input: &[u8]) {
 fn judged(ruleset: &Ruleset, right: Right, context: &Context<'_>, old: &[u8]) {
     let choice = ruleset.choose(right, context.name);
     let mut choices = Choices::default();
-    let remembered = [(); 2].map(|()| choices.choose(ruleset, 1, right, context.name, 7));
+    let remembered = [(); 2].map(|()| choices.choose(ruleset, 1, right, (context.name, false), 7));
     assert_eq!(remembered[0], remembered[1]);
     let account = explain(ruleset, right, context);
     assert!(!account.to_string().is_empty());

@@ -5,7 +5,6 @@ use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_wire::{Action, Message, Outgoing};
 use slab::Slab;
-use std::collections::BTreeMap;
 
 /// One bulk message.
 #[derive(Debug)]
@@ -29,8 +28,6 @@ pub(crate) struct Gather {
 pub(crate) struct Gathers {
     generation: u32,
     table: Slab<Gather>,
-    /// Parts that wait for the answer to a subscription: by its name's number and attempt.
-    behind: BTreeMap<(u32, u32), Tag>,
 }
 
 impl Gathers {
@@ -68,17 +65,6 @@ impl Gathers {
         if let Some(gather) = self.table.get_mut(tag.gather as usize) {
             gather.done += 1;
         }
-    }
-
-    /// One part more, which is done when the subscription asked for with `asked` was counted and left again, or refused.
-    pub(crate) fn await_answer(&mut self, asked: Tag, whole: Tag) {
-        let tag = self.part(whole, 0);
-        self.behind.insert((asked.name_id, asked.attempt), tag);
-    }
-
-    /// A subscription is answered that nobody wants any more: what waited for that, or nothing.
-    pub(crate) fn unawait(&mut self, asked: Tag) -> Tag {
-        self.behind.remove(&(asked.name_id, asked.attempt)).unwrap_or_default()
     }
 
     /// One part more; the tag for it.

@@ -30,6 +30,32 @@ impl ConnId {
     pub fn index(self) -> usize {
         self.slot as usize
     }
+
+    /// As a number all of whose bits hang on all of it, as if drawn by chance.
+    pub(crate) fn mixed(self) -> u64 {
+        mixed(u64::from(self.core.0) << 48 | u64::from(self.generation) << 32 | u64::from(self.slot))
+    }
+
+    /// The connection with this number.
+    #[allow(clippy::cast_possible_truncation, reason = "the parts of the number")]
+    pub(crate) fn of_mixed(number: u64) -> Self {
+        let plain = unmixed(number);
+        Self { core: CoreId((plain >> 48) as u16), generation: (plain >> 32) as u16, slot: plain as u32 }
+    }
+}
+
+/// Spreads a number over all of its bits (the finalizer of splitmix64).
+pub(crate) fn mixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+/// The number that was spread.
+fn unmixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 31) ^ (number >> 62)).wrapping_mul(0x3196_42b2_d24d_8ec3);
+    let number = (number ^ (number >> 27) ^ (number >> 54)).wrapping_mul(0x96de_1b17_3f11_9089);
+    number ^ (number >> 30) ^ (number >> 60)
 }
 
 /// The number of an [`Ask`](crate::output::Ask) or store batch; comes back with its outcome.

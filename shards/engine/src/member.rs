@@ -20,11 +20,12 @@ impl Shard {
             self.names.remove_if_idle(slot);
             return self.settle_at_edge(conn, tag, true, None);
         };
+        let lone = self.lone_subscriber(slot);
         let name = self.names.at_mut(slot);
         let first = name.interest.is_empty();
-        name.interest.add(conn.core, wire);
+        name.interest.add(conn, wire);
         let epoch = name.epoch;
-        let provided = !name.is_filter && self.listen_subscribed(slot, first);
+        let provided = !name.is_filter && self.listen_subscribed(slot, conn, first, lone);
         if conn.core == self.core {
             self.joined(self.core, conn, tag, slot, epoch, provided);
         } else {
@@ -33,13 +34,11 @@ impl Shard {
         }
     }
 
-    /// One subscriber of `core` is gone.
-    pub(crate) fn left(&mut self, core: CoreId, slot: u32, epoch: u32) {
-        if self.names.leave(core, slot, epoch) {
-            if self.names.at(slot).interest.is_empty() {
-                self.listen_unsubscribed(slot);
-                self.forget_filter(slot);
-            }
+    /// A subscriber is gone.
+    pub(crate) fn left(&mut self, conn: ConnId, slot: u32, epoch: u32) {
+        if self.names.leave(conn, slot, epoch) {
+            self.listen_unsubscribed(slot);
+            self.forget_filter(slot);
             self.names.remove_if_idle(slot);
         }
     }
@@ -79,8 +78,7 @@ impl Shard {
             }
             Ok(()) => {}
             Err(left) => {
-                let waits = self.gathers.unawait(tag);
-                self.leave(conn, waits, left);
+                self.leave(conn, left);
             }
         }
         if tag.rules != self.permit.generation() && tag.joins() {
@@ -97,34 +95,23 @@ impl Shard {
         if refused && tag.joins() && self.delivery.sessions.get(conn).is_some() {
             self.subscribers.refused(conn, tag);
         }
-        if refused && tag.joins() {
-            let waits = self.gathers.unawait(tag);
-            self.settle(waits, false, None);
-        }
         self.settle(tag, refused, version);
     }
 
-    /// Tells an owner that a subscriber is gone; `tag` waits for what follows of that.
-    pub(crate) fn leave(&mut self, conn: ConnId, tag: Tag, left: Left) {
+    /// Tells an owner that a subscriber is gone.
+    pub(crate) fn leave(&mut self, conn: ConnId, left: Left) {
         if left.owner == self.core {
-            self.left(self.core, left.slot, left.epoch);
-            self.settle(tag, false, None);
+            self.left(conn, left.slot, left.epoch);
         } else {
-            let packet = Packet::Leave { conn, tag, slot: left.slot, epoch: left.epoch };
+            let packet = Packet::Leave { conn, slot: left.slot, epoch: left.epoch };
             self.delivery.post(left.owner, Lane::Requests, packet);
         }
     }
 
-    /// UNSUBSCRIBE of one name. `whole` is answered once the owner has told listeners what follows of it, if it is of a
-    /// bulk message.
-    pub(crate) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64, whole: Tag) {
-        let pending = if whole.gather == Tag::NONE { None } else { self.subscribers.pending(conn, topic, name, hash) };
+    /// UNSUBSCRIBE of one name.
+    pub(crate) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) {
         if let Some(left) = self.subscribers.unsubscribe(conn, topic, name, hash) {
-            let tag = self.gathers.part(whole, 0);
-            self.leave(conn, tag, left);
-        } else if let Some(asked) = pending {
-            // The owner may count it yet; it is told to leave then.
-            self.gathers.await_answer(asked, whole);
+            self.leave(conn, left);
         }
     }
 }

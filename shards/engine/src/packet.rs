@@ -139,8 +139,6 @@ pub enum Packet {
     Leave {
         /// The subscriber.
         conn: ConnId,
-        /// What waits for the answer, if anything does: mostly nothing.
-        tag: Tag,
         /// The owner's slot of the name.
         slot: u32,
         /// The epoch the subscription began in.

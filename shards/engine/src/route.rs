@@ -349,26 +349,19 @@ impl Shard {
         }
         let topic = message.head.action.topic();
         let filter = message.head.flags.has(Flags::FILTER);
-        // Whoever listens may be what the last subscriber's leaving is told to, and hears of that before the acknowledgement
-        // (behaviour-listen): the owners decide. Everybody else is acknowledged here and now.
-        let listens = self.listening.listens_on(conn, topic);
-        let whole = if listens { self.gathers.begin(conn, message) } else { Tag::default() };
         for name in message.names() {
             let before = self.subscribers.count_of(conn);
             for core in (0..self.cores).take(if filter { usize::MAX } else { 1 }) {
                 let hash =
                     if filter { filter_hash(&self.hasher, name, CoreId(core)) } else { hash_name(&self.hasher, name) };
-                self.unsubscribe(conn, topic, name, hash, whole);
+                self.unsubscribe(conn, topic, name, hash);
             }
             if self.subscribers.count_of(conn) < before {
                 self.verbose_subscription("UNSUBSCRIBE", conn, topic, name);
             }
         }
-        if listens {
-            self.settle(whole, false, None);
-        } else {
-            self.acknowledge(conn, message, false);
-        }
+        // No owner needs to know first: what follows of it is told to others.
+        self.acknowledge(conn, message, false);
     }
 
     /// A bulk message whose names are asked of their owners, and which is answered when all have.

@@ -292,7 +292,7 @@ impl Shard {
         let mut leaving = Vec::new();
         self.subscribers.disconnected(conn, |left| leaving.push(left));
         for left in leaving {
-            self.leave(conn, Tag::default(), left);
+            self.leave(conn, left);
         }
         self.unsubscribe_all(conn);
         for core in session.introduced() {
@@ -337,10 +337,7 @@ impl Shard {
             Packet::Listen { conn, tag, topic, pattern, on } => self.listen_changed(conn, tag, topic, &pattern, on),
             Packet::Users { conn, tag } => self.users(conn, tag),
             Packet::Online { tag, users } => self.users_online(tag, users),
-            Packet::Leave { conn, tag, slot, epoch } => {
-                self.left(from, slot, epoch);
-                self.settle_at_edge(conn, tag, false, None);
-            }
+            Packet::Leave { conn, slot, epoch } => self.left(conn, slot, epoch),
             Packet::Reply(conn, frame) => self.delivery.deliver(conn, frame),
             Packet::FanOut { slot, end, except, frames } => {
                 if slot == crate::presence::EVERYONE {

@@ -167,13 +167,6 @@ impl Subscribers {
         }
     }
 
-    /// The tag with which a pending subscription was asked for.
-    pub(crate) fn pending(&self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) -> Option<Tag> {
-        let id = self.find(topic, name, hash)?;
-        let member = self.members.get(&(conn.slot, id)).filter(|member| member.place == UNPLACED)?;
-        Some(Tag { name_id: id, attempt: member.attempt, ..Tag::default() })
-    }
-
     /// `conn` no longer wants `name`. The owner is to be told only where it has counted the subscription.
     pub(crate) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) -> Option<Left> {
         let id = self.find(topic, name, hash)?;

@@ -54,6 +54,10 @@ pub enum Mutation {
     StealAccept,
     /// Names without provider are never tried again.
     NeverRematch,
+    /// Listeners are told of all names that their patterns match, whatever the rules say of those.
+    TellNames,
+    /// Now and then a subscriber's leaving is taken for another's, so that nobody knows who is left.
+    StealLeave,
     /// One core never hears of new rules.
     LoseRules,
     /// Now and then a message is judged by other rules than those in force where it came in.
@@ -90,7 +94,7 @@ pub(crate) enum Tampering {
 
 impl Mutation {
     /// All planted bugs.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::LoseFanOut,
         Self::RepeatFanOut,
         Self::SwapDeliveries,
@@ -110,6 +114,8 @@ impl Mutation {
         Self::LoseAccept,
         Self::StealAccept,
         Self::NeverRematch,
+        Self::TellNames,
+        Self::StealLeave,
         Self::LoseRules,
         Self::MixRules,
         Self::LoosenRules,
@@ -144,7 +150,7 @@ impl Mutation {
             }
             (Self::LoseRules, Packet::Rules(_)) => return Tampering::Lose,
             (Self::MixRules, Packet::Request(parcel)) if parcel.tag.rules > 0 => Tampering::Forge,
-            (Self::StealIdentity, Packet::Introduce(..)) => Tampering::Forge,
+            (Self::StealIdentity, Packet::Introduce(..)) | (Self::StealLeave, Packet::Leave { .. }) => Tampering::Forge,
             (Self::LoseDenial, Packet::Reply(_, frame)) if tells(frame, &DENIALS) => Tampering::Lose,
             (Self::RepeatDenial, Packet::Reply(_, frame)) if tells(frame, &DENIALS) => Tampering::Repeat,
             (Self::StealAnswer, _) if action == Some(Action::RpcResponse) => Tampering::Forge,
@@ -188,6 +194,7 @@ impl Mutation {
     pub(crate) fn bend(self, rules: &Rules) -> Rules {
         match self {
             Self::LoosenRules => rules.bent(Right::EventPublish, true),
+            Self::TellNames => rules.telling_names(),
             Self::TightenRules => rules.bent(Right::RecordRead, false),
             _ => rules.clone(),
         }

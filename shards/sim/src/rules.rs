@@ -89,6 +89,8 @@ enum Path {
     One,
     /// Names of two characters or more.
     Variable,
+    /// Names of records and events, and no pattern of those that clients of these worlds listen to.
+    Names,
 }
 
 impl Path {
@@ -97,6 +99,7 @@ impl Path {
             Self::Any => "*",
             Self::One => ".1",
             Self::Variable => ".$n",
+            Self::Names => "[a-z][0-9]",
         }
     }
 
@@ -105,6 +108,7 @@ impl Path {
             Self::Any => true,
             Self::One => matches!(name, [_, b'1']),
             Self::Variable => name.len() >= 2,
+            Self::Names => matches!(name, [b'a'..=b'z', b'0'..=b'9']),
         }
     }
 }
@@ -146,6 +150,15 @@ impl Rules {
     pub(crate) fn bent(&self, right: Right, open: bool) -> Self {
         let mut bent = self.clone();
         bent.rights[right as usize] = vec![(Path::Any, if open { Rule::Open } else { Rule::Shut })];
+        bent
+    }
+
+    /// These rules, but for names that are listened to: all are told to everybody. Patterns are judged as they were.
+    pub(crate) fn telling_names(&self) -> Self {
+        let mut bent = self.clone();
+        for right in [Right::RecordListen, Right::EventListen] {
+            bent.rights[right as usize].push((Path::Names, Rule::Open));
+        }
         bent
     }
 

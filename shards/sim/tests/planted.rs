@@ -117,6 +117,16 @@ fn name_that_is_never_tried_again_is_noticed() {
 }
 
 #[test]
+fn name_that_is_told_because_its_pattern_was_allowed_is_noticed() {
+    assert_found(Mutation::TellNames, 300, &["forbid it to listen to"]);
+}
+
+#[test]
+fn provider_that_is_left_alone_and_not_told_is_noticed() {
+    assert_found(Mutation::StealLeave, 3000, &["which nobody else wants", "for nobody but itself"]);
+}
+
+#[test]
 fn forgotten_record_is_noticed_when_it_is_acknowledged() {
     assert_found(Mutation::ForgetStored, 200, &["storage has", "lost it", "read back"]);
 }

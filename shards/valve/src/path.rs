@@ -31,6 +31,8 @@ pub(crate) struct Path {
     pub(crate) text: Box<str>,
     pub(crate) made_of: Paths,
     pattern: Pattern,
+    /// The same without the anchors that it spells out, if it does: see [`Path::find_listened`].
+    unanchored: Option<Pattern>,
     /// With their `$`, in order.
     pub(crate) variables: Vec<String>,
     /// What is longer is more specific: UTF-16 units of the text.
@@ -46,42 +48,41 @@ impl Path {
         if text.starts_with('/') {
             return Err("path can't start with /".to_owned());
         }
-        let mut source = String::from("^");
-        let mut variables = Vec::new();
-        for (at, piece) in pieces(text) {
-            match piece {
-                Piece::Wildcard => source.push_str(".*"),
-                Piece::Variable(variable) => {
-                    source.push_str("([^/]+)");
-                    variables.push(variable.to_owned());
-                }
-                Piece::Char(char) if made_of == Paths::Literal => push_literal(&mut source, char),
-                Piece::Char('$') => match text[at + 1..].chars().next() {
-                    // Alone at the end it is what it is in a regular expression.
-                    None => source.push('$'),
-                    Some(next) => return Err(format!("invalid variable name ${next}")),
-                },
-                Piece::Char(char) => source.push(char),
+        let (pattern, variables) = compile(text, made_of).map_err(|error| match error {
+            Bad::Variable(next) => format!("invalid variable name ${next}"),
+            Bad::Pattern(error) => {
+                let meant = escaped(text);
+                format!("invalid path: {error}; if the characters themselves are meant, write {meant}")
             }
-        }
-        source.push('$');
-        let pattern = Pattern::new(&source, "").map_err(|error| {
-            let meant = escaped(text);
-            format!("invalid path: {error}; if the characters themselves are meant, write {meant}")
         })?;
-        Ok(Self { text: text.into(), made_of, pattern, variables, length: text.encode_utf16().count() })
+        let bare = without_anchors(text, made_of);
+        let unanchored = if bare.len() < text.len() { compile(bare, made_of).ok() } else { None };
+        let unanchored = unanchored.filter(|(_, same)| *same == variables).map(|(pattern, _)| pattern);
+        Ok(Self { text: text.into(), made_of, pattern, unanchored, variables, length: text.encode_utf16().count() })
     }
 
+    /// Whether a name is one of the path's, and what its variables stand for then.
     pub(crate) fn find(&self, name: &[u8]) -> Option<Captures> {
+        self.find_by(&self.pattern, name)
+    }
+
+    /// The same for a name that somebody listens to by a pattern. A path for such patterns may spell out their anchors, as
+    /// `\^news/*` does for `^news/.*`: of the names that those match it is meant too.
+    pub(crate) fn find_listened(&self, name: &[u8]) -> Option<Captures> {
+        let bare = || self.find_by(self.unanchored.as_ref()?, name);
+        self.find(name).or_else(bare)
+    }
+
+    fn find_by(&self, pattern: &Pattern, name: &[u8]) -> Option<Captures> {
         let mut budget = Budget::new(MATCH_STEPS_MAX);
         if name.is_ascii() {
-            let found = self.pattern.find(Input::Ascii(name), 0, &mut budget).ok()??;
+            let found = pattern.find(Input::Ascii(name), 0, &mut budget).ok()??;
             let capture = |group| found.group(group).map_or(NOTHING, |span| (span.start as u32, span.end as u32));
             return Some((1..=self.variables.len()).map(capture).collect());
         }
         let text = String::from_utf8_lossy(name);
         let units: Vec<u16> = text.encode_utf16().collect();
-        let found = self.pattern.find(Input::Utf16(&units), 0, &mut budget).ok()??;
+        let found = pattern.find(Input::Utf16(&units), 0, &mut budget).ok()??;
         // A variable stands for whole segments, which begin and end between characters.
         let offset = |units: usize| {
             let mut passed = 0;
@@ -95,6 +96,51 @@ impl Path {
         let capture = |group| found.group(group).map_or(NOTHING, |span| (offset(span.start), offset(span.end)));
         Some((1..=self.variables.len()).map(capture).collect())
     }
+}
+
+/// What is wrong with a path.
+enum Bad {
+    /// This stands where a variable's name should.
+    Variable(char),
+    Pattern(String),
+}
+
+/// A path's regular expression and its variables.
+fn compile(text: &str, made_of: Paths) -> Result<(Pattern, Vec<String>), Bad> {
+    let mut source = String::from("^");
+    let mut variables = Vec::new();
+    for (at, piece) in pieces(text) {
+        match piece {
+            Piece::Wildcard => source.push_str(".*"),
+            Piece::Variable(variable) => {
+                source.push_str("([^/]+)");
+                variables.push(variable.to_owned());
+            }
+            Piece::Char(char) if made_of == Paths::Literal => push_literal(&mut source, char),
+            Piece::Char('$') => match text[at + 1..].chars().next() {
+                // Alone at the end it is what it is in a regular expression.
+                None => source.push('$'),
+                Some(next) => return Err(Bad::Variable(next)),
+            },
+            Piece::Char(char) => source.push(char),
+        }
+    }
+    source.push('$');
+    let pattern = Pattern::new(&source, "").map_err(|error| Bad::Pattern(error.to_string()))?;
+    Ok((pattern, variables))
+}
+
+/// A path without the anchors of listen patterns that it spells out.
+fn without_anchors(text: &str, made_of: Paths) -> &str {
+    let (begin, end) = match made_of {
+        Paths::Regular => (r"\^", r"\$"),
+        Paths::Literal => ("^", "$"),
+    };
+    // An even number of backslashes before is of those that are meant themselves.
+    let backslashes = |rest: &str| rest.len() - rest.trim_end_matches('\\').len();
+    let ends = |rest: &&str| made_of == Paths::Literal || backslashes(rest).is_multiple_of(2);
+    let text = text.strip_prefix(begin).unwrap_or(text);
+    text.strip_suffix(end).filter(ends).unwrap_or(text)
 }
 
 /// A piece of a path.

@@ -89,17 +89,23 @@ impl Ruleset {
 
     /// The rule for a name; without one, everybody is meant.
     pub fn choose(&self, right: Right, name: Option<&[u8]>) -> Choice {
-        for (path, rule) in &self.kinds[right as usize].candidates {
-            let path = &self.paths[*path as usize];
-            // Upstream matches what has no name by what JavaScript writes for it, and leaves the variables undefined.
-            if let Some(mut captures) = path.find(name.unwrap_or(b"undefined")) {
-                if name.is_none() {
-                    captures.clear();
-                }
-                return Choice::Rule(*rule, captures);
-            }
+        // Upstream matches what has no name by what JavaScript writes for it, and leaves the variables undefined.
+        match self.choose_by(right, |path| path.find(name.unwrap_or(b"undefined"))) {
+            Choice::Rule(rule, _) if name.is_none() => Choice::Rule(rule, Captures::default()),
+            choice => choice,
         }
-        Choice::None
+    }
+
+    /// The rule for a name that a pattern matches which somebody listens to: that of the name, where paths that spell out
+    /// a pattern's anchors (`\^news/*` for `^news/.*`) are for the names which such a pattern matches too.
+    pub fn choose_listened(&self, right: Right, name: &[u8]) -> Choice {
+        self.choose_by(right, |path| path.find_listened(name))
+    }
+
+    fn choose_by(&self, right: Right, find: impl Fn(&Path) -> Option<Captures>) -> Choice {
+        let mut candidates = self.kinds[right as usize].candidates.iter();
+        let chosen = candidates.find_map(|(path, rule)| Some((*rule, find(&self.paths[*path as usize])?)));
+        chosen.map_or(Choice::None, |(rule, captures)| Choice::Rule(rule, captures))
     }
 
     /// Path and rule of all that a right has, the most specific first.
@@ -127,6 +133,7 @@ impl Ruleset {
 struct Cached {
     hash: u64,
     right: Right,
+    listened: bool,
     name: Box<[u8]>,
     choice: Choice,
     used: bool,
@@ -140,13 +147,14 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// The rule for a name whose (seeded) hash is known. `generation` tells one ruleset from another.
+    /// The rule for a name whose (seeded) hash is known; `listened`: the name is one that a pattern matches, see
+    /// [`Ruleset::choose_listened`]. `generation` tells one ruleset from another.
     pub fn choose(
         &mut self,
         ruleset: &Ruleset,
         generation: u64,
         right: Right,
-        name: Option<&[u8]>,
+        (name, listened): (Option<&[u8]>, bool),
         hash: u64,
     ) -> Choice {
         let Some(named) = name else { return ruleset.choose(right, None) };
@@ -157,14 +165,14 @@ impl Choices {
             self.table.clear();
             self.generation = generation;
         }
-        let hash = hash ^ (right as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let same = |cached: &Cached| cached.right == right && *cached.name == *named;
+        let hash = hash ^ (2 * right as u64 + u64::from(listened)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let same = |cached: &Cached| cached.right == right && cached.listened == listened && *cached.name == *named;
         if let Some(cached) = self.table.find_mut(hash, same) {
             cached.used = true;
             return cached.choice.clone();
         }
-        let choice = ruleset.choose(right, name);
-        let cached = Cached { hash, right, name: named.into(), choice: choice.clone(), used: true };
+        let choice = if listened { ruleset.choose_listened(right, named) } else { ruleset.choose(right, name) };
+        let cached = Cached { hash, right, listened, name: named.into(), choice: choice.clone(), used: true };
         self.table.insert_unique(hash, cached, |cached| cached.hash);
         choice
     }

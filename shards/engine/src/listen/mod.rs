@@ -2,12 +2,14 @@
 //!
 //! *Owns* every listener of every core, replicated: names are judged only by their owner, against all patterns. Per name it
 //! is idle, asking one candidate, or provided by one listener; all of it happens at the owner, one thing after the other.
-//! *Promises* one provider per name at a time; that no listener hears a stop before its start, nor a second start while it
-//! provides; that a listener whose acceptance comes too late is told to stop; bounded work per turn, however many names a
-//! pattern matches or a provider leaves behind.
+//! *Promises* one provider per name at a time; that nobody is told of a name that it may not listen to by that name; that
+//! nobody is asked to provide what only itself subscribes to; that no listener hears a stop before its start, nor a second
+//! start while it provides; that a listener whose acceptance comes too late is told to stop; bounded work per turn, however
+//! many names a pattern matches or a provider leaves behind.
 //! *Does not* match patterns itself: that is `deepstream-pattern`.
 
 mod index;
+mod may;
 mod pattern;
 mod registry;
 mod search;
@@ -19,6 +21,7 @@ use crate::packet::{Lane, Packet, Tag};
 use crate::shard::Shard;
 use crate::subscribers::hash_name;
 use deepstream_wire::{Action, Head, Message, Outgoing, Topic};
+pub(crate) use may::listening;
 pub(crate) use pattern::NamePattern;
 pub(crate) use registry::Listening;
 pub(crate) use search::{AttemptId, Provision};
@@ -217,7 +220,7 @@ impl Shard {
         // Only who was asked can answer; upstream takes anybody's word.
         let Some(listener) = self.listening.find(conn, topic, source) else { return };
         let slot = self.names.find(topic, subscription, message.head.name_hash);
-        let asked = slot.filter(|&slot| self.names.at(slot).provision.as_ref().is_some_and(|p| p.is_of(listener)));
+        let asked = slot.filter(|&slot| self.names.at(slot).provision.as_ref().is_some_and(|it| it.is_told(listener)));
         match asked {
             Some(slot) if accepted => self.accepted_by(slot),
             Some(slot) => self.lost(slot),

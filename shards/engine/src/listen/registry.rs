@@ -3,14 +3,15 @@
 use super::index::{Index, Run};
 use super::pattern::{Matcher, NamePattern};
 use super::work::{FEW, Newcomer, Work};
-use crate::ident::ConnId;
+use crate::ident::{ConnId, mixed};
 use crate::shard::Options;
 use crate::timer::TimerId;
 use ahash::RandomState;
 use deepstream_wire::Topic;
 use hashbrown::{HashMap, HashTable};
 use slab::Slab;
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 /// A pattern somebody listens to.
@@ -53,7 +54,7 @@ pub(crate) struct Listener {
 
 /// How far the search for a name's provider has come. Candidates are asked in ascending order of their keys; none is kept in
 /// a list, because a hundred thousand names may be searched for at once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Search {
     /// Shuffles the candidates of this search; 0: they are asked in order.
     salt: u64,
@@ -62,6 +63,14 @@ pub(crate) struct Search {
     /// The one who was asked out of order.
     first: u64,
     last: Option<Key>,
+    /// The rules in force when it began.
+    pub(super) rules: u32,
+    /// Connections beside which nobody is asked but who came later; nobody: all may be.
+    among: BTreeSet<ConnId>,
+    /// Connections that were passed over because nobody else subscribed to the name at that moment.
+    pub(super) own: BTreeSet<ConnId>,
+    /// Connections whose users may not listen to the name.
+    pub(super) denied: BTreeSet<ConnId>,
 }
 
 /// Later than all others, rank, order.
@@ -93,6 +102,8 @@ pub(crate) struct Listening {
     pub(super) rematch_timer: TimerId,
     matcher: Matcher,
     found: Vec<u32>,
+    /// Who is asked next, the first on top, for as long as one name is being looked at.
+    line: BinaryHeap<Reverse<(Key, u32)>>,
     /// Patterns that took too many steps, to be told of.
     pub(super) slow: Vec<Arc<NamePattern>>,
 }
@@ -123,6 +134,7 @@ impl Listening {
             rematch_timer: TimerId::NONE,
             matcher: Matcher::new(options.limits.listen_steps_max),
             found: Vec::new(),
+            line: BinaryHeap::new(),
             slow: Vec::new(),
             hasher,
         }
@@ -268,25 +280,31 @@ impl Listening {
         }
     }
 
-    /// A search of its own; `first` is asked before it begins.
-    pub(super) fn search(&mut self, first: Option<u32>) -> Search {
+    /// A search of its own under these rules; `first` is asked before it begins.
+    pub(super) fn search(&mut self, rules: u32, first: Option<u32>, among: BTreeSet<ConnId>) -> Search {
         self.count += 1;
         Search {
             salt: if self.shuffle { self.hasher.hash_one(self.count) | 1 } else { 0 },
             began: self.order,
             first: first.map_or(0, |first| self.listeners[first as usize].order),
             last: None,
+            rules,
+            among,
+            own: BTreeSet::new(),
+            denied: BTreeSet::new(),
         }
     }
 
-    /// The listener a search asks next.
-    pub(super) fn next(&mut self, search: &mut Search, topic: Topic, name: &[u8]) -> Option<u32> {
+    /// Puts into line whom a search has not asked yet. `lone` is who alone subscribes to the name, if one does: of those who
+    /// listen that one is not asked, because nobody but itself would be provided for.
+    pub(super) fn line_up(&mut self, search: &mut Search, topic: Topic, name: &[u8], lone: Option<ConnId>) {
         self.look_up(topic, name);
-        let mut best: Option<(Key, u32)> = None;
+        let mut line = std::mem::take(&mut self.line).into_vec();
+        line.clear();
         for &entry in &self.found {
             let entry = &self.entries[entry as usize];
             for &listener in &entry.listeners {
-                let order = self.listeners[listener as usize].order;
+                let Listener { order, conn, .. } = self.listeners[listener as usize];
                 let key = if order > search.began {
                     (true, 0, order)
                 } else if search.salt == 0 {
@@ -295,37 +313,71 @@ impl Listening {
                     (false, mixed(order ^ search.salt), order)
                 };
                 let untried = order != search.first && search.last.is_none_or(|last| key > last);
-                if untried && best.is_none_or(|(other, _)| key < other) {
-                    best = Some((key, listener));
+                let meant = search.among.is_empty() || search.among.contains(&conn) || order > search.began;
+                if untried && meant && lone == Some(conn) {
+                    search.own.insert(conn);
+                } else if untried && meant {
+                    line.push(Reverse((key, listener)));
                 }
             }
         }
-        let (key, listener) = best?;
+        self.line = BinaryHeap::from(line);
+    }
+
+    /// The next in line whom a search may ask.
+    pub(super) fn next_in_line(&mut self, search: &mut Search) -> Option<u32> {
+        let (key, listener) = self.pop_line(&search.denied)?;
         search.last = Some(key);
         Some(listener)
     }
 
-    /// Of the newcomers that share a pass, the first whose pattern matches a name; and how many patterns were tried.
-    pub(super) fn choose_newcomer(&mut self, topic: Topic, name: &[u8]) -> (Option<u32>, usize) {
-        if self.newcomers.len() <= FEW {
+    fn pop_line(&mut self, denied: &BTreeSet<ConnId>) -> Option<(Key, u32)> {
+        loop {
+            let Reverse((key, listener)) = self.line.pop()?;
+            if denied.is_empty() || !denied.contains(&self.listeners[listener as usize].conn) {
+                return Some((key, listener));
+            }
+        }
+    }
+
+    /// Puts into line those of the newcomers that share a pass whose patterns match a name, but for who alone subscribes to
+    /// it. How many patterns were tried.
+    pub(super) fn line_up_newcomers(&mut self, topic: Topic, name: &[u8], lone: Option<ConnId>) -> usize {
+        let mut line = std::mem::take(&mut self.line).into_vec();
+        line.clear();
+        let passes = |listener: &Listener| listener.in_pass && listener.topic == topic && lone != Some(listener.conn);
+        let in_order = |listener: u32, order| Reverse(((false, 0, order), listener));
+        let tried = if self.newcomers.len() <= FEW {
             let mut tried = 0;
             for place in 0..self.newcomers.len() {
                 let listener = self.newcomers[place].listener;
-                let passes = |listener: &Listener| listener.in_pass && listener.topic == topic;
-                if self.listeners.get(listener as usize).is_some_and(passes) {
-                    tried += 1;
-                    if self.listens_to(listener, name) {
-                        return (Some(listener), tried);
-                    }
+                let Some(order) = self.listeners.get(listener as usize).filter(|it| passes(it)).map(|it| it.order)
+                else {
+                    continue;
+                };
+                tried += 1;
+                if self.listens_to(listener, name) {
+                    line.push(in_order(listener, order));
                 }
             }
-            return (None, tried);
-        }
-        self.look_up(topic, name);
-        let listeners = self.found.iter().flat_map(|&entry| &self.entries[entry as usize].listeners);
-        let passing = listeners.filter(|&&listener| self.listeners[listener as usize].in_pass);
-        let first = passing.min_by_key(|&&listener| self.listeners[listener as usize].order);
-        (first.copied(), FEW + 1)
+            tried
+        } else {
+            self.look_up(topic, name);
+            for &listener in self.found.iter().flat_map(|&entry| &self.entries[entry as usize].listeners) {
+                let state = &self.listeners[listener as usize];
+                if passes(state) {
+                    line.push(in_order(listener, state.order));
+                }
+            }
+            FEW + 1
+        };
+        self.line = BinaryHeap::from(line);
+        tried
+    }
+
+    /// The first newcomer in line, if its user is not among those who may not listen to the name.
+    pub(super) fn next_newcomer(&mut self, denied: &BTreeSet<ConnId>) -> Option<u32> {
+        self.pop_line(denied).map(|(_, listener)| listener)
     }
 
     /// Finds the patterns that match a name.
@@ -368,11 +420,4 @@ impl Listening {
         }
         matches == Ok(true)
     }
-}
-
-/// Spreads a number over all of its bits (the finalizer of splitmix64).
-fn mixed(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }

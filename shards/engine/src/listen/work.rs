@@ -5,11 +5,13 @@
 //! that comes with thousands of patterns costs one round, not thousands. Whoever is slow to answer leaves the pass and goes
 //! the rest of its way alone, holding up nobody.
 
+use super::registry::Listener;
 use super::search::is_listened;
 use crate::ident::ConnId;
 use crate::packet::Tag;
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
+use std::collections::BTreeSet;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +22,8 @@ pub(super) enum Work {
     Alone { newcomer: Newcomer, cursor: u32 },
     /// The names of a listener that is gone are handed over.
     HandOver { listener: u32, conn: ConnId, tag: Tag },
-    /// Subscribed names without provider are searched for again.
-    Rematch { cursor: u32 },
+    /// Subscribed names without provider are searched for again; `anew`: also those that were just searched for in vain.
+    Rematch { cursor: u32, anew: bool },
 }
 
 /// A new listener on its way around the names.
@@ -167,12 +169,12 @@ impl Shard {
                 }
                 self.settle_at_edge(conn, tag, false, None);
             }
-            Work::Rematch { mut cursor } => {
+            Work::Rematch { mut cursor, anew } => {
                 while cursor < self.names.slots() && !self.listening.is_empty() {
                     if *budget == 0 || self.listening.asked >= UNANSWERED_MAX {
-                        return Some(Work::Rematch { cursor });
+                        return Some(Work::Rematch { cursor, anew });
                     }
-                    *budget = budget.saturating_sub(self.rematch(cursor));
+                    *budget = budget.saturating_sub(self.rematch(cursor, anew));
                     cursor += 1;
                 }
             }
@@ -219,18 +221,24 @@ impl Shard {
         if !self.is_unprovided(slot) {
             return PASS;
         }
-        let mut cost = 0;
-        loop {
-            let name = self.names.at(slot);
-            let (chosen, tried) = self.listening.choose_newcomer(name.topic, &name.name);
-            cost += if tried > FEW { SEARCH } else { tried * COMPARE };
-            let Some(listener) = chosen else { return cost.max(PASS) };
-            if self.listening.listeners[listener as usize].asked < UNANSWERED_MAX {
-                self.search(slot, Some(listener));
-                return cost + SEARCH;
+        let name = self.names.at(slot);
+        let lone = name.interest.only();
+        let tried = self.listening.line_up_newcomers(name.topic, &name.name, lone);
+        let mut cost = if tried > FEW { SEARCH } else { tried * COMPARE };
+        let mut denied = BTreeSet::new();
+        while let Some(listener) = self.listening.next_newcomer(&denied) {
+            let Listener { asked, conn, .. } = self.listening.listeners[listener as usize];
+            if asked >= UNANSWERED_MAX {
+                self.leave_pass(listener);
+                continue;
             }
-            self.leave_pass(listener);
+            cost += SEARCH;
+            if self.ask_first(slot, listener) {
+                break;
+            }
+            denied.insert(conn);
         }
+        cost.max(PASS)
     }
 
     /// A newcomer that does not answer goes on alone, once it does.
@@ -245,25 +253,26 @@ impl Shard {
 
     /// One name for one newcomer; what it cost.
     fn scan(&mut self, listener: u32, slot: u32) -> usize {
-        if !self.is_unprovided(slot) || self.names.at(slot).topic != self.listening.listeners[listener as usize].topic {
+        let Listener { topic, conn, .. } = self.listening.listeners[listener as usize];
+        if !self.is_unprovided(slot) || self.names.at(slot).topic != topic {
             return PASS;
         }
         let name = &self.names.at(slot).name;
         let cost = COMPARE + name.len() * self.listening.listeners[listener as usize].pattern.states() / 256;
-        if !self.listening.listens_to(listener, name) {
+        if self.names.at(slot).interest.only() == Some(conn) || !self.listening.listens_to(listener, name) {
             return cost;
         }
-        self.search(slot, Some(listener));
+        self.ask_first(slot, listener);
         cost + SEARCH
     }
 
-    fn rematch(&mut self, slot: u32) -> usize {
-        let cooldown = self.options.listen_cooldown_ns;
+    fn rematch(&mut self, slot: u32, anew: bool) -> usize {
+        let cooldown = if anew { 0 } else { self.options.listen_cooldown_ns };
         let now = self.delivery.now;
         if !self.is_unprovided(slot) || now.since(self.names.at(slot).search_failed_at) < cooldown {
             return PASS;
         }
-        self.search(slot, None);
+        self.search(slot);
         SEARCH
     }
 
@@ -285,8 +294,14 @@ impl Shard {
             return;
         }
         self.watch_rematch();
-        if !self.listening.work.iter().any(|work| matches!(work, Work::Rematch { .. })) {
-            self.work_on([Work::Rematch { cursor: 0 }]);
+        if !self.listening.work.iter().any(|work| matches!(work, Work::Rematch { anew: false, .. })) {
+            self.work_on([Work::Rematch { cursor: 0, anew: false }]);
         }
+    }
+
+    /// All names without provider are tried again, from the first on.
+    pub(super) fn search_all_anew(&mut self) {
+        self.listening.work.retain(|work| !matches!(work, Work::Rematch { anew: true, .. }));
+        self.work_later(Work::Rematch { cursor: 0, anew: true });
     }
 }

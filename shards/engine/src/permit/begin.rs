@@ -119,6 +119,7 @@ impl Shard {
             message,
             name,
             hash: name.map_or(0, |name| hash_name(&self.hasher, name)),
+            listened: false,
             slot: None,
             failed: false,
         };

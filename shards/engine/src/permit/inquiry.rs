@@ -6,6 +6,7 @@
 
 use super::Standing;
 use crate::ident::ConnId;
+use crate::listen::AttemptId;
 use crate::packet::{Lane, Packet};
 use crate::record::{Glimpse, Peeker, Run};
 use crate::shard::{Shard, TimerKey};
@@ -101,6 +102,8 @@ enum Then {
     Connection(ConnId, Message<Box<[u8]>>),
     /// What goes on from before the present rules.
     Standing(Standing),
+    /// A listener that is to be told of a name.
+    Offer(AttemptId),
 }
 
 impl Shard {
@@ -181,6 +184,11 @@ impl Shard {
         self.suspend(found, Then::Standing(standing));
     }
 
+    /// A listener is told of a name once it is known whether it may be.
+    pub(crate) fn hold_offer(&mut self, attempt: AttemptId, found: Found) {
+        self.suspend(found, Then::Offer(attempt));
+    }
+
     fn suspend(&mut self, mut found: Found, then: Then) {
         let Some(id) = found.inquiry.take() else { return };
         for (_, sight) in &mut found.records {
@@ -245,6 +253,7 @@ impl Shard {
                 }
             }
             Then::Standing(standing) => self.revise(standing, found),
+            Then::Offer(attempt) => self.offer_again(attempt, found),
             Then::Connection(conn, message) => self.begin_again(conn, &message.borrowed(), found),
         }
     }

@@ -183,11 +183,11 @@ impl Shard {
         let permit = &mut self.permit;
         if rules != permit.rules.generation {
             let Some(ruleset) = &permit.of(rules).ruleset else { return Choice::Always(true) };
-            return ruleset.choose(right, question.name);
+            return choose(ruleset, right, question);
         }
         let Some(ruleset) = &permit.rules.ruleset else { return Choice::Always(true) };
         let held = permit.choices.len();
-        let choice = permit.choices.choose(ruleset, u64::from(rules), right, question.name, question.hash);
+        let choice = permit.choices.choose(ruleset, u64::from(rules), right, question.named(), question.hash);
         if held == 0 {
             self.watch_choices();
         }
@@ -356,6 +356,14 @@ pub(super) fn source_of(action: Action) -> Source {
         }
         Action::RecordPatch | Action::RecordCreateAndPatch | Action::RecordPatchMulti => Source::Merged,
         _ => Source::Nowhere,
+    }
+}
+
+/// The rule that a question meets.
+pub(super) fn choose(ruleset: &Ruleset, right: Right, question: &Question<'_>) -> Choice {
+    match question.name {
+        Some(name) if question.listened => ruleset.choose_listened(right, name),
+        name => ruleset.choose(right, name),
     }
 }
 

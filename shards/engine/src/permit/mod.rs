@@ -207,6 +207,8 @@ pub(crate) struct Question<'a> {
     /// `None`: everybody is meant.
     pub(crate) name: Option<&'a [u8]>,
     pub(crate) hash: u64,
+    /// The name is one that a pattern matches to which somebody listens.
+    pub(crate) listened: bool,
     /// The record's, where it is about one.
     pub(crate) slot: Option<u32>,
     /// Storage failed: what would have to be fetched cannot be.
@@ -222,9 +224,21 @@ impl<'a> Question<'a> {
             message,
             name: Some(message.name()),
             hash: message.head.name_hash,
+            listened: false,
             slot: None,
             failed: run.failed,
         }
+    }
+
+    /// The name, and whether a pattern matches it, by which its rule is chosen.
+    fn named(&self) -> (Option<&'a [u8]>, bool) {
+        (self.name, self.listened)
+    }
+
+    /// Whether a connection may listen to a name by that name, under the rules of this generation.
+    pub(crate) fn of_listened(conn: ConnId, rules: u32, message: &'a Message<&'a [u8]>, hash: u64) -> Self {
+        let tag = Tag { rules, ..Tag::default() };
+        Self { hash, listened: true, ..Self::of(conn, tag, message, &Run::default()) }
     }
 }
 

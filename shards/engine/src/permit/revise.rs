@@ -1,5 +1,5 @@
 //! What goes on from before new rules: subscriptions, listeners and watchers of this core's connections, providers of this
-//! core's names.
+//! core's names, and who listens and was told of one of them.
 //!
 //! *Owns* the round over all of them. *Promises* that each is judged by the rules in force, and that what they do not allow
 //! ends with a denial to its client, as if it had been asked for now. The round begins the moment the rules are there and is
@@ -11,6 +11,7 @@
 use super::inquiry::Found;
 use super::{Denial, Question, Said, Steps};
 use crate::ident::ConnId;
+use crate::listen::{AttemptId, listening};
 use crate::packet::Tag;
 use crate::record::Run;
 use crate::shard::{Shard, TimerKey};
@@ -35,15 +36,39 @@ pub(super) enum Revision {
     /// How many are left.
     Watchers(usize),
     Providers(u32),
+    /// What listeners were told of.
+    Provisions(u32),
 }
 
 /// Something that goes on.
 #[derive(Debug)]
 pub(crate) enum Standing {
-    Subscription { conn: ConnId, topic: Topic, name: Box<[u8]>, hash: u64 },
-    Listener { conn: ConnId, topic: Topic, pattern: Box<str> },
-    Watcher { conn: ConnId },
-    Provider { conn: ConnId, name: Box<[u8]>, hash: u64 },
+    Subscription {
+        conn: ConnId,
+        topic: Topic,
+        name: Box<[u8]>,
+        hash: u64,
+    },
+    Listener {
+        conn: ConnId,
+        topic: Topic,
+        pattern: Box<str>,
+    },
+    Watcher {
+        conn: ConnId,
+    },
+    Provider {
+        conn: ConnId,
+        name: Box<[u8]>,
+        hash: u64,
+    },
+    /// A listener was told of a name, and is asked for it or provides it.
+    Provision {
+        attempt: AttemptId,
+        conn: ConnId,
+        topic: Topic,
+        name: Box<[u8]>,
+    },
 }
 
 impl Standing {
@@ -60,11 +85,13 @@ impl Standing {
             Self::Subscription { conn, name, .. } => {
                 (*conn, Right::RecordRead, Action::RecordSubscribeCreateAndRead, Some(name))
             }
-            Self::Listener { conn, topic: Topic::Record, pattern } => {
-                (*conn, Right::RecordListen, Action::RecordListen, Some(pattern.as_bytes()))
+            Self::Listener { conn, topic, pattern } => {
+                let (right, action) = listening(*topic);
+                (*conn, right, action, Some(pattern.as_bytes()))
             }
-            Self::Listener { conn, pattern, .. } => {
-                (*conn, Right::EventListen, Action::EventListen, Some(pattern.as_bytes()))
+            Self::Provision { conn, topic, name, .. } => {
+                let (right, action) = listening(*topic);
+                (*conn, right, action, Some(name))
             }
             Self::Watcher { conn } => (*conn, Right::PresenceAllow, Action::PresenceSubscribeAll, None),
             Self::Provider { conn, name, .. } => (*conn, Right::RpcProvide, Action::RpcProvide, Some(name)),
@@ -97,6 +124,9 @@ impl Shard {
             self.permit.revision = next;
             if let Some(standing) = standing {
                 self.revise(standing, Found::default());
+            }
+            if next.is_none() {
+                self.offer_anew();
             }
         }
     }
@@ -138,8 +168,10 @@ impl Shard {
                 }
                 None => (Some(Revision::Providers(0)), None),
             },
-            Revision::Providers(slot) if slot >= self.names.slots() => (None, None),
+            Revision::Providers(slot) if slot >= self.names.slots() => (Some(Revision::Provisions(0)), None),
             Revision::Providers(slot) => (Some(Revision::Providers(slot + 1)), self.standing_providers(slot)),
+            Revision::Provisions(slot) if slot >= self.names.slots() => (None, None),
+            Revision::Provisions(slot) => (Some(Revision::Provisions(slot + 1)), self.standing_provision(slot)),
         }
     }
 
@@ -191,19 +223,25 @@ impl Shard {
         let mut question = Question::of(conn, tag, &message, &Run::default());
         question.name = name;
         question.hash = name.map_or(0, |name| hash_name(&self.hasher, name));
+        question.listened = matches!(standing, Standing::Provision { .. });
         let mut steps = Steps::default();
         // The action of the plain subscription, whatever it was asked for with.
         let plain = if right == Right::RecordRead { Action::RecordSubscribe } else { action };
         steps.add(right, plain);
-        let said = self.judge(&question, &steps, &mut found);
-        if self.has_shadow() {
-            self.compare(&question, &steps, &found, said);
-        }
-        match said {
+        match self.judge_standing(&question, &steps, &mut found) {
             Said::Yes => {}
             Said::No(denial) => self.end_standing(&standing, denial),
             Said::Ask | Said::Load => self.hold_standing(standing, found),
         }
+    }
+
+    /// What the rules in force say, compared with what a candidate does.
+    pub(crate) fn judge_standing(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Said {
+        let said = self.judge(question, steps, found);
+        if self.has_shadow() {
+            self.compare(question, steps, found, said);
+        }
+        said
     }
 
     fn end_standing(&mut self, standing: &Standing, denial: Denial) {
@@ -214,11 +252,13 @@ impl Shard {
                 if self.delivery.sessions.get(conn).is_some()
                     && let Some(left) = self.subscribers.unsubscribe(conn, *topic, name, *hash)
                 {
-                    self.leave(conn, Tag::default(), left);
+                    self.leave(conn, left);
                 }
                 self.subscribers.count_of(conn) < before
             }
             Standing::Listener { topic, pattern, .. } => self.end_listening(conn, *topic, pattern),
+            // It listens on, to other names: it is told to stop, and nothing else.
+            Standing::Provision { attempt, .. } => return self.end_provision(*attempt),
             Standing::Watcher { .. } => {
                 let before = self.everyone.watcher_count();
                 self.unsubscribe_all(conn);

@@ -8,7 +8,7 @@
 //! rules than those in force are not compared.
 
 use super::inquiry::{Found, Sight};
-use super::judge::{Case, Source, source_of};
+use super::judge::{Case, Source, choose, source_of};
 use super::{Denial, Question, Said, Sampled, Steps};
 use crate::output::{Difference, Note};
 use crate::record::Glance;
@@ -136,7 +136,7 @@ impl Shard {
     ) -> Opinion {
         let (generation, rounds_max) = (self.permit.rules.generation, self.permit.rules.rounds_max);
         let choices = &mut self.permit.shadow_choices;
-        let choice = choices.choose(&shadow.ruleset, u64::from(generation), right, question.name, question.hash);
+        let choice = choices.choose(&shadow.ruleset, u64::from(generation), right, question.named(), question.hash);
         self.watch_choices();
         let (rule, captures) = match choice {
             Choice::Always(true) => return Opinion::Allows,
@@ -234,7 +234,7 @@ impl Shard {
         denial: Option<Denial>,
         opinion: &Opinion,
     ) {
-        let place = |ruleset: &Ruleset, file: &str| place(ruleset, file, right, question.name);
+        let place = |ruleset: &Ruleset, file: &str| place(ruleset, file, right, question);
         let live = match denial {
             None => "allows",
             Some(Denial::Denied) => "denies",
@@ -289,9 +289,9 @@ impl Shard {
 }
 
 /// The rule that a name meets, by file and line.
-fn place(ruleset: &Ruleset, file: &str, right: Right, name: Option<&[u8]>) -> String {
+fn place(ruleset: &Ruleset, file: &str, right: Right, question: &Question<'_>) -> String {
     let (section, kind) = (right.section(), right.rule());
-    match ruleset.choose(right, name) {
+    match choose(ruleset, right, question) {
         Choice::Rule(rule, _) => {
             let rule = ruleset.rule(rule);
             let at = rule.at.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();

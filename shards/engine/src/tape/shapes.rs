@@ -158,7 +158,7 @@ enums! {
         0 Request { 0: parcel }
         1 Introduce { 0: conn, 1: identity }
         2 Farewell { 0: conn }
-        3 Leave { conn: conn, tag: tag, slot: slot, epoch: epoch }
+        3 Leave { conn: conn, slot: slot, epoch: epoch }
         4 Presence { conn: conn, identity: identity, online: online }
         5 Everyone { conn: conn, tag: tag, on: on }
         6 Listen { conn: conn, tag: tag, topic: topic, pattern: pattern, on: on }

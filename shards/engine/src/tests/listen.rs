@@ -1,5 +1,5 @@
 use super::rig::{Rig, about, bulk};
-use crate::{Census, ConnId, CoreId, Limits, Options};
+use crate::{Census, ConnId, Limits, Options};
 use deepstream_wire::{Action, Outgoing};
 
 const MILLISECOND: u64 = 1_000_000;
@@ -391,110 +391,197 @@ fn listening_twice_is_told_so_and_acknowledged() {
 }
 
 #[test]
-fn who_subscribes_may_provide_and_is_asked_once_per_pattern() {
+fn who_subscribes_may_provide_for_others_and_is_asked_once_per_pattern() {
     everywhere(|scene| {
-        let subscriber = scene.subscriber;
+        let (subscriber, second) = (scene.subscriber, scene.second);
+        scene.say(second, Said::Subscribe, "");
+        scene.read(second);
         scene.listen(subscriber);
         scene.say(subscriber, Said::Listen, "^a");
-        scene.read(subscriber);
         scene.subscribe();
-        // It may be owner and edge at once, or not: either answer can come first.
         let mut lines = scene.read(subscriber);
         lines.sort();
-        assert_eq!(lines, [FOUND, SUBSCRIBED]);
+        assert_eq!(lines, ["LISTEN name=^a ack", LISTENS, FOUND, SUBSCRIBED]);
         scene.reject(subscriber);
         assert_eq!(scene.read(subscriber), ["PATTERN_FOUND name=^a subscription=NAME"]);
         scene.say(subscriber, Said::Accept, "^a");
         let told = only_records(scene, &[HAS]);
         assert_eq!(scene.read(subscriber), told);
+        assert_eq!(scene.read(second), told);
     });
 }
 
 #[test]
-fn who_provides_for_itself_is_stopped_before_its_leaving_is_acknowledged() {
-    everywhere(|scene| {
-        let (subscriber, second) = (scene.subscriber, scene.second);
-        scene.listen(subscriber);
-        for _ in 0..2 {
-            scene.subscribe();
-            scene.accept(subscriber);
-            scene.read(subscriber);
-            scene.unsubscribe();
-            assert_eq!(scene.read(subscriber), [REMOVED, UNSUBSCRIBED]);
-        }
-        // Nothing follows: it is acknowledged all the same.
-        scene.unsubscribe();
-        assert_eq!(scene.read(subscriber), [UNSUBSCRIBED]);
-        scene.say(second, Said::Subscribe, "");
-        scene.subscribe();
-        scene.accept(subscriber);
-        scene.read(subscriber);
-        scene.unsubscribe();
-        assert_eq!(scene.read(subscriber), [UNSUBSCRIBED]);
-        scene.say(second, Said::Unsubscribe, "");
-        assert_eq!(scene.read(subscriber), [REMOVED]);
-        for conn in [subscriber, scene.first, second] {
-            scene.rig.drop_client(conn);
-        }
-        scene.census_is_empty();
-    });
-}
-
-#[test]
-fn names_of_several_owners_are_stopped_before_one_acknowledgement() {
-    let mut rig = Rig::with(4, &Options::default());
-    let names: Vec<String> = (0..4).map(|core| rig.name_on(core, "a/")).collect();
-    let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
-    let client = rig.client(1);
-    rig.send(client, &about(Action::EventListen, "a/"));
-    rig.send(client, &bulk(Action::EventSubscribe, &names, "0"));
-    for &name in &names {
-        rig.send(client, &Outgoing { subscription: Some(name), ..about(Action::EventListenAccept, "a/") });
+fn who_alone_subscribes_is_not_asked_to_provide_for_itself() {
+    for subscribes_first in [true, false] {
+        everywhere(|scene| {
+            let (provider, other) = (scene.first, scene.subscriber);
+            for step in [subscribes_first, !subscribes_first] {
+                if step {
+                    scene.say(provider, Said::Subscribe, "");
+                } else {
+                    scene.listen(provider);
+                }
+            }
+            let mut lines = scene.read(provider);
+            lines.sort();
+            assert_eq!(lines, [LISTENS, SUBSCRIBED]);
+            for _ in 0..2 {
+                scene.subscribe();
+                assert_eq!(scene.read(provider), [FOUND]);
+                scene.accept(provider);
+                assert_eq!(scene.read(provider), only_records(scene, &[HAS]));
+                scene.unsubscribe();
+                let mut told = scene.read(provider);
+                told.sort();
+                assert_eq!(told, only_records(scene, &[REMOVED, HAS_NOT]), "nobody but itself is left");
+            }
+            scene.say(provider, Said::Unsubscribe, "");
+            assert_eq!(scene.read(provider), [UNSUBSCRIBED]);
+            for conn in [provider, other, scene.second] {
+                scene.rig.drop_client(conn);
+            }
+            scene.census_is_empty();
+        });
     }
-    rig.read(client);
-    rig.send(client, &bulk(Action::EventUnsubscribe, &names, "1"));
-    let told = rig.read(client);
-    assert_eq!(told.len(), 5);
-    assert_eq!(told[4], "EVENT.UNSUBSCRIBE id=1 ack");
 }
 
 #[test]
-fn who_does_not_listen_to_a_topic_waits_for_no_owner() {
-    let mut rig = Rig::with(2, &Options::default());
-    let name = rig.name_on(1, "a/");
-    let client = rig.client(0);
-    rig.send(client, &about(Action::RecordListen, "a/"));
-    rig.send(client, &bulk(Action::EventSubscribe, &[name.as_bytes()], "0"));
-    rig.send_only(client, &bulk(Action::EventUnsubscribe, &[name.as_bytes()], "1"));
-    assert_eq!(rig.shards[0].census().gathers, 0);
-    rig.send(client, &about(Action::EventListen, "a/"));
-    rig.send(client, &bulk(Action::EventSubscribe, &[name.as_bytes()], "2"));
-    rig.send_only(client, &bulk(Action::EventUnsubscribe, &[name.as_bytes()], "3"));
-    assert_eq!(rig.shards[0].census().gathers, 1);
+fn a_provider_goes_on_for_others_when_it_subscribes_no_more() {
+    everywhere(|scene| {
+        let provider = scene.first;
+        scene.listen(provider);
+        scene.subscribe();
+        scene.accept(provider);
+        scene.say(provider, Said::Subscribe, "");
+        scene.read(provider);
+        scene.say(provider, Said::Unsubscribe, "");
+        assert_eq!(scene.read(provider), [UNSUBSCRIBED]);
+        scene.unsubscribe();
+        assert_eq!(scene.read(provider), [REMOVED]);
+    });
 }
 
-/// A subscription is left before its owner has counted it, while the listener provides the name for somebody else.
+/// The subscription of one listener is a reason to ask another.
 #[test]
-fn who_leaves_early_is_acknowledged_when_the_owner_knows() {
+fn listeners_provide_for_each_other() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.read(first);
+        scene.read(second);
+        scene.say(first, Said::Subscribe, "");
+        assert_eq!(scene.read(second), [FOUND]);
+        scene.accept(second);
+        let mut told = scene.read(first);
+        told.sort();
+        assert_eq!(told, only_records(scene, &[SUBSCRIBED, HAS]));
+        // It provides for the first, whatever it subscribes to itself.
+        scene.say(second, Said::Subscribe, "");
+        scene.read(second);
+        scene.say(first, Said::Unsubscribe, "");
+        assert_eq!(scene.read(second).first().map(String::as_str), Some(REMOVED));
+        // The roles change: what is left is the second's subscription, for which the first is asked.
+        let mut told = scene.read(first);
+        told.sort();
+        assert_eq!(told, [FOUND, UNSUBSCRIBED]);
+        scene.accept(first);
+        assert_eq!(scene.read(second), only_records(scene, &[HAS]));
+        scene.rig.drop_client(second);
+        assert_eq!(scene.read(first), [REMOVED]);
+    });
+}
+
+/// Passed over because nobody else subscribed, it is not forgotten when somebody does.
+#[test]
+fn who_was_passed_over_is_asked_when_others_come_during_the_search() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.say(first, Said::Subscribe, "");
+        assert_eq!(scene.read(second), [LISTENS, FOUND]);
+        scene.read(first);
+        scene.subscribe();
+        scene.reject(second);
+        assert_eq!(scene.read(first), [FOUND]);
+        scene.reject(first);
+        assert_eq!((scene.read(first), scene.read(second)), (vec![], vec![]), "everybody was asked once");
+    });
+}
+
+#[test]
+fn who_refused_is_not_asked_again_because_the_lone_subscriber_is_not_alone_any_more() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.say(first, Said::Subscribe, "");
+        scene.reject(second);
+        scene.read(first);
+        scene.read(second);
+        scene.subscribe();
+        assert_eq!(scene.read(first), [FOUND]);
+        scene.reject(first);
+        assert_eq!((scene.read(first), scene.read(second)), (vec![], vec![]));
+    });
+}
+
+#[test]
+fn an_acceptance_for_nobody_but_itself_is_too_late() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.say(first, Said::Subscribe, "");
+        scene.subscribe();
+        scene.unsubscribe();
+        scene.read(first);
+        scene.accept(first);
+        assert_eq!(scene.read(first), [REMOVED]);
+        // In silence, too, and the next is asked.
+        scene.subscribe();
+        assert_eq!(scene.read(first), [FOUND]);
+        scene.unsubscribe();
+        scene.listen(second);
+        scene.read(second);
+        scene.rig.pass(502 * MILLISECOND);
+        assert_eq!(scene.read(first), NONE);
+        assert_eq!(scene.read(second), [FOUND]);
+    });
+}
+
+/// Leaving and coming again before the first was counted is one subscription still, for a moment counted twice.
+#[test]
+fn who_comes_and_goes_in_haste_is_not_taken_for_two() {
     let mut rig = Rig::with(2, &Options::default());
     let name = rig.name_on(1, "a/");
     let names: &[&[u8]] = &[name.as_bytes()];
     let (client, other) = (rig.client(0), rig.client(1));
     rig.send(client, &about(Action::EventListen, "a/"));
-    rig.send(other, &bulk(Action::EventSubscribe, names, "0"));
-    rig.send(client, &Outgoing { subscription: Some(names[0]), ..about(Action::EventListenAccept, "a/") });
     rig.read(client);
-    rig.send_only(client, &bulk(Action::EventSubscribe, names, "1"));
-    for packet in rig.take_packets(0, 1) {
-        rig.shards[1].packet(rig.now, CoreId(0), packet);
+    for id in ["1", "3", "5"] {
+        rig.send_only(client, &bulk(Action::EventSubscribe, names, id));
+        rig.send_only(client, &bulk(Action::EventUnsubscribe, names, "x"));
     }
-    let joined = rig.take_packets(1, 0);
-    rig.send_only(client, &bulk(Action::EventUnsubscribe, names, "2"));
-    rig.send(other, &bulk(Action::EventUnsubscribe, names, "3"));
-    assert_eq!(rig.read(client), NONE);
-    rig.give_packets(1, 0, joined);
-    let removed = format!("EVENT.SUBSCRIPTION_FOR_PATTERN_REMOVED name=a/ subscription={name}");
-    assert_eq!(rig.read(client), ["EVENT.SUBSCRIBE id=1 ack", &removed, "EVENT.UNSUBSCRIBE id=2 ack"]);
+    rig.send_only(client, &bulk(Action::EventSubscribe, names, "7"));
+    rig.settle();
+    let found = format!("EVENT.SUBSCRIPTION_FOR_PATTERN_FOUND name=a/ subscription={name}");
+    assert!(!rig.read(client).contains(&found));
+    rig.send(other, &bulk(Action::EventSubscribe, names, "0"));
+    assert_eq!(rig.read(client), [found]);
+}
+
+/// What follows of a subscriber's leaving is told to others: nobody has to wait for it.
+#[test]
+fn who_listens_is_acknowledged_as_soon_as_it_leaves() {
+    let mut rig = Rig::with(2, &Options::default());
+    let name = rig.name_on(1, "a/");
+    let client = rig.client(0);
+    rig.send(client, &about(Action::EventListen, "a/"));
+    rig.send(client, &bulk(Action::EventSubscribe, &[name.as_bytes()], "0"));
+    rig.send_only(client, &bulk(Action::EventUnsubscribe, &[name.as_bytes()], "1"));
+    assert_eq!(rig.shards[0].census().gathers, 0);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod conflicts;
 mod events;
 mod listen;
+mod listened;
 mod logins;
 mod permit;
 mod presence;

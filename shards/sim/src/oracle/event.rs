@@ -181,8 +181,8 @@ impl Oracle {
     }
 
     /// Whether some connection may be subscribed.
-    pub(super) fn has_event_subscribers(&self, name: &[u8]) -> bool {
-        self.events.names.get(name).is_some_and(|name| !name.subscriptions.is_empty())
+    pub(super) fn has_event_subscribers_but(&self, conn: usize, name: &[u8]) -> bool {
+        self.events.names.get(name).is_some_and(|name| name.subscriptions.keys().any(|&other| other != conn))
     }
 
     pub(super) fn event_said(&mut self, conn: usize, message: &Message<&[u8]>) {

@@ -230,7 +230,7 @@ impl Oracle {
     }
 
     /// A shard noted something.
-    pub(crate) fn noted(&mut self, note: &Note, conn: impl Fn(ConnId) -> Option<usize>) {
+    pub(crate) fn noted(&mut self, core: usize, note: &Note, conn: impl Fn(ConnId) -> Option<usize>) {
         match note {
             Note::Emitted { name, data } => self.owner_emitted(name, data),
             Note::RecordChanged { name, version, value, writer: Some(writer) } => match conn(*writer) {
@@ -240,7 +240,7 @@ impl Oracle {
             Note::RecordChanged { name, writer: None, .. } => self.record_created(name.as_bytes()),
             Note::Presence { user, online } => self.presence_noted(user, *online),
             Note::Listener { turn, topic, name, pattern, conn: who } => {
-                self.turn_noted(conn(*who), topic, pattern, name, *turn);
+                self.turn_noted(core, conn(*who), (topic, pattern, name), *turn);
             }
             Note::RecordDeleted { name } => self.record_deleted(name.as_bytes()),
             Note::LoadFailed { name, .. } => self.load_given_up(name.as_bytes()),

@@ -192,6 +192,11 @@ impl Oracle {
         self.permit.newest
     }
 
+    /// The rules that a core goes by.
+    pub(super) fn rules_of_core(&self, core: usize) -> u32 {
+        self.permit.at[core]
+    }
+
     /// The oldest rules that some core goes by.
     pub(super) fn oldest_rules(&self) -> u32 {
         self.permit.at.iter().copied().min().unwrap_or_default()
@@ -504,6 +509,7 @@ impl Oracle {
         self.standing_records(&mut standing);
         self.standing_presence(&mut standing);
         self.standing_listeners(&mut standing);
+        self.standing_provisions(&mut standing);
         self.standing_providers(&mut standing);
         standing
     }

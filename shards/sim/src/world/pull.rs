@@ -10,7 +10,7 @@ impl World {
     pub(crate) fn pull(&mut self, core: usize) {
         for note in self.cores[core].shard.notes() {
             let sockets = &self.sockets;
-            self.oracle.noted(&note, |id| sockets.get(&(id.core.0, id.slot, id.generation)).copied());
+            self.oracle.noted(core, &note, |id| sockets.get(&(id.core.0, id.slot, id.generation)).copied());
         }
         self.pull_outboxes(core);
         self.pull_asks(core);

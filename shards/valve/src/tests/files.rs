@@ -1,7 +1,7 @@
 //! Whole files: what is refused and where, which rule is chosen, and why it says what it says.
 
 use super::cases::{file, settle};
-use crate::check::{At, Complaint, Node, Value, check};
+use crate::check::{At, Complaint, Node, Value, check, check_rows};
 use crate::eval::{Context, Document, User, Verdict};
 use crate::explain::explain;
 use crate::right::Right;
@@ -317,21 +317,69 @@ fn choices_are_remembered_per_ruleset_and_forgotten_when_idle() {
     let ruleset = |rule: &str| check(&file(Right::RecordRead, "a/$x", rule)).unwrap().ruleset;
     let (one, two) = (ruleset("user.id"), ruleset("name"));
     let mut choices = Choices::default();
-    let first = choices.choose(&one, 1, Right::RecordRead, Some(b"a/b"), 5);
+    let first = choices.choose(&one, 1, Right::RecordRead, (Some(b"a/b"), false), 5);
     assert_eq!(first, Choice::Rule(0, [(2, 3)].into_iter().collect()));
-    assert_eq!(choices.choose(&one, 1, Right::RecordRead, Some(b"a/b"), 5), first);
+    assert_eq!(choices.choose(&one, 1, Right::RecordRead, (Some(b"a/b"), false), 5), first);
     assert_eq!(
-        choices.choose(&one, 1, Right::RecordRead, Some(b"c"), 5),
+        choices.choose(&one, 1, Right::RecordRead, (Some(b"c"), false), 5),
         Choice::None,
         "the same hash is not the same name"
     );
     assert_eq!(choices.len(), 2);
     choices.sweep();
-    let _ = choices.choose(&one, 1, Right::RecordRead, Some(b"c"), 5);
+    let _ = choices.choose(&one, 1, Right::RecordRead, (Some(b"c"), false), 5);
     choices.sweep();
     assert_eq!(choices.len(), 1);
-    let _ = choices.choose(&two, 2, Right::RecordRead, Some(b"c"), 5);
+    let _ = choices.choose(&two, 2, Right::RecordRead, (Some(b"c"), false), 5);
     assert_eq!(choices.len(), 1, "another ruleset starts anew");
+}
+
+/// Paths that spell out the anchors of listen patterns are for the names that those patterns match.
+#[test]
+fn a_name_that_is_listened_to_meets_the_rules_for_anchored_patterns_too() {
+    let paths = [
+        ("*", "1"),
+        ("news/*", "2"),
+        (r"\^news/sport/*", "3"),
+        (r"\^of/$user/.*\$", "$user"),
+        (r"x\\$", "4"),
+        (r"\^secret/deep/*", "5"),
+    ];
+    let rows: Vec<_> = paths.iter().map(|(path, rule)| ("event", *path, "listen", *rule)).collect();
+    let ruleset = check_rows(&rows).unwrap().ruleset;
+    let mut choices = Choices::default();
+    let mut chosen = |name: &str| {
+        let choice = ruleset.choose_listened(Right::EventListen, name.as_bytes());
+        // Remembered apart from what the same text means as a pattern.
+        for listened in [true, false] {
+            let named = (Some(name.as_bytes()), listened);
+            let remembered = choices.choose(&ruleset, 1, Right::EventListen, named, 7);
+            assert!(!listened || remembered == choice, "{name}");
+        }
+        match choice {
+            Choice::Rule(rule, captures) => {
+                let captures =
+                    captures.iter().map(|(start, end)| name[*start as usize..*end as usize].to_owned()).collect();
+                (ruleset.path_of(ruleset.rule(rule)).to_owned(), captures)
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    };
+    let mut meets = |name: &str, path: &str, values: &[&str]| {
+        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+        assert_eq!(chosen(name), (path.to_owned(), values), "{name}");
+    };
+    meets("other", "*", &[]);
+    meets("news/1", "news/*", &[]);
+    meets("news/sport/1", r"\^news/sport/*", &[]);
+    meets("^news/sport/.*", r"\^news/sport/*", &[]);
+    meets("of/ann/1", r"\^of/$user/.*\$", &["ann"]);
+    // An escaped backslash is no anchor.
+    meets("x", "*", &[]);
+    meets("notnews/sport/1", "*", &[]);
+    // What is no name but a pattern is matched as it is written.
+    let plain = ruleset.choose(Right::EventListen, Some(b"news/sport/1"));
+    assert!(matches!(plain, Choice::Rule(rule, _) if ruleset.path_of(ruleset.rule(rule)) == "news/*"));
 }
 
 #[test]

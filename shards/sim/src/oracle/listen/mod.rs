@@ -1,6 +1,7 @@
 //! Listening: who is asked to provide what, who does, and whether everybody believes the same.
 //!
-//! Owners note whom they ask and who provides: never two at once. Of every listener and name it is known how often it was
+//! Owners note whom they ask and who provides: never two at once, never somebody who may not listen to the name by its name,
+//! and never for a name that nobody but itself subscribes to. Of every listener and name it is known how often it was
 //! asked and what it said, so that no stop is told before a start, and that at rest whoever believes to provide does. A
 //! client that says more than it was asked for cannot be held to what it believes; its names still are.
 
@@ -188,9 +189,6 @@ impl Oracle {
         if matches(message.name(), name) != Some(true) {
             return;
         }
-        if accepts {
-            self.listening.wanted.accepts(conn, records, name);
-        }
         let Some(listener) = self.listening.listener(conn, records, message.name()).filter(|it| it.on) else { return };
         let bond = listener.bonds.entry(name.into()).or_default();
         // A second word on the same question, or one that nobody asked for.
@@ -254,9 +252,6 @@ impl Oracle {
     fn removed_said(&mut self, conn: usize, records: bool, message: &Message<&[u8]>) {
         let name = message.subscription().unwrap_or_default();
         let line = || crate::trace::describe(message);
-        // Rules may end a subscription before it is left.
-        let late = !self.permit.ruled() && self.listening.wanted.stops_late(conn, records, name);
-        self.check(!late, || format!("conn {conn} left, was acknowledged, and only then is to stop: {}", line()));
         let Some(listener) = self.listening.listener(conn, records, message.name()) else {
             return self.fail(format!("conn {conn} never listened, and is to stop: {}", line()));
         };
@@ -291,12 +286,21 @@ impl Oracle {
 
 /// What owners note.
 impl Oracle {
-    pub(super) fn turn_noted(&mut self, conn: Option<usize>, topic: &str, pattern: &str, name: &str, turn: Turn) {
+    pub(super) fn turn_noted(
+        &mut self,
+        owner: usize,
+        conn: Option<usize>,
+        (topic, pattern, name): (&str, &str, &str),
+        turn: Turn,
+    ) {
         self.listening.moment += 1;
         let moment = self.listening.moment;
         let records = topic == Topic::Record.name();
         let place: Place = (records, name.as_bytes().into());
         let Some(conn) = conn else { return self.fail(format!("{name} is offered to nobody known")) };
+        if turn == Turn::Asked {
+            self.may_be_asked(owner, conn, &place);
+        }
         let turned = Turned { conn, pattern: pattern.as_bytes().into(), provides: turn == Turn::Provides };
         let before = match turn {
             Turn::Asked => self.listening.turns.insert(place, turned),
@@ -328,6 +332,20 @@ impl Oracle {
                 self.check(fits, || format!("conn {conn} provides {name} and never accepted"));
             }
             Turn::Over => {}
+        }
+    }
+
+    /// An owner is about to tell a listener of a name.
+    fn may_be_asked(&mut self, owner: usize, conn: usize, (records, name): &Place) {
+        let place = (*records, name.clone());
+        let others = self.listening.wanted.others_asked(conn, &place);
+        self.check(others, || format!("conn {conn} is asked to provide {} for nobody but itself", text(name)));
+        if self.permit.ruled() {
+            let rules = self.rules_of_core(owner);
+            let says = self.stands(conn, words(*records).listen, Some(name), rules);
+            self.check(!says.never(), || {
+                format!("conn {conn} is told of {}, which rules {rules} forbid it to listen to", text(name))
+            });
         }
     }
 

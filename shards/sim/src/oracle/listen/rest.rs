@@ -3,8 +3,9 @@
 use super::wanted::Told;
 use super::{Bond, Listener, Place, Turned};
 use crate::oracle::Oracle;
+use crate::oracle::permit::Standing;
 use crate::oracle::record::text;
-use crate::workload::listen::{matches, willing};
+use crate::workload::listen::{matches, willing, words};
 
 impl Oracle {
     /// Nothing is under way: whoever wants a name has a provider if anybody would provide it, and everybody knows.
@@ -22,16 +23,30 @@ impl Oracle {
         ours.filter(|(conn, .., listener)| self.sound(*conn) && listener.is_clear())
     }
 
-    fn is_wanted(&self, place: &Place) -> bool {
-        self.listening.wanted.sure(place).any(|(conn, _)| self.sound(conn))
+    /// Whether another connection than this one wants a name. What it wants itself is for others to provide.
+    fn is_wanted_of(&self, conn: usize, place: &Place) -> bool {
+        self.listening.wanted.sure(place).any(|(other, _)| other != conn && self.sound(other))
     }
 
-    /// Whether some connection may be subscribed.
-    fn may_be_wanted(&self, place: &Place) -> bool {
+    /// Whether another connection than this one may be subscribed.
+    fn may_be_wanted_of(&self, conn: usize, place: &Place) -> bool {
         if place.0 {
-            self.listening.wanted.told.keys().any(|(_, name)| *name == place.1)
+            self.listening.wanted.told.keys().any(|(other, name)| *other != conn && *name == place.1)
         } else {
-            self.has_event_subscribers(&place.1)
+            self.has_event_subscribers_but(conn, &place.1)
+        }
+    }
+
+    /// Whether a listener may be told of a name under the newest rules, whatever records say.
+    fn may_be_told_of(&self, conn: usize, place: &Place) -> bool {
+        let rules = self.newest_rules();
+        !self.permit.ruled() || self.stands(conn, words(place.0).listen, Some(&place.1), rules).always()
+    }
+
+    /// Names that a listener was told of and is asked for, or provides.
+    pub(in crate::oracle) fn standing_provisions(&self, standing: &mut Vec<Standing>) {
+        for (place, turned) in &self.listening.turns {
+            standing.push((turned.conn, words(place.0).listen, Some(place.1.clone())));
         }
     }
 
@@ -41,8 +56,8 @@ impl Oracle {
             if !turned.provides {
                 return Some(format!("{turned:?} is still asked for {name}"));
             }
-            if !self.may_be_wanted(place) {
-                return Some(format!("{turned:?} provides {name}, which nobody wants"));
+            if !self.may_be_wanted_of(turned.conn, place) {
+                return Some(format!("{turned:?} provides {name}, which nobody else wants"));
             }
             let key = (turned.conn, place.0, turned.pattern.clone());
             if !self.listening.listeners.get(&key).is_some_and(|listener| listener.on) {
@@ -62,7 +77,11 @@ impl Oracle {
             }
             let places = self.listening.wanted.places();
             let unserved = places.filter(|place| place.0 == records && matches(pattern, &place.1) == Some(true));
-            for place in unserved.filter(|place| !self.listening.turns.contains_key(place) && self.is_wanted(place)) {
+            let meant = |place: &&Place| {
+                let turns = &self.listening.turns;
+                !turns.contains_key(place) && self.is_wanted_of(conn, place) && self.may_be_told_of(conn, place)
+            };
+            for place in unserved.filter(meant) {
                 let asked = listener.bonds.get(&place.1).is_some_and(|bond| bond.found > 0);
                 if !asked {
                     return Some(format!("conn {conn} by {} was never asked for {}", text(pattern), text(&place.1)));
@@ -84,9 +103,12 @@ impl Oracle {
         if bond.blurred {
             return None;
         }
-        let since = |(subscriber, since): (usize, u64)| self.sound(subscriber) && since <= bond.asked_at;
+        let since =
+            |(subscriber, since): (usize, u64)| subscriber != conn && self.sound(subscriber) && since <= bond.asked_at;
+        // New rules take a question back without a word.
+        let may_end = self.ends_by_rules(conn, words(place.0).listen, &place.1);
         // An acceptance that comes too late for one question answers the next, if that was put by then.
-        if bond.open && !provides && self.listening.wanted.sure(place).any(since) {
+        if bond.open && !provides && !may_end && self.listening.wanted.sure(place).any(since) {
             return Some("was asked, and never told that it is too late");
         }
         match (bond.believes, provides) {

@@ -22,52 +22,23 @@ pub(super) struct Wanted {
     sure: BTreeMap<(Place, usize), u64>,
     /// What subscribers of records were told.
     pub(super) told: BTreeMap<(usize, Box<[u8]>), Told>,
-    /// Who ever asked for a name, and whether it did so since it last left.
-    askers: BTreeMap<Place, BTreeMap<usize, bool>>,
-    /// Who left a name and has not accepted to provide it since: the acknowledgements it waits for, by correlation id.
-    leavers: BTreeMap<(usize, Place), BTreeSet<Box<[u8]>>>,
-    /// Names of records that were deleted once: their subscriptions end without a word of the subscriber.
-    deleted: BTreeSet<Box<[u8]>>,
+    /// Who ever asked for a name.
+    askers: BTreeMap<Place, BTreeSet<usize>>,
 }
 
 impl Wanted {
     pub(super) fn disconnected(&mut self, conn: usize) {
         self.sure.retain(|(_, other), _| *other != conn);
         self.told.retain(|(other, _), _| *other != conn);
-        self.leavers.retain(|(other, _), _| *other != conn);
     }
 
     fn asked(&mut self, conn: usize, place: Place) {
-        self.askers.entry(place).or_default().insert(conn, true);
+        self.askers.entry(place).or_default().insert(conn);
     }
 
-    fn left(&mut self, conn: usize, place: Place, correlation_id: &[u8]) {
-        let asked = self.askers.get_mut(&place).and_then(|askers| askers.get_mut(&conn));
-        if asked.is_some_and(std::mem::take) {
-            self.leavers.entry((conn, place)).or_default().insert(correlation_id.into());
-        }
-    }
-
-    fn acknowledged(&mut self, conn: usize, records: bool, correlation_id: &[u8]) {
-        let ours = self.leavers.iter_mut().filter(|((other, place), _)| *other == conn && place.0 == records);
-        ours.for_each(|(_, waits)| {
-            waits.remove(correlation_id);
-        });
-    }
-
-    /// A listener accepts: whether it is wanted, its owner says.
-    pub(super) fn accepts(&mut self, conn: usize, records: bool, name: &[u8]) {
-        self.leavers.remove(&(conn, (records, name.into())));
-    }
-
-    /// Whether a connection that is to stop providing a name had its own leaving acknowledged before it heard of that,
-    /// although nobody but itself can have been the last to leave.
-    pub(super) fn stops_late(&self, conn: usize, records: bool, name: &[u8]) -> bool {
-        let place = (records, name.into());
-        let alone = self.askers.get(&place).is_some_and(|askers| askers.len() == 1 && askers.contains_key(&conn));
-        let ends_unasked = records && self.deleted.contains(name);
-        let acknowledged = || self.leavers.get(&(conn, place)).is_some_and(BTreeSet::is_empty);
-        alone && !ends_unasked && acknowledged()
+    /// Whether somebody but this connection ever asked for a name.
+    pub(super) fn others_asked(&self, conn: usize, place: &Place) -> bool {
+        self.askers.get(place).is_some_and(|askers| askers.iter().any(|&other| other != conn))
     }
 
     /// Names that somebody wants.
@@ -97,7 +68,6 @@ impl Oracle {
     /// A record was deleted: its subscriptions end.
     pub(in crate::oracle) fn nobody_wants(&mut self, name: &[u8]) {
         self.listening.wanted.sure.retain(|((records, other), _), _| !records || **other != *name);
-        self.listening.wanted.deleted.insert(name.into());
     }
 
     /// Something else that was heard.
@@ -109,10 +79,6 @@ impl Oracle {
             Action::EventSubscribe => {
                 message.names().for_each(|name| self.listening.wanted.asked(conn, (false, name.into())));
             }
-            Action::EventUnsubscribe => {
-                let id = message.correlation_id().unwrap_or_default();
-                message.names().for_each(|name| self.listening.wanted.left(conn, (false, name.into()), id));
-            }
             Action::RecordSubscribe
             | Action::RecordSubscribeAndHead
             | Action::RecordSubscribeAndRead
@@ -123,9 +89,7 @@ impl Oracle {
                 }
             }
             Action::RecordUnsubscribe => {
-                let id = message.correlation_id().unwrap_or_default();
                 for name in message.names() {
-                    self.listening.wanted.left(conn, (true, name.into()), id);
                     self.listening.wanted.told.remove(&(conn, name.into()));
                 }
             }
@@ -140,11 +104,6 @@ impl Oracle {
     }
 
     fn unclear(&mut self, conn: usize, name: &[u8]) {
-        // A subscription that was refused is not left: what is acknowledged then is nothing.
-        let askers = self.listening.wanted.askers.get_mut(&(true, name.into()));
-        if let Some(asks) = askers.and_then(|askers| askers.get_mut(&conn)) {
-            *asks = false;
-        }
         if let Some(told) = self.listening.wanted.told.get_mut(&(conn, name.into())) {
             *told = Told::Unknown;
         }
@@ -154,15 +113,9 @@ impl Oracle {
     pub(super) fn wish_said(&mut self, conn: usize, message: &Message<&[u8]>) -> bool {
         let name = message.name();
         match message.head.action {
-            Action::EventUnsubscribe | Action::RecordUnsubscribe => {
-                let records = message.head.action == Action::RecordUnsubscribe;
-                self.listening.wanted.acknowledged(conn, records, message.correlation_id().unwrap_or_default());
-            }
             Action::RecordDeleted => {
                 self.listening.wanted.told.remove(&(conn, name.into()));
                 self.wants_no_more(conn, true, name);
-                // Also where nobody deleted it here: a notification finds that storage has it no more.
-                self.listening.wanted.deleted.insert(name.into());
             }
             Action::RecordDeleteSuccess
             | Action::RecordDeleteError
