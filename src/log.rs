@@ -1,4 +1,4 @@
-//! Log lines: `EVENT | message` for humans, pino's JSON for machines.
+//! Log lines: `EVENT | message` for humans, with the time in front of it in files; pino's JSON for machines.
 //!
 //! *Owns* the levels, the two formats and the thread that writes. *Promises* that a caller never waits for a terminal,
 //! a pipe or a disk: lines go through a bounded queue, and lines that find it full are dropped, counted, and the count
@@ -8,14 +8,17 @@
 //! Lines travel as `tracing` events, so that what libraries say arrives on the same way; of theirs, only warnings and
 //! errors are written.
 
-use crate::config::{Colors, LogFormat, LogSettings};
+use crate::config::{Colors, LogFormat, LogSettings, Timestamps};
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime as Stamp};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// How bad it is. Numbers and names are upstream's.
@@ -293,8 +296,15 @@ impl Output {
             Colors::OnTerminal => terminal,
             Colors::Never => false,
         };
+        let stamp = |file: bool| match settings.timestamps {
+            Timestamps::Always => true,
+            Timestamps::InFiles => file,
+            Timestamps::Never => false,
+        };
         let form = Form {
             format: settings.format,
+            stamp_out: stamp(is_file(io::stdout())),
+            stamp_err: stamp(is_file(io::stderr())),
             color_out: color(io::stdout().is_terminal()),
             color_err: color(io::stderr().is_terminal()),
             process: std::process::id(),
@@ -314,10 +324,16 @@ impl Output {
     }
 }
 
+fn is_file(stream: impl AsFd) -> bool {
+    rustix::fs::fstat(stream).is_ok_and(|found| rustix::fs::FileType::from_raw_mode(found.st_mode).is_file())
+}
+
 /// How lines look.
 #[derive(Clone)]
 struct Form {
     format: LogFormat,
+    stamp_out: bool,
+    stamp_err: bool,
     color_out: bool,
     color_err: bool,
     process: u32,
@@ -339,8 +355,13 @@ impl Form {
     }
 
     fn human(&self, level: Level, namespace: &str, event: &str, message: &str) -> String {
-        let colored = if self.goes_to_err(level) { self.color_err } else { self.color_out };
-        let mut line = String::with_capacity(namespace.len() + event.len() + message.len() + 16);
+        let (colored, stamped) =
+            if self.goes_to_err(level) { (self.color_err, self.stamp_err) } else { (self.color_out, self.stamp_out) };
+        let mut line = String::with_capacity(namespace.len() + event.len() + message.len() + 48);
+        // Behind it the line is as upstream's, for those who look for `EVENT | message`.
+        if stamped && Stamp.format_time(&mut Writer::new(&mut line)).is_ok() {
+            line.push(' ');
+        }
         if colored {
             let _ = write!(line, "\x1b[{}m", level.color());
         }
@@ -354,7 +375,19 @@ impl Form {
     }
 
     fn json(&self, level: Level, (namespace, address): (&str, &str), event: &str, message: &str) -> String {
-        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let quoted = |text: &str| {
+            let json = serde_json::Value::from(text).to_string();
+            let mut out = String::with_capacity(json.len());
+            for c in json.chars() {
+                // JSON itself escapes only some of them.
+                if is_hostile(c) {
+                    let _ = write!(out, "\\u{:04x}", u32::from(c));
+                } else {
+                    out.push(c);
+                }
+            }
+            out
+        };
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let field = |name: &str, text: &str| {
             if text.is_empty() { String::new() } else { format!(",\"{name}\":{}", quoted(text)) }
@@ -375,12 +408,19 @@ impl Form {
 /// reach a terminal.
 fn escape_into(line: &mut String, text: &str) {
     for c in text.chars() {
-        if c.is_control() && c != '\t' {
+        if is_hostile(c) {
             line.extend(c.escape_default());
         } else {
             line.push(c);
         }
     }
+}
+
+/// What controls a terminal, ends a line for some reader, or has the rest of it shown from right to left.
+fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The end of the way of a `tracing` event.

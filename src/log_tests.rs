@@ -3,7 +3,8 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 
 fn form(format: LogFormat, color: bool) -> Form {
-    Form { format, color_out: color, color_err: color, process: 7, host: "box".to_owned() }
+    let (process, host) = (7, "box".to_owned());
+    Form { format, stamp_out: false, stamp_err: false, color_out: color, color_err: color, process, host }
 }
 
 fn text(form: &Form, level: Level, namespace: &str, event: &str, message: &str) -> String {
@@ -25,6 +26,51 @@ fn names_from_the_network_cannot_forge_lines_or_reach_the_terminal() {
     let plain = form(LogFormat::Human, false);
     let line = text(&plain, Level::Info, "", "AUTH_SUCCESSFUL", "eve\nINFO | root\x1b[2J");
     assert_eq!(line, "AUTH_SUCCESSFUL | eve\\nINFO | root\\u{1b}[2J\n");
+}
+
+/// What nobody may put into a line: controls of either block, ends of lines, and what turns the reading direction.
+const HOSTILE: &[char] = &[
+    '\0', '\t', '\n', '\r', '\x1b', '\x7f', '\u{85}', '\u{9b}', '\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}',
+    '\u{2029}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}',
+];
+
+#[test]
+fn no_name_turns_a_line_around_or_ends_it_in_either_form() {
+    let name: String = HOSTILE.iter().collect();
+    for format in [LogFormat::Human, LogFormat::Json] {
+        let line = text(&form(format, false), Level::Info, &name, &name, &format!("é😀{name}"));
+        let line = line.strip_suffix('\n').unwrap();
+        assert!(!line.contains(HOSTILE), "{line:?}");
+        assert!(line.contains("é😀"), "what is a letter stays one: {line}");
+        if format == LogFormat::Json {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(value["message"].as_str(), Some(&*format!("é😀{name}")));
+        }
+    }
+    assert!(text(&form(LogFormat::Human, false), Level::Info, "", "E", "\u{202e}").contains("\\u{202e}"));
+    assert!(text(&form(LogFormat::Json, false), Level::Info, "", "E", "\u{202e}").contains("\\u202e"));
+}
+
+#[test]
+fn lines_begin_with_the_time_where_that_is_asked_for() {
+    let stamped = Form { stamp_out: true, ..form(LogFormat::Human, true) };
+    let line = text(&stamped, Level::Info, "", "INFO", "Deepstream started");
+    let (time, rest) = line.split_once(' ').unwrap();
+    assert_eq!(rest, "\x1b[32mINFO | Deepstream started\x1b[39m\n");
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!(shape, "0000-00-00T00:00:00.000000Z");
+    // Streams are judged each for itself.
+    assert_eq!(text(&stamped, Level::Warn, "", "INFO", "x"), "\x1b[33mINFO | x\x1b[39m\n");
+}
+
+#[test]
+fn a_file_is_told_from_what_stamps_lines_by_itself() {
+    let path = std::env::temp_dir().join(format!("deepstream-log-{}", std::process::id()));
+    assert!(is_file(std::fs::File::create(&path).unwrap()));
+    std::fs::remove_file(path).unwrap();
+    assert!(!is_file(std::fs::File::open("/dev/null").unwrap()));
+    let (reader, _writer) = io::pipe().unwrap();
+    assert!(!is_file(reader));
 }
 
 #[test]

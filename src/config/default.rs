@@ -2,7 +2,7 @@
 
 use super::types::{
     Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, Listen, LogFormat,
-    LogSettings, Protocol, Record, Rpc, Storage, WebSocketEndpoint,
+    LogSettings, Protocol, Record, Rpc, Storage, Timestamps, WebSocketEndpoint,
 };
 use crate::config::{AuthMethod, Permission};
 use crate::endpoint::http::HttpEndpoint;
@@ -14,7 +14,12 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             server_name: String::new(),
-            log: LogSettings { level: crate::log::Level::Info, format: LogFormat::Human, colors: Colors::OnTerminal },
+            log: LogSettings {
+                level: crate::log::Level::Info,
+                format: LogFormat::Human,
+                colors: Colors::OnTerminal,
+                timestamps: Timestamps::InFiles,
+            },
             http: Http {
                 host: "0.0.0.0".to_owned(),
                 port: 6020,

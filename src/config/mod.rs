@@ -32,7 +32,7 @@ pub use postgres::{Postgres, PostgresNotifications};
 pub use topology::{Cpu, Topology};
 pub use types::{
     Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, LogFormat, LogSettings, Pem,
-    Protocol, Record, Rpc, Storage, Tls, WebSocketEndpoint,
+    Protocol, Record, Rpc, Storage, Timestamps, Tls, WebSocketEndpoint,
 };
 
 use crate::cli::StartArguments;

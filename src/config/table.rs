@@ -9,7 +9,8 @@
 use super::cpulist;
 use super::node::Node;
 use super::types::{
-    Colors, Config, CpuChoice, Durability, LatencyProfile, LogFormat, Pem, Protocol, Storage, Tls, WebSocketEndpoint,
+    Colors, Config, CpuChoice, Durability, LatencyProfile, LogFormat, Pem, Protocol, Storage, Timestamps, Tls,
+    WebSocketEndpoint,
 };
 use crate::log::Level;
 use std::path::PathBuf;
@@ -136,13 +137,16 @@ static ROWS: &[Row] = &[
     row("logger[default]", Rule::Kind(|c| c.log.format = LogFormat::Human)),
     row("logger[default].options.colors", Rule::Flag(colors)),
     row("logger[default].options.logLevel", Rule::Value(log_level)),
+    row("logger[default].options.timestamps", Rule::Value(timestamps)),
     // Upstream's `json` type is its default logger.
     row("logger[json]", Rule::Kind(|c| c.log.format = LogFormat::Human)),
     row("logger[json].options.colors", Rule::Flag(colors)),
     row("logger[json].options.logLevel", Rule::Value(log_level)),
+    row("logger[json].options.timestamps", Rule::Value(timestamps)),
     row("logger[pino]", Rule::Kind(|c| c.log.format = LogFormat::Json)),
     row("logger[pino].options.logLevel", Rule::Value(log_level)),
     row("logger[pino].options.colors", Rule::Inert("JSON lines have no colours")),
+    row("logger[pino].options.timestamps", Rule::Inert("JSON lines always have their time")),
     row("logger[pino].options.redact", Rule::Inert("no log line carries what it would hide")),
     row("logger[winston]", Rule::Later("this logger is not in this release: use default, or pino for JSON lines")),
     // The listening socket.
@@ -413,6 +417,16 @@ fn log_level(config: &mut Config, node: &Node) -> Result<(), String> {
 
 fn colors(config: &mut Config, on: bool) {
     config.log.colors = if on { Colors::OnTerminal } else { Colors::Never };
+}
+
+fn timestamps(config: &mut Config, node: &Node) -> Result<(), String> {
+    config.log.timestamps = match node {
+        Node::Flag(true) => Timestamps::Always,
+        Node::Flag(false) => Timestamps::Never,
+        Node::Text(text) if text == "auto" => Timestamps::InFiles,
+        _ => return Err("true, false, or auto for where the log goes to a file".to_owned()),
+    };
+    Ok(())
 }
 
 fn host(config: &mut Config, text: &str) -> Result<(), String> {

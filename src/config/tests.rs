@@ -116,6 +116,9 @@ fn honoured_keys_arrive() {
         ("logLevel: 3", |c| c.log.level == Level::Error),
         ("logLevel: debug", |c| c.log.level == Level::Debug),
         ("logger: {type: default, options: {colors: false}}", |c| c.log.colors == Colors::Never),
+        ("logger: {options: {timestamps: true}}", |c| c.log.timestamps == Timestamps::Always),
+        ("logger: {type: json, options: {timestamps: false}}", |c| c.log.timestamps == Timestamps::Never),
+        ("logger: {options: {timestamps: auto}}", |c| c.log.timestamps == Timestamps::InFiles),
         ("logger: {name: pino, options: {logLevel: 2}}", |c| {
             c.log.format == LogFormat::Json && c.log.level == Level::Warn
         }),

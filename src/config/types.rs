@@ -61,6 +61,19 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// Which lines are coloured.
     pub colors: Colors,
+    /// Which lines begin with the time.
+    pub timestamps: Timestamps,
+}
+
+/// When log lines begin with the time; those in JSON always say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timestamps {
+    /// `timestamps: false`.
+    Never,
+    /// `timestamps: auto`: in files. What reads a pipe or a socket, as journald and containers do, stamps lines by itself.
+    InFiles,
+    /// `timestamps: true`.
+    Always,
 }
 
 /// When log lines are coloured.

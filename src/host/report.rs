@@ -6,6 +6,7 @@
 use super::core::Core;
 use crate::log::{Level, answer};
 use crate::storage;
+use hdrhistogram::Histogram;
 use std::fmt::Debug;
 
 /// Whoever asks is to be told by a server that is otherwise silent, too.
@@ -22,10 +23,17 @@ impl Core {
         let held = fields(&self.shard.census());
         answer(LEVEL, CENSUS, &format!("{about} {held} sockets={}", self.ring.socket_count()));
         let done = fields(self.shard.counters());
-        let turns = &self.turn_ns;
-        let [half, most, all] = [turns.value_at_quantile(0.5), turns.value_at_quantile(0.99), turns.max()];
-        answer(LEVEL, COUNTERS, &format!("{about} {done} turn_ns_p50={half} turn_ns_p99={most} turn_ns_max={all}"));
+        answer(LEVEL, COUNTERS, &format!("{about} {done}{}", durations("turn_ns", &self.turn_ns)));
     }
+}
+
+/// How long something took, of which nothing is said where it never happened: 0 would be a figure.
+fn durations(name: &str, measured: &Histogram<u64>) -> String {
+    if measured.is_empty() {
+        return String::new();
+    }
+    let [half, most] = [0.5, 0.99].map(|share| measured.value_at_quantile(share));
+    format!(" {name}_p50={half} {name}_p99={most} {name}_max={}", measured.max())
 }
 
 /// Logs what storage did.
@@ -44,6 +52,14 @@ fn fields(numbers: &impl Debug) -> String {
 mod tests {
     use super::*;
     use deepstream_engine::Census;
+
+    #[test]
+    fn of_what_never_happened_no_duration_is_told() {
+        let mut turns = Histogram::<u64>::new(2).unwrap();
+        assert_eq!(durations("turn_ns", &turns), "");
+        turns.record(100).unwrap();
+        assert_eq!(durations("turn_ns", &turns), " turn_ns_p50=100 turn_ns_p99=100 turn_ns_max=100");
+    }
 
     #[test]
     fn every_field_is_told_with_its_number() {
