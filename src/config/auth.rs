@@ -18,7 +18,7 @@ pub(crate) static ROWS: &[Row] = &[
     row("auth[none]", Rule::Kind(|c| c.auth.push(AuthMethod::Open))),
     row("auth[none].options.reportInvalidParameters", Rule::Inert("open login has no parameters")),
     row("auth[file]", Rule::Kind(|c| c.auth.push(AuthMethod::File(FileAuth::default())))),
-    row("auth[file].options.users", Rule::Value(users)),
+    row("auth[file].options.users", Rule::Tree(users)),
     // The users of release 3's path are loaded before the rows are asked.
     row("auth[file].options.path", Rule::Later("users and path are both given: keep users")),
     row("auth[file].options.hash", Rule::Value(hash)),
@@ -46,7 +46,7 @@ pub(crate) static ROWS: &[Row] = &[
     ),
     row(
         "auth[http].options.promoteToHeader",
-        Rule::Value(|c, node| header_names(node).map(|names| http(c).promote_to_header = names)),
+        Rule::Texts(|c, node| header_names(node).map(|names| http(c).promote_to_header = names)),
     ),
     row("auth[http].options.idOptional", Rule::Flag(|c, on| http(c).id_optional = on)),
     row("auth[http].options.reportInvalidParameters", Rule::Flag(report)),
@@ -71,9 +71,9 @@ pub(crate) static ROWS: &[Row] = &[
         "auth[jwt].options.requestTimeout",
         milliseconds(1, |c, ms| jwt(c).request_timeout = Duration::from_millis(ms)),
     ),
-    row("auth[jwt].options.algorithms", Rule::Value(|c, node| texts(node).map(|names| jwt(c).algorithms = names))),
-    row("auth[jwt].options.issuer", Rule::Value(|c, node| texts(node).map(|names| jwt(c).issuer = names))),
-    row("auth[jwt].options.audience", Rule::Value(|c, node| texts(node).map(|names| jwt(c).audience = names))),
+    row("auth[jwt].options.algorithms", Rule::Texts(|c, node| texts(node).map(|names| jwt(c).algorithms = names))),
+    row("auth[jwt].options.issuer", Rule::Texts(|c, node| texts(node).map(|names| jwt(c).issuer = names))),
+    row("auth[jwt].options.audience", Rule::Texts(|c, node| texts(node).map(|names| jwt(c).audience = names))),
     row(
         "auth[jwt].options.clockTolerance",
         milliseconds(0, |c, ms| jwt(c).clock_tolerance = Duration::from_millis(ms)),
@@ -94,8 +94,9 @@ pub(crate) static ROWS: &[Row] = &[
 ];
 
 /// More takes a CPU minutes for one login.
-const ITERATIONS_MAX: u64 = 100_000_000;
-const KEY_LENGTH_MAX: u64 = 4096;
+pub const ITERATIONS_MAX: u64 = 100_000_000;
+/// Bytes; nobody needs more.
+pub const KEY_LENGTH_MAX: u64 = 4096;
 
 /// The entry whose options are being read. Rows are only reached through the entry's kind, which pushed it.
 macro_rules! last {
@@ -160,11 +161,9 @@ fn users(config: &mut Config, node: &Node) -> Result<(), String> {
     let Node::Map(entries) = node else {
         return Err("a section with a user per key, or fileLoad(users.yml)".to_owned());
     };
-    let text = |node: Option<&Node>| match node {
-        Some(Node::Text(text)) => text.clone(),
-        _ => String::new(),
-    };
-    let data = |node: Option<&Node>| node.filter(|node| is_truthy(node)).map(to_json);
+    // A password is a text, as it is written; data is what it is.
+    let text = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default();
+    let data = |node: Option<&Node>| node.map(Node::typed).filter(is_truthy).map(|node| to_json(&node));
     let user = |(name, entry): &(String, Node)| User {
         name: name.clone(),
         password: text(entry.get("password")),
@@ -395,19 +394,17 @@ impl Settling<'_> {
             }
         }
         let path = ["options", "users", name, "password"];
-        match entry.get("password") {
-            Some(Node::Text(password)) if !password.is_empty() => {
-                if let Some(Err(why)) = file.hash.map(|hash| hash.check(password)) {
+        match entry.get("password").map(|node| (node, node.text())) {
+            Some((_, Some(password))) if !password.is_empty() => {
+                if let Some(Err(why)) = file.hash.map(|hash| hash.check(&password)) {
                     let what = format!("no password has this hash: {why}");
-                    self.complain(&path, what, "deepstream hash PASSWORD prints one");
+                    self.complain(&path, what, "deepstream hash prints one");
                 }
             }
-            None | Some(Node::Null | Node::Text(_)) => {
-                self.complain(&path, format!("missing password for {name}"), "");
+            Some((other @ (Node::List(_) | Node::Map(_)), _)) => {
+                self.complain(&path, format!("expected text, found {}", other.describe()), "");
             }
-            Some(other) => {
-                self.complain(&path, format!("expected text, found {}", other.describe()), "put it in quotes");
-            }
+            _ => self.complain(&path, format!("missing password for {name}"), ""),
         }
     }
 
@@ -426,4 +423,25 @@ impl Settling<'_> {
             self.complain(&["options", key], why, "");
         }
     }
+}
+
+/// How the first entry that keeps hashes does it, whatever else is wrong with the section: whoever asks wants to make the first.
+pub(crate) fn hashing(root: &Node) -> Result<Option<PasswordHash>, String> {
+    for (_, entry) in entries(root) {
+        let Some(options) = entry.get("options") else { continue };
+        let kind = entry.get("type").and_then(Node::text).unwrap_or_default();
+        let name = options.get("hash").map(Node::typed);
+        let Some(Node::Text(name)) = name.filter(|_| ["file", "storage"].contains(&kind.as_str())) else { continue };
+        let digest = Digest::from_name(&name).ok_or_else(|| {
+            format!("auth.options.hash: {name} is the name of no hash; known are {}", Digest::names().join(", "))
+        })?;
+        let number = |key: &str, max: u64| match options.get(key).map(Node::typed) {
+            Some(Node::Integer(number)) if u64::try_from(number).is_ok_and(|n| (1..=max).contains(&n)) => Ok(number),
+            _ => Err(format!("auth.options.{key}: expected a whole number from 1 to {max} beside hash")),
+        };
+        let iterations = number("iterations", ITERATIONS_MAX)? as u32;
+        let key_length = number("keyLength", KEY_LENGTH_MAX)? as usize;
+        return Ok(Some(PasswordHash { digest, iterations, key_length }));
+    }
+    Ok(None)
 }

@@ -129,7 +129,7 @@ fn what_cannot_work_is_refused_where_it_stands() {
         (file("users: {}"), "config.yml:3: auth[0].options.users: no users present"),
         (file("users: 7"), "expected a section with a user per key"),
         (file("users: {a: {}}"), "config.yml:3: auth[0].options.users.a.password: missing password for a"),
-        (file("users: {a: {password: 7}}"), "expected text, found 7; put it in quotes"),
+        (file("users: {a: {password: [7]}}"), "expected text, found a list"),
         (file("users: {a: x}"), "config.yml:3: auth[0].options.users.a: expected a section with a password"),
         (file("users: {a: {password: x, role: y}}"), "users.a.role: unknown key"),
         (file("users: {a: {password: x}}, hash: md5"), "Missing key iterations"),

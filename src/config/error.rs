@@ -15,7 +15,7 @@ pub struct ConfigError {
     pub file: PathBuf,
     /// Line in that file, from 1.
     pub line: Option<usize>,
-    /// Column in that line, from 1; only told of files that `fileLoad` brings in, where a macro cannot have moved it.
+    /// Column in that line, from 1; only told of files that `fileLoad` brings in, whose lines may be long.
     pub column: Option<u32>,
     /// The key, from the top: `httpServer.options.port`. Empty when the fault lies outside of any key.
     pub path: String,
@@ -64,6 +64,15 @@ impl fmt::Display for ConfigError {
             write!(out, "; {}", self.hint)?;
         }
         Ok(())
+    }
+}
+
+/// What is to be said of a file that could not be read, behind its name.
+pub(crate) fn unreadable(fault: &std::io::Error) -> String {
+    match fault.kind() {
+        std::io::ErrorKind::IsADirectory => "is a directory, not a file".to_owned(),
+        std::io::ErrorKind::InvalidData => "is not UTF-8 text".to_owned(),
+        _ => format!("cannot be read: {fault}"),
     }
 }
 

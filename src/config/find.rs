@@ -1,9 +1,9 @@
 //! Which file is the configuration.
 //!
 //! *Owns* the search order: the flag, the environment, then the places where upstream's releases looked, all of them.
-//! *Does not* read the file.
+//! *Promises* that a file which somebody names is that file or an error. *Does not* read the file.
 
-use super::error::ConfigError;
+use super::error::{ConfigError, unreadable};
 use std::path::{Path, PathBuf};
 
 /// Despite its name this variable holds the path of a file; upstream's packages set it that way.
@@ -11,27 +11,42 @@ pub(crate) const VARIABLE: &str = "DEEPSTREAM_CONFIG_DIRECTORY";
 
 const EXTENSIONS: [&str; 4] = ["yml", "yaml", "json", "js"];
 
-/// The file to load. `program` is the path this program was started by; installations keep `conf/` beside or above it.
-pub(crate) fn find(flag: Option<&Path>, variable: Option<&Path>, program: &Path) -> Result<PathBuf, ConfigError> {
+/// The file to load; `None` if nobody names one and there is none. `program` is the path this program was started by;
+/// installations keep `conf/` beside or above it.
+pub(crate) fn find(
+    flag: Option<&Path>,
+    variable: Option<&Path>,
+    program: &Path,
+) -> Result<Option<PathBuf>, ConfigError> {
     let given = |path: Option<&'_ Path>| path.filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned);
-    if let Some(path) = given(flag).or_else(|| given(variable)) {
-        if path.is_file() {
-            return Ok(path);
+    let Some(path) = given(flag).or_else(|| given(variable)) else {
+        return Ok(places(program).into_iter().find(|place| place.is_file()));
+    };
+    let whose = if given(flag).is_some() {
+        "give -c the path of a file".to_owned()
+    } else {
+        format!("the path comes from the environment variable {VARIABLE}, which names a file")
+    };
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_dir() => {
+            let inside = hint_of(&path);
+            let hint = if inside.is_empty() { whose } else { format!("{whose}: {inside}") };
+            Err(ConfigError::of_file(&path, "is a directory, not a configuration file", hint))
         }
-        let hint = if given(flag).is_some() {
-            "give -c the path of a file".to_owned()
-        } else {
-            format!("the path comes from the environment variable {VARIABLE}, which names a file")
-        };
-        let what = format!("Configuration file not found at: {}", path.display());
-        return Err(ConfigError::of_file(Path::new(""), what, hint));
+        Ok(_) => Ok(Some(path)),
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
+            let what = format!("Configuration file not found at: {}", path.display());
+            Err(ConfigError::of_file(Path::new(""), what, whose))
+        }
+        Err(fault) => Err(ConfigError::of_file(&path, unreadable(&fault), whose)),
     }
-    let places = places(program);
-    if let Some(found) = places.iter().find(|place| place.is_file()) {
-        return Ok(found.clone());
-    }
-    let hint = "start with -c <file>, or in a directory that has conf/config.yml";
-    Err(ConfigError::of_file(Path::new(""), "No config file found", hint))
+}
+
+/// The configuration file in a directory, if there is one to be recommended.
+fn hint_of(directory: &Path) -> String {
+    let names = ["config.yml", "config.yaml", "config.json", "conf/config.yml"];
+    let found = names.into_iter().map(|name| directory.join(name)).find(|path| path.is_file());
+    found.map_or_else(String::new, |path| format!("{} is one", path.display()))
 }
 
 /// Every place that is looked at, in order.
@@ -75,8 +90,23 @@ mod tests {
         let directory = super::super::tests::Scratch::new("find");
         let flag = directory.write("a.yml", "");
         let variable = directory.write("b.yml", "");
-        assert_eq!(find(Some(&flag), Some(&variable), Path::new("x")).unwrap(), flag);
-        assert_eq!(find(None, Some(&variable), Path::new("x")).unwrap(), variable);
+        assert_eq!(find(Some(&flag), Some(&variable), Path::new("x")).unwrap(), Some(flag));
+        assert_eq!(find(None, Some(&variable), Path::new("x")).unwrap(), Some(variable));
+    }
+
+    #[test]
+    fn a_directory_is_called_one() {
+        let directory = super::super::tests::Scratch::new("find-directory");
+        let told = |flag: Option<&Path>, variable: Option<&Path>| {
+            let from = format!("{}", directory.path().display());
+            find(flag, variable, Path::new("x")).unwrap_err().to_string().replace(&from, "DIR")
+        };
+        let path = directory.path();
+        assert_eq!(told(Some(path), None), "DIR: is a directory, not a configuration file; give -c the path of a file");
+        directory.write("config.yml", "");
+        let said = told(None, Some(path));
+        assert!(said.starts_with("DIR: is a directory, not a configuration file; the path comes from"), "{said}");
+        assert!(said.ends_with("which names a file: DIR/config.yml is one"), "{said}");
     }
 
     #[test]

@@ -184,12 +184,38 @@ impl AuthMethod {
         match self {
             Self::Open => "Open Authentication".to_owned(),
             Self::File(_) => "File Authentication".to_owned(),
-            Self::Http(http) => format!("http webhook to {}", http.endpoint_url),
+            Self::Http(http) => format!("http webhook to {}", without_credentials(&http.endpoint_url)),
             Self::Storage(storage) => format!("Storage using table: {}", storage.table),
             Self::Jwt(jwt) => match &jwt.keys {
-                KeySource::Url(url) => format!("JWT with keys from {url}"),
+                KeySource::Url(url) => format!("JWT with keys from {}", without_credentials(url)),
                 _ => "JWT".to_owned(),
             },
         }
+    }
+}
+
+/// An address for the log: user, password and query may be secrets.
+fn without_credentials(address: &str) -> String {
+    let Ok(mut url) = reqwest::Url::parse(address) else { return "an address".to_owned() };
+    let hidden = url.query().is_some();
+    url.set_query(None);
+    // Only addresses without a host have no room for these, and there are none.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    if hidden { format!("{url}?…") } else { url.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_told_addresses_without_what_is_secret_in_them() {
+        let told = |url: &str| {
+            AuthMethod::Http(HttpAuth { endpoint_url: url.to_owned(), ..HttpAuth::default() }).description()
+        };
+        assert_eq!(told("https://example.com/login"), "http webhook to https://example.com/login");
+        assert_eq!(told("http://ann:secret@h:8080/a?key=secret"), "http webhook to http://h:8080/a?…");
+        let jwt = JwtAuth { keys: KeySource::Url("https://h/k?token=secret".to_owned()), ..JwtAuth::default() };
+        assert_eq!(AuthMethod::Jwt(jwt).description(), "JWT with keys from https://h/k?…");
     }
 }

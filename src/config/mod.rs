@@ -9,6 +9,7 @@ mod cpulist;
 mod default;
 mod error;
 mod find;
+mod mark;
 mod methods;
 mod mqtt;
 pub(crate) mod node;
@@ -22,7 +23,9 @@ mod types;
 mod walk;
 mod web;
 
+pub use auth::{ITERATIONS_MAX, KEY_LENGTH_MAX};
 pub use cpulist::{format as format_cpulist, parse as parse_cpulist};
+pub(crate) use error::unreadable;
 pub use error::{ConfigError, ConfigErrors, EXIT_CODE};
 pub use methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, KeySource, StorageAuth, User};
 pub use mqtt::MqttEndpoint;
@@ -35,6 +38,7 @@ pub use types::{
     Protocol, Record, Rpc, Storage, Timestamps, Tls, WebSocketEndpoint,
 };
 
+use crate::auth::PasswordHash;
 use crate::cli::StartArguments;
 use crate::log::{Level, note};
 use node::{Node, Step};
@@ -47,8 +51,8 @@ use walk::Complaint;
 pub struct Loaded {
     /// What the server does.
     pub config: Config,
-    /// The file it came from.
-    pub file: PathBuf,
+    /// The file it came from; `None`: there is none, and the defaults are in force.
+    pub file: Option<PathBuf>,
     /// What `fileLoad` brought in, as sentences for the log.
     pub loaded: Vec<String>,
     /// Environment variables that the file names and nobody set, each with its line.
@@ -63,12 +67,13 @@ impl Loaded {
         for sentence in &self.loaded {
             note(Level::Info, "CONFIG_TRANSFORM", sentence);
         }
-        note(Level::Info, "INFO", &format!("configuration file loaded from {}", self.file.display()));
+        match &self.file {
+            Some(file) => note(Level::Info, "INFO", &format!("configuration file loaded from {}", file.display())),
+            None => note(Level::Warn, "CONFIG_DEFAULTS", &self.without_file()),
+        }
         for (line, name) in &self.unset {
-            let sentence = format!(
-                "{}:{line}: the environment variable {name} is not set and counts as empty",
-                self.file.display()
-            );
+            let file = self.file.as_deref().unwrap_or(Path::new("")).display();
+            let sentence = format!("{file}:{line}: the environment variable {name} is not set and counts as empty");
             note(Level::Warn, "CONFIG_TRANSFORM", &sentence);
         }
         if self.config.listen.rematch_interval.is_none() {
@@ -85,6 +90,19 @@ impl Loaded {
         }
     }
 
+    /// What somebody should know who started without a configuration file.
+    fn without_file(&self) -> String {
+        let records = match &self.config.storage {
+            Storage::Embedded { directory, .. } => format!("records are kept in {}", directory.display()),
+            _ => "records are kept in memory only".to_owned(),
+        };
+        let (host, port) = (&self.config.http.host, self.config.http.port);
+        format!(
+            "there is no configuration file, so the built-in defaults are in force: port {port} of {host}, {records}, \
+             everybody may log in and do everything; start with -c FILE, or in a directory that has conf/config.yml"
+        )
+    }
+
     /// Where threads run on this machine.
     pub fn place(&self, topology: &Topology) -> Result<Placement, ConfigError> {
         resolve(topology, &self.config.cores).map_err(|fault| {
@@ -92,28 +110,46 @@ impl Loaded {
             ConfigError {
                 line: self.line_of(&steps),
                 path: node::path_text(&steps),
-                ..ConfigError::of_file(&self.file, fault.what, fault.hint)
+                ..ConfigError::of_file(self.file.as_deref().unwrap_or(Path::new("")), fault.what, fault.hint)
             }
         })
     }
 
     /// The line of a key, if the file still says what it said.
     fn line_of(&self, steps: &[Step]) -> Option<usize> {
-        let text = std::fs::read_to_string(&self.file).ok()?;
-        let prepared = text::prepare(&self.file, &text, &|name| std::env::var(name).ok()).ok()?;
-        node::line_of(&prepared.text, steps).map(|line| prepared.line(line))
+        let file = self.file.as_deref()?;
+        let text = std::fs::read_to_string(file).ok()?;
+        let (prepared, _) = text::prepare(file, &text, &|name| std::env::var(name).ok()).ok()?;
+        prepared.source.line(steps)
     }
 }
 
-/// Finds, reads and checks the configuration.
-pub fn load(arguments: &StartArguments) -> Result<Loaded, ConfigErrors> {
+/// The configuration file that is meant, if there is one, and its text.
+fn find_text(arguments: &StartArguments) -> Result<Option<(PathBuf, String)>, ConfigError> {
     let variable = std::env::var_os(find::VARIABLE).map(PathBuf::from);
     let program = std::env::current_exe().unwrap_or_default();
-    let file = find::find(arguments.config.as_deref(), variable.as_deref(), &program)?;
-    let text = std::fs::read(&file)
-        .map_err(|fault| ConfigError::of_file(&file, format!("cannot be read: {fault}"), ""))
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| ConfigError::of_file(&file, "is not UTF-8 text", "")))?;
-    read(&file, &text, arguments, &|name| std::env::var(name).ok())
+    let Some(file) = find::find(arguments.config.as_deref(), variable.as_deref(), &program)? else { return Ok(None) };
+    let text = std::fs::read_to_string(&file).map_err(|fault| ConfigError::of_file(&file, unreadable(&fault), ""))?;
+    Ok(Some((file, text)))
+}
+
+/// Finds, reads and checks the configuration. Where nobody names a file and there is none, the defaults are in force: those of
+/// an empty file in the directory of the start.
+pub fn load(arguments: &StartArguments) -> Result<Loaded, ConfigErrors> {
+    let environment = |name: &str| std::env::var(name).ok();
+    match find_text(arguments)? {
+        Some((file, text)) => read(&file, &text, arguments, &environment),
+        None => Ok(Loaded { file: None, ..read(Path::new("config.yml"), "", arguments, &environment)? }),
+    }
+}
+
+/// How the configuration has passwords hashed, whatever else is wrong with it. `None` if it does not say.
+pub fn hashing(arguments: &StartArguments) -> Result<Option<PasswordHash>, ConfigErrors> {
+    let Some((file, text)) = find_text(arguments)? else { return Ok(None) };
+    check_extension(&file)?;
+    let text = text.trim_start_matches('\u{feff}');
+    let root = text::prepare_alone(&file, text, &|name| std::env::var(name).ok())?;
+    auth::hashing(&root).map_err(|what| ConfigError::of_file(&file, what, "").into())
 }
 
 /// Checks the text of a configuration file.
@@ -124,9 +160,7 @@ fn read(
     environment: text::Environment<'_>,
 ) -> Result<Loaded, ConfigErrors> {
     check_extension(file)?;
-    let mut prepared = text::prepare(file, text.trim_start_matches('\u{feff}'), environment)?;
-    let mut root =
-        node::parse(file, &prepared.text).map_err(|fault| fault.into_error(file, |line| prepared.line(line)))?;
+    let (mut prepared, mut root) = text::prepare(file, text.trim_start_matches('\u{feff}'), environment)?;
     without_overridden(&mut root, arguments);
     load_users(&mut root, file, &mut prepared, environment)?;
     permissions::load_path(&mut root, file, &mut prepared, environment)?;
@@ -142,21 +176,23 @@ fn read(
     }
     let mut findings = walk::apply(&root, &mut config);
     findings.complaints.extend(settle(&root, file, &mut config));
-    let errors = permissions::settle(&root, file, &prepared, &mut config);
+    let mut errors = std::mem::take(&mut prepared.faults);
+    errors.extend(permissions::settle(&root, file, &prepared, &mut config));
     if !findings.complaints.is_empty() || !errors.is_empty() {
         let complaints = findings.complaints.into_iter().map(|complaint| located(complaint, &root, file, &prepared));
         let mut errors: Vec<ConfigError> = complaints.chain(errors).collect();
         errors.sort_by_key(|error| error.line);
         return Err(ConfigErrors(errors));
     }
-    let accepted = findings.accepted.into_iter().map(|(steps, why)| (node::path_text(&steps), why.to_owned()));
+    let accepted =
+        findings.accepted.into_iter().map(|(steps, why)| (prepared.source.path_text(&steps), why.to_owned()));
     let mut accepted: Vec<_> = accepted.collect();
     override_with(&mut config, arguments, &mut accepted);
     if config.server_name.is_empty() {
         config.server_name = generated_name();
     }
     let loaded = prepared.loads.into_iter().map(|load| load.sentence).collect();
-    Ok(Loaded { config, file: text::absolute(file), loaded, unset: prepared.unset, accepted })
+    Ok(Loaded { config, file: Some(text::absolute(file)), loaded, unset: prepared.unset, accepted })
 }
 
 fn check_extension(file: &Path) -> Result<(), ConfigError> {
@@ -189,16 +225,17 @@ fn load_users(
         entry => (std::slice::from_mut(entry), false),
     };
     for (index, entry) in entries.iter_mut().enumerate() {
-        let is_file = entry.get("type") == Some(&Node::Text("file".to_owned()));
+        let is_file = entry.get("type").and_then(Node::text).as_deref() == Some("file");
         let Node::Map(keys) = entry else { continue };
         let Some((_, Node::Map(options))) = keys.iter_mut().find(|(key, _)| key == "options") else { continue };
-        let named = options.iter().position(|(key, value)| key == "path" && matches!(value, Node::Text(_)));
+        let named = options.iter().position(|(key, value)| key == "path" && value.text().is_some());
         let Some(at) = named.filter(|_| is_file && !options.iter().any(|(key, _)| key == "users")) else { continue };
-        let (_, Node::Text(path)) = options.remove(at) else { continue };
+        let (_, path) = options.remove(at);
+        let path = path.text().unwrap_or_default();
         let mut steps = vec![Step::Key("auth".to_owned())];
         steps.extend(listed.then_some(Step::Index(index)));
         steps.extend(["options", "path"].map(|key| Step::Key(key.to_owned())));
-        let line = node::line_of(&prepared.text, &steps).map_or(1, |line| prepared.line(line));
+        let line = prepared.source.line(&steps).unwrap_or(1);
         options.push(("users".to_owned(), prepared.load(file, &path, line, environment)?));
     }
     Ok(())
@@ -206,28 +243,59 @@ fn load_users(
 
 /// Puts file and line to a complaint.
 fn located(complaint: Complaint, root: &Node, file: &Path, prepared: &text::Prepared) -> ConfigError {
-    if let Some((load, steps)) = within_load(&complaint.steps, root, &prepared.loads) {
-        let place = node::place_of(&load.text, steps);
+    let Complaint { steps, what, hint } = complaint;
+    let what = without_values(what, root, node_at(root, &steps));
+    if let Some((load, steps)) = within_load(&steps, root, &prepared.loads) {
+        let place = load.source.place(steps);
         return ConfigError {
             line: place.map(|(line, _)| line),
             column: place.and_then(|(_, column)| u32::try_from(column).ok()),
-            path: node::path_text(steps),
-            ..ConfigError::of_file(&load.path, complaint.what, complaint.hint)
+            path: load.source.path_text(steps),
+            ..ConfigError::of_file(&load.path, what, hint)
         };
     }
-    let line = node::line_of(&prepared.text, &complaint.steps).map(|line| prepared.line(line));
+    let line = prepared.source.line(&steps);
     let unset: Vec<&str> =
         prepared.unset.iter().filter(|(at, _)| Some(*at) == line).map(|(_, name)| name.as_str()).collect();
-    let hint = if unset.is_empty() {
-        complaint.hint
-    } else {
-        format!("the environment variable {} is not set", unset.join(", "))
-    };
+    let hint =
+        if unset.is_empty() { hint } else { format!("the environment variable {} is not set", unset.join(", ")) };
     ConfigError {
         line: Some(line.unwrap_or(1)),
-        path: node::path_text(&complaint.steps),
-        ..ConfigError::of_file(file, complaint.what, hint)
+        path: prepared.source.path_text(&steps),
+        ..ConfigError::of_file(file, what, hint)
     }
+}
+
+/// A sentence without what environment variables hold: whoever sees it may not be meant to see that. Values are in quotes, if
+/// not those of the place itself.
+fn without_values(mut what: String, root: &Node, place: &Node) -> String {
+    // What is shorter is no secret, and a part of other words.
+    const HIDDEN_BYTES_MIN: usize = 3;
+    let variables = |spelled: &node::Spelled| format!("${{{}}}", spelled.variables.join("}${"));
+    for spelled in root.given() {
+        what = what.replace(&format!("{:?}", spelled.text), &format!("\"{}\"", variables(spelled)));
+    }
+    for spelled in place.given().into_iter().filter(|spelled| spelled.text.len() >= HIDDEN_BYTES_MIN) {
+        what = what.replace(&spelled.text, &variables(spelled));
+    }
+    what
+}
+
+/// What stands at a place of the tree, or the nearest around it.
+fn node_at<'n>(root: &'n Node, steps: &[Step]) -> &'n Node {
+    let mut node = root;
+    for step in steps {
+        let next = match (step, node) {
+            (Step::Key(key), node) => node.get(key),
+            (Step::Index(index), Node::List(items)) => items.get(*index),
+            (Step::Index(_), _) => None,
+        };
+        match next {
+            Some(next) => node = next,
+            None => return node,
+        }
+    }
+    node
 }
 
 /// The loaded file that a place of the tree came from, and the way to it from the top of that file.
@@ -269,8 +337,7 @@ fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
     };
     let at = |path: &[&str]| path.iter().try_fold(root, |node, key| node.get(key));
 
-    let empty =
-        |key: &str| matches!(at(&[key]), Some(Node::List(items)) if items.iter().all(|item| *item == Node::Null));
+    let empty = |key: &str| matches!(at(&[key]), Some(Node::List(items)) if items.iter().all(Node::is_nothing));
     if empty("connectionEndpoints") {
         complain(&["connectionEndpoints"], "No connection endpoints configured", "leave the key out for all of them");
     }
@@ -307,9 +374,9 @@ fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
             *directory = file.parent().unwrap_or(Path::new("")).join(&*directory);
         }
         *directory = text::absolute(directory);
-        match (at(&["storage", "options", "intervalMs"]), durability) {
+        match (at(&["storage", "options", "intervalMs"]).map(Node::typed), durability) {
             (Some(Node::Integer(ms)), Durability::Interval(every)) => {
-                *every = std::time::Duration::from_millis(u64::try_from(*ms).unwrap_or(1));
+                *every = std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(1));
             }
             (Some(_), Durability::Always | Durability::None) => {
                 let path = ["storage", "options", "intervalMs"];
@@ -438,3 +505,6 @@ fn base36(mut number: u64) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+#[path = "variables_tests.rs"]
+mod variables_tests;

@@ -1,10 +1,10 @@
 //! The configuration as a tree, and the way back from a place in the tree to a line.
 //!
-//! *Owns* parsing of YAML and JSON into [`Node`]. *Promises* that a duplicate key is an error and that [`line_of`] is
-//! right whatever the style of the text. *Does not* know any key.
+//! *Owns* parsing of YAML and JSON into [`Node`]. *Promises* that every key that is there twice is told, that a scalar is known
+//! as it is written, and that [`place_of`] is right whatever the style of the text. *Does not* know any key.
 //!
 //! `serde_yaml` keeps no positions in its values, but it stamps an error with the position of what it was reading.
-//! [`line_of`] reads the text a second time and fails on purpose at the wanted place.
+//! [`place_of`] reads the text a second time and fails on purpose at the wanted place.
 
 use super::error::ConfigError;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -19,11 +19,112 @@ pub(crate) enum Node {
     Integer(i64),
     Float(f64),
     Text(String),
+    Spelled(Box<Spelled>),
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
 }
 
+/// A scalar whose spelling counts: it says more than its value (`007`), or environment variables are a part of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Spelled {
+    pub(crate) text: String,
+    /// There are no quotes around it: a number is a number.
+    pub(crate) plain: bool,
+    pub(crate) variables: Vec<String>,
+}
+
+impl Spelled {
+    /// What it is if nobody asks for a text.
+    fn typed(&self) -> Node {
+        if self.plain { plain(&self.text) } else { Node::Text(self.text.clone()) }
+    }
+
+    /// What it is where a text is asked for.
+    fn text(&self) -> Option<&str> {
+        // Nothing is no text.
+        (!self.plain || !self.text.is_empty()).then_some(&self.text)
+    }
+
+    /// Whose values these are.
+    fn origin(&self) -> String {
+        match &self.variables[..] {
+            [name] => format!("the value of the environment variable {name}"),
+            names => format!("the values of the environment variables {}", names.join(", ")),
+        }
+    }
+}
+
+/// A scalar without quotes, as YAML takes it.
+fn plain(text: &str) -> Node {
+    let trimmed = text.trim();
+    let word = |char: char| char.is_ascii_alphanumeric() || "+-._~".contains(char);
+    if trimmed.is_empty() {
+        return Node::Null;
+    }
+    if !trimmed.chars().all(word) {
+        return Node::Text(text.to_owned());
+    }
+    match serde_yaml::from_str(trimmed) {
+        Ok(node @ (Node::Null | Node::Flag(_) | Node::Integer(_) | Node::Float(_))) => node,
+        _ => Node::Text(text.to_owned()),
+    }
+}
+
+/// Characters of a text that an error shows.
+const SHOWN_CHARS_MAX: usize = 100;
+
 impl Node {
+    /// The same with every scalar as YAML takes it: `8080` is a number, wherever it comes from.
+    pub(crate) fn typed(&self) -> Node {
+        self.mapped(&|scalar| if let Node::Spelled(spelled) = scalar { spelled.typed() } else { scalar.clone() })
+    }
+
+    /// The same with every scalar as a text, as it is written: `007` is not 7.
+    pub(crate) fn texts(&self) -> Node {
+        self.mapped(&|scalar| scalar.text().map_or_else(|| scalar.typed(), Node::Text))
+    }
+
+    fn mapped(&self, scalar: &dyn Fn(&Node) -> Node) -> Node {
+        match self {
+            Node::List(items) => Node::List(items.iter().map(|item| item.mapped(scalar)).collect()),
+            Node::Map(entries) => {
+                Node::Map(entries.iter().map(|(key, node)| (key.clone(), node.mapped(scalar))).collect())
+            }
+            other => scalar(other),
+        }
+    }
+
+    /// What it is where a text is asked for, if it is a scalar.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Node::Text(text) => Some(text.clone()),
+            Node::Spelled(spelled) => spelled.text().map(str::to_owned),
+            Node::Flag(value) => Some(value.to_string()),
+            Node::Integer(value) => Some(value.to_string()),
+            Node::Float(value) => Some(value.to_string()),
+            Node::Null | Node::List(_) | Node::Map(_) => None,
+        }
+    }
+
+    /// Whether there is no value, or one of a variable that says nothing.
+    pub(crate) fn is_nothing(&self) -> bool {
+        match self {
+            Node::Null => true,
+            Node::Spelled(spelled) => spelled.typed() == Node::Null,
+            _ => false,
+        }
+    }
+
+    /// The values that environment variables are a part of, in it or below.
+    pub(crate) fn given(&self) -> Vec<&Spelled> {
+        match self {
+            Node::Spelled(spelled) if !spelled.variables.is_empty() => vec![spelled],
+            Node::List(items) => items.iter().flat_map(Node::given).collect(),
+            Node::Map(entries) => entries.iter().flat_map(|(_, node)| node.given()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The value under a key of a map.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         match self {
@@ -32,16 +133,32 @@ impl Node {
         }
     }
 
-    /// What it is, for humans.
+    /// What it is, for humans. What environment variables hold is not shown: it may be a secret.
     pub(crate) fn describe(&self) -> String {
         match self {
             Node::Null => "nothing".to_owned(),
             Node::Flag(value) => format!("{value}"),
             Node::Integer(value) => format!("{value}"),
             Node::Float(value) => format!("{value}"),
-            Node::Text(value) => format!("the text {}", to_json(&Node::Text(value.clone()))),
+            Node::Text(value) => {
+                let shown: String = value.chars().take(SHOWN_CHARS_MAX).collect();
+                let more = if shown.len() < value.len() { " and so on" } else { "" };
+                format!("the text {}{more}", to_json(&Node::Text(shown)))
+            }
+            Node::Spelled(spelled) if spelled.text().is_none() => "nothing".to_owned(),
+            Node::Spelled(spelled) if spelled.variables.is_empty() => spelled.text.clone(),
+            Node::Spelled(spelled) => spelled.origin(),
             Node::List(_) => "a list".to_owned(),
             Node::Map(_) => "a section".to_owned(),
+        }
+    }
+
+    /// The same for what nobody is to see.
+    pub(crate) fn describe_hidden(&self) -> String {
+        match self {
+            Node::Null | Node::List(_) | Node::Map(_) => self.describe(),
+            Node::Spelled(spelled) if !spelled.variables.is_empty() => self.describe(),
+            _ => "another value".to_owned(),
         }
     }
 }
@@ -76,50 +193,110 @@ pub(crate) struct Malformed {
     line: usize,
     column: usize,
     what: String,
+    hint: String,
 }
 
 impl Malformed {
-    /// As an error of `file`; `line` maps lines of the text to lines of the file.
-    pub(crate) fn into_error(self, file: &Path, line: impl Fn(usize) -> usize) -> ConfigError {
-        ConfigError::at_line(file, line(self.line), self.what, "")
+    /// As an error of a configuration file.
+    pub(crate) fn into_error(self, file: &Path) -> ConfigError {
+        ConfigError::at_line(file, self.line, self.what, self.hint)
     }
 
-    /// As an error of a file in which no macro has moved anything.
+    /// As an error of a file that another loads.
     pub(crate) fn into_error_of_loaded(self, file: &Path) -> ConfigError {
-        ConfigError { column: u32::try_from(self.column).ok(), ..ConfigError::at_line(file, self.line, self.what, "") }
+        ConfigError { column: u32::try_from(self.column).ok(), ..self.into_error(file) }
+    }
+
+    /// The same with what to do about it, if nothing better is known.
+    pub(crate) fn with_hint(self, hint: String) -> Self {
+        if self.hint.is_empty() { Self { hint, ..self } } else { self }
     }
 }
 
-const DUPLICATE: &str = "duplicate key ";
-
-/// Reads YAML, or JSON if the file's name says so. An empty text is an empty map.
-pub(crate) fn parse(file: &Path, text: &str) -> Result<Node, Malformed> {
-    let parsed = if super::text::is_json(file) {
+/// Reads YAML, or JSON if the file's name says so. An empty text is an empty map. Of a key that is there twice the first counts,
+/// and the others are told.
+pub(crate) fn parse(file: &Path, text: &str) -> Result<(Node, Vec<Malformed>), Malformed> {
+    let json = super::text::is_json(file);
+    let parsed = if json {
         serde_json::from_str(text).map_err(|fault| Malformed {
-            line: fault.line(),
+            line: fault.line().min(text.lines().count()),
             column: fault.column(),
             what: bare(&fault.to_string()),
+            hint: String::new(),
         })
     } else if text.lines().all(|line| line.trim_start().is_empty() || line.trim_start().starts_with('#')) {
         Ok(Node::Null)
     } else {
-        serde_yaml::from_str(text).map_err(|fault| Malformed {
-            line: fault.location().map_or(1, |location| location.line()),
-            column: fault.location().map_or(1, |location| location.column()),
-            what: bare(&fault.to_string()),
+        serde_yaml::from_str(text).map_err(|fault| {
+            let place = fault.location().map_or((1, 1), |at| (at.line(), at.column()));
+            malformed(text, place, bare(&fault.to_string()))
         })
     };
-    Ok(match parsed? {
-        Node::Null => Node::Map(Vec::new()),
-        node => node,
-    })
+    let mut node = parsed?;
+    let mut twice = Vec::new();
+    repeated(&node, &mut Vec::new(), &mut twice);
+    let faults = twice.iter().map(|(steps, turn)| {
+        let (line, column) = place_of_turn(text, steps, *turn).unwrap_or((1, 1));
+        let key = if let Some(Step::Key(key)) = steps.last() { key.as_str() } else { "" };
+        Malformed { line, column, what: format!("duplicate key {key:?}"), hint: String::new() }
+    });
+    let faults = faults.collect();
+    // A text that only JSON can read has its numbers as they are.
+    let _ = Respelling(&mut node).deserialize(serde_yaml::Deserializer::from_str(text));
+    merge(&mut node);
+    Ok((if node == Node::Null { Node::Map(Vec::new()) } else { node }, faults))
+}
+
+/// What is wrong with a text of YAML; a tab that indents has a name of its own.
+fn malformed(text: &str, (line, column): (usize, usize), what: String) -> Malformed {
+    let lines: Vec<&str> = text.lines().collect();
+    let indents = |number: usize| {
+        let line = lines.get(number.wrapping_sub(1)).copied().unwrap_or_default();
+        let indent = &line[..line.len() - line.trim_start().len()];
+        indent.find('\t').filter(|_| !line.trim().is_empty())
+    };
+    let near = [line, line.wrapping_sub(1), line + 1];
+    match near.into_iter().find_map(|line| indents(line).map(|at| (line, at + 1))) {
+        Some((line, column)) => Malformed {
+            line,
+            column,
+            what: "cannot be parsed: the line is indented with a tab".to_owned(),
+            hint: "YAML is indented with spaces only".to_owned(),
+        },
+        None => Malformed { line, column, what, hint: String::new() },
+    }
+}
+
+/// Keys that are there more than once, each with the number of those before it.
+fn repeated(node: &Node, steps: &mut Vec<Step>, twice: &mut Vec<(Vec<Step>, usize)>) {
+    match node {
+        Node::Map(entries) => {
+            for (index, (key, value)) in entries.iter().enumerate() {
+                let earlier = entries[..index].iter().filter(|(name, _)| name == key).count();
+                steps.push(Step::Key(key.clone()));
+                if earlier > 0 {
+                    twice.push((steps.clone(), earlier));
+                } else {
+                    repeated(value, steps, twice);
+                }
+                steps.pop();
+            }
+        }
+        Node::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                steps.push(Step::Index(index));
+                repeated(item, steps, twice);
+                steps.pop();
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The parser's sentence without the position, which is told separately.
 fn bare(what: &str) -> String {
-    let what = what.find(DUPLICATE).map_or(what, |at| &what[at..]);
     let what = what.find(" at line ").map_or(what, |at| &what[..at]);
-    if what.starts_with(DUPLICATE) { what.to_owned() } else { format!("cannot be parsed: {what}") }
+    format!("cannot be parsed: {what}")
 }
 
 /// The tree as JSON on one line.
@@ -131,6 +308,7 @@ pub(crate) fn to_json(node: &Node) -> String {
             Node::Integer(number) => (*number).into(),
             Node::Float(number) => (*number).into(),
             Node::Text(text) => text.as_str().into(),
+            Node::Spelled(spelled) => value(&spelled.typed()),
             Node::List(items) => items.iter().map(value).collect(),
             Node::Map(entries) => entries.iter().map(|(key, node)| (key.clone(), value(node))).collect(),
         }
@@ -187,16 +365,35 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
         let mut map: Vec<(String, Node)> = Vec::new();
-        while let Some(key) = entries.next_key_seed(Key { earlier: &map })? {
+        // Keys are texts as they are written: `007` is a name.
+        while let Some(key) = entries.next_key::<String>()? {
             map.push((key, entries.next_value()?));
         }
-        merge(&mut map);
         Ok(Node::Map(map))
     }
 }
 
-/// YAML's `<<`: entries of other maps, for keys that are not there already.
-fn merge(map: &mut Vec<(String, Node)>) {
+/// YAML's `<<`: entries of other maps, for keys that are not there already. Of a key that is there twice the first counts.
+fn merge(node: &mut Node) {
+    match node {
+        Node::List(items) => items.iter_mut().for_each(merge),
+        Node::Map(map) => {
+            let mut seen: Vec<String> = Vec::with_capacity(map.len());
+            map.retain_mut(|(key, value)| {
+                let first = !seen.contains(key);
+                if first {
+                    seen.push(key.clone());
+                    merge(value);
+                }
+                first
+            });
+            merge_into(map);
+        }
+        _ => {}
+    }
+}
+
+fn merge_into(map: &mut Vec<(String, Node)>) {
     let Some(at) = map.iter().position(|(key, value)| key == "<<" && matches!(value, Node::Map(_) | Node::List(_)))
     else {
         return;
@@ -212,66 +409,67 @@ fn merge(map: &mut Vec<(String, Node)>) {
     }
 }
 
-/// Reads a key; a second one of the same name fails right there, so that the error has its line.
-struct Key<'m> {
-    earlier: &'m [(String, Node)],
-}
+/// Reads a text a second time beside its tree, for the spelling of what is no text.
+struct Respelling<'n>(&'n mut Node);
 
-impl Key<'_> {
-    fn accept<E: de::Error>(&self, key: &str) -> Result<String, E> {
-        if self.earlier.iter().any(|(name, _)| name == key) {
-            return Err(E::custom(format!("{DUPLICATE}{key:?}")));
+impl<'de> DeserializeSeed<'de> for Respelling<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        match self.0 {
+            Node::Flag(_) | Node::Integer(_) | Node::Float(_) => {
+                let text = String::deserialize(deserializer)?;
+                if self.0.text().as_ref() != Some(&text) {
+                    *self.0 = Node::Spelled(Box::new(Spelled { text, plain: true, variables: Vec::new() }));
+                }
+                Ok(())
+            }
+            Node::List(_) => deserializer.deserialize_seq(self),
+            Node::Map(_) => deserializer.deserialize_map(self),
+            _ => IgnoredAny::deserialize(deserializer).map(drop),
         }
-        Ok(key.to_owned())
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for Key<'_> {
-    type Value = String;
+impl<'de> Visitor<'de> for Respelling<'_> {
+    type Value = ();
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a key")
+        out.write_str("what was there before")
     }
 
-    fn visit_str<E: de::Error>(self, key: &str) -> Result<String, E> {
-        self.accept(key)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Node::List(list) = self.0 else { return ignore_items(items) };
+        for node in list {
+            items.next_element_seed(Respelling(node))?;
+        }
+        ignore_items(items)
     }
 
-    fn visit_bool<E: de::Error>(self, key: bool) -> Result<String, E> {
-        self.accept(&key.to_string())
-    }
-
-    fn visit_i64<E: de::Error>(self, key: i64) -> Result<String, E> {
-        self.accept(&key.to_string())
-    }
-
-    fn visit_u64<E: de::Error>(self, key: u64) -> Result<String, E> {
-        self.accept(&key.to_string())
-    }
-
-    fn visit_f64<E: de::Error>(self, key: f64) -> Result<String, E> {
-        self.accept(&key.to_string())
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let Node::Map(map) = self.0 else { return Ok(()) };
+        for (_, node) in map {
+            if entries.next_key::<IgnoredAny>()?.is_none() {
+                break;
+            }
+            entries.next_value_seed(Respelling(node))?;
+        }
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(())
     }
 }
 
-/// The line where the value at `steps` begins, or its key if it has one; where that is not in the text (a merged key),
-/// the line of the nearest thing around it.
-pub(crate) fn line_of(text: &str, steps: &[Step]) -> Option<usize> {
-    place_of(text, steps).map(|(line, _)| line)
-}
-
-/// The same with the column.
+/// Line and column where the value at `steps` begins, or its key if it has one; where that is not in the text (a merged key),
+/// those of the nearest thing around it.
 pub(crate) fn place_of(text: &str, steps: &[Step]) -> Option<(usize, usize)> {
+    place_of_turn(text, steps, 0)
+}
+
+/// The same for a key of which there are as many before it.
+fn place_of_turn(text: &str, steps: &[Step], turn: usize) -> Option<(usize, usize)> {
     (0..=steps.len()).rev().find_map(|depth| {
-        let search = Search { steps: &steps[..depth] };
+        let earlier = if depth == steps.len() { turn } else { 0 };
+        let search = Search { steps: &steps[..depth], earlier };
         // JSON is read as YAML here: what differs between them does not move a line.
         let fault = search.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
         fault
@@ -286,6 +484,8 @@ const HERE: &str = "the wanted place";
 /// Walks down `steps` and fails at the end of them.
 struct Search<'s> {
     steps: &'s [Step],
+    /// As many of the last key are passed over.
+    earlier: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Search<'_> {
@@ -339,15 +539,16 @@ impl<'de> Visitor<'de> for Search<'_> {
         for _ in 0..*wanted {
             items.next_element::<IgnoredAny>()?;
         }
-        items.next_element_seed(Search { steps: rest })?;
+        items.next_element_seed(Search { steps: rest, earlier: self.earlier })?;
         ignore_items(items)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         self.arrived()?;
-        while let Some(here) = entries.next_key_seed(SearchKey { steps: self.steps })? {
+        let mut earlier = self.earlier;
+        while let Some(here) = entries.next_key_seed(SearchKey { steps: self.steps, earlier: &mut earlier })? {
             if here {
-                entries.next_value_seed(Search { steps: &self.steps[1..] })?;
+                entries.next_value_seed(Search { steps: &self.steps[1..], earlier })?;
             } else {
                 entries.next_value::<IgnoredAny>()?;
             }
@@ -364,6 +565,7 @@ fn ignore_items<'de, A: SeqAccess<'de>>(mut items: A) -> Result<(), A::Error> {
 /// Compares a key with the first step; fails at the key if it is the last one.
 struct SearchKey<'s> {
     steps: &'s [Step],
+    earlier: &'s mut usize,
 }
 
 impl<'de> DeserializeSeed<'de> for SearchKey<'_> {
@@ -383,6 +585,15 @@ impl Visitor<'_> for SearchKey<'_> {
 
     fn visit_str<E: de::Error>(self, key: &str) -> Result<bool, E> {
         let here = matches!(&self.steps[0], Step::Key(wanted) if wanted == key);
-        if here && self.steps.len() == 1 { Err(E::custom(HERE)) } else { Ok(here) }
+        if !here || self.steps.len() > 1 {
+            return Ok(here);
+        }
+        match self.earlier.checked_sub(1) {
+            Some(earlier) => {
+                *self.earlier = earlier;
+                Ok(false)
+            }
+            None => Err(E::custom(HERE)),
+        }
     }
 }

@@ -3,10 +3,10 @@
 //! *Owns* the way from a place in a rule to a place in the file. *Promises* line and column of every complaint, through
 //! quotes and block scalars. *Does not* judge rules: that is `valve`'s.
 
-use super::error::{ConfigError, ConfigErrors};
+use super::error::{ConfigError, ConfigErrors, unreadable};
 use super::node::{self, Node, Step};
 use super::table::{Row, Rule, count, milliseconds, row};
-use super::text::{Environment, Prepared, is_json, with_variables};
+use super::text::{Environment, Prepared, Source, is_json, loaded};
 use super::types::Config;
 use deepstream_engine::Shadow;
 use deepstream_valve::Ruleset;
@@ -131,15 +131,15 @@ pub(super) fn load_path(
 ) -> Result<(), ConfigError> {
     let Node::Map(sections) = root else { return Ok(()) };
     let Some((_, entry)) = sections.iter_mut().find(|(key, _)| key == OPTIONS[0]) else { return Ok(()) };
-    let is_config = entry.get("type") == Some(&Node::Text("config".to_owned()));
+    let is_config = entry.get("type").and_then(Node::text).as_deref() == Some("config");
     let Node::Map(keys) = entry else { return Ok(()) };
     let Some((_, Node::Map(options))) = keys.iter_mut().find(|(key, _)| key == OPTIONS[1]) else { return Ok(()) };
-    let named = options.iter().position(|(key, value)| key == "path" && matches!(value, Node::Text(_)));
+    let named = options.iter().position(|(key, value)| key == "path" && value.text().is_some());
     let given = options.iter().any(|(key, _)| key == OPTIONS[2]);
     let Some(at) = named.filter(|_| is_config && !given) else { return Ok(()) };
-    let (_, Node::Text(path)) = options.remove(at) else { return Ok(()) };
-    let place = steps(&[OPTIONS[0], OPTIONS[1], "path"]);
-    let line = node::line_of(&prepared.text, &place).map_or(1, |line| prepared.line(line));
+    let (_, path) = options.remove(at);
+    let path = path.text().unwrap_or_default();
+    let line = prepared.source.line(&steps(&[OPTIONS[0], OPTIONS[1], "path"])).unwrap_or(1);
     options.push((OPTIONS[2].to_owned(), prepared.load(file, &path, line, environment)?));
     Ok(())
 }
@@ -171,7 +171,7 @@ pub(super) fn settle(root: &Node, file: &Path, prepared: &Prepared, config: &mut
 fn read_at(place: &[&str], root: &Node, file: &Path, prepared: &Prepared) -> Result<Option<Rules>, Vec<ConfigError>> {
     let Some(node) = place.iter().try_fold(root, |node, key| node.get(key)) else {
         let owner = if place.len() == OPTIONS.len() { &place[..1] } else { &place[..3] };
-        let line = node::line_of(&prepared.text, &steps(owner)).map(|line| prepared.line(line));
+        let line = prepared.source.line(&steps(owner));
         let (what, hint) = match owner {
             [_] => ("type config needs its rules", "write permissions: fileLoad(permissions.yml)"),
             _ => ("a candidate needs its rules", "write permissions: fileLoad(candidate.yml)"),
@@ -183,7 +183,7 @@ fn read_at(place: &[&str], root: &Node, file: &Path, prepared: &Prepared) -> Res
     let json = node::to_json(node);
     let load = prepared.loads.iter().find(|load| load.json == json);
     let (from, read) = match load {
-        Some(load) => (load.path.as_path(), read_text(&load.path, &load.text)),
+        Some(load) => (load.path.as_path(), check_read(&load.path, &load.source, &load.node, Vec::new())),
         None => (file, read_inline(place, node, file, prepared)),
     };
     let checked = read.map_err(|errors| errors.0)?;
@@ -194,33 +194,50 @@ fn read_at(place: &[&str], root: &Node, file: &Path, prepared: &Prepared) -> Res
 
 /// Rules that stand in the configuration itself.
 fn read_inline(place: &[&str], node: &Node, file: &Path, prepared: &Prepared) -> Result<Checked, ConfigErrors> {
-    let reading = Reading { text: &prepared.text, lines: prepared.text.split('\n').collect(), json: is_json(file) };
-    let part = reading.part(node, &mut steps(place));
-    let inline = |complaint: &Complaint| {
-        let error = error(file, complaint);
-        ConfigError { line: error.line.map(|line| prepared.line(line)), ..error }
-    };
-    check(&part).map_err(|complaints| ConfigErrors(complaints.iter().map(inline).collect()))
+    let part = Reading::new(file, &prepared.source).part(node, &mut steps(place));
+    check(&part).map_err(|complaints| ConfigErrors(complaints.iter().map(|what| error(file, what)).collect()))
 }
 
 /// Reads and checks a permission file as the configuration would load it.
 pub(crate) fn read(file: &Path) -> Result<Checked, ConfigErrors> {
     let text = std::fs::read_to_string(file).map_err(|fault| {
-        let (why, remedy) = match fault.kind() {
-            std::io::ErrorKind::InvalidData => ("it is no UTF-8 text".to_owned(), "save it as UTF-8"),
-            _ => (fault.to_string(), "give the path of a permission file"),
+        let remedy = match fault.kind() {
+            std::io::ErrorKind::InvalidData => "save it as UTF-8",
+            _ => "give the path of a permission file",
         };
-        ConfigErrors::from(ConfigError::of_file(file, format!("cannot be read: {why}"), remedy))
+        ConfigErrors::from(ConfigError::of_file(file, unreadable(&fault), remedy))
     })?;
-    read_text(file, &with_variables(&text, &|name| std::env::var(name).ok()))
+    read_given(file, &text, &|name| std::env::var(name).ok())
 }
 
 /// Checks the text of a permission file.
+#[cfg(test)]
 pub(crate) fn read_text(file: &Path, text: &str) -> Result<Checked, ConfigErrors> {
-    let root = node::parse(file, text).map_err(|fault| ConfigErrors::from(fault.into_error_of_loaded(file)))?;
-    let reading = Reading { text, lines: text.split('\n').collect(), json: is_json(file) };
-    let part = reading.part(&root, &mut Vec::new());
-    check(&part).map_err(|complaints| ConfigErrors(complaints.iter().map(|what| error(file, what)).collect()))
+    read_given(file, text, &|_| None)
+}
+
+fn read_given(file: &Path, text: &str, environment: Environment<'_>) -> Result<Checked, ConfigErrors> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (source, root, faults) = loaded(file, text, environment)?;
+    check_read(file, &source, &root, faults)
+}
+
+/// Checks what was read; `faults` are those that were found meanwhile.
+fn check_read(
+    file: &Path,
+    source: &Source,
+    root: &Node,
+    mut faults: Vec<ConfigError>,
+) -> Result<Checked, ConfigErrors> {
+    let part = Reading::new(file, source).part(root, &mut Vec::new());
+    match check(&part) {
+        Ok(checked) if faults.is_empty() => Ok(checked),
+        Ok(_) => Err(ConfigErrors(faults)),
+        Err(complaints) => {
+            faults.extend(complaints.iter().map(|what| error(file, what)));
+            Err(ConfigErrors(faults))
+        }
+    }
 }
 
 /// A complaint as an error of the file.
@@ -233,16 +250,21 @@ pub(crate) fn error(file: &Path, complaint: &Complaint) -> ConfigError {
 }
 
 struct Reading<'t> {
-    text: &'t str,
+    source: &'t Source,
     lines: Vec<&'t str>,
     json: bool,
 }
 
-impl Reading<'_> {
+impl<'t> Reading<'t> {
+    fn new(file: &Path, source: &'t Source) -> Self {
+        Self { source, lines: source.text.split('\n').collect(), json: is_json(file) }
+    }
+
     fn part(&self, node: &Node, steps: &mut Vec<Step>) -> Part {
-        let (line, column) = node::place_of(self.text, steps).unwrap_or((1, 1));
+        let (line, column) = self.source.place(steps).unwrap_or((1, 1));
         let at = At { line: line as u32, column: column as u32 };
-        let value = match node {
+        let typed = if let Node::Spelled(_) = node { &node.typed() } else { node };
+        let value = match typed {
             Node::Map(entries) => {
                 let entries = entries.iter().map(|(key, value)| {
                     steps.push(Step::Key(key.clone()));
@@ -256,7 +278,7 @@ impl Reading<'_> {
             Node::Flag(flag) => Value::Bool(*flag),
             Node::Integer(_) | Node::Float(_) => Value::Other("number"),
             // What JavaScript calls them.
-            Node::Null | Node::List(_) => Value::Other("object"),
+            Node::Null | Node::List(_) | Node::Spelled(_) => Value::Other("object"),
         };
         Part { value, at }
     }
@@ -332,7 +354,7 @@ mod tests {
         let file = scratch.path().join("p.yml");
         std::fs::write(&file, b"\xff\xfe").expect("written");
         let told = read(&file).expect_err("it is refused").to_string();
-        assert!(told.ends_with("p.yml: cannot be read: it is no UTF-8 text; save it as UTF-8"), "{told}");
+        assert!(told.ends_with("p.yml: is not UTF-8 text; save it as UTF-8"), "{told}");
         let told = read(&scratch.path().join("none.yml")).expect_err("it is refused").to_string();
         assert!(told.ends_with("give the path of a permission file"), "{told}");
     }

@@ -110,7 +110,7 @@ pub(super) static ROWS: &[Row] = &[
     row("storage[postgres].options.host", Rule::Text(host)),
     row("storage[postgres].options.port", count(1, 65_535, |c, port| with(c, |p| p.port = port as u16))),
     row("storage[postgres].options.user", Rule::Text(|c, text| name(c, text, |p, text| p.user = text))),
-    row("storage[postgres].options.password", Rule::Value(password)),
+    row("storage[postgres].options.password", Rule::Texts(password)),
     row("storage[postgres].options.database", Rule::Text(|c, text| name(c, text, |p, text| p.database = Some(text)))),
     row("storage[postgres].options.schema", Rule::Text(|c, text| name(c, text, |p, text| p.schema = text))),
     row(
@@ -172,11 +172,9 @@ fn host(config: &mut Config, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A password of digits only is one all the same.
 fn password(config: &mut Config, node: &Node) -> Result<(), String> {
     let password = match node {
         Node::Text(text) => Some(text.clone()),
-        Node::Integer(number) => Some(number.to_string()),
         Node::Null => None,
         _ => return Err("text".to_owned()),
     };

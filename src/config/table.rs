@@ -34,10 +34,14 @@ pub(crate) enum Rule {
     Flag(fn(&mut Config, bool)),
     /// Honoured: a whole number within bounds.
     Number { min: u64, max: u64, unit: &'static str, set: fn(&mut Config, u64) },
-    /// Honoured: text with rules of its own. The error says what is expected instead.
+    /// Honoured: text with rules of its own; a number is one too, as it is written. The error says what is expected instead.
     Text(fn(&mut Config, &str) -> Result<(), String>),
     /// Honoured: a value of a shape of its own. The error says what is expected instead.
     Value(fn(&mut Config, &Node) -> Result<(), String>),
+    /// The same where every scalar is a text.
+    Texts(fn(&mut Config, &Node) -> Result<(), String>),
+    /// The same where some are and some are not: nodes are as they were read.
+    Tree(fn(&mut Config, &Node) -> Result<(), String>),
     /// Accepted without meaning, whatever the value; the text says why.
     Inert(&'static str),
     /// Accepted without meaning if the value is one of these; else refused with the sentence.
@@ -164,7 +168,7 @@ static ROWS: &[Row] = &[
         "httpServer[*].options.maxMessageSize",
         bytes(128, MESSAGE_BYTES_MAX, |c, bytes| c.http.body_bytes_max = bytes as usize),
     ),
-    row("httpServer[*].options.headers", Rule::Value(headers)),
+    row("httpServer[*].options.headers", Rule::Texts(headers)),
     row("httpServer[*].options.ssl", Rule::Section),
     row("httpServer[*].options.ssl.key", Rule::Text(|c, text| pem(text, &mut tls(c).key))),
     row("httpServer[*].options.ssl.cert", Rule::Text(|c, text| pem(text, &mut tls(c).certificate))),
@@ -213,7 +217,7 @@ static ROWS: &[Row] = &[
         "connectionEndpoints[ws-*].options.maxBufferByteSize",
         Rule::Inert("what a turn of the server produced for a socket is sent together at its end"),
     ),
-    row("connectionEndpoints[ws-*].options.headers", Rule::Value(headers)),
+    row("connectionEndpoints[ws-*].options.headers", Rule::Texts(headers)),
     row("connectionEndpoints[ws-*].options.noDelay", Rule::Inert("small sends are never delayed")),
     row(
         "connectionEndpoints[ws-*].options.perMessageDeflate",
@@ -243,11 +247,11 @@ static ROWS: &[Row] = &[
     ),
     row(
         "record.storageExclusionPrefixes",
-        Rule::Value(|c, node| prefixes(node, &mut c.record.storage_exclusion_prefixes)),
+        Rule::Texts(|c, node| prefixes(node, &mut c.record.storage_exclusion_prefixes)),
     ),
     row(
         "record.storageHotPathPrefixes",
-        Rule::Value(|c, node| prefixes(node, &mut c.record.storage_hot_path_prefixes)),
+        Rule::Texts(|c, node| prefixes(node, &mut c.record.storage_hot_path_prefixes)),
     ),
     row("record.memoryBytesMax", bytes(1 << 20, BYTES_MAX, |c, bytes| c.record.memory_bytes_max = bytes as usize)),
     row("record.cacheRetrievalTimeout", Rule::Inert("the cache is the memory of this process, nobody waits for it")),

@@ -1,26 +1,66 @@
-//! From the text of a configuration file to the text the parser reads: `${NAME}`, `file(...)`, `fileLoad(...)`.
+//! From the text of a configuration file to its tree: `${NAME}`, `file(...)`, `fileLoad(...)`.
 //!
-//! *Owns* the macros. *Promises* that every line of the result knows the line it came from, that nothing in a comment
-//! is substituted, and that loaded content is pasted literally. *Does not* parse, except what `fileLoad` brings in.
+//! *Owns* the macros. *Promises* that what a macro stands for is one value, or a part of one, whatever it contains: the text is
+//! read first, with a mark as long as the macro in its place (see `mark`), and what stands for the mark is put in afterwards.
+//! So a value is never read as YAML, every line and column stays where it was, and nothing in a comment counts. *Does not*
+//! parse, except what `fileLoad` brings in.
 
-use super::error::ConfigError;
-use super::node::{self, Node};
+use super::error::{ConfigError, unreadable};
+use super::mark::{Macro, Marked, Piece, What, alone};
+use super::node::{self, Malformed, Node, Spelled, Step};
 use std::path::{Path, PathBuf};
 
 /// Where values of environment variables come from; tests bring their own.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Text after substitution.
+/// A text that was read, and what is needed to find a place of its tree in it again.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    /// What the parser read.
+    pub(crate) text: String,
+    /// Keys that macros are a part of: as they are, as the text has them, as the file has them.
+    keys: Vec<[String; 3]>,
+}
+
+impl Source {
+    /// Line and column of a place, or of the nearest around it.
+    pub(crate) fn place(&self, steps: &[Step]) -> Option<(usize, usize)> {
+        let marked = |step: &Step| match step {
+            Step::Key(key) => Step::Key(self.key(key, 1)),
+            index @ Step::Index(_) => index.clone(),
+        };
+        node::place_of(&self.text, &steps.iter().map(marked).collect::<Vec<_>>())
+    }
+
+    /// The line of a place.
+    pub(crate) fn line(&self, steps: &[Step]) -> Option<usize> {
+        self.place(steps).map(|(line, _)| line)
+    }
+
+    /// `a.b[2].c`, as the file has it: what variables stand for is nobody's business.
+    pub(crate) fn path_text(&self, steps: &[Step]) -> String {
+        let written = |step: &Step| match step {
+            Step::Key(key) => Step::Key(self.key(key, 2)),
+            index @ Step::Index(_) => index.clone(),
+        };
+        node::path_text(&steps.iter().map(written).collect::<Vec<_>>())
+    }
+
+    fn key(&self, key: &str, form: usize) -> String {
+        self.keys.iter().find(|forms| forms[0] == key).map_or(key, |forms| &forms[form]).to_owned()
+    }
+}
+
+/// A configuration file that was read.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
-    /// What the parser reads.
-    pub(crate) text: String,
-    /// For each line of `text` the line of the file it came from.
-    lines: Vec<usize>,
+    pub(crate) source: Source,
     /// Variables that were named but not set, with the line that named them.
     pub(crate) unset: Vec<(usize, String)>,
     /// What was loaded.
     pub(crate) loads: Vec<Load>,
+    /// What is wrong with the text although there is a tree.
+    pub(crate) faults: Vec<ConfigError>,
 }
 
 /// A file that `fileLoad` brought in.
@@ -29,8 +69,9 @@ pub(crate) struct Load {
     /// As upstream logs it.
     pub(crate) sentence: String,
     pub(crate) path: PathBuf,
-    /// What it says, variables replaced.
-    pub(crate) text: String,
+    pub(crate) source: Source,
+    /// What it says.
+    pub(crate) node: Node,
     /// The same as JSON on one line.
     pub(crate) json: String,
 }
@@ -44,93 +85,176 @@ impl Prepared {
         line: usize,
         environment: Environment<'_>,
     ) -> Result<Node, ConfigError> {
-        let mut work = Work { file, environment, json: is_json(file), prepared: Prepared::default() };
-        let json = work.load(name, line)?;
-        self.loads.append(&mut work.prepared.loads);
-        self.unset.append(&mut work.prepared.unset);
-        node::parse(file, &json).map_err(|fault| fault.into_error(file, |_| line))
-    }
-
-    /// The line of the file behind a line of the text; both count from 1.
-    pub(crate) fn line(&self, line: usize) -> usize {
-        self.lines.get(line.saturating_sub(1)).or(self.lines.last()).copied().unwrap_or(1)
+        load(self, file, name, line, environment)
     }
 }
 
-/// Substitutes the macros in `text`, the content of `file`.
-pub(crate) fn prepare(file: &Path, text: &str, environment: Environment<'_>) -> Result<Prepared, ConfigError> {
-    let mut work = Work { file, environment, json: is_json(file), prepared: Prepared::default() };
-    let mut quote = None;
-    for (index, line) in text.lines().enumerate() {
-        let (active, comment) = split_comment(line, &mut quote, work.json);
-        let mut out = work.substitute(active, index + 1)?;
-        // YAML reads its own comments, and keeping them leaves block scalars alone whatever they contain.
-        if !work.json {
-            out.push_str(comment);
-        }
-        for piece in out.split('\n') {
-            work.prepared.text.push_str(piece);
-            work.prepared.text.push('\n');
-            work.prepared.lines.push(index + 1);
-        }
+/// Reads the content of `file`.
+pub(crate) fn prepare(file: &Path, text: &str, environment: Environment<'_>) -> Result<(Prepared, Node), ConfigError> {
+    read(file, text, environment, true)
+}
+
+/// The same without what other files bring in: nothing stands in its place.
+pub(crate) fn prepare_alone(file: &Path, text: &str, environment: Environment<'_>) -> Result<Node, ConfigError> {
+    read(file, text, environment, false).map(|(_, node)| node)
+}
+
+fn read(file: &Path, text: &str, environment: Environment<'_>, loads: bool) -> Result<(Prepared, Node), ConfigError> {
+    let marked = Marked::configuration(text, is_json(file)).map_err(|what| ConfigError::of_file(file, what, ""))?;
+    let (node, faults) =
+        node::parse(file, &marked.text).map_err(|fault| marked_fault(&marked, fault).into_error(file))?;
+    let faults = faults.into_iter().map(|fault| fault.into_error(file)).collect();
+    let mut prepared = Prepared { faults, ..Prepared::default() };
+    let mut work = Work { file, environment, marked: &marked, prepared: &mut prepared, loads };
+    let node = work.resolve(node)?;
+    prepared.source.text = marked.text;
+    Ok((prepared, node))
+}
+
+/// What the parser says, and what to do if it stumbled over a variable that was to be more than a value.
+fn marked_fault(marked: &Marked, fault: Malformed) -> Malformed {
+    match alone(marked) {
+        Some(variable) => fault.with_hint(format!(
+            "{variable} stands for one value, which is put in once the file was read: keys and sections must be written \
+             in the file, or in another that fileLoad names"
+        )),
+        None => fault,
     }
-    Ok(work.prepared)
 }
 
 pub(crate) fn is_json(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "json")
 }
 
+/// A loaded file with its variables: those that are set. What is not set stays: `${name}` may be a rule's template literal.
+pub(crate) fn loaded(
+    file: &Path,
+    text: &str,
+    environment: Environment<'_>,
+) -> Result<(Source, Node, Vec<ConfigError>), ConfigError> {
+    let marked = Marked::data(text, is_json(file), &|name| environment(name).is_some());
+    let marked = marked.map_err(|what| ConfigError::of_file(file, what, ""))?;
+    let (node, faults) = node::parse(file, &marked.text).map_err(|fault| fault.into_error_of_loaded(file))?;
+    let mut prepared = Prepared::default();
+    let mut work = Work { file, environment, marked: &marked, prepared: &mut prepared, loads: true };
+    let node = work.resolve(node)?;
+    let mut faults: Vec<ConfigError> = faults.into_iter().map(|fault| fault.into_error_of_loaded(file)).collect();
+    faults.append(&mut prepared.faults);
+    Ok((Source { text: marked.text, ..prepared.source }, node, faults))
+}
+
+/// Puts what macros stand for into a tree.
 struct Work<'a> {
     file: &'a Path,
     environment: Environment<'a>,
-    json: bool,
-    prepared: Prepared,
+    marked: &'a Marked,
+    prepared: &'a mut Prepared,
+    /// Whether other files are read.
+    loads: bool,
 }
 
 impl Work<'_> {
-    /// One line without its comment, substituted.
-    fn substitute(&mut self, active: &str, line: usize) -> Result<String, ConfigError> {
-        let mut out = String::with_capacity(active.len());
-        let mut rest = active;
-        while let Some(next) = rest.chars().next() {
-            if let Some((name, after)) = variable(rest) {
-                out.push_str(&self.variable(name, line));
-                rest = after;
-            } else if let Some((argument, after)) = call(&out, rest, "fileLoad(") {
-                let argument = self.argument(argument, line);
-                let loaded = self.load(&argument, line)?;
-                rest = unquote(&mut out, after);
-                out.push_str(&loaded);
-            } else if let Some((argument, after)) = call(&out, rest, "file(") {
-                let argument = self.argument(argument, line);
-                let path = self.beside(&argument);
-                out.push_str(&as_scalar(&path, &out, after));
-                rest = after;
-            } else {
-                out.push(next);
-                rest = &rest[next.len_utf8()..];
+    fn resolve(&mut self, node: Node) -> Result<Node, ConfigError> {
+        Ok(match node {
+            Node::Text(text) => self.text(&text)?,
+            Node::List(items) => {
+                Node::List(items.into_iter().map(|item| self.resolve(item)).collect::<Result<_, _>>()?)
+            }
+            Node::Map(entries) => {
+                let mut map: Vec<(String, Node)> = Vec::with_capacity(entries.len());
+                for (key, value) in entries {
+                    let key = self.key(key)?;
+                    let value = self.resolve(value)?;
+                    if !map.iter().any(|(name, _)| *name == key) {
+                        map.push((key, value));
+                    }
+                }
+                Node::Map(map)
+            }
+            other => other,
+        })
+    }
+
+    fn key(&mut self, marked: String) -> Result<String, ConfigError> {
+        let written = self.marked.written(&marked);
+        if written == marked {
+            return Ok(marked);
+        }
+        let line = self.marked.first(&marked).map_or(1, |found| found.line);
+        let refuse = |what: String, hint: &str| Err(ConfigError::at_line(self.file, line, what, hint));
+        let key = match self.text(&marked)? {
+            Node::Text(text) => text,
+            Node::Spelled(spelled) => spelled.text,
+            _ => return refuse(format!("{written} cannot be a key"), "load a section as the value of a key"),
+        };
+        if self.prepared.source.keys.iter().any(|[known, text, _]| *known == key && *text != marked) {
+            return refuse(format!("{written} is the same key as another"), "give each variable a value of its own");
+        }
+        self.prepared.source.keys.push([key.clone(), marked, written]);
+        Ok(key)
+    }
+
+    /// A scalar and what its macros stand for.
+    fn text(&mut self, text: &str) -> Result<Node, ConfigError> {
+        let marked = self.marked;
+        let pieces: Vec<Piece<'_>> = marked.pieces(text).collect();
+        if let [Piece::Macro(Macro { what: What::Load(argument), line, .. })] = pieces[..] {
+            return if self.loads { self.load(argument, *line) } else { Ok(Node::Null) };
+        }
+        let (mut out, mut plain, mut variables) = (String::with_capacity(text.len()), true, Vec::new());
+        for piece in pieces {
+            let found = match piece {
+                Piece::Text(text) => {
+                    out.push_str(text);
+                    continue;
+                }
+                Piece::Macro(found) => found,
+            };
+            plain &= found.plain;
+            match &found.what {
+                What::Variable(name) => {
+                    out.push_str(&self.variable(name, found.line));
+                    if !variables.contains(name) {
+                        variables.push(name.clone());
+                    }
+                }
+                What::File(argument) => {
+                    let argument = self.argument(argument, found.line);
+                    out.push_str(&self.beside(&argument).to_string_lossy());
+                }
+                What::Load(_) if !self.loads => {}
+                What::Load(argument) => {
+                    let Node::Text(loaded) = self.load(argument, found.line)? else {
+                        let what = format!("{} is a part of a text, but stands for more than a text", found.written);
+                        let hint = "make it the whole value of a key";
+                        return Err(ConfigError::at_line(self.file, found.line, what, hint));
+                    };
+                    out.push_str(&loaded);
+                }
             }
         }
-        Ok(out)
+        if variables.is_empty() {
+            return Ok(Node::Text(out));
+        }
+        Ok(Node::Spelled(Box::new(Spelled { text: out, plain, variables })))
     }
 
     fn variable(&mut self, name: &str, line: usize) -> String {
-        (self.environment)(name.trim()).unwrap_or_else(|| {
-            self.prepared.unset.push((line, name.trim().to_owned()));
+        (self.environment)(name).unwrap_or_else(|| {
+            self.prepared.unset.push((line, name.to_owned()));
             String::new()
         })
     }
 
-    /// The argument of a macro: variables in it count, quotes around it do not.
+    /// The argument of a macro: variables in it count.
     fn argument(&mut self, argument: &str, line: usize) -> String {
         let mut out = String::new();
-        let mut rest = argument.trim().trim_matches(['"', '\'']);
+        let mut rest = argument;
         while let Some((before, (name, after))) =
             rest.split_once("${").and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
         {
             out.push_str(before);
-            out.push_str(&self.variable(name, line));
+            out.push_str(&self.variable(name.trim(), line));
             rest = after;
         }
         out.push_str(rest);
@@ -139,93 +263,72 @@ impl Work<'_> {
 
     /// The path as seen from the directory of the configuration file, made absolute.
     fn beside(&self, path: &str) -> PathBuf {
-        absolute(&self.file.parent().unwrap_or(Path::new("")).join(path))
+        beside(self.file, path)
     }
 
-    /// The content of a file as one line of JSON, which YAML reads too.
-    fn load(&mut self, name: &str, line: usize) -> Result<String, ConfigError> {
-        let path = self.beside(name);
-        let text = std::fs::read_to_string(&path).map_err(|fault| {
-            let what = match fault.kind() {
-                std::io::ErrorKind::NotFound => {
-                    format!("Error loading config file, missing file {} for fileLoad({name})", path.display())
-                }
-                std::io::ErrorKind::InvalidData => format!("{} for fileLoad({name}) is not UTF-8 text", path.display()),
-                _ => format!("cannot read {} for fileLoad({name}): {fault}", path.display()),
-            };
-            ConfigError::at_line(self.file, line, what, "paths are relative to the directory of this file")
-        })?;
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        // Variables only: a loaded file is data, its `file(` would be someone's rule or password.
-        let text = with_variables(&text, self.environment);
-        let value = match extension {
-            "yml" | "yaml" | "json" => node::parse(&path, &text).map_err(|fault| fault.into_error_of_loaded(&path))?,
-            "js" => {
-                let what = format!("fileLoad({name}) names JavaScript, which this server does not run");
-                return Err(ConfigError::at_line(self.file, line, what, "write its content as YAML or JSON"));
+    fn load(&mut self, argument: &str, line: usize) -> Result<Node, ConfigError> {
+        let name = self.argument(argument, line);
+        load(self.prepared, self.file, &name, line, self.environment)
+    }
+}
+
+fn beside(file: &Path, path: &str) -> PathBuf {
+    absolute(&file.parent().unwrap_or(Path::new("")).join(path))
+}
+
+/// The content of a file that the line of another names.
+fn load(
+    prepared: &mut Prepared,
+    file: &Path,
+    name: &str,
+    line: usize,
+    environment: Environment<'_>,
+) -> Result<Node, ConfigError> {
+    let path = beside(file, name);
+    let text = std::fs::read_to_string(&path).map_err(|fault| {
+        let what = match fault.kind() {
+            std::io::ErrorKind::NotFound => {
+                format!("Error loading config file, missing file {} for fileLoad({name})", path.display())
             }
-            _ => Node::Text(text.clone()),
+            _ => format!("{} for fileLoad({name}) {}", path.display(), unreadable(&fault)),
         };
-        let json = node::to_json(&value);
-        let sentence = format!("Loaded content from {} for fileLoad({name})", path.display());
-        self.prepared.loads.push(Load { sentence, path, text, json: json.clone() });
-        Ok(json)
-    }
+        ConfigError::at_line(file, line, what, "paths are relative to the directory of this file")
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    // Variables only: a loaded file is data, its `file(` would be someone's rule or password.
+    let (source, node) = match extension {
+        "yml" | "yaml" | "json" => {
+            let (source, node, mut faults) = loaded(&path, text, environment)?;
+            prepared.faults.append(&mut faults);
+            (source, node)
+        }
+        "js" => {
+            let what = format!("fileLoad({name}) names JavaScript, which this server does not run");
+            return Err(ConfigError::at_line(file, line, what, "write its content as YAML or JSON"));
+        }
+        _ => (Source::default(), Node::Text(with_variables(text, environment))),
+    };
+    let json = node::to_json(&node);
+    let sentence = format!("Loaded content from {} for fileLoad({name})", path.display());
+    prepared.loads.push(Load { sentence, path, source, node: node.clone(), json });
+    Ok(node)
 }
 
-/// The name of an environment variable and what follows, if `rest` begins with one: a template literal's `${user.id}` is
-/// none.
-fn variable(rest: &str) -> Option<(&str, &str)> {
-    let (name, after) = rest.strip_prefix("${")?.split_once('}')?;
-    let begins = name.trim().starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let named = begins && name.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    named.then_some((name, after))
-}
-
-/// The text of a loaded file with its variables replaced. What is not set stays: `${name}` may be a rule's template literal.
-pub(crate) fn with_variables(text: &str, environment: Environment<'_>) -> String {
+/// A text that is one value as a whole, with those of its variables that are set.
+fn with_variables(text: &str, environment: Environment<'_>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         let (before, macros) = rest.split_at(at);
         out.push_str(before);
-        let set = variable(macros).and_then(|(name, after)| Some((environment(name.trim())?, after)));
+        let set = super::mark::variable(macros).and_then(|(name, after)| Some((environment(name)?, after)));
         let (value, after) = set.unwrap_or_else(|| ("${".to_owned(), &macros[2..]));
         out.push_str(&value);
         rest = after;
     }
     out.push_str(rest);
     out
-}
-
-/// The argument and what follows, if `rest` begins with a call of the macro that is not the tail of a longer word.
-fn call<'t>(before: &str, rest: &'t str, opening: &str) -> Option<(&'t str, &'t str)> {
-    if before.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
-        return None;
-    }
-    rest.strip_prefix(opening)?.split_once(')')
-}
-
-/// Drops the quotes around a macro: what replaces it brings its own.
-fn unquote<'t>(out: &mut String, after: &'t str) -> &'t str {
-    for quote in ['"', '\''] {
-        if out.ends_with(quote) && after.starts_with(quote) {
-            out.pop();
-            return &after[1..];
-        }
-    }
-    after
-}
-
-/// A path as a YAML scalar; quoted only where it must be, because it may be the middle of a longer one.
-fn as_scalar(path: &Path, before: &str, after: &str) -> String {
-    let path = path.to_string_lossy();
-    let alone = before.trim_end().ends_with([':', '-', '[', ','])
-        && after.trim_start().chars().next().is_none_or(|c| ",]}".contains(c));
-    if alone && path.contains([':', '#', '{', '}', '[', ']', ',', '"', '\'']) {
-        return node::to_json(&Node::Text(path.into_owned()));
-    }
-    path.into_owned()
 }
 
 /// `path` from the root, without `.` and `..` where that needs no look at the disk.
@@ -240,29 +343,4 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
         }
     }
     clean
-}
-
-/// Splits a line before its comment. `quote` is the string that is open where the line begins, and is left at the one
-/// open where it ends.
-fn split_comment<'t>(line: &'t str, quote: &mut Option<char>, json: bool) -> (&'t str, &'t str) {
-    let mut solid = None;
-    let mut escaped = false;
-    for (at, c) in line.char_indices() {
-        match *quote {
-            Some(_) if escaped => escaped = false,
-            Some('"') if c == '\\' => escaped = true,
-            Some(open) if c == open => *quote = None,
-            Some(_) => {}
-            None => match c {
-                '#' if json || at == 0 || line[..at].ends_with([' ', '\t']) => return line.split_at(at),
-                // In YAML a quote opens a string only where a value may begin; elsewhere it is a letter.
-                '"' | '\'' if json || solid.is_none_or(|before| ":,[{-?(".contains(before)) => *quote = Some(c),
-                _ => {}
-            },
-        }
-        if !c.is_whitespace() {
-            solid = Some(c);
-        }
-    }
-    (line, "")
 }

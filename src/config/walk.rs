@@ -42,13 +42,23 @@ impl Walk<'_> {
     }
 
     fn expected(&mut self, expected: &str, node: &Node) {
+        let quoted = |text: &str| text.parse::<f64>().is_ok() || ["true", "false"].contains(&text);
         let hint = match node {
-            Node::Text(text) if text.parse::<f64>().is_ok() || ["true", "false"].contains(&text.as_str()) => {
-                "remove the quotes"
+            Node::Text(text) if quoted(text) => "remove the quotes",
+            Node::Spelled(spelled) if !spelled.plain && quoted(&spelled.text) => "remove the quotes",
+            Node::Spelled(spelled) if !spelled.variables.is_empty() && holds_several(&spelled.text) => {
+                "a variable stands for one value, not for a list or a section: write those here, with a variable for \
+                 each of their values, or in a file that fileLoad names"
             }
             _ => "",
         };
-        self.complain(format!("expected {expected}, found {}", node.describe()), hint);
+        let found = if self.is_secret() { node.describe_hidden() } else { node.describe() };
+        self.complain(format!("expected {expected}, found {found}"), hint);
+    }
+
+    /// Whether what stands here is nobody's business.
+    fn is_secret(&self) -> bool {
+        matches!(self.steps.last(), Some(Step::Key(key)) if SECRETS.contains(&key.as_str()))
     }
 
     fn below<T>(&mut self, step: Step, walk: impl FnOnce(&mut Self) -> T) -> T {
@@ -63,7 +73,7 @@ impl Walk<'_> {
         let entries = match node {
             Node::Map(entries) => entries.as_slice(),
             // A section whose keys are all commented out.
-            Node::Null => &[],
+            node if node.is_nothing() => &[],
             _ => return self.expected("a section of keys", node),
         };
         for (key, value) in entries {
@@ -87,16 +97,16 @@ impl Walk<'_> {
                 enter(self.config);
                 return;
             }
-            Rule::Flag(set) => match node {
+            Rule::Flag(set) => match node.typed() {
                 Node::Flag(value) => {
-                    set(self.config, *value);
+                    set(self.config, value);
                     return;
                 }
                 _ => Err("true or false".to_owned()),
             },
-            Rule::Number { min, max, unit, set } => match node {
-                Node::Integer(value) if u64::try_from(*value).is_ok_and(|value| (*min..=*max).contains(&value)) => {
-                    set(self.config, *value as u64);
+            Rule::Number { min, max, unit, set } => match node.typed() {
+                Node::Integer(value) if u64::try_from(value).is_ok_and(|value| (*min..=*max).contains(&value)) => {
+                    set(self.config, value as u64);
                     return;
                 }
                 _ => Err(format!(
@@ -105,22 +115,26 @@ impl Walk<'_> {
                     unit
                 )),
             },
-            Rule::Text(set) => match node {
-                Node::Text(text) => set(self.config, text),
-                _ => Err("text".to_owned()),
+            // A number is a text too, as it is written: a secret may be 007.
+            Rule::Text(set) => match node.text() {
+                Some(text) => set(self.config, &text),
+                None => Err("text".to_owned()),
             },
-            Rule::Value(set) => set(self.config, node),
+            Rule::Value(set) => set(self.config, &node.typed()),
+            Rule::Texts(set) => set(self.config, &node.texts()),
+            Rule::Tree(set) => set(self.config, node),
         };
         if let Err(expected) = result {
             self.expected(&expected, node);
         }
     }
 
-    fn only(&mut self, values: &[Literal], why: &'static str, refusal: &'static str, node: &Node) {
+    fn only(&mut self, values: &[Literal], why: &'static str, refusal: &'static str, given: &Node) {
+        let node = &given.typed();
         if values.iter().any(|literal| literal.is(node)) {
             self.findings.accepted.push((self.steps.clone(), why));
         } else if values.iter().any(|literal| matches!(literal, Literal::Flag(_))) && !matches!(node, Node::Flag(_)) {
-            self.expected("true or false", node);
+            self.expected("true or false", given);
         } else {
             self.complain(refusal, "");
         }
@@ -140,7 +154,7 @@ impl Walk<'_> {
             Node::List(items) if list => {
                 for (index, item) in items.iter().enumerate() {
                     // Release 3 switched an entry off by writing null.
-                    if *item != Node::Null {
+                    if !item.is_nothing() {
                         self.below(Step::Index(index), |walk| walk.entry(path, default, item));
                     }
                 }
@@ -157,13 +171,16 @@ impl Walk<'_> {
                 walk.complain("JavaScript plugins cannot be loaded by this server", kinds_hint(path));
             });
         }
-        let (key, kind) =
-            match entries.iter().find(|(key, _)| key == "name").or(entries.iter().find(|(key, _)| key == "type")) {
-                Some((key, Node::Text(kind))) => (key.as_str(), kind.as_str()),
-                Some((key, other)) => return self.below(Step::Key(key.clone()), |walk| walk.expected("text", other)),
-                None if default.is_empty() => return self.complain("the entry has no type", kinds_hint(path)),
-                None => ("type", default),
-            };
+        let named = entries.iter().find(|(key, _)| key == "name").or(entries.iter().find(|(key, _)| key == "type"));
+        let (key, kind) = match named.map(|(key, node)| (key, node, node.text())) {
+            Some((key, _, Some(kind))) => (key.as_str(), kind),
+            Some((key, other, None)) => {
+                return self.below(Step::Key(key.clone()), |walk| walk.expected("text", other));
+            }
+            None if default.is_empty() => return self.complain("the entry has no type", kinds_hint(path)),
+            None => ("type", default.to_owned()),
+        };
+        let kind = kind.as_str();
         let pattern = format!("{path}[{kind}]");
         let Some(row) = find(&pattern) else {
             let hint = suggestion(kind, kinds(path)).unwrap_or_else(|| kinds_hint(path));
@@ -204,6 +221,14 @@ impl Walk<'_> {
         let hint = near.or_else(elsewhere).unwrap_or_else(listing);
         self.complain("unknown key", hint);
     }
+}
+
+/// Keys of what nobody is to see, not even in an error.
+const SECRETS: [&str; 7] = ["password", "secret", "passphrase", "sslPassphrase", "connectionString", "key", "jwks"];
+
+/// Whether a text looks like a list, a section or lines of several keys.
+fn holds_several(text: &str) -> bool {
+    text.trim_start().starts_with(['[', '{', '-']) || text.contains('\n') || text.contains(": ")
 }
 
 /// Whether these are the entries of a service under names of their own (releases 2 and 3), not the keys of one entry.

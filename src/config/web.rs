@@ -10,9 +10,9 @@ use std::time::Duration;
 /// The rows; see `table`.
 pub(crate) static ROWS: &[Row] = &[
     row("httpServer[*].options.allowAllOrigins", Rule::Flag(|c, on| c.http.all_origins = on)),
-    row("httpServer[*].options.origins", Rule::Value(|c, node| prefixes(node, &mut c.http.origins))),
-    row("httpServer[*].options.trustedProxies", Rule::Value(trusted_proxies)),
-    row("httpServer[*].options.hostUrl", Rule::Value(host_url)),
+    row("httpServer[*].options.origins", Rule::Texts(|c, node| prefixes(node, &mut c.http.origins))),
+    row("httpServer[*].options.trustedProxies", Rule::Texts(trusted_proxies)),
+    row("httpServer[*].options.hostUrl", Rule::Texts(host_url)),
     row("connectionEndpoints[http]", Rule::Kind(|c| c.http_endpoint = Some(HttpEndpoint::default()))),
     row("connectionEndpoints[http].options.enableAuthEndpoint", Rule::Flag(|c, on| http(c).auth_enabled = on)),
     row("connectionEndpoints[http].options.authPath", Rule::Text(|c, text| path_of(text, &mut http(c).auth_path))),
@@ -24,7 +24,7 @@ pub(crate) static ROWS: &[Row] = &[
         milliseconds(1, |c, ms| http(c).request_timeout = Duration::from_millis(ms)),
     ),
     row("connectionEndpoints[http].options.logInvalidAuthData", Rule::Flag(|c, on| http(c).log_invalid_auth_data = on)),
-    row("connectionEndpoints[http].options.headers", Rule::Value(headers)),
+    row("connectionEndpoints[http].options.headers", Rule::Texts(headers)),
 ];
 
 impl Config {
