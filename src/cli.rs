@@ -3,6 +3,8 @@
 //! *Owns* flags and exit codes of a refused command line. *Promises* that a flag that parses is honoured or noted at
 //! start. *Does not* read files.
 
+use crate::auth::Digest;
+use crate::config::{ITERATIONS_MAX, KEY_LENGTH_MAX};
 use crate::log::Level;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -91,10 +93,19 @@ pub struct DoctorArguments {
 /// Arguments of `hash`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct HashArguments {
-    /// Configuration file that says how passwords are hashed
+    /// Configuration file that says how passwords are hashed; without one, and without flags: sha256, 600000 times, 32 bytes
     #[arg(short = 'c', long, value_name = "file", num_args = 0..=1, default_missing_value = "")]
     pub config: Option<PathBuf>,
-    /// What to hash
+    /// Hash function, as OpenSSL names it
+    #[arg(long, visible_alias = "hash", value_name = "name", value_parser = digest)]
+    pub algorithm: Option<Digest>,
+    /// Times it is run
+    #[arg(long, value_name = "n", value_parser = clap::value_parser!(u32).range(1..=ITERATIONS_MAX as i64))]
+    pub iterations: Option<u32>,
+    /// Bytes of the key
+    #[arg(long, value_name = "n", value_parser = clap::value_parser!(u32).range(1..=KEY_LENGTH_MAX as i64))]
+    pub key_length: Option<u32>,
+    /// What to hash; without it, or as -, it is read from the standard input, from a terminal unseen
     pub password: Option<String>,
 }
 
@@ -112,10 +123,13 @@ pub struct InfoArguments {
 /// What to do with a permission file.
 #[derive(Subcommand, Clone, Debug, PartialEq)]
 pub enum PermissionsCommand {
-    /// Say what is wrong with a permission file, by line and column
+    /// Say what is wrong with a permission file, by line and column; it fails if the server would refuse the file
     Check {
         /// The permission file
         file: PathBuf,
+        /// Fail if there are warnings, too
+        #[arg(long)]
+        strict: bool,
     },
     /// Judge a table of cases, and say which are judged otherwise than expected
     Test {
@@ -189,7 +203,7 @@ enum Word {
     Start(StartArguments),
     /// Report what stands in the way of latency on this machine, with the remedy for each
     Doctor(DoctorArguments),
-    /// Hash a password as the file authentication of the configuration does
+    /// Hash a password, and say where to write it
     Hash(HashArguments),
     /// Print version and platform as JSON
     Info(InfoArguments),
@@ -264,6 +278,10 @@ fn inspect(text: &str) -> Result<String, String> {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
         _ => Err("Invalid inspect url, please provide host:port".to_owned()),
     }
+}
+
+fn digest(text: &str) -> Result<Digest, String> {
+    Digest::from_name(text).ok_or_else(|| format!("Provided --algorithm must be one of {}", Digest::names().join(", ")))
 }
 
 fn shards(text: &str) -> Result<usize, String> {
@@ -357,8 +375,21 @@ mod tests {
     fn hash_and_info_take_what_upstreams_do() {
         let hash = |config: Option<&str>, password: Option<&str>| {
             let (config, password) = (config.map(PathBuf::from), password.map(str::to_owned));
-            Ok(Command::Hash(HashArguments { config, password }))
+            Ok(Command::Hash(HashArguments { config, password, ..HashArguments::default() }))
         };
+        let flags = HashArguments {
+            algorithm: Some(Digest::Sha512),
+            iterations: Some(7),
+            key_length: Some(64),
+            password: Some("-".to_owned()),
+            ..HashArguments::default()
+        };
+        for name in ["algorithm", "hash"] {
+            let line = format!("hash --{name} RSA-SHA512 --iterations 7 --key-length 64 -");
+            assert_eq!(parsed(&line), Ok(Command::Hash(flags.clone())));
+        }
+        let UsageError(words) = parsed("hash --algorithm rot13 x").unwrap_err();
+        assert!(words.starts_with("Provided --algorithm must be one of md5, sha1"), "{words}");
         assert_eq!(parsed("hash secret"), hash(None, Some("secret")));
         assert_eq!(parsed("hash -c a.yml secret"), hash(Some("a.yml"), Some("secret")));
         assert_eq!(parsed("hash secret --config a.yml"), hash(Some("a.yml"), Some("secret")));

@@ -3,27 +3,73 @@
 //! *Owns* what they print, which is what upstream's print. *Promises* a sentence for the standard error where there is
 //! nothing to print. *Does not* start anything.
 
+mod password;
+
 use crate::VERSION;
+use crate::auth::{Digest, PasswordHash};
 use crate::cli::{HashArguments, InfoArguments, StartArguments};
-use crate::config::{self, AuthMethod, Loaded};
+use crate::config::{self, Loaded};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// What is only known of a release: builds that nobody released say so.
 const NOT_AVAILABLE: &str = "N/A";
 
-/// Hashes a password as the first `file` entry of the configuration does.
-pub fn hash(arguments: HashArguments) -> Result<String, String> {
-    let loaded = load(arguments.config).map_err(|error| format!("Error: {error}"))?;
-    let file = loaded.config.auth.iter().find_map(|method| match method {
-        AuthMethod::File(file) => Some(file),
-        _ => None,
-    });
-    let file = file.ok_or("Error: Can only use hash with file authentication as auth type")?;
-    let hash = file.hash.ok_or("Error: Can only use hash with file authentication")?;
-    let password = arguments.password.filter(|text| !text.is_empty()).ok_or("Error: Must provide password to hash")?;
+/// How passwords are hashed if nobody says: what OWASP recommends for PBKDF2.
+const RECOMMENDED: PasswordHash = PasswordHash { digest: Digest::Sha256, iterations: 600_000, key_length: 32 };
+
+/// A hash and what to do with it.
+#[derive(Debug)]
+pub struct Hashed {
+    /// What upstream prints: programs read it.
+    pub line: String,
+    /// For whoever sits in front of it.
+    pub advice: String,
+}
+
+/// Hashes a password: as the flags say, or else as the configuration does, or else as is recommended.
+pub fn hash(arguments: HashArguments) -> Result<Hashed, String> {
+    let HashArguments { config, algorithm, iterations, key_length, password } = arguments;
+    let start = StartArguments { config, ..StartArguments::default() };
+    // Who says everything asks for nothing.
+    let said = algorithm.is_some() && iterations.is_some() && key_length.is_some();
+    let configured = match config::hashing(&start) {
+        Err(error) if !said => return Err(format!("Error: {error}")),
+        configured => configured.ok().flatten(),
+    };
+    let base = configured.unwrap_or(RECOMMENDED);
+    let digest = algorithm.unwrap_or(base.digest);
+    // The rounds that go with one function are not those of another.
+    let usual = if digest == base.digest { base } else { RECOMMENDED };
+    let hash = PasswordHash {
+        digest,
+        iterations: iterations.unwrap_or(usual.iterations),
+        key_length: key_length.map_or(usual.key_length, |bytes| bytes as usize),
+    };
+    let password = password::obtain(password).map_err(|error| format!("Error: {error}"))?;
     let hashed = hash.make(&password).map_err(|error| format!("Hash could not be created\n{error}"))?;
-    Ok(format!("Password hash: {hashed}"))
+    Ok(Hashed { advice: advice(hash, configured, &hashed), line: format!("Password hash: {hashed}") })
+}
+
+fn advice(hash: PasswordHash, configured: Option<PasswordHash>, hashed: &str) -> String {
+    let PasswordHash { digest, iterations, key_length } = hash;
+    let user = format!("NAME:\n  password: {hashed}");
+    if configured == Some(hash) {
+        return format!("The configuration has passwords hashed this way. In its file of users:\n\n{user}");
+    }
+    let also = match configured {
+        Some(PasswordHash { digest: other, iterations, key_length }) => format!(
+            "The configuration has passwords hashed otherwise ({}, {iterations}, {key_length}): all users of an entry are \
+             hashed alike.\n",
+            other.name()
+        ),
+        None => String::new(),
+    };
+    format!(
+        "{also}In a file of users, users.yml:\n\n{user}\n\nIn the configuration:\n\nauth:\n  - type: file\n    options:\n      \
+         users: fileLoad(users.yml)\n      hash: {}\n      iterations: {iterations}\n      keyLength: {key_length}",
+        digest.name()
+    )
 }
 
 /// What is installed, as JSON.

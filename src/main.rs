@@ -20,7 +20,10 @@ fn main() -> ExitCode {
         }
         Ok(Command::Start(arguments)) => start(&arguments),
         Ok(Command::Doctor(arguments)) => doctor(arguments),
-        Ok(Command::Hash(arguments)) => say(command::hash(arguments)),
+        Ok(Command::Hash(arguments)) => say(command::hash(arguments).map(|hashed| {
+            advise(&hashed.advice);
+            hashed.line
+        })),
         Ok(Command::Info(arguments)) => say(command::info(arguments)),
         Ok(Command::Permissions(command)) => say(permissions::run(command)),
         Err(error) => {
@@ -34,6 +37,11 @@ fn main() -> ExitCode {
 fn print(text: &str) {
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Tells whoever sits in front of it what no program is to read.
+fn advise(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}\n");
 }
 
 /// Prints what a command found, or why it did not.

@@ -6,7 +6,7 @@
 mod table;
 
 use crate::cli::{ExplainArguments, PermissionsCommand};
-use crate::config::permissions;
+use crate::config::{permissions, unreadable};
 use deepstream_valve::Verdict;
 use deepstream_valve::check::Checked;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use table::{Case, Expected};
 /// Runs a command; what it prints, or why it fails.
 pub fn run(command: PermissionsCommand) -> Result<String, String> {
     match command {
-        PermissionsCommand::Check { file } => check(&file),
+        PermissionsCommand::Check { file, strict } => check(&file, strict),
         PermissionsCommand::Test { file, cases, max_rule_iterations } => test(&file, &cases, max_rule_iterations),
         PermissionsCommand::Explain(arguments) => account(arguments),
     }
@@ -28,20 +28,29 @@ fn read(file: &Path) -> Result<Checked, String> {
     permissions::read(file).map_err(|errors| errors.to_string())
 }
 
-fn check(file: &Path) -> Result<String, String> {
-    let checked = read(file)?;
+/// What is wrong or odd. A file that has warnings can be used; whether that is good enough, its author decides.
+fn check(file: &Path, strict: bool) -> Result<String, String> {
+    let checked = permissions::read(file).map_err(|errors| match errors.0.len() {
+        1 => errors.to_string(),
+        faults => format!("{errors}\n{}: {faults} faults", file.display()),
+    })?;
     let mut told = String::new();
     for warning in &checked.warnings {
         let _ = writeln!(told, "warning: {}", permissions::error(file, warning));
     }
-    let _ = write!(told, "{}: {} rules, all of them good", file.display(), checked.ruleset.rules().len());
-    Ok(told)
+    let rules = checked.ruleset.rules().len();
+    let _ = match checked.warnings.len() {
+        0 => write!(told, "{}: {rules} rules, all of them good", file.display()),
+        1 => write!(told, "{}: {rules} rules that can be used, with one warning", file.display()),
+        count => write!(told, "{}: {rules} rules that can be used, with {count} warnings", file.display()),
+    };
+    if strict && !checked.warnings.is_empty() { Err(told) } else { Ok(told) }
 }
 
 fn test(file: &Path, cases: &Path, rounds_max: u32) -> Result<String, String> {
     let ruleset = read(file)?.ruleset;
     let text = std::fs::read_to_string(cases)
-        .map_err(|fault| format!("{}: cannot be read: {fault}; give the path of a table of cases", cases.display()))?;
+        .map_err(|fault| format!("{}: {}; give the path of a table of cases", cases.display(), unreadable(&fault)))?;
     let rows = table::read(cases, &text)?;
     let (count, mut failures) = (rows.len(), String::new());
     let mut failed = 0;

@@ -57,6 +57,11 @@ impl Digest {
         NAMES.iter().find(known).map(|&(digest, _)| digest)
     }
 
+    /// What it is called here.
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(digest, _)| *digest == self).map_or("", |(_, names)| names[0])
+    }
+
     /// What they are called here.
     pub fn names() -> Vec<&'static str> {
         NAMES.iter().map(|(_, names)| names[0]).collect()

@@ -63,6 +63,8 @@ struct Table {
 
 /// The cases of a table that is read from `file`, or where it is wrong.
 pub(super) fn read(file: &Path, text: &str) -> Result<Vec<Case>, String> {
+    // What is wrong with the text itself has the words of every other file.
+    node::parse(file, text).map_err(|fault| fault.into_error_of_loaded(file).to_string())?;
     let cases = parse(text).map_err(|fault| {
         let place = fault.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
         // The place stands in front, as it does of everything else that is wrong with a file.
@@ -279,7 +281,8 @@ presence: {'*': {}}
         let refused = |text: &str| read(Path::new("c.yml"), text).expect_err("is refused");
         for (text, told) in [
             ("cases:\n  - {action: record.read, usr: ann}", "c.yml:2:27: cases[0]: unknown field `usr`"),
-            ("- {action: record.read", "c.yml:2:1: did not find expected ',' or '}'"),
+            ("- {action: record.read", "c.yml:2:1: cannot be parsed: did not find expected ',' or '}'"),
+            ("-\n\taction: record.read", "c.yml:2:1: cannot be parsed: the line is indented with a tab"),
             ("cases: 5", "c.yml:1:8: cases: invalid type"),
             ("", "c.yml: there are no cases"),
             ("cases: []", "c.yml: there are no cases"),
