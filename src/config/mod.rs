@@ -9,6 +9,7 @@ mod cpulist;
 mod default;
 mod error;
 mod find;
+mod logger;
 mod mark;
 mod methods;
 mod mqtt;

@@ -8,11 +8,7 @@
 
 use super::cpulist;
 use super::node::Node;
-use super::types::{
-    Colors, Config, CpuChoice, Durability, LatencyProfile, LogFormat, Pem, Protocol, Storage, Timestamps, Tls,
-    WebSocketEndpoint,
-};
-use crate::log::Level;
+use super::types::{Config, CpuChoice, Durability, LatencyProfile, Pem, Protocol, Storage, Tls, WebSocketEndpoint};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -111,6 +107,7 @@ const OLD: &str = "this key is from an old release";
 /// All keys.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
     ROWS.iter()
+        .chain(super::logger::ROWS)
         .chain(super::auth::ROWS)
         .chain(super::web::ROWS)
         .chain(super::permissions::ROWS)
@@ -122,7 +119,6 @@ static ROWS: &[Row] = &[
     // The server.
     row("serverName", Rule::Text(server_name)),
     row("showLogo", Rule::Inert("there is no logo")),
-    row("logLevel", Rule::Value(log_level)),
     row("libDir", Rule::Inert("there are no plugins to load")),
     row(
         "dependencyInitializationTimeout",
@@ -136,23 +132,6 @@ static ROWS: &[Row] = &[
     row("enabledFeatures.rpc", Rule::Flag(|c, on| c.features.rpc = on)),
     row("enabledFeatures.presence", Rule::Flag(|c, on| c.features.presence = on)),
     row("enabledFeatures.monitoring", off("monitoring is not in this release: set it to false or leave it out")),
-    // Logging.
-    row("logger", Rule::Service { list: false, default: "default" }),
-    row("logger[default]", Rule::Kind(|c| c.log.format = LogFormat::Human)),
-    row("logger[default].options.colors", Rule::Flag(colors)),
-    row("logger[default].options.logLevel", Rule::Value(log_level)),
-    row("logger[default].options.timestamps", Rule::Value(timestamps)),
-    // Upstream's `json` type is its default logger.
-    row("logger[json]", Rule::Kind(|c| c.log.format = LogFormat::Human)),
-    row("logger[json].options.colors", Rule::Flag(colors)),
-    row("logger[json].options.logLevel", Rule::Value(log_level)),
-    row("logger[json].options.timestamps", Rule::Value(timestamps)),
-    row("logger[pino]", Rule::Kind(|c| c.log.format = LogFormat::Json)),
-    row("logger[pino].options.logLevel", Rule::Value(log_level)),
-    row("logger[pino].options.colors", Rule::Inert("JSON lines have no colours")),
-    row("logger[pino].options.timestamps", Rule::Inert("JSON lines always have their time")),
-    row("logger[pino].options.redact", Rule::Inert("no log line carries what it would hide")),
-    row("logger[winston]", Rule::Later("this logger is not in this release: use default, or pino for JSON lines")),
     // The listening socket.
     row("httpServer", Rule::Service { list: false, default: "default" }),
     row("httpServer[default]", Rule::Kind(|_| ())),
@@ -406,30 +385,6 @@ fn server_name(config: &mut Config, text: &str) -> Result<(), String> {
     }
     // Upstream's word for "make one up".
     config.server_name = if text == "UUID" { String::new() } else { text.to_owned() };
-    Ok(())
-}
-
-fn log_level(config: &mut Config, node: &Node) -> Result<(), String> {
-    let level = match node {
-        Node::Integer(number) => Level::from_number(*number),
-        Node::Text(name) => Level::from_name(name),
-        _ => None,
-    };
-    config.log.level = level.ok_or("0 (DEBUG), 1 (INFO), 2 (WARN), 3 (ERROR), 4 (FATAL) or 100 (OFF)")?;
-    Ok(())
-}
-
-fn colors(config: &mut Config, on: bool) {
-    config.log.colors = if on { Colors::OnTerminal } else { Colors::Never };
-}
-
-fn timestamps(config: &mut Config, node: &Node) -> Result<(), String> {
-    config.log.timestamps = match node {
-        Node::Flag(true) => Timestamps::Always,
-        Node::Flag(false) => Timestamps::Never,
-        Node::Text(text) if text == "auto" => Timestamps::InFiles,
-        _ => return Err("true, false, or auto for where the log goes to a file".to_owned()),
-    };
     Ok(())
 }
 
