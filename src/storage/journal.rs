@@ -83,10 +83,10 @@ pub(super) fn prepare_without_stamps(database: &Path) -> Result<(), Damage> {
     let journals = read(database)?;
     let mut readable = Vec::new();
     for journal in &journals {
-        let (mut at, mut seqno) = (0, 0);
-        while let Some(batch) = Batch::read(&journal.bytes[at..], None).filter(|batch| batch.seqno >= seqno) {
+        let (mut at, mut next) = (0, 0);
+        while let Some(batch) = Batch::read(&journal.bytes[at..], None).filter(|batch| batch.seqno >= next) {
             at += batch.len;
-            seqno = batch.seqno;
+            next = batch.seqno + 1;
         }
         if !is_empty(&journal.bytes[at..]) {
             return Err(Damage::Found(format!("its journal {} cannot be read at byte {at}", journal.name())));
@@ -124,10 +124,10 @@ fn read(database: &Path) -> Result<Vec<Journal>, Damage> {
 
 fn walk(journals: &[Journal], key: &Key) -> Result<Walk, Damage> {
     let mut walk = Walk { readable: Vec::new(), last: None, promised: 0, unread: None };
-    let (mut seqno, mut unstamped, mut unfinished) = (0, false, false);
+    let (mut next, mut unstamped, mut unfinished) = (0, false, false);
     for journal in journals {
         let mut at = 0;
-        while let Some(batch) = Batch::read(&journal.bytes[at..], Some(key)).filter(|batch| batch.seqno >= seqno) {
+        while let Some(batch) = Batch::read(&journal.bytes[at..], Some(key)).filter(|batch| batch.seqno >= next) {
             if let Some(stamp) = batch.stamp {
                 // Behind batches without a stamp stands the first that has one.
                 let expected = walk.last.map_or(unstamped.then_some(1), |last| Some(last + 1));
@@ -142,7 +142,7 @@ fn walk(journals: &[Journal], key: &Key) -> Result<Walk, Damage> {
                 }
                 unstamped = true;
             }
-            seqno = batch.seqno;
+            next = batch.seqno + 1;
             at += batch.len;
         }
         let rest = &journal.bytes[at..];

@@ -56,14 +56,34 @@ impl Reserve {
             File::options().create(true).truncate(false).write(true).open(&path).and_then(|file| self.fill(&file));
         taken.map_err(|error| {
             self.release();
-            let free = disk_bytes(&self.directory).map_or(0, |(_, free)| free);
-            format!(
-                "the disk has {:.1} MB free, and {:.1} MB are kept for recovery; free {:.1} MB ({error})",
-                megabytes(free),
-                megabytes(self.bytes),
-                megabytes(self.bytes.saturating_sub(free).max(1 << 20)),
-            )
+            format!("{} ({error})", self.lack())
         })
+    }
+
+    /// Takes the room, and sees that there is some beside it. After the disk was full: otherwise the next write would
+    /// find it full again, and the database would be opened again and again.
+    pub(super) fn take_with_slack(&self) -> Result<(), String> {
+        self.take()?;
+        match disk_bytes(&self.directory) {
+            Some((_, free)) if free < self.slack() => Err(self.lack()),
+            _ => Ok(()),
+        }
+    }
+
+    fn slack(&self) -> u64 {
+        self.bytes / PART
+    }
+
+    /// What there is and what should be, for somebody who can free some.
+    pub(super) fn lack(&self) -> String {
+        let held = std::fs::metadata(self.directory.join(FILE)).map_or(0, |file| file.blocks() * 512);
+        let free = disk_bytes(&self.directory).map_or(0, |(_, free)| free) + held;
+        let needed = self.bytes + self.slack();
+        let missing = if free < needed { needed - free } else { self.bytes };
+        let [free, kept, missing] = [free, self.bytes, missing].map(|bytes| bytes as f64 / f64::from(1 << 20));
+        format!(
+            "the disk is full: it has {free:.1} MB, of which {kept:.1} MB are kept for recovery; free {missing:.1} MB or more"
+        )
     }
 
     fn fill(&self, file: &File) -> io::Result<()> {
@@ -96,8 +116,4 @@ impl Reserve {
 fn disk_bytes(directory: &Path) -> Option<(u64, u64)> {
     let disk = rustix::fs::statvfs(directory).ok()?;
     Some((disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize))
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }

@@ -23,8 +23,10 @@ const SECRET_BYTES: usize = NAME_BYTES + 8;
 /// What an item is, as the database has it.
 pub(super) const VALUE: u8 = 0;
 pub(super) const REMOVAL: u8 = 1;
-/// Number, durable, sum of the batch, check.
-pub(super) const VALUE_BYTES: usize = 4 * 8;
+/// Number, durable, floor, sum of the batch, check.
+const WORDS: usize = 5;
+const CHECKED_BYTES: usize = (WORDS - 1) * 8;
+pub(super) const VALUE_BYTES: usize = WORDS * 8;
 
 /// The secret of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,9 @@ pub(super) struct Stamp {
     pub(super) number: u64,
     /// The last batch of which it was known that it is on the disk when this one was begun.
     pub(super) durable: u64,
+    /// The sequence number that the database gives the batch is this one or a later one. It stands in the batch's head
+    /// under no checksum, and the database skips a batch whose number is too low.
+    pub(super) floor: u64,
     /// Of the items before it.
     pub(super) sum: u64,
 }
@@ -90,24 +95,25 @@ impl Key {
 
     pub(super) fn encode(&self, stamp: Stamp) -> [u8; VALUE_BYTES] {
         let mut bytes = [0; VALUE_BYTES];
-        for (word, value) in bytes.chunks_exact_mut(8).zip([stamp.number, stamp.durable, stamp.sum]) {
+        for (word, value) in bytes.chunks_exact_mut(8).zip([stamp.number, stamp.durable, stamp.floor, stamp.sum]) {
             word.copy_from_slice(&value.to_le_bytes());
         }
-        let check = xxh3_64_with_seed(&bytes[..24], self.seed);
-        bytes[24..].copy_from_slice(&check.to_le_bytes());
+        let check = xxh3_64_with_seed(&bytes[..CHECKED_BYTES], self.seed);
+        bytes[CHECKED_BYTES..].copy_from_slice(&check.to_le_bytes());
         bytes
     }
 
     pub(super) fn decode(&self, bytes: &[u8]) -> Option<Stamp> {
-        let mut words = [0; VALUE_BYTES / 8];
+        let mut words = [0; WORDS];
         if bytes.len() != VALUE_BYTES {
             return None;
         }
         for (word, chunk) in words.iter_mut().zip(bytes.as_chunks().0) {
             *word = u64::from_le_bytes(*chunk);
         }
-        let [number, durable, sum, check] = words;
-        (check == xxh3_64_with_seed(&bytes[..24], self.seed)).then_some(Stamp { number, durable, sum })
+        let [number, durable, floor, sum, check] = words;
+        let intact = check == xxh3_64_with_seed(&bytes[..CHECKED_BYTES], self.seed);
+        intact.then_some(Stamp { number, durable, floor, sum })
     }
 
     /// All stamps in bytes that cannot be read as batches. Nothing but a stamp has the secret in it.
@@ -200,7 +206,7 @@ mod tests {
     #[test]
     fn stamps_are_found_among_anything_and_a_broken_one_is_none() {
         let key = key();
-        let stamp = |number| Stamp { number, durable: number - 1, sum: number * 7 };
+        let stamp = |number| Stamp { number, durable: number - 1, floor: number + 9, sum: number * 7 };
         let mut bytes = b"payload".to_vec();
         for number in [5, 6] {
             bytes.extend_from_slice(key.name());

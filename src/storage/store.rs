@@ -131,7 +131,8 @@ impl Store {
             }
         }
         let next = number.load(Ordering::Relaxed) + 1;
-        let stamp = Stamp { number: next, durable: durable.load(Ordering::Relaxed), sum: sum.finish() };
+        let (durable_until, floor) = (durable.load(Ordering::Relaxed), self.database.seqno());
+        let stamp = Stamp { number: next, durable: durable_until, floor, sum: sum.finish() };
         write.insert(&self.records, key.name(), key.encode(stamp));
         write.commit()?;
         number.store(next, Ordering::Relaxed);

@@ -60,7 +60,7 @@ pub(super) struct Writer {
 pub(super) struct Down {
     retry_at: Instant,
     pause: Duration,
-    /// Closed. Otherwise it is open again and waits for room.
+    /// To be closed and opened again. Otherwise it is open and waits for room.
     closed: bool,
     why: String,
 }
@@ -223,9 +223,6 @@ impl Writer {
                 if down.why != why {
                     tracing::warn!("{why}");
                 }
-                if down.closed {
-                    self.shelf.take(why.clone());
-                }
                 down.why = why;
                 down.pause = (down.pause * 2).min(RETRY_LAST);
                 down.retry_at = Instant::now() + down.pause;
@@ -237,11 +234,11 @@ impl Writer {
     /// Opens the database if it is closed, and sees that it has the room to go on.
     fn recover(&mut self, down: &mut Down) -> Result<(), String> {
         if down.closed {
+            self.shelf.take(down.why.clone());
             self.directory.reserve.release();
             let store = self.directory.reopen().map_err(|error| format!("{}; {}", error.what, error.hint))?;
             self.shelf.put(store);
             down.closed = false;
-            down.pause = RETRY_FIRST;
         }
         let settled = match self.shelf.store() {
             Ok(store) => store.is_settled().map_err(|error| words(&error)),
@@ -249,11 +246,13 @@ impl Writer {
             Err(fault) => Err(format!("{fault:?}")),
         };
         match settled {
-            Ok(true) => self.directory.reserve.take(),
+            Ok(true) => self.directory.reserve.take_with_slack(),
             Ok(false) => Err("its tables are being written".into()),
             Err(why) => {
+                // It gave up once more, merging tables perhaps: it does not tell. It can be read until it is opened
+                // again.
                 down.closed = true;
-                Err(why)
+                Err(format!("its tables cannot be written, {why}: {}", self.directory.reserve.lack()))
             }
         }
     }

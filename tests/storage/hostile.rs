@@ -26,7 +26,7 @@ fn batch(seqno: u64, count: u32, items: &[u8]) -> Vec<u8> {
 
 /// What a stamp looks like, with a secret that is guessed.
 fn stamp(random: &mut Random, seqno: u64) -> Vec<u8> {
-    let words = [seqno, seqno.wrapping_sub(1), random.next(), random.next()].map(u64::to_le_bytes).concat();
+    let words = [seqno, seqno.wrapping_sub(1), 0, random.next(), random.next()].map(u64::to_le_bytes).concat();
     item(&random.bytes(16), &words)
 }
 

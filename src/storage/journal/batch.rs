@@ -49,7 +49,7 @@ impl Batch {
         }
         let stamp = key.zip(sum).zip(last).and_then(|((key, sum), last)| {
             let stamp = key.decode(last.value).filter(|_| last.kind == VALUE && last.name == key.name())?;
-            (stamp.sum == sum.finish()).then_some(stamp)
+            (stamp.sum == sum.finish() && stamp.floor <= seqno).then_some(stamp)
         });
         Some(Self { len: bytes.len() - cut.0.len(), seqno, stamp })
     }
