@@ -6,6 +6,7 @@ mod disk;
 mod earlier;
 mod hostile;
 mod images;
+mod moved;
 mod random;
 mod rig;
 
