@@ -1,16 +1,27 @@
 //! Words for what the engine and the host have to tell: upstream's, where upstream has any.
 //!
-//! *Owns* level, event and sentence of every [`Note`]. *Promises* that scrapers of upstream's log find what they know.
+//! *Owns* level, event and sentence of every [`Note`]. *Promises* that scrapers of upstream's log find what they know, and
+//! that what is not known is left out.
 //! *Does not* filter or write: the log does.
 
+mod ending;
+
 use crate::log::{Level, note, note_from};
-use deepstream_engine::{Difference, Fault, Note, Reason, Sampled, ShadowTally, Turn};
+use deepstream_engine::{Difference, Fault, Note, Sampled, ShadowTally, Turn};
 use std::io;
 
-/// Logs a note.
+pub use ending::{Ending, Fault as RequestFault, Party, Told};
+
+/// Logs a note that says by itself whom it is about.
 pub fn write(what: &Note) {
-    let (level, event, message) = words(what);
-    note_from(level, event, &message, address(what).unwrap_or_default());
+    write_of(what, &Party::default());
+}
+
+/// Logs a note about this connection. Those that were closed are told by the core, which limits how many.
+pub fn write_of(what: &Note, party: &Party) {
+    if let Some((level, event, message)) = words(what, party) {
+        note_from(level, event, &message, address(what).unwrap_or(&party.address));
+    }
 }
 
 /// Whose doing it is, as a field of its own where lines have fields.
@@ -38,43 +49,35 @@ pub(crate) fn no_descriptors(count: u64, max: usize) {
     note(Level::Warn, "CONNECTION_ERROR", &text);
 }
 
-/// Logs that so many connections were refused because of their number.
-pub(crate) fn connections_full(count: u64) {
-    let text = match count {
-        1 => "a connection was refused: limits.connectionsMax is reached".to_owned(),
-        _ => format!("{count} connections were refused: limits.connectionsMax is reached"),
-    };
-    note(Level::Warn, "CONNECTION_ERROR", &text);
-}
-
-fn words(what: &Note) -> (Level, &'static str, String) {
-    match what {
+fn words(what: &Note, party: &Party) -> Option<(Level, &'static str, String)> {
+    Some(match what {
         Note::IncomingConnection { remote, referer, .. } => {
-            (Level::Info, "INCOMING_CONNECTION", format!("from {} ({})", or_undefined(referer), or_undefined(remote)))
+            (Level::Info, "INCOMING_CONNECTION", ["from", &*spaced(referer), &*bracketed(remote)].concat())
         }
-        Note::Disconnected { user } => (Level::Info, "CLIENT_DISCONNECTED", or_null(user.as_deref())),
+        Note::Disconnected { user: Some(user), .. } => (Level::Info, "CLIENT_DISCONNECTED", user.to_string()),
+        Note::Disconnected { user: None, remote } => {
+            (Level::Info, "CLIENT_DISCONNECTED", format!("nobody had logged in{}", bracketed(remote)))
+        }
         Note::LoggedIn { user } => (Level::Info, "AUTH_SUCCESSFUL", user.to_string()),
         Note::LoginRefused { remote, data, .. } => {
             // The address comes before anything that whoever tries to log in has chosen.
             let data = data.as_deref().map(|data| format!(": {}", String::from_utf8_lossy(data)));
-            let text = format!("invalid authentication data from {}{}", or_undefined(remote), data.unwrap_or_default());
+            let text = format!("invalid authentication data{}{}", from(remote), data.unwrap_or_default());
             (Level::Info, "AUTH_UNSUCCESSFUL", text)
         }
         Note::LoginUnjudged { remote } => {
-            let text = format!("nobody could judge the login from {}", or_undefined(remote));
+            let text = format!("nobody could judge the login{}", from(remote));
             (Level::Info, "AUTH_UNSUCCESSFUL", text)
         }
         Note::LoginBarred { remote } => {
-            let text = format!("too many refused logins from {}", or_undefined(remote));
+            let text = format!("too many refused logins{}", from(remote));
             (Level::Info, "AUTH_UNSUCCESSFUL", text)
         }
         Note::SessionExtended { user } => (Level::Debug, "AUTH_SUCCESSFUL", format!("{user} extended the session")),
-        Note::Closed { user, reason, .. } => closed(*reason, user.as_deref()),
-        Note::ConnectionsFull => {
-            (Level::Warn, "CONNECTION_ERROR", "a connection was refused: limits.connectionsMax is reached".to_owned())
-        }
-        Note::Unreadable { user, what } => {
-            (Level::Warn, "MESSAGE_PARSE_ERROR", format!("{what} from {}", or_null(user.as_deref())))
+        Note::Closed { .. } | Note::ConnectionsFull { .. } => return None,
+        Note::Unreadable { user, what, .. } => {
+            let from = user.as_deref().map(|user| format!(" from {user}")).unwrap_or_default();
+            (Level::Warn, "MESSAGE_PARSE_ERROR", format!("{what}{from}{}", bracketed(&party.address)))
         }
         Note::Unexpected { event, text, .. } => (Level::Warn, event, text.to_string()),
         Note::MultipleSubscriptions { user, name } => {
@@ -167,47 +170,25 @@ fn words(what: &Note) -> (Level, &'static str, String) {
             (Level::Debug, event, format!("for {topic}:{name} by pattern {pattern}"))
         }
         Note::Emitted { name, data } => (Level::Debug, "EMIT", format!("event: {name} with data: {data}")),
-    }
+    })
 }
 
-fn closed(reason: Reason, user: Option<&str>) -> (Level, &'static str, String) {
-    let slow = |why: &str| {
-        let user = or_null(user);
-        (Level::Warn, "CLOSED_SOCKET", format!("slow consumer {user} was closed: {why}"))
-    };
-    let told = |level, event, text: &str| (level, event, text.to_owned());
-    match reason {
-        Reason::AuthenticationTimeout => told(
-            Level::Info,
-            "AUTHENTICATION_TIMEOUT",
-            "connection has not authenticated successfully in the expected time",
-        ),
-        Reason::InvalidAuth => told(Level::Warn, "INVALID_MESSAGE_DATA", "invalid auth message"),
-        Reason::TooManyAuthAttempts => told(Level::Info, "TOO_MANY_AUTH_ATTEMPTS", "too many authentication attempts"),
-        Reason::LoginUnjudged => told(Level::Debug, "CLOSED_SOCKET", "a login could not be judged"),
-        Reason::HeartbeatMissing => {
-            told(Level::Error, "INFO", "Heartbeat missing on websocket, terminating connection")
-        }
-        Reason::SlowConsumerFull => slow("limits.outboxBytesMax is reached"),
-        Reason::SlowConsumerStalled => slow("next to nothing was read within limits.slowConsumerTimeoutMs"),
-        Reason::SessionExpired => {
-            let text = format!("the login of {} has expired", or_null(user));
-            (Level::Info, "SESSION_EXPIRED", text)
-        }
-        Reason::TakenOver => {
-            let text = format!("a client of {} connected anew", or_null(user));
-            (Level::Info, "CLOSED_SOCKET", text)
-        }
-        Reason::Shutdown => told(Level::Debug, "CLOSED_SOCKET", "the server is stopping"),
-    }
+/// Where something comes from, if it is known.
+fn from(remote: &str) -> String {
+    if remote.is_empty() { String::new() } else { format!(" from {remote}") }
 }
 
-fn or_undefined(text: &str) -> &str {
-    if text.is_empty() { "undefined" } else { text }
+/// What follows in brackets, if it is known.
+fn bracketed(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" ({text})") }
 }
 
-fn or_null(user: Option<&str>) -> String {
-    user.unwrap_or("null").to_owned()
+fn spaced(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" {text}") }
+}
+
+fn or_nobody(user: Option<&str>) -> &str {
+    user.unwrap_or("nobody")
 }
 
 #[cfg(test)]
@@ -222,12 +203,27 @@ mod tests {
         let cases = [
             (
                 Note::IncomingConnection { conn, remote: "127.0.0.1".into(), referer: "".into() },
-                (Level::Info, "INCOMING_CONNECTION", "from undefined (127.0.0.1)"),
+                (Level::Info, "INCOMING_CONNECTION", "from (127.0.0.1)"),
             ),
-            (Note::Disconnected { user: None }, (Level::Info, "CLIENT_DISCONNECTED", "null")),
+            (
+                Note::IncomingConnection { conn, remote: "127.0.0.1".into(), referer: "https://a.example".into() },
+                (Level::Info, "INCOMING_CONNECTION", "from https://a.example (127.0.0.1)"),
+            ),
+            (
+                Note::Disconnected { user: Some("ann".into()), remote: "".into() },
+                (Level::Info, "CLIENT_DISCONNECTED", "ann"),
+            ),
+            (
+                Note::Disconnected { user: None, remote: "127.0.0.1".into() },
+                (Level::Info, "CLIENT_DISCONNECTED", "nobody had logged in (127.0.0.1)"),
+            ),
             (
                 Note::LoginRefused { conn, remote: "::1".into(), data: Some(b" from 9.9.9.9".as_slice().into()) },
                 (Level::Info, "AUTH_UNSUCCESSFUL", "invalid authentication data from ::1:  from 9.9.9.9"),
+            ),
+            (
+                Note::LoginRefused { conn, remote: "".into(), data: None },
+                (Level::Info, "AUTH_UNSUCCESSFUL", "invalid authentication data"),
             ),
             (Note::LoggedIn { user: "ann".into() }, (Level::Info, "AUTH_SUCCESSFUL", "ann")),
             (
@@ -235,16 +231,20 @@ mod tests {
                 (Level::Warn, "VERSION_EXISTS", "u tried to update record r to version 3 but it already was 5"),
             ),
             (
-                Note::Closed { conn, user: None, reason: Reason::HeartbeatMissing },
-                (Level::Error, "INFO", "Heartbeat missing on websocket, terminating connection"),
+                Note::Unreadable { conn, user: None, what: Unreadable::Malformed },
+                (Level::Warn, "MESSAGE_PARSE_ERROR", "not a message (10.0.0.7)"),
             ),
             (
-                Note::Unreadable { user: None, what: Unreadable::Malformed },
-                (Level::Warn, "MESSAGE_PARSE_ERROR", "not a message from null"),
+                Note::Unreadable { conn, user: Some("ann".into()), what: Unreadable::Malformed },
+                (Level::Warn, "MESSAGE_PARSE_ERROR", "not a message from ann (10.0.0.7)"),
             ),
         ];
+        let party = Party { address: "10.0.0.7".into(), ..Party::default() };
         for (what, (level, event, text)) in cases {
-            assert_eq!(words(&what), (level, event, text.to_owned()));
+            let told = words(&what, &party);
+            assert_eq!(told, Some((level, event, text.to_owned())));
+            let text = told.map(|(_, _, text)| text).unwrap_or_default();
+            assert!(!text.contains("undefined") && !text.contains("null"), "{text}");
         }
     }
 }

@@ -8,6 +8,7 @@
 use super::clock::Clock;
 use super::control::Control;
 use super::descriptors::Descriptors;
+use super::endings::Endings;
 use super::refusals::Refusals;
 use super::ring::{Completion, Ring};
 use super::socket::Sockets;
@@ -15,7 +16,7 @@ use super::tape::Reel;
 use super::tls::Tls;
 use crate::endpoint::http::Service;
 use crate::{auth, note, storage};
-use deepstream_engine::{Ask, CoreId, Lane, Nanos, Note, Outcome, Packet, Shard, StoreBatch};
+use deepstream_engine::{Ask, CoreId, Lane, Nanos, Outcome, Packet, Shard, StoreBatch};
 use deepstream_mesh::{Lane as Track, Port};
 use deepstream_wire::{LinkConfig, Medium};
 use hdrhistogram::Histogram;
@@ -88,6 +89,8 @@ pub(super) struct Core {
     enough: u64,
     turns: u32,
     pub(super) turn_ns: Histogram<u64>,
+    /// What was told of connections that were ended.
+    pub(super) endings: Endings,
 }
 
 /// What holds for the connections of a listener.
@@ -163,6 +166,7 @@ impl Core {
             enough: 0,
             turns: 0,
             turn_ns: Histogram::new_with_bounds(100, 1_000_000_000, 2).expect("the bounds are constants in order"),
+            endings: Endings::default(),
         }
     }
 
@@ -185,6 +189,7 @@ impl Core {
                 self.idle();
             }
         }
+        self.endings.tell_left_out(Nanos(u64::MAX));
         if let Some(reel) = self.reel.take() {
             self.shard.end_tape();
             reel.hand_over();
@@ -238,8 +243,9 @@ impl Core {
         if self.gathering.is_some() && !self.has_input() {
             self.hand_over_stores();
         }
-        self.close_late();
         self.write_notes();
+        self.close_late();
+        self.endings.tell_left_out(self.now);
         self.measure(worked);
         worked
     }
@@ -420,15 +426,6 @@ impl Core {
         }
     }
 
-    fn write_notes(&mut self) {
-        for note in self.shard.notes() {
-            match note {
-                Note::ConnectionsFull => self.refusals.full(self.now),
-                note => note::write(&note),
-            }
-        }
-    }
-
     fn measure(&mut self, worked: bool) {
         if worked {
             self.turns = self.turns.wrapping_add(1);
@@ -511,7 +508,7 @@ impl Core {
     fn deadline(&self) -> Option<Nanos> {
         let stop = self.stopping.then(|| self.now.after(STOP_STEP_NS));
         let sockets = [self.sockets.next_late(), self.sockets.next_request()];
-        let doors = [self.accept_again_at, self.refusals.due()];
+        let doors = [self.accept_again_at, self.refusals.due(), self.endings.next()];
         let all = [self.shard.next_deadline(), stop].into_iter().chain(sockets).chain(doors);
         all.flatten().min()
     }

@@ -7,6 +7,7 @@
 use super::request::Running;
 use crate::endpoint::body::{self, Coding, Flaw};
 use crate::endpoint::http::{self, Answer, Purpose, Service, Verdict};
+use crate::note::RequestFault;
 use bytes::Bytes;
 use deepstream_engine::Nanos;
 use deepstream_wire::LinkConfig;
@@ -84,6 +85,8 @@ pub(super) struct Conversation {
 pub(super) struct Step {
     pub(super) output: Vec<u8>,
     pub(super) job: Option<Job>,
+    /// A request was refused, and nothing more is read behind it.
+    pub(super) fault: Option<RequestFault>,
     /// There will be no further request, and everything is in `output`.
     pub(super) over: bool,
     /// Nor is there here: the client goes on as a WebSocket, with what [`Conversation::into_rest`] gives.
@@ -167,7 +170,14 @@ impl Conversation {
         let over = loop {
             self.flag.0.store(false, Ordering::Relaxed);
             match self.connection.as_mut().poll(&mut context) {
-                Poll::Ready(_) => break true,
+                Poll::Ready(Ok(())) => break true,
+                Poll::Ready(Err(error)) => {
+                    let broken =
+                        if error.is_parse_too_large() { RequestFault::HeadTooLarge } else { RequestFault::Broken };
+                    // Others are of bodies that were told already, or of a client that left in the middle.
+                    self.shared.borrow_mut().fault = error.is_parse().then_some(broken);
+                    break true;
+                }
                 Poll::Pending if !self.flag.0.load(Ordering::Relaxed) => break false,
                 Poll::Pending => {}
             }
@@ -183,7 +193,8 @@ impl Conversation {
         self.stage = stage;
         // Not before everything that came before it is answered, and in `output`.
         let upgrades = shared.upgrade.is_some() && !shared.blocked;
-        Step { output: std::mem::take(&mut shared.output), job: shared.job.take(), over, upgrades }
+        let (output, job, fault) = (std::mem::take(&mut shared.output), shared.job.take(), shared.fault.take());
+        Step { output, job, fault, over, upgrades }
     }
 
     /// The request to go on as a WebSocket, and what came behind it.
@@ -231,6 +242,7 @@ struct Shared {
     stage: Stage,
     late: bool,
     job: Option<Job>,
+    fault: Option<RequestFault>,
     answer: Option<Answer>,
     /// The head of a request that asks to go on as a WebSocket.
     upgrade: Option<Vec<u8>>,
@@ -320,7 +332,7 @@ impl hyper::service::Service<Request<Incoming>> for Api {
 /// The head of a request, if it asks to go on as a WebSocket, or for what is nothing else: that is for its link to judge, as
 /// it judges the first one of a connection. Proxies that keep connections send it on one that has carried others.
 fn upgrade(head: &Parts, links: &LinkConfig) -> Option<Vec<u8>> {
-    let is_theirs = |path: &str| links.endpoints.iter().any(|endpoint| endpoint.path == path);
+    let is_theirs = |path: &str| links.endpoints.iter().any(|endpoint| endpoint.serves(path));
     let means_to = || head.headers.contains_key(UPGRADE) || is_theirs(head.uri.path());
     if head.method != Method::GET || !means_to() {
         return None;
@@ -344,7 +356,10 @@ async fn execute(
 ) -> Answer {
     let body = match read(service, shared, coding, body).await {
         Ok(body) => body,
-        Err(answer) => return answer,
+        Err((answer, fault)) => {
+            shared.borrow_mut().fault = fault;
+            return answer;
+        }
     };
     let what = match service.read(purpose, body) {
         Ok(what) => what,
@@ -364,29 +379,31 @@ async fn read(
     shared: &RefCell<Shared>,
     coding: Coding,
     mut body: Incoming,
-) -> Result<Vec<u8>, Answer> {
+) -> Result<Vec<u8>, (Answer, Option<RequestFault>)> {
+    const TOO_LARGE: Option<RequestFault> = Some(RequestFault::BodyTooLarge);
     let refused = |flaw: Flaw| match flaw {
-        Flaw::TooLarge => http::too_large(),
-        Flaw::Broken => http::unreadable("it is not packed as its \"Content-Encoding\" header says"),
+        Flaw::TooLarge => (http::too_large(), TOO_LARGE),
+        Flaw::Broken => (http::unreadable("it is not packed as its \"Content-Encoding\" header says"), None),
     };
+    let last = |(answer, fault)| (http::last(answer), fault);
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > service.body_bytes_max {
-        return Err(http::last(http::too_large()));
+        return Err(last(refused(Flaw::TooLarge)));
     }
     let mut whole = body::Body::new(coding, service.body_bytes_max);
     loop {
         let frame = poll_fn(|context| {
             if std::mem::take(&mut shared.borrow_mut().late) {
-                return Poll::Ready(Err(http::too_slow()));
+                return Poll::Ready(Err((http::too_slow(), Some(RequestFault::Late))));
             }
             Pin::new(&mut body).poll_frame(context).map(Ok)
         });
         match frame.await? {
             None => return whole.finish().map_err(refused),
-            Some(Err(error)) => return Err(http::unreadable(&error.to_string())),
+            Some(Err(error)) => return Err((http::unreadable(&error.to_string()), None)),
             Some(Ok(frame)) => {
                 let data = frame.into_data().unwrap_or_default();
-                whole.push(&data).map_err(refused).map_err(http::last)?;
+                whole.push(&data).map_err(refused).map_err(last)?;
             }
         }
     }

@@ -9,6 +9,7 @@ mod clock;
 mod control;
 mod core;
 mod descriptors;
+mod endings;
 mod error;
 mod http;
 mod listen;

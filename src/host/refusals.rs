@@ -1,5 +1,5 @@
-//! Connections that are refused because of their number: said so to whoever understands it, and told to the log, not more
-//! often than anybody would read it.
+//! Connections that are refused for want of descriptors: said so to whoever understands it, and told to the log, not more often
+//! than anybody would read it.
 
 use super::core::{Core, DoorKind};
 use super::descriptors::Descriptors;
@@ -17,30 +17,23 @@ const TELL_EVERY_NS: u64 = 10_000_000_000;
 const UNAVAILABLE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 10\r\ncontent-length: 0\r\n\r\n";
 
-/// What was not told yet, by the two reasons there are.
+/// What was not told yet.
 #[derive(Debug)]
 pub(super) struct Refusals {
     descriptors: Arc<Descriptors>,
     no_descriptor: u64,
-    full: u64,
     /// Nothing is told before.
     quiet_until: Nanos,
 }
 
 impl Refusals {
     pub(super) fn new(descriptors: Arc<Descriptors>) -> Self {
-        Self { descriptors, no_descriptor: 0, full: 0, quiet_until: Nanos::default() }
-    }
-
-    /// One more, because of `limits.connectionsMax`.
-    pub(super) fn full(&mut self, now: Nanos) {
-        self.full += 1;
-        self.tell(now);
+        Self { descriptors, no_descriptor: 0, quiet_until: Nanos::default() }
     }
 
     /// When there is something to tell.
     pub(super) fn due(&self) -> Option<Nanos> {
-        (self.no_descriptor + self.full > 0).then_some(self.quiet_until)
+        (self.no_descriptor > 0).then_some(self.quiet_until)
     }
 
     /// Tells what is due.
@@ -49,13 +42,7 @@ impl Refusals {
             return;
         }
         self.quiet_until = now.after(TELL_EVERY_NS);
-        let (no_descriptor, full) = (std::mem::take(&mut self.no_descriptor), std::mem::take(&mut self.full));
-        if no_descriptor > 0 {
-            note::no_descriptors(no_descriptor, self.descriptors.max());
-        }
-        if full > 0 {
-            note::connections_full(full);
-        }
+        note::no_descriptors(std::mem::take(&mut self.no_descriptor), self.descriptors.max());
     }
 }
 

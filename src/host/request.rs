@@ -11,6 +11,7 @@ use super::socket::{Sockets, Stage};
 use super::verdicts::{Credentials, NOT_LOGGED_IN, refusal, refused};
 use crate::endpoint::http::{self, Answer};
 use crate::endpoint::proxies::forwarded;
+use crate::note::{Ending, RequestFault};
 use deepstream_engine::{ConnId, Flow, Headers, Login, Nanos, Outbox, Peer};
 use deepstream_wire::client::{ServerEvent, ServerReader};
 use deepstream_wire::jif::{self, Answers, Batch};
@@ -52,6 +53,9 @@ impl Core {
             let step = talk.go_on(*now, busy);
             if !step.output.is_empty() {
                 shard.raw(*now, conn, &step.output);
+            }
+            if let Some(fault) = step.fault {
+                self.tell_end_of(key, Ending::Http(fault));
             }
             let answered = step.job.and_then(|job| self.begin(key, job));
             if step.upgrades {
@@ -248,12 +252,16 @@ impl Core {
             let Some(socket) = self.sockets.get(key) else { continue };
             let (conn, Some(talk)) = (socket.conn, &mut socket.http) else { continue };
             match talk.stage() {
-                Progress::Running => self.break_off(key, jif::TIMED_OUT),
+                Progress::Running => {
+                    self.tell_end_of(key, Ending::Http(RequestFault::Unanswered));
+                    self.break_off(key, jif::TIMED_OUT);
+                }
                 Progress::Body => {
                     talk.is_late();
                     self.drive(key);
                 }
                 Progress::Head => {
+                    self.tell_end_of(key, Ending::Http(RequestFault::Late));
                     self.shard.raw(self.now, conn, TOO_SLOW);
                     self.part(key);
                 }

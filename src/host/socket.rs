@@ -16,8 +16,9 @@ use super::tls::Session;
 use crate::auth;
 use crate::endpoint::http::Service;
 use crate::endpoint::proxies::forwarded;
+use crate::note::Ending;
 use deepstream_engine::{ConnId, Flow, Headers, Nanos, Outbox, Peer, Reason, Shard};
-use deepstream_wire::{Link, LinkConfig, LinkEvent, Medium, Wire, jif};
+use deepstream_wire::{Closing, Link, LinkConfig, LinkEvent, Medium, Wire, jif};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -41,9 +42,11 @@ const SENDS_PER_LOOK: usize = 8;
 pub(super) struct Socket {
     pub(super) generation: u32,
     pub(super) conn: ConnId,
-    /// Its other end.
+    /// Its other end; of a WebSocket, whoever a trusted proxy says is behind that.
     pub(super) address: Option<IpAddr>,
-    link: Link,
+    /// What its door expects to be spoken.
+    pub(super) medium: Medium,
+    pub(super) link: Link,
     pub(super) stage: Stage,
     /// Nothing is handed in any more.
     deaf: bool,
@@ -117,6 +120,7 @@ impl Sockets {
             generation: key.generation,
             conn,
             address,
+            medium,
             link: Link::of(medium),
             stage: Stage::Open,
             deaf: false,
@@ -140,7 +144,7 @@ impl Sockets {
     }
 
     /// The socket of a connection that the shard speaks of.
-    fn key(&mut self, conn: ConnId) -> Option<Key> {
+    pub(super) fn key(&mut self, conn: ConnId) -> Option<Key> {
         let key = (*self.keys.get(conn.index())?)?;
         self.get(key).filter(|socket| socket.conn == conn).map(|_| key)
     }
@@ -171,11 +175,13 @@ fn put<T>(table: &mut Vec<Option<T>>, index: usize, value: T) {
 /// What came of handing bytes to a link.
 #[derive(Debug, Default)]
 struct Heard {
+    /// There were messages, well-formed or not.
+    messages: bool,
     upgraded: bool,
     http: bool,
     pause: bool,
     deaf: bool,
-    over: bool,
+    over: Option<Closing>,
 }
 
 impl Core {
@@ -252,8 +258,12 @@ impl Core {
     }
 
     fn heard(&mut self, key: Key, conn: ConnId, heard: &Heard) {
+        if let Some(closing) = heard.over {
+            let wire = self.wire_at(key);
+            self.tell_end_of(key, Ending::Link(closing, wire));
+        }
         if !self.sockets.replies.is_empty() {
-            if heard.over {
+            if heard.over.is_some() {
                 self.shard.goodbye(self.now, conn, &self.sockets.replies);
             } else {
                 self.shard.raw(self.now, conn, &self.sockets.replies);
@@ -269,7 +279,7 @@ impl Core {
         if heard.http {
             self.drive(key);
         }
-        if heard.over {
+        if heard.over.is_some() {
             self.part(key);
         }
     }
@@ -499,17 +509,25 @@ impl Socket {
         replies: &mut Vec<u8>,
     ) -> Heard {
         let Self { conn, address, link, http, .. } = self;
-        let (conn, address) = (*conn, *address);
+        let conn = *conn;
+        let came = input.is_some();
         let mut heard = Heard::default();
         let mut on = |event: LinkEvent<'_>| {
             let flow = match event {
-                LinkEvent::Message(message) => shard.received(now, conn, message),
-                LinkEvent::Unreadable(what) => shard.unreadable(now, conn, what),
+                LinkEvent::Message(message) => {
+                    heard.messages = true;
+                    shard.received(now, conn, message)
+                }
+                LinkEvent::Unreadable(what) => {
+                    heard.messages = true;
+                    shard.unreadable(now, conn, what)
+                }
                 LinkEvent::Upgraded(handshake) => {
                     let headers = auth.headers_of(handshake.headers());
                     let referer = handshake.header("referer").unwrap_or_default();
-                    if let (Some(address), Some(forwarded)) = (address, forwarded(handshake.headers())) {
-                        shard.speaks_for(conn, &web.client(address, Some(&forwarded)).to_string());
+                    if let (Some(address), Some(forwarded)) = (address.as_mut(), forwarded(handshake.headers())) {
+                        *address = web.client(*address, Some(&forwarded));
+                        shard.speaks_for(conn, &address.to_string());
                     }
                     shard.upgraded(now, conn, handshake.wire(), referer, headers);
                     heard.upgraded = true;
@@ -529,8 +547,8 @@ impl Socket {
                     heard.http = true;
                     Flow::Continue
                 }
-                LinkEvent::Close(_) => {
-                    heard.over = true;
+                LinkEvent::Close(closing) => {
+                    heard.over = Some(closing);
                     Flow::Close
                 }
             };
@@ -550,6 +568,10 @@ impl Socket {
             shard.raw(now, conn, replies);
             replies.clear();
             return self.listen((shard, auth, web), now, config, None, replies);
+        }
+        if came && !heard.messages && !heard.http {
+            // A pong, or a part of a message: somebody is there.
+            shard.heard(now, conn);
         }
         self.deaf |= heard.deaf;
         heard

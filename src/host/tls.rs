@@ -39,7 +39,7 @@ impl Side {
     }
 
     /// Where its settings stand.
-    fn section(self) -> &'static str {
+    pub(super) fn section(self) -> &'static str {
         match self {
             Self::Web => "httpServer.options.ssl",
             Self::Mqtt => "connectionEndpoints[mqtt].options.ssl",

@@ -219,7 +219,8 @@ describe('timeouts', () => {
 
   test('a silent connection is closed after two heartbeats, a talking one is not', async (t) => {
     const quick = await serverFor(t, { endpoint: { heartbeatInterval: 150 } })
-    const [silent, talking] = [await Raw.login(t, quick), await Raw.login(t, quick)]
+    // A WebSocket that answers the server's question whether it lives is not silent.
+    const [silent, talking] = [await Raw.login(t, quick, { autoPong: false }), await Raw.login(t, quick)]
     const timer = setInterval(() => talking.send(TOPIC.CONNECTION, { action: CONNECTION.PING }), 50)
     try {
       await within('the silent one to be closed', silent.closed)

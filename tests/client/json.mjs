@@ -16,8 +16,8 @@ export class Json {
     this.ended = undefined
     socket.on('message', (data, isBinary) => this.received.push(isBinary ? { binary: data.toString('hex') } : JSON.parse(data)))
     socket.on('error', () => {})
-    this.closed = new Promise((resolve) => socket.on('close', (code) => {
-      this.ended = { code }
+    this.closed = new Promise((resolve) => socket.on('close', (code, reason) => {
+      this.ended = { code, reason: reason.toString() }
       resolve(this.ended)
     }))
   }

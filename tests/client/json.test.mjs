@@ -71,7 +71,7 @@ describe('connection and login', { skip }, () => {
     assert.deepEqual(await late.take(), { topic: TOPIC.CONNECTION, action: CONNECTION.AUTHENTICATION_TIMEOUT })
     await within('the close', late.closed)
     const short = await serverFor(t, { jsonEndpoint: { heartbeatInterval: 100 } })
-    const [silent, alive] = [await login(t, short), await login(t, short)]
+    const [silent, alive] = [await Json.login(t, short, {}, { autoPong: false }), await login(t, short)]
     const timer = setInterval(() => alive.say(PING), 20)
     atEnd(t, () => clearInterval(timer))
     await within('the silent one to be closed', silent.closed)

@@ -15,6 +15,9 @@ async function refused (socket, bytes, heard = []) {
   assert.equal(socket.heard.toString('hex'), Buffer.from(heard).toString('hex'))
 }
 
+/** A packet of version 5 that says why in words too: behind these bytes, as a reason string. */
+const reasoned = (first, fixed, words) => packet(first, Buffer.concat([Buffer.from([...fixed, words.length + 3, 0x1f]), text(words)]))
+
 /** The packets in some bytes; none of them is long. */
 function cutUp (bytes) {
   const packets = []
@@ -55,7 +58,7 @@ describe('hostile MQTT', () => {
   test('versions nobody speaks and clients without a name are refused by their code', async (t) => {
     const server = await mqttServer(t)
     await refused(await bare(t, server), CONNECT('x', { version: 3 }), [0x20, 2, 0, 1])
-    await refused(await bare(t, server), CONNECT('x', { version: 9 }), [0x20, 3, 0, 0x84, 0])
+    await refused(await bare(t, server), CONNECT('x', { version: 9 }), reasoned(0x20, [0, 0x84], 'MQTT 3.1.1 and 5 are spoken here'))
     await refused(await bare(t, server), CONNECT('', { flags: 0 }), [0x20, 2, 0, 2])
     const unnamed = await bare(t, server)
     unnamed.write(CONNECT(''))
@@ -66,14 +69,15 @@ describe('hostile MQTT', () => {
     const server = await mqttServer(t, { mqtt: { maxMessageSize: 1024 } })
     const welcome = Buffer.from('200a0000072700000400' + '2a00', 'hex')
     const cases = [
-      [Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f]), 0x95],
-      [Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff]), 0x81],
-      [packet(0x30, text('a/#'), 0, 'x'), 0x90],
-      [CONNECT('again', { version: 5 }), 0x82],
-      [packet(0xf0), 0x8c]
+      [Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f]), 0x95, 'a packet above maxMessageSize'],
+      [Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff]), 0x81, 'a packet that cannot be read'],
+      [packet(0x30, text('a/#'), 0, 'x'), 0x90, 'a topic that is none'],
+      [CONNECT('again', { version: 5 }), 0x82, 'a packet that may not come here, or no MQTT at all'],
+      [packet(0xf0), 0x8c, 'enhanced authentication is not spoken here']
     ]
-    for (const [bytes, code] of cases) {
-      await refused(await bare(t, server), Buffer.concat([CONNECT('x', { version: 5 }), bytes]), Buffer.concat([welcome, Buffer.from([0xe0, 1, code])]))
+    for (const [bytes, code, words] of cases) {
+      await refused(await bare(t, server), Buffer.concat([CONNECT('x', { version: 5 }), bytes]), Buffer.concat([welcome, reasoned(0xe0, [code], words)]))
+      await until('a line', () => server.log.includes(`reason code 0x${code.toString(16)}: ${words}; user open, address 127.0.0.1, endpoint mqtt`))
     }
   })
 

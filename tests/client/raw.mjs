@@ -17,8 +17,8 @@ export class Raw {
       this.received.push(isBinary ? decode(data) : { text: data.toString() })
     })
     socket.on('error', () => {})
-    this.closed = new Promise((resolve) => socket.on('close', (code) => {
-      this.ended = { code }
+    this.closed = new Promise((resolve) => socket.on('close', (code, reason) => {
+      this.ended = { code, reason: reason.toString() }
       resolve(this.ended)
     }))
   }

@@ -20,15 +20,15 @@ export class Text {
       else this.received.push(...shown(data.toString()).match(/[^+]*\+|[^+]+$/g) ?? ['an empty frame'])
     })
     socket.on('error', () => {})
-    this.closed = new Promise((resolve) => socket.on('close', (code) => {
-      this.ended = { code }
+    this.closed = new Promise((resolve) => socket.on('close', (code, reason) => {
+      this.ended = { code, reason: reason.toString() }
       resolve(this.ended)
     }))
   }
 
   /** Greeted, not logged in. Pings are answered and not shown. */
-  static async open (t, server, options = {}) {
-    const socket = new WebSocket(`${server.scheme ?? 'ws'}://${server.url}${options.path ?? PATH}`, { perMessageDeflate: false, ca: server.ca })
+  static async open (t, server, { path = PATH, ...options } = {}) {
+    const socket = new WebSocket(`${server.scheme ?? 'ws'}://${server.url}${path}`, { perMessageDeflate: false, ca: server.ca, ...options })
     const text = new Text(socket)
     if (t) atEnd(t, () => text.terminate())
     await within('the WebSocket to open', once(socket, 'open'))

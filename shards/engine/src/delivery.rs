@@ -16,7 +16,8 @@ use crate::subscribers::Subscribers;
 use crate::tape::Tape;
 use ahash::RandomState;
 use bytes::Bytes;
-use deepstream_wire::encode::{encode, encode_parting, pass_on};
+use deepstream_wire::encode::{encode, pass_on};
+use deepstream_wire::parting::{encode_parting, encode_probe};
 use deepstream_wire::{Outgoing, Said, Topic, Wire};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
@@ -198,6 +199,16 @@ impl Delivery {
                 Wire::Protobuf => pass_on(topic, body, out),
                 wire => encode(wire, &anew(), out),
             }
+            out.len() - before
+        });
+    }
+
+    /// Asks a connection whether it lives, in a way that its WebSocket answers without its client.
+    pub(crate) fn probe(&mut self, conn: ConnId) {
+        self.append(conn, |wire, outbox, spare| {
+            let out = outbox.open(spare);
+            let before = out.len();
+            encode_probe(wire, out);
             out.len() - before
         });
     }
@@ -386,7 +397,12 @@ impl Delivery {
         if matches!(session.state, State::Closing) {
             return;
         }
-        let user = session.user().map(Into::into);
+        let (user, remote, wire) = (session.user().map(Into::into), session.remote(), session.wire);
+        let since = match reason {
+            Reason::HeartbeatMissing | Reason::NeverSpoke => session.heard_at,
+            Reason::SlowConsumerStalled => session.stepped_at,
+            _ => self.now,
+        };
         if !matches!(session.state, State::Connected) {
             encode_parting(session.wire, parting_of(reason), &mut session.outbox.bytes);
         }
@@ -398,12 +414,12 @@ impl Delivery {
         }
         match reason {
             Reason::SlowConsumerFull | Reason::SlowConsumerStalled => self.counters.slow_consumers += 1,
-            Reason::HeartbeatMissing => self.counters.heartbeats_missed += 1,
+            Reason::HeartbeatMissing | Reason::NeverSpoke => self.counters.heartbeats_missed += 1,
             Reason::AuthenticationTimeout => self.counters.authentication_timeouts += 1,
             _ => {}
         }
         self.closes.push((conn, reason));
-        self.note(Note::Closed { conn, user, reason });
+        self.note(Note::Closed { conn, user, remote, wire, reason, waited_ns: self.now.since(since) });
     }
 
     pub(crate) fn note(&mut self, note: Note) {

@@ -130,6 +130,8 @@ pub enum Flow {
 pub enum Reason {
     /// No successful login within the time.
     AuthenticationTimeout,
+    /// Where the client speaks first, it said nothing: not even that it is one of ours.
+    NeverSpoke,
     /// A login message that makes no sense.
     InvalidAuth,
     /// As many refused logins as are allowed.
@@ -339,8 +341,8 @@ impl StoreBatch {
 pub enum Note {
     /// A connection was upgraded.
     IncomingConnection { conn: ConnId, remote: Box<str>, referer: Box<str> },
-    /// A connection ended.
-    Disconnected { user: Option<Box<str>> },
+    /// A connection ended; where it came from, if nobody logged in.
+    Disconnected { user: Option<Box<str>>, remote: Box<str> },
     /// A login was accepted.
     LoggedIn { user: Box<str> },
     /// A login was refused, to whoever is at this address; with what it was tried, if that is to be logged.
@@ -351,14 +353,15 @@ pub enum Note {
     LoginBarred { remote: Box<str> },
     /// A login that ends by itself was extended by a fresh one.
     SessionExtended { user: Box<str> },
-    /// A connection was closed by the server.
-    Closed { conn: ConnId, user: Option<Box<str>>, reason: Reason },
-    /// The connection limit was reached.
-    ConnectionsFull,
+    /// A connection was closed by the server. Where it came from, if nobody logged in: the host knows it of all. For how long it
+    /// had been silent, or not read, where that is the reason.
+    Closed { conn: ConnId, user: Option<Box<str>>, remote: Box<str>, wire: Wire, reason: Reason, waited_ns: u64 },
+    /// The connection limit was reached, and one from there refused.
+    ConnectionsFull { remote: Box<str> },
     /// A message that could not be understood.
-    Unreadable { user: Option<Box<str>>, what: Unreadable },
+    Unreadable { conn: ConnId, user: Option<Box<str>>, what: Unreadable },
     /// A message that makes no sense where it came: unexpected topic, missing name, unsupported action.
-    Unexpected { user: Option<Box<str>>, event: &'static str, text: Box<str> },
+    Unexpected { conn: ConnId, user: Option<Box<str>>, event: &'static str, text: Box<str> },
     /// A second subscription to a name by one connection.
     MultipleSubscriptions { user: Box<str>, name: Box<str> },
     /// A listen pattern that is not accepted.

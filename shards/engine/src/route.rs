@@ -96,7 +96,7 @@ impl Shard {
     /// Tells the log about a message that makes no sense where it came.
     pub(crate) fn unexpected(&mut self, conn: ConnId, event: &'static str, text: &str) {
         let user = self.delivery.user(conn).map(Into::into);
-        self.delivery.note(Note::Unexpected { user, event, text: text.into() });
+        self.delivery.note(Note::Unexpected { conn, user, event, text: text.into() });
     }
 
     fn serves(&self, topic: Topic) -> bool {

@@ -14,7 +14,7 @@ use crate::permit::{Permissions, Permit};
 use crate::presence::Everyone;
 use crate::record::Records;
 use crate::rpc::Calls;
-use crate::session::table::State;
+use crate::session::table::{Session, State};
 use crate::subscribers::Subscribers;
 use crate::takeover::Bearers;
 use crate::tape::Kind;
@@ -209,7 +209,7 @@ impl Shard {
         self.input(now, Kind::Connected, &peer);
         if self.delivery.sessions.len() >= self.options.limits.connections_max {
             self.delivery.counters.refused_connections += 1;
-            self.delivery.note(Note::ConnectionsFull);
+            self.delivery.note(Note::ConnectionsFull { remote: peer.remote });
             return None;
         }
         self.delivery.counters.connected += 1;
@@ -250,6 +250,18 @@ impl Shard {
         }
         let flow = self.not_understood(conn, what);
         self.answers(flow)
+    }
+
+    /// Something came that is no message: a pong, a part of a message that is not whole. Whoever sends it lives.
+    ///
+    /// Before a connection has said what it is, only messages count: the head of a request that drips in byte by byte, and a
+    /// client that waits for the server to speak first, are told apart from clients by saying nothing.
+    pub fn heard(&mut self, now: Nanos, conn: ConnId) {
+        self.input(now, Kind::Heard, &conn);
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        if !matches!(session.state, State::Connected | State::AwaitChallenge | State::Closing) {
+            session.heard_at = now;
+        }
     }
 
     /// The connection's link answers by itself: upgrade, pong.
@@ -308,7 +320,8 @@ impl Shard {
             self.presence_changed(conn, identity.clone(), false);
         }
         if session.wire.stays() && !matches!(session.state, State::Connected) {
-            self.delivery.note(Note::Disconnected { user: session.user().map(Into::into) });
+            let (user, remote) = (session.user().map(Into::into), session.remote());
+            self.delivery.note(Note::Disconnected { user, remote });
         }
     }
 
@@ -405,6 +418,13 @@ impl Shard {
         }
         self.tell_left_out(crate::Sampled::RuleFailures);
         self.tell_shadow();
+    }
+}
+
+impl Shard {
+    /// Who a connection is logged in as.
+    pub fn user(&self, conn: ConnId) -> Option<&str> {
+        self.delivery.sessions.get(conn).and_then(Session::user)
     }
 }
 

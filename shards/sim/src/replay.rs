@@ -246,6 +246,7 @@ impl Player {
             Input::Received(conn, message) => drop(shard.received(now, conn, &message)),
             Input::LastWords(conn, message) => shard.last_words(now, conn, &message),
             Input::Unreadable(conn, what) => drop(shard.unreadable(now, conn, what)),
+            Input::Heard(conn) => shard.heard(now, conn),
             Input::Raw(conn, bytes) => shard.raw(now, conn, bytes),
             Input::Goodbye(conn, bytes) => shard.goodbye(now, conn, bytes),
             Input::Flushed(conn, bytes) => shard.flushed(now, conn, bytes),

@@ -286,7 +286,9 @@ impl World {
         let mut replies = Vec::new();
         let mut upgraded = false;
         let mut over = false;
+        let mut quiet = true;
         run(&mut link, &config, &mut replies, &mut |event| {
+            quiet = false;
             if let LinkEvent::Upgraded(_) = event {
                 // The answer to the upgrade has to leave before the answer to what follows it.
                 upgraded = true;
@@ -305,6 +307,10 @@ impl World {
             }
             self.event(index, &event)
         });
+        if quiet {
+            // Nothing whole came, or nothing that is a message.
+            self.cores[core].shard.heard(self.now, id);
+        }
         if over {
             self.cores[core].shard.goodbye(self.now, id, &replies);
         } else if !replies.is_empty() {

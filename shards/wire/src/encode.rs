@@ -16,7 +16,7 @@ use crate::message::{Outgoing, Wire};
 use crate::mqtt;
 use crate::plain;
 use crate::text;
-use crate::ws::{self, FINAL_BINARY, FINAL_TEXT};
+use crate::ws::{FINAL_BINARY, FINAL_TEXT};
 
 /// Appends one complete server frame, header included.
 pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
@@ -82,39 +82,6 @@ fn put_long_head(topic: Topic, body: usize, out: &mut Vec<u8>) {
     out.reserve(HEADER_LEN_MAX + delimited);
     frame_header(FINAL_BINARY, delimited, out);
     put_envelope(topic, body, envelope, out);
-}
-
-/// Appends what ends a connection from our side.
-pub fn encode_parting(wire: Wire, parting: Parting, out: &mut Vec<u8>) {
-    /// Close frame, code 4401 and why: the one close that a client can do something about.
-    const EXPIRED_FRAME: &[u8] = b"\x88\x11\x11\x31session expired";
-    match wire {
-        Wire::Mqtt => mqtt::parting(parting, out),
-        _ if parting == Parting::SessionExpired => out.extend_from_slice(EXPIRED_FRAME),
-        // Without a status code, as upstream sends it.
-        _ => ws::put_close(None, out),
-    }
-}
-
-/// Why the server ends a connection, as far as clients are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parting {
-    /// Its login is refused, or was never tried.
-    NotLoggedIn,
-    /// Too many logins were refused.
-    TooManyLogins,
-    /// Its login could not be judged.
-    Unavailable,
-    /// What its login was granted for is over.
-    SessionExpired,
-    /// Nothing was heard of it.
-    Silent,
-    /// It takes too little of what it is sent.
-    Slow,
-    /// The same client connected anew.
-    TakenOver,
-    /// The server stops.
-    Shutdown,
 }
 
 /// Appends a text frame. How long its payload is shows only once it is written, so the header is written behind it and

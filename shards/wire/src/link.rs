@@ -8,6 +8,7 @@
 //! A further protocol over WebSocket is a file with its decoder and a variant of [`Wire`]; a further framing is a
 //! variant of `Phase`.
 
+mod refusal;
 mod shapes;
 
 use std::mem::take;
@@ -25,10 +26,9 @@ use crate::plain;
 use crate::text;
 use crate::upgrade::{self, Refusal};
 use crate::utf8::Unfinished;
-use crate::ws::{
-    self, CLOSE_INVALID_TEXT, CLOSE_PROTOCOL_ERROR, CLOSE_TOO_BIG, CLOSE_UNSUPPORTED, FINAL_BINARY, Header, Kind,
-    LEN_16, MASKED, Sender,
-};
+use crate::ws::{self, CLOSE_INVALID_TEXT, CLOSE_PROTOCOL_ERROR, FINAL_BINARY, Header, Kind, LEN_16, MASKED, Sender};
+
+use refusal::{NO_TEXT, belongs_to};
 
 pub use crate::upgrade::Handshake;
 pub use shapes::{Closing, Endpoint, LinkConfig, LinkEvent, Medium};
@@ -37,6 +37,8 @@ pub use shapes::{Closing, Endpoint, LinkConfig, LinkEvent, Medium};
 #[derive(Debug)]
 pub struct Link {
     phase: Phase,
+    /// By its index, the endpoint of its upgrade: also once it is over, for whoever tells of it.
+    upgraded_on: Option<u8>,
     paused: bool,
     held: Option<Box<Held>>,
 }
@@ -88,7 +90,7 @@ impl Default for Link {
 impl Link {
     /// A connection of HTTP that has just been accepted.
     pub fn new() -> Self {
-        Self { phase: Phase::Request, paused: false, held: None }
+        Self { phase: Phase::Request, upgraded_on: None, paused: false, held: None }
     }
 
     /// A connection that has just been accepted.
@@ -97,7 +99,7 @@ impl Link {
             Medium::Web => Self::new(),
             Medium::Mqtt => {
                 let held = Held { mqtt: Some(Box::default()), ..Held::default() };
-                Self { phase: Phase::Mqtt, paused: false, held: Some(Box::new(held)) }
+                Self { phase: Phase::Mqtt, upgraded_on: None, paused: false, held: Some(Box::new(held)) }
             }
         }
     }
@@ -147,6 +149,11 @@ impl Link {
         turn.payload_held();
         turn.process_held();
         self.keep(&[]);
+    }
+
+    /// Which of the endpoints the connection was upgraded on, if it was.
+    pub fn upgraded_on<'c>(&self, config: &'c LinkConfig) -> Option<&'c Endpoint> {
+        config.endpoints.get(usize::from(self.upgraded_on?))
     }
 
     /// Ends the link from our side: appends a close frame, if there is a WebSocket to close. Without a code the peer
@@ -295,7 +302,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                         taken => taken,
                     },
                     // Its configuration is another one now: nobody knows what it speaks.
-                    None => self.fail(CLOSE_PROTOCOL_ERROR, rest.len()),
+                    None => self.fail(CLOSE_PROTOCOL_ERROR, "its endpoint is served no more", rest.len()),
                 },
                 Phase::Http => self.http(rest),
                 Phase::Mqtt => self.packet(rest),
@@ -321,6 +328,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                     encode(wire, &Outgoing::new(Action::ConnectionPing), self.replies);
                 }
                 self.link.phase = Phase::WebSocket(upgrade.endpoint);
+                self.link.upgraded_on = Some(upgrade.endpoint);
                 self.endpoint = self.link.endpoint(self.config);
                 self.tell(LinkEvent::Upgraded(&upgrade.handshake));
                 upgrade.len
@@ -344,7 +352,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
 
     /// One packet of MQTT; 0 if it is not whole.
     fn packet(&mut self, input: &[u8]) -> usize {
-        let Some(session) = self.link.conversation() else { return self.fail(CLOSE_PROTOCOL_ERROR, input.len()) };
+        let Some(session) = self.link.conversation() else { return input.len() };
         let mut turn = mqtt::Turn { replies: self.replies, on: self.on, paused: false };
         let taken = session.received(&self.config.mqtt, input, &mut turn);
         self.link.paused |= turn.paused;
@@ -382,16 +390,18 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         let header = match Header::read(input, Sender::Client) {
             Ok(Some(header)) => header,
             Ok(None) => return 0,
-            Err(code) => return self.fail(code, input.len()),
+            Err(why) => return self.fail(CLOSE_PROTOCOL_ERROR, why, input.len()),
         };
         // Judged before the payload is there: nobody has to send a gigabyte to be told it is too much.
-        if let Err(code) = self.admit(endpoint, &header) {
-            return self.fail(code, input.len());
+        if let Err(closing) = self.admit(endpoint, &header) {
+            self.refuse(closing);
+            return input.len();
         }
         let end = header.frame_len();
         let Some(payload) = input.get_mut(header.payload_at..end) else {
             let came = input.get(header.payload_at..).unwrap_or_default();
-            return if self.may_become_text(&header, came) { 0 } else { self.fail(CLOSE_INVALID_TEXT, input.len()) };
+            let waits = self.may_become_text(&header, came);
+            return if waits { 0 } else { self.fail(CLOSE_INVALID_TEXT, NO_TEXT, input.len()) };
         };
         if let Some(key) = header.mask {
             ws::mask(payload, key);
@@ -406,7 +416,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
     }
 
     /// Whether a frame may come now, by size and by what came before it.
-    fn admit(&self, endpoint: &Endpoint, header: &Header) -> Result<(), u16> {
+    fn admit(&self, endpoint: &Endpoint, header: &Header) -> Result<(), Closing> {
         let OpCode::Data(data) = header.opcode else {
             return Ok(());
         };
@@ -414,11 +424,11 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         let fragmented = held.is_some_and(|held| held.fragmented.is_some());
         let starts = ws::kind(data).is_some();
         if starts == fragmented {
-            return Err(CLOSE_PROTOCOL_ERROR);
+            return Err(Closing::Protocol(CLOSE_PROTOCOL_ERROR, "a fragment out of its order"));
         }
         let so_far = held.map_or(0, |held| held.fragments.len());
         let room = endpoint.max_message_bytes.saturating_sub(so_far);
-        if header.payload_len > room as u64 { Err(CLOSE_TOO_BIG) } else { Ok(()) }
+        if header.payload_len > room as u64 { Err(Closing::TooBig) } else { Ok(()) }
     }
 
     /// Whether a frame that is not whole is worth waiting for.
@@ -440,7 +450,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                 held.fragmented = held.fragmented.or(start);
                 held.fragments.extend_from_slice(payload);
                 if held.fragmented == Some(Kind::Text) && !held.unfinished.fragments(&held.fragments) {
-                    self.fail(CLOSE_INVALID_TEXT, 0);
+                    self.fail(CLOSE_INVALID_TEXT, NO_TEXT, 0);
                 }
             }
             (None, true) => {
@@ -462,9 +472,9 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             held.unfinished = Unfinished::default();
         }
         if kind == Kind::Text && from_utf8(payload).is_err() {
-            self.fail(CLOSE_INVALID_TEXT, 0);
-        } else if kind == Kind::Binary && wire.encoding() != Wire::Protobuf {
-            self.fail(CLOSE_UNSUPPORTED, 0);
+            self.fail(CLOSE_INVALID_TEXT, NO_TEXT, 0);
+        } else if let Some(other) = belongs_to(wire, kind, payload) {
+            self.refuse(Closing::Elsewhere(other));
         } else {
             let given = self.payload(wire, payload);
             if given < payload.len() {
@@ -509,7 +519,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         if plain::is_json(payload) {
             self.drafted(|buffer| plain::read(payload, buffer));
         } else {
-            self.fail(CLOSE_INVALID_TEXT, 0);
+            self.fail(CLOSE_INVALID_TEXT, "a frame that is not JSON", 0);
         }
         payload.len()
     }
@@ -531,16 +541,9 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                 self.end(Closing::Peer(code));
             }
             Err(code) => {
-                self.fail(code, 0);
+                self.fail(code, "a close frame with a code that there is not, or words that are not UTF-8", 0);
             }
         }
-    }
-
-    /// Closes for a broken rule. Whatever else was received is of no interest: gives `rest` as consumed.
-    fn fail(&mut self, code: u16, rest: usize) -> usize {
-        ws::put_close(Some(code), self.replies);
-        self.end(if code == CLOSE_TOO_BIG { Closing::TooBig } else { Closing::Protocol(code) });
-        rest
     }
 
     fn end(&mut self, closing: Closing) {

@@ -121,7 +121,7 @@ pub(crate) fn read(input: &[u8], endpoints: &[Endpoint], head_bytes_max: usize) 
         return if long { Err(Refusal::Status(Status::HeadTooLarge)) } else { Ok(None) };
     };
     let path = request.uri().path();
-    let Some(index) = endpoints.iter().position(|endpoint| endpoint.path == path) else {
+    let Some(index) = endpoints.iter().position(|endpoint| endpoint.serves(path)) else {
         let means_to = request.headers().contains_key("upgrade");
         return Err(if means_to { Refusal::Status(Status::NotFound) } else { Refusal::NoUpgrade });
     };

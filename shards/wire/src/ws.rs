@@ -11,14 +11,20 @@ use std::str::from_utf8;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+/// Close code: the server stops.
+pub const CLOSE_AWAY: u16 = 1001;
 /// Close code: a frame that breaks RFC 6455.
 pub const CLOSE_PROTOCOL_ERROR: u16 = 1002;
 /// Close code: text where bytes are spoken, or bytes where text is.
 pub const CLOSE_UNSUPPORTED: u16 = 1003;
 /// Close code: text that is not UTF-8.
 pub const CLOSE_INVALID_TEXT: u16 = 1007;
+/// Close code: a rule of ours is broken, for which there is no other code.
+pub const CLOSE_POLICY: u16 = 1008;
 /// Close code: a message above the limit.
 pub const CLOSE_TOO_BIG: u16 = 1009;
+/// Close code: it is too much at present.
+pub const CLOSE_LATER: u16 = 1013;
 
 /// First byte of an unfragmented text frame.
 pub const FINAL_TEXT: u8 = 0x81;
@@ -51,8 +57,8 @@ pub(crate) enum Sender {
 }
 
 impl Header {
-    /// The header `bytes` start with; `None` while there is too little of it. The error is the code to close with.
-    pub(crate) fn read(bytes: &[u8], sender: Sender) -> Result<Option<Self>, u16> {
+    /// The header `bytes` start with; `None` while there is too little of it. The error is which rule it breaks.
+    pub(crate) fn read(bytes: &[u8], sender: Sender) -> Result<Option<Self>, &'static str> {
         if let (Sender::Client, &[FINAL_BINARY, second, a, b, c, d, ..]) = (sender, bytes)
             && (MASKED..MASKED + LEN_16).contains(&second)
         {
@@ -69,19 +75,21 @@ impl Header {
     }
 
     /// Any header at all.
-    fn parse(bytes: &[u8], sender: Sender) -> Result<Option<Self>, u16> {
+    fn parse(bytes: &[u8], sender: Sender) -> Result<Option<Self>, &'static str> {
         let mut cursor = Cursor::new(bytes);
         let (header, payload_len) = match FrameHeader::parse(&mut cursor) {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
-            Err(_) => return Err(CLOSE_PROTOCOL_ERROR),
+            Err(_) => return Err("a frame with an opcode or a length that there is not"),
         };
-        let masked_rightly = header.mask.is_some() == (sender == Sender::Client);
-        let reserved = header.rsv1 || header.rsv2 || header.rsv3;
-        let bad_control =
-            matches!(header.opcode, OpCode::Control(_)) && (!header.is_final || payload_len > CONTROL_LEN_MAX as u64);
-        if !masked_rightly || reserved || bad_control {
-            return Err(CLOSE_PROTOCOL_ERROR);
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err("a frame with reserved bits: no extension such as compression was agreed on");
+        }
+        if header.mask.is_some() != (sender == Sender::Client) {
+            return Err("a frame that is not masked as its sender's must be");
+        }
+        if matches!(header.opcode, OpCode::Control(_)) && (!header.is_final || payload_len > CONTROL_LEN_MAX as u64) {
+            return Err("a control frame that is longer than 125 bytes, or in fragments");
         }
         Ok(Some(Self {
             is_final: header.is_final,
@@ -157,6 +165,23 @@ pub(crate) fn put_close(code: Option<u16>, out: &mut Vec<u8>) {
         Some(code) => put_control(Control::Close, &code.to_be_bytes(), out),
         None => put_control(Control::Close, &[], out),
     }
+}
+
+/// The most words in a close frame, behind the code.
+const CLOSE_WORDS_LEN_MAX: usize = CONTROL_LEN_MAX - 2;
+
+/// Appends a close frame that says why, as far as that fits.
+pub(crate) fn put_close_because(code: u16, words: &str, out: &mut Vec<u8>) {
+    const FINAL_CLOSE: u8 = 0x88;
+    let words = &words.as_bytes()[..words.floor_char_boundary(CLOSE_WORDS_LEN_MAX)];
+    out.extend_from_slice(&[FINAL_CLOSE, words.len() as u8 + 2]);
+    out.extend_from_slice(&code.to_be_bytes());
+    out.extend_from_slice(words);
+}
+
+/// Appends a ping without a payload.
+pub(crate) fn put_ping(out: &mut Vec<u8>) {
+    put_control(Control::Ping, &[], out);
 }
 
 /// The code a close frame's payload carries, if any. The error is the code to answer with.

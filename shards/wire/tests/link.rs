@@ -378,11 +378,33 @@ fn refusal(bytes: &[u8]) -> (Vec<Seen>, Vec<u8>) {
     peer.send(&frame(FINAL_BINARY, &payload(&emit(b"after", b"1"))));
     assert!(peer.link.is_closed());
     assert_eq!(peer.link.held_bytes(), 0);
-    (peer.events, peer.replies)
+    without_words(peer.events, peer.replies)
+}
+
+/// The same without the words of a refusal, of which there must be some, the same for the peer and for the log.
+fn without_words(mut events: Vec<Seen>, mut replies: Vec<u8>) -> (Vec<Seen>, Vec<u8>) {
+    match events.last_mut() {
+        Some(Seen::Close(Closing::Protocol(code, words))) => {
+            let told = [&[0x88, words.len() as u8 + 2][..], &code.to_be_bytes(), words.as_bytes()].concat();
+            assert!(!words.is_empty() && replies.ends_with(&told), "{code} {words}");
+            replies.truncate(replies.len() - told.len());
+            replies.extend_from_slice(&[&[0x88, 2][..], &code.to_be_bytes()].concat());
+            *words = "";
+        }
+        Some(Seen::Close(Closing::TooBig)) => {
+            let words = b"a message above maxMessageSize (4096 bytes)";
+            assert!(replies.ends_with(words), "{replies:?}");
+            replies.truncate(replies.len() - words.len());
+            let at = replies.len() - 3;
+            replies[at] = 2;
+        }
+        _ => {}
+    }
+    (events, replies)
 }
 
 fn refused_with(code: u16) -> (Vec<Seen>, Vec<u8>) {
-    let closing = if code == 1009 { Closing::TooBig } else { Closing::Protocol(code) };
+    let closing = if code == 1009 { Closing::TooBig } else { Closing::Protocol(code, "") };
     (vec![Seen::Close(closing)], [&[0x88, 2][..], &code.to_be_bytes()].concat())
 }
 
@@ -455,7 +477,7 @@ fn text_that_is_not_utf8_closes_with_1007() {
             others.chunks(chunk).for_each(|piece| peer.send(piece));
             assert_eq!(peer.events, []);
             peer.send(&[*last]);
-            assert_eq!(peer.events, [Seen::Close(Closing::Protocol(1007))]);
+            assert_eq!(without_words(peer.events, peer.replies).0, [Seen::Close(Closing::Protocol(1007, ""))]);
         }
     }
     let mut peer = Peer::upgraded();
@@ -560,4 +582,55 @@ fn the_client_reads_a_server_stream_cut_anywhere() {
     for cut in (0..stream.len().min(700)).chain([stream.len() - 1]) {
         assert_eq!(read(&[cut]), expected, "cut at {cut}");
     }
+}
+
+#[test]
+fn slashes_at_the_end_of_a_path_are_forgiven() {
+    for path in ["/deepstream/", "/deepstream//", "/deepstream/?x=1"] {
+        let mut peer = Peer::new();
+        let mut request = Vec::new();
+        client::upgrade_request("localhost:6020", path, &[], &mut request);
+        peer.send(&request);
+        assert!(matches!(peer.events[..], [Seen::Upgraded(..)]), "{path}: {:?}", peer.events);
+    }
+    let served =
+        |own: &str, path: &str| Endpoint { path: own.into(), wire: Wire::Json, max_message_bytes: 1 }.serves(path);
+    assert!(served("/json/", "/json") && served("/", "/") && served("/a/b", "/a/b/"));
+    assert!(!served("/json", "/jso") && !served("/a/b", "/a") && !served("/", "/a"));
+}
+
+#[test]
+fn who_was_given_another_protocols_path_is_told_which_is_theirs() {
+    let paths = [(Wire::Protobuf, "/deepstream"), (Wire::Text, "/deepstream-v3"), (Wire::Json, "/deepstream-json")];
+    let endpoints = paths.map(|(wire, path)| Endpoint { path: path.into(), wire, max_message_bytes: 4096 });
+    let told = |path: &str, first: u8, payload: &[u8], endpoints: &[Endpoint]| {
+        let mut peer = Peer::new();
+        peer.config.endpoints = endpoints.to_vec();
+        let mut request = Vec::new();
+        client::upgrade_request("localhost:6020", path, &[], &mut request);
+        peer.send(&request);
+        peer.replies.clear();
+        peer.send_frame(first, payload);
+        let words = String::from_utf8_lossy(peer.replies.get(4..).unwrap_or_default()).into_owned();
+        (peer.replies.get(2..4).map(|code| u16::from_be_bytes([code[0], code[1]])), words, peer.events.pop())
+    };
+    let challenge = payload(&Outgoing::new(Action::ConnectionPing));
+    let (json, old) = (br#"{"topic":2,"action":5}"#, b"A\x1fREQ\x1f{}\x1e");
+    for (path, first, bytes, wire, what) in [
+        ("/deepstream-v3", FINAL_BINARY, &challenge[..], Wire::Protobuf, "protobuf has the path /deepstream"),
+        ("/deepstream-json", FINAL_BINARY, &challenge, Wire::Protobuf, "protobuf has the path /deepstream"),
+        ("/deepstream", TEXT, json, Wire::Json, "JSON has the path /deepstream-json"),
+        ("/deepstream-v3", TEXT, json, Wire::Json, "JSON has the path /deepstream-json"),
+        ("/deepstream", TEXT, old, Wire::Text, "the text protocol has the path /deepstream-v3"),
+        ("/deepstream-json", TEXT, old, Wire::Text, "the text protocol has the path /deepstream-v3"),
+    ] {
+        let expected = (Some(1003), format!("not spoken here: {what}"), Some(Seen::Close(Closing::Elsewhere(wire))));
+        assert_eq!(told(path, first, bytes, &endpoints), expected, "{path} {wire:?}");
+    }
+    let (_, words, _) = told("/deepstream", TEXT, json, &endpoints[..1]);
+    assert_eq!(words, "not spoken here: JSON has no path");
+    // However long a path somebody chose, what is said of it fits.
+    let long = Endpoint { path: format!("/{}", "ü".repeat(200)), ..endpoints[2].clone() };
+    let (code, words, _) = told("/deepstream", TEXT, json, &[endpoints[0].clone(), long]);
+    assert!(code == Some(1003) && (122..=123).contains(&words.len()), "{words}");
 }

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
-use deepstream_wire::encode::{Parting, encode, encode_parting};
+use deepstream_wire::encode::encode;
 use deepstream_wire::mqtt::Settings;
+use deepstream_wire::parting::{Parting, encode_parting};
 use deepstream_wire::{Action, Closing, Flags, Link, LinkConfig, LinkEvent, Medium, Message, Outgoing, Wire};
 
 fn config() -> LinkConfig {
@@ -152,16 +153,21 @@ fn a_client_is_introduced_logged_in_and_welcomed() {
 
 #[test]
 fn refusals_have_the_code_of_their_version() {
-    for (level, expected) in [(4, &[0x20, 2, 0, 5][..]), (5, &[0x20, 3, 0, 0x87, 0])] {
+    let in_words = |code: u8, words: &str| {
+        let properties = words.len() as u8 + 3;
+        [&[0x20, properties + 3, 0, code, properties, 0x1f, 0, words.len() as u8][..], words.as_bytes()].concat()
+    };
+    for (level, expected) in [(4, vec![0x20, 2, 0, 5]), (5, in_words(0x87, "the login was refused"))] {
         let mut client = Client::new();
         client.send(&connect(level, 2, &[]));
         client.hear(&Outgoing::new(Action::AuthUnsuccessful));
         let mut parting = Vec::new();
-        encode_parting(Wire::Mqtt, Parting::NotLoggedIn, &mut parting);
+        encode_parting(Wire::Mqtt, Parting::TooManyLogins, &mut parting);
         client.frames(&parting);
         assert_eq!(client.sent(), expected);
     }
-    for (level, expected) in [(3, &[0x20, 2, 0, 1][..]), (6, &[0x20, 3, 0, 0x84, 0])] {
+    let unknown = in_words(0x84, "MQTT 3.1.1 and 5 are spoken here");
+    for (level, expected) in [(3, vec![0x20, 2, 0, 1]), (6, unknown)] {
         let mut client = Client::new();
         client.send(&connect(level, 2, &[]));
         assert_eq!(client.sent(), expected);
@@ -261,8 +267,15 @@ fn packets_out_of_place_end_the_connection() {
         let mut client = if *level == 0 { Client::new() } else { Client::open(*level) };
         client.send(bytes);
         assert_eq!(client.told().pop(), Some(format!("Close(Packet({code}))")), "{bytes:02x?}");
-        let expected: &[u8] = if *level == 5 { &[0xe0, 1, *code] } else { &[] };
-        assert_eq!(client.sent(), expected, "{bytes:02x?}");
+        let (sent, words) = (client.sent(), deepstream_wire::mqtt::words_of(*code));
+        if *level == 5 {
+            let properties = words.len() as u8 + 3;
+            let told = [&[0xe0, properties + 2, *code, properties, 0x1f, 0, words.len() as u8][..], words.as_bytes()];
+            assert_eq!(sent, told.concat(), "{bytes:02x?}");
+            assert_ne!(words, "refused", "{code:02x}");
+        } else {
+            assert_eq!(sent, [0; 0], "{bytes:02x?}");
+        }
     }
 }
 
@@ -307,7 +320,7 @@ fn a_client_is_sent_no_more_than_it_takes_and_closed_if_it_takes_nothing() {
         client.hear(&message);
     }
     assert_eq!(client.told(), ["Close(Packet(151))"]);
-    assert_eq!(client.sent(), [0xe0, 1, 0x97]);
+    assert_eq!(client.sent()[2..4], [0x97, deepstream_wire::mqtt::words_of(0x97).len() as u8 + 3]);
 }
 
 #[test]

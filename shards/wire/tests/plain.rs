@@ -139,14 +139,19 @@ fn broken_json_and_bytes_close_the_connection() {
     for broken in ["", " ", "{", "{\"topic\":4", "nope", "{\"topic\":4}{\"topic\":4}", "{'topic':4}", "{\"a\":\"\n\"}"]
     {
         let (events, replies) = close(FINAL_TEXT, broken.as_bytes());
-        assert_eq!(events[1..], [format!("{:?}", Closing::Protocol(1007))], "{broken}");
-        assert!(replies.ends_with(&[0x88, 2, 0x03, 0xef]), "{broken}");
+        assert_eq!(events[1..], [format!("{:?}", Closing::Protocol(1007, "a frame that is not JSON"))], "{broken}");
+        assert!(replies.ends_with(b"\x03\xefa frame that is not JSON"), "{broken}");
     }
-    assert_eq!(close(FINAL_TEXT, b"{\"a\":\"\xff\"}").0[1..], [format!("{:?}", Closing::Protocol(1007))]);
-    assert_eq!(close(FINAL_BINARY, b"{\"topic\":2,\"action\":2}").0[1..], [format!("{:?}", Closing::Protocol(1003))]);
+    let no_text = Closing::Protocol(1007, "a text that is not UTF-8");
+    assert_eq!(close(FINAL_TEXT, b"{\"a\":\"\xff\"}").0[1..], [format!("{no_text:?}")]);
+    let elsewhere = Closing::Elsewhere(Wire::Protobuf);
+    assert_eq!(close(FINAL_BINARY, b"{\"topic\":2,\"action\":2}").0[1..], [format!("{elsewhere:?}")]);
     assert_eq!(close(FINAL_TEXT, &[b' '; 5000]).0[1..], [format!("{:?}", Closing::TooBig)]);
     let deep = "[".repeat(2000) + &"]".repeat(2000);
-    assert_eq!(close(FINAL_TEXT, deep.as_bytes()).0[1..], [format!("{:?}", Closing::Protocol(1007))]);
+    assert_eq!(
+        close(FINAL_TEXT, deep.as_bytes()).0[1..],
+        [format!("{:?}", Closing::Protocol(1007, "a frame that is not JSON"))]
+    );
 }
 
 #[test]

@@ -370,10 +370,10 @@ fn a_conversation_is_the_same_however_it_is_cut_and_paused() {
 #[test]
 fn bytes_and_broken_text_close_the_connection() {
     let closed = |frame: &[u8]| hear(&[&upgrade(), frame], false).0.pop();
-    assert_eq!(closed(&frame(FINAL_BINARY, &said("C|PI+"))), Some(format!("{:?}", Closing::Protocol(1003))));
+    assert_eq!(closed(&frame(FINAL_BINARY, &said("C|PI+"))), Some(format!("{:?}", Closing::Elsewhere(Wire::Protobuf))));
     assert_eq!(
         closed(&frame(FINAL_TEXT, b"E\x1fEVT\x1fa\x1fS\xff\x1e")),
-        Some(format!("{:?}", Closing::Protocol(1007)))
+        Some(format!("{:?}", Closing::Protocol(1007, "a text that is not UTF-8")))
     );
     assert_eq!(closed(&frame(FINAL_TEXT, &[b'x'; 4097])), Some(format!("{:?}", Closing::TooBig)));
 }

@@ -2,8 +2,9 @@
 //! secured; and what a client left to be said, on its way to the shard.
 
 use super::{Core, Key, Socket};
+use crate::note::Ending;
 use deepstream_engine::{Nanos, Outbox, Shard};
-use deepstream_wire::LinkEvent;
+use deepstream_wire::{Closing, LinkEvent, Wire};
 use std::ops::ControlFlow;
 
 impl Core {
@@ -37,7 +38,8 @@ impl Core {
         } else {
             self.send(key, outbox);
         }
-        if over {
+        if let Some(closing) = over {
+            self.tell_end_of(key, Ending::Link(closing, Wire::Mqtt));
             self.part(key);
         }
     }
@@ -58,17 +60,17 @@ impl Core {
 }
 
 impl Socket {
-    /// What the shard said becomes what the client reads, where the two differ. Whether the link is over by that.
-    pub(super) fn translate(&mut self, shard: &mut Shard, now: Nanos, outbox: &mut Outbox) -> bool {
+    /// What the shard said becomes what the client reads, where the two differ. Why the link is over by that, if it is.
+    pub(super) fn translate(&mut self, shard: &mut Shard, now: Nanos, outbox: &mut Outbox) -> Option<Closing> {
         if !self.link.translates() || outbox.is_empty() {
-            return false;
+            return None;
         }
-        let (conn, mut over) = (self.conn, false);
+        let (conn, mut over) = (self.conn, None);
         let (mut sent, mut scratch) = (Outbox::default(), Vec::new());
         let mut on = |event: LinkEvent<'_>| {
             match event {
                 LinkEvent::Message(message) => drop(shard.received(now, conn, message)),
-                LinkEvent::Close(_) => over = true,
+                LinkEvent::Close(closing) => over = Some(closing),
                 _ => {}
             }
             ControlFlow::Continue(())

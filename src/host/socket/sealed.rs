@@ -1,6 +1,9 @@
 //! What comes in on a secured connection: handshakes, one a turn, and ciphertext on its way to the link.
 
 use super::{Buffer, Core, Key, Socket};
+use crate::host::tls::Side;
+use crate::note::Ending;
+use deepstream_wire::Medium;
 
 impl Core {
     /// Ciphertext came. A handshake costs as much as thousands of messages: one goes on per turn, the others wait.
@@ -51,6 +54,12 @@ impl Core {
         false
     }
 
+    /// Where the settings stand that a connection is secured by.
+    fn tls_section(&mut self, key: Key) -> &'static str {
+        let mqtt = self.sockets.get(key).is_some_and(|socket| socket.medium == Medium::Mqtt);
+        if mqtt { Side::Mqtt.section() } else { Side::Web.section() }
+    }
+
     /// Plaintext for the link; and whatever the session itself has to say.
     fn opened(&mut self, key: Key, opened: &Result<bool, rustls::Error>, plain: &mut [u8]) {
         let Self { sockets, shard, auth, link_config, web, now, .. } = self;
@@ -62,6 +71,10 @@ impl Core {
         sockets.replies = replies;
         if let Some((conn, heard)) = heard {
             self.heard(key, conn, &heard);
+        }
+        if let Err(error) = opened {
+            let section = self.tls_section(key);
+            self.tell_end_of(key, Ending::Tls(&error.to_string(), section));
         }
         if !matches!(opened, Ok(false)) {
             // It is over, or broken beyond repair: what the session says to that goes out last.

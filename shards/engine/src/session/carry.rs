@@ -17,7 +17,8 @@ impl Shard {
             session.state = if wire.is_challenged() { State::AwaitChallenge } else { State::AwaitAuth };
             session.wire = wire;
             session.heard_at = now;
-            session.ping_at = now.after(self.options.endpoints.of(wire).heartbeat_ns);
+            let interval = if wire.server_leads() { self.options.endpoints.of(wire).heartbeat_ns } else { 0 };
+            session.ping_at = now.after(interval);
             let peer = Arc::make_mut(&mut session.visit.get_or_insert_default().peer);
             peer.referer = referer.into();
             peer.headers = headers;

@@ -65,7 +65,7 @@ impl Shard {
                 Unreadable::Action(..) => {}
             },
         }
-        self.delivery.note(Note::Unreadable { user, what });
+        self.delivery.note(Note::Unreadable { conn, user, what });
         Flow::Continue
     }
 

@@ -4,8 +4,7 @@ use crate::ident::{ConnId, Nanos};
 use crate::output::Reason;
 use crate::shard::Shard;
 use crate::tape::Kind;
-use deepstream_wire::Message;
-use deepstream_wire::encode::Parting;
+use deepstream_wire::{Message, Parting};
 
 impl Shard {
     /// A message that a client left to be said once it is lost; its connection is told to be gone next. Means nothing
@@ -22,11 +21,14 @@ impl Shard {
 /// What a client is told of why it is closed.
 pub(crate) fn parting_of(reason: Reason) -> Parting {
     match reason {
-        Reason::AuthenticationTimeout | Reason::InvalidAuth => Parting::NotLoggedIn,
+        Reason::AuthenticationTimeout => Parting::LoginTimeout,
+        Reason::NeverSpoke => Parting::NeverSpoke,
+        Reason::InvalidAuth => Parting::InvalidLogin,
         Reason::TooManyAuthAttempts => Parting::TooManyLogins,
         Reason::LoginUnjudged => Parting::Unavailable,
         Reason::HeartbeatMissing => Parting::Silent,
-        Reason::SlowConsumerFull | Reason::SlowConsumerStalled => Parting::Slow,
+        Reason::SlowConsumerFull => Parting::OutboxFull,
+        Reason::SlowConsumerStalled => Parting::Stalled,
         Reason::SessionExpired => Parting::SessionExpired,
         Reason::TakenOver => Parting::TakenOver,
         Reason::Shutdown => Parting::Shutdown,

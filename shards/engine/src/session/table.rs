@@ -62,7 +62,7 @@ pub(crate) struct Session {
     pub(crate) silence_ns_max: Option<u64>,
     /// When it connected, or a login of it was last refused.
     pub(crate) since: Nanos,
-    /// When it is pinged next, where the server leads.
+    /// When it is pinged next, where the server leads; elsewhere when it was last asked whether it lives.
     pub(crate) ping_at: Nanos,
     pub(crate) timer: TimerId,
     /// Cores that know this connection: one bit each.
@@ -97,6 +97,18 @@ impl Session {
             || self.visit.as_ref().is_some_and(|visit| visit.extending)
     }
 
+    /// When there was last a sign that somebody is at the other end: something was heard, or of what the kernel had no room
+    /// for some was taken, which it does when what was before it has arrived.
+    pub(crate) fn last_sign(&self) -> Nanos {
+        if self.unsent > 0 { self.heard_at.max(self.moved_at) } else { self.heard_at }
+    }
+
+    /// Whether it can be asked whether it lives: a WebSocket, once its client has said that it is one of ours.
+    pub(crate) fn may_be_probed(&self) -> bool {
+        matches!(self.wire, Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Json)
+            && !matches!(self.state, State::Connected | State::AwaitChallenge | State::Closing)
+    }
+
     /// Bytes that wait for this connection's socket.
     pub(crate) fn backlog(&self) -> usize {
         self.outbox.len() + self.unsent
@@ -118,9 +130,9 @@ impl Session {
         self.identity.as_deref().map(|identity| &*identity.user)
     }
 
-    /// Where it comes from, as long as it has to log in.
+    /// Where it comes from, as long as that is kept here: until somebody has logged in.
     pub(crate) fn remote(&self) -> Box<str> {
-        self.visit.as_ref().map(|visit| visit.peer.remote.clone()).unwrap_or_default()
+        self.visit.as_ref().map_or_else(Box::default, |visit| visit.peer.remote.clone())
     }
 
     /// Marks `core` as knowing this connection; `false` if it did already.

@@ -1,4 +1,10 @@
 //! What a connection may not do for too long: say nothing, not log in, not read.
+//!
+//! Nothing was heard of it is said of a connection of which nothing came for two heartbeat intervals: no message, no pong, no
+//! part of a message, and of which nothing was taken either that had waited for it. Halfway through the second interval it is
+//! asked whether it lives, once: every WebSocket answers, also one whose client pings more rarely than is expected here, or by
+//! other means. So whoever is there stays, and whoever is gone is closed two intervals after the last sign of it; at most two
+//! more if only then what it is sent has filled all buffers on the way.
 
 use crate::Limits;
 use crate::ident::{ConnId, Nanos};
@@ -45,15 +51,20 @@ impl Shard {
                 session.ping_at = now.after(self.options.endpoints.of(session.wire).heartbeat_ns);
                 self.say(conn, Action::ConnectionPing);
             }
+            Due::Probe => {
+                session.ping_at = now;
+                self.delivery.probe(conn);
+            }
             // Named a second time: the host drops the socket with whatever is unsent.
             Due::Close(Reason::Shutdown) => self.delivery.closes.push((conn, Reason::Shutdown)),
-            Due::Close(reason @ Reason::AuthenticationTimeout) => {
-                if !matches!(session.state, State::Connected) {
+            Due::Close(reason) => {
+                let waits = matches!(session.state, State::AwaitChallenge);
+                if reason == Reason::AuthenticationTimeout && !matches!(session.state, State::Connected) {
                     self.say(conn, Action::ConnectionAuthTimeout);
                 }
-                self.delivery.close(conn, reason);
+                let mute = waits && matches!(reason, Reason::AuthenticationTimeout | Reason::HeartbeatMissing);
+                self.delivery.close(conn, if mute { Reason::NeverSpoke } else { reason });
             }
-            Due::Close(reason) => self.delivery.close(conn, reason),
         }
         self.watch(conn);
     }
@@ -65,6 +76,8 @@ enum Due {
     Warning,
     /// It is to be told that the server lives.
     Ping,
+    /// It is asked whether it lives.
+    Probe,
     Close(Reason),
 }
 
@@ -79,9 +92,14 @@ fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -
     let endpoint = options.endpoints.of(session.wire);
     // Who is not read cannot be heard: while a login is judged, or a client first has to read what it was told before its
     // pings are, silence is ours. One that does not read at all is found by its outbox.
-    let heard_at = if session.is_judged() || session.paused { now } else { session.heard_at };
+    let heard_at = if session.is_judged() || session.paused { now } else { session.last_sign() };
     let silence_ns_max = session.silence_ns_max.unwrap_or(endpoint.heartbeat_ns.saturating_mul(2));
-    let silent_at = heard_at.after(silence_ns_max);
+    let mut silent_at = heard_at.after(silence_ns_max);
+    let probed = session.may_be_probed() && session.ping_at > heard_at;
+    if probed {
+        // Whoever was asked has the time to answer, also if this core came too late to ask in time.
+        silent_at = silent_at.max(session.ping_at.after(endpoint.heartbeat_ns / 2));
+    }
     let mut next = (Due::Close(Reason::HeartbeatMissing), silent_at);
     let mut sooner = |due, at: Nanos| {
         if at < next.1 {
@@ -99,6 +117,9 @@ fn due_next(now: Nanos, session: &Session, options: &Options, limits: &Limits) -
     }
     if session.wire.server_leads() {
         sooner(Due::Ping, session.ping_at);
+    } else if session.may_be_probed() && !probed {
+        // Official clients ping every interval by themselves, and are never asked.
+        sooner(Due::Probe, heard_at.after(endpoint.heartbeat_ns.saturating_add(endpoint.heartbeat_ns / 2)));
     }
     let mut earlier = |reason, at| sooner(Due::Close(reason), at);
     if !matches!(session.state, State::Open)

@@ -180,4 +180,6 @@ inputs! { 'a;
     25 TakeStores(),
     /// [`Shard::end_tape`], with what the shard held.
     26 End(census: &'a str),
+    /// [`Shard::heard`].
+    27 Heard(conn: ConnId),
 }

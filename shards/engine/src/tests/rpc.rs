@@ -353,7 +353,7 @@ fn a_connection_that_is_being_closed_is_not_asked() {
     let mut rig = Rig::new(1);
     let (requestor, provider) = (rig.user(0, "caller"), rig.user(0, "one"));
     provide(&mut rig, provider, "r");
-    for _ in 0..2 {
+    for _ in 0..3 {
         rig.pass(35 * SECOND);
         rig.send(requestor, &Outgoing::new(Action::ConnectionPing));
     }

@@ -81,6 +81,111 @@ fn a_refused_login_starts_the_clock_anew_and_does_not_stop_it() {
 }
 
 #[test]
+fn whoever_is_silent_is_asked_before_it_is_closed_and_stays_if_it_answers() {
+    const PROBE: &str = "Ping([])";
+    let mut rig = Rig::new(1);
+    let (gone, slow, own) = (rig.client(0), rig.client(0), rig.client(0));
+    for round in 0..4 {
+        rig.pass(30 * SECOND);
+        rig.send(own, &Outgoing::new(Action::ConnectionPing));
+        rig.read(own);
+        rig.pass(14 * SECOND);
+        assert!(rig.read(slow).is_empty(), "not before half of the second interval, round {round}");
+        rig.pass(2 * SECOND);
+        assert_eq!(rig.read(slow), [PROBE], "round {round}");
+        rig.pass(10 * SECOND);
+        assert!(rig.read(slow).is_empty(), "once is enough");
+        assert!(rig.read(own).is_empty(), "who speaks by itself is not asked");
+        let now = rig.now;
+        rig.shards[0].heard(now, slow);
+        rig.send(own, &Outgoing::new(Action::ConnectionPing));
+        rig.read(own);
+    }
+    assert_eq!(rig.closed[0], (gone, Reason::HeartbeatMissing));
+    assert!(rig.closed.iter().all(|&(conn, _)| conn == gone), "{:?}", rig.closed);
+    let last = rig.read(gone);
+    assert_eq!(last, [PROBE, "Close(Some(4408))"], "in this order");
+}
+
+#[test]
+fn what_waits_and_is_taken_is_a_sign_of_life_and_what_never_waited_is_none() {
+    let mut options = patient();
+    options.endpoints.of_mut(Wire::Protobuf).heartbeat_ns = 10 * SECOND;
+    let mut rig = Rig::with(1, &options);
+    let (emitter, reads, dead) = (rig.client(0), rig.client(0), rig.client(0));
+    for conn in [reads, dead] {
+        rig.send(conn, &bulk(Action::EventSubscribe, &[b"e"], "0"));
+        rig.read(conn);
+    }
+    let mut payload = Vec::new();
+    let data = format!("\"{}\"", "x".repeat(100));
+    let emit = Outgoing { data: Some(data.as_bytes()), ..about(Action::EventEmit, "e") };
+    deepstream_wire::encode::encode_message(&emit, &mut payload);
+    let (mut taken, mut closed) = (crate::Outbox::default(), Vec::new());
+    for second in 1..60 {
+        rig.now = rig.now.after(SECOND);
+        let _ = rig.bytes_only(emitter, &payload);
+        let now = rig.now;
+        let shard = &mut rig.shards[0];
+        if taken.is_empty() {
+            shard.take_output(reads, &mut taken);
+        }
+        // One byte a second leaves: the rest waits for it.
+        shard.flushed(now, reads, 1);
+        // The kernel takes all of it, whether anybody is there or not.
+        let mut outbox = crate::Outbox::default();
+        shard.take_output(dead, &mut outbox);
+        shard.flushed(now, dead, outbox.len());
+        shard.tick(now);
+        closed.extend(shard.closes());
+        // Asked after 15 seconds, which is noticed in the 16th; with five more to answer, noticed in the 22nd.
+        assert_eq!(closed.is_empty(), second < 22, "after {second} s: {closed:?}");
+    }
+    assert_eq!(closed[0], (dead, Reason::HeartbeatMissing));
+    assert!(closed.iter().all(|&(conn, _)| conn == dead), "{closed:?}");
+}
+
+#[test]
+fn who_never_says_a_word_where_clients_speak_first_is_told_apart_from_the_silent() {
+    let mut options = Options::default();
+    options.endpoints.of_mut(Wire::Protobuf).heartbeat_ns = 10 * SECOND;
+    options.endpoints.of_mut(Wire::Json).unauthenticated_timeout_ns = Some(5 * SECOND);
+    let mut rig = Rig::with(1, &options);
+    let (mute, json) = (rig.stranger(0), rig.stranger_on(0, Wire::Json));
+    let challenged = rig.stranger(0);
+    rig.send(challenged, &Outgoing::new(Action::ConnectionChallenge));
+    for _ in 0..21 {
+        rig.pass(SECOND);
+        // Its WebSocket lives, which says nothing of whom it belongs to.
+        let now = rig.now;
+        rig.shards[0].heard(now, mute);
+        rig.shards[0].heard(now, challenged);
+    }
+    // Named again and again from then on, because nobody closes them here.
+    rig.closed.retain(|&(_, reason)| reason != Reason::Shutdown);
+    assert_eq!(rig.closed, [(json, Reason::NeverSpoke), (mute, Reason::NeverSpoke)], "and not {challenged:?}");
+    assert_eq!(rig.read(mute), ["Close(Some(1008))"]);
+    assert_eq!(rig.read(json), [r#"{"topic":2,"action":100}"#, "Close(Some(1008))"]);
+}
+
+#[test]
+fn a_close_is_noted_with_whatever_is_known_of_it() {
+    let mut options = Options::default();
+    options.endpoints.of_mut(Wire::Protobuf).heartbeat_ns = 10 * SECOND;
+    let mut rig = Rig::with(1, &options);
+    let silent = rig.user(0, "ann");
+    rig.pass(16 * SECOND);
+    rig.pass(6 * SECOND);
+    let noted = rig.notes.iter().find_map(|note| match note {
+        Note::Closed { conn, user, wire, reason, waited_ns, .. } if *conn == silent => {
+            Some((user.as_deref().map(str::to_owned), *wire, *reason, *waited_ns / SECOND))
+        }
+        _ => None,
+    });
+    assert_eq!(noted, Some((Some("ann".to_owned()), Wire::Protobuf, Reason::HeartbeatMissing, 22)));
+}
+
+#[test]
 fn silence_for_two_heartbeats_closes_and_a_ping_keeps_open() {
     let mut rig = Rig::new(1);
     let (silent, lively) = (rig.client(0), rig.client(0));

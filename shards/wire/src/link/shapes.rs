@@ -17,6 +17,13 @@ pub struct Endpoint {
     pub max_message_bytes: usize,
 }
 
+impl Endpoint {
+    /// Whether a request's path is this one's. Slashes at the end are as good as none: people and proxies add them.
+    pub fn serves(&self, path: &str) -> bool {
+        self.path == path || self.path.trim_end_matches('/') == path.trim_end_matches('/')
+    }
+}
+
 /// What a link has to know about its listener; shared by all links of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkConfig {
@@ -29,6 +36,11 @@ pub struct LinkConfig {
 }
 
 impl LinkConfig {
+    /// Where this is spoken, if anywhere.
+    pub fn path_of(&self, wire: Wire) -> Option<&str> {
+        self.endpoints.iter().find(|endpoint| endpoint.wire == wire).map(|endpoint| endpoint.path.as_str())
+    }
+
     /// Whether a connection that began with this head would not be one of HTTP: it would become a WebSocket, or be told why
     /// not.
     pub fn takes_over(&self, head: &[u8]) -> bool {
@@ -69,9 +81,11 @@ pub enum LinkEvent<'a> {
 pub enum Closing {
     /// The peer sent a close frame, with this code; it was echoed.
     Peer(Option<u16>),
-    /// The peer broke the rules of WebSocket; it was told this close code.
-    Protocol(u16),
-    /// A message above `max_message_bytes`; the peer was told 1009.
+    /// The peer broke the rules of WebSocket, or of what is spoken there; it was told this close code, and these words.
+    Protocol(u16, &'static str),
+    /// What it sent is another protocol's, spoken on another path, if on any; it was told 1003, and where.
+    Elsewhere(Wire),
+    /// A message above `max_message_bytes`; the peer was told 1009, and how much that is.
     TooBig,
     /// It was no upgrade, and was answered with this HTTP status.
     Answered(u16),

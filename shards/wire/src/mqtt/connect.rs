@@ -226,8 +226,8 @@ fn put_login(connect: &Connect, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Appends the CONNACK that refuses a client, if there is one for the reason; 3.1.1 has one for very few.
-pub(super) fn put_connack(version: Version, code: u8, out: &mut Vec<u8>) {
+/// Appends the CONNACK that refuses a client, if there is one for the reason; 3.1.1 has one for very few, and no words.
+pub(super) fn put_connack(version: Version, code: u8, words: &[u8], packet_bytes_max: usize, out: &mut Vec<u8>) {
     const UNSUPPORTED: u8 = Code::UnsupportedVersion as u8;
     const BAD_CLIENT: u8 = Code::ClientIdInvalid as u8;
     const UNAUTHORIZED: u8 = Code::NotAuthorized as u8;
@@ -237,7 +237,7 @@ pub(super) fn put_connack(version: Version, code: u8, out: &mut Vec<u8>) {
     if version == Version::V5 {
         // The one reason to part that is none to refuse.
         let code = if code == SHUTTING_DOWN { UNAVAILABLE } else { code };
-        return out.extend_from_slice(&[kind::CONNACK << 4, 3, 0, code, 0]);
+        return packet::put_reasoned(kind::CONNACK << 4, &[0, code], words, packet_bytes_max, out);
     }
     let return_code = match code {
         UNSUPPORTED => 1,

@@ -21,23 +21,24 @@ impl Session {
         for frame in frames(bytes) {
             match frame {
                 Frame::Raw(packet) => out.extend_from_slice(packet),
-                Frame::Parting(code) => self.part(code, out),
+                Frame::Parting(code, words) => self.part(code, words, out),
                 Frame::Message(said) if self.stage != Stage::Over => self.message(&said, out, turn),
                 Frame::Message(_) => {}
             }
         }
         if self.flight_is_full() && self.stage != Stage::Over {
-            self.part(Code::QuotaExceeded as u8, out);
+            self.part(Code::QuotaExceeded as u8, Code::QuotaExceeded.words().as_bytes(), out);
             turn.tell(LinkEvent::Close(Closing::Packet(Code::QuotaExceeded as u8)));
         }
     }
 
-    fn part(&mut self, code: u8, out: &mut Vec<u8>) {
+    fn part(&mut self, code: u8, words: &[u8], out: &mut Vec<u8>) {
+        let bytes_max = self.packet_bytes_max;
         match self.stage {
             // Who did not say what it speaks is told nothing.
             Stage::Silent | Stage::Over => {}
-            Stage::Connecting => connect::put_connack(self.version, code, out),
-            Stage::Open => packet::put_disconnect(self.version, code, out),
+            Stage::Connecting => connect::put_connack(self.version, code, words, bytes_max, out),
+            Stage::Open => packet::put_disconnect(self.version, code, words, bytes_max, out),
         }
         self.stage = Stage::Over;
     }
@@ -65,9 +66,8 @@ impl Session {
             Action::ConnectionPong => out.extend_from_slice(&[kind::PINGRESP << 4, 0]),
             Action::AuthSuccessful if self.stage == Stage::Connecting => self.put_welcome(out),
             Action::AuthUnsuccessful | Action::AuthInvalidMessageData if self.stage == Stage::Connecting => {
-                connect::put_connack(self.version, Code::NotAuthorized as u8, out);
+                self.part(Code::NotAuthorized as u8, Code::NotAuthorized.words().as_bytes(), out);
                 self.will = None;
-                self.stage = Stage::Over;
             }
             _ => self.done(said, Err(code_of(said)), out),
         }

@@ -6,12 +6,11 @@
 
 use super::packet::Code;
 use crate::action::Action;
-use crate::encode::Parting;
 use crate::message::Outgoing;
 
 /// In place of an action: the rest is a packet, ready to be sent.
 const RAW: u8 = 0xff;
-/// In place of an action: the connection ends, for the reason that follows.
+/// In place of an action: the connection ends, for the reason whose code and words follow.
 const PARTING: u8 = 0xfe;
 /// In place of an original action: there is none.
 const NONE: u8 = 0xff;
@@ -33,8 +32,8 @@ pub(super) enum Frame<'a> {
     Message(Said<'a>),
     /// A packet.
     Raw(&'a [u8]),
-    /// The server ends the connection; a reason code of MQTT 5.
-    Parting(u8),
+    /// The server ends the connection; a reason code of MQTT 5, and words.
+    Parting(u8, &'a [u8]),
 }
 
 /// A message, as far as MQTT has a form for it.
@@ -90,25 +89,11 @@ pub(super) fn raw(out: &mut Vec<u8>, packet: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
-/// Appends that the connection ends.
-pub(crate) fn parting(parting: Parting, out: &mut Vec<u8>) {
-    let code = match parting {
-        Parting::NotLoggedIn => Code::NotAuthorized,
-        Parting::TooManyLogins => Code::ConnectionRateExceeded,
-        Parting::Unavailable => Code::ServerUnavailable,
-        Parting::SessionExpired => Code::ConnectTimeExceeded,
-        Parting::Silent => Code::KeepAliveTimeout,
-        Parting::Slow => Code::QuotaExceeded,
-        Parting::TakenOver => Code::TakenOver,
-        Parting::Shutdown => Code::ShuttingDown,
-    };
-    part(code, out);
-}
-
-/// The same, by its code.
-pub(super) fn part(code: Code, out: &mut Vec<u8>) {
-    out.extend_from_slice(&2u32.to_le_bytes());
+/// Appends that the connection ends, and why.
+pub(crate) fn parting(code: Code, words: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(2 + words.len() as u32).to_le_bytes());
     out.extend_from_slice(&[PARTING, code as u8]);
+    out.extend_from_slice(words.as_bytes());
 }
 
 /// Every frame of some bytes; ends where they make no sense.
@@ -125,7 +110,7 @@ fn read(frame: &[u8]) -> Option<Frame<'_>> {
     let (&kind, rest) = frame.split_first()?;
     match kind {
         RAW => return Some(Frame::Raw(rest)),
-        PARTING => return Some(Frame::Parting(*rest.first()?)),
+        PARTING => return rest.split_first().map(|(&code, words)| Frame::Parting(code, words)),
         _ => {}
     }
     let action = *Action::ALL.get(usize::from(kind))?;

@@ -39,8 +39,12 @@ use subscribe::Pending;
 use topics::Topics;
 
 pub(crate) use frame::{parting, write};
-use packet::Code;
-pub(crate) use packet::missing;
+pub(crate) use packet::{Code, missing};
+
+/// What the reason code with which a link was ended means.
+pub fn words_of(code: u8) -> &'static str {
+    packet::words_of(code)
+}
 
 /// What a link has to know about its listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +174,7 @@ impl Session {
             Ending::Left => Closing::Peer(None),
             Ending::Broken(code) => {
                 // As what is to be said last: whether it is greeted before that is on its way from the engine.
-                frame::part(code, turn.replies);
+                parting(code, code.words(), turn.replies);
                 Closing::Packet(code as u8)
             }
         })

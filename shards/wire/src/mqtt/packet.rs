@@ -32,6 +32,68 @@ pub(crate) enum Code {
     ConnectTimeExceeded = 0xa0,
 }
 
+impl Code {
+    const ALL: [Self; 23] = [
+        Self::Success,
+        Self::NoSubscriptionExisted,
+        Self::Unspecified,
+        Self::MalformedPacket,
+        Self::ProtocolError,
+        Self::UnsupportedVersion,
+        Self::ClientIdInvalid,
+        Self::NotAuthorized,
+        Self::ServerUnavailable,
+        Self::ShuttingDown,
+        Self::BadAuthenticationMethod,
+        Self::KeepAliveTimeout,
+        Self::TakenOver,
+        Self::FilterInvalid,
+        Self::TopicNameInvalid,
+        Self::PacketIdNotFound,
+        Self::TopicAliasInvalid,
+        Self::PacketTooLarge,
+        Self::QuotaExceeded,
+        Self::PayloadFormatInvalid,
+        Self::SharedSubscriptionsUnsupported,
+        Self::ConnectionRateExceeded,
+        Self::ConnectTimeExceeded,
+    ];
+
+    /// What it means, for clients of MQTT 5 and for the log.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Success => "done",
+            Self::NoSubscriptionExisted => "there was no such subscription",
+            Self::Unspecified => "refused",
+            Self::MalformedPacket => "a packet that cannot be read",
+            Self::ProtocolError => "a packet that may not come here, or no MQTT at all",
+            Self::UnsupportedVersion => "MQTT 3.1.1 and 5 are spoken here",
+            Self::ClientIdInvalid => "a client that wants its session back needs a client identifier",
+            Self::NotAuthorized => "the login was refused",
+            Self::ServerUnavailable => "the server cannot take it now",
+            Self::ShuttingDown => "the server is stopping",
+            Self::BadAuthenticationMethod => "enhanced authentication is not spoken here",
+            Self::KeepAliveTimeout => "nothing was heard for longer than was promised",
+            Self::TakenOver => "the same client connected anew",
+            Self::FilterInvalid => "a filter that is none",
+            Self::TopicNameInvalid => "a topic that is none",
+            Self::PacketIdNotFound => "nothing with that packet identifier is under way",
+            Self::TopicAliasInvalid => "topic aliases were not offered",
+            Self::PacketTooLarge => "a packet above maxMessageSize",
+            Self::QuotaExceeded => "more waits for its acknowledgements than limits.outboxBytesMax",
+            Self::PayloadFormatInvalid => "a payload that is neither JSON within limits.nestingMax nor UTF-8",
+            Self::SharedSubscriptionsUnsupported => "shared subscriptions are not offered",
+            Self::ConnectionRateExceeded => "too many logins were refused",
+            Self::ConnectTimeExceeded => "session expired",
+        }
+    }
+}
+
+/// What the reason code with which a connection ended means.
+pub(crate) fn words_of(code: u8) -> &'static str {
+    Code::ALL.iter().find(|known| **known as u8 == code).map_or("refused", |known| known.words())
+}
+
 /// The version a client said it speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
@@ -136,10 +198,28 @@ pub(super) fn put_list(version: Version, kind: u8, id: u16, codes: &[u8], out: &
     out.extend_from_slice(codes);
 }
 
-/// Appends DISCONNECT, which only servers of MQTT 5 send.
-pub(super) fn put_disconnect(version: Version, code: u8, out: &mut Vec<u8>) {
+/// Appends DISCONNECT, which only servers of MQTT 5 send: with the words, if the client takes so much.
+pub(super) fn put_disconnect(version: Version, code: u8, words: &[u8], packet_bytes_max: usize, out: &mut Vec<u8>) {
     if version == Version::V5 {
-        out.extend_from_slice(&[kind::DISCONNECT << 4, 1, code]);
+        put_reasoned(kind::DISCONNECT << 4, &[code], words, packet_bytes_max, out);
+    }
+}
+
+/// Appends a packet of MQTT 5 that is a fixed part, and words if there are any and the client takes so much.
+pub(super) fn put_reasoned(first: u8, fixed: &[u8], words: &[u8], packet_bytes_max: usize, out: &mut Vec<u8>) {
+    const REASON_STRING: u8 = 0x1f;
+    let start = out.len();
+    let properties = if words.is_empty() { 0 } else { 3 + words.len() };
+    put_header(first, fixed.len() + length_len(properties) + properties, out);
+    out.extend_from_slice(fixed);
+    put_length(properties, out);
+    if properties > 0 {
+        out.push(REASON_STRING);
+        put_text(words, out);
+        if out.len() - start > packet_bytes_max {
+            out.truncate(start);
+            put_reasoned(first, fixed, &[], packet_bytes_max, out);
+        }
     }
 }
 

@@ -1,0 +1,162 @@
+//! Connections that the server ended, told to the log: each with its user, its address and its endpoint, but not more of a kind
+//! in a minute than somebody can read.
+//!
+//! *Owns* how many of each kind were told on this core, and how many left out. *Promises* that whoever is ended for a broken
+//! rule leaves a line, or is counted in one; what a client provokes cannot crowd out what it does not.
+//! *Does not* decide who is ended, and has no words: those are [`crate::note`]'s.
+
+use super::core::Core;
+use super::ring::Key;
+use crate::log::{Level, is_enabled, note, note_from};
+use crate::note::{self, Ending, Party};
+use deepstream_engine::{ConnId, Nanos, Note};
+use deepstream_wire::{Medium, Wire};
+
+/// Told of one kind in a minute, on one core.
+const TOLD_MAX: u32 = 30;
+const MINUTE_NS: u64 = 60_000_000_000;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Endings {
+    kinds: Vec<Kind>,
+}
+
+/// One kind of endings, since the minute in which the first of them came.
+#[derive(Debug)]
+struct Kind {
+    name: &'static str,
+    level: Level,
+    event: &'static str,
+    since: Nanos,
+    told: u32,
+    left_out: u64,
+}
+
+impl Endings {
+    /// Whether one more is told. If not, it is counted.
+    fn admits(&mut self, now: Nanos, (name, level, event): (&'static str, Level, &'static str)) -> bool {
+        let at = self.kinds.iter().position(|kind| kind.name == name).unwrap_or_else(|| {
+            self.kinds.push(Kind { name, level, event, since: now, told: 0, left_out: 0 });
+            self.kinds.len() - 1
+        });
+        let kind = &mut self.kinds[at];
+        if kind.left_out == 0 && now >= kind.since.after(MINUTE_NS) {
+            (kind.since, kind.told) = (now, 0);
+        }
+        let told = kind.told < TOLD_MAX;
+        if told {
+            kind.told += 1;
+        } else {
+            kind.left_out += 1;
+        }
+        told
+    }
+
+    /// When a minute is over in which some were left out.
+    pub(super) fn next(&self) -> Option<Nanos> {
+        self.kinds.iter().filter(|kind| kind.left_out > 0).map(|kind| kind.since.after(MINUTE_NS)).min()
+    }
+
+    /// Tells how many were left out in minutes that are over by now.
+    pub(super) fn tell_left_out(&mut self, now: Nanos) {
+        for kind in self.kinds.iter_mut().filter(|kind| kind.left_out > 0 && kind.since.after(MINUTE_NS) <= now) {
+            let count = std::mem::take(&mut kind.left_out);
+            let text =
+                format!("{count} more on this core: {}; only the first {TOLD_MAX} of a minute are told", kind.name);
+            note(kind.level, kind.event, &text);
+        }
+    }
+}
+
+impl Core {
+    /// Tells that a connection was ended, or is about to be.
+    pub(super) fn tell_ending(&mut self, ending: Ending<'_>, party: &Party) {
+        let Some(told) = ending.told(party.user.as_deref(), &self.link_config) else { return };
+        if is_enabled(told.level) && self.endings.admits(self.now, (told.kind, told.level, told.event)) {
+            note_from(told.level, told.event, &told.line(party), &party.address);
+        }
+    }
+
+    /// Tells that the connection of a socket is ended by the host or the link.
+    pub(super) fn tell_end_of(&mut self, key: Key, ending: Ending<'_>) {
+        let party = self.party_at(Some(key));
+        self.tell_ending(ending, &party);
+    }
+
+    /// What is spoken on a socket, as far as that is known.
+    pub(super) fn wire_at(&mut self, key: Key) -> Wire {
+        let Self { sockets, link_config, .. } = self;
+        let Some(socket) = sockets.get(key) else { return Wire::Protobuf };
+        match socket.link.upgraded_on(link_config) {
+            Some(endpoint) => endpoint.wire,
+            None if socket.medium == Medium::Mqtt => Wire::Mqtt,
+            None if socket.http.is_some() => Wire::Http,
+            None => Wire::Protobuf,
+        }
+    }
+
+    fn party_at(&mut self, key: Option<Key>) -> Party {
+        let Self { sockets, shard, link_config, .. } = self;
+        let Some(socket) = key.and_then(|key| sockets.get(key)) else { return Party::default() };
+        let endpoint = match socket.link.upgraded_on(link_config) {
+            Some(endpoint) => endpoint.path.as_str(),
+            None if socket.medium == Medium::Mqtt => "mqtt",
+            None if socket.http.is_some() => "http",
+            None => "",
+        };
+        Party {
+            user: shard.user(socket.conn).map(Into::into),
+            address: socket.address.map(|address| address.to_string()).unwrap_or_default().into(),
+            endpoint: endpoint.into(),
+        }
+    }
+
+    /// A connection that the shard speaks of; a request of HTTP is one.
+    fn party(&mut self, conn: ConnId) -> Party {
+        let key = self.sockets.key(conn).or_else(|| self.sockets.asked_by(conn));
+        self.party_at(key)
+    }
+
+    pub(super) fn write_notes(&mut self) {
+        let notes: Vec<Note> = self.shard.notes().collect();
+        for note in notes {
+            match note {
+                Note::Closed { conn, user, remote, wire, reason, waited_ns } => {
+                    let at = self.party(conn);
+                    let address = if remote.is_empty() { at.address } else { remote };
+                    let party = Party { user, address, endpoint: at.endpoint };
+                    self.tell_ending(Ending::Shard(reason, wire, waited_ns), &party);
+                }
+                Note::ConnectionsFull { remote } => {
+                    self.tell_ending(Ending::Full, &Party { address: remote, ..Party::default() });
+                }
+                Note::Unreadable { conn, .. } | Note::Unexpected { conn, .. } => {
+                    let party = self.party(conn);
+                    note::write_of(&note, &party);
+                }
+                _ => note::write(&note),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_one_kind_is_counted_and_hides_no_other() {
+        let mut endings = Endings::default();
+        let (one, other) = (("one", Level::Warn, "A"), ("other", Level::Info, "B"));
+        let second = |number: u64| Nanos(number * 1_000_000_000);
+        let told = (0..100).filter(|_| endings.admits(second(5), one)).count();
+        assert_eq!(told, TOLD_MAX as usize);
+        assert!(endings.admits(second(6), other));
+        assert_eq!(endings.next(), Some(second(65)));
+        assert!(!endings.admits(second(70), one), "the count of the minute before was not told yet");
+        endings.tell_left_out(second(70));
+        assert_eq!(endings.next(), None);
+        assert!(endings.admits(second(70), one), "a fresh minute");
+    }
+}
