@@ -127,17 +127,22 @@ fn walk(journals: &[Journal], key: &Key) -> Result<Walk, Damage> {
     let (mut next, mut unstamped, mut unfinished) = (0, false, false);
     for journal in journals {
         let mut at = 0;
-        while let Some(batch) = Batch::read(&journal.bytes[at..], Some(key)).filter(|batch| batch.seqno >= next) {
+        while let Some(batch) = Batch::read(&journal.bytes[at..], Some(key)) {
             if let Some(stamp) = batch.stamp {
                 // Behind batches without a stamp stands the first that has one.
                 let expected = walk.last.map_or(unstamped.then_some(1), |last| Some(last + 1));
                 if expected.is_some_and(|expected| stamp.number != expected) {
                     break;
                 }
+                if batch.seqno < next {
+                    // It is whole, and where it belongs: the number of one before it was changed.
+                    walk.promised = walk.promised.max(stamp.number);
+                    break;
+                }
                 walk.last = Some(stamp.number);
             } else {
                 let converted = key.converted.is_some_and(|number| journal.number <= number);
-                if walk.last.is_some() || !converted {
+                if walk.last.is_some() || !converted || batch.seqno < next {
                     break;
                 }
                 unstamped = true;

@@ -213,7 +213,9 @@ impl Store {
         let mut journal = self.snapshots.last().unwrap().journal.clone();
         // What is behind it may be unfinished too.
         journal.truncate(random.within(self.snapshots[last].journal.len()..end + 1));
-        let at = random.within(0..until);
+        // A head is where the fewest checksums are.
+        let head = self.snapshots[random.within(0..self.durable)].journal.len() + random.within(0..14);
+        let at = if random.below(3) == 0 && head < until { head } else { random.within(0..until) };
         if random.below(2) == 0 {
             journal[at] ^= 1 << random.below(8);
         } else {
@@ -245,7 +247,10 @@ impl Store {
         let found = self.state(&mut rig, what);
         let right = batches.clone().any(|count| self.snapshots[count].state == found);
         assert!(right, "{what}: not what {batches:?} batches make");
-        // And it goes on, and what is written then survives the next crash.
+        // And it goes on, and what is written then survives the next crash: some of them, it takes as long again.
+        if !journal.len().is_multiple_of(4) {
+            return;
+        }
         let more: Batch = vec![(b"more".to_vec(), 1, Some(journal[journal.len() / 2..].to_vec()))];
         store(&mut rig, &more);
         let next = image.with_extension("next");

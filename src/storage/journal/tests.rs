@@ -101,9 +101,9 @@ fn pages_that_are_missing_of_the_last_batch_are_an_unfinished_write_whatever_it_
 
 #[test]
 fn a_flipped_bit_before_another_batch_is_damage() {
-    let first = stamped(5, 4, &[b"one", b"two"]);
-    let journal = [first.clone(), stamped(6, 5, &[b"three"]), stamped(7, 6, &[b"four"])].concat();
-    for bit in 0..first.len() * 8 {
+    let before = [stamped(5, 4, &[b"one", b"two"]), stamped(6, 5, &[b"three"])].concat();
+    let journal = [&before[..], &stamped(7, 6, &[b"four"])].concat();
+    for bit in 0..before.len() * 8 {
         let mut flipped = journal.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         let walk = found(&[&flipped]);
@@ -137,6 +137,7 @@ fn a_batch_whose_sequence_number_is_changed_is_damage_where_it_matters() {
     assert_eq!(last([100, 102, 103]), None);
     assert_eq!(last([105, 105, 106]), Some(1), "no two have the same");
     assert_eq!(last([101, 1 << 40, 103]), Some(2), "and none has more than the next");
+    assert_eq!(found(&[&journal([101, 1 << 40, 103])]).promised, 3, "which is no unfinished write");
 }
 
 #[test]
