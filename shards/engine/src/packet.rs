@@ -239,6 +239,13 @@ pub enum Packet {
         /// The message.
         frames: Frames,
     },
+    /// Deliveries: this user came or went, to every subscriber of everybody's presence who may know of it.
+    Announced {
+        /// Its id.
+        user: Box<[u8]>,
+        /// The message.
+        frames: Frames,
+    },
     /// Deliveries: a subscription is counted; what the owner sends from here on is for it too.
     Joined {
         /// The subscriber.

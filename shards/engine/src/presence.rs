@@ -6,7 +6,8 @@
 //! anonymous connections of a server without authentication are, is shown like any other: existing dashboards count on it.
 //!
 //! A user is a name like any other, so JOIN and LEAVE travel as fan-outs. Subscribing to everybody is not a name: every
-//! owner knows which cores have such subscribers (upstream keeps them under a user name that a client can guess).
+//! owner knows which cores have such subscribers (upstream keeps them under a user name that a client can guess). Whoever
+//! asks for everybody is told of those whom it may ask for by name: `permit/everybody.rs`.
 
 use crate::gather::Gather;
 use crate::ident::{ConnId, CoreId};
@@ -22,9 +23,6 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// Stands for "subscribers of everybody" where a fan-out names a slot.
-pub(crate) const EVERYONE: u32 = u32::MAX;
 
 /// The id of users who logged in without one; upstream hides them.
 const INVISIBLE: &str = "OPEN";
@@ -142,6 +140,9 @@ impl Shard {
     pub(crate) fn answer_query_all(&mut self, gather: &Gather) {
         let asker = self.delivery.user(gather.conn).unwrap_or_default().as_bytes();
         let mut names: Vec<&[u8]> = gather.users.iter().map(|user| &**user).filter(|&user| user != asker).collect();
+        if self.permit.judges() {
+            names.retain(|user| self.may_know_of(gather.conn, user));
+        }
         names.sort_unstable();
         let message = gather.message.borrowed();
         let answer = Outgoing {
@@ -212,14 +213,18 @@ impl Shard {
         self.everyone.confirm(owner, conn, tag.gather_generation);
     }
 
-    /// Somebody joined or left; to this core's subscribers of everybody.
-    pub(crate) fn tell_everyone(&mut self, owner: CoreId, frames: &Frames) {
+    /// A user joined or left; to those of this core's subscribers of everybody who may know of it.
+    pub(crate) fn tell_everyone(&mut self, owner: CoreId, user: &[u8], frames: &Frames) {
         let (word, bit) = bit_of(owner);
-        for watcher in &self.everyone.members {
+        let judges = self.permit.judges();
+        for place in 0..self.everyone.members.len() {
+            let watcher = &self.everyone.members[place];
+            let conn = watcher.conn;
             if watcher.confirmed.get(word).is_some_and(|bits| bits & bit != 0)
-                && let Some(wire) = self.delivery.wire(watcher.conn)
+                && let Some(wire) = self.delivery.wire(conn)
+                && (!judges || self.may_know_of(conn, user))
             {
-                self.delivery.deliver(watcher.conn, frames.of(wire).clone());
+                self.delivery.deliver(conn, frames.of(wire).clone());
             }
         }
     }
@@ -306,12 +311,12 @@ impl Shard {
                 encode(wire, &message, &mut frame);
                 Bytes::from(frame)
             }));
+            let user = name.name.clone();
             for core in self.everyone.cores.clone() {
                 if core == self.core {
-                    self.tell_everyone(core, &frames);
+                    self.tell_everyone(core, &user, &frames);
                 } else {
-                    let frames = frames.clone();
-                    let packet = Packet::FanOut { slot: EVERYONE, end: false, except: ConnId::NOBODY, frames };
+                    let packet = Packet::Announced { user: user.clone(), frames: frames.clone() };
                     self.delivery.post(core, Lane::Deliveries, packet);
                 }
             }

@@ -353,14 +353,12 @@ impl Shard {
             Packet::Leave { conn, slot, epoch } => self.left(conn, slot, epoch),
             Packet::Reply(conn, frame) => self.delivery.deliver(conn, frame),
             Packet::FanOut { slot, end, except, frames } => {
-                if slot == crate::presence::EVERYONE {
-                    return self.tell_everyone(from, &frames);
-                }
                 self.delivery.fan_out_here(&self.subscribers, from, slot, except, Source::Frames(&frames));
                 if end {
                     self.subscribers.end(from, slot);
                 }
             }
+            Packet::Announced { user, frames } => self.tell_everyone(from, &user, &frames),
             Packet::Joined { conn, tag, slot, epoch, provided } => {
                 self.joined(from, conn, tag, slot, epoch, provided);
             }

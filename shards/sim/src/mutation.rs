@@ -154,7 +154,7 @@ impl Mutation {
             (Self::LoseDenial, Packet::Reply(_, frame)) if tells(frame, &DENIALS) => Tampering::Lose,
             (Self::RepeatDenial, Packet::Reply(_, frame)) if tells(frame, &DENIALS) => Tampering::Repeat,
             (Self::StealAnswer, _) if action == Some(Action::RpcResponse) => Tampering::Forge,
-            (Self::LoseFanOut, Packet::FanOut { .. })
+            (Self::LoseFanOut, Packet::FanOut { .. } | Packet::Announced { .. })
             | (Self::LoseReply, Packet::Reply(..))
             | (Self::LoseLeave, Packet::Leave { .. })
             | (Self::LoseFarewell, Packet::Farewell(_))

@@ -105,6 +105,7 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
         Packet::Leave { conn: who, slot, epoch, .. } => format!("Leave {} slot={slot} epoch={epoch}", conn(who)),
         Packet::Reply(who, frame) => format!("Reply {} bytes={}", conn(who), frame.len()),
         Packet::FanOut { slot, end, except, .. } => format!("FanOut slot={slot} end={end} except={}", conn(except)),
+        Packet::Announced { user, .. } => format!("Announced {}", String::from_utf8_lossy(user)),
         Packet::Joined { conn: who, tag, slot, epoch, .. } => {
             format!("Joined {} attempt={} slot={slot} epoch={epoch}", conn(who), tag.attempt)
         }

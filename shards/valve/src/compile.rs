@@ -126,6 +126,11 @@ impl Program {
         self.constant
     }
 
+    /// Whether it asks which name is meant, or what the variables of its path stand for.
+    pub fn asks_for_name(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Variable(Variable::Name | Variable::Path(_))))
+    }
+
     /// What it reads.
     pub fn uses(&self) -> Uses {
         self.uses

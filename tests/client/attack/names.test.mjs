@@ -1,5 +1,5 @@
 // Names that are told to whom rules deny them: through wide listen patterns, by both generations of the official client and on
-// the wire, and when rules change while a listener provides.
+// the wire, and when rules change while a listener provides; and users, to whom asks for everybody's presence.
 
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
@@ -168,4 +168,41 @@ describe('listen patterns', () => {
     await until('both are found', () => found.length >= 2)
     assert.deepEqual(sorted(found), ['device/ann/1', 'news/1'])
   })
+})
+
+test('whoever asks for everybody is told of those whom it may ask for by name', async (t) => {
+  const permissions = { ...OPEN, presence: { '*': { allow: true }, boss: { allow: "user.id === 'deputy'" }, undefined: { allow: true } } }
+  const server = await serverFor(t, { extra: permission(permissions) })
+  const [mallory, deputy] = [await user(t, server, 'mallory'), await user(t, server, 'deputy')]
+  const old = await oldLoggedIn(t, server, {}, { username: 'oldie' })
+  const seen = { mallory: [], deputy: [], oldie: [] }
+  mallory.presence.subscribe((who, online) => seen.mallory.push(`${who} ${online}`))
+  deputy.presence.subscribe((who, online) => seen.deputy.push(`${who} ${online}`))
+  old.presence.subscribe((who, online) => seen.oldie.push(`${who} ${online}`))
+  // Their subscriptions are in force once they are told of somebody whom they may know.
+  let number = 0
+  await until('all watch', async () => {
+    const one = await user(t, server, `early-${number++}`)
+    one.close()
+    return Object.values(seen).every((list) => list.length > 0)
+  })
+  const boss = await user(t, server, 'boss')
+  const there = async (client) => sorted(await client.presence.getAll()).filter((who) => !who.startsWith('early'))
+  assert.deepEqual(await there(mallory), ['deputy', 'oldie'])
+  assert.deepEqual(await there(deputy), ['boss', 'mallory', 'oldie'])
+  boss.close()
+  const last = await user(t, server, 'last')
+  await until('the last is seen', () => Object.values(seen).every((list) => list.includes('last true')))
+  await until('and who may sees the boss go', () => seen.deputy.includes('boss false'))
+  assert.ok(seen.deputy.includes('boss true'))
+  assert.deepEqual([...seen.mallory, ...seen.oldie].filter((line) => line.startsWith('boss')), [])
+  // Over HTTP the same.
+  const answer = await fetch(`http://${server.url}/api`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ authData: { username: 'mallory' }, body: [{ topic: 'presence', action: 'query' }] })
+  })
+  const [{ users }] = (await answer.json()).body
+  assert.ok(!users.includes('boss') && users.includes('last'), users.join())
+  last.close()
 })

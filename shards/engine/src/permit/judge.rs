@@ -179,7 +179,7 @@ impl Shard {
         self.failed(case, &unavailable())
     }
 
-    fn choose_rule(&mut self, question: &Question<'_>, right: Right, rules: u32) -> Choice {
+    pub(super) fn choose_rule(&mut self, question: &Question<'_>, right: Right, rules: u32) -> Choice {
         let permit = &mut self.permit;
         if rules != permit.rules.generation {
             let Some(ruleset) = &permit.of(rules).ruleset else { return Choice::Always(true) };
@@ -201,7 +201,7 @@ impl Shard {
     }
 
     /// What the rule says, and the records that were at hand for it.
-    fn ask_rule(&self, case: &Case<'_>, found: &Found) -> (Option<Judged>, AllSeen) {
+    pub(super) fn ask_rule(&self, case: &Case<'_>, found: &Found) -> (Option<Judged>, AllSeen) {
         let nearby = Nearby::of(self);
         let near = (!found.counts_rounds).then_some(&nearby);
         let judged = self.consult(case, found, false, near, |_, rule, context| judge(&rule.program, context));

@@ -13,6 +13,7 @@
 
 mod begin;
 mod deny;
+mod everybody;
 mod inquiry;
 mod judge;
 mod nearby;

@@ -176,6 +176,7 @@ enums! {
         18 Counted { 0: conn }
         19 Withheld { 0: parcel }
         20 Fetched { 0: conn, 1: number }
+        21 Announced { user: user, frames: frames }
     }
 }
 

@@ -1,3 +1,4 @@
+use super::permit::OPEN;
 use super::rig::{Rig, bulk};
 use crate::Options;
 use deepstream_wire::{Action, Outgoing};
@@ -213,4 +214,69 @@ fn who_subscribes_to_everybody_again_is_not_told_what_was_meant_for_its_first_ti
     assert_eq!(rig.read(client), ["PRESENCE.SUBSCRIBE_ALL ack"]);
     rig.drop_client(conn);
     assert_eq!(rig.read(client), [format!("PRESENCE.PRESENCE_LEAVE_ALL name={user}")]);
+}
+
+/// Whoever may ask for everybody is told of those whom it may ask for by name, and of nobody else.
+#[test]
+fn everybody_is_everybody_one_may_ask_for() {
+    for cores in [1, 2, 4] {
+        let rule = "_('friends').open";
+        let rules: Vec<_> = OPEN
+            .iter()
+            .copied()
+            .chain([
+                ("presence", "boss", "allow", "user.id === 'deputy'"),
+                ("presence", "of/$user/*", "allow", "$user === user.id"),
+                ("presence", "far*", "allow", rule),
+            ])
+            .collect();
+        let mut rig = Rig::ruled(cores, &rules);
+        let last = usize::from(cores) - 1;
+        let (ann, deputy) = (rig.user(0, "ann"), rig.user(last, "deputy"));
+        for watcher in [ann, deputy] {
+            rig.send(watcher, &Outgoing::new(Action::PresenceSubscribeAll));
+            assert_eq!(rig.read(watcher).last().map(String::as_str), Some("PRESENCE.SUBSCRIBE_ALL ack"));
+        }
+        let others = ["boss", "bob", "of/ann/1", "of/bob/1", "far"];
+        let conns: Vec<_> = others.iter().map(|user| rig.user(last, user)).collect();
+        let came = |users: &[&str], what: &str| -> Vec<String> {
+            users.iter().map(|user| format!("PRESENCE.PRESENCE_{what}_ALL name={user}")).collect()
+        };
+        assert_eq!(rig.read(ann), came(&["bob", "of/ann/1"], "JOIN"));
+        assert_eq!(rig.read(deputy), came(&["boss", "bob"], "JOIN"));
+        for (asker, expected) in [(ann, vec!["bob", "deputy", "of/ann/1"]), (deputy, vec!["ann", "bob", "boss"])] {
+            rig.send(asker, &Outgoing::new(Action::PresenceQueryAll));
+            let lines = rig.read(asker);
+            assert_eq!(lines[0].split(" names=").skip(1).collect::<Vec<_>>(), expected, "{cores} cores");
+        }
+        for conn in conns {
+            rig.drop_client(conn);
+        }
+        assert_eq!(rig.read(ann), came(&["bob", "of/ann/1"], "LEAVE"));
+        assert_eq!(rig.read(deputy), came(&["boss", "bob"], "LEAVE"));
+    }
+}
+
+/// One rule for all that has to read a record is asked once, with the question, and not for each user.
+#[test]
+fn a_rule_for_everybody_that_reads_a_record_is_not_asked_of_each() {
+    for home in 0..2 {
+        let key = Rig::new(2).name_on(home, "key");
+        let rule = format!("_('{key}').open");
+        let rules: Vec<_> = OPEN
+            .iter()
+            .copied()
+            .filter(|rule| rule.0 != "presence")
+            .chain([("presence", "*", "allow", &*rule)])
+            .collect();
+        let mut rig = Rig::ruled(2, &rules);
+        rig.stored.insert(key.into_bytes(), (1, br#"{"open":true}"#.to_vec()));
+        let (ann, _bob) = (rig.user(0, "ann"), rig.user(1, "bob"));
+        rig.send(ann, &Outgoing::new(Action::PresenceQueryAll));
+        assert_eq!(rig.read(ann), ["PRESENCE.QUERY_ALL_RESPONSE names=bob"]);
+        rig.send(ann, &Outgoing::new(Action::PresenceSubscribeAll));
+        rig.read(ann);
+        rig.user(1, "cid");
+        assert_eq!(rig.read(ann), ["PRESENCE.PRESENCE_JOIN_ALL name=cid"]);
+    }
 }

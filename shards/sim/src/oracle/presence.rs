@@ -2,7 +2,7 @@
 //!
 //! Owners note when a user comes and goes; from that a history is kept. What a subscriber is told of one user must be
 //! the end of that history, from about the moment it subscribed on. Answers must have been true at some moment between
-//! question and answer.
+//! question and answer. Whoever asks for everybody is told of those alone whom it may ask for by name.
 
 use crate::oracle::Oracle;
 use crate::oracle::permit::Standing;
@@ -315,11 +315,14 @@ impl Oracle {
     fn presence_told(&mut self, conn: usize, whose: Option<Box<[u8]>>, message: &Message<&[u8]>, online: bool) {
         let line = || crate::trace::describe(message);
         self.goes_on(conn, Action::PresenceSubscribe, whose.as_deref());
+        self.knows(conn, message.name());
+        // New rules may have kept from it that somebody came or went in between.
+        let may_miss = whose.is_none() && self.ends_by_rules(conn, Action::PresenceSubscribe, message.name());
         let Some(subscription) = self.presence.subscriptions.get_mut(&(conn, whose)) else {
             return self.fail(format!("conn {conn} is not subscribed and was told {}", line()));
         };
         let told = subscription.told.entry(message.name().into()).or_default();
-        let again = told.0 > 0 && told.1 == online;
+        let again = told.0 > 0 && told.1 == online && !may_miss;
         *told = (told.0 + 1, online);
         self.check(!again, || format!("conn {conn} was told again {}", line()));
     }
@@ -348,6 +351,9 @@ impl Oracle {
         let Some(query) = self.presence.queries.remove(&key) else { return };
         self.granted_to(conn, &key.1, None, "learns who is there");
         let names: Vec<Box<[u8]>> = message.names().map(Into::into).collect();
+        for name in &names {
+            self.knows(conn, name);
+        }
         let own = self.conns[conn].user.map(|user| Box::from(self.presence.users[user].as_bytes()));
         let known: BTreeSet<&Box<[u8]>> = self.presence.history.keys().chain(&names).collect();
         let wrong = known.into_iter().find(|name| {
@@ -355,10 +361,30 @@ impl Oracle {
             if Some(*name) == own.as_ref() {
                 return listed > 0;
             }
+            if listed == 0 && self.may_not_know(conn, name) {
+                return false;
+            }
             listed > 1 || !self.presence.was(name, listed == 1, &query.asked)
         });
         let wrong = wrong.map(|name| text(name));
         self.check(wrong.is_none(), || format!("conn {conn} is told of {wrong:?} what never was, of all"));
+    }
+
+    /// A connection is told of a user.
+    fn knows(&mut self, conn: usize, user: &[u8]) {
+        if self.permit.ruled() {
+            let says = self.stands(conn, Action::PresenceSubscribe, Some(user), self.rules_at(conn));
+            // While records are read to find out, what goes on by the user's name goes on.
+            self.check(!says.never() || says.slow, || {
+                format!("conn {conn} may not know of {} and is told", text(user))
+            });
+        }
+    }
+
+    /// Whether the rules at a connection's core may keep a user from it.
+    fn may_not_know(&self, conn: usize, user: &[u8]) -> bool {
+        let rules = self.rules_at(conn);
+        self.permit.ruled() && !self.stands(conn, Action::PresenceSubscribe, Some(user), rules).always()
     }
 
     /// Nothing is under way: owners know who is there, and whoever wanted to know was told.
@@ -392,6 +418,9 @@ impl Oracle {
                 }
                 let (told, online) = subscription.told.get(user).copied().unwrap_or_default();
                 let at = |moments: &Moments| moments.get(user).copied().unwrap_or(0);
+                if told <= count && whose.is_none() && self.ends_by_rules(*conn, Action::PresenceSubscribe, user) {
+                    continue;
+                }
                 let fits = told <= count && (at(&subscription.asked)..=at(acked)).contains(&(count - told));
                 if !fits || told > 0 && online != (count % 2 == 1) {
                     missed.get_or_insert_with(|| {
