@@ -61,7 +61,7 @@ fn words(what: &Note, party: &Party) -> Option<(Level, &'static str, String)> {
         Note::LoggedIn { user } => (Level::Info, "AUTH_SUCCESSFUL", user.to_string()),
         Note::LoginRefused { remote, data, .. } => {
             // The address comes before anything that whoever tries to log in has chosen.
-            let data = data.as_deref().map(|data| format!(": {}", String::from_utf8_lossy(data)));
+            let data = data.as_deref().map(|data| format!(" with {}", String::from_utf8_lossy(data)));
             let text = format!("invalid authentication data{}{}", from(remote), data.unwrap_or_default());
             (Level::Info, "AUTH_UNSUCCESSFUL", text)
         }
@@ -219,7 +219,7 @@ mod tests {
             ),
             (
                 Note::LoginRefused { conn, remote: "::1".into(), data: Some(b" from 9.9.9.9".as_slice().into()) },
-                (Level::Info, "AUTH_UNSUCCESSFUL", "invalid authentication data from ::1:  from 9.9.9.9"),
+                (Level::Info, "AUTH_UNSUCCESSFUL", "invalid authentication data from ::1 with  from 9.9.9.9"),
             ),
             (
                 Note::LoginRefused { conn, remote: "".into(), data: None },

@@ -7,10 +7,9 @@ use super::http::Webhook;
 use super::jwt::Tokens;
 use super::open;
 use super::storage::Table;
-use super::verdict::{Accepted, Answer, Request, Verdict};
+use super::verdict::{Accepted, Request, Verdict};
 use crate::auth::desk::Tools;
 use crate::config::AuthMethod;
-use deepstream_engine::Login;
 use std::sync::Arc;
 
 /// See the module.
@@ -59,8 +58,13 @@ impl Chain {
         }
     }
 
-    /// The verdict on a login.
-    pub(super) async fn judge(&self, request: &Request, tools: &Tools) -> Login {
+    /// How many they are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The verdict on a login; `None`: nobody knows the user.
+    pub(super) async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {
         let mut away = None;
         for method in &self.0 {
             let verdict = match method {
@@ -69,7 +73,7 @@ impl Chain {
                     Some(Verdict::Accepted(Accepted { id, ..Accepted::default() }))
                 }
                 Method::File(file) => file.judge(request, tools).await,
-                Method::Http(webhook) => webhook.judge(request).await,
+                Method::Http(webhook) => webhook.judge(request, tools).await,
                 Method::Storage(table) => table.judge(request, tools).await,
                 Method::Jwt(tokens) => tokens.judge(request).await,
             };
@@ -77,10 +81,13 @@ impl Chain {
                 None => {}
                 Some(Verdict::Unable { last: false, .. }) => away = away.or(verdict),
                 // One that was asked before could have known better.
-                Some(Verdict::Refused(_)) if away.is_some() => break,
-                Some(_) => return Answer::from(verdict).0,
+                Some(Verdict::Refused(_)) if away.is_some() => {
+                    request.miss();
+                    break;
+                }
+                Some(_) => return verdict,
             }
         }
-        Answer::from(away).0
+        away
     }
 }

@@ -1,22 +1,29 @@
 //! *Owns* the thread on which logins are judged, and every core's way to it and back. *Promises* that a core never
-//! waits, that logins on their way are bounded in number and bytes (one more is refused at once), and an answer for
-//! each of them, even if the thread goes away. *Does not* know how anybody is judged.
+//! waits, that logins on their way are bounded in number and bytes (one more is refused at once, or the latest of whoever
+//! has the most), that one which nobody waits for any more is dropped where it stands, and an answer for each of the others,
+//! even if the thread goes away. *Does not* know how anybody is judged.
 
 use super::combine::Chain;
 use super::compute::Compute;
+use super::guesses::{GuessLimits, Guesses, Weighed};
 use super::open;
+use super::origin::Origin;
 use super::records::{Records, StorageBell};
-use super::verdict::Request;
+use super::shares::Shares;
+use super::verdict::{Answer as Told, Barred, Request, Verdict};
 use crate::config::AuthMethod;
-use crate::log::{Level, note};
+use crate::log::{Level, note, note_from};
 use crate::storage;
 use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use deepstream_engine::{ConnId, Headers, Login, Outcome, Peer};
+use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::Poll;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,6 +44,8 @@ pub struct Options {
     pub logins_max: usize,
     /// Bytes of their data.
     pub login_bytes_max: usize,
+    /// How many logins may be refused.
+    pub guesses: GuessLimits,
     /// Requests to one webhook at a time.
     pub webhooks_max: usize,
     /// How long storage may take for one read or write.
@@ -75,6 +84,78 @@ pub(super) struct Tools {
     pub(super) webhooks_max: usize,
     pub(super) storage_timeout: Duration,
     pub(super) records: Option<Records>,
+    guesses: Mutex<Guesses>,
+    began: Instant,
+}
+
+impl Tools {
+    fn guesses(&self) -> (MutexGuard<'_, Guesses>, u64) {
+        // Not from zero: a moment that lies before everything is none.
+        let now_ms = 1 + self.began.elapsed().as_millis() as u64;
+        (self.guesses.lock().unwrap_or_else(PoisonError::into_inner), now_ms)
+    }
+
+    fn request(&self, data: &[u8], peer: Arc<Peer>) -> Request {
+        let mut request = Request::new(serde_json::from_slice(data).unwrap_or_default(), peer);
+        request.tried = Some(self.guesses().0.tried(request.origin, request.user().as_deref(), data));
+        request
+    }
+
+    fn weigh(&self, request: &Request) -> Weighed {
+        let (guesses, now_ms) = self.guesses();
+        request.tried.as_ref().map_or(Weighed::Now, |tried| guesses.weigh(tried, now_ms))
+    }
+
+    /// To be asked again where a login has waited: others of its address may have been refused meanwhile.
+    pub(super) fn admit(&self, request: &Request) -> Result<(), Barred> {
+        match self.weigh(request) {
+            Weighed::Never(until) => Err(Barred(until)),
+            Weighed::Now | Weighed::Late(_) => Ok(()),
+        }
+    }
+
+    fn count(&self, request: &Request, verdict: Option<&Verdict>, ways: usize) {
+        let Some(tried) = &request.tried else { return };
+        let (mut guesses, now_ms) = self.guesses();
+        if request.is_guess(verdict, ways) && guesses.refused(tried, now_ms) {
+            let remote = &request.peer.remote;
+            let text = format!(
+                "logins from {remote} are not judged for a while: limits.refusedLoginsPerAddressMax of them were refused; if \
+                 that is a proxy of yours, list it in httpServer.options.trustedProxies"
+            );
+            note_from(Level::Warn, "TOO_MANY_AUTH_ATTEMPTS", &text, remote);
+        }
+        if let Some(Verdict::Accepted(_)) = verdict {
+            guesses.accepted(tried, now_ms);
+        }
+    }
+}
+
+/// Judges one login: late, or not at all, if too many like it were refused.
+async fn judge(chain: Arc<Chain>, data: Bytes, peer: Arc<Peer>, tools: Arc<Tools>) -> Login {
+    let request = tools.request(&data, peer);
+    if let Weighed::Late(delay) = tools.weigh(&request) {
+        // A timer: nothing is held meanwhile but its own data.
+        tokio::time::sleep(delay).await;
+    }
+    let verdict = match tools.admit(&request) {
+        Err(barred) => Some(Verdict::Barred(barred)),
+        Ok(()) => chain.judge(&request, &tools).await,
+    };
+    tools.count(&request, verdict.as_ref(), chain.len());
+    Told::from(verdict).0
+}
+
+/// The verdict, unless the login is called off before: `Err(true)` if somebody waits for an answer all the same.
+async fn unless_called_off(judging: impl Future<Output = Login>, off: oneshot::Receiver<()>) -> Result<Login, bool> {
+    let (mut judging, mut off) = (pin!(judging), pin!(off));
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(login) = judging.as_mut().poll(context) {
+            return Poll::Ready(Ok(login));
+        }
+        off.as_mut().poll(context).map(|answered| Err(answered.is_ok()))
+    })
+    .await
 }
 
 /// A login on its way. Dropped unanswered, it answers that nobody judged it.
@@ -82,11 +163,12 @@ struct Ask {
     data: Bytes,
     peer: Arc<Peer>,
     reply: Reply,
+    /// Told if it has to give way to another; closed once nobody waits for it.
+    off: oneshot::Receiver<()>,
 }
 
 struct Reply {
     conn: ConnId,
-    bytes: usize,
     answers: Sender<Answer>,
     waker: storage::Waker,
     done: bool,
@@ -94,7 +176,6 @@ struct Reply {
 
 struct Answer {
     conn: ConnId,
-    bytes: usize,
     login: Login,
 }
 
@@ -106,8 +187,13 @@ impl Reply {
     fn answer(&mut self, login: Login) {
         self.done = true;
         // A core that is gone does not miss it.
-        let _ = self.answers.send(Answer { conn: self.conn, bytes: self.bytes, login });
+        let _ = self.answers.send(Answer { conn: self.conn, login });
         (self.waker)();
+    }
+
+    /// Nobody waits for it.
+    fn forget(mut self) {
+        self.done = true;
     }
 }
 
@@ -126,11 +212,9 @@ pub struct Client {
     answers_in: Sender<Answer>,
     answers: Receiver<Answer>,
     waker: storage::Waker,
-    /// Logins on their way, and the bytes of their data.
-    waiting: usize,
-    waiting_bytes: usize,
-    logins_max: usize,
-    login_bytes_max: usize,
+    /// Logins whose answer is awaited; without a word for the thread if they were called off.
+    awaited: HashMap<ConnId, Option<oneshot::Sender<()>>>,
+    shares: Shares,
 }
 
 impl Client {
@@ -139,17 +223,35 @@ impl Client {
         if self.shared.open.load(Ordering::Acquire) {
             return Some(open::open(&data));
         }
-        let bytes = data.len();
-        if self.waiting >= self.logins_max || self.waiting_bytes + bytes > self.login_bytes_max {
+        let (fits, others) = self.shares.admit(conn, Origin::of(&peer.remote), data.len());
+        for other in others {
+            if let Some(off) = self.awaited.get_mut(&other).and_then(Option::take) {
+                // If it was judged by now, that is its answer.
+                let _ = off.send(());
+            }
+        }
+        if !fits {
             return Some(Login::Unjudged { client_data: BUSY.into() });
         }
-        self.waiting += 1;
-        self.waiting_bytes += bytes;
+        let (word, off) = oneshot::channel();
+        self.awaited.insert(conn, Some(word));
         let (answers, waker) = (self.answers_in.clone(), self.waker.clone());
-        let reply = Reply { conn, bytes, answers, waker, done: false };
+        let reply = Reply { conn, answers, waker, done: false };
         // If the thread is gone, dropping what was not sent answers it.
-        drop(self.asks.send(Ask { data, peer, reply }));
+        drop(self.asks.send(Ask { data, peer, reply, off }));
         None
+    }
+
+    /// Whether a login of this connection is on its way.
+    pub fn is_awaited(&self, conn: ConnId) -> bool {
+        self.awaited.contains_key(&conn)
+    }
+
+    /// Nobody waits for the login of this connection any more, if there is one.
+    pub fn forget(&mut self, conn: ConnId) {
+        if self.awaited.remove(&conn).is_some() {
+            self.shares.remove(conn);
+        }
     }
 
     /// Whether [`poll`](Self::poll) would deliver something. A core looks once more before it sleeps.
@@ -159,10 +261,11 @@ impl Client {
 
     /// Delivers the verdicts that are there.
     pub fn poll(&mut self, now: &mut impl FnMut(Outcome)) {
-        while let Ok(Answer { conn, bytes, login }) = self.answers.try_recv() {
-            self.waiting -= 1;
-            self.waiting_bytes -= bytes;
-            now(Outcome::Authenticated { conn, login });
+        while let Ok(Answer { conn, login }) = self.answers.try_recv() {
+            if self.awaited.remove(&conn).is_some() {
+                self.shares.remove(conn);
+                now(Outcome::Authenticated { conn, login });
+            }
         }
     }
 
@@ -204,7 +307,8 @@ pub fn start(options: Options) -> Result<Auth, String> {
     let handle = runtime.handle().clone();
     let records = options.storage.map(|(client, bell)| Records::new(client, bell, &handle));
     let compute = Compute::start(&cpus).map_err(|error| error.to_string())?;
-    let tools = Arc::new(Tools { compute, webhooks_max, storage_timeout, records });
+    let (guesses, began) = (Mutex::new(Guesses::new(options.guesses)), Instant::now());
+    let tools = Arc::new(Tools { compute, webhooks_max, storage_timeout, records, guesses, began });
     let chain = Chain::new(&methods, &tools)?;
     let shared = Arc::new(Shared {
         chain: RwLock::new(Arc::new(Chain::new(&[], &tools)?)),
@@ -217,8 +321,8 @@ pub fn start(options: Options) -> Result<Auth, String> {
     let client = |waker: storage::Waker| {
         let (answers_in, answers) = unbounded();
         let (shared, asks) = (shared.clone(), asks.clone());
-        let (waiting, waiting_bytes) = (0, 0);
-        Client { shared, asks, answers_in, answers, waker, waiting, waiting_bytes, logins_max, login_bytes_max }
+        let (awaited, shares) = (HashMap::new(), Shares::new(logins_max, login_bytes_max));
+        Client { shared, asks, answers_in, answers, waker, awaited, shares }
     };
     let clients = wakers.into_iter().map(client).collect();
     let (stop, mut stopped) = oneshot::channel();
@@ -232,9 +336,12 @@ pub fn start(options: Options) -> Result<Auth, String> {
             while let Some(ask) = next(&mut to_judge, &mut stopped).await {
                 let (chain, tools) = (current(&for_thread), tools_of_thread.clone());
                 tokio::spawn(async move {
-                    let Ask { data, peer, reply } = ask;
-                    let data = serde_json::from_slice(&data).unwrap_or_default();
-                    reply.send(chain.judge(&Request::new(data, peer), &tools).await);
+                    let Ask { data, peer, reply, off } = ask;
+                    match unless_called_off(judge(chain, data, peer, tools), off).await {
+                        Ok(login) => reply.send(login),
+                        Err(true) => reply.send(Login::Unjudged { client_data: BUSY.into() }),
+                        Err(false) => reply.forget(),
+                    }
                 });
             }
         });
@@ -253,7 +360,7 @@ fn current(shared: &Shared) -> Arc<Chain> {
 async fn next(asks: &mut mpsc::UnboundedReceiver<Ask>, stopped: &mut oneshot::Receiver<()>) -> Option<Ask> {
     std::future::poll_fn(|context| {
         if std::pin::Pin::new(&mut *stopped).poll(context).is_ready() {
-            return std::task::Poll::Ready(None);
+            return Poll::Ready(None);
         }
         asks.poll_recv(context)
     })

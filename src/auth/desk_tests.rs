@@ -28,6 +28,12 @@ fn desk(methods: Vec<AuthMethod>, logins_max: usize, login_bytes_max: usize) -> 
         headers: Vec::new(),
         logins_max,
         login_bytes_max,
+        guesses: GuessLimits {
+            per_address: 6,
+            per_user: 0,
+            window: Duration::from_mins(10),
+            delay_max: Duration::ZERO,
+        },
         webhooks_max: 1,
         storage_timeout: Duration::from_secs(1),
         cpus: Vec::new(),
@@ -40,7 +46,12 @@ fn desk(methods: Vec<AuthMethod>, logins_max: usize, login_bytes_max: usize) -> 
 }
 
 fn judge(client: &mut Client, slot: u32, data: &'static str) -> Option<Login> {
-    client.judge(conn(slot), Bytes::from_static(data.as_bytes()), Arc::default())
+    judge_from(client, slot, data, "")
+}
+
+fn judge_from(client: &mut Client, slot: u32, data: &'static str, remote: &str) -> Option<Login> {
+    let peer = Peer { remote: remote.into(), ..Peer::default() };
+    client.judge(conn(slot), Bytes::from_static(data.as_bytes()), Arc::new(peer))
 }
 
 fn answers(client: &mut Client, rung: &mpsc::Receiver<()>, count: usize) -> Vec<(u32, Login)> {
@@ -119,4 +130,65 @@ fn another_configuration_is_built_before_it_is_used_and_then_used_at_once() {
     assert_eq!(answers(&mut client, &rung, 1).len(), 1);
     swap();
     assert!(matches!(judge(&mut client, 1, "{}"), Some(Login::Accepted(_))));
+}
+
+#[test]
+fn whoever_has_the_most_on_its_way_gives_way_to_a_stranger() {
+    const LOGIN: &str = r#"{"username":"ann","password":"x"}"#;
+    let (_auth, mut client, rung) = desk(vec![users(5_000_000)], 2, 1000);
+    assert_eq!(judge_from(&mut client, 0, LOGIN, "1.1.1.1"), None);
+    assert_eq!(judge_from(&mut client, 1, LOGIN, "1.1.1.1"), None);
+    assert_eq!(judge_from(&mut client, 2, "{}", "2.2.2.2"), None);
+    let busy = Login::Unjudged { client_data: BUSY.into() };
+    let mut answers = answers(&mut client, &rung, 2);
+    answers.sort_by_key(|&(slot, _)| slot);
+    assert_eq!(answers[0], (1, busy));
+    assert_eq!(answers[1].0, 2);
+    assert!(client.is_awaited(conn(0)) && !client.is_awaited(conn(1)));
+}
+
+/// A login that nobody waits for is not computed: there are far more of them than could be in time.
+#[test]
+fn a_flood_that_was_left_delays_nobody() {
+    const LOGIN: &str = r#"{"username":"ann","password":"x"}"#;
+    let (_auth, mut client, rung) = desk(vec![users(300_000)], 1000, 100_000);
+    for slot in 0..500 {
+        assert_eq!(judge(&mut client, slot, LOGIN), None);
+    }
+    for slot in 0..500 {
+        client.forget(conn(slot));
+    }
+    assert_eq!(judge(&mut client, 500, LOGIN), None);
+    assert_eq!(answers(&mut client, &rung, 1)[0].0, 500);
+    assert!(!client.is_awaited(conn(0)));
+}
+
+#[test]
+fn a_stranger_waits_for_one_login_of_a_flood_not_for_all() {
+    const LOGIN: &str = r#"{"username":"ann","password":"x"}"#;
+    let (_auth, mut client, rung) = desk(vec![users(100_000)], 1000, 100_000);
+    for slot in 0..300 {
+        assert_eq!(judge_from(&mut client, slot, LOGIN, "1.1.1.1"), None);
+    }
+    assert_eq!(judge_from(&mut client, 300, LOGIN, "2.2.2.2"), None);
+    let mut before = 0;
+    while answers(&mut client, &rung, 1)[0].0 != 300 {
+        before += 1;
+    }
+    assert!(before <= 3, "{before} were served before");
+}
+
+#[test]
+fn guesses_are_not_judged_any_more_though_they_all_wait_at_once() {
+    const LOGIN: &str = r#"{"username":"ann","password":"x"}"#;
+    for iterations in [1, 1000] {
+        let (_auth, mut client, rung) = desk(vec![users(iterations)], 1000, 100_000);
+        for slot in 0..50 {
+            assert_eq!(judge_from(&mut client, slot, LOGIN, "1.1.1.1"), None);
+        }
+        let answers = answers(&mut client, &rung, 50);
+        let judged = answers.iter().filter(|(_, login)| matches!(login, Login::Refused { .. })).count();
+        let barred = answers.iter().filter(|(_, login)| matches!(login, Login::Barred { retry_s: 1.., .. })).count();
+        assert_eq!((judged, barred), (6, 44));
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::desk::Tools;
 use super::hash::{PasswordHash, same};
-use super::verdict::{Accepted, Request, Verdict};
+use super::verdict::{Accepted, Barred, Request, Verdict};
 use crate::config::{FileAuth, User};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -29,8 +29,10 @@ impl File {
         };
         let user = self.users.get(name);
         let stored = user.map(|user| user.password.as_str());
-        if !tools.verify(self.hash, password, stored).await {
-            return user.and_then(|_| Verdict::no(self.report, None));
+        match tools.verify(request, self.hash, password, stored).await {
+            Err(barred) => return Some(Verdict::Barred(barred)),
+            Ok(false) => return user.and_then(|_| Verdict::no(self.report, None)),
+            Ok(true) => {}
         }
         let user = user?;
         let data = |text: &Option<String>| text.as_ref().and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -44,20 +46,35 @@ impl File {
 }
 
 impl Tools {
-    /// Whether this password is the stored one. Takes its time for one that does not exist, too.
-    pub(super) async fn verify(&self, hash: Option<PasswordHash>, password: &str, stored: Option<&str>) -> bool {
-        let Some(hash) = hash else {
-            return stored.is_some_and(|stored| same(password, stored));
+    /// Whether this password is the stored one. Takes its time for one that does not exist, too. Who was refused too often
+    /// by the time it is his turn is not told.
+    pub(super) async fn verify(
+        &self,
+        request: &Request,
+        hash: Option<PasswordHash>,
+        password: &str,
+        stored: Option<&str>,
+    ) -> Result<bool, Barred> {
+        let is_known = stored.is_some();
+        let fits = if let Some(hash) = hash {
+            let (password, stored) = (password.to_owned(), stored.map(str::to_owned));
+            let verify = move || {
+                if let Some(stored) = stored {
+                    hash.verify(&password, &stored)
+                } else {
+                    hash.waste(&password);
+                    false
+                }
+            };
+            let turn = self.compute.turn(request.origin).await;
+            self.admit(request)?;
+            self.compute.run(turn, verify).await.unwrap_or(false)
+        } else {
+            stored.is_some_and(|stored| same(password, stored))
         };
-        let (password, stored) = (password.to_owned(), stored.map(str::to_owned));
-        let verify = move || {
-            if let Some(stored) = stored {
-                hash.verify(&password, &stored)
-            } else {
-                hash.waste(&password);
-                false
-            }
-        };
-        self.compute.run(verify).await.unwrap_or(false)
+        if is_known && !fits {
+            request.miss();
+        }
+        Ok(fits)
     }
 }

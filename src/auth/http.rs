@@ -11,13 +11,13 @@
 use super::desk::Tools;
 use super::fetch;
 use super::open::text_of_truthy;
+use super::turns::{Turn, Turns};
 use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::HttpAuth;
 use crate::log::{Level, note};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 const EXHAUSTED: &str = "AUTH_RETRY_ATTEMPTS_EXCEEDED";
@@ -31,7 +31,7 @@ pub(super) struct Webhook {
     client: Client,
     settings: HttpAuth,
     promoted: Vec<(String, HeaderName)>,
-    permits: Semaphore,
+    turns: Turns,
 }
 
 /// What a server answered.
@@ -57,10 +57,10 @@ impl Webhook {
                 .map_err(|error| format!("promoteToHeader: {error}"))
         };
         let promoted = settings.promote_to_header.iter().map(header).collect::<Result<_, _>>()?;
-        Ok(Self { client, settings: settings.clone(), promoted, permits: Semaphore::new(tools.webhooks_max) })
+        Ok(Self { client, settings: settings.clone(), promoted, turns: Turns::new(tools.webhooks_max) })
     }
 
-    pub(super) async fn judge(&self, request: &Request) -> Option<Verdict> {
+    pub(super) async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {
         let Ok(headers) = self.headers(&request.data) else {
             return Verdict::no(self.settings.report, Some("a field of the login cannot be a header"));
         };
@@ -70,7 +70,11 @@ impl Webhook {
                 // Not counted as a request under way: others may use the time.
                 sleep(self.settings.retry_interval).await;
             }
-            match self.ask(headers.clone(), body.clone()).await {
+            let turn = self.turns.take(request.origin).await;
+            if let Err(barred) = tools.admit(request) {
+                return Some(Verdict::Barred(barred));
+            }
+            match self.ask(turn, headers.clone(), body.clone()).await {
                 Err(error) => note(Level::Warn, "AUTH_ERROR", &format!("http auth error: {error}")),
                 Ok(answer) => {
                     if answer.status.is_server_error() {
@@ -102,8 +106,7 @@ impl Webhook {
         Ok(headers)
     }
 
-    async fn ask(&self, headers: HeaderMap, body: Vec<u8>) -> Result<Answer, String> {
-        let _permit = self.permits.acquire().await.map_err(|error| error.to_string())?;
+    async fn ask(&self, _turn: Turn, headers: HeaderMap, body: Vec<u8>) -> Result<Answer, String> {
         let request = self.client.post(&self.settings.endpoint_url).headers(headers).body(body);
         let response = request.send().await.map_err(|error| fetch::words(&error))?;
         let status = response.status();

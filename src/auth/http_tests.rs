@@ -24,7 +24,7 @@ fn with_ids(report: bool, id_optional: bool) -> Webhook {
             ("number".to_owned(), HeaderName::from_static("number")),
         ],
         settings,
-        permits: Semaphore::new(1),
+        turns: Turns::new(1),
     }
 }
 

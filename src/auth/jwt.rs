@@ -95,7 +95,13 @@ impl Tokens {
         match self.verify(token).await {
             Ok(claims) => self.account(&claims),
             Err(NO_KEYS) => Some(Verdict::unable(report, NO_KEYS)),
-            Err(why) => Verdict::no(report, Some(why)),
+            Err(why) => {
+                if why == EXPIRED {
+                    // Its signature is good.
+                    request.excuse();
+                }
+                Verdict::no(report, Some(why))
+            }
         }
     }
 

@@ -8,23 +8,31 @@
 //! Open login is answered on the core that asks. Everything else goes to one thread with an asynchronous runtime
 //! (`desk`), where a login is a task: waiting costs it memory, not a thread. Hashing alone uses CPU for longer; it
 //! has threads of its own, as many as the services have CPUs (`compute`).
+//!
+//! Strangers take turns at everything of which there is only so much: those threads, a webhook, the store (`turns`), and
+//! the room for logins on their way (`shares`). Who is refused too often is judged late, then not (`guesses`).
 
 mod combine;
 mod compute;
 mod desk;
 mod fetch;
 mod file;
+mod guesses;
 mod hash;
 mod http;
 mod jose;
 mod jwt;
 mod keys;
 mod open;
+mod origin;
 mod records;
+mod shares;
 mod storage;
+mod turns;
 mod verdict;
 
 pub use desk::{Auth, Client, Options, start};
+pub use guesses::GuessLimits;
 pub use hash::{Digest, PasswordHash};
 pub use keys::Keys;
 pub use records::StorageBell;

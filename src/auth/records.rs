@@ -1,6 +1,9 @@
-//! *Owns* the way from a login to the store. *Promises* that any number of logins may ask at the same time, that writes
-//! go one after the other as the store wants them, and an answer or a fault for each. *Does not* know what a user is.
+//! *Owns* the way from a login to the store. *Promises* that any number of logins may ask at the same time and strangers
+//! take turns, so that the store's own queue, in which records wait too, stays short; that writes go one after the other as
+//! the store wants them; and an answer or a fault for each. *Does not* know what a user is.
 
+use super::origin::Origin;
+use super::turns::Turns;
 use crate::storage::{self, Waker};
 use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
 use std::collections::HashMap;
@@ -9,6 +12,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
+
+/// Reads for logins that the store has at a time.
+const READS_MAX: usize = 64;
 
 /// How the store tells that it has answered.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +33,8 @@ impl StorageBell {
 pub(super) struct Records {
     desk: Arc<Mutex<Desk>>,
     bell: StorageBell,
-    writing: tokio::sync::Mutex<()>,
+    reading: Turns,
+    writing: Turns,
 }
 
 struct Desk {
@@ -49,11 +56,12 @@ impl Records {
                 lock(&polled).poll();
             }
         });
-        Self { desk, bell, writing: tokio::sync::Mutex::new(()) }
+        Self { desk, bell, reading: Turns::new(READS_MAX), writing: Turns::new(1) }
     }
 
     /// Reads one record.
-    pub(super) async fn load(&self, name: &str, patience: Duration) -> Result<Option<Stored>, Fault> {
+    pub(super) async fn load(&self, origin: Origin, name: &str, patience: Duration) -> Result<Option<Stored>, Fault> {
+        let _turn = self.reading.take(origin).await;
         let answer = {
             let mut desk = lock(&self.desk);
             let (ticket, answer) = desk.ticket();
@@ -67,8 +75,14 @@ impl Records {
     }
 
     /// Writes one record.
-    pub(super) async fn store(&self, name: &str, record: &Stored, patience: Duration) -> Result<(), Fault> {
-        let _turn = self.writing.lock().await;
+    pub(super) async fn store(
+        &self,
+        origin: Origin,
+        name: &str,
+        record: &Stored,
+        patience: Duration,
+    ) -> Result<(), Fault> {
+        let _turn = self.writing.take(origin).await;
         let answer = {
             let mut desk = lock(&self.desk);
             // Away only if an earlier write was not waited for: its answer brings it back.

@@ -4,13 +4,13 @@
 
 use super::desk::Tools;
 use super::hash::PasswordHash;
+use super::turns::Turns;
 use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::StorageAuth;
 use crate::log::{Level, note};
 use deepstream_engine::{Fault, Stored};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::Mutex;
 
 /// Version of a new user's record.
 const FIRST_VERSION: i32 = 1;
@@ -22,7 +22,7 @@ pub(super) struct Table {
     hash: Option<PasswordHash>,
     report: bool,
     /// Held from looking whether a user exists to having written it.
-    registering: Mutex<()>,
+    registering: Turns,
 }
 
 impl Table {
@@ -32,7 +32,7 @@ impl Table {
             create_user: settings.create_user,
             hash: settings.hash,
             report: settings.report,
-            registering: Mutex::new(()),
+            registering: Turns::new(1),
         }
     }
 
@@ -49,20 +49,17 @@ impl Table {
             let error = format!("missing authentication parameters: {username} {password}");
             return Verdict::no(self.report, Some(&error));
         };
-        match self.find(username, tools).await {
+        match self.find(username, request, tools).await {
             Err(()) => Some(Verdict::unable(self.report, "Error retrieving user from storage")),
-            Ok(Some(user)) => self.check(&user, password, tools).await,
-            Ok(None) if self.create_user => self.register(username, password, tools).await,
-            Ok(None) => {
-                tools.verify(self.hash, password, None).await;
-                None
-            }
+            Ok(Some(user)) => self.check(&user, password, request, tools).await,
+            Ok(None) if self.create_user => self.register(username, password, request, tools).await,
+            Ok(None) => tools.verify(request, self.hash, password, None).await.err().map(Verdict::Barred),
         }
     }
 
-    async fn find(&self, username: &str, tools: &Tools) -> Result<Option<Value>, ()> {
+    async fn find(&self, username: &str, request: &Request, tools: &Tools) -> Result<Option<Value>, ()> {
         let found = match &tools.records {
-            Some(records) => records.load(&self.key(username), tools.storage_timeout).await,
+            Some(records) => records.load(request.origin, &self.key(username), tools.storage_timeout).await,
             None => Err(Fault::Failed("there is none".into())),
         };
         let parsed = found.and_then(|record| match record {
@@ -74,10 +71,12 @@ impl Table {
         parsed.map_err(|fault| failed("looked up", &fault))
     }
 
-    async fn check(&self, user: &Value, password: &str, tools: &Tools) -> Option<Verdict> {
+    async fn check(&self, user: &Value, password: &str, request: &Request, tools: &Tools) -> Option<Verdict> {
         let stored = user.get("password").and_then(Value::as_str);
-        if !tools.verify(self.hash, password, stored).await {
-            return Verdict::no(self.report, None);
+        match tools.verify(request, self.hash, password, stored).await {
+            Err(barred) => return Some(Verdict::Barred(barred)),
+            Ok(false) => return Verdict::no(self.report, None),
+            Ok(true) => {}
         }
         let data = |key: &str| user.get(key).filter(|data| is_truthy(data)).cloned();
         let id = user.pointer("/clientData/id").and_then(id_of);
@@ -85,12 +84,13 @@ impl Table {
         Some(Verdict::Accepted(Accepted { id, client_data, server_data, ..Accepted::default() }))
     }
 
-    async fn register(&self, username: &str, password: &str, tools: &Tools) -> Option<Verdict> {
+    async fn register(&self, username: &str, password: &str, request: &Request, tools: &Tools) -> Option<Verdict> {
         let error = || Some(Verdict::unable(self.report, "Error creating user"));
         let password_kept = match self.hash {
             Some(hash) => {
                 let password = password.to_owned();
-                let Some(Ok(hashed)) = tools.compute.run(move || hash.make(&password)).await else {
+                let turn = tools.compute.turn(request.origin).await;
+                let Some(Ok(hashed)) = tools.compute.run(turn, move || hash.make(&password)).await else {
                     failed("given a password", &Fault::Failed("no random salt".into()));
                     return error();
                 };
@@ -98,11 +98,11 @@ impl Table {
             }
             None => password.to_owned(),
         };
-        let _turn = self.registering.lock().await;
-        match self.find(username, tools).await {
+        let _turn = self.registering.take(request.origin).await;
+        match self.find(username, request, tools).await {
             Ok(None) => {}
             // Registered by somebody else since.
-            Ok(Some(user)) => return self.check(&user, password, tools).await,
+            Ok(Some(user)) => return self.check(&user, password, request, tools).await,
             Err(()) => return error(),
         }
         note(Level::Info, "STORAGE_AUTH", &format!("REGISTERING_USER | Adding new user {username}"));
@@ -117,7 +117,7 @@ impl Table {
         });
         let record = Stored { version: FIRST_VERSION, value: user.to_string().into_bytes() };
         let Some(records) = &tools.records else { return error() };
-        match records.store(&self.key(username), &record, tools.storage_timeout).await {
+        match records.store(request.origin, &self.key(username), &record, tools.storage_timeout).await {
             Ok(()) => Some(Verdict::Accepted(Accepted {
                 id: Some(id),
                 client_data: Some(client_data),

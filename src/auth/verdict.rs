@@ -1,14 +1,20 @@
 //! *Owns* what a way of logging in is asked and what it may answer. *Promises* that answers become logins as upstream
 //! makes them: data that JavaScript holds for false is no data, a user without an id is `OPEN`. *Does not* judge.
 
+use super::guesses::Tried;
 use super::open::text_of_truthy;
+use super::origin::Origin;
 use deepstream_engine::{Account, Expiry, Login, Peer};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// User id of those whom a way of logging in lets in without saying who they are. Not that of open login: upstream has
 /// two, and rules and presence tell them apart.
 const NAMELESS: &str = "OPEN";
+/// To a client whose login is not judged. Upstream's word for a connection that tries too often.
+const BARRED: &str = "TOO_MANY_AUTH_ATTEMPTS";
 /// What a client is told beside the word for it.
 const UNABLE: &str = "nobody could judge this login, which says nothing about its data: try again later";
 
@@ -18,12 +24,43 @@ pub(super) struct Request {
     /// A JSON object or array.
     pub(super) data: Value,
     pub(super) peer: Arc<Peer>,
+    /// Whose turn it takes.
+    pub(super) origin: Origin,
+    /// What counts of it if it is refused; nothing where nobody counts.
+    pub(super) tried: Option<Tried>,
+    /// A password was not the one of a user there is.
+    missed: AtomicBool,
+    /// It was true once: no guess.
+    excused: AtomicBool,
 }
 
 impl Request {
     /// A login as nothing but its data and where it comes from.
     pub(super) fn new(data: Value, peer: Arc<Peer>) -> Self {
-        Self { data, peer }
+        let origin = Origin::of(&peer.remote);
+        Self { data, peer, origin, tried: None, missed: AtomicBool::new(false), excused: AtomicBool::new(false) }
+    }
+
+    /// Notes that a guess at somebody's password was wrong, whatever else becomes of the login.
+    pub(super) fn miss(&self) {
+        self.missed.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that only somebody who was let in before can have this data.
+    pub(super) fn excuse(&self) {
+        self.excused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this is counted as a guess, if that came of it. Who was judged in several ways is excused by none of them.
+    pub(super) fn is_guess(&self, verdict: Option<&Verdict>, ways: usize) -> bool {
+        let refused = matches!(verdict, None | Some(Verdict::Refused(_)));
+        let excused = ways == 1 && self.excused.load(Ordering::Relaxed);
+        self.missed.load(Ordering::Relaxed) || (refused && !excused)
+    }
+
+    /// The name under which somebody tries to log in, if there is one: webhooks have names of their own for it.
+    pub(super) fn user(&self) -> Option<String> {
+        ["username", "user", "email"].into_iter().find_map(|field| id_of(self.data.get(field)?))
     }
 
     /// A field that is text.
@@ -45,7 +82,12 @@ pub(super) enum Verdict {
         /// Nobody else is asked.
         last: bool,
     },
+    Barred(Barred),
 }
+
+/// It is not judged: too many were refused, and may be after this time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Barred(pub(super) Duration);
 
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Accepted {
@@ -81,6 +123,13 @@ impl From<Option<Verdict>> for Answer {
             }),
             Some(Verdict::Refused(client_data)) => Login::Refused { client_data: text(client_data) },
             Some(Verdict::Unable { told, .. }) => Login::Unjudged { client_data: told.to_string().into_bytes().into() },
+            Some(Verdict::Barred(Barred(until))) => {
+                let retry_s = u32::try_from(until.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+                let message =
+                    format!("too many logins were refused, this one was not judged: try again in {retry_s} s");
+                let told = json!({ "error": BARRED, "message": message, "retryAfterSeconds": retry_s });
+                Login::Barred { client_data: told.to_string().into_bytes().into(), retry_s }
+            }
             None => Login::Refused { client_data: None },
         })
     }

@@ -261,6 +261,16 @@ static ROWS: &[Row] = &[
     row("limits.authDataBytesMax", bytes(128, MESSAGE_BYTES_MAX, |c, n| c.limits.auth_data_bytes_max = n as usize)),
     row("limits.loginsMax", count(1, COUNT_MAX, |c, n| c.limits.logins_max = n as usize)),
     row("limits.loginBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.login_bytes_max = n as usize)),
+    row(
+        "limits.refusedLoginsPerAddressMax",
+        count(0, COUNT_MAX, |c, n| c.limits.refused_logins_per_address_max = n as u32),
+    ),
+    row("limits.refusedLoginsPerUserMax", count(0, COUNT_MAX, |c, n| c.limits.refused_logins_per_user_max = n as u32)),
+    row(
+        "limits.refusedLoginsWindowMs",
+        milliseconds(1000, |c, ms| c.limits.refused_logins_window = Duration::from_millis(ms)),
+    ),
+    row("limits.loginDelayMaxMs", milliseconds(0, |c, ms| c.limits.login_delay_max = Duration::from_millis(ms))),
     row("limits.webhooksMax", count(1, 100_000, |c, n| c.limits.webhooks_max = n as usize)),
     row("limits.batchEntriesMax", count(1, COUNT_MAX, |c, n| c.limits.batch_entries_max = n as usize)),
     row("limits.namesPerMessageMax", count(1, COUNT_MAX, |c, n| c.limits.names_per_message_max = n as usize)),

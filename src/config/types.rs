@@ -358,6 +358,14 @@ pub struct Limits {
     pub logins_max: usize,
     /// Bytes of the data of logins waiting for their verdict, in the whole server.
     pub login_bytes_max: usize,
+    /// Refused logins of one address within the window, after which no more of it are judged; 0: any number.
+    pub refused_logins_per_address_max: u32,
+    /// Refused logins under one user name within the window, after which it is late from anywhere new; 0: any number.
+    pub refused_logins_per_user_max: u32,
+    /// How long a refused login counts.
+    pub refused_logins_window: Duration,
+    /// How late a login is judged at most after many refused ones.
+    pub login_delay_max: Duration,
     /// Requests to one webhook at a time; further logins wait for one to end.
     pub webhooks_max: usize,
     /// Entries of one batch of the HTTP API.
@@ -428,6 +436,10 @@ impl Default for Limits {
             auth_data_bytes_max: 64 << 10,
             logins_max: 1 << 17,
             login_bytes_max: 64 << 20,
+            refused_logins_per_address_max: 300,
+            refused_logins_per_user_max: 30,
+            refused_logins_window: Duration::from_mins(10),
+            login_delay_max: Duration::from_secs(2),
             webhooks_max: 256,
             batch_entries_max: 10_000,
             names_per_message_max: 10_000,

@@ -302,6 +302,7 @@ impl Core {
             Completion::Ended(key) => self.ended(key),
             Completion::Sent { key, bytes, all } => self.sent(key, bytes, all),
             Completion::Lost(key) => self.lost(key),
+            Completion::HungUp(key) => self.hung_up(key),
             Completion::Woken => {}
         }
     }

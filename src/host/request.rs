@@ -227,6 +227,7 @@ impl Core {
     pub(super) fn leave(&mut self, key: Key) {
         let Some(socket) = self.sockets.get(key) else { return };
         if let Some(running) = socket.http.as_mut().and_then(|talk| talk.running.take()) {
+            self.auth.forget(running.conn);
             self.shard.disconnected(self.now, running.conn);
         }
     }

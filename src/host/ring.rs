@@ -21,6 +21,7 @@ mod sending;
 mod setup;
 #[cfg(test)]
 mod tests;
+mod watching;
 
 use super::bell::Waker;
 use super::descriptors::Descriptors;
@@ -55,6 +56,8 @@ struct Socket {
     generation: u32,
     /// A receive is with the kernel.
     receiving: bool,
+    /// A watch for its peer's end is with the kernel.
+    watched: bool,
     /// Its owner wants to receive.
     wanted: bool,
     /// The last byte has been received.
@@ -181,7 +184,7 @@ impl Ring {
     pub(super) fn pause(&mut self, key: Key) {
         let Some(socket) = self.socket_mut(key) else { return };
         if take(&mut socket.wanted) && socket.receiving {
-            self.cancel_receive(key);
+            self.cancel(Kind::Receive, key);
         }
     }
 
@@ -189,6 +192,9 @@ impl Ring {
     pub(super) fn resume(&mut self, key: Key) {
         if let Some(socket) = self.socket_mut(key) {
             socket.wanted = true;
+            if socket.watched {
+                self.cancel(Kind::Watch, key);
+            }
             self.receive(key);
         }
     }
@@ -237,12 +243,16 @@ impl Ring {
     /// Lets go of a socket: it is shut down now and closed once the kernel is done with it.
     pub(super) fn close(&mut self, key: Key) {
         let Some(socket) = self.socket_mut(key) else { return };
+        let watched = socket.watched;
         socket.closing = true;
         // Ends whatever is with the kernel. It fails only where the peer did so before.
         let _ = socket.stream.shutdown(Shutdown::Both);
         if socket.receiving {
             // A receive that has just been woken by bytes may go back to waiting for what has happened already.
-            self.cancel_receive(key);
+            self.cancel(Kind::Receive, key);
+        }
+        if watched {
+            self.cancel(Kind::Watch, key);
         }
         self.free_if_idle(key.slot);
     }
@@ -336,6 +346,7 @@ impl Ring {
                 None
             }
             Kind::Cancel => None,
+            Kind::Watch => self.seen(key, result),
         }
     }
 
@@ -437,8 +448,8 @@ impl Ring {
         }
     }
 
-    fn cancel_receive(&mut self, key: Key) {
-        let entry = opcode::AsyncCancel::new(Kind::Receive.data(key)).build();
+    fn cancel(&mut self, what: Kind, key: Key) {
+        let entry = opcode::AsyncCancel::new(what.data(key)).build();
         self.push(&entry.user_data(Kind::Cancel.numbered(0)));
     }
 
@@ -462,7 +473,7 @@ impl Ring {
     }
 
     fn free_if_idle(&mut self, slot: u32) {
-        let idle = |socket: &Socket| socket.closing && !socket.receiving && socket.sending.is_none();
+        let idle = |socket: &Socket| socket.closing && !socket.receiving && !socket.watched && socket.sending.is_none();
         if self.sockets.get(slot as usize).is_some_and(idle) {
             self.sockets.remove(slot as usize);
             self.descriptors.give_back();

@@ -303,6 +303,15 @@ impl Core {
         }
     }
 
+    /// The peer of a socket that is not read has gone, having said nothing that was not read. Nobody waits for its login.
+    pub(super) fn hung_up(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        let (conn, says_more) = (socket.conn, socket.link.keeps_input());
+        if socket.stage == Stage::Open && !says_more && self.auth.is_awaited(conn) {
+            self.lost(key);
+        }
+    }
+
     /// The connection is broken.
     pub(super) fn lost(&mut self, key: Key) {
         self.leave(key);
@@ -359,8 +368,11 @@ impl Core {
     pub(super) fn flush(&mut self) {
         // Most pauses end in the turn they began in: those of a login that is judged at once.
         while let Some(key) = self.sockets.pausing.pop() {
-            if self.sockets.get(key).is_some_and(|socket| socket.paused) {
+            if let Some(conn) = self.sockets.get(key).filter(|socket| socket.paused).map(|socket| socket.conn) {
                 self.ring.pause(key);
+                if self.auth.is_awaited(conn) {
+                    self.ring.watch(key);
+                }
             }
         }
         let mut left = ANSWERS_PER_TURN;
@@ -407,7 +419,8 @@ impl Core {
             return self.lost(key);
         }
         socket.stage = Stage::Closing;
-        let sending = socket.sending;
+        let (conn, sending) = (socket.conn, socket.sending);
+        self.auth.forget(conn);
         self.leave(key);
         if !sending {
             self.flushed(key);

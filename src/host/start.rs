@@ -288,6 +288,12 @@ fn start_auth(
         headers: config.http.headers.clone(),
         logins_max: config.limits.logins_max.div_ceil(shards),
         login_bytes_max: config.limits.login_bytes_max.div_ceil(shards),
+        guesses: auth::GuessLimits {
+            per_address: config.limits.refused_logins_per_address_max,
+            per_user: config.limits.refused_logins_per_user_max,
+            window: config.limits.refused_logins_window,
+            delay_max: config.limits.login_delay_max,
+        },
         webhooks_max: descriptors::webhooks_max(config),
         storage_timeout: config.record.storage_retrieval_timeout,
         cpus: placement.services.clone(),

@@ -114,6 +114,12 @@ impl Link {
         self.phase == Phase::Closed
     }
 
+    /// Whether something was received that is to be dealt with once [`Link::resumed`] is called.
+    pub fn keeps_input(&self) -> bool {
+        let rest = |held: &Held| held.input_at < held.input.len() || held.payload_at < held.payload.len();
+        self.held.as_ref().is_some_and(|held| rest(held))
+    }
+
     /// How many bytes of memory the link keeps beside itself.
     pub fn held_bytes(&self) -> usize {
         self.held.as_ref().map_or(0, |held| {

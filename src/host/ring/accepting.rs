@@ -93,6 +93,7 @@ impl Ring {
             stream,
             generation,
             receiving: false,
+            watched: false,
             wanted: true,
             ended: false,
             closing: false,

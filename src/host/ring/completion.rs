@@ -43,6 +43,8 @@ pub(in crate::host) enum Completion {
     Sent { key: Key, bytes: usize, all: bool },
     /// The connection is broken.
     Lost(Key),
+    /// The peer of a socket that was watched is gone.
+    HungUp(Key),
     /// A doorbell was rung.
     Woken,
 }
@@ -57,11 +59,12 @@ pub(super) enum Kind {
     Bell,
     BellFailed,
     Cancel,
+    Watch,
 }
 
 impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Accept, Self::Receive, Self::Send, Self::Wake, Self::Bell, Self::BellFailed, Self::Cancel];
+    const ALL: [Self; 8] =
+        [Self::Accept, Self::Receive, Self::Send, Self::Wake, Self::Bell, Self::BellFailed, Self::Cancel, Self::Watch];
 
     pub(super) fn data(self, key: Key) -> u64 {
         (self as u64) << 56 | u64::from(key.generation) << 32 | u64::from(key.slot)

@@ -257,7 +257,10 @@ impl World {
             match completion {
                 // Reaped together with what made us let go; told before, and ours to throw away.
                 Completion::Received(key, buffer) if self.let_go.contains(&key) => self.ring.release(buffer),
-                Completion::Ended(key) | Completion::Lost(key) | Completion::Sent { key, .. }
+                Completion::Ended(key)
+                | Completion::Lost(key)
+                | Completion::HungUp(key)
+                | Completion::Sent { key, .. }
                     if self.let_go.contains(&key) => {}
                 completion => self.completed(completion),
             }
@@ -274,6 +277,8 @@ impl World {
                     None => self.ring.close(key),
                 }
             }
+            // Only told while it is paused, and its end is told all the same once it is not.
+            Completion::HungUp(_) => {}
             Completion::AcceptFailed(error) => panic!("accepting failed: {error}"),
             Completion::Received(key, buffer) => {
                 let near = near(&mut self.near, key);

@@ -46,9 +46,10 @@ impl Core {
 
     /// The shard hears that a connection is gone; before that, what its client left to be said.
     pub(super) fn depart(&mut self, key: Key) {
-        let Self { sockets, shard, now, .. } = self;
+        let Self { sockets, shard, auth, now, .. } = self;
         let Some(socket) = sockets.get(key) else { return };
         let (conn, now) = (socket.conn, *now);
+        auth.forget(conn);
         socket.link.last_words(&mut Vec::new(), &mut |event| {
             if let LinkEvent::Message(message) = event {
                 shard.last_words(now, conn, message);
