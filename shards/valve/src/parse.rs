@@ -101,9 +101,16 @@ fn statement(text: &str) -> Option<&'static str> {
     words.into_iter().find(|word| text.strip_prefix(word).is_some_and(|rest| rest.trim_start().starts_with('(')))
 }
 
+/// Words that stand before what they are about, which may begin with another: the parser goes down one by one, also where no
+/// rule may have them.
+const WORDS: [&str; 17] = [
+    "async", "await", "class", "delete", "do", "else", "extends", "for", "if", "import", "new", "throw", "typeof",
+    "void", "while", "with", "yield",
+];
+
 /// The parser recurses: brackets and prefixes must not nest without bound. What is in strings does not nest.
 fn nested(text: &str) -> Result<(), Refused> {
-    let (mut depth, mut prefixes) = (0_usize, 0_usize);
+    let (mut depth, mut prefixes, mut labels) = (0_usize, 0_usize, 0_usize);
     // Where a string may be a part of a regular expression, a template or a comment, everything counts.
     let mut certain = true;
     let mut at = 0;
@@ -111,9 +118,18 @@ fn nested(text: &str) -> Result<(), Refused> {
         match byte {
             b'(' | b'[' | b'{' => depth += 1,
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b'!' | b'~' | b'+' | b'-' | b'?' => prefixes += 1,
+            b'!' | b'~' | b'+' | b'-' => prefixes += 1,
+            b'?' => (prefixes, labels) = (prefixes + 1, 0),
+            b',' => labels = 0,
+            // Of conditions and of members of objects there is something else between two.
+            b':' => labels += 1,
             b'*' if text.as_bytes().get(at + 1) == Some(&b'*') => prefixes += 1,
-            b'v' | b't' if text[at..].starts_with("void") || text[at..].starts_with("typeof") => prefixes += 1,
+            b'=' if assigns(text.as_bytes(), at) => prefixes += 1,
+            b'a'..=b'z' => {
+                let word = word(text.as_bytes(), at);
+                prefixes += usize::from(WORDS.iter().any(|known| known.as_bytes() == word));
+                at += word.len().saturating_sub(1);
+            }
             b'/' | b'`' | b'<' => certain = false,
             b'\'' | b'"' if certain => match string(&text.as_bytes()[at..]) {
                 Some(len) => at += len,
@@ -121,12 +137,29 @@ fn nested(text: &str) -> Result<(), Refused> {
             },
             _ => {}
         }
-        if depth > DEPTH_MAX || prefixes > PREFIXES_MAX {
+        if depth > DEPTH_MAX || prefixes.max(labels) > PREFIXES_MAX {
             return Err(Refused { what: "rule is nested too deeply".to_owned(), at });
         }
         at += 1;
     }
     Ok(())
+}
+
+/// Whether that is no part of a comparison: an assignment, or the arrow of a function.
+fn assigns(text: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| text.get(before));
+    text.get(at + 1) != Some(&b'=') && before.is_none_or(|before| !b"=!<>".contains(before))
+}
+
+/// The word that begins there; nothing if that is not its beginning, or if it is the name of a member.
+fn word(text: &[u8], at: usize) -> &[u8] {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_$".contains(byte) || !byte.is_ascii();
+    let before = at.checked_sub(1).and_then(|before| text.get(before));
+    if before.is_some_and(|before| is_part(before) || *before == b'.') {
+        return &[];
+    }
+    let len = text[at..].iter().take_while(|byte| is_part(byte)).count();
+    &text[at..at + len]
 }
 
 /// How far the closing quote is from the opening one, if the string ends in its line.

@@ -134,3 +134,45 @@ fn errors_name_nothing_that_a_document_says() {
         assert!(error.contains(said) && !error.contains("pa55"), "{rule}: {error}");
     }
 }
+
+#[test]
+fn nothing_nests_without_bound_not_even_what_no_rule_may_have() {
+    let said = |text: &str| {
+        let rows = [("record", "*", "read", text)];
+        crate::check::check_rows(&rows).map(drop).map_err(|complaints| complaints[0].what.clone())
+    };
+    let many = |part: &str, times: usize| part.repeat(times.min((crate::RULE_BYTES_MAX - 8) / part.len()));
+    for part in [
+        "a=>",
+        "a=",
+        "async a=>",
+        "await ",
+        "class extends ",
+        "delete ",
+        "import ",
+        "new ",
+        "typeof ",
+        "void ",
+        "yield ",
+        "!",
+        "-",
+        "a**",
+        "a?b:",
+        "(",
+    ] {
+        assert_eq!(said(&format!("{}a", many(part, 9999))).unwrap_err(), "rule is nested too deeply", "{part}");
+        // What the parser is given it reads without running out of stack.
+        assert_ne!(said(&format!("{}a", many(part, 99))).err().as_deref(), Some("rule is nested too deeply"), "{part}");
+    }
+    for part in ["a:", "do ", "if(a)", "if(a);else ", "for(;;)", "throw ", "while(a)", "with(a)"] {
+        assert_eq!(said(&format!("1;{}a", many(part, 9999))).unwrap_err(), "rule is nested too deeply", "{part}");
+        assert_ne!(said(&format!("1;{}a", many(part, 99))).unwrap_err(), "rule is nested too deeply", "{part}");
+    }
+    for (part, end) in
+        [("user.data.new === 'new' && ", "true"), ("user.id == 'a:b' || ", "false"), ("name <= 'a' && ", "1")]
+    {
+        assert_eq!(said(&format!("{}{end}", many(part, 280))), Ok(()), "what is in a row does not nest: {part}");
+    }
+    assert_eq!(said(&format!("({{{}z: 1}})[name] === 1", many("a: 1, 'b': 2, ", 400))), Ok(()));
+    assert_eq!(said(&format!("{}false", many("name === 'x' ? true : ", 200))), Ok(()));
+}
