@@ -6,7 +6,7 @@
 //! one line, whatever names from the network it carries. *Does not* format anything below the configured level.
 //!
 //! Lines travel as `tracing` events, so that what libraries say arrives on the same way; of theirs, only warnings and
-//! errors are written.
+//! errors are written. Our own modules may say something that way, too: it is a line like any other.
 
 use crate::config::{Colors, LogFormat, LogSettings, Timestamps};
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
@@ -416,6 +416,11 @@ fn escape_into(line: &mut String, text: &str) {
     }
 }
 
+/// Whether one of our own modules says something. Crates that only begin with the same letters are none.
+fn is_ours(target: &str) -> bool {
+    target.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
 /// What controls a terminal, ends a line for some reader, or has the rest of it shown from right to left.
 fn is_hostile(c: char) -> bool {
     c.is_control()
@@ -431,7 +436,7 @@ struct Sink {
 
 impl<S: tracing::Subscriber> Layer<S> for Sink {
     fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
-        metadata.is_event() && (metadata.target() == OURS || *metadata.level() <= tracing::Level::WARN)
+        metadata.is_event() && (is_ours(metadata.target()) || *metadata.level() <= tracing::Level::WARN)
     }
 
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
@@ -445,13 +450,16 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
             tracing::Level::INFO => Level::Info,
             _ => Level::Debug,
         };
-        let ours = metadata.target() == OURS;
-        if !ours && !is_enabled(level) {
+        let noted = metadata.target() == OURS;
+        if !noted && !is_enabled(level) {
             return;
         }
         let line = || {
-            let (space, event) =
-                if ours { (&*parts.namespace, &*parts.event) } else { (metadata.target(), level.name()) };
+            let (space, event) = match metadata.target() {
+                _ if noted => (&*parts.namespace, &*parts.event),
+                target if is_ours(target) => ("", level.name()),
+                target => (target, level.name()),
+            };
             self.form.line(level, (space, &parts.address), event, &parts.message)
         };
         if parts.urgency == Urgency::LastWords {
