@@ -133,6 +133,8 @@ struct Scan<'s> {
     is_set: &'s dyn Fn(&str) -> bool,
     /// The quote that is open.
     quote: Option<char>,
+    /// How far what began a block (`|`, `>`) is indented. What is indented further is text, quotes and `#` too.
+    block: Option<usize>,
 }
 
 impl<'s> Scan<'s> {
@@ -143,11 +145,16 @@ impl<'s> Scan<'s> {
             return Err("uses every character that Unicode keeps for private use".to_owned());
         };
         let out = Marked { text: String::with_capacity(text.len()), begin, fill, macros: Vec::new() };
-        Ok(Self { out, json: false, comments: true, calls: true, is_set, quote: None })
+        Ok(Self { out, json: false, comments: true, calls: true, is_set, quote: None, block: None })
     }
 
     fn line(&mut self, line: &str, number: usize) -> Result<(), String> {
-        let (mut at, mut solid, mut escaped, mut comment) = (0, None, false, false);
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        // An empty line ends no block.
+        self.block = self.block.filter(|begun| indent > *begun || line.trim().is_empty());
+        let (mut at, mut solid, mut escaped, mut comment) = (0, None, false, self.block.is_some());
+        // Where the line has said all that counts.
+        let mut end = line.len();
         while let Some(c) = line[at..].chars().next() {
             if let Some((what, len)) = self.macro_at(line, at) {
                 self.mark(what, &line[at..at + len], number)?;
@@ -165,7 +172,7 @@ impl<'s> Scan<'s> {
                         if self.json {
                             break;
                         }
-                        comment = true;
+                        (comment, end) = (true, at);
                     }
                     // In YAML a quote opens a string only where a value may begin; elsewhere it is a letter.
                     '"' | '\'' if self.json || solid.is_none_or(|before| ":,[{-?(".contains(before)) => {
@@ -179,6 +186,9 @@ impl<'s> Scan<'s> {
             }
             self.out.text.push(c);
             at += c.len_utf8();
+        }
+        if !self.json && self.block.is_none() && self.quote.is_none() {
+            self.block = begins_block(&line[..end]);
         }
         self.out.text.push('\n');
         Ok(())
@@ -224,6 +234,18 @@ impl<'s> Scan<'s> {
     }
 }
 
+/// Where what has the lines that follow for its value is indented, if a line ends so.
+fn begins_block(line: &str) -> Option<usize> {
+    let bare = line.trim_end().trim_end_matches(|c: char| c.is_ascii_digit() || "+-".contains(c));
+    let before = bare.strip_suffix(['|', '>'])?.strip_suffix([' ', '\t'])?.trim_end();
+    let begins = before.trim_start_matches([' ', '-']);
+    if begins.is_empty() {
+        before.len().checked_sub(1)
+    } else {
+        begins.ends_with(':').then(|| before.len() - begins.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +277,28 @@ mod tests {
             (variable("K"), 4, true),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_stands_in_a_block_opens_no_quote_and_begins_no_comment() {
+        let text = "a: |\n  \"it's # ${A}\n\n  'b\nc: ${C}\n- >-  # \"why\n  \"${D}\n- e: |2\n    [\"x\n  f: ${F}\n";
+        let (marked, found) = written(text, false);
+        assert_eq!(marked.lines().count(), text.lines().count());
+        assert_eq!(found.len(), 4);
+        assert!(found.iter().all(|(_, _, plain)| *plain), "{found:?}");
+        for (line, begins) in [
+            ("a: |", Some(0)),
+            ("  - |", Some(2)),
+            ("- a: >+1", Some(2)),
+            ("\"a\":  |-", Some(0)),
+            ("a: b |", None),
+            ("a:|", None),
+            ("a: x - |", None),
+            ("a: 12", None),
+            ("|", None),
+        ] {
+            assert_eq!(begins_block(line), begins, "{line}");
+        }
     }
 
     #[test]

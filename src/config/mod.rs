@@ -256,10 +256,15 @@ fn located(complaint: Complaint, root: &Node, file: &Path, prepared: &text::Prep
         };
     }
     let line = prepared.source.line(&steps);
-    let unset: Vec<&str> =
+    let mut unset: Vec<&str> =
         prepared.unset.iter().filter(|(at, _)| Some(*at) == line).map(|(_, name)| name.as_str()).collect();
-    let hint =
-        if unset.is_empty() { hint } else { format!("the environment variable {} is not set", unset.join(", ")) };
+    unset.sort_unstable();
+    unset.dedup();
+    let hint = match &unset[..] {
+        [] => hint,
+        [name] => format!("the environment variable {name} is not set"),
+        names => format!("the environment variables {} are not set", names.join(", ")),
+    };
     ConfigError {
         line: Some(line.unwrap_or(1)),
         path: prepared.source.path_text(&steps),

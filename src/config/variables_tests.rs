@@ -247,3 +247,31 @@ fn nothing_in_comments_counts_and_everything_in_block_texts() {
     assert_eq!(loaded.config.server_name, "a # 1 # 2 'b 1 # 2");
     assert_eq!(loaded.unset, []);
 }
+
+#[test]
+fn a_quote_in_a_block_of_text_does_not_make_a_text_of_the_next_number() {
+    let text = "serverName: |\n  \"it's\nhttpServer: {options: {port: ${PORT}}}\n";
+    let loaded = given(text, Path::new("c.yml"), &[("PORT", "7000")]).unwrap();
+    assert_eq!((loaded.config.http.port, loaded.config.server_name.as_str()), (7000, "\"it's\n"));
+}
+
+#[test]
+fn variables_that_are_not_set_are_named_once() {
+    let said = |text: &str| given(text, Path::new("c.yml"), &[]).unwrap_err().to_string();
+    let one = said("limits: {connectionsMax: \"${A}${A}\"}");
+    assert!(one.ends_with("the environment variable A is not set"), "{one}");
+    let two = said("limits: {connectionsMax: \"${B}${A}${B}\"}");
+    assert!(two.ends_with("the environment variables A, B are not set"), "{two}");
+}
+
+#[test]
+fn keys_and_addresses_with_passwords_are_not_shown() {
+    for text in [
+        "auth: {type: jwt, options: {secret: a, publicKey: pa55word}}",
+        "storage: {name: postgres, options: 'postgres://ann:pa55word@host/db'}",
+        "auth: {type: http, options: {endpointUrl: 'ftp://ann:pa55word@host/'}}",
+    ] {
+        let said = given(text, Path::new("c.yml"), &[]).unwrap_err().to_string();
+        assert!(said.contains("found another value") && !said.contains("pa55"), "{said}");
+    }
+}

@@ -52,7 +52,8 @@ impl Walk<'_> {
             }
             _ => "",
         };
-        let found = if self.is_secret() { node.describe_hidden() } else { node.describe() };
+        let hidden = self.is_secret() || node.text().is_some_and(|text| names_a_password(&text));
+        let found = if hidden { node.describe_hidden() } else { node.describe() };
         self.complain(format!("expected {expected}, found {found}"), hint);
     }
 
@@ -224,7 +225,22 @@ impl Walk<'_> {
 }
 
 /// Keys of what nobody is to see, not even in an error.
-const SECRETS: [&str; 7] = ["password", "secret", "passphrase", "sslPassphrase", "connectionString", "key", "jwks"];
+const SECRETS: [&str; 8] = [
+    "password",
+    "secret",
+    "passphrase",
+    "sslPassphrase",
+    "connectionString",
+    "key",
+    "jwks",
+    // Somebody may give the private one.
+    "publicKey",
+];
+
+/// Whether a text looks like an address with somebody's password in it.
+fn names_a_password(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
+}
 
 /// Whether a text looks like a list, a section or lines of several keys.
 fn holds_several(text: &str) -> bool {
