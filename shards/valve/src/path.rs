@@ -4,10 +4,10 @@
 //! a file that asks for that. *Promises* what a variable stands for, as a place in the name. *Does not* decide between paths,
 //! nor say what somebody meant: see `meant`.
 
-use deepstream_pattern::{Budget, Input, Pattern};
+use deepstream_pattern::{Budget, Exhausted, Input, Pattern};
 use smallvec::SmallVec;
 
-/// Steps that matching one path may take; a name that takes more matches nothing.
+/// Steps that matching one path may take. Whether a name that takes more fits cannot be told.
 const MATCH_STEPS_MAX: u64 = 100_000;
 
 /// What the variables of a path stand for: start and end in the name's bytes.
@@ -62,27 +62,29 @@ impl Path {
     }
 
     /// Whether a name is one of the path's, and what its variables stand for then.
-    pub(crate) fn find(&self, name: &[u8]) -> Option<Captures> {
+    pub(crate) fn find(&self, name: &[u8]) -> Result<Option<Captures>, Exhausted> {
         self.find_by(&self.pattern, name)
     }
 
     /// The same for a name that somebody listens to by a pattern. A path for such patterns may spell out their anchors, as
     /// `\^news/*` does for `^news/.*`: of the names that those match it is meant too.
-    pub(crate) fn find_listened(&self, name: &[u8]) -> Option<Captures> {
-        let bare = || self.find_by(self.unanchored.as_ref()?, name);
-        self.find(name).or_else(bare)
+    pub(crate) fn find_listened(&self, name: &[u8]) -> Result<Option<Captures>, Exhausted> {
+        match (self.find(name)?, &self.unanchored) {
+            (None, Some(bare)) => self.find_by(bare, name),
+            (found, _) => Ok(found),
+        }
     }
 
-    fn find_by(&self, pattern: &Pattern, name: &[u8]) -> Option<Captures> {
+    fn find_by(&self, pattern: &Pattern, name: &[u8]) -> Result<Option<Captures>, Exhausted> {
         let mut budget = Budget::new(MATCH_STEPS_MAX);
         if name.is_ascii() {
-            let found = pattern.find(Input::Ascii(name), 0, &mut budget).ok()??;
+            let Some(found) = pattern.find(Input::Ascii(name), 0, &mut budget)? else { return Ok(None) };
             let capture = |group| found.group(group).map_or(NOTHING, |span| (span.start as u32, span.end as u32));
-            return Some((1..=self.variables.len()).map(capture).collect());
+            return Ok(Some((1..=self.variables.len()).map(capture).collect()));
         }
         let text = String::from_utf8_lossy(name);
         let units: Vec<u16> = text.encode_utf16().collect();
-        let found = pattern.find(Input::Utf16(&units), 0, &mut budget).ok()??;
+        let Some(found) = pattern.find(Input::Utf16(&units), 0, &mut budget)? else { return Ok(None) };
         // A variable stands for whole segments, which begin and end between characters.
         let offset = |units: usize| {
             let mut passed = 0;
@@ -94,7 +96,7 @@ impl Path {
             start.map_or(text.len(), |(at, _)| at) as u32
         };
         let capture = |group| found.group(group).map_or(NOTHING, |span| (offset(span.start), offset(span.end)));
-        Some((1..=self.variables.len()).map(capture).collect())
+        Ok(Some((1..=self.variables.len()).map(capture).collect()))
     }
 }
 

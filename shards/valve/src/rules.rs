@@ -4,6 +4,7 @@
 //! a rule, of equally long ones the last. *Promises* that a choice which does not depend on the name costs no look-up.
 //! *Does not* cache verdicts, only choices: a verdict depends on more than a name.
 
+use deepstream_pattern::Exhausted;
 use hashbrown::HashTable;
 
 use crate::check::At;
@@ -102,10 +103,16 @@ impl Ruleset {
         self.choose_by(right, |path| path.find_listened(name))
     }
 
-    fn choose_by(&self, right: Right, find: impl Fn(&Path) -> Option<Captures>) -> Choice {
-        let mut candidates = self.kinds[right as usize].candidates.iter();
-        let chosen = candidates.find_map(|(path, rule)| Some((*rule, find(&self.paths[*path as usize])?)));
-        chosen.map_or(Choice::None, |(rule, captures)| Choice::Rule(rule, captures))
+    fn choose_by(&self, right: Right, find: impl Fn(&Path) -> Result<Option<Captures>, Exhausted>) -> Choice {
+        for (path, rule) in &self.kinds[right as usize].candidates {
+            match find(&self.paths[*path as usize]) {
+                Ok(None) => {}
+                Ok(Some(captures)) => return Choice::Rule(*rule, captures),
+                // It may be the rule for this name, and no other that says more may be asked in its place.
+                Err(Exhausted) => return Choice::None,
+            }
+        }
+        Choice::None
     }
 
     /// Path and rule of all that a right has, the most specific first.

@@ -176,3 +176,22 @@ fn nothing_nests_without_bound_not_even_what_no_rule_may_have() {
     assert_eq!(said(&format!("({{{}z: 1}})[name] === 1", many("a: 1, 'b': 2, ", 400))), Ok(()));
     assert_eq!(said(&format!("{}false", many("name === 'x' ? true : ", 200))), Ok(()));
 }
+
+fn a_path_that_takes_too_many_steps_leaves_its_name_to_no_other() {
+    let rows = [("record", "*", "read", "user.id"), ("record", "secret/*a*", "read", "false")];
+    let ruleset = crate::check::check_rows(&rows).expect("good rules").ruleset;
+    let right = crate::Right::RecordRead;
+    let secret = |len: usize| ["secret/".as_bytes(), &vec![b'a'; len], b"\xc3\xa9"].concat();
+    let name = |rule| ruleset.path_of(ruleset.rule(rule)).to_owned();
+    for len in (0..60_000).step_by(500) {
+        match ruleset.choose(right, Some(&secret(len))) {
+            crate::Choice::Rule(rule, _) => assert_eq!(name(rule), if len == 0 { "*" } else { "secret/*a*" }),
+            choice => assert_eq!(choice, crate::Choice::None, "what cannot be told is denied"),
+        }
+    }
+    let longest = ["secret/".as_bytes(), &[b'a'; 2041]].concat();
+    assert!(
+        matches!(ruleset.choose(right, Some(&longest)), crate::Choice::Rule(..)),
+        "names of ordinary length can be told"
+    );
+}
