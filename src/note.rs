@@ -97,20 +97,22 @@ fn words(what: &Note, party: &Party) -> Option<(Level, &'static str, String)> {
         Note::LoadFailed { name, fault: Fault::Timeout } => {
             (Level::Error, "STORAGE_RETRIEVAL_TIMEOUT", name.to_string())
         }
-        Note::LoadFailed { name, fault: Fault::Failed(why) | Fault::Refused { why, .. } } => {
-            (Level::Error, "RECORD_LOAD_ERROR", format!("error while loading {name} from storage: {why}"))
+        Note::LoadFailed { name, fault } => {
+            let text = format!("error while loading {name} from storage: {}", fault.words());
+            (Level::Error, "RECORD_LOAD_ERROR", text)
         }
-        Note::StoreFailed { fault: Fault::Refused { entries, why }, .. } => {
-            let count = entries.len();
-            let text = format!("storage:{why} ({count} records that cannot be stored; they live in memory only)");
+        Note::StoreRefused { records, name, why } => {
+            let text = format!(
+                "storage:record {name}: {why} ({records} records that cannot be stored; they live in memory only)"
+            );
             (Level::Error, "RECORD_UPDATE_ERROR", text)
         }
         Note::StoreFailed { records, fault } => {
-            let why = match fault {
-                Fault::Timeout => "no answer in time",
-                Fault::Failed(why) | Fault::Refused { why, .. } => why,
-            };
-            (Level::Error, "RECORD_UPDATE_ERROR", format!("storage:{why} ({records} records; they are tried again)"))
+            let text = format!("storage:{} ({records} records; they are tried again)", fault.words());
+            (Level::Error, "RECORD_UPDATE_ERROR", text)
+        }
+        Note::Unstorable { user, name, why } => {
+            (Level::Warn, "RECORD_UPDATE_ERROR", format!("{user} cannot make record {name}: {why}"))
         }
         Note::RuleFailed { rule, at, text, name, why } => {
             let at = at.map(|(line, column)| format!(" at {line}:{column}")).unwrap_or_default();

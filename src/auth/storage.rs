@@ -137,9 +137,6 @@ impl Table {
 }
 
 fn failed(what: &str, fault: &Fault) {
-    let why = match fault {
-        Fault::Timeout => "storage gave no answer in time",
-        Fault::Failed(why) | Fault::Refused { why, .. } => why,
-    };
-    note(Level::Error, "STORAGE_AUTH", &format!("a user could not be {what}: {why}"));
+    let why = fault.words();
+    note(Level::Error, "STORAGE_AUTH", &format!("a user could not be {what}: storage: {why}"));
 }

@@ -1,8 +1,9 @@
 //! Storage that is not ours: connectors, and the one type behind which the host does not see which it is.
 //!
-//! *Owns* the choice. *Promises* that whatever keeps the records is asked through the same [`Client`]s. *Does not* know
-//! how any of it is done.
+//! *Owns* the choice. *Promises* that whatever keeps the records is asked through the same [`Client`]s, and that none of
+//! them makes one record of two names ([`names`]). *Does not* know how any of it is done.
 
+pub mod names;
 pub mod postgres;
 
 use crate::storage::{Client, Counters, Storage};

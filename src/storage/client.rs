@@ -1,7 +1,9 @@
 //! *Owns* a core's end of the two lanes to the storage threads. *Promises* never to block, and one answer for every
-//! load and every batch, whatever happens to the threads. *Does not* retry: the engine does.
+//! load and every batch, whatever happens to the threads; and that no store is asked for a name of which it keeps none.
+//! *Does not* retry: the engine does.
 
 use super::bell::Bell;
+use crate::connector::names::Names;
 use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
@@ -51,12 +53,14 @@ pub struct Client {
     writing: VecDeque<Ticket>,
     /// What was answered without asking.
     refused: Vec<(Outcome, Option<StoreBatch>)>,
+    /// What the store says of names.
+    names: Arc<dyn Names>,
     reader: Arc<Bell>,
     writer: Arc<Bell>,
 }
 
 impl Client {
-    pub(crate) fn new(reader: Arc<Bell>, writer: Arc<Bell>) -> (Self, ReadLane, WriteLane) {
+    pub(crate) fn new(names: Arc<dyn Names>, reader: Arc<Bell>, writer: Arc<Bell>) -> (Self, ReadLane, WriteLane) {
         let (loads, to_load) = RingBuffer::new(LOADS_MAX);
         let (load_answers, loaded) = RingBuffer::new(LOADS_MAX);
         let (batches, to_write) = RingBuffer::new(BATCHES_MAX);
@@ -69,6 +73,7 @@ impl Client {
             loading: VecDeque::new(),
             writing: VecDeque::new(),
             refused: Vec::new(),
+            names,
             reader,
             writer,
         };
@@ -78,6 +83,10 @@ impl Client {
 
     /// Asks for one record.
     pub fn load(&mut self, ticket: Ticket, name: Box<[u8]>) {
+        if let Err(refusal) = self.names.place(&name) {
+            let result = Err(Fault::Unstorable(refusal.to_string()));
+            return self.refused.push((Outcome::Loaded { ticket, result }, None));
+        }
         // Unanswered loads are counted, not queued ones: so the lane of answers can never be full.
         let room = self.loading.len() < LOADS_MAX;
         if room && self.loads.push(Load { ticket, name }).is_ok() {

@@ -15,6 +15,7 @@ mod directory;
 mod error;
 mod journal;
 mod manifest;
+mod names;
 mod place;
 mod reader;
 mod record;
@@ -27,6 +28,7 @@ mod writer;
 
 pub use client::{Client, LOADS_MAX};
 pub use error::StorageError;
+pub use names::Whole;
 
 use bell::Bell;
 use deepstream_engine::Fault;
@@ -157,7 +159,7 @@ pub fn start(mut options: Options) -> Result<Storage, StorageError> {
     let shards = options.wakers.len();
     options.wakers.extend(options.outsider.take());
     for _ in &options.wakers {
-        let (client, read, write) = Client::new(Arc::clone(&bells[0]), Arc::clone(&bells[1]));
+        let (client, read, write) = Client::new(Arc::new(Whole), Arc::clone(&bells[0]), Arc::clone(&bells[1]));
         clients.push(client);
         read_lanes.push(read);
         write_lanes.push(write);

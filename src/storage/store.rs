@@ -3,8 +3,10 @@
 //! error: after one, the whole database is dropped and opened again by the writer.
 
 use super::error::words;
+use super::names::Whole;
 use super::record;
 use super::stamp::{Key, REMOVAL, Stamp, VALUE};
+use crate::connector::names::Names;
 use deepstream_engine::{Fault, StoreBatch, Stored};
 use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, PersistMode};
 use rustix::process::{Resource, getrlimit};
@@ -36,8 +38,6 @@ const UNSORTED_MAX: usize = 16;
 /// How long to wait for either.
 const BACKLOG_WAIT: Duration = Duration::from_secs(5);
 const BACKLOG_STEP: Duration = Duration::from_millis(5);
-/// The database's limit; the engine's is far below.
-const NAME_BYTES_MAX: usize = u16::MAX as usize;
 
 /// Files that the database may have open, where the process may have so many.
 pub(super) fn files_max(limit: usize) -> usize {
@@ -103,8 +103,8 @@ impl Store {
         }
     }
 
-    /// Writes these batches as one, all or nothing, and syncs it if asked. Every name occurs once: a shard promises it
-    /// for its batch, and a name belongs to one shard.
+    /// Writes these batches as one, all or nothing but for names that cannot be stored, and syncs it if asked. Every name
+    /// occurs once: a shard promises it for its batch, and a name belongs to one shard.
     pub(super) fn commit<'a>(
         &self,
         batches: impl Iterator<Item = &'a StoreBatch>,
@@ -118,7 +118,9 @@ impl Store {
         for batch in batches {
             for entry in &batch.entries {
                 let name = batch.name(entry);
-                debug_assert!(storable(name), "refused before");
+                if Whole.place(name).is_err() {
+                    continue;
+                }
                 if let Some(value) = batch.value(entry) {
                     let room = Vec::with_capacity(value.len() + 32);
                     let bytes = record::encode(name, entry.version, value, room).map_err(CommitError::Refused)?;
@@ -159,9 +161,7 @@ impl Store {
     pub(super) fn load(&self, name: &[u8]) -> Result<Option<Stored>, Fault> {
         let failed =
             |why: &str| Fault::Failed(format!("record {}: {why}", String::from_utf8_lossy(name).escape_debug()));
-        if !storable(name) {
-            return Ok(None);
-        }
+        debug_assert!(Whole.place(name).is_ok(), "no client asks for it");
         match self.records.get(name) {
             Ok(None) => Ok(None),
             Ok(Some(bytes)) => {
@@ -184,13 +184,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Whether the database takes this name; it would panic on others. All others are taken as they are, control characters
-/// too, as upstream takes them: a name is bytes with a length before them in everything that is written, and what
-/// prints it escapes it.
-pub(super) fn storable(name: &[u8]) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&name.len())
 }
 
 /// Why a commit failed.

@@ -20,9 +20,11 @@ use super::bell::Bell;
 use super::client::{WriteLane, Written};
 use super::directory::{Directory, MOVED_HINT};
 use super::error::words;
-use super::store::{CommitError, storable};
+use super::names::Whole;
+use super::store::CommitError;
 use super::{Durability, Shelf, Waker};
-use deepstream_engine::{Fault, StoreBatch};
+use crate::connector::names::Names;
+use deepstream_engine::{Fault, Refusal, StoreBatch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -113,11 +115,6 @@ impl Writer {
     }
 
     fn write(&mut self) -> Result<(), Fault> {
-        if let Some((_, batch)) =
-            self.group.iter().find(|(_, batch)| !batch.entries.iter().all(|entry| storable(batch.name(entry))))
-        {
-            return Err(Fault::Failed(format!("a name in batch {} is empty or too long to be stored", batch.ticket.0)));
-        }
         if let Some(down) = &self.down {
             return Err(Fault::Failed(down.why.clone()));
         }
@@ -170,9 +167,10 @@ impl Writer {
 
     fn answer(&mut self, result: &Result<(), Fault>) {
         for (index, batch) in self.group.drain(..) {
+            let result = result.clone().and_then(|()| refused_of(&batch));
             // Cannot be full: a client has at most as many batches on their way as the lane has room. A core that is
             // gone does not miss the answer.
-            let _ = self.lanes[index].answers.push(Written { batch, result: result.clone() });
+            let _ = self.lanes[index].answers.push(Written { batch, result });
             self.wakers[index]();
         }
     }
@@ -308,4 +306,15 @@ impl Writer {
         drop(self.lanes);
         self.wakers.iter().for_each(|waker| waker());
     }
+}
+
+/// What of a batch was left out when the rest was written. A removal of what cannot be there is done.
+fn refused_of(batch: &StoreBatch) -> Result<(), Fault> {
+    let mut refused = Vec::new();
+    for (entry, stored) in (0..).zip(&batch.entries) {
+        if let (Err(why), Some(_)) = (Whole.place(batch.name(stored)), stored.value_len) {
+            refused.push(Refusal { entry, why: why.to_string() });
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(Fault::Refused(refused)) }
 }

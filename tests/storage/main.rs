@@ -12,7 +12,7 @@ mod rig;
 
 use deepstream::storage::{Durability, LOADS_MAX};
 use deepstream_engine::{Fault, Outcome, Stored, Ticket};
-use rig::{Rig, directory, failed, record};
+use rig::{Rig, directory, record};
 use std::time::Duration;
 
 #[test]
@@ -33,21 +33,27 @@ fn records_come_back_and_removed_ones_do_not() {
         for version in 1..4 {
             assert_eq!(rig.load(0, names[version]).unwrap(), record(version as i32, values[version]), "{round}");
         }
-        assert_eq!(rig.load(0, b"").unwrap(), None, "no record has an empty name");
         rig.stop();
         rig = Rig::open(&path, Durability::Always, 1);
     }
 }
 
 #[test]
-fn names_the_database_cannot_take_are_refused_and_change_nothing() {
+fn names_the_database_cannot_take_are_refused_and_keep_no_others_from_being_stored() {
     let mut rig = Rig::open(&directory("names"), Durability::Always, 1);
-    for bad in [&b""[..], &vec![b'n'; 65_536]] {
-        let why = failed(rig.store(0, &[(b"good", 1, Some(b"{}")), (bad, 1, Some(b"{}"))]));
-        assert!(why.contains("empty or too long"), "{why}");
-        assert_eq!(rig.load(0, b"good").unwrap(), None);
+    for (version, (bad, words)) in (1..).zip([(&b""[..], "it is empty"), (&[b'n'; 65_536], "more than 65535 bytes")]) {
+        let entries =
+            [(&b"good"[..], version, Some(&b"{}"[..])), (bad, 1, Some(b"{}")), (b"fine", version, Some(b"{}"))];
+        let Err(Fault::Refused(refused)) = rig.store(0, &entries) else { panic!("it is refused") };
+        assert_eq!(refused.iter().map(|refusal| refusal.entry).collect::<Vec<_>>(), [1]);
+        assert!(refused[0].why.contains(words), "{}", refused[0].why);
+        let unstorable = rig.load(0, bad);
+        assert_eq!(unstorable, Err(Fault::Unstorable(refused[0].why.clone())));
+        for good in [b"good", b"fine"] {
+            assert_eq!(rig.load(0, good).unwrap(), record(version, b"{}"));
+        }
+        rig.store(0, &[(bad, 0, None)]).expect("a removal of what cannot be there is done");
     }
-    rig.store(0, &[(b"good", 2, Some(b"{}"))]).unwrap();
 }
 
 #[test]

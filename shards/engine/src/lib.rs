@@ -46,7 +46,7 @@ pub use ident::{ConnId, CoreId, Nanos, Ticket};
 pub use limits::Limits;
 pub use output::{
     Account, Ask, Difference, Expiry, Fault, Flow, Frames, Headers, Login, Note, Outbox, Outcome, Peer, Reason,
-    StoreBatch, StoreEntry, Stored, Turn,
+    Refusal, StoreBatch, StoreEntry, Stored, Turn,
 };
 pub use packet::{Identity, Lane, Packet, Parcel, Tag};
 pub use permit::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};

@@ -60,7 +60,7 @@ impl Default for Limits {
             connections_max: 1 << 20,
             auth_data_bytes_max: 64 << 10,
             names_per_message_max: 10_000,
-            name_bytes_max: 1024,
+            name_bytes_max: 2048,
             subscriptions_per_connection_max: 100_000,
             listen_patterns_per_connection_max: 10_000,
             listen_pattern_bytes_max: 1024,

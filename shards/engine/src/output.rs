@@ -217,13 +217,30 @@ pub enum Fault {
     Timeout,
     /// An error, in words for the log.
     Failed(String),
-    /// Of a batch: some records cannot be stored however often it is tried; all others are.
-    Refused {
-        /// Their places among the entries, ascending.
-        entries: Vec<u32>,
-        /// What is wrong with the first of them, in words for the log.
-        why: String,
-    },
+    /// Of a batch: these records cannot be stored however often it is tried; all others are. In the order of their entries.
+    Refused(Vec<Refusal>),
+    /// Of a load: there is no record of this name, and storage will not take one; why, in words for whoever makes one.
+    Unstorable(String),
+}
+
+impl Fault {
+    /// For people.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Timeout => "no answer in time",
+            Self::Failed(why) | Self::Unstorable(why) => why,
+            Self::Refused(refused) => refused.first().map_or("", |refusal| &refusal.why),
+        }
+    }
+}
+
+/// A record of a batch that cannot be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its place among the entries.
+    pub entry: u32,
+    /// What is wrong with it, in words for whoever wrote it.
+    pub why: String,
 }
 
 /// Verdict on a login.
@@ -374,6 +391,10 @@ pub enum Note {
     LoadFailed { name: Box<str>, fault: Fault },
     /// Records could not be stored; they will be tried again.
     StoreFailed { records: usize, fault: Fault },
+    /// Records cannot be stored, this one and others; they live in memory only.
+    StoreRefused { records: usize, name: Box<str>, why: Box<str> },
+    /// Somebody wanted to make a record of a name under which storage keeps none.
+    Unstorable { user: Box<str>, name: Box<str>, why: Box<str> },
     /// A record was removed.
     RecordDeleted { name: Box<str> },
     /// A permission rule failed, which denied what it was asked for.

@@ -147,6 +147,8 @@ pub(crate) struct Plan {
     pub(crate) client_names: Vec<&'static str>,
     /// What those who pry are spoken to in.
     pub(crate) pryers: Vec<Wire>,
+    /// Names of which storage keeps no record.
+    pub(crate) barred: Vec<Box<[u8]>>,
 }
 
 impl Plan {
@@ -177,6 +179,7 @@ impl Plan {
             sweep_ns: 0,
             client_names: Vec::new(),
             pryers: Vec::new(),
+            barred: Vec::new(),
         };
         if plan.options.limits.subscriptions_per_connection_max < 100 {
             // What is left of a budget that topics share cannot be told from outside at every moment.
@@ -262,6 +265,17 @@ impl Plan {
                 *rules = rules.bent(Right::RecordRead, false);
             }
         }
+    }
+
+    /// Storage does not take every name.
+    pub(crate) fn draw_barred(&mut self, rng: &mut Rng) {
+        let stored: Vec<&String> = self.record_names.iter().filter(|name| self.is_stored(name)).collect();
+        if stored.is_empty() || !rng.chance(20) {
+            return;
+        }
+        let name = stored[rng.between(0, stored.len() as u64 - 1) as usize].as_bytes();
+        self.barred = vec![name.into()];
+        self.stored.retain(|(stored, _)| !self.barred.contains(stored));
     }
 
     /// Whether there are rules.

@@ -42,6 +42,8 @@ pub(crate) struct Write {
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) durable: BTreeMap<Box<[u8]>, Stored>,
+    /// Names of which nothing is kept.
+    barred: Vec<Box<[u8]>>,
     pub(crate) loads: Vec<Load>,
     /// Per core, in order.
     pub(crate) writes: Vec<VecDeque<Write>>,
@@ -51,6 +53,7 @@ impl Store {
     pub(crate) fn new(cores: usize, plan: &Plan) -> Self {
         Self {
             durable: plan.stored.iter().cloned().collect(),
+            barred: plan.barred.clone(),
             loads: Vec::new(),
             writes: (0..cores).map(|_| VecDeque::new()).collect(),
         }
@@ -73,6 +76,9 @@ impl Store {
     /// Answers a read.
     pub(crate) fn load(&self, load: &Load) -> Result<Option<Stored>, Fault> {
         match load.fate {
+            Fate::Fine | Fate::Lost if self.barred.contains(&load.name) => {
+                Err(Fault::Unstorable("nothing is kept of it".into()))
+            }
             Fate::Fine | Fate::Lost => Ok(self.durable.get(&load.name).cloned()),
             Fate::Fails | Fate::DoneAndFails => Err(Fault::Failed("told to fail".into())),
         }
@@ -90,6 +96,7 @@ impl Store {
             let name = batch.name(entry);
             match batch.value(entry) {
                 Some(value) => {
+                    assert!(!self.barred.iter().any(|barred| **barred == *name), "it said that it keeps nothing of it");
                     let stored = Stored { version: entry.version, value: value.to_vec() };
                     self.durable.insert(name.into(), stored);
                 }

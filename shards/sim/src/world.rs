@@ -120,6 +120,7 @@ impl World {
         }
         if run.named {
             plan.draw_names(&mut Rng::new(run.seed, "names"));
+            plan.draw_barred(&mut Rng::new(run.seed, "barred"));
         }
         if run.prying {
             plan.draw_pryers(&mut Rng::new(run.seed, "pryers"));

@@ -7,12 +7,14 @@
 //! One connection writes, the others read, so that a lookup never waits behind a transaction. All of it is done by tasks
 //! of one thread, which has nothing to compute: the database has.
 
+mod layout;
 mod link;
 mod reader;
 mod table;
 mod trouble;
 mod writer;
 
+pub use layout::Layout;
 pub use trouble::PostgresError;
 
 use crate::config::Postgres as Settings;
@@ -50,6 +52,7 @@ pub struct Options {
 /// What the tasks share.
 struct Shared {
     settings: Settings,
+    layout: Arc<Layout>,
     tables: Tables,
     counters: AtomicCounters,
     stopping: AtomicBool,
@@ -106,9 +109,11 @@ pub fn start(mut options: Options) -> Result<Postgres, PostgresError> {
     let ears = [Arc::clone(&reads.rung), Arc::clone(&writes.rung)];
     let shards = options.wakers.len();
     options.wakers.extend(options.outsider.take());
+    let layout = Arc::new(Layout::new(&settings));
     let (mut clients, mut read_lanes, mut write_lanes) = (Vec::new(), Vec::new(), Vec::new());
     for _ in &options.wakers {
-        let (client, read, write) = Client::new(Arc::clone(&reads.bell), Arc::clone(&writes.bell));
+        let names = Arc::clone(&layout);
+        let (client, read, write) = Client::new(names, Arc::clone(&reads.bell), Arc::clone(&writes.bell));
         clients.push(client);
         read_lanes.push(read);
         write_lanes.push(write);
@@ -116,6 +121,7 @@ pub fn start(mut options: Options) -> Result<Postgres, PostgresError> {
     let outsider = if clients.len() > shards { clients.pop() } else { None };
     let shared = Arc::new(Shared {
         settings: options.settings.clone(),
+        layout,
         tables: Tables::new(&options.settings),
         counters: AtomicCounters::default(),
         stopping: AtomicBool::new(false),

@@ -4,15 +4,15 @@
 //! What is asked for at the same time is asked of the database together: a round is one statement per table, and several
 //! rounds are on their way at once.
 
+use super::layout;
 use super::link::Link;
-use super::table::{Place, Shape};
+use super::table::Shape;
 use super::trouble::{Trouble, words};
 use super::{Ear, Shared};
 use crate::storage::Waker;
 use crate::storage::client::{Load, Loaded, ReadLane};
 use deepstream_engine::{Fault, Stored};
 use deepstream_json::{Scratch, check};
-use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -139,15 +139,15 @@ async fn round(shared: Arc<Shared>, mut link: Link, loads: Vec<Load>, deadline: 
 }
 
 /// Ids of one table, each with the loads that ask for it.
-type Wanted<'l> = HashMap<Cow<'l, str>, HashMap<Cow<'l, str>, Vec<usize>>>;
+type Wanted<'l> = HashMap<&'l str, HashMap<&'l str, Vec<usize>>>;
 
 async fn look_up(shared: &Shared, link: &mut Link, loads: &[Load]) -> Vec<Found> {
     let mut found: Vec<Found> = loads.iter().map(|_| Ok(None)).collect();
     let mut wanted = Wanted::new();
     for (index, load) in loads.iter().enumerate() {
-        // What cannot be stored is not there.
-        if let Ok(Place { table, id }) = Place::of(&load.name, &shared.settings.default_table) {
-            wanted.entry(table).or_default().entry(id).or_default().push(index);
+        match shared.layout.row(&load.name) {
+            Ok(layout::Row { table, id }) => wanted.entry(table).or_default().entry(id).or_default().push(index),
+            Err(refusal) => found[index] = Err(Fault::Unstorable(refusal.to_string())),
         }
     }
     let mut looks = 0;
@@ -179,33 +179,42 @@ async fn ask(
     again: bool,
 ) -> Result<(), Error> {
     let tables = &shared.tables;
-    tables.look_at(client, wanted.keys().map(|table| &**table)).await?;
+    tables.look_at(client, wanted.keys().copied()).await?;
     // Where there is no table there is no record.
     wanted.retain(|table, _| tables.shape(table).is_some());
     let mut asked = Vec::new();
+    wanted.retain(|table, ids| {
+        let exact = tables.shape(table).is_none_or(|shape| shape.exact);
+        if !exact {
+            for index in ids.values().flatten() {
+                found[*index] = Err(Fault::Failed(inexact(table)));
+            }
+        }
+        exact
+    });
     for (table, ids) in &*wanted {
         let Some(shape) = tables.shape(table) else { continue };
         let (client, statement) = (Arc::clone(client), tables.select(table, shape));
-        let ids: Vec<String> = ids.keys().map(|id| id.clone().into_owned()).collect();
+        let ids: Vec<String> = ids.keys().map(|id| (*id).to_owned()).collect();
         let rows = tokio::spawn(async move { client.query_typed(&statement, &[(&ids, Type::TEXT_ARRAY)]).await });
-        asked.push((table.clone(), shape, rows));
+        asked.push((*table, shape, rows));
     }
     for (table, shape, rows) in asked {
         let Ok(rows) = rows.await else { continue };
-        let Some(ids) = wanted.get(&table) else { continue };
+        let Some(ids) = wanted.get(table) else { continue };
         match rows {
             Ok(rows) => settle(&rows, ids, found)?,
             Err(error) => match Trouble::of(&error) {
                 Trouble::Changed if !again => {
-                    tables.forget(&table);
+                    tables.forget(table);
                     continue;
                 }
                 Trouble::Away => return Err(error),
                 // One row that cannot be read must not hide the others.
-                _ => one_by_one(shared, client, (&table, shape), ids, found).await?,
+                _ => one_by_one(shared, client, (table, shape), ids, found).await?,
             },
         }
-        wanted.remove(&table);
+        wanted.remove(table);
     }
     Ok(())
 }
@@ -215,12 +224,12 @@ async fn one_by_one(
     shared: &Shared,
     client: &Client,
     (table, shape): (&str, Shape),
-    ids: &HashMap<Cow<'_, str>, Vec<usize>>,
+    ids: &HashMap<&str, Vec<usize>>,
     found: &mut [Found],
 ) -> Result<(), Error> {
     let statement = shared.tables.select(table, shape);
     for (id, indices) in ids {
-        match client.query_typed(&statement, &[(&vec![&**id], Type::TEXT_ARRAY)]).await {
+        match client.query_typed(&statement, &[(&vec![*id], Type::TEXT_ARRAY)]).await {
             Ok(rows) => settle(&rows, ids, found)?,
             Err(error) if Trouble::of(&error) == Trouble::Away => return Err(error),
             Err(error) => {
@@ -233,7 +242,14 @@ async fn one_by_one(
     Ok(())
 }
 
-fn settle(rows: &[Row], ids: &HashMap<Cow<'_, str>, Vec<usize>>, found: &mut [Found]) -> Result<(), Error> {
+/// Why nothing is read from a table, nor written to it.
+pub(super) fn inexact(table: &str) -> String {
+    format!(
+        "the column id of table {table} may take different names for one: make it text, of a deterministic collation"
+    )
+}
+
+fn settle(rows: &[Row], ids: &HashMap<&str, Vec<usize>>, found: &mut [Found]) -> Result<(), Error> {
     let mut scratch = Scratch::new();
     for row in rows {
         let (id, value, version): (&str, &str, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);

@@ -1,66 +1,26 @@
-//! *Owns* where a record lies: the way from its name to table and id, what tables look like, and the SQL that touches
-//! them. *Promises* upstream's layout for whatever it makes, and that a name never becomes SQL unquoted and a value
-//! never at all. *Does not* send anything by itself but the question how a table looks.
+//! *Owns* what tables look like, and the SQL that touches them. *Promises* upstream's layout for whatever it makes, that a
+//! name never becomes SQL unquoted and a value never at all, and that a table which takes two ids for one is told from those
+//! that do not. *Does not* send anything by itself but the question how a table looks.
 //!
 //! Upstream's connector wrote `(id, version, val)` since its release 3, before that `(id, val)` with
 //! `{"_v": version, "_d": data}` as val. A row without a version, in a column or for want of one, is of the old kind: so
 //! an old table is read as it is, and becomes a new one by being given the column when it is first written to.
 
 use crate::config::{Postgres as Settings, PostgresNotifications};
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
-/// Longer names the database cuts off.
-const NAME_BYTES_MAX: usize = 63;
 /// Taken by whoever makes something: several servers may start, or meet a new table, at the same time.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7238249176452101);";
-
-/// Where a record lies.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place<'n> {
-    pub(super) table: Cow<'n, str>,
-    pub(super) id: Cow<'n, str>,
-}
-
-impl<'n> Place<'n> {
-    /// The place of a name, or why it has none.
-    pub(super) fn of(name: &'n [u8], default_table: &'n str) -> Result<Self, &'static str> {
-        let name = std::str::from_utf8(name).map_err(|_| "is not UTF-8")?;
-        if name.contains('\0') {
-            return Err("contains a zero byte");
-        }
-        let (table, id) = match name.split_once('/') {
-            Some((table, id)) => (stripped(table), stripped(id)),
-            None => (Cow::Borrowed(default_table), stripped(name)),
-        };
-        if table.is_empty() {
-            return Err("has no table before its first slash");
-        }
-        // The database would do it too, and then two names of a batch could meet in a row.
-        let end = (0..=NAME_BYTES_MAX.min(table.len())).rev().find(|end| table.is_char_boundary(*end)).unwrap_or(0);
-        let table = match table {
-            Cow::Borrowed(table) => Cow::Borrowed(&table[..end]),
-            Cow::Owned(mut table) => {
-                table.truncate(end);
-                Cow::Owned(table)
-            }
-        };
-        Ok(Self { table, id })
-    }
-}
-
-/// Upstream leaves these characters out of table and id; so must whoever wants to find its rows.
-fn stripped(part: &str) -> Cow<'_, str> {
-    if part.contains(['"', ';']) { part.replace(['"', ';'], "").into() } else { part.into() }
-}
 
 /// The type of a table's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    /// There are none.
+    None,
     Text,
     Json,
     Jsonb,
@@ -71,6 +31,8 @@ enum Kind {
 pub(super) struct Shape {
     /// Whether it has the column; without, it is of an old release.
     pub(super) versioned: bool,
+    /// Whether its ids are as different as their bytes. In those that we or upstream made they are.
+    pub(super) exact: bool,
     kind: Kind,
 }
 
@@ -118,30 +80,36 @@ impl Tables {
             return Ok(());
         }
         let full: Vec<String> = unknown.iter().map(|table| self.full(table)).collect();
-        let columns = "SELECT t.n, a.attname::text, format_type(a.atttypid, NULL) \
+        // Releases before 12 know no collation that takes different texts for one, nor the column that says so.
+        let columns = "SELECT t.n, a.attname::text, CASE WHEN to_jsonb(c) ->> 'collisdeterministic' = 'false' \
+                       THEN 'text of collation ' || c.collname ELSE format_type(a.atttypid, NULL) END \
                        FROM unnest($1::text[]) WITH ORDINALITY AS t(name, n) \
                        JOIN pg_attribute a ON a.attrelid = to_regclass(t.name) \
-                       WHERE a.attname IN ('version', 'val') AND NOT a.attisdropped";
+                       LEFT JOIN pg_collation c ON c.oid = a.attcollation \
+                       WHERE a.attname IN ('id', 'version', 'val') AND NOT a.attisdropped";
         let rows = client.query_typed(columns, &[(&full, Type::TEXT_ARRAY)]).await?;
-        let mut found: HashMap<&str, (bool, Option<Kind>)> = HashMap::new();
+        let mut found: HashMap<&str, Shape> = HashMap::new();
+        let blank = Shape { versioned: false, exact: false, kind: Kind::None };
         for row in &rows {
             let (number, column, of): (i64, &str, &str) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             let Some(table) = usize::try_from(number).ok().and_then(|number| unknown.get(number.wrapping_sub(1)))
             else {
                 continue;
             };
-            let entry = found.entry(table).or_default();
+            let shape = found.entry(table).or_insert(blank);
             match (column, of) {
-                ("version", _) => entry.0 = true,
-                (_, "jsonb") => entry.1 = Some(Kind::Jsonb),
-                (_, "json") => entry.1 = Some(Kind::Json),
-                _ => entry.1 = Some(Kind::Text),
+                ("id", of) => shape.exact = ["text", "character varying"].contains(&of),
+                ("version", _) => shape.versioned = true,
+                (_, "jsonb") => shape.kind = Kind::Jsonb,
+                (_, "json") => shape.kind = Kind::Json,
+                _ => shape.kind = Kind::Text,
             }
         }
         let mut shapes = self.shapes();
-        for (table, (versioned, kind)) in found {
-            if let Some(kind) = kind {
-                shapes.insert(table.to_owned(), Shape { versioned, kind });
+        for (table, shape) in found {
+            // What has no values is no table of records: an index of one has columns, too.
+            if shape.kind != Kind::None {
+                shapes.insert(table.to_owned(), shape);
             }
         }
         Ok(())
@@ -169,7 +137,7 @@ impl Tables {
     /// Writes the rows of `$1` (ids), `$2` (versions) and `$3` (values).
     pub(super) fn upsert(&self, table: &str, shape: Shape) -> String {
         let cast = match shape.kind {
-            Kind::Text => "",
+            Kind::None | Kind::Text => "",
             Kind::Json => "::json",
             Kind::Jsonb => "::jsonb",
         };
@@ -255,33 +223,6 @@ fn literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn place(name: &str) -> Result<(String, String), &'static str> {
-        Place::of(name.as_bytes(), "default").map(|place| (place.table.into_owned(), place.id.into_owned()))
-    }
-
-    #[test]
-    fn names_fall_into_table_and_id_as_upstream_has_them() {
-        for (name, table, id) in [
-            ("plain", "default", "plain"),
-            ("users/a", "users", "a"),
-            ("users/a/b//c", "users", "a/b//c"),
-            ("users/", "users", ""),
-            ("us\"ers;/a\";b", "users", "ab"),
-            ("with;\"", "default", "with"),
-            ("it's/it's", "it's", "it's"),
-        ] {
-            assert_eq!(place(name), Ok((table.to_owned(), id.to_owned())), "{name}");
-        }
-        let long = format!("{}é{}/id", "t".repeat(62), "x".repeat(9));
-        assert_eq!(place(&long), Ok(("t".repeat(62), "id".to_owned())), "cut between characters, as the database does");
-        let long = format!("{}\"é/id", "t".repeat(62));
-        assert_eq!(place(&long), Ok(("t".repeat(62), "id".to_owned())));
-        assert_eq!(place("/a"), Err("has no table before its first slash"));
-        assert_eq!(place("\"/a"), Err("has no table before its first slash"));
-        assert_eq!(place("a\0b"), Err("contains a zero byte"));
-        assert_eq!(Place::of(b"\xff", "default"), Err("is not UTF-8"));
-    }
 
     #[test]
     fn what_is_quoted_ends_where_it_should() {

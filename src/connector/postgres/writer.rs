@@ -8,15 +8,16 @@
 //! **One record must not keep the others from being stored.** A group that the database refuses is written again record
 //! by record, each within a savepoint, and those that fail are answered as refused.
 
+use super::layout;
 use super::link::{Link, RETRY_FIRST, RETRY_LAST};
-use super::table::{Place, Shape, announcer, schema};
+use super::reader::inexact;
+use super::table::{Shape, announcer, schema};
 use super::trouble::{Trouble, hint, words};
 use super::{Ear, Shared};
 use crate::log::{Level, note};
 use crate::storage::Waker;
 use crate::storage::client::{WriteLane, Written};
-use deepstream_engine::{Fault, StoreBatch};
-use std::borrow::Cow;
+use deepstream_engine::{Fault, Refusal, StoreBatch};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -59,7 +60,7 @@ struct Row<'g> {
 }
 
 /// Rows by table and id: in the same order on every server, so that no two wait for each other.
-type Plan<'g> = BTreeMap<Cow<'g, str>, BTreeMap<Cow<'g, str>, Row<'g>>>;
+type Plan<'g> = BTreeMap<&'g str, BTreeMap<&'g str, Row<'g>>>;
 
 /// What cannot be stored, and why.
 type Refused = Vec<(At, String)>;
@@ -130,7 +131,7 @@ impl Writer {
         for (number, (lane, batch)) in group.into_iter().enumerate() {
             let result = match result {
                 Err(fault) => Err(fault.clone()),
-                Ok(refused) => of_batch(number, &batch, refused),
+                Ok(refused) => of_batch(number, refused),
             };
             // Cannot be full: a client has at most as many batches on their way as the lane has room. A core that is
             // gone does not miss the answer.
@@ -145,7 +146,10 @@ impl Writer {
         let (mut pause, mut looks) = (RETRY_FIRST, 0);
         loop {
             let error = match self.attempt(shared, &plan).await {
-                Ok(()) => return Ok(refused),
+                Ok(more) => {
+                    refused.extend(more);
+                    return Ok(refused);
+                }
                 Err(Failure::Stopped) => {
                     let records: usize = plan.values().map(BTreeMap::len).sum();
                     let why = format!("database {} is away and the server ends", shared.settings.place());
@@ -206,18 +210,23 @@ impl Writer {
         }
     }
 
-    /// One transaction, sent without waiting for anything in between.
-    async fn attempt(&mut self, shared: &Shared, plan: &Plan<'_>) -> Result<(), Failure> {
+    /// One transaction, sent without waiting for anything in between. What has no table that can take it is refused.
+    async fn attempt(&mut self, shared: &Shared, plan: &Plan<'_>) -> Result<Refused, Failure> {
         let client = self.client(shared).await?;
         let shapes = ready(shared, &client, plan).await?;
+        let mut refused = Refused::new();
         let mut steps: Vec<Step<'_>> = vec![plain(&client, "BEGIN")];
         for (table, rows) in plan {
-            // Without a table there is nothing to remove from it.
-            let Some(shape) = shapes.get(&**table) else { continue };
-            steps.extend(statements(shared, &client, table, *shape, rows.iter()));
+            match usable(table, shapes.get(table), rows) {
+                // Without a table there is nothing to remove from it.
+                Ok(None) => {}
+                Ok(Some(shape)) => steps.extend(statements(shared, &client, table, shape, rows.iter())),
+                Err(why) => refused.extend(rows.values().map(|row| (row.at, why.clone()))),
+            }
         }
         steps.push(plain(&client, "COMMIT"));
-        Ok(together(steps).await?)
+        together(steps).await?;
+        Ok(refused)
     }
 
     /// Every record for itself; those that fail are answered.
@@ -227,7 +236,7 @@ impl Writer {
         let (mut refused, mut shapes) = (Refused::new(), BTreeMap::new());
         for (table, rows) in plan {
             match made(shared, &client, table, rows).await {
-                Ok(shape) => shapes.extend(shape.map(|shape| (&**table, shape))),
+                Ok(shape) => shapes.extend(shape.map(|shape| (*table, shape))),
                 Err(error) if Trouble::of(&error) == Trouble::Lasting => {
                     refused.extend(rows.values().map(|row| (row.at, words(&error))));
                 }
@@ -236,10 +245,17 @@ impl Writer {
         }
         client.batch_execute("BEGIN").await?;
         for (table, rows) in plan {
-            let Some(shape) = shapes.get(&**table) else { continue };
+            let shape = match usable(table, shapes.get(table), rows) {
+                Ok(Some(shape)) => shape,
+                Ok(None) => continue,
+                Err(why) => {
+                    refused.extend(rows.values().map(|row| (row.at, why.clone())));
+                    continue;
+                }
+            };
             for (id, row) in rows {
                 let mut steps = vec![plain(&client, "SAVEPOINT one")];
-                steps.extend(statements(shared, &client, table, *shape, std::iter::once((id, row))));
+                steps.extend(statements(shared, &client, table, shape, std::iter::once((id, row))));
                 steps.push(plain(&client, "RELEASE one"));
                 if let Err(error) = together(steps).await {
                     if Trouble::of(&error) != Trouble::Lasting {
@@ -259,20 +275,20 @@ impl Writer {
     }
 }
 
-/// Where everything goes. What has no place is refused; of two names that share one, the later stands.
+/// Where everything goes. What has no place is refused.
 fn plan<'g>(shared: &'g Shared, group: &'g [Grouped]) -> (Plan<'g>, Refused) {
     let (mut plan, mut refused) = (Plan::new(), Refused::new());
     for (number, (_, batch)) in group.iter().enumerate() {
         for (index, entry) in batch.entries.iter().enumerate() {
             let (at, name) = ((number, index), batch.name(entry));
             let value = batch.value(entry).map(std::str::from_utf8);
-            match (Place::of(name, &shared.settings.default_table), value.transpose()) {
-                (Ok(Place { table, id }), Ok(value)) => {
+            match (shared.layout.row(name), value.transpose()) {
+                (Ok(layout::Row { table, id }), Ok(value)) => {
                     plan.entry(table).or_default().insert(id, Row { version: entry.version, value, at });
                 }
                 // What cannot be stored is removed already.
                 (Err(_), Ok(None)) => {}
-                (Err(why), _) => refused.push((at, format!("the name {why}"))),
+                (Err(why), _) => refused.push((at, why.to_string())),
                 (Ok(_), Err(_)) => refused.push((at, "the value is not UTF-8".to_owned())),
             }
         }
@@ -280,24 +296,35 @@ fn plan<'g>(shared: &'g Shared, group: &'g [Grouped]) -> (Plan<'g>, Refused) {
     (plan, refused)
 }
 
-/// What of it concerns one batch.
-fn of_batch(number: usize, batch: &StoreBatch, refused: &Refused) -> Result<(), Fault> {
-    let mut own: Vec<(u32, &String)> =
-        refused.iter().filter(|((of, _), _)| *of == number).map(|((_, index), why)| (*index as u32, why)).collect();
-    own.sort_unstable_by_key(|(index, _)| *index);
-    let Some((first, why)) = own.first() else { return Ok(()) };
-    let name = batch.entries.get(*first as usize).map_or(&[][..], |entry| batch.name(entry));
-    let why = format!("record {}: {why}", String::from_utf8_lossy(name).escape_debug());
-    Err(Fault::Refused { entries: own.iter().map(|(index, _)| *index).collect(), why })
+/// What of it concerns one batch: of each entry the first reason.
+fn of_batch(number: usize, refused: &Refused) -> Result<(), Fault> {
+    let own = refused.iter().filter(|((of, _), _)| *of == number);
+    let mut own: Vec<Refusal> =
+        own.map(|((_, index), why)| Refusal { entry: *index as u32, why: why.clone() }).collect();
+    own.sort_by_key(|refusal| refusal.entry);
+    own.dedup_by_key(|refusal| refusal.entry);
+    if own.is_empty() { Ok(()) } else { Err(Fault::Refused(own)) }
+}
+
+/// What a table looks like, if it takes these rows; `None`: there is none, and nothing to put there.
+fn usable(table: &str, shape: Option<&Shape>, rows: &BTreeMap<&str, Row<'_>>) -> Result<Option<Shape>, String> {
+    match shape {
+        Some(shape) if !shape.exact => Err(inexact(table)),
+        None if rows.values().any(|row| row.value.is_some()) => {
+            // An index is one: that of the primary key of the table `users` is called `users_pkey`.
+            Err(format!("table {table} cannot be made, because something else in the schema has its name"))
+        }
+        shape => Ok(shape.copied()),
+    }
 }
 
 /// Makes the tables that a plan lacks; what all of them look like then.
 async fn ready<'p>(shared: &Shared, client: &Client, plan: &'p Plan<'_>) -> Result<BTreeMap<&'p str, Shape>, Error> {
-    shared.tables.look_at(client, plan.keys().map(|table| &**table)).await?;
+    shared.tables.look_at(client, plan.keys().copied()).await?;
     let mut shapes = BTreeMap::new();
     for (table, rows) in plan {
         if let Some(shape) = made(shared, client, table, rows).await? {
-            shapes.insert(&**table, shape);
+            shapes.insert(*table, shape);
         }
     }
     Ok(shapes)
@@ -308,7 +335,7 @@ async fn made(
     shared: &Shared,
     client: &Client,
     table: &str,
-    rows: &BTreeMap<Cow<'_, str>, Row<'_>>,
+    rows: &BTreeMap<&str, Row<'_>>,
 ) -> Result<Option<Shape>, Error> {
     let (tables, settings) = (&shared.tables, &shared.settings);
     let wanted = rows.values().any(|row| row.value.is_some());
@@ -355,16 +382,16 @@ fn statements<'s>(
     client: &'s Client,
     table: &str,
     shape: Shape,
-    rows: impl Iterator<Item = (&'s Cow<'s, str>, &'s Row<'s>)>,
+    rows: impl Iterator<Item = (&'s &'s str, &'s Row<'s>)>,
 ) -> Vec<Step<'s>> {
     let (mut ids, mut versions, mut values, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (id, row) in rows {
         if let Some(value) = row.value {
-            ids.push(&**id);
+            ids.push(*id);
             versions.push(row.version);
             values.push(value);
         } else {
-            gone.push(&**id);
+            gone.push(*id);
         }
     }
     let mut steps: Vec<Step<'s>> = Vec::new();

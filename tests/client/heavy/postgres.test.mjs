@@ -36,7 +36,7 @@ describe('keeping', () => {
     await user.setWithAck('address.city', 'Bern')
     const plain = await ready(client, 'plain')
     await plain.setWithAck({ plain: true })
-    const odd = await ready(client, 'it\'s "odd"; DROP/it\'s;')
+    const odd = await ready(client, 'it\'s -- odd DROP/it\'s')
     await odd.setWithAck({ odd: true })
     const list = await readyList(client, 'lists/of')
     list.setEntries(['users/ann/1', 'plain'])
@@ -49,7 +49,7 @@ describe('keeping', () => {
     const [[id, version, value]] = await rows('round', 'users')
     assert.deepEqual([id, version, JSON.parse(value)], ['ann/1', '2', ann])
     assert.deepEqual(await rows('round', 'default'), [['plain', '1', '{"plain":true}']])
-    assert.deepEqual(await rows('round', 'it\'s odd DROP'), [['it\'s', '1', '{"odd":true}']])
+    assert.deepEqual(await rows('round', 'it\'s -- odd DROP'), [['it\'s', '1', '{"odd":true}']])
     await until('the list is in the database', async () => {
       const [row] = await rows('round', 'lists').catch(() => [])
       return row?.[2] === '["users/ann/1","plain"]'
@@ -64,9 +64,9 @@ describe('keeping', () => {
     assert.deepEqual((await readyList(next, 'lists/of')).getEntries(), ['users/ann/1', 'plain'])
     assert.equal(await within('has', next.record.has('users/gone')), false)
     assert.equal(await within('has', next.record.has('nowhere/at/all')), false)
-    assert.equal(await within('head', next.record.head('it\'s "odd"; DROP/it\'s;')), 1)
-    // Upstream finds what differs in these characters only in the same row.
-    assert.deepEqual(await within('snapshot', next.record.snapshot('it\'s odd DROP/it\'s')), { odd: true })
+    assert.equal(await within('head', next.record.head('it\'s -- odd DROP/it\'s')), 1)
+    // Upstream has what differs in these characters only in the same row. Here they are no records.
+    assert.equal(await within('head', next.record.head('it\'s "-- odd"; DROP/it\'s;')), -1)
   })
 
   test('what was acknowledged survives kill -9', async (t) => {

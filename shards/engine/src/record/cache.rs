@@ -29,6 +29,7 @@ impl Shard {
     /// What storage knew of a record that was loading.
     pub(super) fn settle_load(&mut self, slot: u32, found: Option<Stored>) {
         let record = &mut self.names.at_mut(slot).record;
+        record.barred = None;
         match found {
             Some(stored) => {
                 record.residence = Residence::Resident;

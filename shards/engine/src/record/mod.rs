@@ -22,6 +22,7 @@ mod write;
 
 use crate::census::Census;
 use crate::ident::{ConnId, Ticket};
+use crate::output::Note;
 use crate::packet::{Parcel, Tag};
 use crate::permit::Said;
 use crate::shard::{Options, Shard};
@@ -69,6 +70,8 @@ pub(crate) struct Record {
     charged: usize,
     /// Bytes this record is charged with as not yet stored.
     unstored: usize,
+    /// There is no such record and cannot be one, because storage keeps none under this name: why.
+    barred: Option<Box<str>>,
     /// There while something waits.
     work: Option<Box<Work>>,
 }
@@ -326,10 +329,27 @@ impl Shard {
         self.options.storage && !self.options.storage_exclusion_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 
+    /// Refuses to make a record of a name under which storage keeps none. `false`: it keeps one, for all that is known,
+    /// and nothing was said.
+    fn refuse_if_barred(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>) -> bool {
+        let Some(why) = self.names.at(slot).record.barred.clone() else { return false };
+        let user = self.delivery.user(conn).unwrap_or_default().into();
+        let name = String::from_utf8_lossy(message.name()).into();
+        self.refuse_because(conn, message, Action::RecordUpdateError, Some(&told(&why)));
+        self.delivery.note(Note::Unstorable { user, name, why });
+        true
+    }
+
     /// Answers a message with an error of its own name and correlation.
     fn refuse(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action) {
+        self.refuse_because(conn, message, error, None);
+    }
+
+    /// The same, with the reason, which is JSON.
+    fn refuse_because(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action, why: Option<&[u8]>) {
         let answer = Outgoing {
             name: Some(message.name()),
+            data: why,
             correlation_id: message.correlation_id(),
             original_action: Some(message.head.action),
             is_error: true,
@@ -338,6 +358,13 @@ impl Shard {
         };
         self.delivery.reply(conn, &answer);
     }
+}
+
+/// Words as the data of a message.
+fn told(why: &str) -> Vec<u8> {
+    let mut json = Vec::with_capacity(why.len() + 2);
+    deepstream_json::write_string(why.as_bytes(), &mut json);
+    json
 }
 
 /// Whether a message waits until it is known what its record is.

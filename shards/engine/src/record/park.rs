@@ -119,6 +119,13 @@ impl Shard {
                 self.answer_peekers(slot, false);
                 self.run_parked(slot, Run { reloaded: true, ..Run::default() });
             }
+            // Who wants no more than to look, or to remove, is answered as for any name of which there is no record.
+            Err(Fault::Unstorable(why)) => {
+                self.settle_load(slot, None);
+                self.names.at_mut(slot).record.barred = Some(why.into());
+                self.answer_peekers(slot, false);
+                self.run_parked(slot, Run { reloaded: true, ..Run::default() });
+            }
             Err(fault) => {
                 let name = String::from_utf8_lossy(&self.names.at(slot).name).into();
                 self.delivery.note(Note::LoadFailed { name, fault: fault.clone() });
@@ -203,7 +210,7 @@ impl Shard {
         }
         let late = match fault {
             Fault::Timeout => Action::RecordStorageRetrievalTimeout,
-            Fault::Failed(_) | Fault::Refused { .. } => Action::RecordLoadError,
+            Fault::Failed(_) | Fault::Refused(_) | Fault::Unstorable(_) => Action::RecordLoadError,
         };
         let error = |action, original| Outgoing {
             name: Some(message.name()),

@@ -52,7 +52,15 @@ impl Shard {
     /// SUBSCRIBECREATEANDREAD of one name. Creation happens here, in the record's own order, so two clients cannot
     /// create it twice nor undo a write that came between (behaviour-record §14.3).
     pub(super) fn subscribe_create_and_read(&mut self, slot: u32, conn: ConnId, tag: Tag) {
-        if self.names.at(slot).record.residence == Residence::Missing {
+        let name = self.names.at(slot);
+        if name.record.residence == Residence::Missing {
+            if name.record.barred.is_some() {
+                let name = name.name.clone();
+                // The edge forgets the subscription first: whoever asks again once told must not count as subscribed.
+                self.settle_at_edge(conn, tag, true, None);
+                self.refuse_if_barred(slot, conn, &Message::about(Action::RecordSubscribeCreateAndRead, &name));
+                return;
+            }
             self.create(slot);
         }
         self.join_or_settle(slot, conn, tag);

@@ -4,9 +4,9 @@
 //! one gathers. So a hot record costs one store per batch, and a slow disk makes batches larger instead of queues
 //! longer. A write is acknowledged when a batch that holds its version, or a later one, is stored.
 
-use super::Residence;
+use super::{Residence, told};
 use crate::ident::{ConnId, Nanos, Ticket};
-use crate::output::{Fault, Note, StoreBatch};
+use crate::output::{Fault, Note, Refusal, StoreBatch};
 use crate::shard::{Shard, TimerKey};
 use deepstream_wire::{Action, Outgoing};
 use smallvec::SmallVec;
@@ -87,24 +87,33 @@ impl Shard {
         self.records.batch = None;
         let mut entries = std::mem::take(&mut self.records.in_flight);
         // What cannot be stored is no reason to leave storage alone, nor to try again.
-        let refused: Option<&[u32]> = match result {
+        let refused: Option<&[Refusal]> = match result {
             Ok(()) => Some(&[]),
-            Err(Fault::Refused { entries, .. }) => Some(entries),
-            Err(_) => None,
-        };
-        if let Err(fault) = result {
-            if refused.is_none() {
+            Err(Fault::Refused(refused)) => Some(refused),
+            Err(fault) => {
                 self.records.resting = true;
                 self.set_timer(RETRY_NS, TimerKey::StoreRetry);
+                self.delivery.note(Note::StoreFailed { records: entries.len(), fault: fault.clone() });
+                None
             }
-            self.delivery.note(Note::StoreFailed { records: entries.len(), fault: fault.clone() });
+        };
+        if let Some([first, ..]) = refused
+            && let Some(entry) = entries.get(first.entry as usize)
+        {
+            let name = String::from_utf8_lossy(&self.names.at(entry.slot).name).into();
+            let (records, why) = (refused.map_or(0, <[_]>::len), first.why.as_str().into());
+            self.delivery.note(Note::StoreRefused { records, name, why });
         }
         for (index, entry) in entries.drain(..).enumerate() {
             self.names.at_mut(entry.slot).record.in_flight = false;
-            match refused.map(|refused| refused.binary_search(&(index as u32)).is_ok()) {
-                Some(true) => self.store_refused(entry),
-                Some(false) if entry.removal => self.removed_one(entry.slot),
-                Some(false) => self.stored_one(entry),
+            let refusal = refused.map(|refused| {
+                let place = refused.binary_search_by_key(&(index as u32), |refusal| refusal.entry);
+                place.ok().map(|place| &*refused[place].why)
+            });
+            match refusal {
+                Some(Some(why)) => self.store_refused(entry, why),
+                Some(None) if entry.removal => self.removed_one(entry.slot),
+                Some(None) => self.stored_one(entry),
                 None => self.store_failed(entry),
             }
         }
@@ -123,7 +132,7 @@ impl Shard {
         let started = self.delivery.now.0.saturating_sub(self.options.storage_timeout_ns);
         let slots: Vec<u32> = self.records.in_flight.iter().map(|entry| entry.slot).collect();
         for slot in slots.into_iter().chain(self.records.queue.clone()) {
-            self.fail_acks(slot, |ack| ack.since.0 <= started);
+            self.fail_acks(slot, None, |ack| ack.since.0 <= started);
             if self.names.get(slot).is_some_and(|name| name.record.residence == Residence::Removing) {
                 self.removal_late(slot);
             }
@@ -144,7 +153,7 @@ impl Shard {
     }
 
     fn store_failed(&mut self, entry: InFlight) {
-        self.fail_acks(entry.slot, |ack| ack.version <= entry.version);
+        self.fail_acks(entry.slot, None, |ack| ack.version <= entry.version);
         if entry.removal {
             return self.removal_failed(entry.slot);
         }
@@ -152,9 +161,10 @@ impl Shard {
         self.after_store(entry.slot);
     }
 
-    /// A record that storage will never take: who wrote it is told, and it lives on in memory for as long as there is room.
-    fn store_refused(&mut self, entry: InFlight) {
-        self.fail_acks(entry.slot, |ack| ack.version <= entry.version);
+    /// A record that storage will never take: who wrote it is told why, and it lives on in memory for as long as there is
+    /// room.
+    fn store_refused(&mut self, entry: InFlight, why: &str) {
+        self.fail_acks(entry.slot, Some(&told(why)), |ack| ack.version <= entry.version);
         self.settle_unstored(entry.slot);
         if entry.removal {
             return self.removal_failed(entry.slot);
@@ -195,7 +205,7 @@ impl Shard {
         }
     }
 
-    fn fail_acks(&mut self, slot: u32, fails: impl Fn(&Ack) -> bool) {
+    fn fail_acks(&mut self, slot: u32, why: Option<&[u8]>, fails: impl Fn(&Ack) -> bool) {
         loop {
             let Some(name) = self.names.get_mut(slot) else { return };
             let Some(work) = &mut name.record.work else { return };
@@ -206,6 +216,7 @@ impl Shard {
             self.records.pending_acks -= 1;
             let answer = Outgoing {
                 name: Some(&name.name),
+                data: why,
                 correlation_id: Some(&ack.correlation_id),
                 is_error: true,
                 is_write_ack: true,

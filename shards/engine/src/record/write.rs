@@ -40,14 +40,17 @@ impl Shard {
         let creates = matches!(action, Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch);
         let record = &self.names.at(slot).record;
         let exists = record.residence == Residence::Resident;
+        let current = if exists { record.version } else { 0 };
         // A client that sets a path of a record it never read asks for an ack with version -1 and relies on the record
         // coming into being; one that names a version has seen a record that is gone now (behaviour-record §14.10).
         let asks_to_create = message.head.flags.has(Flags::IS_WRITE_ACK) && message.head.version == FORCE;
+        if !exists && self.refuse_if_barred(slot, conn, message) {
+            return Err(None);
+        }
         if !exists && !creates && !asks_to_create {
             self.refuse(conn, message, Action::RecordUpdateError);
             return Err(None);
         }
-        let current = if exists { record.version } else { 0 };
         // The hot path takes any version: its writers never read (behaviour-record §7).
         let forced = message.head.version == FORCE || (hot && action == Action::RecordCreateAndUpdate);
         match current.checked_add(1) {
@@ -124,6 +127,7 @@ impl Shard {
     /// The scratch value becomes the record. Cannot fail.
     fn commit(&mut self, slot: u32, version: i32) {
         let record = &mut self.names.at_mut(slot).record;
+        debug_assert_eq!(record.barred, None, "a record that cannot be stored is not made");
         if record.residence != Residence::Resident {
             record.residence = Residence::Resident;
             self.records.resident += 1;

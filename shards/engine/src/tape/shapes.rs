@@ -5,7 +5,7 @@ use crate::listen::NamePattern;
 use crate::shard::Options;
 use crate::{
     Account, ConnId, CoreId, Endpoint, Expiry, Fault, Identity, Lane, Limits, Login, Nanos, Outcome, Packet, Parcel,
-    Peer, Permissions, Shadow, Stored, Tag, Ticket,
+    Peer, Permissions, Refusal, Shadow, Stored, Tag, Ticket,
 };
 use deepstream_valve::check::{At, Outline, RuleOutline};
 use deepstream_valve::{Paths, Ruleset};
@@ -28,6 +28,7 @@ structs! {
     Parcel { conn: conn, tag: tag, head: head, bytes: bytes }
     Peer { remote: remote, referer: referer, headers: headers }
     Stored { version: version, value: value }
+    Refusal { entry: entry, why: why }
     Account {
         user_id: user_id,
         client_data: client_data,
@@ -141,7 +142,8 @@ enums! {
     Fault {
         0 Timeout {}
         1 Failed { 0: why }
-        2 Refused { entries: entries, why: why }
+        2 Refused { 0: refused }
+        3 Unstorable { 0: why }
     }
     Login {
         0 Accepted { 0: account }

@@ -2,7 +2,7 @@
 
 use crate::{
     Account, Ask, ConnId, CoreId, Expiry, Fault, Flow, Headers, Lane, Login, Nanos, Note, Options, Outbox, Outcome,
-    Packet, Peer, Permissions, Reason, Shard, StoreBatch, Stored,
+    Packet, Peer, Permissions, Reason, Refusal, Shard, StoreBatch, Stored,
 };
 use deepstream_valve::check::check_rows;
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action, requestor_data, requestor_name, versions};
@@ -18,8 +18,10 @@ pub(super) enum Disk {
     /// Answers nothing until told otherwise.
     Hangs,
     Fails,
-    /// Takes everything but names that begin with `bad`.
+    /// Takes everything but names that begin with `bad`, and says so when it is given one.
     Refuses,
+    /// Keeps nothing under names that begin with `bad`, and says so when it is asked for one.
+    Bars,
 }
 
 pub(super) struct Rig {
@@ -348,7 +350,11 @@ impl Rig {
             }
             Ask::Load { ticket, name } => {
                 let found = self.stored.get(&*name).cloned().map(|(version, value)| Stored { version, value });
-                let result = if self.disk == Disk::Fails { Err(Fault::Failed("disk".into())) } else { Ok(found) };
+                let result = match self.disk {
+                    Disk::Fails => Err(Fault::Failed("disk".into())),
+                    Disk::Bars if is_bad(&name) => Err(Fault::Unstorable("it is \"bad\"".into())),
+                    _ => Ok(found),
+                };
                 Outcome::Loaded { ticket, result }
             }
         };
@@ -356,13 +362,18 @@ impl Rig {
     }
 
     fn store(&mut self, core: usize, batch: &StoreBatch) {
-        let bad = |name: &[u8]| self.disk == Disk::Refuses && name.starts_with(b"bad");
+        let bad = |name: &[u8]| self.disk == Disk::Refuses && is_bad(name);
+        let barred = batch.entries.iter().any(|entry| entry.value_len.is_some() && is_bad(batch.name(entry)));
+        assert!(self.disk != Disk::Bars || !barred, "what storage keeps none of is not given to it");
         let refused: Vec<u32> =
             (0..).zip(&batch.entries).filter(|(_, entry)| bad(batch.name(entry))).map(|(index, _)| index).collect();
         let result = match self.disk {
             Disk::Fails => Err(Fault::Failed("disk".into())),
             _ if refused.is_empty() => Ok(()),
-            _ => Err(Fault::Refused { entries: refused.clone(), why: "bad".into() }),
+            _ => {
+                let refusal = |&entry: &u32| Refusal { entry, why: "it is \"bad\"".into() };
+                Err(Fault::Refused(refused.iter().map(refusal).collect()))
+            }
         };
         if self.disk != Disk::Fails {
             for (index, entry) in (0..).zip(&batch.entries) {
@@ -461,4 +472,8 @@ pub(super) fn patch<'a>(name: &'a str, version: i32, path: &'a str, data: &'a st
 /// The same, to be acknowledged.
 pub(super) fn acked<'a>(message: Outgoing<'a>, id: &'a str) -> Outgoing<'a> {
     Outgoing { is_write_ack: true, correlation_id: Some(id.as_bytes()), ..message }
+}
+
+fn is_bad(name: &[u8]) -> bool {
+    name.starts_with(b"bad")
 }

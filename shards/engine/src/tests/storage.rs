@@ -71,7 +71,7 @@ fn what_storage_refuses_is_told_once_and_keeps_nothing_else_from_being_stored() 
         rig.send(writer, &acked(create(name, "[1]"), id));
     }
     rig.unfreeze_to(Disk::Refuses);
-    let refused = "RECORD.RECORD_UPDATE_ERROR name=bad id=2 error write-ack".to_owned();
+    let refused = r#"RECORD.RECORD_UPDATE_ERROR name=bad data="it is \"bad\"" id=2 error write-ack"#.to_owned();
     assert_eq!(rig.read(writer), [ack("good", "1"), refused, ack("fine", "3")]);
     assert_eq!((rig.stored.contains_key(&b"fine"[..]), rig.stored.contains_key(&b"bad"[..])), (true, false));
     let (stores, census) = (rig.shards[0].counters().stores, rig.shards[0].census());
@@ -82,6 +82,52 @@ fn what_storage_refuses_is_told_once_and_keeps_nothing_else_from_being_stored() 
     assert_eq!(rig.read(writer), [ack("good", "4")], "and storage is not left alone");
     rig.send(writer, &about(Action::RecordRead, "bad"));
     assert_eq!(rig.read(writer), ["RECORD.READ_RESPONSE name=bad data=[1] version=1"], "it lives on in memory");
+}
+
+#[test]
+fn a_name_that_storage_keeps_nothing_under_is_no_record_and_becomes_none() {
+    const WHY: &str = r#"data="it is \"bad\"""#;
+    for cores in [1, 2] {
+        let mut rig = Rig::new(cores);
+        let name = rig.name_on(usize::from(cores) - 1, "bad");
+        let names: &[&[u8]] = &[name.as_bytes()];
+        rig.disk = Disk::Bars;
+        let (client, watcher) = (rig.client(0), rig.client(0));
+        rig.send(watcher, &bulk(Action::RecordSubscribe, names, "1"));
+        rig.read(watcher);
+        // Twice: as long as somebody is subscribed the name is known, otherwise it is not.
+        for _ in 0..2 {
+            rig.send(client, &about(Action::RecordRead, &name));
+            assert_eq!(rig.read(client), [format!("RECORD.RECORD_NOT_FOUND name={name} original=READ error")]);
+            rig.send(client, &Outgoing { correlation_id: Some(b"2"), ..about(Action::RecordHead, &name) });
+            assert_eq!(rig.read(client), [format!("RECORD.HEAD_RESPONSE name={name} id=2 version=-1")]);
+            rig.send(client, &about(Action::RecordDelete, &name));
+            assert_eq!(rig.read(client), [format!("RECORD.DELETE_SUCCESS name={name}")]);
+            rig.read(watcher);
+            rig.send(client, &acked(create(&name, "[1]"), "3"));
+            let refused = format!("RECORD.RECORD_UPDATE_ERROR name={name} {WHY} id=3");
+            assert_eq!(rig.read(client), [format!("{refused} original=CREATEANDUPDATE error write-ack")]);
+            rig.send(client, &patch(&name, 1, "a", "1"));
+            let refused = format!("RECORD.RECORD_UPDATE_ERROR name={name} {WHY} original=PATCH error");
+            assert_eq!(rig.read(client), [refused]);
+            rig.send(client, &bulk(Action::RecordSubscribeCreateAndRead, names, "4"));
+            let refused = format!("RECORD.RECORD_UPDATE_ERROR name={name} {WHY}");
+            let lines = rig.read(client);
+            assert_eq!(lines.last(), Some(&format!("{refused} original=SUBSCRIBECREATEANDREAD error")), "{lines:?}");
+            assert!(rig.read(watcher).is_empty(), "nothing was changed");
+            rig.send(client, &bulk(Action::RecordNotify, names, "5"));
+            rig.read(client);
+            rig.drop_client(watcher);
+        }
+        let told = rig.notes.iter().filter(|note| matches!(note, Note::Unstorable { .. })).count();
+        assert_eq!(told, 6, "each of those who wanted to make one");
+        assert!(rig.stored.is_empty());
+        let owned = rig.shards.iter().map(|shard| shard.census().owned_names).sum::<usize>();
+        assert_eq!(owned, 1, "nothing is kept of it, but that a user is here");
+        // Who was refused is not subscribed.
+        rig.send(client, &bulk(Action::RecordSubscribe, names, "6"));
+        assert_eq!(rig.read(client).len(), 1, "an acknowledgement, and not that it is subscribed twice");
+    }
 }
 
 #[test]

@@ -248,6 +248,11 @@ impl Oracle {
             }
             Action::RecordHeadResponseBulk => self.versions_said(conn, message),
             Action::RecordStorageRetrievalTimeout | Action::RecordLoadError => self.load_failed(conn, message),
+            // There can be no such record.
+            Action::RecordUpdateError if original_action(message) == Some(Action::RecordSubscribeCreateAndRead) => {
+                self.seen(conn, name, "missing", |moment| moment.version == -1);
+                self.load_failed(conn, message);
+            }
             Action::RecordInvalidMessageData if self.bulk_refused(conn, message) => {}
             action if message.head.flags.has(deepstream_wire::Flags::IS_ACK) => self.bulk_acked(conn, action, message),
             _ => self.write_answered(conn, message, store),

@@ -317,6 +317,9 @@ impl Oracle {
         let history = self.records.history(name);
         let version = history.now().version;
         match result {
+            Err(Fault::Unstorable(_)) => {
+                self.check(version == -1, || format!("{} is at version {version} and cannot be", text(name)));
+            }
             Err(_) => {
                 if limbo {
                     self.records.writes.limbo.insert(name.into());

@@ -261,6 +261,10 @@ impl World {
                 Some(Action::RecordHead) if !self.in_bulk(client, &name) => self.known(client, &name).waiting = false,
                 _ => {}
             },
+            Action::RecordUpdateError if original_action(message) == Some(Action::RecordSubscribeCreateAndRead) => {
+                known.waiting = false;
+                known.subscribed = false;
+            }
             Action::RecordUpdate | Action::RecordPatch | Action::RecordPatchMulti | Action::RecordInvalidVersion => {
                 known.version = message.head.version;
             }

@@ -1,6 +1,6 @@
 //! Answers.
 
-use deepstream_json::write_string;
+use deepstream_json::{string_of, write_string};
 
 use super::{Batch, TOO_LARGE};
 use crate::action::{Action, Topic};
@@ -178,6 +178,7 @@ fn write_error(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) {
     put_number(i32::from(action.code()), out);
     out.extend_from_slice(br#","success":false,"error":"#);
     let version = message.head.version;
+    let reason = message.data().and_then(string_of);
     let text = match action {
         Action::RecordDenied | Action::RpcDenied | Action::PresenceDenied => {
             format!("Message denied. Action \"{}\" is not permitted.", asked.name())
@@ -191,6 +192,10 @@ fn write_error(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) {
         Action::RecordNotFound => format!("Record read failed. Record \"{name}\" could not be found."),
         Action::RpcNoProvider => format!("No provider was available to handle the RPC \"{name}\"."),
         Action::RpcResponseTimeout => "The RPC response timeout was exceeded by the provider.".to_owned(),
+        Action::RecordUpdateError if reason.is_some() => {
+            let reason = String::from_utf8_lossy(reason.as_deref().unwrap_or_default());
+            format!("Record update failed: {reason}.")
+        }
         _ => format!("An error occurred: {}.", action.name()),
     };
     write_string(text.as_bytes(), out);

@@ -35,6 +35,7 @@ struct Connect {
     receive_max: Option<u16>,
     packet_bytes_max: Option<u32>,
     expiry_s: u32,
+    wants_reasons: bool,
 }
 
 impl Session {
@@ -201,6 +202,7 @@ fn read_v5(body: &[u8], at: &mut usize, protocol: Protocol) -> Result<Connect, C
         receive_max: properties.receive_max,
         packet_bytes_max: properties.max_packet_size,
         expiry_s: properties.session_expiry_interval.unwrap_or_default(),
+        wants_reasons: properties.request_problem_info != Some(false),
     })
 }
 

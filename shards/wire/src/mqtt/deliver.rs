@@ -84,7 +84,9 @@ impl Session {
                 if said.original_action == Some(Action::RecordDelete) {
                     self.deletions.retain(|(name, _)| **name != *said.name);
                 }
-                self.put_answer(id, result.err().unwrap_or(Code::Success), out);
+                let words = said.data.filter(|_| said.action == Action::RecordUpdateError);
+                let words = words.and_then(deepstream_json::string_of);
+                self.put_answer(id, result.err().unwrap_or(Code::Success), words.as_deref(), out);
             }
             None => {}
         }
@@ -94,7 +96,7 @@ impl Session {
         let Some(at) = self.deletions.iter().position(|(other, _)| **other == *name) else { return };
         let (_, id) = self.deletions.remove(at);
         if let Some(id) = Id::of(&id) {
-            self.put_answer(id, code, out);
+            self.put_answer(id, code, None, out);
         }
     }
 

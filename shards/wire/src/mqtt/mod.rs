@@ -100,6 +100,8 @@ pub(crate) struct Session {
     /// Largest packet the client takes.
     packet_bytes_max: usize,
     queued_bytes_max: usize,
+    /// Whether the client wants to be told why something is refused.
+    wants_reasons: bool,
     /// Properties of the CONNACK to come.
     greeting: Vec<u8>,
     json: deepstream_json::Scratch,
@@ -155,6 +157,7 @@ impl Default for Session {
             deletions: Vec::new(),
             packet_bytes_max: usize::MAX,
             queued_bytes_max: 0,
+            wants_reasons: true,
             greeting: Vec::new(),
             json: deepstream_json::Scratch::new(),
         }

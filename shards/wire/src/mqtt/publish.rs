@@ -145,7 +145,7 @@ impl Session {
         let known = self.unreleased.remove(&packet);
         let code = if known { Code::Success } else { Code::PacketIdNotFound };
         let version = self.version;
-        turn.reply(|out| packet::put_answer(version, kind::PUBCOMP, packet, code, out));
+        turn.reply(|out| packet::put_answer(version, kind::PUBCOMP, packet, code, &[], out));
         turn.say(Action::ConnectionPong, |_| ());
         Ok(())
     }
@@ -176,19 +176,25 @@ impl Session {
     }
 
     fn answer<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>>(&mut self, id: Id, code: Code, turn: &mut Turn<'_, F>) {
-        turn.reply(|out| self.put_answer(id, code, out));
+        turn.reply(|out| self.put_answer(id, code, None, out));
     }
 
-    /// Appends the answer to a PUBLISH.
-    pub(super) fn put_answer(&mut self, id: Id, code: Code, out: &mut Vec<u8>) {
+    /// Appends the answer to a PUBLISH, with the reason if it is refused, is given and fits.
+    pub(super) fn put_answer(&mut self, id: Id, code: Code, why: Option<&[u8]>, out: &mut Vec<u8>) {
+        const AROUND: usize = 16;
+        let mut reason = Vec::new();
+        let room = self.packet_bytes_max.min(usize::from(u16::MAX));
+        if let Some(why) = why.filter(|why| self.wants_reasons && AROUND + why.len() <= room) {
+            packet::put_reason(why, &mut reason);
+        }
         match id {
-            Id::Puback(packet) => packet::put_answer(self.version, kind::PUBACK, packet, code, out),
+            Id::Puback(packet) => packet::put_answer(self.version, kind::PUBACK, packet, code, &reason, out),
             Id::Pubrec(packet) => {
                 // A refused one is over for its sender, who knows of the refusal only in version 5.
                 if code as u8 >= Code::Unspecified as u8 && self.version == Version::V5 {
                     self.unreleased.remove(&packet);
                 }
-                packet::put_answer(self.version, kind::PUBREC, packet, code, out);
+                packet::put_answer(self.version, kind::PUBREC, packet, code, &reason, out);
             }
             Id::Filter(..) => {}
         }

@@ -235,6 +235,13 @@ fn error(message: &Outgoing<'_>, out: &mut Vec<u8>) {
         }
         Action::RpcMultipleProviders => line.plain(b"MULTIPLE_SUBSCRIPTIONS").name(message),
         Action::RpcNotProvided => line.plain(b"NOT_SUBSCRIBED").name(message),
+        Action::RecordUpdateError => {
+            let line = line.plain(message.action.name().as_bytes()).name(message);
+            match reason_of(message) {
+                Some(why) => line.text(&why),
+                None => line,
+            }
+        }
         action if topic == Topic::Rpc => with(line.plain(action.name().as_bytes()).name(message), id),
         action => line.plain(action.name().as_bytes()).name(message),
     };
@@ -256,8 +263,17 @@ fn settle_writer(message: &Outgoing<'_>, out: &mut Vec<u8>) {
         let end = out.pop();
         debug_assert_eq!(end, Some(END), "a message has its end");
         out.extend_from_slice(message.action.name().as_bytes());
+        if let Some(why) = reason_of(message) {
+            out.extend_from_slice(b": ");
+            out.extend(why.iter().map(|byte| if [PART, END].contains(byte) { b' ' } else { *byte }));
+        }
         out.push(END);
     }
+}
+
+/// Why a write is refused, where that is said.
+fn reason_of<'m>(message: &Outgoing<'m>) -> Option<std::borrow::Cow<'m, [u8]>> {
+    message.data.filter(|_| message.action == Action::RecordUpdateError).and_then(string_of)
 }
 
 /// `R|WA|name|[version]|…`; the version is the correlation id, as the decoder chose it.

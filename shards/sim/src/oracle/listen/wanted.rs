@@ -122,6 +122,11 @@ impl Oracle {
             | Action::RecordInvalidMessageData
             | Action::RecordLoadError
             | Action::RecordStorageRetrievalTimeout => self.unclear(conn, name),
+            Action::RecordUpdateError
+                if deepstream_wire::client::original_action(message) == Some(Action::RecordSubscribeCreateAndRead) =>
+            {
+                self.unclear(conn, name);
+            }
             Action::RecordHasProvider | Action::RecordHasNoProvider => {
                 self.provider_said(conn, name, message.head.action == Action::RecordHasProvider);
                 return true;
