@@ -50,6 +50,8 @@ pub struct Options {
     pub webhooks_max: usize,
     /// How long storage may take for one read or write.
     pub storage_timeout: Duration,
+    /// Bytes of the name of a record, as those of users are.
+    pub name_bytes_max: usize,
     /// CPUs of the thread; empty: wherever the kernel puts it.
     pub cpus: Vec<usize>,
     /// Makes a core look at its answers; one per shard.
@@ -83,6 +85,7 @@ pub(super) struct Tools {
     pub(super) compute: Compute,
     pub(super) webhooks_max: usize,
     pub(super) storage_timeout: Duration,
+    pub(super) name_bytes_max: usize,
     pub(super) records: Option<Records>,
     guesses: Mutex<Guesses>,
     began: Instant,
@@ -296,7 +299,8 @@ pub struct Auth {
 
 /// Starts judging logins.
 pub fn start(options: Options) -> Result<Auth, String> {
-    let Options { methods, headers, logins_max, login_bytes_max, webhooks_max, storage_timeout, .. } = options;
+    let Options { methods, headers, logins_max, login_bytes_max, webhooks_max, .. } = options;
+    let (storage_timeout, name_bytes_max) = (options.storage_timeout, options.name_bytes_max);
     let (cpus, wakers) = (options.cpus, options.wakers);
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -308,7 +312,7 @@ pub fn start(options: Options) -> Result<Auth, String> {
     let records = options.storage.map(|(client, bell)| Records::new(client, bell, &handle));
     let compute = Compute::start(&cpus).map_err(|error| error.to_string())?;
     let (guesses, began) = (Mutex::new(Guesses::new(options.guesses)), Instant::now());
-    let tools = Arc::new(Tools { compute, webhooks_max, storage_timeout, records, guesses, began });
+    let tools = Arc::new(Tools { compute, webhooks_max, storage_timeout, name_bytes_max, records, guesses, began });
     let chain = Chain::new(&methods, &tools)?;
     let shared = Arc::new(Shared {
         chain: RwLock::new(Arc::new(Chain::new(&[], &tools)?)),

@@ -36,6 +36,7 @@ fn desk(methods: Vec<AuthMethod>, logins_max: usize, login_bytes_max: usize) -> 
         },
         webhooks_max: 1,
         storage_timeout: Duration::from_secs(1),
+        name_bytes_max: 2048,
         cpus: Vec::new(),
         wakers: vec![waker],
         storage: None,

@@ -1,6 +1,10 @@
 //! *Owns* `type: storage`: users are records `table/username` of the store. *Promises* upstream's record of a new user
-//! and its words for what went wrong; two who register the same name at once do not overwrite each other. *Does not*
-//! look at what the shards hold in memory: a users table belongs to authentication.
+//! and its words for what went wrong; two who register the same name at once do not overwrite each other; and that the name
+//! of a user reaches the record of that user and no other. *Does not* look at what the shards hold in memory: a users table
+//! belongs to authentication.
+//!
+//! A user is a record right below the table. What lies deeper is somebody else's: where rules let users keep
+//! `users/ann/notes` of their own, that must not make them the user `ann/notes`, with what data they like.
 
 use super::desk::Tools;
 use super::hash::PasswordHash;
@@ -14,6 +18,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Version of a new user's record.
 const FIRST_VERSION: i32 = 1;
+
+/// Why it is not known whether there is such a user.
+enum Unfound {
+    /// Storage could not be asked, and the log was told.
+    Failed,
+    /// There is none, and can be none of this name.
+    NoName(String),
+}
 
 /// See the module.
 pub(super) struct Table {
@@ -50,14 +62,20 @@ impl Table {
             return Verdict::no(self.report, Some(&error));
         };
         match self.find(username, request, tools).await {
-            Err(()) => Some(Verdict::unable(self.report, "Error retrieving user from storage")),
+            Err(Unfound::Failed) => Some(Verdict::unable(self.report, "Error retrieving user from storage")),
             Ok(Some(user)) => self.check(&user, password, request, tools).await,
             Ok(None) if self.create_user => self.register(username, password, request, tools).await,
-            Ok(None) => tools.verify(request, self.hash, password, None).await.err().map(Verdict::Barred),
+            Err(Unfound::NoName(why)) if self.create_user => {
+                Verdict::no(self.report, Some(&format!("This username cannot be registered: {why}")))
+            }
+            Ok(None) | Err(Unfound::NoName(_)) => {
+                tools.verify(request, self.hash, password, None).await.err().map(Verdict::Barred)
+            }
         }
     }
 
-    async fn find(&self, username: &str, request: &Request, tools: &Tools) -> Result<Option<Value>, ()> {
+    async fn find(&self, username: &str, request: &Request, tools: &Tools) -> Result<Option<Value>, Unfound> {
+        self.check_name(username, tools).map_err(Unfound::NoName)?;
         let found = match &tools.records {
             Some(records) => records.load(request.origin, &self.key(username), tools.storage_timeout).await,
             None => Err(Fault::Failed("there is none".into())),
@@ -68,7 +86,27 @@ impl Table {
                 .map_err(|error| Fault::Failed(format!("record {}: {error}", self.key(username)))),
             None => Ok(None),
         });
-        parsed.map_err(|fault| failed("looked up", &fault))
+        parsed.map_err(|fault| match fault {
+            Fault::Unstorable(why) => Unfound::NoName(why),
+            fault => {
+                failed("looked up", &fault);
+                Unfound::Failed
+            }
+        })
+    }
+
+    /// Whether this can be the name of a user, whatever storage says of it.
+    fn check_name(&self, username: &str, tools: &Tools) -> Result<(), String> {
+        let longest = tools.name_bytes_max.saturating_sub(self.name.len() + 1);
+        if username.is_empty() {
+            Err("it is empty".to_owned())
+        } else if username.contains('/') {
+            Err("it contains a slash".to_owned())
+        } else if username.len() > longest {
+            Err(format!("it has more than {longest} bytes"))
+        } else {
+            Ok(())
+        }
     }
 
     async fn check(&self, user: &Value, password: &str, request: &Request, tools: &Tools) -> Option<Verdict> {
@@ -103,7 +141,7 @@ impl Table {
             Ok(None) => {}
             // Registered by somebody else since.
             Ok(Some(user)) => return self.check(&user, password, request, tools).await,
-            Err(()) => return error(),
+            Err(_) => return error(),
         }
         note(Level::Info, "STORAGE_AUTH", &format!("REGISTERING_USER | Adding new user {username}"));
         let id = uuid::Uuid::new_v4().to_string();

@@ -10,6 +10,7 @@ use super::table::{Row, Rule, count, milliseconds, row};
 use super::types::Config;
 use super::walk::Complaint;
 use crate::auth::{Digest, Keys, PasswordHash};
+use crate::connector::names::Names;
 use std::time::Duration;
 
 /// The rows of the section; see `table`.
@@ -276,6 +277,16 @@ fn claims(node: &Node) -> Result<Claims, String> {
     })
 }
 
+impl Config {
+    /// The tables in which authentication keeps its users.
+    pub fn user_tables(&self) -> impl Iterator<Item = &str> {
+        self.auth.iter().filter_map(|method| match method {
+            AuthMethod::Storage(storage) => Some(storage.table.as_str()),
+            _ => None,
+        })
+    }
+}
+
 /// What can only be judged once the whole section was read.
 pub(super) fn settle(root: &Node, config: &mut Config) -> Vec<Complaint> {
     if config.auth.is_empty() {
@@ -284,6 +295,8 @@ pub(super) fn settle(root: &Node, config: &mut Config) -> Vec<Complaint> {
     }
     let several = config.auth.len() > 1;
     let memory = config.storage == super::types::Storage::Memory;
+    let tables: Vec<String> = config.user_tables().map(str::to_owned).collect();
+    let keeps = config.storage.names();
     let mut complaints = Vec::new();
     for (method, (steps, node)) in config.auth.iter_mut().zip(entries(root)) {
         let mut at = Settling { steps, node, complaints: &mut complaints };
@@ -304,6 +317,7 @@ pub(super) fn settle(root: &Node, config: &mut Config) -> Vec<Complaint> {
                 storage.report = reports(storage.raw_report, several);
                 storage.hash = at.hash(&storage.raw_hash);
                 at.demand("table");
+                at.table(&storage.table, &tables, keeps.as_deref());
                 if memory {
                     let hint = "configure a storage, or another way of logging in";
                     at.complain(&[], "there is no storage to keep users in", hint);
@@ -354,6 +368,20 @@ impl Settling<'_> {
 
     fn option(&self, key: &str) -> Option<&Node> {
         self.node.get("options")?.get(key)
+    }
+
+    /// A user is a record right below the table, and of no other entry.
+    fn table(&mut self, table: &str, all: &[String], keeps: Option<&dyn Names>) {
+        let below = |other: &String| table.strip_prefix(other.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        if let Some(other) = all.iter().find(|other| below(other)) {
+            let what = format!("the table lies below {other}, in which another entry keeps its users");
+            self.complain(&["options", "table"], what, "keep users in tables of which none is below another");
+        }
+        let name = format!("{table}/user");
+        if let Some(Err(refusal)) = keeps.filter(|_| !table.is_empty()).map(|keeps| keeps.place(name.as_bytes())) {
+            let what = format!("no user can be kept there: of {name}, {refusal}");
+            self.complain(&["options", "table"], what, "choose a table whose records storage keeps");
+        }
     }
 
     fn demand(&mut self, key: &str) {

@@ -7,6 +7,7 @@ use super::methods::AuthMethod;
 use super::mqtt::MqttEndpoint;
 use super::permissions::Permission;
 use super::postgres::Postgres;
+use crate::connector::names::Names;
 use crate::endpoint::http::HttpEndpoint;
 use crate::endpoint::proxies::Network;
 use deepstream_wire::Wire;
@@ -279,6 +280,17 @@ pub enum Storage {
     Postgres(Box<Postgres>),
     /// Records live and die with the process.
     Memory,
+}
+
+impl Storage {
+    /// What it says of names, if it is asked.
+    pub fn names(&self) -> Option<Box<dyn Names>> {
+        match self {
+            Self::Embedded { .. } => Some(Box::new(crate::storage::Whole)),
+            Self::Postgres(settings) => Some(Box::new(crate::connector::postgres::Layout::new(settings))),
+            Self::Memory => None,
+        }
+    }
 }
 
 /// `storage.options.durability`.
@@ -559,6 +571,7 @@ impl Config {
             shadow: self.permission.shadow(),
             rounds_max: self.permission.rule_iterations_max,
             sweep_ns: nanoseconds(self.permission.cache_evacuation_interval),
+            guarded: self.user_tables().map(|table| format!("{table}/").into_bytes().into()).collect(),
         }
     }
 }

@@ -13,6 +13,7 @@ mod endings;
 mod error;
 mod http;
 mod listen;
+mod protect;
 mod refusals;
 mod report;
 mod request;

@@ -11,7 +11,7 @@ use super::error::StartError;
 use super::ring::{Doorbell, Ring};
 use super::tape::{Reel, Tapes};
 use super::tls::{Side, Tls};
-use super::{listen, report};
+use super::{listen, protect, report};
 use crate::auth::{self, Auth, StorageBell};
 use crate::config::{AuthMethod, Config, Durability, Http, Placement, Storage as StorageSettings, WebSocketEndpoint};
 use crate::connector::{Keeper, postgres};
@@ -296,6 +296,7 @@ fn start_auth(
         },
         webhooks_max: descriptors::webhooks_max(config),
         storage_timeout: config.record.storage_retrieval_timeout,
+        name_bytes_max: config.limits.name_bytes_max,
         cpus: placement.services.clone(),
         wakers,
         storage,
@@ -310,6 +311,7 @@ fn start_auth(
         }
     };
     note(Level::Info, "INFO", &format!("authentication ready: {description}"));
+    protect::announce_users(config);
     Ok(auth)
 }
 

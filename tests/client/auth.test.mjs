@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, test } from 'node:test'
 import { clientFor, loggedIn } from './clients.mjs'
@@ -328,7 +328,16 @@ describe('users of the storage', { skip }, () => {
     const raw = await challenged(t, server)
     assertFields(await login(raw, { username: 'ann', password: 'secret' }), { data: JSON.stringify(first) })
     raw.record(RECORD.READ, { name: 'users/ann' })
-    const record = JSON.parse((await raw.take()).data)
+    assertFields(await raw.take(), { action: RECORD.MESSAGE_DENIED, name: 'users/ann' })
+    await server.end('SIGTERM')
+    // What lies there is seen by a server that does not log in by it.
+    const config = JSON.parse(readFileSync(server.config, 'utf8'))
+    writeFileSync(server.config, JSON.stringify({ ...config, auth: [{ type: 'none' }] }))
+    await server.launch()
+    const other = await challenged(t, server)
+    await login(other, {})
+    other.record(RECORD.READ, { name: 'users/ann' })
+    const record = JSON.parse((await other.take()).data)
     assert.equal(record.username, 'ann')
     assert.equal(record.password.length, 44 + 24)
     assert.ok(record.serverData.created <= Date.now())

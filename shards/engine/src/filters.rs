@@ -25,7 +25,9 @@ pub(crate) struct Filters {
     records: Level,
     count: usize,
     /// Rules are in force: only names are told that no rule can have overlooked.
-    pub(crate) guarded: bool,
+    guarded: bool,
+    /// Records that are nobody's, unless a rule is about them and them alone: they are told to no filter.
+    hidden: Vec<Box<[u8]>>,
 }
 
 #[derive(Debug, Default)]
@@ -66,8 +68,14 @@ impl Level {
 }
 
 impl Filters {
-    pub(crate) fn new(guarded: bool) -> Self {
-        Self { guarded, ..Self::default() }
+    pub(crate) fn new(guarded: bool, hidden: &[Box<[u8]>]) -> Self {
+        Self { guarded, hidden: hidden.to_vec(), ..Self::default() }
+    }
+
+    /// Other rules are in force.
+    pub(crate) fn guard(&mut self, guarded: bool, hidden: &[Box<[u8]>]) {
+        self.guarded = guarded;
+        self.hidden = hidden.to_vec();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -124,7 +132,8 @@ impl Filters {
         except: ConnId,
         message: impl Fn(Wire) -> Outgoing<'m>,
     ) {
-        if self.guarded && !is_plain(name) {
+        let hidden = topic == Topic::Record && self.hidden.iter().any(|table| name.starts_with(table));
+        if hidden || (self.guarded && !is_plain(name)) {
             return;
         }
         self.fitting(topic, name, |slot| {

@@ -178,7 +178,7 @@ impl Shard {
             delivery,
             subscribers: Subscribers::new(cores, hasher.clone()),
             names: Names::default(),
-            filters: Filters::new(permit.judges()),
+            filters: Filters::new(permit.has_rules(), permit.guarded()),
             records: Records::new(&options),
             gathers: Gathers::default(),
             calls: Calls::new(core, &options),

@@ -1,5 +1,6 @@
 //! One message, its steps, the rule of each, and what the rule is told.
 
+use super::guard::choose_within;
 use super::inquiry::{Found, Sight};
 use super::nearby::{AllSeen, Nearby};
 use super::{Denial, Document, Question, Said, Sampled, Steps};
@@ -180,6 +181,10 @@ impl Shard {
     }
 
     pub(super) fn choose_rule(&mut self, question: &Question<'_>, right: Right, rules: u32) -> Choice {
+        let permissions = self.permit.of(rules);
+        if let Some(table) = permissions.guard_of(right, question.name) {
+            return choose_within(permissions.ruleset.as_deref(), right, question.name, table);
+        }
         let permit = &mut self.permit;
         if rules != permit.rules.generation {
             let Some(ruleset) = &permit.of(rules).ruleset else { return Choice::Always(true) };
@@ -339,11 +344,17 @@ impl Shard {
         }
         let (section, kind) = (right.section(), right.rule());
         let user = question.who.as_deref().or_else(|| self.delivery.identity_of(question.conn));
+        let guarded = self.permit.of(question.tag.rules).guard_of(right, question.name).is_some();
+        let otherwise = if guarded {
+            "authentication keeps its users there, and no rule for this name begins with their table"
+        } else {
+            "nobody may do that with this name"
+        };
         self.delivery.notes.push(Note::Denied {
             user: user.map_or("", |identity| &identity.user).into(),
             action: action.name(),
             name: lossy(question.name),
-            why: told.unwrap_or_else(|| format!("{section} {kind}: nobody may do that with this name")).into(),
+            why: told.unwrap_or_else(|| format!("{section} {kind}: {otherwise}")).into(),
         });
     }
 }

@@ -14,6 +14,7 @@
 mod begin;
 mod deny;
 mod everybody;
+mod guard;
 mod inquiry;
 mod judge;
 mod nearby;
@@ -64,11 +65,21 @@ pub struct Permissions {
     pub rounds_max: u32,
     /// How often choices of rules that were not used meanwhile are forgotten.
     pub sweep_ns: u64,
+    /// Records whose names begin with one of these are nobody's, unless the path of a rule begins with it, too: tables of
+    /// authentication, each with its slash.
+    pub guarded: Vec<Box<[u8]>>,
 }
 
 impl Default for Permissions {
     fn default() -> Self {
-        Self { generation: 0, ruleset: None, shadow: None, rounds_max: 3, sweep_ns: 60_000_000_000 }
+        Self {
+            generation: 0,
+            ruleset: None,
+            shadow: None,
+            rounds_max: 3,
+            sweep_ns: 60_000_000_000,
+            guarded: Vec::new(),
+        }
     }
 }
 
@@ -110,7 +121,7 @@ impl Permit {
     pub(crate) fn new(rules: Arc<Permissions>) -> Self {
         let samples = rules.shadow.as_ref().map_or(0, |shadow| shadow.samples_per_minute_max);
         Self {
-            judges: rules.ruleset.is_some(),
+            judges: rules.judges(),
             past: VecDeque::with_capacity(PAST_MAX),
             rules,
             choices: Choices::default(),
@@ -180,7 +191,17 @@ impl Permit {
         if self.past.len() > PAST_MAX {
             self.past.pop_front();
         }
-        self.judges = self.rules.ruleset.is_some() || self.past.iter().any(|past| past.ruleset.is_some());
+        self.judges = self.rules.judges() || self.past.iter().any(|past| past.judges());
+    }
+
+    /// Whether rules are in force, or were when a message began its way that is not there yet.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.rules.ruleset.is_some() || self.past.iter().any(|past| past.ruleset.is_some())
+    }
+
+    /// Tables of which no filter is told anything.
+    pub(crate) fn guarded(&self) -> &[Box<[u8]>] {
+        &self.rules.guarded
     }
 
     /// Messages, names and whole connections that wait for records.
@@ -287,7 +308,7 @@ impl Shard {
         self.permit.differences.tell_at_most(permissions.shadow.as_ref().map_or(0, |new| new.samples_per_minute_max));
         let past = std::mem::replace(&mut self.permit.rules, permissions);
         self.permit.remember(past);
-        self.filters.guarded = self.permit.judges();
+        self.filters.guard(self.permit.has_rules(), self.permit.guarded());
         self.revise_all();
     }
 

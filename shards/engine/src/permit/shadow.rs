@@ -7,6 +7,7 @@
 //! A message that takes several rules is compared rule by rule, as far as the rules in force came. Messages that go by older
 //! rules than those in force are not compared.
 
+use super::guard::choose_within;
 use super::inquiry::{Found, Sight};
 use super::judge::{Case, Source, choose, source_of};
 use super::{Denial, Question, Said, Sampled, Steps};
@@ -135,9 +136,14 @@ impl Shard {
         found: &Found,
     ) -> Opinion {
         let (generation, rounds_max) = (self.permit.rules.generation, self.permit.rules.rounds_max);
-        let choices = &mut self.permit.shadow_choices;
-        let choice = choices.choose(&shadow.ruleset, u64::from(generation), right, question.named(), question.hash);
-        self.watch_choices();
+        let choice = if let Some(table) = self.permit.rules.guard_of(right, question.name) {
+            choose_within(Some(&shadow.ruleset), right, question.name, table)
+        } else {
+            let choices = &mut self.permit.shadow_choices;
+            let choice = choices.choose(&shadow.ruleset, u64::from(generation), right, question.named(), question.hash);
+            self.watch_choices();
+            choice
+        };
         let (rule, captures) = match choice {
             Choice::Always(true) => return Opinion::Allows,
             Choice::Always(false) | Choice::None => return Opinion::Denies,

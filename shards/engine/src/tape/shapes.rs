@@ -110,6 +110,7 @@ structs! {
         shadow: shadow,
         rounds_max: rounds_max,
         sweep_ns: sweep_ns,
+        guarded: guarded,
     }
     Shadow { ruleset: ruleset, file: file, live_file: live_file, samples_per_minute_max: samples_per_minute_max }
     At { line: line, column: column }

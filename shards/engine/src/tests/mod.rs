@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod events;
+mod guard;
 mod listen;
 mod listened;
 mod logins;

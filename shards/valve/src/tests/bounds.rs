@@ -177,6 +177,7 @@ fn nothing_nests_without_bound_not_even_what_no_rule_may_have() {
     assert_eq!(said(&format!("{}false", many("name === 'x' ? true : ", 200))), Ok(()));
 }
 
+#[test]
 fn a_path_that_takes_too_many_steps_leaves_its_name_to_no_other() {
     let rows = [("record", "*", "read", "user.id"), ("record", "secret/*a*", "read", "false")];
     let ruleset = crate::check::check_rows(&rows).expect("good rules").ruleset;
