@@ -97,7 +97,12 @@ fn record(name: &'static str, message: fn(i32) -> Vec<u8>) -> Case {
 /// Thirty-two masked frames in one read, through link, shard and flush, to one subscriber: a busy publisher's turn.
 fn through(name: &'static str) -> Case {
     let endpoint = Endpoint { path: "/deepstream".into(), wire: Wire::Protobuf, max_message_bytes: 1 << 20 };
-    let config = LinkConfig { endpoints: vec![endpoint], max_request_bytes: 8 << 10, mqtt: mqtt::Settings::default() };
+    let config = LinkConfig {
+        endpoints: vec![endpoint],
+        max_request_bytes: 8 << 10,
+        mqtt: mqtt::Settings::default(),
+        gate: deepstream_wire::Gate::default(),
+    };
     let mut bare = Bare::new(0, 1);
     let (publisher, subscriber) = (bare.client(), bare.client());
     bare.say(subscriber, &subscription("news"));

@@ -64,6 +64,7 @@ fn link(name: &'static str, path: &str, frame: &dyn Fn([u8; 4], &mut Vec<u8>)) -
         endpoints: vec![endpoint("/deepstream", Wire::Protobuf), endpoint("/deepstream-v3", Wire::Text)],
         max_request_bytes: 8 << 10,
         mqtt: deepstream_wire::mqtt::Settings::default(),
+        gate: deepstream_wire::Gate::default(),
     };
     let mut link = Link::new();
     let mut bytes = Vec::new();

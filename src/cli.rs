@@ -47,6 +47,9 @@ pub struct StartArguments {
     /// Address to listen on
     #[arg(long, value_name = "host")]
     pub host: Option<String>,
+    /// Serve other machines although nobody has to log in, or everybody may do everything
+    #[arg(long)]
+    pub no_protected_mode: bool,
     /// Port to listen on
     #[arg(long, value_name = "port", value_parser = port, allow_hyphen_values = true)]
     pub port: Option<u16>,
@@ -317,7 +320,7 @@ mod tests {
     #[test]
     fn every_flag_of_start_is_understood() {
         let all = start(
-            "start -c a.yml -l lib --host ::1 --port 7000 --disable-auth --disable-permissions --log-level WARN \
+            "start -c a.yml -l lib --host ::1 --no-protected-mode --port 7000 --disable-auth --disable-permissions --log-level WARN \
              --colors false --inspect 0.0.0.0:9229 --shards 3 --data /var/x \
              --tape /var/y",
         );
@@ -325,6 +328,7 @@ mod tests {
             config: Some("a.yml".into()),
             lib_dir: Some("lib".into()),
             host: Some("::1".to_owned()),
+            no_protected_mode: true,
             port: Some(7000),
             disable_auth: true,
             disable_permissions: true,

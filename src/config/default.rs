@@ -22,6 +22,8 @@ impl Default for Config {
             },
             http: Http {
                 host: "0.0.0.0".to_owned(),
+                host_is_written: false,
+                protected_mode: true,
                 port: 6020,
                 health_check_path: "/health-check".to_owned(),
                 trusted_proxies: ["127.0.0.0/8", "::1"].into_iter().filter_map(Network::read).collect(),

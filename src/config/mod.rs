@@ -17,6 +17,7 @@ pub(crate) mod node;
 pub(crate) mod permissions;
 mod placement;
 mod postgres;
+mod protect;
 mod table;
 mod text;
 mod topology;
@@ -33,6 +34,7 @@ pub use mqtt::MqttEndpoint;
 pub use permissions::{Permission, Rules};
 pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
 pub use postgres::{Postgres, PostgresNotifications};
+pub use protect::{Door, REFUSAL};
 pub use topology::{Cpu, Topology};
 pub use types::{
     Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, LogFormat, LogSettings, Pem,
@@ -188,6 +190,12 @@ fn read(
     let accepted =
         findings.accepted.into_iter().map(|(steps, why)| (prepared.source.path_text(&steps), why.to_owned()));
     let mut accepted: Vec<_> = accepted.collect();
+    match protect::from_environment(environment(protect::VARIABLE).as_deref()) {
+        Ok(said) => config.http.protected_mode = said.unwrap_or(config.http.protected_mode),
+        Err(what) => {
+            return Err(ConfigError::of_file(file, what, "correct it, or take it out of the environment").into());
+        }
+    }
     override_with(&mut config, arguments, &mut accepted);
     if config.server_name.is_empty() {
         config.server_name = generated_name();
@@ -464,6 +472,10 @@ fn settle_outbox<'n>(
 fn override_with(config: &mut Config, arguments: &StartArguments, accepted: &mut Vec<(String, String)>) {
     if let Some(host) = &arguments.host {
         config.http.host.clone_from(host);
+        config.http.host_is_written = true;
+    }
+    if arguments.no_protected_mode {
+        config.http.protected_mode = false;
     }
     if let Some(port) = arguments.port {
         config.http.port = port;

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct MqttEndpoint {
     /// Address to listen on.
     pub host: String,
+    /// Whether somebody wrote that.
+    pub host_is_written: bool,
     /// TCP port.
     pub port: u16,
     /// What connections are secured with, if they are.
@@ -33,6 +35,7 @@ impl Default for MqttEndpoint {
     fn default() -> Self {
         Self {
             host: "0.0.0.0".to_owned(),
+            host_is_written: false,
             port: 1883,
             tls: None,
             idle_timeout: Duration::from_mins(3),
@@ -61,7 +64,7 @@ const NO_HTTP: Rule = Rule::Later("MQTT is not spoken over HTTP: remove it");
 
 pub(super) static ROWS: &[Row] = &[
     row("connectionEndpoints[mqtt]", Rule::Kind(|c| c.mqtt = Some(MqttEndpoint::default()))),
-    row("connectionEndpoints[mqtt].options.host", Rule::Text(|c, text| host_text(text, &mut mqtt(c).host))),
+    row("connectionEndpoints[mqtt].options.host", Rule::Text(host)),
     row("connectionEndpoints[mqtt].options.port", count(1, 65_535, |c, port| mqtt(c).port = port as u16)),
     row(
         "connectionEndpoints[mqtt].options.idleTimeout",
@@ -96,6 +99,12 @@ pub(super) static ROWS: &[Row] = &[
 
 fn mqtt(config: &mut Config) -> &mut MqttEndpoint {
     config.mqtt.get_or_insert_with(MqttEndpoint::default)
+}
+
+fn host(config: &mut Config, text: &str) -> Result<(), String> {
+    let mqtt = mqtt(config);
+    mqtt.host_is_written = true;
+    host_text(text, &mut mqtt.host)
 }
 
 fn tls(config: &mut Config) -> &mut Tls {

@@ -137,6 +137,7 @@ static ROWS: &[Row] = &[
     row("httpServer[default]", Rule::Kind(|_| ())),
     row("httpServer[uws]", Rule::Kind(|_| ())),
     row("httpServer[*].options.host", Rule::Text(host)),
+    row("httpServer[*].options.protectedMode", Rule::Flag(|c, on| c.http.protected_mode = on)),
     row("httpServer[*].options.port", count(1, 65_535, |c, port| c.http.port = port as u16)),
     row("httpServer[*].options.healthCheckPath", Rule::Text(health_check_path)),
     row(
@@ -399,6 +400,7 @@ fn server_name(config: &mut Config, text: &str) -> Result<(), String> {
 }
 
 fn host(config: &mut Config, text: &str) -> Result<(), String> {
+    config.http.host_is_written = true;
     host_text(text, &mut config.http.host)
 }
 

@@ -191,8 +191,8 @@ fn honoured_keys_arrive() {
         (
             "httpServer: {options: {allowAllOrigins: false, origins: [http://a], hostUrl: h:1, maxMessageSize: 500}}",
             |c| {
-                c.web().origins == Some(vec!["http://a".to_owned()])
-                    && c.web().host.as_deref() == Some("h:1")
+                c.pages().is_some_and(|pages| pages.origins == ["http://a"])
+                    && c.pages().is_some_and(|pages| pages.host.as_deref() == Some("h:1"))
                     && c.web().body_bytes_max == 500
             },
         ),
@@ -723,4 +723,78 @@ fn what_is_wrong_with_a_database_is_told_by_its_line() {
         let found = bad(&text);
         assert!(found.starts_with(said), "{text}{found}");
     }
+}
+
+#[test]
+fn what_is_shipped_is_open_and_meant_for_this_machine_alone() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shipped = |variable: Option<&str>, arguments: &StartArguments| {
+        let environment = |name: &str| variable.filter(|_| name == protect::VARIABLE).map(str::to_owned);
+        read(&directory.join("conf/config.yml"), SHIPPED, arguments, &environment)
+    };
+    let none = StartArguments::default();
+    let config = shipped(None, &none).expect("good").config;
+    assert_eq!(config.is_open(), Some("nobody has to log in, and everybody may do everything"));
+    assert!(!config.is_meant(Door::Web) && !config.is_meant(Door::Mqtt));
+    for (variable, meant) in [(Some("false"), true), (Some("true"), false), (Some(""), false)] {
+        assert_eq!(shipped(variable, &none).expect("good").config.is_meant(Door::Web), meant, "{variable:?}");
+    }
+    let error = shipped(Some("yes"), &none).unwrap_err().to_string();
+    assert!(error.contains("DEEPSTREAM_PROTECTED_MODE is \"yes\", where it is true or false"), "{error}");
+    let flag = StartArguments { no_protected_mode: true, ..none.clone() };
+    assert!(shipped(Some("true"), &flag).expect("good").config.is_meant(Door::Mqtt), "flags win");
+    let host = StartArguments { host: Some("::".to_owned()), ..none };
+    let config = shipped(None, &host).expect("good").config;
+    assert!(config.is_meant(Door::Web) && !config.is_meant(Door::Mqtt));
+}
+
+#[test]
+fn a_server_is_open_as_long_as_nobody_logs_in_or_everybody_may_do_everything() {
+    const FILE: &str = "auth: {type: file, options: {users: {ann: {password: x}}}}\n";
+    let rules = |read: &str| {
+        let all = "'*': {create: true, read: READ, write: true, delete: true, listen: true, notify: true}"
+            .replace("READ", read);
+        format!(
+            "permission: {{type: config, options: {{permissions: {{record: {{{all}}}, event: {{'*': {{publish: true, subscribe: \
+             true, listen: true}}}}, rpc: {{'*': {{provide: true, request: true}}}}, presence: {{'*': {{allow: true}}}}}}}}}}\n"
+        )
+    };
+    for (text, open) in [
+        (String::new(), Some("nobody has to log in, and everybody may do everything")),
+        (rules("true"), Some("nobody has to log in, and everybody may do everything")),
+        (rules("user.id"), Some("nobody has to log in")),
+        (FILE.to_owned(), Some("everybody who is logged in may do everything")),
+        (format!("{FILE}{}", rules("true")), Some("everybody who is logged in may do everything")),
+        (format!("{FILE}{}", rules("user.id")), None),
+    ] {
+        assert_eq!(good(&text).config.is_open(), open, "{text}");
+    }
+    let mqtt = "connectionEndpoints: [{type: mqtt, options: {host: 0.0.0.0}}]";
+    let config = good(mqtt).config;
+    assert!(config.is_meant(Door::Mqtt) && !config.is_meant(Door::Web));
+    assert!(good("httpServer: {options: {protectedMode: false}}").config.is_meant(Door::Mqtt));
+    assert!(good("httpServer: {options: {host: localhost}}").config.is_meant(Door::Web));
+}
+
+#[test]
+fn tables_of_users_are_apart_and_such_as_storage_keeps() {
+    let auth = |tables: &[&str]| {
+        let entries: Vec<String> =
+            tables.iter().map(|table| format!("{{type: storage, options: {{table: '{table}'}}}}")).collect();
+        format!("auth: [{}]\n", entries.join(", "))
+    };
+    let postgres = "storage: {name: postgres, options: {user: u}}\n";
+    assert_eq!(
+        good(&auth(&["users", "users2"])).config.permissions(0).guarded,
+        [&b"users/"[..], b"users2/"].map(Into::into)
+    );
+    let said = |text: &str| {
+        read(Path::new("config.yml"), text, &StartArguments::default(), &|_| None).unwrap_err().to_string()
+    };
+    assert!(said(&auth(&["users", "users/admins"])).contains("the table lies below users"));
+    for (table, words) in [("default", "table of names without a slash"), ("a;b", "left out"), ("/a", "no table")] {
+        let said = said(&format!("{}{postgres}", auth(&[table])));
+        assert!(said.contains("no user can be kept there") && said.contains(words), "{said}");
+    }
+    good(&format!("{}{postgres}", auth(&["users"])));
 }

@@ -102,6 +102,10 @@ pub enum LogFormat {
 pub struct Http {
     /// Address to listen on: an IP address or a name.
     pub host: String,
+    /// Whether somebody wrote that.
+    pub host_is_written: bool,
+    /// Whether other machines are refused while everybody could do everything and no host is written.
+    pub protected_mode: bool,
     /// TCP port.
     pub port: u16,
     /// Path that answers 200 while the server lives.

@@ -5,6 +5,7 @@ use super::table::{Row, Rule, headers, milliseconds, prefixes, row, url_path_tex
 use super::types::Config;
 use crate::endpoint::http::{HttpEndpoint, Service};
 use crate::endpoint::proxies::Network;
+use deepstream_wire::Pages;
 use std::time::Duration;
 
 /// The rows; see `table`.
@@ -28,13 +29,18 @@ pub(crate) static ROWS: &[Row] = &[
 ];
 
 impl Config {
+    /// Pages of browsers that are let in, if not all are.
+    pub fn pages(&self) -> Option<Pages> {
+        let http = &self.http;
+        (!http.all_origins).then(|| Pages { origins: http.origins.clone(), host: http.host_url.clone() })
+    }
+
     /// What holds for requests of HTTP.
     pub fn web(&self) -> Service {
         Service {
             api: self.http_endpoint.clone(),
             health_check_path: self.http.health_check_path.clone(),
-            origins: (!self.http.all_origins).then(|| self.http.origins.clone()),
-            host: self.http.host_url.clone(),
+            pages: self.pages(),
             proxies: self.http.trusted_proxies.clone(),
             body_bytes_max: self.http.body_bytes_max,
             batch_entries_max: self.limits.batch_entries_max,

@@ -6,6 +6,7 @@
 use super::body::Coding;
 use super::proxies::{Network, client_of};
 use bytes::Bytes;
+use deepstream_wire::Pages;
 use http_body_util::Full;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -61,10 +62,8 @@ pub struct Service {
     pub api: Option<HttpEndpoint>,
     /// Path of health checks.
     pub health_check_path: String,
-    /// Origins that browsers may come from; `None`: all.
-    pub origins: Option<Vec<String>>,
-    /// The Host that requests must name; `None`: any. Only asked where origins are.
-    pub host: Option<String>,
+    /// Pages of browsers that may ask; `None`: all.
+    pub pages: Option<Pages>,
     /// Proxies that are believed.
     pub proxies: Vec<Network>,
     /// Bytes of a body.
@@ -80,6 +79,8 @@ pub struct Service {
 pub enum Verdict {
     /// It is answered.
     Answer(Answer),
+    /// It comes from a page that may not ask: why.
+    Forbidden(String),
     /// Its body has to be read, and unpacked: a batch, or credentials.
     Read(Purpose, Coding),
 }
@@ -121,8 +122,8 @@ impl Service {
         if matches!(head.method, Method::GET | Method::HEAD) && is_below(path, &self.health_check_path) {
             return Verdict::Answer(healthy());
         }
-        if let Some(refusal) = self.refusal(&head.headers) {
-            return Verdict::Answer(refusal);
+        if let Some(why) = self.refusal(&head.headers) {
+            return Verdict::Forbidden(why);
         }
         match head.method {
             Method::OPTIONS => Verdict::Answer(preflight(&head.headers)),
@@ -165,30 +166,19 @@ impl Service {
         }
     }
 
-    /// The answer to a page that may not ask.
-    fn refusal(&self, headers: &HeaderMap) -> Option<Answer> {
-        let origins = self.origins.as_ref()?;
-        let forbidden = |what: &str| Some(text(StatusCode::FORBIDDEN, what));
-        if self.host.as_deref().is_some_and(|host| header(headers, &HOST) != Some(host)) {
-            return forbidden("Forbidden Host.");
-        }
-        match origin(headers) {
-            None => forbidden("CORS is configured for this. All requests must set a valid \"Origin\" header."),
-            Some(origin) if !origins.iter().any(|allowed| allowed == origin) => {
-                forbidden(&format!("Origin \"{origin}\" is forbidden."))
-            }
-            Some(_) => None,
-        }
+    /// What is told to a page that may not ask.
+    fn refusal(&self, headers: &HeaderMap) -> Option<String> {
+        self.pages.as_ref()?.refusal(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes))
     }
 
     /// Tells a browser that its page may read an answer.
     pub fn admit(&self, origin: Option<&HeaderValue>, answer: &mut Answer) {
         let headers = answer.headers_mut();
-        match (&self.origins, origin) {
+        match (&self.pages, origin) {
             (None, _) => {
                 headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             }
-            (Some(origins), Some(origin)) if origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) => {
+            (Some(pages), Some(origin)) if pages.admits(origin.as_bytes()) => {
                 headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
                 headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
                 headers.insert(VARY, HeaderValue::from_static("Origin"));
@@ -203,10 +193,6 @@ impl Service {
 /// Where a page that asks comes from.
 pub fn origin_value(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.get(ORIGIN).or_else(|| headers.get(REFERER))
-}
-
-fn origin(headers: &HeaderMap) -> Option<&str> {
-    origin_value(headers)?.to_str().ok().filter(|origin| !origin.is_empty())
 }
 
 fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {

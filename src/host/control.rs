@@ -12,6 +12,8 @@ pub(super) struct Control {
     cores: usize,
     stopping: AtomicBool,
     late: AtomicBool,
+    /// Everybody could do everything.
+    open: AtomicBool,
     drained: AtomicUsize,
     reports: AtomicUsize,
     /// Generation of the rules below: cores look at this alone until it changes.
@@ -20,11 +22,12 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(cores: usize, permissions: Arc<Permissions>) -> Self {
+    pub(super) fn new(cores: usize, permissions: Arc<Permissions>, open: bool) -> Self {
         Self {
             cores,
             stopping: AtomicBool::new(false),
             late: AtomicBool::new(false),
+            open: AtomicBool::new(open),
             drained: AtomicUsize::new(0),
             reports: AtomicUsize::new(0),
             generation: AtomicU32::new(permissions.generation),
@@ -66,6 +69,15 @@ impl Control {
     /// The permission rules in force.
     pub(super) fn permissions(&self) -> Arc<Permissions> {
         self.permissions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether nobody has to log in, or everybody may do everything.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_open(&self, open: bool) {
+        self.open.store(open, Ordering::Release);
     }
 
     /// Asks all cores to end without finishing.

@@ -5,6 +5,7 @@
 //! flush), and that a peer or client that is slow costs only itself.
 //! *Does not* decide what a message means (the shard does) or how bytes reach the kernel (the ring does).
 
+use super::admission::{Links, TurnedAway};
 use super::clock::Clock;
 use super::control::Control;
 use super::descriptors::Descriptors;
@@ -56,8 +57,9 @@ pub(super) struct Core {
     pub(super) shard: Shard,
     pub(super) ring: Ring,
     pub(super) sockets: Sockets,
-    pub(super) link_config: Rc<LinkConfig>,
+    pub(super) links: Links,
     pub(super) web: Rc<Service>,
+    pub(super) turned_away: TurnedAway,
     /// What holds for connections, by the door they came through.
     pub(super) doors: Vec<DoorKind>,
     /// The moment of this turn, or of its last look.
@@ -73,7 +75,7 @@ pub(super) struct Core {
     /// Since when something waits to be handed to storage that could be.
     gathering: Option<Nanos>,
     clock: Clock,
-    control: Arc<Control>,
+    pub(super) control: Arc<Control>,
     /// How long to spin before sleeping; `None`: for ever.
     idle_spin_ns: Option<u64>,
     /// Where what comes in is written down, if it is.
@@ -100,6 +102,8 @@ pub(super) struct DoorKind {
     pub(super) medium: Medium,
     /// What they are secured with.
     pub(super) tls: Option<Tls>,
+    /// Whether they are to come from other machines even while everybody could do everything.
+    pub(super) is_meant: bool,
 }
 
 /// What a core is made of.
@@ -143,8 +147,9 @@ impl Core {
             shard,
             ring,
             sockets: Sockets::with_room(CONNECTIONS_ROOM),
-            link_config: Rc::new(link_config),
+            links: Links::new(link_config),
             web: Rc::new(web),
+            turned_away: TurnedAway::default(),
             doors,
             now: clock.now(),
             began: clock.now(),

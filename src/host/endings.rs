@@ -72,7 +72,7 @@ impl Endings {
 impl Core {
     /// Tells that a connection was ended, or is about to be.
     pub(super) fn tell_ending(&mut self, ending: Ending<'_>, party: &Party) {
-        let Some(told) = ending.told(party.user.as_deref(), &self.link_config) else { return };
+        let Some(told) = ending.told(party.user.as_deref(), &self.links.open) else { return };
         if is_enabled(told.level) && self.endings.admits(self.now, (told.kind, told.level, told.event)) {
             note_from(told.level, told.event, &told.line(party), &party.address);
         }
@@ -86,9 +86,9 @@ impl Core {
 
     /// What is spoken on a socket, as far as that is known.
     pub(super) fn wire_at(&mut self, key: Key) -> Wire {
-        let Self { sockets, link_config, .. } = self;
+        let Self { sockets, links, .. } = self;
         let Some(socket) = sockets.get(key) else { return Wire::Protobuf };
-        match socket.link.upgraded_on(link_config) {
+        match socket.link.upgraded_on(&links.open) {
             Some(endpoint) => endpoint.wire,
             None if socket.medium == Medium::Mqtt => Wire::Mqtt,
             None if socket.http.is_some() => Wire::Http,
@@ -97,9 +97,9 @@ impl Core {
     }
 
     fn party_at(&mut self, key: Option<Key>) -> Party {
-        let Self { sockets, shard, link_config, .. } = self;
+        let Self { sockets, shard, links, .. } = self;
         let Some(socket) = key.and_then(|key| sockets.get(key)) else { return Party::default() };
-        let endpoint = match socket.link.upgraded_on(link_config) {
+        let endpoint = match socket.link.upgraded_on(&links.open) {
             Some(endpoint) => endpoint.path.as_str(),
             None if socket.medium == Medium::Mqtt => "mqtt",
             None if socket.http.is_some() => "http",

@@ -17,7 +17,7 @@ use hyper::header::UPGRADE;
 use hyper::http::request::Parts;
 use hyper::rt::ReadBufCursor;
 use hyper::server::conn::http1;
-use hyper::{HeaderMap, Method, Request};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
@@ -87,6 +87,8 @@ pub(super) struct Step {
     pub(super) job: Option<Job>,
     /// A request was refused, and nothing more is read behind it.
     pub(super) fault: Option<RequestFault>,
+    /// A page was told that it may not ask, for this reason.
+    pub(super) forbidden: Option<String>,
     /// There will be no further request, and everything is in `output`.
     pub(super) over: bool,
     /// Nor is there here: the client goes on as a WebSocket, with what [`Conversation::into_rest`] gives.
@@ -194,7 +196,7 @@ impl Conversation {
         // Not before everything that came before it is answered, and in `output`.
         let upgrades = shared.upgrade.is_some() && !shared.blocked;
         let (output, job, fault) = (std::mem::take(&mut shared.output), shared.job.take(), shared.fault.take());
-        Step { output, job, fault, over, upgrades }
+        Step { output, job, fault, forbidden: shared.forbidden.take(), over, upgrades }
     }
 
     /// The request to go on as a WebSocket, and what came behind it.
@@ -244,6 +246,7 @@ struct Shared {
     job: Option<Job>,
     fault: Option<RequestFault>,
     answer: Option<Answer>,
+    forbidden: Option<String>,
     /// The head of a request that asks to go on as a WebSocket.
     upgrade: Option<Vec<u8>>,
 }
@@ -316,6 +319,11 @@ impl hyper::service::Service<Request<Incoming>> for Api {
         Box::pin(async move {
             let origin = http::origin_value(&head.headers).cloned();
             let mut answer = match service.judge(&head) {
+                Verdict::Forbidden(why) => {
+                    let answer = http::last(http::text(StatusCode::FORBIDDEN, &why));
+                    shared.borrow_mut().forbidden = Some(why);
+                    answer
+                }
                 Verdict::Answer(answer) if body.is_end_stream() => answer,
                 Verdict::Answer(answer) => http::last(answer),
                 Verdict::Read(purpose, coding) => {

@@ -4,6 +4,7 @@
 //! it, before it serves anybody, and that one that is told to stop tells its clients, keeps what it acknowledged, and ends
 //! within the configured time. *Does not* take part in a turn.
 
+mod admission;
 mod bell;
 mod clock;
 mod control;

@@ -1,7 +1,31 @@
-//! What the log says at the start of who may do what.
+//! What the log says at the start of who is let in.
 
-use crate::config::Config;
+use crate::config::{Config, Door};
 use crate::log::{Level, note};
+use std::net::SocketAddr;
+
+/// A server that knows neither who comes nor what they may is no secret to its operator: a line for each port that others
+/// can reach, or could.
+pub(super) fn announce(config: &Config, door: Door, address: SocketAddr) {
+    if address.ip().is_loopback() {
+        return;
+    }
+    let Some(why) = config.is_open() else { return };
+    let (host, otherwise) = match door {
+        Door::Web => ("httpServer.options.host", "configure auth and permission"),
+        Door::Mqtt => ("options.host of the mqtt endpoint", "configure auth and permission"),
+    };
+    let text = if config.is_meant(door) {
+        format!("{why}: whoever reaches {address} is served, because that is configured; {otherwise} before others can")
+    } else {
+        format!(
+            "{why}: connections to {address} from other machines are refused. To let others in {otherwise}; or, if that is \
+             meant, write {host} or httpServer.options.protectedMode: false, or start with --no-protected-mode or \
+             DEEPSTREAM_PROTECTED_MODE=false"
+        )
+    };
+    note(Level::Warn, "PROTECTED_MODE", &text);
+}
 
 /// What authentication keeps in storage is nobody's, which rules for all records do not change.
 pub(super) fn announce_users(config: &Config) {

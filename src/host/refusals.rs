@@ -49,7 +49,7 @@ impl Refusals {
 impl Core {
     /// There is no descriptor to spare for a connection. Who speaks HTTP on it is told, if that can be done at once.
     pub(super) fn refuse(&mut self, stream: &TcpStream, door: Door) {
-        let DoorKind { medium, tls } = &self.doors[door.0 as usize];
+        let DoorKind { medium, tls, .. } = &self.doors[door.0 as usize];
         if *medium == Medium::Web && tls.is_none() {
             // Whoever is not reached is told by the end of the connection.
             let _ = net::send(stream, UNAVAILABLE, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);

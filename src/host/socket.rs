@@ -9,6 +9,7 @@ mod anew;
 mod recode;
 mod sealed;
 
+use super::admission::{Links, TurnedAway};
 use super::core::{Core, DoorKind};
 use super::http::Conversation;
 use super::ring::{Buffer, Door, Key, Taken};
@@ -18,7 +19,7 @@ use crate::endpoint::http::Service;
 use crate::endpoint::proxies::forwarded;
 use crate::note::Ending;
 use deepstream_engine::{ConnId, Flow, Headers, Nanos, Outbox, Peer, Reason, Shard};
-use deepstream_wire::{Closing, Link, LinkConfig, LinkEvent, Medium, Wire, jif};
+use deepstream_wire::{Closing, Link, LinkEvent, Medium, Wire, jif};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -48,6 +49,8 @@ pub(super) struct Socket {
     pub(super) medium: Medium,
     pub(super) link: Link,
     pub(super) stage: Stage,
+    /// It is told that it is not let in, whatever it wants.
+    shut_out: bool,
     /// Nothing is handed in any more.
     deaf: bool,
     /// The shard asked for a pause and has not ended it.
@@ -115,7 +118,8 @@ impl Sockets {
         socket.filter(|socket| socket.generation == key.generation)
     }
 
-    fn insert(&mut self, key: Key, conn: ConnId, medium: Medium, address: Option<IpAddr>, tls: Option<Session>) {
+    fn insert(&mut self, key: Key, conn: ConnId, medium: Medium, peer: (Option<IpAddr>, bool), tls: Option<Session>) {
+        let (address, shut_out) = peer;
         let socket = Socket {
             generation: key.generation,
             conn,
@@ -123,6 +127,7 @@ impl Sockets {
             medium,
             link: Link::of(medium),
             stage: Stage::Open,
+            shut_out,
             deaf: false,
             paused: false,
             ended: false,
@@ -186,8 +191,8 @@ struct Heard {
 
 impl Core {
     pub(super) fn accepted(&mut self, key: Key, door: Door) {
-        let DoorKind { medium, tls } = &self.doors[door.0 as usize];
-        let medium = *medium;
+        let DoorKind { medium, tls, is_meant } = &self.doors[door.0 as usize];
+        let (medium, is_meant) = (*medium, *is_meant);
         let tls = match tls {
             None => None,
             Some(tls) => match tls.session() {
@@ -196,11 +201,14 @@ impl Core {
             },
         };
         let address = self.ring.peer_address(key).map(|address| address.ip().to_canonical());
+        // Whoever is gone again already is nobody's neighbour.
+        let is_near = address.is_some_and(|address| address.is_loopback());
+        let shut_out = !is_near && !is_meant && self.control.is_open();
         let remote = address.map(|address| address.to_string());
         let peer = Peer { remote: remote.unwrap_or_default().into(), ..Peer::default() };
         match (!self.stopping).then(|| self.shard.connected(self.now, peer)).flatten() {
             Some(conn) => {
-                self.sockets.insert(key, conn, medium, address, tls);
+                self.sockets.insert(key, conn, medium, (address, shut_out), tls);
                 if medium == Medium::Mqtt {
                     self.shard.upgraded(self.now, conn, Wire::Mqtt, "", Headers::default());
                 }
@@ -214,11 +222,11 @@ impl Core {
         if self.sockets.get(key).is_some_and(|socket| socket.tls.is_some()) {
             return self.hear_sealed(key, buffer);
         }
-        let Self { ring, sockets, shard, auth, link_config, web, now, .. } = self;
+        let Self { ring, sockets, shard, auth, links, web, turned_away, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
         let heard = sockets.get(key).filter(|socket| !socket.deaf).map(|socket| {
             let input = ring.bytes(&buffer);
-            let heard = socket.listen((shard, auth, web), *now, link_config, Some(input), &mut replies);
+            let heard = socket.listen((shard, auth, web, turned_away), *now, links, Some(input), &mut replies);
             (socket.conn, heard)
         });
         self.sockets.replies = replies;
@@ -237,12 +245,12 @@ impl Core {
                 continue;
             }
             let Some(key) = self.sockets.key(conn) else { continue };
-            let Self { sockets, shard, auth, link_config, web, now, .. } = self;
+            let Self { sockets, shard, auth, links, web, turned_away, now, .. } = self;
             let mut replies = std::mem::take(&mut sockets.replies);
             let listens = sockets.get(key).filter(|socket| !socket.deaf);
             let heard = listens.map(|socket| {
                 socket.paused = false;
-                socket.listen((shard, auth, web), *now, link_config, None, &mut replies)
+                socket.listen((shard, auth, web, turned_away), *now, links, None, &mut replies)
             });
             self.sockets.replies = replies;
             if let Some(heard) = heard {
@@ -515,16 +523,17 @@ impl Socket {
     /// Hands bytes to the link, or lets it go on with what it kept, and what comes of them to the shard.
     fn listen(
         &mut self,
-        (shard, auth, web): (&mut Shard, &auth::Client, &Rc<Service>),
+        (shard, auth, web, turned_away): (&mut Shard, &auth::Client, &Rc<Service>, &mut TurnedAway),
         now: Nanos,
-        config: &Rc<LinkConfig>,
+        links: &Links,
         input: Option<&mut [u8]>,
         replies: &mut Vec<u8>,
     ) -> Heard {
-        let Self { conn, address, link, http, .. } = self;
+        let Self { conn, address, link, http, shut_out, .. } = self;
         let conn = *conn;
+        let config = if *shut_out { &links.shut } else { &links.open };
         let came = input.is_some();
-        let mut heard = Heard::default();
+        let (mut heard, mut turned) = (Heard::default(), false);
         let mut on = |event: LinkEvent<'_>| {
             let flow = match event {
                 LinkEvent::Message(message) => {
@@ -560,8 +569,14 @@ impl Socket {
                     heard.http = true;
                     Flow::Continue
                 }
+                LinkEvent::Forbidden(why) => {
+                    turned_away.tell(now, *address, why);
+                    turned = true;
+                    Flow::Close
+                }
                 LinkEvent::Close(closing) => {
-                    heard.over = Some(closing);
+                    // The log has heard of who is not let in.
+                    heard.over = Some(if turned { Closing::Peer(None) } else { closing });
                     Flow::Close
                 }
             };
@@ -580,7 +595,7 @@ impl Socket {
             // The answer to the upgrade goes out before what the shard says to messages that came along with it.
             shard.raw(now, conn, replies);
             replies.clear();
-            return self.listen((shard, auth, web), now, config, None, replies);
+            return self.listen((shard, auth, web, turned_away), now, links, None, replies);
         }
         if came && !heard.messages && !heard.http {
             // A pong, or a part of a message: somebody is there.

@@ -13,7 +13,7 @@ use super::tape::{Reel, Tapes};
 use super::tls::{Side, Tls};
 use super::{listen, protect, report};
 use crate::auth::{self, Auth, StorageBell};
-use crate::config::{AuthMethod, Config, Durability, Http, Placement, Storage as StorageSettings, WebSocketEndpoint};
+use crate::config::{AuthMethod, Config, Door, Durability, Placement, Storage as StorageSettings, WebSocketEndpoint};
 use crate::connector::{Keeper, postgres};
 use crate::endpoint::http::Service;
 use crate::log::{Level, note};
@@ -21,7 +21,7 @@ use crate::reload::{Part, Swap};
 use crate::storage;
 use deepstream_engine::{CoreId, Options, Packet, Shard};
 use deepstream_mesh::{Lattice, Port, slots_per_ring};
-use deepstream_wire::{Endpoint, LinkConfig, Medium, mqtt};
+use deepstream_wire::{Endpoint, Gate, LinkConfig, Medium, mqtt};
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement as Pin};
 use hdrhistogram::Histogram;
 use std::hash::{BuildHasher, RandomState};
@@ -98,9 +98,9 @@ pub fn start(
     let http = &config.http;
     let (tls, mqtt_tls) = (Tls::new(Side::Web, config)?, Tls::new(Side::Mqtt, config)?);
     let mut doors: Vec<Doors> = (0..cores).map(|_| Vec::new()).collect();
-    let addresses = open_web(http, tls.as_ref(), &mut doors)?;
+    let addresses = open_web(config, tls.as_ref(), &mut doors)?;
     let address = addresses[0];
-    let mqtt_lines = open_mqtt(config, mqtt_tls.as_ref(), &mut doors)?;
+    let (mqtt_addresses, mqtt_lines) = open_mqtt(config, mqtt_tls.as_ref(), &mut doors)?;
     let tls = tls.into_iter().chain(mqtt_tls).collect();
     let wakers = (0..cores).map(|_| Waker::new()).collect::<Result<Vec<_>, _>>();
     let wakers = wakers.map_err(|error| StartError::Core { core: 0, what: error.to_string() })?;
@@ -115,7 +115,7 @@ pub fn start(
     let auth_clients = std::mem::take(&mut auth.clients);
 
     let permissions = Arc::new(config.permissions(0));
-    let control = Arc::new(Control::new(cores, Arc::clone(&permissions)));
+    let control = Arc::new(Control::new(cores, Arc::clone(&permissions), config.is_open().is_some()));
     let (ready, readiness) = channel();
     let descriptors = Arc::new(Descriptors::default());
     let listeners = doors.iter().map(Vec::len).sum::<usize>();
@@ -176,6 +176,12 @@ pub fn start(
     for line in mqtt_lines {
         note(Level::Info, "INFO", &line);
     }
+    for address in addresses {
+        protect::announce(config, Door::Web, address);
+    }
+    for address in mqtt_addresses {
+        protect::announce(config, Door::Mqtt, address);
+    }
     Ok(server)
 }
 
@@ -192,25 +198,33 @@ fn ports(port: u16, tls: Option<&Tls>, secure_port: Option<u16>) -> Vec<(u16, Op
 }
 
 /// The listeners for HTTP and WebSocket; their addresses.
-fn open_web(http: &Http, tls: Option<&Tls>, doors: &mut [Doors]) -> Result<Vec<SocketAddr>, StartError> {
+fn open_web(config: &Config, tls: Option<&Tls>, doors: &mut [Doors]) -> Result<Vec<SocketAddr>, StartError> {
+    let (http, is_meant) = (&config.http, config.is_meant(Door::Web));
     let ports = ports(http.port, tls, http.tls.as_ref().and_then(|tls| tls.port));
     let open = |(port, tls): (u16, Option<&Tls>)| {
-        open_door(&http.host, port, &DoorKind { medium: Medium::Web, tls: tls.cloned() }, doors)
+        open_door(&http.host, port, &DoorKind { medium: Medium::Web, tls: tls.cloned(), is_meant }, doors)
     };
     ports.into_iter().map(open).collect()
 }
 
-/// The listeners for MQTT; what the log says of them.
-fn open_mqtt(config: &Config, tls: Option<&Tls>, doors: &mut [Doors]) -> Result<Vec<String>, StartError> {
-    let Some(endpoint) = &config.mqtt else { return Ok(Vec::new()) };
-    let mut lines = Vec::new();
+/// The listeners for MQTT: their addresses, and what the log says of them.
+fn open_mqtt(
+    config: &Config,
+    tls: Option<&Tls>,
+    doors: &mut [Doors],
+) -> Result<(Vec<SocketAddr>, Vec<String>), StartError> {
+    let (mut addresses, mut lines) = (Vec::new(), Vec::new());
+    let Some(endpoint) = &config.mqtt else { return Ok((addresses, lines)) };
+    let is_meant = config.is_meant(Door::Mqtt);
     for (port, tls) in ports(endpoint.port, tls, endpoint.tls.as_ref().and_then(|tls| tls.port)) {
-        let address = open_door(&endpoint.host, port, &DoorKind { medium: Medium::Mqtt, tls: tls.cloned() }, doors)?;
+        let kind = DoorKind { medium: Medium::Mqtt, tls: tls.cloned(), is_meant };
+        let address = open_door(&endpoint.host, port, &kind, doors)?;
+        addresses.push(address);
         let securely = if tls.is_some() { "TLS" } else { "TCP" };
         lines.push(format!("Listening for MQTT {securely} connections on {}:{}", endpoint.host, address.port()));
     }
     lines.push("connectionEndpoint ready: MQTT Protocol Connection Endpoint".to_owned());
-    Ok(lines)
+    Ok((addresses, lines))
 }
 
 /// One more listener for every core; its address.
@@ -346,10 +360,12 @@ impl Part for Rights {
     fn prepare(&self, config: &Config) -> Result<Swap, String> {
         let (control, wakers) = (Arc::clone(&self.control), self.wakers.clone());
         let permissions = config.permissions(control.generation().wrapping_add(1));
-        let title = config.permission.title();
+        let (title, open) = (config.permission.title(), config.is_open().is_some());
         Ok(Box::new(move || {
             note(Level::Info, "INFO", &format!("permission ready: {title}"));
             control.permit(permissions);
+            // New connections go by that; those that are there stay.
+            control.set_open(open);
             wakers.iter().for_each(Waker::wake);
         }))
     }
@@ -375,7 +391,9 @@ fn link_config(config: &Config) -> LinkConfig {
             packet_bytes_max: endpoint.max_message_bytes,
             idle_timeout_s: Some(u32::try_from(endpoint.idle_timeout.as_secs()).unwrap_or(u32::MAX).max(1)),
             queued_bytes_max: config.limits.outbox_bytes_max,
+            closed: None,
         }),
+        gate: Gate { closed: None, pages: config.pages() },
     }
 }
 

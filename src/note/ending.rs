@@ -292,7 +292,12 @@ mod tests {
             max_message_bytes: 4096,
         };
         let endpoints = Protocol::ALL.into_iter().map(endpoint).collect();
-        LinkConfig { endpoints, max_request_bytes: 1024, mqtt: mqtt::Settings::default() }
+        LinkConfig {
+            endpoints,
+            max_request_bytes: 1024,
+            mqtt: mqtt::Settings::default(),
+            gate: deepstream_wire::Gate::default(),
+        }
     }
 
     fn line(ending: Ending<'_>, user: Option<&str>, party: &Party) -> (Level, &'static str, String) {

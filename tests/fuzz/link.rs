@@ -56,6 +56,7 @@ fn transcript(stream: &[u8], piece: usize, pause_every: usize) -> (Vec<Heard>, V
             .into(),
         max_request_bytes: REQUEST_BYTES_MAX,
         mqtt: deepstream_wire::mqtt::Settings::default(),
+        gate: deepstream_wire::Gate::default(),
     };
     let (mut link, mut events, mut replies) = (Link::new(), Vec::new(), Vec::new());
     let mut over = false;

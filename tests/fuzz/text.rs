@@ -28,6 +28,7 @@ pub(crate) fn run(payload: &[u8]) {
         endpoints: vec![endpoint],
         max_request_bytes: 4096,
         mqtt: deepstream_wire::mqtt::Settings::default(),
+        gate: deepstream_wire::Gate::default(),
     };
     let (mut link, mut replies, mut bytes) = (Link::new(), Vec::new(), Vec::new());
     upgrade_request("h", PATH, &[], &mut bytes);

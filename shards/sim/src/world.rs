@@ -172,6 +172,7 @@ impl World {
                 }],
                 max_request_bytes: 4096,
                 mqtt: deepstream_wire::mqtt::Settings::default(),
+                gate: deepstream_wire::Gate::default(),
             }),
             spare: Outbox::default(),
             settling: false,
@@ -339,7 +340,11 @@ impl World {
                 self.oracle.unreadable(index);
                 self.cores[core].shard.unreadable(self.now, id, *what)
             }
-            LinkEvent::Upgraded(_) | LinkEvent::Http(_) | LinkEvent::Introduced(_) | LinkEvent::Close(_) => Flow::Close,
+            LinkEvent::Upgraded(_)
+            | LinkEvent::Http(_)
+            | LinkEvent::Introduced(_)
+            | LinkEvent::Forbidden(_)
+            | LinkEvent::Close(_) => Flow::Close,
         };
         self.pull(core);
         self.oracle.handled(index);

@@ -12,6 +12,7 @@ pub mod client;
 mod draft;
 pub mod encode;
 mod field;
+pub mod gate;
 pub mod jif;
 pub mod link;
 pub mod message;
@@ -24,6 +25,7 @@ mod utf8;
 pub mod ws;
 
 pub use action::{Action, Topic};
+pub use gate::{Gate, Pages};
 pub use link::{Closing, Endpoint, Handshake, Link, LinkConfig, LinkEvent, Medium};
 pub use message::{Flags, Head, Message, Outgoing, Said, Span, Unreadable, Wire};
 pub use parting::Parting;

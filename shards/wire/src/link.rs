@@ -323,7 +323,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
     }
 
     fn request(&mut self, input: &[u8]) -> usize {
-        match upgrade::read(input, &self.config.endpoints, self.config.max_request_bytes) {
+        match upgrade::read(input, self.config) {
             Ok(None) => 0,
             Ok(Some(upgrade)) => {
                 upgrade.put_response(self.replies);
@@ -342,6 +342,12 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             Err(Refusal::NoUpgrade) => {
                 self.link.phase = Phase::Http;
                 self.http(input)
+            }
+            Err(Refusal::Forbidden(why)) => {
+                upgrade::put_forbidden(&why, self.replies);
+                self.tell(LinkEvent::Forbidden(&why));
+                self.end(Closing::Answered(upgrade::FORBIDDEN));
+                input.len()
             }
             Err(Refusal::Status(status)) => {
                 status.put(self.replies);

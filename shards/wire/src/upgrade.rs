@@ -6,7 +6,7 @@
 
 use std::io::Write;
 
-use crate::link::Endpoint;
+use crate::link::LinkConfig;
 use crate::message::Wire;
 
 use tungstenite::Error;
@@ -62,10 +62,12 @@ impl Upgrade {
 }
 
 /// Why a request is no upgrade of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// It does not mean to be one: whoever serves HTTP answers it.
     NoUpgrade,
+    /// Whoever sent it is not let in: why.
+    Forbidden(String),
     /// It is answered with this.
     Status(Status),
 }
@@ -91,7 +93,6 @@ impl Status {
 
     /// Appends the whole answer.
     pub(crate) fn put(self, out: &mut Vec<u8>) {
-        const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
         let (line, headers, body) = match self {
             Self::BadRequest => ("400 Bad Request", TEXT, "Bad request."),
             Self::NotFound => ("404 Not Found", TEXT, "Endpoint not found."),
@@ -102,18 +103,42 @@ impl Status {
             ),
             Self::HeadTooLarge => ("431 Request Header Fields Too Large", TEXT, "Request head too large."),
         };
-        for part in ["HTTP/1.1 ", line, "\r\n", headers, "Content-Length: "] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        let written = write!(out, "{}", body.len());
-        debug_assert!(written.is_ok(), "writing to memory cannot fail");
-        out.extend_from_slice(b"\r\nConnection: close\r\n\r\n");
-        out.extend_from_slice(body.as_bytes());
+        put_answer(line, headers, body, out);
     }
 }
 
+/// The status of an answer to whoever is not let in.
+pub(crate) const FORBIDDEN: u16 = 403;
+const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
+
+/// Appends the answer to whoever is not let in.
+pub(crate) fn put_forbidden(why: &str, out: &mut Vec<u8>) {
+    put_answer("403 Forbidden", TEXT, why, out);
+}
+
+fn put_answer(line: &str, headers: &str, body: &str, out: &mut Vec<u8>) {
+    for part in ["HTTP/1.1 ", line, "\r\n", headers, "Content-Length: "] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    let written = write!(out, "{}", body.len());
+    debug_assert!(written.is_ok(), "writing to memory cannot fail");
+    out.extend_from_slice(b"\r\nConnection: close\r\n\r\n");
+    out.extend_from_slice(body.as_bytes());
+}
+
 /// Judges the request head that `input` starts with. `None` while it is not whole.
-pub(crate) fn read(input: &[u8], endpoints: &[Endpoint], head_bytes_max: usize) -> Result<Option<Upgrade>, Refusal> {
+pub(crate) fn read(input: &[u8], config: &LinkConfig) -> Result<Option<Upgrade>, Refusal> {
+    match (read_open(input, config), &config.gate.closed) {
+        // What is no request, or may become one, is answered as ever: to the rest it is all one.
+        (Ok(Some(_)) | Err(Refusal::NoUpgrade | Refusal::Status(Status::NotFound)), Some(why)) => {
+            Err(Refusal::Forbidden(why.to_string()))
+        }
+        (judged, _) => judged,
+    }
+}
+
+fn read_open(input: &[u8], config: &LinkConfig) -> Result<Option<Upgrade>, Refusal> {
+    let (endpoints, head_bytes_max) = (&config.endpoints, config.max_request_bytes);
     // Beyond the bound nothing is looked at, so that what comes of a head does not hang on how it was cut.
     let bounded = input.get(..head_bytes_max).unwrap_or(input);
     let Some((len, request)) = Request::try_parse(bounded).map_err(|error| refusal_of(&error))? else {
@@ -126,6 +151,10 @@ pub(crate) fn read(input: &[u8], endpoints: &[Endpoint], head_bytes_max: usize) 
         return Err(if means_to { Refusal::Status(Status::NotFound) } else { Refusal::NoUpgrade });
     };
     let wire = endpoints[index].wire;
+    let header = |name| request.headers().get_all(name).iter().map(tungstenite::http::HeaderValue::as_bytes);
+    if let Some(why) = config.gate.pages.as_ref().and_then(|pages| pages.refusal(header)) {
+        return Err(Refusal::Forbidden(why));
+    }
     let response = create_response(&request).map_err(|error| refusal_of(&error))?;
     Ok(Some(Upgrade { len, endpoint: index as u8, handshake: Handshake { request, wire }, response }))
 }

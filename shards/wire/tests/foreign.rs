@@ -23,6 +23,7 @@ impl EchoServer {
             endpoints: vec![Endpoint { path: "/deepstream".into(), wire: Wire::Protobuf, max_message_bytes: 1 << 20 }],
             max_request_bytes: 4096,
             mqtt: deepstream_wire::mqtt::Settings::default(),
+            gate: deepstream_wire::Gate::default(),
         };
         Self { link: Link::new(), config, replies: Vec::new(), closing: None }
     }
@@ -43,7 +44,11 @@ impl Write for EchoServer {
                     encode(Wire::Protobuf, &echo, &mut echoes);
                 }
                 LinkEvent::Close(why) => *closing = Some(why),
-                LinkEvent::Upgraded(_) | LinkEvent::Http(_) | LinkEvent::Introduced(_) | LinkEvent::Unreadable(_) => {}
+                LinkEvent::Upgraded(_)
+                | LinkEvent::Http(_)
+                | LinkEvent::Introduced(_)
+                | LinkEvent::Forbidden(_)
+                | LinkEvent::Unreadable(_) => {}
             }
             ControlFlow::Continue(())
         });

@@ -19,6 +19,7 @@ fn config() -> LinkConfig {
             .into(),
         max_request_bytes: REQUEST_BYTES_MAX,
         mqtt: deepstream_wire::mqtt::Settings::default(),
+        gate: deepstream_wire::Gate::default(),
     }
 }
 
@@ -34,6 +35,7 @@ fn touch(event: &LinkEvent<'_>) -> usize {
             message.names().count() + client::versions(message).count()
         }
         LinkEvent::Upgraded(handshake) => handshake.headers().count(),
+        LinkEvent::Forbidden(why) => why.len(),
         LinkEvent::Introduced(_) | LinkEvent::Http(_) | LinkEvent::Unreadable(_) | LinkEvent::Close(_) => 0,
     }
 }
@@ -196,6 +198,7 @@ fn the_undamaged_stream_is_understood() {
             LinkEvent::Message(_) => "message",
             LinkEvent::Http(_) => "http",
             LinkEvent::Unreadable(_) => "unreadable",
+            LinkEvent::Forbidden(_) => "forbidden",
             LinkEvent::Close(_) => "close",
         });
         ControlFlow::Continue(())

@@ -19,6 +19,7 @@ fn config() -> LinkConfig {
         }],
         max_request_bytes: 1024,
         mqtt: deepstream_wire::mqtt::Settings::default(),
+        gate: deepstream_wire::Gate::default(),
     }
 }
 
@@ -29,6 +30,7 @@ enum Seen {
     Message(Action, Vec<u8>, Option<Vec<u8>>, Vec<Vec<u8>>),
     Unreadable(Unreadable),
     Http(Vec<u8>),
+    Forbidden(String),
     Close(Closing),
 }
 
@@ -46,6 +48,7 @@ fn seen(event: &LinkEvent<'_>) -> Seen {
         LinkEvent::Unreadable(why) => Seen::Unreadable(*why),
         LinkEvent::Http(bytes) => Seen::Http(bytes.to_vec()),
         LinkEvent::Close(why) => Seen::Close(*why),
+        LinkEvent::Forbidden(why) => Seen::Forbidden((*why).to_owned()),
         LinkEvent::Introduced(_) => unreachable!("a link of HTTP"),
     }
 }
@@ -633,4 +636,49 @@ fn who_was_given_another_protocols_path_is_told_which_is_theirs() {
     let long = Endpoint { path: format!("/{}", "ü".repeat(200)), ..endpoints[2].clone() };
     let (code, words, _) = told("/deepstream", TEXT, json, &[endpoints[0].clone(), long]);
     assert!(code == Some(1003) && (122..=123).contains(&words.len()), "{words}");
+}
+
+/// What one piece comes to under a gate, and the first line and the body of what is replied.
+fn at_gate(gate: &deepstream_wire::Gate, request: &str) -> (Vec<Seen>, String, String) {
+    let config = LinkConfig { gate: gate.clone(), ..config() };
+    let (mut link, mut replies, mut all) = (Link::new(), Vec::new(), Vec::new());
+    link.received(&config, &mut request.as_bytes().to_vec(), &mut replies, &mut |event| {
+        all.push(seen(&event));
+        ControlFlow::Continue(())
+    });
+    let text = String::from_utf8_lossy(&replies).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    (all, head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+}
+
+const UPGRADE: &str = "GET /deepstream HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+#[test]
+fn pages_that_are_not_let_in_are_told_before_anything_is_upgraded() {
+    let pages = deepstream_wire::Pages { origins: vec!["https://good.example".into()], host: None };
+    let gate = deepstream_wire::Gate { closed: None, pages: Some(pages) };
+    let (seen, line, body) = at_gate(&gate, &format!("{UPGRADE}Origin: https://evil.example\r\n\r\n"));
+    let why = "Origin \"https://evil.example\" is forbidden.";
+    assert_eq!((&*line, &*body), ("HTTP/1.1 403 Forbidden", why));
+    assert_eq!(seen, [Seen::Forbidden(why.into()), Seen::Close(Closing::Answered(403))]);
+    for origin in ["Origin: https://good.example\r\n", ""] {
+        let (seen, line, _) = at_gate(&gate, &format!("{UPGRADE}{origin}\r\n"));
+        assert!(matches!(seen[..], [Seen::Upgraded(..)]) && line.starts_with("HTTP/1.1 101"), "{origin} {line}");
+    }
+}
+
+#[test]
+fn a_closed_gate_says_so_to_whatever_is_asked() {
+    let gate = deepstream_wire::Gate { closed: Some("Nobody is let in.".into()), pages: None };
+    for request in [
+        format!("{UPGRADE}\r\n"),
+        "GET /health-check HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
+        "POST /api HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+        "GET /nowhere HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n".to_owned(),
+    ] {
+        let (seen, line, body) = at_gate(&gate, &request);
+        assert_eq!((&*line, &*body), ("HTTP/1.1 403 Forbidden", "Nobody is let in."), "{request}");
+        assert_eq!(seen, [Seen::Forbidden("Nobody is let in.".into()), Seen::Close(Closing::Answered(403))]);
+    }
 }

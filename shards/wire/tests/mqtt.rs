@@ -6,13 +6,14 @@ use std::ops::ControlFlow;
 use deepstream_wire::encode::encode;
 use deepstream_wire::mqtt::Settings;
 use deepstream_wire::parting::{Parting, encode_parting};
-use deepstream_wire::{Action, Closing, Flags, Link, LinkConfig, LinkEvent, Medium, Message, Outgoing, Wire};
+use deepstream_wire::{Action, Closing, Flags, Gate, Link, LinkConfig, LinkEvent, Medium, Message, Outgoing, Wire};
 
 fn config() -> LinkConfig {
     LinkConfig {
         endpoints: Vec::new(),
         max_request_bytes: 4096,
-        mqtt: Settings { packet_bytes_max: 4096, idle_timeout_s: Some(60), queued_bytes_max: 1000 },
+        mqtt: Settings { packet_bytes_max: 4096, idle_timeout_s: Some(60), queued_bytes_max: 1000, closed: None },
+        gate: Gate::default(),
     }
 }
 
@@ -400,4 +401,34 @@ fn any_change_of_any_byte_is_survived() {
             }
         }
     }
+}
+
+#[test]
+fn who_is_not_let_in_is_told_why_in_the_words_of_its_version() {
+    for (level, told) in [(4, vec![0x20, 2, 0, 5]), (5, [&[0x20, 11, 0, 0x87, 8, 0x1f, 0, 5][..], b"Shut."].concat())] {
+        let mut client = Client::new();
+        client.config.mqtt.closed = Some("Shut.".into());
+        client.send(&connect(level, 2, &[]));
+        assert_eq!(client.sent(), told, "{level}");
+        assert_eq!(client.told(), ["Forbidden(\"Shut.\")", "Close(Packet(135))"], "{level}");
+    }
+}
+
+#[test]
+fn who_may_not_retain_is_told_why_if_there_is_a_form_for_it_and_room() {
+    let publish = packet(0x33, &[&text("a"), &[0, 7], &[0], b"{}"]);
+    let refusal = Outgoing {
+        data: Some(br#""no such \"record\"""#),
+        is_error: true,
+        is_write_ack: true,
+        ..named(Action::RecordUpdateError, "a")
+    };
+    let mut client = Client::open(5);
+    client.send(&publish);
+    let id =
+        client.told().iter().find_map(|line| Some(line.split_once(" id=")?.1.split(' ').next()?.to_owned())).unwrap();
+    client.hear(&Outgoing { correlation_id: Some(id.as_bytes()), ..refusal });
+    let sent = client.sent();
+    let reason = [&[0x1f, 0, 16][..], b"no such \"record\""].concat();
+    assert_eq!(sent, [&[0x40, 23, 0, 7, 0x80, 19][..], &reason].concat());
 }

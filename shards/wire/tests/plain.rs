@@ -12,6 +12,7 @@ fn config() -> LinkConfig {
         endpoints: vec![Endpoint { path: "/json".into(), wire: Wire::Json, max_message_bytes: 4096 }],
         max_request_bytes: 1024,
         mqtt: deepstream_wire::mqtt::Settings::default(),
+        gate: deepstream_wire::Gate::default(),
     }
 }
 

@@ -13,6 +13,7 @@ fn config() -> LinkConfig {
         endpoints: vec![endpoint("/deepstream", Wire::Protobuf), endpoint("/deepstream-v3", Wire::Text)],
         max_request_bytes: 1024,
         mqtt: deepstream_wire::mqtt::Settings::default(),
+        gate: deepstream_wire::Gate::default(),
     }
 }
 

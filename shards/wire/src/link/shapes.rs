@@ -2,6 +2,7 @@
 //!
 //! *Owns* the shapes only; what they come from is [`Link`](super::Link)'s.
 
+use crate::gate::Gate;
 use crate::message::{Message, Unreadable, Wire};
 use crate::mqtt;
 use crate::upgrade::{self, Handshake, Refusal};
@@ -33,6 +34,8 @@ pub struct LinkConfig {
     pub max_request_bytes: usize,
     /// What holds for connections of MQTT.
     pub mqtt: mqtt::Settings,
+    /// Who is let in.
+    pub gate: Gate,
 }
 
 impl LinkConfig {
@@ -44,7 +47,7 @@ impl LinkConfig {
     /// Whether a connection that began with this head would not be one of HTTP: it would become a WebSocket, or be told why
     /// not.
     pub fn takes_over(&self, head: &[u8]) -> bool {
-        let judged = upgrade::read(head, &self.endpoints, self.max_request_bytes);
+        let judged = upgrade::read(head, self);
         !matches!(judged, Ok(None) | Err(Refusal::NoUpgrade))
     }
 }
@@ -72,6 +75,8 @@ pub enum LinkEvent<'a> {
     Unreadable(Unreadable),
     /// Bytes of a connection on which HTTP goes on: from its first one, as they come.
     Http(&'a [u8]),
+    /// Whoever is there is not let in, for this reason, and was told; the link is over.
+    Forbidden(&'a str),
     /// The link is over: flush `replies`, then close the socket. The handler's answer is ignored.
     Close(Closing),
 }

@@ -46,6 +46,12 @@ impl Session {
         turn: &mut Turn<'_, F>,
     ) -> Result<(), Ending> {
         let connect = self.read_connect(body)?;
+        if let Some(why) = &settings.closed {
+            self.refusal = Some(why.clone());
+            turn.tell(LinkEvent::Forbidden(why));
+            return Err(Code::NotAuthorized.into());
+        }
+        self.wants_reasons = connect.wants_reasons;
         self.queued_bytes_max = settings.queued_bytes_max;
         self.packet_bytes_max = connect.packet_bytes_max.map_or(usize::MAX, |bytes| bytes as usize);
         if let Some(receive_max) = connect.receive_max {

@@ -37,7 +37,10 @@ impl Session {
         match self.stage {
             // Who did not say what it speaks is told nothing.
             Stage::Silent | Stage::Over => {}
-            Stage::Connecting => connect::put_connack(self.version, code, words, bytes_max, out),
+            Stage::Connecting => {
+                let words = self.refusal.as_ref().map_or(words, |why| why.as_bytes());
+                connect::put_connack(self.version, code, words, bytes_max, out);
+            }
             Stage::Open => packet::put_disconnect(self.version, code, words, bytes_max, out),
         }
         self.stage = Stage::Over;

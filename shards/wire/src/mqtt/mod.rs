@@ -55,11 +55,13 @@ pub struct Settings {
     pub idle_timeout_s: Option<u32>,
     /// Bytes of messages that wait for a client to acknowledge earlier ones. More: it is closed.
     pub queued_bytes_max: usize,
+    /// Nobody is let in, and told this.
+    pub closed: Option<Box<str>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { packet_bytes_max: 1 << 20, idle_timeout_s: Some(180), queued_bytes_max: 16 << 20 }
+        Self { packet_bytes_max: 1 << 20, idle_timeout_s: Some(180), queued_bytes_max: 16 << 20, closed: None }
     }
 }
 
@@ -102,6 +104,8 @@ pub(crate) struct Session {
     queued_bytes_max: usize,
     /// Whether the client wants to be told why something is refused.
     wants_reasons: bool,
+    /// Why the client is not let in.
+    refusal: Option<Box<str>>,
     /// Properties of the CONNACK to come.
     greeting: Vec<u8>,
     json: deepstream_json::Scratch,
@@ -158,6 +162,7 @@ impl Default for Session {
             packet_bytes_max: usize::MAX,
             queued_bytes_max: 0,
             wants_reasons: true,
+            refusal: None,
             greeting: Vec::new(),
             json: deepstream_json::Scratch::new(),
         }

@@ -180,15 +180,19 @@ pub(super) fn length_len(len: usize) -> usize {
 
 /// Appends the answer to one packet: PUBACK, PUBREC or PUBCOMP.
 ///
-/// `properties` are told with what is no success.
-pub(super) fn put_answer(version: Version, kind: u8, id: u16, code: Code, properties: &[u8], out: &mut Vec<u8>) {
+/// `words` are told with what is no success, where the client takes so much.
+pub(super) fn put_answer(
+    version: Version,
+    kind: u8,
+    id: u16,
+    code: Code,
+    (words, bytes_max): (&[u8], usize),
+    out: &mut Vec<u8>,
+) {
     let [high, low] = id.to_be_bytes();
     // A client of 3.1.1 cannot be told that its message was refused; it can only be kept from sending it again.
-    if version == Version::V5 && code != Code::Success && !properties.is_empty() {
-        put_header(kind << 4, 3 + length_len(properties.len()) + properties.len(), out);
-        out.extend_from_slice(&[high, low, code as u8]);
-        put_length(properties.len(), out);
-        out.extend_from_slice(properties);
+    if version == Version::V5 && code != Code::Success && !words.is_empty() {
+        put_reasoned(kind << 4, &[high, low, code as u8], words, bytes_max, out);
     } else if version == Version::V5 && code != Code::Success {
         out.extend_from_slice(&[kind << 4, 3, high, low, code as u8]);
     } else {
@@ -228,15 +232,6 @@ pub(super) fn put_reasoned(first: u8, fixed: &[u8], words: &[u8], packet_bytes_m
             put_reasoned(first, fixed, &[], packet_bytes_max, out);
         }
     }
-}
-
-/// The property that says why something is refused.
-pub(super) const REASON_STRING: u8 = 0x1f;
-
-/// Appends the property that says why something is refused, in words.
-pub(super) fn put_reason(why: &[u8], out: &mut Vec<u8>) {
-    out.push(REASON_STRING);
-    put_text(why, out);
 }
 
 /// Appends a text with its length in front.

@@ -145,7 +145,7 @@ impl Session {
         let known = self.unreleased.remove(&packet);
         let code = if known { Code::Success } else { Code::PacketIdNotFound };
         let version = self.version;
-        turn.reply(|out| packet::put_answer(version, kind::PUBCOMP, packet, code, &[], out));
+        turn.reply(|out| packet::put_answer(version, kind::PUBCOMP, packet, code, (&[], 0), out));
         turn.say(Action::ConnectionPong, |_| ());
         Ok(())
     }
@@ -181,20 +181,16 @@ impl Session {
 
     /// Appends the answer to a PUBLISH, with the reason if it is refused, is given and fits.
     pub(super) fn put_answer(&mut self, id: Id, code: Code, why: Option<&[u8]>, out: &mut Vec<u8>) {
-        const AROUND: usize = 16;
-        let mut reason = Vec::new();
-        let room = self.packet_bytes_max.min(usize::from(u16::MAX));
-        if let Some(why) = why.filter(|why| self.wants_reasons && AROUND + why.len() <= room) {
-            packet::put_reason(why, &mut reason);
-        }
+        let bytes_max = self.packet_bytes_max.min(usize::from(u16::MAX));
+        let told = (why.filter(|why| self.wants_reasons && why.len() < bytes_max).unwrap_or_default(), bytes_max);
         match id {
-            Id::Puback(packet) => packet::put_answer(self.version, kind::PUBACK, packet, code, &reason, out),
+            Id::Puback(packet) => packet::put_answer(self.version, kind::PUBACK, packet, code, told, out),
             Id::Pubrec(packet) => {
                 // A refused one is over for its sender, who knows of the refusal only in version 5.
                 if code as u8 >= Code::Unspecified as u8 && self.version == Version::V5 {
                     self.unreleased.remove(&packet);
                 }
-                packet::put_answer(self.version, kind::PUBREC, packet, code, &reason, out);
+                packet::put_answer(self.version, kind::PUBREC, packet, code, told, out);
             }
             Id::Filter(..) => {}
         }

@@ -53,6 +53,7 @@ pub(crate) fn seen(event: &LinkEvent<'_>) -> String {
         LinkEvent::Message(message) => line(message),
         LinkEvent::Unreadable(what) => format!("{what:?}"),
         LinkEvent::Http(bytes) => format!("http {}", String::from_utf8_lossy(bytes)),
+        LinkEvent::Forbidden(why) => format!("forbidden: {why}"),
         LinkEvent::Close(why) => format!("{why:?}"),
     }
 }
