@@ -24,12 +24,14 @@ pub(crate) fn listening(topic: Topic) -> (Right, Action) {
 impl Shard {
     /// Whether the user of a listener may listen to a name of this core by its name.
     pub(super) fn may_listen_to(&mut self, slot: u32, listener: u32, found: &mut Found) -> Said {
-        let Some(ruleset) = self.permit.ruleset() else { return Said::Yes };
         let name = self.names.at(slot);
         let (right, action) = listening(name.topic);
-        // Most rules are the same for everybody and everything, and cost no copy of the name.
-        if ruleset.always(right, &name.name) == Some(true) && !self.has_shadow() {
-            return Said::Yes;
+        if !self.permit.guards(right, &name.name) {
+            let Some(ruleset) = self.permit.ruleset() else { return Said::Yes };
+            // Most rules are the same for everybody and everything, and cost no copy of the name.
+            if ruleset.always(right, &name.name) == Some(true) && !self.has_shadow() {
+                return Said::Yes;
+            }
         }
         let (hash, name) = (name.hash, name.name.clone());
         let message = Message::about(action, &name);

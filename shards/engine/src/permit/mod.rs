@@ -199,6 +199,11 @@ impl Permit {
         self.rules.ruleset.is_some() || self.past.iter().any(|past| past.ruleset.is_some())
     }
 
+    /// Whether a record is nobody's, unless a rule names its table.
+    pub(crate) fn guards(&self, right: Right, name: &[u8]) -> bool {
+        self.rules.guard_of(right, Some(name)).is_some()
+    }
+
     /// Tables of which no filter is told anything.
     pub(crate) fn guarded(&self) -> &[Box<[u8]>] {
         &self.rules.guarded

@@ -114,3 +114,19 @@ fn a_rule_may_look_where_its_user_may_not() {
     rig.send(bob, &about(Action::RecordRead, "door/1"));
     assert!(!rig.read(bob).iter().any(|line| line.contains("NOT_FOUND")), "there is no record of bob");
 }
+
+#[test]
+fn who_listens_to_everything_is_not_told_of_them() {
+    for (listen, told) in [(("record", "*", "listen", "true"), false), (("record", "users/*", "listen", "true"), true)]
+    {
+        let rules = [("record", "users/*", "read", "user.id === 'ann'"), listen];
+        let mut rig = rig(2, Some(&rules));
+        let (ann, eve) = (rig.user(0, "ann"), rig.user(1, "eve"));
+        assert!(!denied(&mut rig, eve, &about(Action::RecordListen, ".*")));
+        assert!(!denied(&mut rig, ann, &bulk(Action::RecordSubscribe, &[USER.as_bytes(), b"other/x"], "1")));
+        let lines = rig.read(eve);
+        let found = |name: &str| lines.iter().any(|line| line.contains(&format!("subscription={name}")));
+        assert!(found("other/x"), "{lines:?}");
+        assert_eq!(found(USER), told, "{lines:?}");
+    }
+}
