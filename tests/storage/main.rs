@@ -41,7 +41,9 @@ fn records_come_back_and_removed_ones_do_not() {
 #[test]
 fn names_the_database_cannot_take_are_refused_and_keep_no_others_from_being_stored() {
     let mut rig = Rig::open(&directory("names"), Durability::Always, 1);
-    for (version, (bad, words)) in (1..).zip([(&b""[..], "it is empty"), (&[b'n'; 65_536], "more than 65535 bytes")]) {
+    for (version, (bad, words)) in
+        (1..).zip([(&b""[..], "it is empty"), (&vec![b'n'; 65_536], "more than 65535 bytes")])
+    {
         let entries =
             [(&b"good"[..], version, Some(&b"{}"[..])), (bad, 1, Some(b"{}")), (b"fine", version, Some(b"{}"))];
         let Err(Fault::Refused(refused)) = rig.store(0, &entries) else { panic!("it is refused") };
