@@ -35,8 +35,8 @@ export class Text {
     return text
   }
 
-  static async login (t, server, parameters = {}) {
-    const text = await Text.open(t, server)
+  static async login (t, server, parameters = {}, options = {}) {
+    const text = await Text.open(t, server, options)
     text.say(`A|REQ|${JSON.stringify(parameters)}+`)
     await text.next('A|A')
     return text

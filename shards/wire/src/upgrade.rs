@@ -13,6 +13,7 @@ use tungstenite::Error;
 use tungstenite::error::ProtocolError;
 use tungstenite::handshake::machine::TryParse;
 use tungstenite::handshake::server::{Request, Response, create_response, write_response};
+use tungstenite::http::HeaderValue;
 
 /// The request that became a WebSocket.
 #[derive(Debug)]
@@ -98,8 +99,8 @@ impl Status {
             Self::NotFound => ("404 Not Found", TEXT, "Endpoint not found."),
             Self::UpgradeRequired => (
                 "426 Upgrade Required",
-                "Content-Type: text/plain; charset=utf-8\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-                "Only WebSocket version 13 is spoken here.",
+                "Content-Type: text/plain; charset=utf-8\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13, 8, 7\r\n",
+                "Only WebSocket versions 13, 8 and 7 are spoken here.",
             ),
             Self::HeadTooLarge => ("431 Request Header Fields Too Large", TEXT, "Request head too large."),
         };
@@ -141,7 +142,7 @@ fn read_open(input: &[u8], config: &LinkConfig) -> Result<Option<Upgrade>, Refus
     let (endpoints, head_bytes_max) = (&config.endpoints, config.max_request_bytes);
     // Beyond the bound nothing is looked at, so that what comes of a head does not hang on how it was cut.
     let bounded = input.get(..head_bytes_max).unwrap_or(input);
-    let Some((len, request)) = Request::try_parse(bounded).map_err(|error| refusal_of(&error))? else {
+    let Some((len, mut request)) = Request::try_parse(bounded).map_err(|error| refusal_of(&error))? else {
         let long = input.len() > head_bytes_max;
         return if long { Err(Refusal::Status(Status::HeadTooLarge)) } else { Ok(None) };
     };
@@ -151,12 +152,43 @@ fn read_open(input: &[u8], config: &LinkConfig) -> Result<Option<Upgrade>, Refus
         return Err(if means_to { Refusal::Status(Status::NotFound) } else { Refusal::NoUpgrade });
     };
     let wire = endpoints[index].wire;
-    let header = |name| request.headers().get_all(name).iter().map(tungstenite::http::HeaderValue::as_bytes);
+    let draft = is_draft(&request);
+    if draft {
+        name_origin(&mut request);
+    }
+    let header = |name| request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
     if let Some(why) = config.gate.pages.as_ref().and_then(|pages| pages.refusal(header)) {
         return Err(Refusal::Forbidden(why));
     }
-    let response = create_response(&request).map_err(|error| refusal_of(&error))?;
+    let response = if draft { create_response(&as_final(&request)) } else { create_response(&request) };
+    let response = response.map_err(|error| refusal_of(&error))?;
     Ok(Some(Upgrade { len, endpoint: index as u8, handshake: Handshake { request, wire }, response }))
+}
+
+const VERSION: &str = "sec-websocket-version";
+
+/// Whether a request is of one of the last drafts of WebSocket, which old clients were built by and are still around: version
+/// 8 (drafts 8 to 12), which the Java SDK asks for, and version 7. From version 7 on frames, masks, close frames and the
+/// answer to the upgrade are those of version 13 (RFC 6455); earlier versions had others.
+fn is_draft(request: &Request) -> bool {
+    request.headers().get(VERSION).is_some_and(|version| version == "8" || version == "7")
+}
+
+/// Gives the origin of a page the name that it has today: the drafts called it `Sec-WebSocket-Origin`. Whoever names both is
+/// from both.
+fn name_origin(request: &mut Request) {
+    let headers = request.headers_mut();
+    let named: Vec<HeaderValue> = headers.get_all("sec-websocket-origin").iter().cloned().collect();
+    for origin in named {
+        headers.append("origin", origin);
+    }
+}
+
+/// The request as version 13 would put it: what it is answered is the same.
+fn as_final(request: &Request) -> Request {
+    let mut request = request.clone();
+    request.headers_mut().insert(VERSION, HeaderValue::from_static("13"));
+    request
 }
 
 fn refusal_of(error: &Error) -> Refusal {

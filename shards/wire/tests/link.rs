@@ -285,9 +285,54 @@ fn the_upgrade_is_answered_with_the_key_of_the_request() {
 }
 
 #[test]
+fn the_drafts_that_old_clients_were_built_by_are_answered_like_the_final_version() {
+    let asks = |version: &str, more: &str| {
+        let mut peer = Peer::new();
+        let request = String::from_utf8(upgrade()).unwrap();
+        let request = request.replace("Sec-WebSocket-Version: 13\r\n", &format!("{version}{more}"));
+        peer.send(request.as_bytes());
+        String::from_utf8(peer.replies).unwrap()
+    };
+    let answer = asks("Sec-WebSocket-Version: 13\r\n", "");
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    for version in ["8", "7"] {
+        assert_eq!(asks(&format!("Sec-WebSocket-Version: {version}\r\n"), ""), answer, "version {version}");
+    }
+    for version in
+        ["", "Sec-WebSocket-Version: 6\r\n", "Sec-WebSocket-Version: 14\r\n", "Sec-WebSocket-Version: 08\r\n"]
+    {
+        let answer = asks(version, "");
+        assert!(answer.starts_with("HTTP/1.1 426 "), "{version:?}: {answer}");
+        assert!(answer.contains("\r\nSec-WebSocket-Version: 13, 8, 7\r\n"), "{answer}");
+    }
+}
+
+#[test]
+fn the_drafts_name_of_an_origin_is_read_as_the_origin() {
+    let origins = |version: &str, named: &str| {
+        let mut input = String::from_utf8(upgrade()).unwrap();
+        input = input.replace("Sec-WebSocket-Version: 13\r\n", &format!("Sec-WebSocket-Version: {version}\r\n{named}"));
+        let (mut link, mut replies, mut seen) = (Link::new(), Vec::new(), Vec::new());
+        link.received(&config(), &mut input.into_bytes(), &mut replies, &mut |event| {
+            if let LinkEvent::Upgraded(handshake) = event {
+                let origins = handshake.headers().filter(|(name, _)| *name == "origin");
+                seen.extend(origins.map(|(_, value)| String::from_utf8_lossy(value).into_owned()));
+            }
+            ControlFlow::Continue(())
+        });
+        seen
+    };
+    let old = "Sec-WebSocket-Origin: http://page.example\r\n";
+    assert_eq!(origins("8", old), ["http://page.example"]);
+    assert_eq!(origins("7", &format!("Origin: http://other.example\r\n{old}")).len(), 2);
+    assert_eq!(origins("8", "Origin: http://page.example\r\n"), ["http://page.example"]);
+    assert!(origins("13", old).is_empty());
+}
+
+#[test]
 fn an_upgrade_that_fails_is_answered_and_closed() {
     let cases: [(&str, u16, &str); 5] = [
-        ("GET /deepstream HTTP/1.1\r\n\r\n", 426, "Only WebSocket version 13 is spoken here."),
+        ("GET /deepstream HTTP/1.1\r\n\r\n", 426, "Only WebSocket versions 13, 8 and 7 are spoken here."),
         (
             "GET /deepstream HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
             400,
@@ -662,6 +707,13 @@ fn pages_that_are_not_let_in_are_told_before_anything_is_upgraded() {
     let why = "Origin \"https://evil.example\" is forbidden.";
     assert_eq!((&*line, &*body), ("HTTP/1.1 403 Forbidden", why));
     assert_eq!(seen, [Seen::Forbidden(why.into()), Seen::Close(Closing::Answered(403))]);
+    for (version, origin) in [("8", "Sec-WebSocket-Origin"), ("7", "Sec-WebSocket-Origin"), ("8", "Origin")] {
+        let old = UPGRADE.replace("Version: 13", &format!("Version: {version}"));
+        let (_, line, body) = at_gate(&gate, &format!("{old}{origin}: https://evil.example\r\n\r\n"));
+        assert_eq!((&*line, &*body), ("HTTP/1.1 403 Forbidden", why), "{version} {origin}");
+        let (_, line, _) = at_gate(&gate, &format!("{old}{origin}: https://good.example\r\n\r\n"));
+        assert!(line.starts_with("HTTP/1.1 101"), "{version} {origin} {line}");
+    }
     for origin in ["Origin: https://good.example\r\n", ""] {
         let (seen, line, _) = at_gate(&gate, &format!("{UPGRADE}{origin}\r\n"));
         assert!(matches!(seen[..], [Seen::Upgraded(..)]) && line.starts_with("HTTP/1.1 101"), "{origin} {line}");

@@ -1,0 +1,52 @@
+// Clients that were built by a draft of WebSocket: the Java SDK asks for version 8. Frames and answers are those of version 13.
+
+import assert from 'node:assert/strict'
+import http from 'node:http'
+import { after, before, describe, test } from 'node:test'
+import { Json } from './json.mjs'
+import { Raw } from './raw.mjs'
+import { REFERENCE, Server } from './server.mjs'
+import { Text } from './text.mjs'
+import { within } from './until.mjs'
+
+let server
+before(async () => { server = await Server.start() })
+after(() => server.discard())
+
+describe('versions of WebSocket', { skip: REFERENCE }, () => {
+  for (const protocolVersion of [13, 8]) {
+    test(`version ${protocolVersion} is spoken on the path of every protocol`, async (t) => {
+      const text = await Text.login(t, server, {}, { protocolVersion })
+      assert.equal(await text.ask('E|S|versions+'), 'E|A|S|versions+')
+      await Raw.login(t, server, { protocolVersion })
+      const json = await Json.login(t, server, { protocolVersion })
+      assert.ok(json)
+    })
+  }
+
+  /** What an upgrade to this version is answered. */
+  function asked (version, path = '/deepstream') {
+    const [host, port] = server.url.split(':')
+    const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version': version }
+    const request = http.request({ host, port, path, headers })
+    return within('an answer', new Promise((resolve, reject) => {
+      request.on('upgrade', (response, socket) => { socket.destroy(); resolve(response) })
+      request.on('response', (response) => { response.resume(); resolve(response) })
+      request.on('error', reject)
+      request.end()
+    }))
+  }
+
+  test('what is spoken is accepted alike, and what is not is told what is', async () => {
+    for (const path of ['/deepstream', '/deepstream-v3', '/deepstream-json']) {
+      for (const version of ['13', '8', '7']) {
+        const { statusCode, headers } = await asked(version, path)
+        assert.deepEqual([statusCode, headers['sec-websocket-accept']], [101, 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='], `${path} ${version}`)
+      }
+      for (const version of ['6', '14', '80']) {
+        const { statusCode, headers } = await asked(version, path)
+        assert.deepEqual([statusCode, headers['sec-websocket-version']], [426, '13, 8, 7'], `${path} ${version}`)
+      }
+    }
+  })
+})
