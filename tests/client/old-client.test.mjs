@@ -235,6 +235,34 @@ describe('records', { skip }, () => {
   }
 })
 
+describe('writes that are refused', { skip }, () => {
+  const open = (...rights) => ({ '*': Object.fromEntries(rights.map((right) => [right, true])) })
+  const permissions = {
+    record: { '*': { ...open('create', 'read', 'delete', 'listen', 'notify')['*'], write: 'data.forbidden !== true' } },
+    event: open('publish', 'subscribe', 'listen'),
+    rpc: open('provide', 'request'),
+    presence: open('allow')
+  }
+  for (const strategy of ['REMOTE_WINS', 'LOCAL_WINS']) {
+    test(`one that is denied does not lose those that come after it, with ${strategy}`, async (t) => {
+      const own = await serverFor(t, { extra: { permission: { type: 'config', options: { permissions } } } })
+      const [one, two] = [await oldLoggedIn(t, own), await oldLoggedIn(t, own)]
+      const name = unique('document')
+      const [mine, theirs] = [await oldReady(one, name), await oldReady(two, name)]
+      mine.setMergeStrategy(one.MERGE_STRATEGIES[strategy])
+      await oldSet(mine, { n: 1 })
+      await assert.rejects(oldSet(mine, { forbidden: true }), (error) => error === 'MESSAGE_DENIED')
+      await untilError(one, 'MESSAGE_DENIED')
+      // From here on its version is one too high: the next write conflicts, and is merged or given up.
+      await oldSet(mine, { n: 2 })
+      await same('my value', () => mine.get(), { n: strategy === 'REMOTE_WINS' ? 1 : 2 })
+      await until('the versions agree', () => Number(mine.version) === theirs.version)
+      await oldSet(mine, 'more', 3)
+      await same('their value', () => theirs.get(), { ...mine.get(), more: 3 })
+    })
+  }
+})
+
 describe('lists', { skip }, () => {
   test('entries are set, added, moved and removed for both, with their events', async (t) => {
     const [one, two] = await pair(t)

@@ -175,14 +175,18 @@ describe('records', { skip }, () => {
     assert.deepEqual(await text.untilPong(), [])
   })
 
-  test('a version that exists is answered with the record, one too far with the current version', async (t) => {
+  test('every version that does not follow is answered with the record, and whoever waits for the write is told', async (t) => {
     const name = unique('version')
     const text = await holder(t, name)
     await text.ask(`R|U|${name}|1|{"by":1}|{"writeSuccess":true}+`)
-    assert.equal(await text.ask(`R|U|${name}|1|{"by":2}+`), `R|E|VERSION_EXISTS|${name}|1|{"by":1}+`)
-    assert.equal(await text.ask(`R|U|${name}|1|{"by":2}|{"writeSuccess":true}+`), `R|E|VERSION_EXISTS|${name}|1|{"by":1}|{"writeSuccess":true}+`)
-    assert.equal(await text.ask(`R|U|${name}|7|{"by":2}+`), `R|E|INVALID_VERSION|${name}|1+`)
-    assert.deepEqual(await text.ask(`R|U|${name}|7|{"by":2}|{"writeSuccess":true}+`, 2), [`R|E|INVALID_VERSION|${name}|1+`, `R|WA|${name}|[7]|SINVALID_VERSION+`])
+    for (const version of [1, 0, 7]) {
+      const exists = `R|E|VERSION_EXISTS|${name}|1|{"by":1}+`
+      assert.equal(await text.ask(`R|U|${name}|${version}|{"by":2}+`), exists)
+      assert.equal(await text.ask(`R|P|${name}|${version}|by|N2+`), exists)
+      assert.deepEqual(await text.ask(`R|U|${name}|${version}|{"by":2}|{"writeSuccess":true}+`, 2), [exists, `R|WA|${name}|[${version}]|L+`])
+      assert.deepEqual(await text.ask(`R|P|${name}|${version}|by|N2|{"writeSuccess":true}+`, 2), [exists.replace('+', '|{"writeSuccess":true}+'), `R|WA|${name}|[${version}]|L+`])
+    }
+    assert.equal(await text.ask(`R|U|${name}|2|{"by":2}|{"writeSuccess":true}+`), `R|WA|${name}|[2]|L+`)
   })
 
   test('broken writes are refused with what was sent, and settle their writer', async (t) => {

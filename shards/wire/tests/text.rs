@@ -228,6 +228,12 @@ fn every_message_about_records_is_written() {
     let failed = |action| Outgoing { is_error: true, is_write_ack: true, ..write(action) };
     let patch = Outgoing { path: Some(b"a.b"), version: Some(-1), ..about(Action::RecordPatch) };
     let head = |version| Outgoing { version: Some(version), ..about(Action::RecordHeadResponse) };
+    let conflicting = |original, message| Outgoing {
+        is_write_ack: true,
+        original_action: Some(original),
+        correlation_id: Some(b"9"),
+        ..message
+    };
     for (message, expected) in [
         (
             Outgoing {
@@ -255,8 +261,12 @@ fn every_message_about_records_is_written() {
         (about(Action::RecordHasNoProvider), "R|SH|n|F+"),
         (value(Action::RecordVersionExists), r#"R|E|VERSION_EXISTS|n|3|{"a":1}+"#),
         (
-            Outgoing { is_write_ack: true, ..value(Action::RecordVersionExists) },
-            r#"R|E|VERSION_EXISTS|n|3|{"a":1}|{"writeSuccess":true}+"#,
+            conflicting(Action::RecordUpdate, value(Action::RecordVersionExists)),
+            r#"R|E|VERSION_EXISTS|n|3|{"a":1}+R|WA|n|[9]|L+"#,
+        ),
+        (
+            conflicting(Action::RecordPatch, value(Action::RecordVersionExists)),
+            r#"R|E|VERSION_EXISTS|n|3|{"a":1}|{"writeSuccess":true}+R|WA|n|[9]|L+"#,
         ),
         (Outgoing { version: Some(7), ..about(Action::RecordInvalidVersion) }, "R|E|INVALID_VERSION|n|7+"),
         (about(Action::RecordNotFound), "R|E|RECORD_NOT_FOUND|n+"),

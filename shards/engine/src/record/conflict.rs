@@ -23,7 +23,7 @@ use deepstream_wire::{Action, Flags, Message, Outgoing, Wire};
 /// What stands in the place of a document that is withheld, or of one that does not exist.
 const NOTHING: &[u8] = b"{}";
 
-/// How a write's version fails to follow the present one.
+/// How a write's version fails to follow the present one. Clients of the text protocol are told of both alike.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Conflict {
     /// It was taken.
@@ -44,7 +44,13 @@ impl Shard {
         run: &mut Run,
         conflict: Conflict,
     ) -> Step {
-        let over_http = self.delivery.wire(conn) == Some(Wire::Http);
+        let wire = self.delivery.wire(conn);
+        let over_http = wire == Some(Wire::Http);
+        let conflict = match (conflict, wire) {
+            // The one conflict its clients know: they merge and go on, and of any other answer they never recover.
+            (Conflict::Invalid { current }, Some(Wire::Text)) => Conflict::Exists { current },
+            (conflict, _) => conflict,
+        };
         if let Conflict::Invalid { current } = conflict
             && !over_http
         {

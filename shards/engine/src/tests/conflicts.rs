@@ -92,6 +92,32 @@ fn who_asks_over_http_is_given_no_document_with_either_conflict() {
     }
 }
 
+/// Of INVALID_VERSION its clients take over no version: one write that was denied, and all later ones would be lost.
+#[test]
+fn text_is_told_of_every_conflict_as_of_a_version_that_exists() {
+    for cores in [1, 3] {
+        let mut rig = Rig::new(cores);
+        let text = rig.text_client(0);
+        let name = rig.name_on(usize::from(cores - 1), "r");
+        let create = Outgoing { action: Action::RecordCreateAndUpdate, ..update(&name, -1, r#"{"a":1}"#) };
+        assert!(told(&mut rig, text, &create).is_empty());
+        for version in [i32::MIN, 0, 1, 3, i32::MAX] {
+            let plain = format!(r#"R|E|VERSION_EXISTS|{name}|1|{{"a":1}}+"#);
+            assert_eq!(told(&mut rig, text, &update(&name, version, "{}")), [&*plain]);
+            assert_eq!(told(&mut rig, text, &patch(&name, version, "p", "1")), [&*plain]);
+            let settled = format!("R|WA|{name}|[{version}]|L+");
+            let id = version.to_string();
+            let whole = told(&mut rig, text, &acked(update(&name, version, "{}"), &id));
+            assert_eq!(whole.concat(), format!("{plain}{settled}"));
+            let by_path = told(&mut rig, text, &acked(patch(&name, version, "p", "1"), &id));
+            let plain = plain.replace('+', r#"|{"writeSuccess":true}+"#);
+            assert_eq!(by_path.concat(), format!("{plain}{settled}"));
+        }
+        let next = told(&mut rig, text, &acked(patch(&name, 2, "p", "1"), "2"));
+        assert_eq!(next, [format!("R|WA|{name}|[2]|L+")]);
+    }
+}
+
 #[test]
 fn clients_of_text_and_json_are_shown_an_empty_document() {
     let mut rig = but(2, &[("record", "*", "read", "false")]);
@@ -100,7 +126,9 @@ fn clients_of_text_and_json_are_shown_an_empty_document() {
     let (text, json) = (rig.text_client(0), rig.json_client(1));
     assert_eq!(told(&mut rig, text, &patch("box", 1, "a", "1")), ["R|E|VERSION_EXISTS|box|1|{}+"]);
     let acked_one = told(&mut rig, text, &acked(patch("box", 1, "a", "1"), "1"));
-    assert_eq!(acked_one, [r#"R|E|VERSION_EXISTS|box|1|{}|{"writeSuccess":true}+"#]);
+    assert_eq!(acked_one, [r#"R|E|VERSION_EXISTS|box|1|{}|{"writeSuccess":true}+R|WA|box|[1]|L+"#]);
+    let too_high = told(&mut rig, text, &acked(update("box", 9, r#"{"a":1}"#), "9"));
+    assert_eq!(too_high, ["R|E|VERSION_EXISTS|box|1|{}+R|WA|box|[9]|L+"]);
     let lines = told(&mut rig, json, &patch("box", 1, "a", "1"));
     assert!(lines[0].contains(r#""parsedData":{}"#) && !lines[0].contains("secret"), "{lines:?}");
 }

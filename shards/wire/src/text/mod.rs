@@ -20,6 +20,9 @@ const PART: u8 = 0x1f;
 /// Shorter messages are passed over, by upstream and by its clients.
 const LEN_MIN: usize = 3;
 
+/// What a writer who wants an acknowledgement appends, to the letter.
+const WRITE_ACK: &[u8] = br#"{"writeSuccess":true}"#;
+
 /// Correlation id of a HEAD whose client asked with HAS and is to be answered so.
 const HAS: &[u8] = b"H";
 /// Begins the data of a message whose typed value was none: no JSON begins like this, so that whoever checks the data

@@ -3,15 +3,13 @@
 use std::borrow::Cow;
 use std::str::from_utf8;
 
-use super::{HAS, PART, UNTYPED, typed};
+use super::{HAS, PART, UNTYPED, WRITE_ACK, typed};
 use crate::action::{Action, Topic};
 use crate::draft::Draft;
 use crate::message::{Flags, Message, Unreadable};
 
 /// The most parts any message has; further ones are counted, not looked at.
 const PARTS_MAX: usize = 8;
-/// What a writer who wants an acknowledgement appends, to the letter.
-const WRITE_ACK: &[u8] = br#"{"writeSuccess":true}"#;
 
 /// One message without its end. What it becomes lies at the end of `buffer`, after what is there already.
 pub(crate) fn read<'b>(message: &[u8], buffer: &'b mut Vec<u8>) -> Result<Message<&'b [u8]>, Unreadable> {

@@ -167,7 +167,10 @@ fn record(message: &Outgoing<'_>, out: &mut Vec<u8>) {
         Action::RecordVersionExists => {
             let line = line("E", out).plain(message.action.name().as_bytes()).name(message).version(version);
             let line = line.plain(data);
-            if message.is_write_ack { line.plain(br#"{"writeSuccess":true}"#).end() } else { line.end() }
+            // With it the callback waits for the merged write, but only where the writes of a path conflict: the servers
+            // these clients were made for leave it out of the answer to a whole document.
+            let by_path = message.original_action == Some(Action::RecordPatch);
+            if message.is_write_ack && by_path { line.plain(super::WRITE_ACK).end() } else { line.end() }
         }
         Action::RecordInvalidVersion => {
             line("E", out).plain(message.action.name().as_bytes()).name(message).version(version).end();
@@ -255,10 +258,12 @@ fn with<'o>(line: Line<'o>, id: Option<&[u8]>) -> Line<'o> {
     }
 }
 
-/// An error of a write whose writer waits: the acknowledgement it waits for, with the error in it. VERSION_EXISTS is
-/// settled by the merge it begins.
+/// An error of a write whose writer waits: the acknowledgement it waits for, with the error in it. A conflict begins a merge,
+/// whose outcome is the write's; its acknowledgement is a success.
 fn settle_writer(message: &Outgoing<'_>, out: &mut Vec<u8>) {
-    if message.is_error && message.is_write_ack && message.action != Action::RecordVersionExists {
+    if message.action == Action::RecordVersionExists && message.is_write_ack {
+        written(message, "L", out);
+    } else if message.is_error && message.is_write_ack {
         written(message, "S", out);
         let end = out.pop();
         debug_assert_eq!(end, Some(END), "a message has its end");
