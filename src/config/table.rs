@@ -96,6 +96,8 @@ const BYTES_MAX: u64 = 1 << 50;
 /// Lengths on the wire are 31 bits.
 pub(super) const MESSAGE_BYTES_MAX: u64 = (1 << 31) - 1;
 const COUNT_MAX: u64 = u32::MAX as u64;
+/// Deeper values would be followed by recursion, here and in clients.
+const NESTING_MAX: u64 = 1000;
 
 const CONNECTOR: &str = "connectors to other databases are not in this release: use the embedded storage or postgres";
 const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";
@@ -296,6 +298,7 @@ static ROWS: &[Row] = &[
     row("limits.parkedMessagesMax", count(1, COUNT_MAX, |c, n| c.limits.parked_messages_max = n as usize)),
     row("limits.parkedBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.parked_bytes_max = n as usize)),
     row("limits.arrayIndexGapMax", count(0, COUNT_MAX, |c, n| c.limits.array_index_gap_max = n as usize)),
+    row("limits.nestingMax", count(1, NESTING_MAX, |c, n| c.limits.nesting_max = n as usize)),
     row("limits.recordBytesMax", bytes(128, MESSAGE_BYTES_MAX, |c, n| c.limits.record_bytes_max = n as usize)),
     row("limits.dirtyBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.dirty_bytes_max = n as usize)),
     row("limits.storeBatchBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.store_batch_bytes_max = n as usize)),

@@ -412,6 +412,8 @@ pub struct Limits {
     pub parked_bytes_max: usize,
     /// How far beyond the end of an array a path's index may point.
     pub array_index_gap_max: usize,
+    /// Containers nested in each other in one value.
+    pub nesting_max: usize,
     /// Bytes of one record's value.
     pub record_bytes_max: usize,
     /// Bytes of values written but not yet stored, in the whole server.
@@ -471,6 +473,7 @@ impl Default for Limits {
             parked_messages_max: 100_000,
             parked_bytes_max: 64 << 20,
             array_index_gap_max: 10_000,
+            nesting_max: 128,
             record_bytes_max: 16 << 20,
             dirty_bytes_max: 256 << 20,
             store_batch_bytes_max: 4 << 20,
@@ -504,6 +507,7 @@ impl Config {
             parked_messages_max: share(limits.parked_messages_max),
             parked_bytes_max: share(limits.parked_bytes_max),
             array_index_gap_max: limits.array_index_gap_max,
+            nesting_max: limits.nesting_max,
             record_bytes_max: limits.record_bytes_max,
             record_memory_bytes_max: share(self.record.memory_bytes_max),
             dirty_bytes_max: share(limits.dirty_bytes_max),

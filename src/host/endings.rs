@@ -118,6 +118,14 @@ impl Core {
         self.party_at(key)
     }
 
+    /// What a client sent makes no sense. It can send as much of that as it likes.
+    fn write_odd(&mut self, conn: ConnId, event: &'static str, note: &Note) {
+        if self.endings.admits(self.now, (event, Level::Warn, event)) {
+            let party = self.party(conn);
+            note::write_of(note, &party);
+        }
+    }
+
     pub(super) fn write_notes(&mut self) {
         let notes: Vec<Note> = self.shard.notes().collect();
         for note in notes {
@@ -131,10 +139,8 @@ impl Core {
                 Note::ConnectionsFull { remote } => {
                     self.tell_ending(Ending::Full, &Party { address: remote, ..Party::default() });
                 }
-                Note::Unreadable { conn, .. } | Note::Unexpected { conn, .. } => {
-                    let party = self.party(conn);
-                    note::write_of(&note, &party);
-                }
+                Note::Unreadable { conn, .. } => self.write_odd(conn, "MESSAGE_PARSE_ERROR", &note),
+                Note::Unexpected { conn, event, .. } => self.write_odd(conn, event, &note),
                 _ => note::write(&note),
             }
         }

@@ -272,7 +272,8 @@ impl Core {
         }
         if !self.sockets.replies.is_empty() {
             if heard.over.is_some() {
-                self.shard.goodbye(self.now, conn, &self.sockets.replies);
+                let oversized = heard.over == Some(Closing::TooBig);
+                self.shard.goodbye(self.now, conn, &self.sockets.replies, oversized);
             } else {
                 self.shard.raw(self.now, conn, &self.sockets.replies);
             }

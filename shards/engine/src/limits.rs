@@ -38,6 +38,9 @@ pub struct Limits {
     pub parked_bytes_max: usize,
     /// How far beyond the end of an array a path's index may point. Further: INVALID_MESSAGE_DATA.
     pub array_index_gap_max: usize,
+    /// Containers nested in each other in one value: of an event, a record, a call, a login. More: INVALID_MESSAGE_DATA, for a
+    /// caller REQUEST_ERROR, with that in words.
+    pub nesting_max: usize,
     /// Bytes of one record's value. More: INVALID_MESSAGE_DATA for the write.
     pub record_bytes_max: usize,
     /// Bytes of resident record values per shard above which cold, stored values are dropped from memory.
@@ -72,6 +75,7 @@ impl Default for Limits {
             parked_messages_max: 100_000,
             parked_bytes_max: 64 << 20,
             array_index_gap_max: 10_000,
+            nesting_max: deepstream_json::JSON_DEPTH_MAX,
             record_bytes_max: 16 << 20,
             record_memory_bytes_max: 1 << 30,
             dirty_bytes_max: 256 << 20,

@@ -134,7 +134,7 @@ pub enum Packet {
     /// Requests: the connection that will speak next is this one.
     Introduce(ConnId, Arc<Identity>),
     /// Requests: that connection is gone.
-    Farewell(ConnId),
+    Farewell(ConnId, bool),
     /// Requests: one subscriber fewer of the name in this slot, if its epoch is still this.
     Leave {
         /// The subscriber.

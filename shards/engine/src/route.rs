@@ -13,6 +13,7 @@ use crate::session::table::State;
 use crate::shard::Shard;
 use crate::subscribers::{Subscribe, hash_name};
 use bytes::Bytes;
+use deepstream_json::{Fault, Malformed};
 use deepstream_wire::{Action, Flags, Head, Message, Outgoing, Span, Topic, Wire};
 
 impl Shard {
@@ -111,9 +112,15 @@ impl Shard {
 
     /// A message about one name; its payload, if any, must be JSON.
     fn single(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<CoreId> {
-        let payload = message.data().is_none_or(|data| deepstream_json::check(data, &mut self.json).is_ok());
-        if !payload || !self.is_name(message.name()) {
-            self.invalid(conn, message, message.name());
+        let checked = message.data().map_or(Ok(()), |data| deepstream_json::check(data, &mut self.json).map(drop));
+        if checked.is_err() || !self.is_name(message.name()) {
+            let deep = matches!(checked, Err(Malformed { fault: Fault::TooDeep, .. }));
+            if deep && self.is_name(message.name()) {
+                let words = self.too_deep();
+                self.invalid_because(conn, message, message.name(), Some(&words));
+            } else {
+                self.invalid(conn, message, message.name());
+            }
             return None;
         }
         Some(self.forward(conn, Tag::default(), message))
@@ -131,22 +138,43 @@ impl Shard {
         self.single(conn, message)
     }
 
+    /// What is wrong with a value that is too deep.
+    pub(crate) fn too_deep(&self) -> String {
+        format!("nested deeper than limits.nestingMax ({})", self.options.limits.nesting_max)
+    }
+
     /// Refuses a message, or one name of it, as making no sense.
     pub(crate) fn invalid(&mut self, conn: ConnId, message: &Message<&[u8]>, name: &[u8]) {
+        self.invalid_because(conn, message, name, None);
+    }
+
+    /// The same, with the reason in words.
+    fn invalid_because(&mut self, conn: ConnId, message: &Message<&[u8]>, name: &[u8], words: Option<&str>) {
         let action = match message.head.action.topic() {
+            // Its caller is handed these words, not a code.
+            Topic::Rpc if words.is_some() && message.head.action == Action::RpcRequest => Action::RpcRequestError,
             Topic::Event => Action::EventInvalidMessageData,
             Topic::Rpc => Action::RpcInvalidMessageData,
             Topic::Presence => Action::PresenceInvalidUsers,
             _ => Action::RecordInvalidMessageData,
         };
         // Clients of the text protocol are shown what they sent; others would not survive data that is no JSON.
-        let quoted = self.delivery.wire(conn) == Some(Wire::Text);
+        let wire = self.delivery.wire(conn);
+        let quoted = wire == Some(Wire::Text);
+        let raw = quoted && action != Action::RpcRequestError;
+        let told = words.map(|words| if raw { words.to_owned() } else { format!("\"{words}\"") });
+        let own = message.data().filter(|_| quoted && words.is_none());
+        if let Some(words) = words.filter(|_| wire == Some(Wire::Mqtt)) {
+            // Its client may have no way to hear of it.
+            let text = format!("{}: {words}", String::from_utf8_lossy(name));
+            self.unexpected(conn, "INVALID_MESSAGE_DATA", &text);
+        }
         let answer = Outgoing {
             name: self.is_name(name).then_some(name),
-            data: message.data().filter(|_| quoted),
+            data: told.as_deref().map(str::as_bytes).or(own),
             correlation_id: message.correlation_id(),
             original_action: Some(message.head.action),
-            is_error: true,
+            is_error: action != Action::RpcRequestError,
             is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
             ..Outgoing::new(action)
         };

@@ -188,7 +188,7 @@ impl Shard {
             listening: Listening::new(&options),
             permit,
             timers: Wheel::new(now),
-            json: deepstream_json::Scratch::default(),
+            json: deepstream_json::Scratch::with_depth_max(options.limits.nesting_max),
             held_back: Vec::new(),
             due: Vec::new(),
             hasher,
@@ -270,9 +270,13 @@ impl Shard {
         self.delivery.raw(conn, bytes);
     }
 
-    /// The connection's link answers for the last time: nothing follows these bytes, whatever they do to its outbox.
-    pub fn goodbye(&mut self, now: Nanos, conn: ConnId, bytes: &[u8]) {
-        self.input(now, Kind::Goodbye, &(conn, bytes));
+    /// The connection's link answers for the last time: nothing follows these bytes, whatever they do to its outbox. Whether that
+    /// is for a message that is too large.
+    pub fn goodbye(&mut self, now: Nanos, conn: ConnId, bytes: &[u8], oversized: bool) {
+        self.input(now, Kind::Goodbye, &(conn, bytes, oversized));
+        if let Some(session) = self.delivery.sessions.get_mut(conn) {
+            session.oversized = oversized;
+        }
         self.delivery.goodbye(conn, bytes);
     }
 
@@ -308,9 +312,9 @@ impl Shard {
         }
         self.unsubscribe_all(conn);
         for core in session.introduced() {
-            self.delivery.post(core, Lane::Requests, Packet::Farewell(conn));
+            self.delivery.post(core, Lane::Requests, Packet::Farewell(conn, session.oversized));
         }
-        self.departed(conn);
+        self.departed(conn, session.oversized);
         self.listener_departed(conn);
         for (owner, parcel) in session.withheld.take().map(|withheld| withheld.into_waiting()).unwrap_or_default() {
             self.give_up(owner, parcel);
@@ -336,10 +340,10 @@ impl Shard {
             Packet::Introduce(conn, identity) => {
                 self.delivery.strangers.insert(conn, identity);
             }
-            Packet::Farewell(conn) => {
+            Packet::Farewell(conn, oversized) => {
                 self.delivery.strangers.remove(&conn);
                 self.unasked.forget(conn);
-                self.departed(conn);
+                self.departed(conn, oversized);
                 self.listener_departed(conn);
             }
             Packet::Presence { conn, identity, online } => self.count_presence(conn, &identity, online),

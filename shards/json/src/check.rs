@@ -7,10 +7,12 @@
 use thiserror::Error;
 
 use crate::path::Path;
-use crate::scan::{is_plain_string, scan};
+use crate::scan::{is_plain_string, scan, scan_deep};
 use crate::simd::Simd;
+use crate::walk::depth_of;
 
-/// How many containers may be open at once (limit `json_depth_max`). Upstream has none but the stack of its parser.
+/// How many containers may be open at once, unless a [`Scratch`] says otherwise. Upstream has no limit but the stack of its
+/// parser.
 pub const JSON_DEPTH_MAX: usize = 128;
 
 /// What a value is.
@@ -64,14 +66,15 @@ pub enum Fault {
     /// Not UTF-8.
     #[error("not UTF-8")]
     Utf8,
-    /// More than [`JSON_DEPTH_MAX`] nested containers.
+    /// More nested containers than are allowed.
     #[error("nested too deeply")]
     TooDeep,
 }
 
-/// Buffers kept between calls, so that steady work allocates nothing. One per shard is enough.
-#[derive(Default)]
+/// Buffers kept between calls, so that steady work allocates nothing. One per shard is enough. And how deep what is checked
+/// with it may be.
 pub struct Scratch {
+    depth_max: usize,
     pub(crate) simd: Simd,
     pub(crate) path: Path,
     pub(crate) text: Vec<u8>,
@@ -89,10 +92,38 @@ impl Scratch {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// The same, for texts with so many containers in each other. Beyond [`JSON_DEPTH_MAX`] each costs a bit, and such a text an
+    /// allocation.
+    pub fn with_depth_max(depth_max: usize) -> Self {
+        Self { depth_max, ..Self::default() }
+    }
 }
 
-/// Is `text` one JSON value, in UTF-8, with nothing but whitespace around it?
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            depth_max: JSON_DEPTH_MAX,
+            simd: Simd::default(),
+            path: Path::default(),
+            text: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+}
+
+/// Is `text` one JSON value, in UTF-8, with nothing but whitespace around it, and nested no deeper than `scratch` says?
 pub fn check(text: &[u8], scratch: &mut Scratch) -> Result<Kind, Malformed> {
+    let depth_max = scratch.depth_max;
+    match check_usual(text, scratch) {
+        Err(Malformed { fault: Fault::TooDeep, .. }) if depth_max > JSON_DEPTH_MAX => scan_deep(text, depth_max),
+        Ok(_) if depth_max < JSON_DEPTH_MAX && depth_of(text) > depth_max => scan_deep(text, depth_max),
+        checked => checked,
+    }
+}
+
+/// Up to [`JSON_DEPTH_MAX`].
+fn check_usual(text: &[u8], scratch: &mut Scratch) -> Result<Kind, Malformed> {
     if is_plain_string(text) {
         return Ok(Kind::String);
     }

@@ -23,11 +23,18 @@ pub struct Limits {
     pub value_bytes_max: usize,
     /// How many bytes a list of patches may copy in all, each patch costing the length of the value it makes.
     pub patch_work_bytes_max: usize,
+    /// How many containers may be open at once in what a patch makes. Following a path takes as much stack.
+    pub depth_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { array_index_gap_max: 10_000, value_bytes_max: 16 << 20, patch_work_bytes_max: 128 << 20 }
+        Self {
+            array_index_gap_max: 10_000,
+            value_bytes_max: 16 << 20,
+            patch_work_bytes_max: 128 << 20,
+            depth_max: JSON_DEPTH_MAX,
+        }
     }
 }
 
@@ -43,7 +50,7 @@ pub enum PatchError {
     /// An index lies further behind its array's end than [`Limits::array_index_gap_max`].
     #[error("array index too far behind the end")]
     IndexTooFar,
-    /// The result would be nested deeper than [`JSON_DEPTH_MAX`].
+    /// The result would be nested deeper than [`Limits::depth_max`].
     #[error("nested too deeply")]
     TooDeep,
     /// The result would be longer than [`Limits::value_bytes_max`], or a list of patches does more than
@@ -76,7 +83,7 @@ fn edit(value: &[u8], path: &Path, new: Option<&[u8]>, limits: &Limits, out: &mu
     if tokens.is_empty() {
         return Err(PathError::Invalid.into());
     }
-    if tokens.len() + new.map_or(0, depth_of) > JSON_DEPTH_MAX {
+    if tokens.len() + new.map_or(0, depth_of) > limits.depth_max {
         return Err(PatchError::TooDeep);
     }
     let place = find(value, path, new.is_none()).ok_or(PatchError::Malformed)?;

@@ -30,8 +30,8 @@ pub(crate) enum Place {
     Element { at: usize, count: u64, index: u64, built: usize },
 }
 
-/// `None` if the value is not JSON after all. The path has at least one token and at most
-/// [`JSON_DEPTH_MAX`](crate::JSON_DEPTH_MAX), which bounds the recursion.
+/// `None` if the value is not JSON after all. The path has at least one token and at most as many as
+/// [`Limits::depth_max`](crate::Limits::depth_max) says, which bounds the recursion.
 pub(crate) fn find(value: &[u8], path: &Path, removing: bool) -> Option<Place> {
     let (place, _) = Finder { value, path, removing }.enter(space(value, 0), 0)?;
     Some(place)

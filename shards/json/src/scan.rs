@@ -1,34 +1,98 @@
 //! The strict scanner: is this text one JSON value?
 //!
 //! *Owns* the grammar. Its answer is the crate's answer; anything faster has to agree with it.
-//! *Promises* one pass, no recursion, no allocation.
+//! *Promises* one pass, no recursion, and no allocation but for texts nested deeper than is usual.
 //! *Does not* look at UTF-8: the caller has done that for the whole text, and every byte the grammar cares about is ASCII.
 
 use crate::check::{Fault, JSON_DEPTH_MAX, Kind, Malformed};
 
 /// Accepts exactly what `JSON.parse` accepts, up to [`JSON_DEPTH_MAX`] nested containers.
 pub(crate) fn scan(text: &[u8]) -> Result<Kind, Malformed> {
-    let mut scan = Scan { text, at: 0, objects: 0, depth: 0 };
+    let mut scan = Scan { text, at: 0, open: 0_u128, depth: 0, depth_max: JSON_DEPTH_MAX };
     match scan.value() {
         Some(kind) => Ok(kind),
-        None => Err(fault(text, scan.at, scan.depth)),
+        None => Err(fault(text, scan.at, scan.depth == JSON_DEPTH_MAX)),
+    }
+}
+
+/// The same, up to so many.
+#[cold]
+#[inline(never)]
+pub(crate) fn scan_deep(text: &[u8], depth_max: usize) -> Result<Kind, Malformed> {
+    let mut scan = Scan { text, at: 0, open: Bits::default(), depth: 0, depth_max };
+    match scan.value() {
+        Some(kind) => Ok(kind),
+        None => Err(fault(text, scan.at, scan.depth == depth_max)),
+    }
+}
+
+/// Which of the open containers are objects.
+trait Open {
+    /// One is opened inside `depth` others.
+    fn push(&mut self, depth: usize, object: bool);
+    /// The innermost is closed.
+    fn pop(&mut self);
+    /// Whether the innermost of `depth` is an object.
+    fn is_object(&self, depth: usize) -> bool;
+}
+
+/// One bit each, set for an object, the innermost lowest.
+#[allow(clippy::inline_always, reason = "the scan stays in registers only while nobody needs its address")]
+impl Open for u128 {
+    #[inline(always)]
+    fn push(&mut self, _: usize, object: bool) {
+        *self = *self << 1 | Self::from(object);
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) {
+        *self >>= 1;
+    }
+
+    #[inline(always)]
+    fn is_object(&self, _: usize) -> bool {
+        *self & 1 == 1
+    }
+}
+
+/// One bit each, set for an object, the outermost first.
+#[derive(Default)]
+struct Bits(Vec<u64>);
+
+impl Open for Bits {
+    fn push(&mut self, depth: usize, object: bool) {
+        let (word, bit) = (depth / 64, depth % 64);
+        if word == self.0.len() {
+            self.0.push(0);
+        }
+        if let Some(word) = self.0.get_mut(word) {
+            *word = *word & !(1 << bit) | u64::from(object) << bit;
+        }
+    }
+
+    fn pop(&mut self) {}
+
+    fn is_object(&self, depth: usize) -> bool {
+        let inner = depth - 1;
+        self.0.get(inner / 64).is_some_and(|word| word >> (inner % 64) & 1 == 1)
     }
 }
 
 /// A scan under way. Whatever gives `None` leaves `at` where the text cannot go on: results as small as that stay in
 /// registers, and every value passes here.
-struct Scan<'t> {
+struct Scan<'t, O> {
     text: &'t [u8],
     at: usize,
-    /// The containers that are open: one bit each, set for an object, the innermost lowest.
-    objects: u128,
+    /// The containers that are open.
+    open: O,
     depth: usize,
+    depth_max: usize,
 }
 
 const _: () = assert!(JSON_DEPTH_MAX <= u128::BITS as usize);
 
 #[allow(clippy::inline_always, reason = "the scan stays in registers only while nobody needs its address")]
-impl Scan<'_> {
+impl<O: Open> Scan<'_, O> {
     #[inline(always)]
     fn value(&mut self) -> Option<Kind> {
         self.space();
@@ -74,7 +138,7 @@ impl Scan<'_> {
             if self.depth == 0 {
                 return (self.at == self.text.len()).then_some(true);
             }
-            let object = self.objects & 1 == 1;
+            let object = self.open.is_object(self.depth);
             match self.byte() {
                 b',' => {
                     self.at += 1;
@@ -107,10 +171,10 @@ impl Scan<'_> {
 
     #[inline(always)]
     fn open(&mut self, object: bool) -> Option<()> {
-        if self.depth == JSON_DEPTH_MAX {
+        if self.depth == self.depth_max {
             return None;
         }
-        self.objects = self.objects << 1 | u128::from(object);
+        self.open.push(self.depth, object);
         self.depth += 1;
         self.at += 1;
         self.space();
@@ -119,7 +183,7 @@ impl Scan<'_> {
 
     #[inline(always)]
     fn close(&mut self) {
-        self.objects >>= 1;
+        self.open.pop();
         self.depth -= 1;
         self.at += 1;
     }
@@ -204,9 +268,9 @@ fn escape(text: &[u8], at: usize) -> Option<usize> {
 
 /// Why a text cannot go on.
 #[cold]
-fn fault(text: &[u8], at: usize, depth: usize) -> Malformed {
+fn fault(text: &[u8], at: usize, full: bool) -> Malformed {
     let opens = matches!(text.get(at), Some(b'{' | b'['));
-    let fault = if opens && depth == JSON_DEPTH_MAX { Fault::TooDeep } else { Fault::Syntax };
+    let fault = if opens && full { Fault::TooDeep } else { Fault::Syntax };
     Malformed { at, fault }
 }
 

@@ -35,6 +35,37 @@ fn a_patch_may_nest_as_deep_as_a_text_and_no_deeper() {
 }
 
 #[test]
+fn how_deep_a_text_may_be_is_set_and_told_where_it_ends() {
+    for depth_max in [1, 2, 63, 64, 65, 127, 128, 129, 200, 1000, 100_000] {
+        let mut scratch = Scratch::with_depth_max(depth_max);
+        for filler in ["1".to_owned(), format!("\"{}\"", "мир".repeat(400))] {
+            let text = |depth: usize| format!("{}{filler}{}", "[".repeat(depth), "]".repeat(depth));
+            assert_eq!(check(text(depth_max).as_bytes(), &mut scratch), Ok(Kind::Array), "{depth_max}");
+            let outcome = check(text(depth_max + 1).as_bytes(), &mut scratch);
+            assert_eq!(outcome, Err(Malformed { at: depth_max, fault: Fault::TooDeep }), "{depth_max}");
+        }
+        // Objects and arrays are told apart at every depth, and what was closed opens again as something else.
+        let mixed = |each: usize, filler: &str| {
+            [&"[".repeat(each), &"{\"a\":".repeat(each), filler, &"}".repeat(each), &"]".repeat(each)].concat()
+        };
+        let half = depth_max / 2;
+        assert!(check(mixed(half, "1").as_bytes(), &mut scratch).is_ok(), "{depth_max}");
+        if half > 0 {
+            assert!(check(mixed(half, "1").replace("}]", "]}").as_bytes(), &mut scratch).is_err(), "{depth_max}");
+            let inner = mixed(half - 1, "1");
+            let twice = format!("[{inner},{{\"b\":{inner}}},{inner}]");
+            assert_eq!(check(twice.as_bytes(), &mut scratch), Ok(Kind::Array), "{depth_max}");
+        }
+        let limits = Limits { depth_max, ..Limits::default() };
+        let deepest = Path::parse("a.".repeat(depth_max.min(1000)).trim_end_matches('.').as_bytes()).unwrap();
+        let mut out = Vec::new();
+        assert_eq!(set(b"{}", &deepest, b"1", &limits, &mut out), Ok(()), "{depth_max}");
+        assert_eq!(set(&out.clone(), &deepest, b"2", &limits, &mut out), Ok(()), "{depth_max}");
+    }
+    assert_eq!(check(nested(100_000).as_bytes(), &mut Scratch::with_depth_max(usize::MAX)), Ok(Kind::Array));
+}
+
+#[test]
 fn a_path_with_far_indices_cannot_build_more_than_the_limit() {
     let mut out = Vec::new();
     let limits = Limits { value_bytes_max: 100_000, ..Limits::default() };

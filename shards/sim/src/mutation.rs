@@ -157,7 +157,7 @@ impl Mutation {
             (Self::LoseFanOut, Packet::FanOut { .. } | Packet::Announced { .. })
             | (Self::LoseReply, Packet::Reply(..))
             | (Self::LoseLeave, Packet::Leave { .. })
-            | (Self::LoseFarewell, Packet::Farewell(_))
+            | (Self::LoseFarewell, Packet::Farewell(..))
             | (Self::LosePresence, Packet::Presence { .. })
             | (Self::LoseTakeOver, Packet::TakenOver(_))
             | (Self::LoseWithheld, Packet::Withheld(_))

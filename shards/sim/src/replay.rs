@@ -248,7 +248,7 @@ impl Player {
             Input::Unreadable(conn, what) => drop(shard.unreadable(now, conn, what)),
             Input::Heard(conn) => shard.heard(now, conn),
             Input::Raw(conn, bytes) => shard.raw(now, conn, bytes),
-            Input::Goodbye(conn, bytes) => shard.goodbye(now, conn, bytes),
+            Input::Goodbye(conn, bytes, oversized) => shard.goodbye(now, conn, bytes, oversized),
             Input::Flushed(conn, bytes) => shard.flushed(now, conn, bytes),
             Input::Disconnected(conn) => shard.disconnected(now, conn),
             Input::Packet(from, packet) => shard.packet(now, from, packet),

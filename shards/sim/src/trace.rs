@@ -91,7 +91,7 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
             format!("Request {} {}", conn(&parcel.conn), describe(&message))
         }
         Packet::Introduce(who, _) => format!("Introduce {}", conn(who)),
-        Packet::Farewell(who) => format!("Farewell {}", conn(who)),
+        Packet::Farewell(who, _) => format!("Farewell {}", conn(who)),
         Packet::Presence { identity, online, .. } => format!("Presence {} online={online}", identity.user),
         Packet::Bears { conn: who, on, .. } => format!("Bears {} on={on}", conn(who)),
         Packet::TakenOver(who) => format!("TakenOver {}", conn(who)),

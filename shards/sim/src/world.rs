@@ -21,7 +21,7 @@ use deepstream_engine::{
     Account, ConnId, CoreId, Flow, Headers, Identity, Lane, Login, Nanos, Outbox, Outcome, Packet, Parcel, Peer, Shard,
     StoreBatch,
 };
-use deepstream_wire::{Endpoint, Link, LinkConfig, LinkEvent, Wire};
+use deepstream_wire::{Closing, Endpoint, Link, LinkConfig, LinkEvent, Wire};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
@@ -287,7 +287,7 @@ impl World {
         let config = Rc::clone(&self.config);
         let mut replies = Vec::new();
         let mut upgraded = false;
-        let mut over = false;
+        let mut over = None;
         let mut quiet = true;
         run(&mut link, &config, &mut replies, &mut |event| {
             quiet = false;
@@ -303,8 +303,8 @@ impl World {
                 }
                 return ControlFlow::Break(());
             }
-            if let LinkEvent::Close(_) = event {
-                over = true;
+            if let LinkEvent::Close(closing) = event {
+                over = Some(closing);
                 return ControlFlow::Break(());
             }
             self.event(index, &event)
@@ -313,15 +313,15 @@ impl World {
             // Nothing whole came, or nothing that is a message.
             self.cores[core].shard.heard(self.now, id);
         }
-        if over {
-            self.cores[core].shard.goodbye(self.now, id, &replies);
+        if let Some(closing) = over {
+            self.cores[core].shard.goodbye(self.now, id, &replies, closing == Closing::TooBig);
         } else if !replies.is_empty() {
             self.cores[core].shard.raw(self.now, id, &replies);
         }
         self.conns[index].link = link;
         self.conns[index].resume_due |= upgraded;
         self.pull(core);
-        if over {
+        if over.is_some() {
             self.line(|| format!("goodbye conn={index}"));
             self.disconnect(index);
         }

@@ -17,9 +17,10 @@ use crate::message::{Flags, Message, Outgoing, Unreadable};
 /// Data of a message with a field of the wrong type: no JSON begins like this, so that whoever checks the data refuses it.
 const MISTYPED: &[u8] = &[0];
 
-/// Whether a frame holds JSON at all; one that does not ends its connection.
+/// Whether a frame holds JSON at all; one that does not ends its connection. How deep its payload may be is for the engine to say,
+/// to whoever sent it.
 pub(crate) fn is_json(payload: &[u8]) -> bool {
-    check(payload, &mut Scratch::new()).is_ok()
+    check(payload, &mut Scratch::with_depth_max(usize::MAX)).is_ok()
 }
 
 /// The message of a frame that holds JSON. What it becomes lies at the end of `buffer`, after what is there already.

@@ -222,7 +222,12 @@ fn publishing_writes_and_emits_and_is_acknowledged_when_done() {
     modern.hear(&Outgoing { is_ack: false, ..answer(Action::EventDenied, "a9") });
     assert_eq!(modern.sent(), [0x40, 3, 0, 9, 0x87]);
     modern.send(&packet(0x32, &[&text("t"), &[0, 9, 0], &[0xff]]));
-    assert_eq!(modern.sent(), [0x40, 3, 0, 9, 0x99], "bytes that are no text have no JSON");
+    let sent = modern.sent();
+    assert_eq!((&sent[2..5], sent[6]), (&[0, 9, 0x99][..], 0x1f), "bytes that are no text have no JSON, which is said");
+    assert!(sent.ends_with(deepstream_wire::mqtt::words_of(0x99).as_bytes()));
+    let deep = ["[".repeat(2000), "]".repeat(2000)].concat();
+    modern.send(&packet(0x32, &[&text("t"), &[0, 9, 0], deep.as_bytes()]));
+    assert_eq!(modern.told().pop(), Some(format!("EventEmit name=t data={deep} id=a9 ack=1")), "the engine judges it");
 }
 
 #[test]

@@ -138,9 +138,14 @@ describe('everything else that ends a connection', () => {
     const [slow, publisher] = [await Raw.login(t, server, { username: 'ann' }), await Raw.login(t, server)]
     slow.event(EVENT.SUBSCRIBE, { names: ['e'], correlationId: '1' })
     await slow.next({ topic: TOPIC.EVENT, action: EVENT.SUBSCRIBE })
-    publisher.event(EVENT.EMIT, { name: 'e', data: JSON.stringify('x'.repeat(100_000)) })
+    slow.socket.pause()
+    const full = 'CLOSED_SOCKET | slow consumer ann was closed: limits.outboxBytesMax is reached; user ann, address 127.0.0.1, endpoint /deepstream'
+    await until('it is closed', async () => {
+      publisher.event(EVENT.EMIT, { name: 'e', data: JSON.stringify('x'.repeat(100_000)) })
+      return lines(server, full).length > 0
+    })
+    slow.socket.resume()
     assert.deepEqual(await closed(slow), { code: 1013, reason: 'read too slowly (limits.outboxBytesMax)' })
-    await line(server, 'CLOSED_SOCKET | slow consumer ann was closed: limits.outboxBytesMax is reached; user ann, address 127.0.0.1, endpoint /deepstream')
     const refused = []
     await until('one is refused', async () => {
       const socket = await connect(server)

@@ -141,7 +141,11 @@ impl Shard {
             let name = String::from_utf8_lossy(message.name());
             return Err(format!("Tried to apply patch to non-existant record {name}"));
         }
-        if self.is_sound(message) && self.apply(slot, message) { Ok(()) } else { Err("Invalid patch".to_owned()) }
+        if self.is_sound(message) && self.apply(slot, message).is_ok() {
+            Ok(())
+        } else {
+            Err("Invalid patch".to_owned())
+        }
     }
 
     /// See [`Shard::merge`].

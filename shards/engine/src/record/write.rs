@@ -8,7 +8,7 @@ use crate::ident::ConnId;
 use crate::output::Note;
 use crate::packet::Tag;
 use crate::shard::Shard;
-use deepstream_json::{Kind, Limits, kind_of};
+use deepstream_json::{Kind, Limits, PatchError, kind_of};
 use deepstream_wire::{Action, Flags, Message, Outgoing, Said, Topic, Wire};
 
 /// A version that asks for "whatever comes next".
@@ -61,8 +61,8 @@ impl Shard {
     }
 
     fn write_version(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>, next: i32) {
-        if !self.apply(slot, message) {
-            return self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version);
+        if let Err(error) = self.apply(slot, message) {
+            return self.refuse_value(conn, message, error);
         }
         let value_bytes = self.records.value.len();
         if self.is_stored(slot) && self.records.unstored_bytes + value_bytes > self.options.limits.dirty_bytes_max {
@@ -97,10 +97,11 @@ impl Shard {
     }
 
     /// Computes the new value into the scratch buffer; the record itself is left alone.
-    pub(super) fn apply(&mut self, slot: u32, message: &Message<&[u8]>) -> bool {
+    pub(super) fn apply(&mut self, slot: u32, message: &Message<&[u8]>) -> Result<(), PatchError> {
         let limits = Limits {
             array_index_gap_max: self.options.limits.array_index_gap_max as u64,
             value_bytes_max: self.options.limits.record_bytes_max,
+            depth_max: self.options.limits.nesting_max,
             ..Limits::default()
         };
         let record = &self.names.at(slot).record;
@@ -111,15 +112,15 @@ impl Shard {
             Action::RecordUpdate | Action::RecordCreateAndUpdate => {
                 after.clear();
                 after.extend_from_slice(data.unwrap_or_default().trim_ascii());
-                after.len() <= limits.value_bytes_max
+                if after.len() <= limits.value_bytes_max { Ok(()) } else { Err(PatchError::TooLarge) }
             }
             Action::RecordPatchMulti => {
-                deepstream_json::set_many(before, data.unwrap_or_default(), &limits, &mut self.json, after).is_ok()
+                deepstream_json::set_many(before, data.unwrap_or_default(), &limits, &mut self.json, after)
             }
-            Action::RecordErase => deepstream_json::remove(before, &self.records.path, &limits, after).is_ok(),
+            Action::RecordErase => deepstream_json::remove(before, &self.records.path, &limits, after),
             _ => match data {
-                Some(data) => deepstream_json::set(before, &self.records.path, data, &limits, after).is_ok(),
-                None => deepstream_json::remove(before, &self.records.path, &limits, after).is_ok(),
+                Some(data) => deepstream_json::set(before, &self.records.path, data, &limits, after),
+                None => deepstream_json::remove(before, &self.records.path, &limits, after),
             },
         }
     }
@@ -214,12 +215,35 @@ impl Shard {
         }
     }
 
+    /// Refuses a write whose value may not be, in words where a limit says so.
+    fn refuse_value(&mut self, conn: ConnId, message: &Message<&[u8]>, error: PatchError) {
+        let limits = &self.options.limits;
+        let words = match error {
+            PatchError::TooDeep => self.too_deep(),
+            PatchError::TooLarge => format!("larger than limits.recordBytesMax ({})", limits.record_bytes_max),
+            PatchError::IndexTooFar => {
+                let max = limits.array_index_gap_max;
+                format!("further behind the end of an array than limits.arrayIndexGapMax ({max})")
+            }
+            _ => return self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version),
+        };
+        let words = if self.delivery.wire(conn) == Some(Wire::Text) { words } else { format!("\"{words}\"") };
+        let data = Some(words.as_bytes());
+        self.repeat(conn, message, Action::RecordInvalidMessageData, (message.head.version, data));
+    }
+
     /// Refuses a write by repeating it (protocol-binary §10.1).
     pub(super) fn echo(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action, version: i32) {
+        // Whoever asks over HTTP is told what is wrong, not what it said; and MQTT takes data for the reason.
+        let told = !matches!(self.delivery.wire(conn), Some(Wire::Http | Wire::Mqtt));
+        self.repeat(conn, message, error, (version, message.data().filter(|_| told)));
+    }
+
+    fn repeat(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action, (version, data): (i32, Option<&[u8]>)) {
         let answer = Outgoing {
             name: Some(message.name()),
             version: Some(version),
-            data: message.data(),
+            data,
             path: message.path(),
             correlation_id: message.correlation_id(),
             original_action: Some(converted(message.head.action)),

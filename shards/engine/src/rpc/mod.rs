@@ -287,8 +287,10 @@ impl Shard {
         self.names.remove_if_idle(slot);
     }
 
-    /// A connection, of any core, is gone: what it provided, what it was asked, what it asked.
-    pub(crate) fn departed(&mut self, conn: ConnId) {
+    /// A connection, of any core, is gone: what it provided, what it was asked, what it asked. Whether for a message that was too
+    /// large: then that was the answer to one of the calls it had accepted, as a rule, and the next provider would be lost to
+    /// the same answer.
+    pub(crate) fn departed(&mut self, conn: ConnId, oversized: bool) {
         let provided = self.calls.forget_provider(conn);
         for name in &provided {
             self.names.at_mut(name.slot).providers.retain(|provider| provider.conn != conn);
@@ -297,13 +299,22 @@ impl Shard {
             self.calls.abandon(call);
         }
         for call in self.calls.of_provider(conn) {
-            self.reroute(call);
+            if oversized && self.calls.get(call).is_some_and(|call| call.accepted) {
+                self.tell_requestor(call, Action::RpcRequestError, Some(TOO_LARGE_ANSWER));
+                self.end_call(call);
+            } else {
+                self.reroute(call);
+            }
         }
         for name in provided {
             self.names.remove_if_idle(name.slot);
         }
     }
 }
+
+/// Told to whoever waits for an answer that was too large to be sent.
+const TOO_LARGE_ANSWER: &[u8] =
+    br#""the provider was disconnected because of a message above maxMessageSize, such as the answer""#;
 
 /// What a request has to say, and nothing else, to be passed on as it is.
 fn said_of_call(message: &Message<&[u8]>) -> Flags {

@@ -41,6 +41,8 @@ pub(crate) struct Session {
     pub(crate) dirty: bool,
     /// Its socket is not read until it is named by `Shard::resumed`.
     pub(crate) paused: bool,
+    /// It was ended for a message that is too large.
+    pub(crate) oversized: bool,
     /// Its outbox went over the high-water mark and is not down at half of that yet; its timer knows.
     pub(crate) filling: bool,
     pub(crate) attempts: u32,
@@ -185,6 +187,7 @@ impl Sessions {
             asking: false,
             dirty: false,
             paused: false,
+            oversized: false,
             filling: false,
             attempts: 0,
             state: State::Connected,

@@ -147,7 +147,7 @@ inputs! { 'a;
     /// [`Shard::raw`].
     9 Raw(conn: ConnId, bytes: &'a [u8]),
     /// [`Shard::goodbye`].
-    10 Goodbye(conn: ConnId, bytes: &'a [u8]),
+    10 Goodbye(conn: ConnId, bytes: &'a [u8], oversized: bool),
     /// [`Shard::flushed`].
     11 Flushed(conn: ConnId, bytes: usize),
     /// [`Shard::disconnected`].

@@ -72,6 +72,7 @@ structs! {
         parked_messages_max: parked_messages_max,
         parked_bytes_max: parked_bytes_max,
         array_index_gap_max: array_index_gap_max,
+        nesting_max: nesting_max,
         record_bytes_max: record_bytes_max,
         record_memory_bytes_max: record_memory_bytes_max,
         dirty_bytes_max: dirty_bytes_max,
@@ -160,7 +161,7 @@ enums! {
     Packet {
         0 Request { 0: parcel }
         1 Introduce { 0: conn, 1: identity }
-        2 Farewell { 0: conn }
+        2 Farewell { 0: conn, 1: oversized }
         3 Leave { conn: conn, slot: slot, epoch: epoch }
         4 Presence { conn: conn, identity: identity, online: online }
         5 Everyone { conn: conn, tag: tag, on: on }

@@ -6,6 +6,7 @@ mod guard;
 mod listen;
 mod listened;
 mod logins;
+mod nesting;
 mod permit;
 mod presence;
 mod records;

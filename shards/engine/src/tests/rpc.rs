@@ -453,3 +453,30 @@ fn providers_of_many_names_come_and_go_in_any_order() {
     }
     assert_eq!(rig.shards[0].census().owned_names, users, "nobody is left behind");
 }
+
+#[test]
+fn an_answer_too_large_to_be_sent_is_told_as_that_and_no_other_provider_is_lost_to_it() {
+    everywhere(|rig, name, requestor, [provider, other]| {
+        provide(rig, provider, name);
+        make(rig, requestor, name, "a");
+        rig.read(provider);
+        rig.send(provider, &Outgoing { correlation_id: Some(b"a"), ..about(Action::RpcAccept, name) });
+        assert_eq!(rig.read(requestor), [format!("RPC.ACCEPT name={name} id=a")]);
+        // One that it was asked and has not accepted is somebody else's turn.
+        make(rig, requestor, name, "b");
+        rig.read(provider);
+        provide(rig, other, name);
+        rig.read(other);
+        let (now, core) = (rig.now, provider.core.index());
+        rig.shards[core].goodbye(now, provider, b"", true);
+        rig.drop_client(provider);
+        let told = rig.read(requestor);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with(&format!("RPC.REQUEST_ERROR name={name} data=\"the provider was disconnected")),
+            "{told:?}"
+        );
+        assert!(told[0].contains("maxMessageSize") && told[0].contains("id=a"), "{told:?}");
+        assert_eq!(rig.read(other), [format!("RPC.REQUEST name={name} data=5 id=b")]);
+    });
+}

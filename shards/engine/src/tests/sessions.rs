@@ -276,7 +276,7 @@ fn goodbye_that_fills_the_outbox_is_the_last_thing_said() {
     let shard = &mut rig.shards[0];
     // The answers to pings that came before, and to a close frame.
     let last = [&[0x8a, 0x00].repeat(120)[..], b"\x88\x02\x03\xe8"].concat();
-    shard.goodbye(rig.now, conn, &last);
+    shard.goodbye(rig.now, conn, &last, false);
     let mut outbox = crate::Outbox::default();
     shard.take_output(conn, &mut outbox);
     assert_eq!(outbox.bytes, last);

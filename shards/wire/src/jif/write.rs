@@ -196,7 +196,10 @@ fn write_error(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) {
             let reason = String::from_utf8_lossy(reason.as_deref().unwrap_or_default());
             format!("Record update failed: {reason}.")
         }
-        _ => format!("An error occurred: {}.", action.name()),
+        _ => match &reason {
+            Some(words) => format!("An error occurred: {}: {}.", action.name(), String::from_utf8_lossy(words)),
+            None => format!("An error occurred: {}.", action.name()),
+        },
     };
     write_string(text.as_bytes(), out);
     match action {

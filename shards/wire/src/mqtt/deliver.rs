@@ -87,7 +87,12 @@ impl Session {
                 if said.original_action == Some(Action::RecordDelete) {
                     self.deletions.retain(|(name, _)| **name != *said.name);
                 }
-                let words = said.data.filter(|_| said.action == Action::RecordUpdateError);
+                let words = said.data.filter(|_| {
+                    matches!(
+                        said.action,
+                        Action::RecordUpdateError | Action::RecordInvalidMessageData | Action::EventInvalidMessageData
+                    )
+                });
                 let words = words.and_then(deepstream_json::string_of);
                 self.put_answer(id, result.err().unwrap_or(Code::Success), words.as_deref(), out);
             }
@@ -204,6 +209,8 @@ fn code_of(said: &Said<'_>) -> Code {
             Some(Action::EventSubscribe | Action::RecordSubscribe) if said.name.is_empty() => Code::FilterInvalid,
             Some(Action::EventSubscribe | Action::RecordSubscribe) => Code::QuotaExceeded,
             Some(Action::EventEmit) if said.name.is_empty() => Code::TopicNameInvalid,
+            // What is wrong is said of the payload.
+            _ if said.data.is_some() => Code::PayloadFormatInvalid,
             _ => Code::Unspecified,
         },
         _ => Code::Unspecified,

@@ -164,7 +164,8 @@ impl Default for Session {
             wants_reasons: true,
             refusal: None,
             greeting: Vec::new(),
-            json: deepstream_json::Scratch::new(),
+            // How deep a payload may be is for the engine to say: what it refuses is not a text for that.
+            json: deepstream_json::Scratch::with_depth_max(usize::MAX),
         }
     }
 }

@@ -176,7 +176,9 @@ impl Session {
     }
 
     fn answer<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>>(&mut self, id: Id, code: Code, turn: &mut Turn<'_, F>) {
-        turn.reply(|out| self.put_answer(id, code, None, out));
+        // In words too where nobody would guess them from the code.
+        let words = (code == Code::PayloadFormatInvalid).then(|| code.words().as_bytes());
+        turn.reply(|out| self.put_answer(id, code, words, out));
     }
 
     /// Appends the answer to a PUBLISH, with the reason if it is refused, is given and fits.
