@@ -31,6 +31,10 @@ impl Shard {
     pub(super) fn removed(&mut self, slot: u32) {
         let Some(removal) = self.names.at_mut(slot).record.work().removal.take() else { return };
         self.deleted(slot, removal.conn, removal.overtaken);
+        if !removal.known {
+            // There is no such record; whether storage would keep one, only storage can say.
+            self.names.at_mut(slot).record.residence = Residence::Unknown;
+        }
         self.answer_peekers(slot, false);
         self.run_parked(slot, Run::default());
     }

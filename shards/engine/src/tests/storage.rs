@@ -95,6 +95,15 @@ fn a_name_that_storage_keeps_nothing_under_is_no_record_and_becomes_none() {
         let (client, watcher) = (rig.client(0), rig.client(0));
         rig.send(watcher, &bulk(Action::RecordSubscribe, names, "1"));
         rig.read(watcher);
+        // Removed unread, which tells nothing of whether there may be one.
+        rig.disk = Disk::Hangs;
+        rig.send(client, &about(Action::RecordDelete, &name));
+        rig.send(client, &acked(create(&name, "[0]"), "0"));
+        rig.unfreeze_to(Disk::Bars);
+        let refused = format!("RECORD.RECORD_UPDATE_ERROR name={name} {WHY} id=0");
+        let refused = format!("{refused} original=CREATEANDUPDATE error write-ack");
+        assert_eq!(rig.read(client), [format!("RECORD.DELETE_SUCCESS name={name}"), refused]);
+        rig.read(watcher);
         // Twice: as long as somebody is subscribed the name is known, otherwise it is not.
         for _ in 0..2 {
             rig.send(client, &about(Action::RecordRead, &name));
@@ -120,7 +129,7 @@ fn a_name_that_storage_keeps_nothing_under_is_no_record_and_becomes_none() {
             rig.drop_client(watcher);
         }
         let told = rig.notes.iter().filter(|note| matches!(note, Note::Unstorable { .. })).count();
-        assert_eq!(told, 6, "each of those who wanted to make one");
+        assert_eq!(told, 7, "each of those who wanted to make one");
         assert!(rig.stored.is_empty());
         let owned = rig.shards.iter().map(|shard| shard.census().owned_names).sum::<usize>();
         assert_eq!(owned, 1, "nothing is kept of it, but that a user is here");
