@@ -77,7 +77,7 @@ fn words(what: &Note, party: &Party) -> Option<(Level, &'static str, String)> {
         Note::Closed { .. } | Note::ConnectionsFull { .. } => return None,
         Note::Unreadable { user, what, .. } => {
             let from = user.as_deref().map(|user| format!(" from {user}")).unwrap_or_default();
-            (Level::Warn, "MESSAGE_PARSE_ERROR", format!("{what}{from}{}", bracketed(&party.address)))
+            (Level::Warn, "MESSAGE_PARSE_ERROR", format!("{what}{}{from}", bracketed(&party.address)))
         }
         Note::Unexpected { event, text, .. } => (Level::Warn, event, text.to_string()),
         Note::MultipleSubscriptions { user, name } => {
@@ -189,10 +189,6 @@ fn spaced(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" {text}") }
 }
 
-fn or_nobody(user: Option<&str>) -> &str {
-    user.unwrap_or("nobody")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,7 +234,7 @@ mod tests {
             ),
             (
                 Note::Unreadable { conn, user: Some("ann".into()), what: Unreadable::Malformed },
-                (Level::Warn, "MESSAGE_PARSE_ERROR", "not a message from ann (10.0.0.7)"),
+                (Level::Warn, "MESSAGE_PARSE_ERROR", "not a message (10.0.0.7) from ann"),
             ),
         ];
         let party = Party { address: "10.0.0.7".into(), ..Party::default() };

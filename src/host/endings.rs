@@ -72,7 +72,7 @@ impl Endings {
 impl Core {
     /// Tells that a connection was ended, or is about to be.
     pub(super) fn tell_ending(&mut self, ending: Ending<'_>, party: &Party) {
-        let Some(told) = ending.told(party.user.as_deref(), &self.links.open) else { return };
+        let Some(told) = ending.told(&self.links.open) else { return };
         if is_enabled(told.level) && self.endings.admits(self.now, (told.kind, told.level, told.event)) {
             note_from(told.level, told.event, &told.line(party), &party.address);
         }

@@ -2,9 +2,8 @@
 //! decides about it.
 //!
 //! *Owns* level, event and sentence of every [`Ending`]. *Promises* that each names its cause; its party and its key follow, as
-//! far as there are any. *Does not* limit how many are told: the core does.
+//! far as there are any, the address before whatever a client has chosen. *Does not* limit how many are told: the core does.
 
-use super::or_nobody;
 use crate::config::Protocol;
 use crate::log::Level;
 use deepstream_engine::Reason;
@@ -70,8 +69,9 @@ impl Told {
     pub fn line(&self, party: &Party) -> String {
         let mut line = self.text.clone();
         let mut parts = [
-            ("user", party.user.as_deref().unwrap_or_default()),
+            // Before anything that whoever is there has chosen: who scrapes the log takes the first address of a line.
             ("address", &*party.address),
+            ("user", party.user.as_deref().unwrap_or_default()),
             ("endpoint", &*party.endpoint),
             ("key", &self.key),
         ]
@@ -89,10 +89,10 @@ impl Told {
 
 impl Ending<'_> {
     /// In words; `None` if it is nothing to be told: the peer itself ended it.
-    pub fn told(self, user: Option<&str>, links: &LinkConfig) -> Option<Told> {
+    pub fn told(self, links: &LinkConfig) -> Option<Told> {
         let told = |level, event, kind, text: String, key: String| Told { level, event, kind, text, key };
         Some(match self {
-            Self::Shard(reason, wire, waited_ns) => of_shard(reason, wire, waited_ns / 1_000_000, user, links),
+            Self::Shard(reason, wire, waited_ns) => of_shard(reason, wire, waited_ns / 1_000_000, links),
             Self::Link(closing, wire) => return of_link(closing, wire, links),
             Self::Tls(error, section) => {
                 let text = format!("a secured connection failed: {error}");
@@ -110,7 +110,7 @@ impl Ending<'_> {
     }
 }
 
-fn of_shard(reason: Reason, wire: Wire, waited_ms: u64, user: Option<&str>, links: &LinkConfig) -> Told {
+fn of_shard(reason: Reason, wire: Wire, waited_ms: u64, links: &LinkConfig) -> Told {
     let told = |level, event, kind, text: String, key: String| Told { level, event, kind, text, key };
     let own = |key| option(wire, key);
     match reason {
@@ -158,17 +158,16 @@ fn of_shard(reason: Reason, wire: Wire, waited_ms: u64, user: Option<&str>, link
                 Reason::SlowConsumerFull => ("limits.outboxBytesMax is reached".to_owned(), "limits.outboxBytesMax"),
                 _ => (format!("next to nothing was read for {waited_ms} ms"), "limits.slowConsumerTimeoutMs"),
             };
-            let who = user.map(|user| format!(" {user}")).unwrap_or_default();
-            let text = format!("slow consumer{who} was closed: {why}");
+            let text = format!("slow consumer was closed: {why}");
             told(Level::Warn, "CLOSED_SOCKET", "slow consumers", text, key.to_owned())
         }
         Reason::SessionExpired => {
-            let text = format!("the login of {} has expired", or_nobody(user));
-            told(Level::Info, "SESSION_EXPIRED", "logins that expired", text, String::new())
+            const TEXT: &str = "the login has expired";
+            told(Level::Info, "SESSION_EXPIRED", "logins that expired", TEXT.to_owned(), String::new())
         }
         Reason::TakenOver => {
-            let text = format!("a client of {} connected anew", or_nobody(user));
-            told(Level::Info, "CLOSED_SOCKET", "clients that connected anew", text, String::new())
+            const TEXT: &str = "the client connected anew";
+            told(Level::Info, "CLOSED_SOCKET", "clients that connected anew", TEXT.to_owned(), String::new())
         }
         Reason::Shutdown => {
             const TEXT: &str = "the server is stopping";
@@ -300,8 +299,8 @@ mod tests {
         }
     }
 
-    fn line(ending: Ending<'_>, user: Option<&str>, party: &Party) -> (Level, &'static str, String) {
-        let told = ending.told(user, &links()).expect("it is told");
+    fn line(ending: Ending<'_>, party: &Party) -> (Level, &'static str, String) {
+        let told = ending.told(&links()).expect("it is told");
         (told.level, told.event, told.line(party))
     }
 
@@ -314,8 +313,8 @@ mod tests {
                 (
                     Level::Info,
                     "INFO",
-                    "Heartbeat missing on websocket, terminating connection: nothing was heard for 60000 ms; user ann, \
-                     address 10.0.0.7, endpoint /deepstream, key connectionEndpoints[ws-binary].options.heartbeatInterval",
+                    "Heartbeat missing on websocket, terminating connection: nothing was heard for 60000 ms; address \
+                     10.0.0.7, user ann, endpoint /deepstream, key connectionEndpoints[ws-binary].options.heartbeatInterval",
                 ),
             ),
             (
@@ -323,8 +322,8 @@ mod tests {
                 (
                     Level::Warn,
                     "MAXIMUM_MESSAGE_SIZE_EXCEEDED",
-                    "connection was closed with code 1009: a message above maxMessageSize (4096 bytes); user ann, address \
-                     10.0.0.7, endpoint /deepstream, key connectionEndpoints[ws-json].options.maxMessageSize",
+                    "connection was closed with code 1009: a message above maxMessageSize (4096 bytes); address 10.0.0.7, \
+                     user ann, endpoint /deepstream, key connectionEndpoints[ws-json].options.maxMessageSize",
                 ),
             ),
             (
@@ -332,38 +331,58 @@ mod tests {
                 (
                     Level::Warn,
                     "CLOSED_SOCKET",
-                    "slow consumer ann was closed: limits.outboxBytesMax is reached; user ann, address 10.0.0.7, endpoint \
+                    "slow consumer was closed: limits.outboxBytesMax is reached; address 10.0.0.7, user ann, endpoint \
                      /deepstream, key limits.outboxBytesMax",
                 ),
             ),
         ];
         for (ending, (level, event, text)) in cases {
-            assert_eq!(line(ending, party.user.as_deref(), &party), (level, event, text.to_owned()));
+            assert_eq!(line(ending, &party), (level, event, text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_address_comes_before_what_a_client_has_chosen() {
+        let user = "x, address 9.9.9.9";
+        let party = Party { user: Some(user.into()), address: "10.0.0.7".into(), endpoint: "/deepstream".into() };
+        let reasons = [
+            Reason::HeartbeatMissing,
+            Reason::SlowConsumerFull,
+            Reason::SlowConsumerStalled,
+            Reason::SessionExpired,
+            Reason::TakenOver,
+            Reason::TooManyAuthAttempts,
+            Reason::InvalidAuth,
+        ];
+        for reason in reasons {
+            let text = line(Ending::Shard(reason, Wire::Protobuf, 0), &party).2;
+            let (address, chosen) = (text.find("address 10.0.0.7"), text.find(user));
+            assert!(address.is_some() && address < chosen, "{text}");
         }
     }
 
     #[test]
     fn what_is_not_known_is_left_out() {
         let timeout = Ending::Shard(Reason::AuthenticationTimeout, Wire::Protobuf, 0);
-        let (level, event, text) = line(timeout, None, &Party::default());
+        let (level, event, text) = line(timeout, &Party::default());
         assert_eq!((level, event), (Level::Info, "AUTHENTICATION_TIMEOUT"));
         // As upstream begins it, for whoever looks for that.
         assert!(text.starts_with("connection has not authenticated successfully in the expected time; key "), "{text}");
         let expired = Ending::Shard(Reason::SessionExpired, Wire::Protobuf, 0);
-        assert_eq!(line(expired, None, &Party::default()).2, "the login of nobody has expired");
-        assert!(Ending::Link(Closing::Peer(None), Wire::Json).told(None, &links()).is_none());
+        assert_eq!(line(expired, &Party::default()).2, "the login has expired");
+        assert!(Ending::Link(Closing::Peer(None), Wire::Json).told(&links()).is_none());
     }
 
     #[test]
     fn whoever_is_on_a_wrong_path_is_told_the_right_one() {
-        let mute = line(Ending::Shard(Reason::NeverSpoke, Wire::Protobuf, 0), None, &Party::default()).2;
+        let mute = line(Ending::Shard(Reason::NeverSpoke, Wire::Protobuf, 0), &Party::default()).2;
         assert!(
             mute.contains("and want the path /deepstream-v3") && mute.contains("[ws-text].options.urlPath"),
             "{mute}"
         );
-        let new = line(Ending::Link(Closing::Elsewhere(Wire::Protobuf), Wire::Text), None, &Party::default()).2;
+        let new = line(Ending::Link(Closing::Elsewhere(Wire::Protobuf), Wire::Text), &Party::default()).2;
         assert!(new.contains("ws-binary, which has the path /deepstream;"), "{new}");
-        let lost = line(Ending::Link(Closing::Answered(404), Wire::Protobuf), None, &Party::default()).2;
+        let lost = line(Ending::Link(Closing::Answered(404), Wire::Protobuf), &Party::default()).2;
         assert!(lost.contains("only /deepstream, /deepstream-v3, /deepstream-json"), "{lost}");
     }
 }

@@ -77,7 +77,7 @@ describe('hostile MQTT', () => {
     ]
     for (const [bytes, code, words] of cases) {
       await refused(await bare(t, server), Buffer.concat([CONNECT('x', { version: 5 }), bytes]), Buffer.concat([welcome, reasoned(0xe0, [code], words)]))
-      await until('a line', () => server.log.includes(`reason code 0x${code.toString(16)}: ${words}; user open, address 127.0.0.1, endpoint mqtt`))
+      await until('a line', () => server.log.includes(`reason code 0x${code.toString(16)}: ${words}; address 127.0.0.1, user open, endpoint mqtt`))
     }
   })
 

@@ -118,7 +118,7 @@ describe('the end of a token', { skip }, () => {
     assert.ok(JSON.parse(warning.data).expiresInMs <= 2000, warning.data)
     await within('the session to end', raw.closed)
     assert.equal(reason, '4401 session expired')
-    await logged(server, 'SESSION_EXPIRED | the login of ann has expired')
+    await logged(server, 'SESSION_EXPIRED | the login has expired; address 127.0.0.1, user ann, ')
   })
 
   test('is moved by a fresh token on the open session', async (t) => {

@@ -33,7 +33,7 @@ describe('a message above maxMessageSize', () => {
     text.say(`E|EVT|e|S${'x'.repeat(3000)}+`)
     for (const [peer, user, path, kind] of [[raw, 'ann', '/deepstream', 'ws-binary'], [json, 'bob', '/deepstream-json', 'ws-json'], [text, 'cid', '/deepstream-v3', 'ws-text']]) {
       assert.deepEqual(await closed(peer), { code: 1009, reason: 'a message above maxMessageSize (2000 bytes)' })
-      await line(server, 'MAXIMUM_MESSAGE_SIZE_EXCEEDED | ', '(2000 bytes)', `; user ${user}, address 127.0.0.1, endpoint ${path}, key connectionEndpoints[${kind}].options.maxMessageSize`)
+      await line(server, 'MAXIMUM_MESSAGE_SIZE_EXCEEDED | ', '(2000 bytes)', `; address 127.0.0.1, user ${user}, endpoint ${path}, key connectionEndpoints[${kind}].options.maxMessageSize`)
     }
   })
 
@@ -139,7 +139,7 @@ describe('everything else that ends a connection', () => {
     slow.event(EVENT.SUBSCRIBE, { names: ['e'], correlationId: '1' })
     await slow.next({ topic: TOPIC.EVENT, action: EVENT.SUBSCRIBE })
     slow.socket.pause()
-    const full = 'CLOSED_SOCKET | slow consumer ann was closed: limits.outboxBytesMax is reached; user ann, address 127.0.0.1, endpoint /deepstream'
+    const full = 'CLOSED_SOCKET | slow consumer was closed: limits.outboxBytesMax is reached; address 127.0.0.1, user ann, endpoint /deepstream'
     await until('it is closed', async () => {
       publisher.event(EVENT.EMIT, { name: 'e', data: JSON.stringify('x'.repeat(100_000)) })
       return lines(server, full).length > 0

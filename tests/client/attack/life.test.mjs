@@ -104,7 +104,7 @@ describe('whoever is gone', () => {
     assert.deepEqual([code, reason, asked], [4408, 'nothing was heard for two intervals (heartbeatInterval)', 1])
     const { level, event, message } = JSON.parse(await line(server, 'Heartbeat missing'))
     assert.deepEqual([level, event], [30, 'INFO'], 'no fault of the server')
-    assert.match(message, /^Heartbeat missing on websocket, terminating connection: nothing was heard for \d+ ms; user ann, address 127\.0\.0\.1, endpoint \/deepstream, key connectionEndpoints\[ws-binary\]\.options\.heartbeatInterval$/)
+    assert.match(message, /^Heartbeat missing on websocket, terminating connection: nothing was heard for \d+ ms; address 127\.0\.0\.1, user ann, endpoint \/deepstream, key connectionEndpoints\[ws-binary\]\.options\.heartbeatInterval$/)
   })
 
   test('before its login too, and what drips in before the upgrade is no life', async (t) => {
