@@ -8,7 +8,7 @@
 //! life of a connection.
 
 use super::error::StartError;
-use crate::config::{AuthMethod, Config, Storage};
+use crate::config::{AuthMethod, Config, Limits, Storage};
 use crate::log::{Level, note};
 use crate::storage;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -79,18 +79,27 @@ impl Descriptors {
         self.max.store(max, Ordering::Relaxed);
         self.burst.store(queues, Ordering::Relaxed);
         let wanted = config.limits.connections_max;
+        let (level, fewer) = judged(max, wanted);
         let text = format!(
             "up to {} connections: this process may have {limit} open files, of which {kept} are kept for storage, logins \
-             and itself",
+             and itself{fewer}",
             max.min(wanted)
         );
-        if max >= wanted {
-            note(Level::Info, "INFO", &text);
-        } else {
-            let remedy = "raise the limit of open files (ulimit -n; LimitNOFILE in a systemd unit), or lower limits.connectionsMax";
-            note(Level::Warn, "INFO", &format!("{text}; limits.connectionsMax is {wanted}: {remedy}"));
-        }
+        note(level, "INFO", &text);
         Ok(())
+    }
+}
+
+/// How bad it is that there may be `max` connections where `wanted` are configured, and what to do about it. Hardly any
+/// machine has as many as the default: only who chose a number wanted it.
+fn judged(max: usize, wanted: usize) -> (Level, String) {
+    const REMEDY: &str = "raise the limit of open files (ulimit -n; LimitNOFILE in a systemd unit)";
+    if max >= wanted {
+        (Level::Info, String::new())
+    } else if wanted == Limits::default().connections_max {
+        (Level::Info, format!("; for more, {REMEDY}"))
+    } else {
+        (Level::Warn, format!("; limits.connectionsMax is {wanted}: {REMEDY}, or lower limits.connectionsMax"))
     }
 }
 
@@ -141,6 +150,16 @@ mod tests {
         assert!(!descriptors.take_one(), "there are two");
         descriptors.give_back();
         assert!(descriptors.take_one());
+    }
+
+    #[test]
+    fn only_who_chose_a_number_is_warned_of_fewer() {
+        let default = Limits::default().connections_max;
+        assert_eq!(judged(default, default), (Level::Info, String::new()));
+        let (level, text) = judged(19_670, default);
+        assert!(level == Level::Info && text.contains("ulimit -n") && !text.contains("connectionsMax"), "{text}");
+        let (level, text) = judged(19_670, 50_000);
+        assert!(level == Level::Warn && text.contains("limits.connectionsMax is 50000"), "{text}");
     }
 
     #[test]
