@@ -12,6 +12,7 @@ use super::records::{Records, StorageBell};
 use super::shares::Shares;
 use super::verdict::{Answer as Told, Barred, Request, Verdict};
 use crate::config::AuthMethod;
+use crate::endpoint::proxies::Network;
 use crate::log::{Level, note, note_from};
 use crate::storage;
 use bytes::Bytes;
@@ -46,6 +47,8 @@ pub struct Options {
     pub login_bytes_max: usize,
     /// How many logins may be refused.
     pub guesses: GuessLimits,
+    /// Who is believed about where others come from.
+    pub proxies: Vec<Network>,
     /// Requests to one webhook at a time.
     pub webhooks_max: usize,
     /// How long storage may take for one read or write.
@@ -88,6 +91,7 @@ pub(super) struct Tools {
     pub(super) name_bytes_max: usize,
     pub(super) records: Option<Records>,
     guesses: Mutex<Guesses>,
+    proxies: Vec<Network>,
     began: Instant,
 }
 
@@ -122,16 +126,25 @@ impl Tools {
         let (mut guesses, now_ms) = self.guesses();
         if request.is_guess(verdict, ways) && guesses.refused(tried, now_ms) {
             let remote = &request.peer.remote;
-            let text = format!(
-                "logins from {remote} are not judged for a while: limits.refusedLoginsPerAddressMax of them were refused; if \
-                 that is a proxy of yours, list it in httpServer.options.trustedProxies"
-            );
-            note_from(Level::Warn, "TOO_MANY_AUTH_ATTEMPTS", &text, remote);
+            note_from(Level::Warn, "TOO_MANY_AUTH_ATTEMPTS", &not_judged(remote, &self.proxies), remote);
         }
         if let Some(Verdict::Accepted(_)) = verdict {
             guesses.accepted(tried, now_ms);
         }
     }
+}
+
+/// That too many logins of an address were refused, and what to do if it is a proxy, behind which all are one address.
+fn not_judged(remote: &str, proxies: &[Network]) -> String {
+    let listed = remote.parse().is_ok_and(|address| proxies.iter().any(|network| network.holds(address)));
+    let advice = if listed {
+        "it is listed in httpServer.options.trustedProxies: if it is a proxy of yours, let it send X-Forwarded-For"
+    } else {
+        "if that is a proxy of yours, list it in httpServer.options.trustedProxies"
+    };
+    format!(
+        "logins from {remote} are not judged for a while: limits.refusedLoginsPerAddressMax of them were refused; {advice}"
+    )
 }
 
 /// Judges one login: late, or not at all, if too many like it were refused.
@@ -311,8 +324,9 @@ pub fn start(options: Options) -> Result<Auth, String> {
     let handle = runtime.handle().clone();
     let records = options.storage.map(|(client, bell)| Records::new(client, bell, &handle));
     let compute = Compute::start(&cpus).map_err(|error| error.to_string())?;
-    let (guesses, began) = (Mutex::new(Guesses::new(options.guesses)), Instant::now());
-    let tools = Arc::new(Tools { compute, webhooks_max, storage_timeout, name_bytes_max, records, guesses, began });
+    let (guesses, proxies, began) = (Mutex::new(Guesses::new(options.guesses)), options.proxies, Instant::now());
+    let tools =
+        Arc::new(Tools { compute, webhooks_max, storage_timeout, name_bytes_max, records, guesses, proxies, began });
     let chain = Chain::new(&methods, &tools)?;
     let shared = Arc::new(Shared {
         chain: RwLock::new(Arc::new(Chain::new(&[], &tools)?)),

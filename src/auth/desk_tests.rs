@@ -34,6 +34,7 @@ fn desk(methods: Vec<AuthMethod>, logins_max: usize, login_bytes_max: usize) -> 
             window: Duration::from_mins(10),
             delay_max: Duration::ZERO,
         },
+        proxies: Vec::new(),
         webhooks_max: 1,
         storage_timeout: Duration::from_secs(1),
         name_bytes_max: 2048,
@@ -191,5 +192,18 @@ fn guesses_are_not_judged_any_more_though_they_all_wait_at_once() {
         let judged = answers.iter().filter(|(_, login)| matches!(login, Login::Refused { .. })).count();
         let barred = answers.iter().filter(|(_, login)| matches!(login, Login::Barred { retry_s: 1.., .. })).count();
         assert_eq!((judged, barred), (6, 44));
+    }
+}
+
+#[test]
+fn who_reads_of_a_blocked_address_is_told_what_its_proxy_lacks() {
+    let proxies: Vec<Network> = ["127.0.0.0/8", "::1"].into_iter().filter_map(Network::read).collect();
+    for listed in ["127.0.0.1", "::1"] {
+        let text = not_judged(listed, &proxies);
+        assert!(text.contains("let it send X-Forwarded-For") && !text.contains("list it"), "{text}");
+    }
+    for other in ["10.0.0.1", "@somewhere"] {
+        let text = not_judged(other, &proxies);
+        assert!(text.contains("list it in httpServer.options.trustedProxies"), "{text}");
     }
 }

@@ -22,7 +22,8 @@ impl Network {
         (prefix <= bits).then_some(Self { address, prefix })
     }
 
-    fn holds(&self, address: IpAddr) -> bool {
+    /// Whether an address is one of them.
+    pub fn holds(&self, address: IpAddr) -> bool {
         let (own, other, bits) = match (self.address, address) {
             (IpAddr::V4(own), IpAddr::V4(other)) => (u128::from(own.to_bits()), u128::from(other.to_bits()), 32),
             (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits(), other.to_bits(), 128),

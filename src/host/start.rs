@@ -308,6 +308,7 @@ fn start_auth(
             window: config.limits.refused_logins_window,
             delay_max: config.limits.login_delay_max,
         },
+        proxies: config.http.trusted_proxies.clone(),
         webhooks_max: descriptors::webhooks_max(config),
         storage_timeout: config.record.storage_retrieval_timeout,
         name_bytes_max: config.limits.name_bytes_max,
