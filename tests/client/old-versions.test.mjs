@@ -24,6 +24,15 @@ describe('versions of WebSocket', { skip: REFERENCE }, () => {
     })
   }
 
+  test('presence of everybody is acknowledged as each client knows it', async (t) => {
+    const ios = { headers: { Origin: 'http://localhost', 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits; server_max_window_bits=15' } }
+    for (const [options, ack] of [[{}, ['S', 'US']], [{ protocolVersion: 8 }, ['U', 'U']], [ios, ['U', 'U']]]) {
+      const text = await Text.login(t, server, {}, options)
+      assert.equal(await text.ask('U|S|S+'), `U|A|S|${ack[0]}+`)
+      assert.equal(await text.ask('U|US|US+'), `U|A|US|${ack[1]}+`)
+    }
+  })
+
   /** What an upgrade to this version is answered. */
   function asked (version, path = '/deepstream') {
     const [host, port] = server.url.split(':')

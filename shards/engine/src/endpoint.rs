@@ -23,7 +23,11 @@ impl Endpoints {
 
 /// What a client knows of its protocol makes no other endpoint of it.
 fn place(wire: Wire) -> usize {
-    if wire == Wire::ProtobufNoMulti { Wire::Protobuf as usize } else { wire as usize }
+    match wire {
+        Wire::ProtobufNoMulti => Wire::Protobuf as usize,
+        Wire::TextSdk => Wire::Text as usize,
+        _ => wire as usize,
+    }
 }
 
 /// What holds for the connections of one endpoint.

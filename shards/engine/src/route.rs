@@ -160,7 +160,7 @@ impl Shard {
         };
         // Clients of the text protocol are shown what they sent; others would not survive data that is no JSON.
         let wire = self.delivery.wire(conn);
-        let quoted = wire == Some(Wire::Text);
+        let quoted = wire.is_some_and(Wire::is_text);
         let raw = quoted && action != Action::RpcRequestError;
         let told = words.map(|words| if raw { words.to_owned() } else { format!("\"{words}\"") });
         let own = message.data().filter(|_| quoted && words.is_none());

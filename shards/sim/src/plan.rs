@@ -252,7 +252,7 @@ impl Plan {
 
     /// Where there are rules, some try what they may not; often they may write what they may not read.
     pub(crate) fn draw_pryers(&mut self, rng: &mut Rng) {
-        const WIRES: [Wire; 5] = [Wire::Protobuf, Wire::Text, Wire::Json, Wire::Http, Wire::Mqtt];
+        const WIRES: [Wire; 6] = [Wire::Protobuf, Wire::Text, Wire::TextSdk, Wire::Json, Wire::Http, Wire::Mqtt];
         if !self.ruled() {
             return;
         }

@@ -23,6 +23,7 @@ pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
     match wire {
         Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Http => protobuf_frame(message, out),
         Wire::Text => text_frame(message, text::write, out),
+        Wire::TextSdk => text_frame(message, text::write_for_sdks, out),
         Wire::Json => text_frame(message, plain::write, out),
         Wire::Mqtt => mqtt::write(message, out),
     }

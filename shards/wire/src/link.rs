@@ -509,7 +509,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                 }
                 payload.len() - messages.rest().len()
             }
-            Wire::Text => self.text(payload),
+            Wire::Text | Wire::TextSdk => self.text(payload),
             Wire::Json => self.json(payload),
             // Spoken on no path of a WebSocket.
             Wire::Mqtt => payload.len(),

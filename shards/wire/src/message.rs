@@ -26,29 +26,37 @@ pub enum Wire {
     Http = 4,
     /// MQTT, of any version: what these connections' links turn into packets.
     Mqtt = 5,
+    /// The text protocol towards the SDKs for Java and iOS, which wait for other acknowledgements of presence.
+    TextSdk = 6,
 }
 
 impl Wire {
     /// How many wires there are; the length of a table indexed by `Wire as usize`.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
     /// Every wire, in index order.
     pub const ALL: [Self; Self::COUNT] =
-        [Self::Protobuf, Self::ProtobufNoMulti, Self::Text, Self::Json, Self::Http, Self::Mqtt];
+        [Self::Protobuf, Self::ProtobufNoMulti, Self::Text, Self::Json, Self::Http, Self::Mqtt, Self::TextSdk];
 
     /// The wire whose encoding this one shares, unless what is said to the two differs.
     #[must_use]
     pub fn encoding(self) -> Self {
         match self {
             Self::Protobuf | Self::ProtobufNoMulti | Self::Http => Self::Protobuf,
-            Self::Text | Self::Json | Self::Mqtt => self,
+            Self::Text | Self::TextSdk => Self::Text,
+            Self::Json | Self::Mqtt => self,
         }
+    }
+
+    /// Whether the text protocol is spoken, to whichever of its clients.
+    pub fn is_text(self) -> bool {
+        self.encoding() == Self::Text
     }
 
     /// Whether clients of this wire understand PATCH_MULTI. Those that do not are sent the whole value.
     pub fn knows_patch_multi(self) -> bool {
         match self {
             Self::Protobuf | Self::Http => true,
-            Self::ProtobufNoMulti | Self::Text | Self::Json | Self::Mqtt => false,
+            Self::ProtobufNoMulti | Self::Text | Self::TextSdk | Self::Json | Self::Mqtt => false,
         }
     }
 
@@ -61,7 +69,7 @@ impl Wire {
     pub fn server_leads(self) -> bool {
         match self {
             Self::Protobuf | Self::ProtobufNoMulti | Self::Json | Self::Http | Self::Mqtt => false,
-            Self::Text => true,
+            Self::Text | Self::TextSdk => true,
         }
     }
 

@@ -90,7 +90,7 @@ pub fn encode_parting(wire: Wire, parting: Parting, out: &mut Vec<u8>) {
 /// ping of their own protocol. Nothing where there is no such question.
 pub fn encode_probe(wire: Wire, out: &mut Vec<u8>) {
     match wire {
-        Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Text | Wire::Json => ws::put_ping(out),
+        Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Text | Wire::TextSdk | Wire::Json => ws::put_ping(out),
         Wire::Mqtt | Wire::Http => {}
     }
 }

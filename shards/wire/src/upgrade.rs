@@ -23,7 +23,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// What is spoken on the path of the request, as far as a path tells.
+    /// What is spoken on the path of the request, as far as that and the request's headers tell.
     pub fn wire(&self) -> Wire {
         self.wire
     }
@@ -151,8 +151,9 @@ fn read_open(input: &[u8], config: &LinkConfig) -> Result<Option<Upgrade>, Refus
         let means_to = request.headers().contains_key("upgrade");
         return Err(if means_to { Refusal::Status(Status::NotFound) } else { Refusal::NoUpgrade });
     };
-    let wire = endpoints[index].wire;
     let draft = is_draft(&request);
+    let wire = endpoints[index].wire;
+    let wire = if wire == Wire::Text && (draft || is_of_ios_sdk(&request)) { Wire::TextSdk } else { wire };
     if draft {
         name_origin(&mut request);
     }
@@ -172,6 +173,14 @@ const VERSION: &str = "sec-websocket-version";
 /// answer to the upgrade are those of version 13 (RFC 6455); earlier versions had others.
 fn is_draft(request: &Request) -> bool {
     request.headers().get(VERSION).is_some_and(|version| version == "8" || version == "7")
+}
+
+/// Whether a request is the iOS SDK's. The WebSocket below it (Starscream 2.1 to 3.1) offers compression in words of its own, and
+/// with them no browser's `User-Agent`. The SDK is the one for Java, translated.
+fn is_of_ios_sdk(request: &Request) -> bool {
+    const OFFER: &str = "permessage-deflate; client_max_window_bits; server_max_window_bits=15";
+    let headers = request.headers();
+    headers.get("sec-websocket-extensions").is_some_and(|offer| offer == OFFER) && !headers.contains_key("user-agent")
 }
 
 /// Gives the origin of a page the name that it has today: the drafts called it `Sec-WebSocket-Origin`. Whoever names both is

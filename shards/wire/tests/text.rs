@@ -42,6 +42,43 @@ fn written(message: &Outgoing<'_>) -> String {
 }
 
 #[test]
+fn the_sdks_for_java_and_ios_are_told_apart_by_their_handshake() {
+    const IOS: (&str, &str) =
+        ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits; server_max_window_bits=15");
+    let asks = |more: &[(&str, &str)], version: &str| {
+        let mut request = Vec::new();
+        client::upgrade_request("localhost:6020", "/deepstream-v3", more, &mut request);
+        let request = String::from_utf8(request).unwrap().replace("Version: 13", &format!("Version: {version}"));
+        hear(&[request.as_bytes()], false).0
+    };
+    let browser = ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits");
+    for (more, version, expected) in [
+        (&[][..], "8", "upgraded to TextSdk"),
+        (&[IOS, ("Origin", "http://localhost:6020")], "13", "upgraded to TextSdk"),
+        (&[], "13", "upgraded to Text"),
+        (&[browser], "13", "upgraded to Text"),
+        (&[IOS, ("User-Agent", "Mozilla/5.0")], "13", "upgraded to Text"),
+    ] {
+        assert_eq!(asks(more, version), [expected], "{more:?} {version}");
+    }
+}
+
+#[test]
+fn the_sdks_for_java_and_ios_have_their_own_acknowledgements_of_presence() {
+    let sdk = |message: &Outgoing<'_>| payload(Wire::TextSdk, message).replace('\u{1f}', "|").replace('\u{1e}', "+");
+    let ack = |action| Outgoing { is_ack: true, ..Outgoing::new(action) };
+    assert_eq!(sdk(&ack(Action::PresenceSubscribeAll)), "U|A|S|U+");
+    assert_eq!(sdk(&ack(Action::PresenceUnsubscribeAll)), "U|A|US|U+");
+    for other in [
+        Outgoing { correlation_id: Some(b"7"), ..ack(Action::PresenceSubscribe) },
+        Outgoing { name: Some(b"ann"), ..Outgoing::new(Action::PresenceJoinAll) },
+        Outgoing { correlation_id: Some(b"x"), ..ack(Action::EventSubscribe) },
+    ] {
+        assert_eq!(sdk(&other), written(&other));
+    }
+}
+
+#[test]
 fn every_message_of_a_client_is_read() {
     for (text, expected) in [
         ("C|PI+", "ConnectionPing"),

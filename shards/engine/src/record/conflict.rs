@@ -48,7 +48,7 @@ impl Shard {
         let over_http = wire == Some(Wire::Http);
         let conflict = match (conflict, wire) {
             // The one conflict its clients know: they merge and go on, and of any other answer they never recover.
-            (Conflict::Invalid { current }, Some(Wire::Text)) => Conflict::Exists { current },
+            (Conflict::Invalid { current }, Some(wire)) if wire.is_text() => Conflict::Exists { current },
             (conflict, _) => conflict,
         };
         if let Conflict::Invalid { current } = conflict

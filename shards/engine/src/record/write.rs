@@ -227,7 +227,7 @@ impl Shard {
             }
             _ => return self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version),
         };
-        let words = if self.delivery.wire(conn) == Some(Wire::Text) { words } else { format!("\"{words}\"") };
+        let words = if self.delivery.wire(conn).is_some_and(Wire::is_text) { words } else { format!("\"{words}\"") };
         let data = Some(words.as_bytes());
         self.repeat(conn, message, Action::RecordInvalidMessageData, (message.head.version, data));
     }

@@ -135,6 +135,7 @@ enums! {
         3 Json {}
         4 Http {}
         5 Mqtt {}
+        6 TextSdk {}
     }
     Unreadable {
         0 Malformed {}

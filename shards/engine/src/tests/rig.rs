@@ -109,7 +109,12 @@ impl Rig {
 
     /// A logged-in client that is spoken to in text. What it says is put in the engine's form, as its decoder would.
     pub(super) fn text_client(&mut self, core: usize) -> ConnId {
-        let conn = self.stranger_on(core, Wire::Text);
+        self.text_client_of(core, Wire::Text)
+    }
+
+    /// The same of a kind of its own.
+    pub(super) fn text_client_of(&mut self, core: usize, wire: Wire) -> ConnId {
+        let conn = self.stranger_on(core, wire);
         self.send(conn, &Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) });
         assert_eq!(self.read(conn), ["A|A+"]);
         conn

@@ -107,6 +107,42 @@ fn answers_of_another_core_come_in_the_askers_protocol() {
 }
 
 #[test]
+fn presence_is_acknowledged_as_each_text_client_knows_it() {
+    let mut rig = Rig::new(2);
+    for core in 0..2 {
+        for (wire, named) in [(Wire::Text, ["S", "US"]), (Wire::TextSdk, ["U", "U"])] {
+            let conn = rig.text_client_of(core, wire);
+            rig.send(conn, &Outgoing::new(Action::PresenceSubscribeAll));
+            assert_eq!(rig.read(conn), [format!("U|A|S|{}+", named[0])], "{wire:?}");
+            rig.send(conn, &Outgoing::new(Action::PresenceUnsubscribeAll));
+            assert_eq!(rig.read(conn), [format!("U|A|US|{}+", named[1])], "{wire:?}");
+        }
+    }
+}
+
+#[test]
+fn text_clients_of_both_kinds_are_told_of_conflicts_alike() {
+    let mut rig = Rig::new(1);
+    for (wire, name) in [(Wire::Text, "a"), (Wire::TextSdk, "b")] {
+        let conn = rig.text_client_of(0, wire);
+        rig.send(conn, &acked(Outgoing { action: Action::RecordCreateAndUpdate, ..update(name, -1, "{}") }, "-1"));
+        assert_eq!(rig.read(conn), [format!("R|WA|{name}|[-1]|L+")]);
+        rig.send(conn, &update(name, 7, r#"{"a":1}"#));
+        assert_eq!(rig.read(conn), [format!("R|E|VERSION_EXISTS|{name}|1|{{}}+")], "{wire:?}");
+    }
+}
+
+#[test]
+fn a_text_client_of_another_kind_has_the_settings_of_its_endpoint() {
+    let mut options = Options::default();
+    options.endpoints.of_mut(Wire::Text).heartbeat_ns = 10 * SECOND;
+    let mut rig = Rig::with(1, &options);
+    let conn = rig.text_client_of(0, Wire::TextSdk);
+    rig.pass(11 * SECOND);
+    assert_eq!(rig.read(conn), ["C|PI+"]);
+}
+
+#[test]
 fn a_text_client_is_pinged_and_closed_when_it_says_nothing() {
     let mut options = Options::default();
     options.endpoints.of_mut(Wire::Text).heartbeat_ns = 10 * SECOND;

@@ -24,6 +24,18 @@ pub(crate) fn write(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// The same for the SDKs for Java and iOS. They wait for acknowledgements of the presence of all that name the topic, as releases 2
+/// and 3 of the server sent them, and take those for errors that JavaScript clients wait for.
+pub(crate) fn write_for_sdks(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    match message.action {
+        Action::PresenceSubscribeAll | Action::PresenceUnsubscribeAll if message.is_ack => {
+            let word = message.action.letters().as_bytes();
+            Line::new(Topic::Presence, "A", out).plain(word).plain(&[Topic::Presence.letter()]).end();
+        }
+        _ => write(message, out),
+    }
+}
+
 /// A message being written.
 struct Line<'o> {
     out: &'o mut Vec<u8>,
