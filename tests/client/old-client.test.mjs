@@ -174,9 +174,8 @@ describe('records', { skip }, () => {
     const name = unique('missing')
     assert.equal(await within('head', client.record.head(name)), -1)
     assert.equal(await within('has', client.record.has(name)), false)
-    // The client of this generation is told of a missing snapshot by an error event only.
-    client.record.snapshot(name)
-    assert.equal((await untilError(client, 'RECORD_NOT_FOUND')).message, name)
+    const told = within('snapshot', new Promise((resolve) => client.record.snapshot(name, (error) => resolve(error))))
+    assert.equal(await told, 'RECORD_NOT_FOUND')
   })
 
   test('setData creates and updates, whole and by path, and is acknowledged', async (t) => {

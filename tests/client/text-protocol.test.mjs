@@ -39,7 +39,7 @@ describe('connection and login', { skip }, () => {
     test(`a login with ${what} is refused and the connection closed`, async (t) => {
       const text = await Text.open(t, server)
       text.say(`A|REQ|${data}+`)
-      await text.next('A|E|INVALID_AUTH_DATA|U+')
+      await text.next('A|E|INVALID_AUTH_MSG|invalid authentication message+')
       await within('the close', text.closed)
     })
   }
@@ -55,7 +55,7 @@ describe('connection and login', { skip }, () => {
   test('who does not log in is told and closed', async (t) => {
     const quick = await serverFor(t, { textEndpoint: { unauthenticatedClientTimeout: 150 } })
     const text = await Text.open(t, quick)
-    await text.next('C|E|CONNECTION_AUTHENTICATION_TIMEOUT+')
+    await text.next('C|E|CONNECTION_AUTHENTICATION_TIMEOUT|Sconnection has not authenticated successfully in the expected time+')
     await within('the close', text.closed)
   })
 
@@ -105,12 +105,17 @@ describe('events', { skip }, () => {
     const [one, two] = [await login(t), await login(t)]
     assert.equal(await one.ask(`E|S|${name}+`), `E|A|S|${name}+`)
     assert.deepEqual(await one.ask(`E|S|${name}+`, 2), [`E|E|MULTIPLE_SUBSCRIPTIONS|${name}+`, `E|A|S|${name}+`])
-    for (const value of ['Sa text', 'S', 'N-1.5', 'T', 'F', 'L', 'U', 'O{"a":[1,{}]}']) {
+    for (const value of ['Sa text', 'S', 'N-1.5', 'T', 'F', 'L', 'O{"a":[1,{}]}']) {
       two.say(`E|EVT|${name}|${value}+`)
       assert.equal(await one.take(), `E|EVT|${name}|${value}+`)
     }
+    // Without data, and with `undefined`, there is no part for it.
+    for (const none of ['', '|U']) {
+      two.say(`E|EVT|${name}${none}+`)
+      assert.equal(await one.take(), `E|EVT|${name}+`)
+    }
     two.say(`E|EVT|${name}+`)
-    assert.equal(await one.take(), `E|EVT|${name}|U+`)
+    assert.equal(await one.take(), `E|EVT|${name}+`)
     assert.equal(await one.ask(`E|US|${name}+`), `E|A|US|${name}+`)
     assert.deepEqual(await two.untilPong(), [])
   })
@@ -149,7 +154,7 @@ describe('records', { skip }, () => {
     one.say(`R|P|${name}|3|a.b|U+`)
     assert.equal(await two.take(), `R|P|${name}|3|a.b|U+`)
     assert.equal(await two.ask(`R|SN|${name}+`), `R|R|${name}|3|{"a":{"c":"text"}}+`)
-    assert.equal(await two.ask(`R|HD|${name}+`), `R|HD|${name}|3|null+`)
+    assert.equal(await two.ask(`R|HD|${name}+`), `R|HD|${name}|3+`)
     assert.equal(await two.ask(`R|H|${name}+`), `R|H|${name}|T+`)
     assert.equal(await one.ask(`R|US|${name}+`), `R|A|US|${name}+`)
   })
@@ -157,8 +162,8 @@ describe('records', { skip }, () => {
   test('what does not exist', async (t) => {
     const text = await login(t)
     const name = unique('missing')
-    assert.equal(await text.ask(`R|SN|${name}+`), `R|E|RECORD_NOT_FOUND|${name}+`)
-    assert.equal(await text.ask(`R|HD|${name}+`), `R|HD|${name}|-1|null+`)
+    assert.equal(await text.ask(`R|SN|${name}+`), `R|E|SN|${name}|RECORD_NOT_FOUND+`)
+    assert.equal(await text.ask(`R|HD|${name}+`), `R|HD|${name}|-1+`)
     assert.equal(await text.ask(`R|H|${name}+`), `R|H|${name}|F+`)
     assert.equal(await text.ask(`R|D|${name}+`), `R|A|D|${name}+`)
   })
@@ -196,6 +201,7 @@ describe('records', { skip }, () => {
     assert.equal(await text.ask(`R|U|${name}|1|5+`), 'R|E|INVALID_MESSAGE_DATA|5+')
     assert.equal(await text.ask(`R|P|${name}|1|a|hello+`), 'R|E|INVALID_MESSAGE_DATA|hello+')
     assert.equal(await text.ask(`R|P|${name}|1|__proto__|N5+`), 'R|E|INVALID_MESSAGE_DATA|5+')
+    assert.equal(await text.ask(`R|P|${name}|1|a+`), `R|E|INVALID_MESSAGE_DATA|${name}+`)
     assert.equal(await text.ask(`R|U|${name}|one|{}+`), 'R|E|INVALID_MESSAGE_DATA|{}+')
     assert.deepEqual(await text.ask(`R|U|${name}|1|5|{"writeSuccess":true}+`, 2), ['R|E|INVALID_MESSAGE_DATA|5+', `R|WA|${name}|[1]|SINVALID_MESSAGE_DATA+`])
     const missing = unique('missing')
@@ -258,11 +264,29 @@ describe('calls', { skip }, () => {
   })
 })
 
+test('logins that are refused, up to the last', { skip }, async (t) => {
+  const own = await serverFor(t, { textEndpoint: { maxAuthAttempts: 2 }, extra: { auth: [{ type: 'file', options: { users: { ann: { password: 'secret' } } } }] } })
+  const text = await Text.open(t, own)
+  for (const last of [false, true]) {
+    text.say('A|REQ|{"username":"x","password":"y"}+')
+    await text.next('A|E|INVALID_AUTH_DATA|')
+    if (last) assert.equal(await text.take(), 'A|E|TOO_MANY_AUTH_ATTEMPTS|Stoo many authentication attempts+')
+  }
+  await within('the close', text.closed)
+})
+
+test('a call that nobody acknowledges', { skip }, async (t) => {
+  const own = await serverFor(t, { extra: { rpc: { ackTimeout: 100 } } })
+  const [provider, caller] = [await Text.login(t, own), await Text.login(t, own)]
+  await provider.ask('P|S|silent+')
+  assert.equal(await caller.ask('P|REQ|silent|1|N1+'), 'P|E|ACK_TIMEOUT|silent|1+')
+})
+
 describe('presence', { skip }, () => {
   test('questions, subscriptions, who comes and goes', async (t) => {
     const own = await serverFor(t)
     const ann = await Text.login(t, own, { username: 'ann' })
-    assert.equal(await ann.ask('U|Q|Q+'), 'U|Q+')
+    for (const everybody of ['U|Q|Q+', 'U|Q|U+', 'U|Q+']) assert.equal(await ann.ask(everybody), 'U|Q+')
     assert.equal(await ann.ask('U|S|S+'), 'U|A|S|S+')
     assert.equal(await ann.ask('U|S|7|["bob","cid"]+'), 'U|A|S|7+')
     const bob = await Text.login(t, own, { username: 'bob' })
@@ -277,6 +301,6 @@ describe('presence', { skip }, () => {
 
   test('a list of users that is none is refused', async (t) => {
     const text = await login(t)
-    for (const list of ['garbage', '{"a":1}', '[1]', '']) assert.equal(await text.ask(`U|S|1|${list}+`), 'U|E|INVALID_PRESENCE_USERS|+')
+    for (const list of ['garbage', '{"a":1}', '[1]', '']) assert.equal(await text.ask(`U|S|1|${list}+`), 'U|E|INVALID_PRESENCE_USERS|users are required to be a json array of usernames+')
   })
 })

@@ -244,7 +244,8 @@ impl Shard {
         let reads = matches!(action, Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead);
         let mut names = message.names().peekable();
         let room = self.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
-        if reads && (names.peek().is_none() || (room && names.any(|name| self.is_name(name)))) {
+        let early = reads && self.delivery.wire(conn).is_some_and(Wire::is_acknowledged_early);
+        if early && (names.peek().is_none() || (room && names.any(|name| self.is_name(name)))) {
             self.acknowledge(conn, message, true);
         }
         let whole = if reads { self.unasked.begin_message() } else { self.gathers.begin(conn, message) };

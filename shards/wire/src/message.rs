@@ -65,6 +65,11 @@ impl Wire {
         !matches!(self, Self::Mqtt)
     }
 
+    /// Whether a subscription that also reads is acknowledged as it comes in, before it is known whether it is allowed.
+    pub fn is_acknowledged_early(self) -> bool {
+        !matches!(self, Self::Text)
+    }
+
     /// Whether the server speaks first and keeps the heartbeat: it accepts without a challenge, and it pings.
     pub fn server_leads(self) -> bool {
         match self {

@@ -190,15 +190,18 @@ fn every_message_of_the_session_is_written() {
         (bare(Action::ConnectionPing), "C|PI+"),
         (bare(Action::ConnectionPong), "C|PO+"),
         (bare(Action::ConnectionChallenge), "C|CH+"),
-        (bare(Action::ConnectionAuthTimeout), "C|E|CONNECTION_AUTHENTICATION_TIMEOUT+"),
+        (
+            bare(Action::ConnectionAuthTimeout),
+            "C|E|CONNECTION_AUTHENTICATION_TIMEOUT|Sconnection has not authenticated successfully in the expected time+",
+        ),
         (bare(Action::ConnectionInvalidMessage), "X|E|INVALID_MESSAGE|CONNECTION+"),
         (bare(Action::AuthInvalidMessage), "X|E|INVALID_MESSAGE|AUTH+"),
         (bare(Action::AuthSuccessful), "A|A+"),
         (data(Action::AuthSuccessful, r#"{"color":"red"}"#), r#"A|A|O{"color":"red"}+"#),
         (bare(Action::AuthUnsuccessful), "A|E|INVALID_AUTH_DATA|U+"),
         (data(Action::AuthUnsuccessful, r#""go away""#), "A|E|INVALID_AUTH_DATA|Sgo away+"),
-        (bare(Action::AuthInvalidMessageData), "A|E|INVALID_AUTH_DATA|U+"),
-        (bare(Action::AuthTooManyAttempts), "A|E|TOO_MANY_AUTH_ATTEMPTS+"),
+        (bare(Action::AuthInvalidMessageData), "A|E|INVALID_AUTH_MSG|invalid authentication message+"),
+        (bare(Action::AuthTooManyAttempts), "A|E|TOO_MANY_AUTH_ATTEMPTS|Stoo many authentication attempts+"),
         (bare(Action::ParserUnknownTopic), "X|E|UNKNOWN_TOPIC|PARSER+"),
         (Outgoing { original_topic: Some(Topic::Rpc), ..bare(Action::ParserUnknownTopic) }, "X|E|UNKNOWN_TOPIC|P+"),
     ] {
@@ -214,7 +217,7 @@ fn every_message_about_events_and_calls_and_users_is_written() {
     let pattern = |action| Outgoing { subscription: Some(b"n/1"), ..about(action) };
     for (message, expected) in [
         (with(Action::EventEmit, r#""a\tb""#), "E|EVT|n|Sa\tb+"),
-        (about(Action::EventEmit), "E|EVT|n|U+"),
+        (about(Action::EventEmit), "E|EVT|n+"),
         (ack(Action::EventSubscribe), "E|A|S|n+"),
         (ack(Action::EventUnsubscribe), "E|A|US|n+"),
         (Outgoing { is_ack: true, ..about(Action::EventListen) }, "E|A|L|n+"),
@@ -238,7 +241,8 @@ fn every_message_about_events_and_calls_and_users_is_written() {
         (Outgoing { data: Some(br#""no way""#), ..call(Action::RpcRequestError) }, "P|E|no way|n|7+"),
         (Outgoing { data: Some(br#"{"code":1}"#), ..call(Action::RpcRequestError) }, r#"P|E|{"code":1}|n|7+"#),
         (call(Action::RpcNoProvider), "P|E|NO_RPC_PROVIDER|n|7+"),
-        (call(Action::RpcAcceptTimeout), "P|E|ACCEPT_TIMEOUT|n|7+"),
+        (call(Action::RpcAcceptTimeout), "P|E|ACK_TIMEOUT|n|7+"),
+        (call(Action::RpcMultipleAccept), "P|E|MULTIPLE_ACK|n|7+"),
         (call(Action::RpcInvalidCorrelationId), "P|E|INVALID_RPC_CORRELATION_ID|n|7+"),
         (denied(Action::RpcDenied, Action::RpcRequest, Some(b"7")), "P|E|MESSAGE_DENIED|n|REQ|7+"),
         (denied(Action::RpcDenied, Action::RpcProvide, Some(b"n")), "P|E|MESSAGE_DENIED|n|S+"),
@@ -253,6 +257,15 @@ fn every_message_about_events_and_calls_and_users_is_written() {
         (Outgoing::new(Action::PresenceQueryAllResponse), "U|Q+"),
         (Outgoing { data: Some(br#"{"ann":true}"#), ..call(Action::PresenceQueryResponse) }, r#"U|Q|7|{"ann":true}+"#),
         (denied(Action::PresenceDenied, Action::PresenceQuery, Some(b"7")), "U|E|MESSAGE_DENIED|n|Q|7+"),
+        (
+            Outgoing { name: None, ..denied(Action::PresenceDenied, Action::PresenceSubscribeAll, None) },
+            "U|E|MESSAGE_DENIED|S|S+",
+        ),
+        (Outgoing::new(Action::PresenceMultipleSubscriptions), "U|E|MULTIPLE_SUBSCRIPTIONS|U+"),
+        (
+            Outgoing::new(Action::PresenceInvalidUsers),
+            "U|E|INVALID_PRESENCE_USERS|users are required to be a json array of usernames+",
+        ),
     ] {
         assert_eq!(written(&message), expected);
     }
@@ -286,8 +299,8 @@ fn every_message_about_records_is_written() {
         (value(Action::RecordUpdate), r#"R|U|n|3|{"a":1}+"#),
         (Outgoing { data: Some(b" 5"), ..patch }, "R|P|n|-1|a.b|N5+"),
         (patch, "R|P|n|-1|a.b|U+"),
-        (head(i32::MAX), "R|HD|n|2147483647|null+"),
-        (head(i32::MIN), "R|HD|n|-2147483648|null+"),
+        (head(i32::MAX), "R|HD|n|2147483647+"),
+        (head(i32::MIN), "R|HD|n|-2147483648+"),
         (Outgoing { correlation_id: Some(b"H"), ..head(0) }, "R|H|n|T+"),
         (Outgoing { correlation_id: Some(b"H"), ..head(-1) }, "R|H|n|F+"),
         (write(Action::RecordWriteAcknowledgement), "R|WA|n|[3]|L+"),
@@ -306,17 +319,25 @@ fn every_message_about_records_is_written() {
             r#"R|E|VERSION_EXISTS|n|3|{"a":1}|{"writeSuccess":true}+R|WA|n|[9]|L+"#,
         ),
         (Outgoing { version: Some(7), ..about(Action::RecordInvalidVersion) }, "R|E|INVALID_VERSION|n|7+"),
-        (about(Action::RecordNotFound), "R|E|RECORD_NOT_FOUND|n+"),
+        (denied(Action::RecordNotFound, Action::RecordRead, None), "R|E|SN|n|RECORD_NOT_FOUND+"),
+        (denied(Action::RecordLoadError, Action::RecordRead, None), "R|E|SN|n|RECORD_LOAD_ERROR+"),
+        (denied(Action::RecordLoadError, Action::RecordHead, None), "R|E|HD|n|RECORD_LOAD_ERROR+"),
+        (
+            denied(Action::RecordStorageRetrievalTimeout, Action::RecordHead, Some(b"H")),
+            "R|E|H|n|STORAGE_RETRIEVAL_TIMEOUT+",
+        ),
+        (denied(Action::RecordDenied, Action::RecordHead, Some(b"H")), "R|E|MESSAGE_DENIED|n|H+"),
+        (denied(Action::RecordDenied, Action::RecordHead, None), "R|E|MESSAGE_DENIED|n|HD+"),
         (about(Action::RecordLoadError), "R|E|RECORD_LOAD_ERROR|n+"),
         (about(Action::RecordStorageRetrievalTimeout), "R|E|STORAGE_RETRIEVAL_TIMEOUT|n+"),
         (write(Action::RecordUpdateError), "R|E|RECORD_UPDATE_ERROR|n+"),
         (failed(Action::RecordUpdateError), "R|E|RECORD_UPDATE_ERROR|n+R|WA|n|[3]|SRECORD_UPDATE_ERROR+"),
         (denied(Action::RecordDenied, Action::RecordUpdate, Some(b"3")), "R|E|MESSAGE_DENIED|n|U|3+"),
-        (denied(Action::RecordDenied, Action::RecordSubscribeCreateAndRead, Some(b"n")), "R|E|MESSAGE_DENIED|n|CR+"),
+        (denied(Action::RecordDenied, Action::RecordSubscribeCreateAndRead, Some(b"n")), "R|E|MESSAGE_DENIED|n|R+"),
         (denied(Action::RecordDenied, Action::RecordRead, None), "R|E|MESSAGE_DENIED|n|SN+"),
         (
             Outgoing { is_write_ack: true, ..denied(Action::RecordDenied, Action::RecordCreateAndPatch, Some(b"-1")) },
-            "R|E|MESSAGE_DENIED|n|CU|-1+R|WA|n|[-1]|SMESSAGE_DENIED+",
+            "R|E|MESSAGE_DENIED|n|U|-1+R|WA|n|[-1]|SMESSAGE_DENIED+",
         ),
         (Outgoing { data: Some(b"{bad"), ..write(Action::RecordInvalidMessageData) }, "R|E|INVALID_MESSAGE_DATA|{bad+"),
         (about(Action::RecordListenResponseTimeout), "C|PO+"),
@@ -347,6 +368,21 @@ fn nothing_becomes_an_empty_frame_or_breaks_out_of_its_part() {
             assert!(text.ends_with('+') && messages.len() <= 2, "{action:?}: {text}");
             assert!(messages.iter().all(|message| message.len() >= 3), "{action:?}: {text}");
             assert!(!text.contains("|D|x"), "{action:?}: {text}");
+        }
+    }
+}
+
+/// Clients in Java drop the empty parts at the end of a message, and then look at them.
+#[test]
+fn no_error_ends_in_an_empty_part() {
+    for &action in Action::ALL {
+        for name in [None, Some(&b""[..])] {
+            for original_action in [None, Some(Action::RecordRead), Some(Action::RpcRequest)] {
+                let message =
+                    Outgoing { name, original_action, correlation_id: name, is_error: true, ..Outgoing::new(action) };
+                let text = written(&message);
+                assert!(!text.contains("|E|") || !text.contains("|+"), "{action:?}: {text}");
+            }
         }
     }
 }

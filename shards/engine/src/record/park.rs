@@ -220,7 +220,10 @@ impl Shard {
         };
         let action = message.head.action;
         match action {
-            Action::RecordRead | Action::RecordHead => self.delivery.reply(parked.conn, &error(late, action)),
+            Action::RecordRead | Action::RecordHead => {
+                let answer = Outgoing { correlation_id: message.correlation_id(), ..error(late, action) };
+                self.delivery.reply(parked.conn, &answer);
+            }
             Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead => {
                 // The edge forgets the subscription first: whoever asks again once told must not count as subscribed.
                 self.settle_at_edge(parked.conn, parked.tag, true, None);

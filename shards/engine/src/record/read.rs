@@ -4,7 +4,7 @@ use super::Residence;
 use crate::ident::ConnId;
 use crate::packet::Tag;
 use crate::shard::Shard;
-use deepstream_wire::{Action, Message, Outgoing};
+use deepstream_wire::{Action, Message, Outgoing, Wire};
 
 impl Shard {
     /// READ: the value, or that there is none.
@@ -62,6 +62,14 @@ impl Shard {
                 return;
             }
             self.create(slot);
+        }
+        if !self.delivery.wire(conn).is_none_or(Wire::is_acknowledged_early) {
+            let ack = Outgoing {
+                correlation_id: Some(&self.names.at(slot).name),
+                is_ack: true,
+                ..Outgoing::new(Action::RecordSubscribeCreateAndRead)
+            };
+            self.delivery.reply(conn, &ack);
         }
         self.join_or_settle(slot, conn, tag);
         self.respond(slot, conn);

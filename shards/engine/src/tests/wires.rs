@@ -1,6 +1,6 @@
 //! Connections of different protocols on the same names.
 
-use super::rig::{Rig, about, acked, bulk, patch, update};
+use super::rig::{Disk, Rig, about, acked, bulk, patch, update};
 use crate::{Note, Options, Reason};
 use deepstream_wire::{Action, Outgoing, Wire};
 
@@ -174,11 +174,46 @@ fn a_text_client_that_does_not_log_in_is_told_in_its_own_words() {
     rig.send(refused, &Outgoing { data: Some(br#"{"bad":1}"#), ..Outgoing::new(Action::AuthRequest) });
     let lines = rig.read(refused);
     assert!(lines[0].starts_with("A|E|INVALID_AUTH_DATA|"), "{lines:?}");
-    assert_eq!(lines[1], "A|E|TOO_MANY_AUTH_ATTEMPTS+");
+    assert_eq!(lines[1], "A|E|TOO_MANY_AUTH_ATTEMPTS|Stoo many authentication attempts+");
     rig.pass(6 * SECOND);
-    assert_eq!(rig.read(late)[0], "C|E|CONNECTION_AUTHENTICATION_TIMEOUT+");
+    assert!(rig.read(late)[0].starts_with("C|E|CONNECTION_AUTHENTICATION_TIMEOUT|S"));
     assert!(rig.closed.contains(&(late, Reason::AuthenticationTimeout)));
     assert!(rig.notes.iter().any(|note| matches!(note, Note::LoginRefused { .. })));
+}
+
+/// Its clients find what they asked for by the word of the question.
+#[test]
+fn text_is_told_under_the_word_it_asked_with() {
+    for cores in [1, 3] {
+        let mut rig = Rig::ruled(cores, &[("record", "*", "create", "true"), ("record", "open", "read", "true")]);
+        let text = rig.text_client(0);
+        let ask = |rig: &mut Rig, message: &Outgoing<'_>| {
+            rig.send(text, message);
+            rig.read(text).concat()
+        };
+        let shut = rig.name_on(usize::from(cores - 1), "shut");
+        let names: [&[u8]; 1] = [shut.as_bytes()];
+        let create = bulk(Action::RecordSubscribeCreateAndRead, &names, &shut);
+        for _ in 0..2 {
+            assert_eq!(ask(&mut rig, &create), format!("R|E|MESSAGE_DENIED|{shut}|R+"), "nothing before it");
+        }
+        let has = Outgoing { correlation_id: Some(b"H"), ..about(Action::RecordHead, &shut) };
+        assert_eq!(ask(&mut rig, &has), format!("R|E|MESSAGE_DENIED|{shut}|H+"));
+        assert_eq!(ask(&mut rig, &about(Action::RecordRead, "open")), "R|E|SN|open|RECORD_NOT_FOUND+");
+        let create = bulk(Action::RecordSubscribeCreateAndRead, &[b"open"], "open");
+        assert_eq!(ask(&mut rig, &create), "R|A|S|open+R|R|open|0|{}+");
+        assert_eq!(ask(&mut rig, &create), "R|E|MULTIPLE_SUBSCRIPTIONS|open+R|A|S|open+R|R|open|0|{}+");
+    }
+}
+
+#[test]
+fn a_snapshot_that_storage_fails_is_told_to_whoever_waits_for_it() {
+    let mut rig = Rig::new(1);
+    rig.disk = Disk::Fails;
+    let text = rig.text_client(0);
+    rig.send(text, &about(Action::RecordRead, "r"));
+    rig.send(text, &Outgoing { correlation_id: Some(b"H"), ..about(Action::RecordHead, "r") });
+    assert_eq!(rig.read(text), ["R|E|SN|r|RECORD_LOAD_ERROR+", "R|E|H|r|RECORD_LOAD_ERROR+"]);
 }
 
 #[test]

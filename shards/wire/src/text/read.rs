@@ -73,9 +73,10 @@ fn action_of(topic: Topic, parts: &Parts<'_>) -> Option<Action> {
         (Topic::Record, b"H") => Action::RecordHead,
         // Seven parts have a path and a value, six only a value.
         (Topic::Record, b"CU") if parts.count == 7 => Action::RecordCreateAndPatch,
-        (Topic::Presence, b"S") if parts.count == 3 => Action::PresenceSubscribeAll,
-        (Topic::Presence, b"US") if parts.count == 3 => Action::PresenceUnsubscribeAll,
-        (Topic::Presence, b"Q") if parts.count == 3 => Action::PresenceQueryAll,
+        // Without users it is everybody, whatever stands in their place.
+        (Topic::Presence, b"S") if parts.count <= 3 => Action::PresenceSubscribeAll,
+        (Topic::Presence, b"US") if parts.count <= 3 => Action::PresenceUnsubscribeAll,
+        (Topic::Presence, b"Q") if parts.count <= 3 => Action::PresenceQueryAll,
         (Topic::Presence, b"Q") => Action::PresenceQuery,
         (Topic::Rpc, b"A") if parts.at(2) != Action::RpcRequest.letters().as_bytes() => return None,
         _ => Action::from_letters(topic, from_utf8(letters).ok()?)?,
@@ -109,7 +110,12 @@ fn draft_named(draft: &mut Draft<'_>, action: Action, parts: &Parts<'_>) {
         Action::RecordPatch | Action::RecordCreateAndPatch => {
             draft_version(draft, parts);
             draft.path(parts.at(4));
-            draft_typed(draft, parts, 5);
+            // No value is not `undefined`, which would remove what is there.
+            if parts.has(5) {
+                draft_typed(draft, parts, 5);
+            } else {
+                draft.data(|out| out.push(UNTYPED));
+            }
             draft_config(draft, parts.at(6));
         }
         _ => {}

@@ -65,6 +65,15 @@ impl<'o> Line<'o> {
         self.text(message.name.unwrap_or_default())
     }
 
+    /// Of an error: a part that may be the last is never empty. Clients in Java drop it, and do not survive that it is gone.
+    fn some_text(self, text: &[u8]) -> Self {
+        self.text(if text.is_empty() { b"undefined" } else { text })
+    }
+
+    fn some_name(self, message: &Outgoing<'_>) -> Self {
+        self.some_text(message.name.unwrap_or_default())
+    }
+
     fn id(self, message: &Outgoing<'_>) -> Self {
         self.text(message.correlation_id.unwrap_or_default())
     }
@@ -103,14 +112,24 @@ fn session(message: &Outgoing<'_>, out: &mut Vec<u8>) {
         Action::ConnectionChallenge => Line::new(topic, "CH", out),
         Action::ConnectionReject => Line::new(topic, "REJ", out).text(message.data.unwrap_or_default()),
         Action::ConnectionRedirect => Line::new(topic, "RED", out).text(message.data.unwrap_or_default()),
-        Action::ConnectionAuthTimeout => Line::new(topic, "E", out).plain(b"CONNECTION_AUTHENTICATION_TIMEOUT"),
+        Action::ConnectionAuthTimeout => {
+            let words = b"Sconnection has not authenticated successfully in the expected time";
+            Line::new(topic, "E", out).plain(b"CONNECTION_AUTHENTICATION_TIMEOUT").plain(words)
+        }
         Action::AuthSuccessful => match message.data {
             Some(data) => Line::new(topic, "A", out).typed(Some(data)),
             None => Line::new(topic, "A", out),
         },
         Action::AuthUnsuccessful => Line::new(topic, "E", out).plain(REFUSED).typed(message.data),
-        Action::AuthInvalidMessageData => Line::new(topic, "E", out).plain(REFUSED).typed(None),
-        Action::AuthTooManyAttempts => Line::new(topic, "E", out).plain(message.action.name().as_bytes()),
+        // Of this alone its clients do not connect again, to say the same again.
+        Action::AuthInvalidMessageData => {
+            Line::new(topic, "E", out).plain(b"INVALID_AUTH_MSG").plain(b"invalid authentication message")
+        }
+        // Some clients read the third part whether it is there or not.
+        Action::AuthTooManyAttempts => {
+            let name = message.action.name().as_bytes();
+            Line::new(topic, "E", out).plain(name).plain(b"Stoo many authentication attempts")
+        }
         // Not on AUTH: there a client takes every error for the answer to its login.
         _ => {
             let line = Line::new(Topic::Parser, "E", out).plain(message.action.name().as_bytes());
@@ -142,7 +161,11 @@ fn acknowledgement(message: &Outgoing<'_>, out: &mut Vec<u8>) {
 
 fn event(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     match message.action {
-        Action::EventEmit => Line::new(Topic::Event, "EVT", out).name(message).typed(message.data).end(),
+        Action::EventEmit => {
+            let line = Line::new(Topic::Event, "EVT", out).name(message);
+            // Without data there is no part for it: a client in Java would be handed an object for `undefined`.
+            if message.data.is_some() { line.typed(message.data).end() } else { line.end() }
+        }
         Action::EventPatternFound | Action::EventPatternRemoved => pattern(message, out),
         _ => error(message, out),
     }
@@ -170,7 +193,7 @@ fn record(message: &Outgoing<'_>, out: &mut Vec<u8>) {
             let exists = version.is_some_and(|version| version >= 0);
             line("H", out).name(message).plain(if exists { b"T" } else { b"F" }).end();
         }
-        Action::RecordHeadResponse => line("HD", out).name(message).version(version).plain(b"null").end(),
+        Action::RecordHeadResponse => line("HD", out).name(message).version(version).end(),
         Action::RecordWriteAcknowledgement => written(message, "L", out),
         Action::RecordDeleteSuccess | Action::RecordDeleted => line("A", out).plain(b"D").name(message).end(),
         Action::RecordHasProvider => line("SH", out).name(message).plain(b"T").end(),
@@ -202,7 +225,8 @@ fn call(message: &Outgoing<'_>, out: &mut Vec<u8>) {
             // The caller is given this part as it stands, so a string goes without quotes and without its type.
             let data = message.data.unwrap_or_default();
             let text = string_of(data);
-            line("E", out).text(text.as_deref().unwrap_or(data)).name(message).id(message).end();
+            let line = line("E", out).text(text.as_deref().unwrap_or(data)).some_name(message);
+            line.some_text(message.correlation_id.unwrap_or_default()).end();
         }
         _ => error(message, out),
     }
@@ -224,9 +248,9 @@ fn presence(message: &Outgoing<'_>, out: &mut Vec<u8>) {
 /// `T|E|NAME|name`, with what some errors have beyond that.
 fn error(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     let topic = message.action.topic();
-    let original = message.original_action.map_or("", Action::letters);
-    // Of what names one thing, the correlation id is our own invention, and says nothing new.
-    let invented = topic != Topic::Presence && ["S", "US", "CR"].contains(&original);
+    let original = denied_word(message);
+    // Of what names one thing, or creates it, the correlation id is our own invention, and says nothing new.
+    let invented = topic != Topic::Presence && ["S", "US", "R", "H"].contains(&original);
     let id = message.correlation_id.filter(|_| !invented);
     let line = Line::new(topic, "E", out);
     let line = match message.action {
@@ -236,36 +260,68 @@ fn error(message: &Outgoing<'_>, out: &mut Vec<u8>) {
             line.out.truncate(line.out.len() - 3);
             Line::new(Topic::Connection, "PO", line.out)
         }
+        // Who asks once is answered under the word of the question: its callback is found by that, and by nothing else.
+        Action::RecordNotFound
+        | Action::RecordLoadError
+        | Action::RecordCacheRetrievalTimeout
+        | Action::RecordStorageRetrievalTimeout
+            if matches!(message.original_action, Some(Action::RecordRead | Action::RecordHead)) =>
+        {
+            line.plain(original.as_bytes()).some_name(message).plain(message.action.name().as_bytes())
+        }
+        // Everybody has no name, and is named by the word of the question.
+        Action::PresenceDenied if message.name.is_none_or(<[u8]>::is_empty) => {
+            line.plain(message.action.name().as_bytes()).some_text(original.as_bytes()).some_text(original.as_bytes())
+        }
         Action::EventDenied | Action::RecordDenied | Action::RpcDenied | Action::PresenceDenied => {
-            let line = line.plain(message.action.name().as_bytes()).name(message).plain(original.as_bytes());
+            let line = line.plain(message.action.name().as_bytes()).some_name(message).some_text(original.as_bytes());
             with(line, id)
         }
         Action::EventPermissionError
         | Action::RecordPermissionError
         | Action::RpcPermissionError
-        | Action::PresencePermissionError => with(line.plain(message.action.name().as_bytes()).name(message), id),
+        | Action::PresencePermissionError => with(line.plain(message.action.name().as_bytes()).some_name(message), id),
         Action::EventInvalidMessageData | Action::RecordInvalidMessageData => {
             let told = message.data.map(|data| data.strip_prefix(&[UNTYPED]).unwrap_or(data));
-            line.plain(message.action.name().as_bytes()).text(told.or(message.name).unwrap_or_default())
+            let told = told.filter(|data| !data.is_empty()).or(message.name).unwrap_or_default();
+            line.plain(message.action.name().as_bytes()).some_text(told)
         }
-        Action::RpcMultipleProviders => line.plain(b"MULTIPLE_SUBSCRIPTIONS").name(message),
-        Action::RpcNotProvided => line.plain(b"NOT_SUBSCRIBED").name(message),
+        Action::PresenceInvalidUsers => {
+            line.plain(message.action.name().as_bytes()).plain(b"users are required to be a json array of usernames")
+        }
+        Action::PresenceMultipleSubscriptions if message.name.is_none_or(<[u8]>::is_empty) => {
+            line.plain(message.action.name().as_bytes()).plain(b"U")
+        }
+        Action::RpcMultipleProviders => line.plain(b"MULTIPLE_SUBSCRIPTIONS").some_name(message),
+        Action::RpcNotProvided => line.plain(b"NOT_SUBSCRIBED").some_name(message),
+        Action::RpcAcceptTimeout => with(line.plain(b"ACK_TIMEOUT").some_name(message), id),
+        Action::RpcMultipleAccept => with(line.plain(b"MULTIPLE_ACK").some_name(message), id),
         Action::RecordUpdateError => {
-            let line = line.plain(message.action.name().as_bytes()).name(message);
+            let line = line.plain(message.action.name().as_bytes()).some_name(message);
             match reason_of(message) {
                 Some(why) => line.text(&why),
                 None => line,
             }
         }
-        action if topic == Topic::Rpc => with(line.plain(action.name().as_bytes()).name(message), id),
-        action => line.plain(action.name().as_bytes()).name(message),
+        action if topic == Topic::Rpc => with(line.plain(action.name().as_bytes()).some_name(message), id),
+        action => line.plain(action.name().as_bytes()).some_name(message),
     };
     line.end();
 }
 
+/// What an error calls the message it answers. What creates is named by what it comes to.
+fn denied_word(message: &Outgoing<'_>) -> &'static str {
+    match message.original_action {
+        Some(Action::RecordHead) if message.correlation_id == Some(HAS) => "H",
+        Some(Action::RecordSubscribeCreateAndRead) => "R",
+        Some(Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch) => "U",
+        original => original.map_or("", Action::letters),
+    }
+}
+
 fn with<'o>(line: Line<'o>, id: Option<&[u8]>) -> Line<'o> {
     match id {
-        Some(id) => line.text(id),
+        Some(id) => line.some_text(id),
         None => line,
     }
 }
