@@ -133,7 +133,7 @@ fn other_statuses_refuse_with_what_they_say() {
 fn the_server_is_told_where_a_login_comes_from() {
     let headers = [("cookie", "a=b"), ("x-forwarded-for", "1.2.3.4")];
     let headers = headers.map(|(name, value)| (name.into(), value.into())).into();
-    let peer = Peer { remote: "127.0.0.1".into(), referer: "http://page".into(), headers };
+    let peer = Peer { remote: "127.0.0.1".into(), referer: "http://page".into(), headers, ..Peer::default() };
     let request = Request::new(json!({ "username": "ann" }), Arc::new(peer));
     let body: Value = serde_json::from_slice(&body_of(&request)).unwrap();
     let connection = json!({

@@ -11,6 +11,7 @@ mod error;
 mod find;
 mod logger;
 mod mark;
+mod memory;
 mod methods;
 mod mqtt;
 pub(crate) mod node;

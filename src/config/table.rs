@@ -290,6 +290,7 @@ static ROWS: &[Row] = &[
     row("limits.listenStepsMax", count(100, COUNT_MAX, |c, n| c.limits.listen_steps_max = n as usize)),
     row("limits.outboxHighWaterBytes", bytes(1024, BYTES_MAX, |c, n| c.limits.outbox_high_water_bytes = n as usize)),
     row("limits.outboxBytesMax", bytes(4096, BYTES_MAX, |c, n| c.limits.outbox_bytes_max = n as usize)),
+    row("limits.outboxBytesTotalMax", bytes(0, BYTES_MAX, |c, n| c.limits.outbox_bytes_total_max = n as usize)),
     row(
         "limits.slowConsumerTimeoutMs",
         milliseconds(1, |c, ms| c.limits.slow_consumer_timeout = Duration::from_millis(ms)),

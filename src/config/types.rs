@@ -402,6 +402,9 @@ pub struct Limits {
     pub outbox_high_water_bytes: usize,
     /// Unsent bytes of one connection above which it is closed as a slow consumer.
     pub outbox_bytes_max: usize,
+    /// Bytes that all connections make the server hold, unsent or not received whole, above which the heaviest are dropped;
+    /// 0: a quarter of the memory it may use.
+    pub outbox_bytes_total_max: usize,
     /// Time within which a sixteenth of the high-water mark must be taken of an outbox above it, or its connection is closed.
     pub slow_consumer_timeout: Duration,
     /// Frames of at least this size are held by reference in an outbox instead of being copied.
@@ -468,6 +471,7 @@ impl Default for Limits {
             listen_steps_max: 1_000_000,
             outbox_high_water_bytes: 1 << 20,
             outbox_bytes_max: 16 << 20,
+            outbox_bytes_total_max: 0,
             slow_consumer_timeout: Duration::from_secs(30),
             copy_bytes_max: 2 << 10,
             parked_messages_max: 100_000,
@@ -487,6 +491,14 @@ impl Default for Limits {
 }
 
 impl Config {
+    /// Bytes that all connections may make the server hold.
+    pub fn outbox_bytes_total_max(&self) -> usize {
+        match self.limits.outbox_bytes_total_max {
+            0 => super::memory::held_bytes_max(),
+            bytes => bytes,
+        }
+    }
+
     /// The bounds of one of `shards` shards.
     pub fn engine_limits(&self, shards: usize) -> deepstream_engine::Limits {
         let share = |total: usize| total.div_ceil(shards.max(1));
@@ -502,6 +514,7 @@ impl Config {
             listen_steps_max: limits.listen_steps_max,
             outbox_high_water_bytes: limits.outbox_high_water_bytes,
             outbox_bytes_max: limits.outbox_bytes_max,
+            outbox_bytes_total_max: share(self.outbox_bytes_total_max()),
             slow_consumer_timeout_ns: nanoseconds(limits.slow_consumer_timeout),
             copy_bytes_max: limits.copy_bytes_max,
             parked_messages_max: share(limits.parked_messages_max),

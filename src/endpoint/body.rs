@@ -75,6 +75,16 @@ impl Body {
         writer.write_all(bytes).map_err(|error| flaw(&error))
     }
 
+    /// Bytes of it that are kept.
+    pub fn kept_bytes(&self) -> usize {
+        let whole = match &self.0 {
+            Inner::Plain(whole) => whole,
+            Inner::Gzip(decoder) => decoder.get_ref(),
+            Inner::Deflate(decoder) => decoder.get_ref(),
+        };
+        whole.bytes.len()
+    }
+
     /// All of it came.
     pub fn finish(self) -> Result<Vec<u8>, Flaw> {
         let whole = match self.0 {

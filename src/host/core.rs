@@ -15,6 +15,7 @@ use super::ring::{Completion, Ring};
 use super::socket::Sockets;
 use super::tape::Reel;
 use super::tls::Tls;
+use super::trim::Trim;
 use crate::endpoint::http::Service;
 use crate::{auth, note, storage};
 use deepstream_engine::{Ask, CoreId, Lane, Nanos, Outcome, Packet, Shard, StoreBatch};
@@ -32,6 +33,9 @@ const COMPLETIONS_PER_TURN: usize = 256;
 const OUTPUT_BYTES_PER_TURN: u64 = 1 << 20;
 /// Packets taken from one peer and lane in one turn.
 const PACKETS_PER_TURN: usize = 64;
+/// Of those, so many are taken at a time: no more once answers to them are as long as outboxes may be in a turn. On their way
+/// to another core they are nobody's.
+const PACKETS_AT_ONCE: usize = 4;
 /// Connections for which a core has room without its tables being moved. It is address space, about 600 bytes each, and memory
 /// only where it was used. Moving them as 5,000 connections came was a twelfth of what these cost.
 const CONNECTIONS_ROOM: usize = 16_384;
@@ -82,6 +86,7 @@ pub(super) struct Core {
     reel: Option<Reel>,
     accept_again_at: Option<Nanos>,
     pub(super) refusals: Refusals,
+    pub(super) trim: Trim,
     counted_drained: bool,
     /// Reports given so far.
     reported: usize,
@@ -165,6 +170,7 @@ impl Core {
             reel,
             accept_again_at: None,
             refusals: Refusals::new(descriptors),
+            trim: Trim::default(),
             counted_drained: false,
             reported: 0,
             rules: 0,
@@ -250,6 +256,7 @@ impl Core {
         }
         self.write_notes();
         self.close_late();
+        self.trim();
         self.endings.tell_left_out(self.now);
         self.measure(worked);
         worked
@@ -295,6 +302,11 @@ impl Core {
         worked
     }
 
+    /// Whether so much was put into outboxes in this turn that it is to be sent before more is taken in.
+    pub(super) fn has_said_enough(&self) -> bool {
+        self.shard.counters().sent_bytes >= self.enough
+    }
+
     fn completed(&mut self, completion: Completion) {
         match completion {
             Completion::Accepted(key, door) => self.accepted(key, door),
@@ -320,8 +332,14 @@ impl Core {
             for peer in 0..this.port.cores() {
                 let Self { port, shard, now, .. } = this;
                 let from = CoreId(peer as u16);
-                let count = port.take(peer, lane, PACKETS_PER_TURN, |packet| shard.packet(*now, from, packet));
-                worked |= count > 0;
+                let enough = shard.posted_bytes() + OUTPUT_BYTES_PER_TURN;
+                for _ in 0..PACKETS_PER_TURN / PACKETS_AT_ONCE {
+                    let count = port.take(peer, lane, PACKETS_AT_ONCE, |packet| shard.packet(*now, from, packet));
+                    worked |= count > 0;
+                    if count < PACKETS_AT_ONCE || shard.posted_bytes() >= enough {
+                        break;
+                    }
+                }
             }
         };
         taken(self, Track::Deliveries);
@@ -514,7 +532,7 @@ impl Core {
     fn deadline(&self) -> Option<Nanos> {
         let stop = self.stopping.then(|| self.now.after(STOP_STEP_NS));
         let sockets = [self.sockets.next_late(), self.sockets.next_request()];
-        let doors = [self.accept_again_at, self.refusals.due(), self.endings.next()];
+        let doors = [self.accept_again_at, self.refusals.due(), self.endings.next(), self.trim.due()];
         let all = [self.shard.next_deadline(), stop].into_iter().chain(sockets).chain(doors);
         all.flatten().min()
     }

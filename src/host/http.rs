@@ -136,7 +136,9 @@ impl Conversation {
 
     /// The answer to the job that was given.
     pub(super) fn answer(&mut self, answer: Answer) {
-        self.shared.borrow_mut().answer = Some(answer);
+        let mut shared = self.shared.borrow_mut();
+        shared.unwritten = usize::try_from(answer.body().size_hint().lower()).unwrap_or(usize::MAX);
+        shared.answer = Some(answer);
     }
 
     /// How far the current request is.
@@ -158,6 +160,13 @@ impl Conversation {
     pub(super) fn unread(&self) -> usize {
         let shared = self.shared.borrow();
         shared.input.len() - shared.input_at
+    }
+
+    /// Bytes that are kept: of an answer that is not written yet; of requests, and of what answers them so far.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let shared = self.shared.borrow();
+        let answers = self.running.as_ref().map_or(0, |running| running.answer_bytes());
+        (shared.unwritten, shared.input.len() + shared.body_bytes + answers)
     }
 
     /// Goes on as far as it can. While the socket is busy nothing is written.
@@ -247,6 +256,10 @@ struct Shared {
     fault: Option<RequestFault>,
     answer: Option<Answer>,
     forbidden: Option<String>,
+    /// Bytes of its body that hyper has not written.
+    unwritten: usize,
+    /// Bytes of the body of the request, until it is answered.
+    body_bytes: usize,
     /// The head of a request that asks to go on as a WebSocket.
     upgrade: Option<Vec<u8>>,
 }
@@ -283,6 +296,7 @@ impl hyper::rt::Write for Pipe {
         }
         let count = bytes.len().min(room);
         shared.output.extend_from_slice(&bytes[..count]);
+        shared.unwritten = shared.unwritten.saturating_sub(count);
         Poll::Ready(Ok(count))
     }
 
@@ -331,7 +345,8 @@ impl hyper::service::Service<Request<Incoming>> for Api {
                 }
             };
             service.admit(origin.as_ref(), &mut answer);
-            shared.borrow_mut().stage = Stage::Idle;
+            let mut shared = shared.borrow_mut();
+            (shared.stage, shared.body_bytes) = (Stage::Idle, 0);
             Ok(answer)
         })
     }
@@ -412,6 +427,7 @@ async fn read(
             Some(Ok(frame)) => {
                 let data = frame.into_data().unwrap_or_default();
                 whole.push(&data).map_err(refused).map_err(last)?;
+                shared.borrow_mut().body_bytes = whole.kept_bytes();
             }
         }
     }

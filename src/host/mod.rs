@@ -23,6 +23,7 @@ mod socket;
 mod start;
 mod tape;
 mod tls;
+mod trim;
 mod verdicts;
 
 pub use error::StartError;

@@ -23,6 +23,13 @@ use std::sync::Arc;
 /// Said to whoever began a request and did not end it.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
+impl Running {
+    /// Bytes of answers that wait for the others.
+    pub(super) fn answer_bytes(&self) -> usize {
+        if let State::Asking { answers, .. } = &self.state { answers.bytes() } else { 0 }
+    }
+}
+
 /// A request that is being executed.
 pub(super) struct Running {
     /// Who asks.
@@ -72,6 +79,7 @@ impl Core {
         }
         self.sockets.watch_request(key);
         self.regulate(key);
+        self.weigh(key);
     }
 
     /// A client that asks faster than it is answered is not read meanwhile.
@@ -133,7 +141,7 @@ impl Core {
         let referer = headers.get("referer").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let headers: Headers =
             self.auth.headers_of(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
-        Peer { remote: remote.unwrap_or_default().into(), referer: referer.into(), headers }
+        Peer { remote: remote.unwrap_or_default().into(), referer: referer.into(), headers, ..Peer::default() }
     }
 
     /// A login was judged. `false`: it is no request's that asks for nothing else.
@@ -172,6 +180,7 @@ impl Core {
             Some(Err(answer)) => self.complete(key, answer),
             None => self.complete_if_answered(key),
         }
+        self.weigh(key);
     }
 
     fn start_batch(&mut self, key: Key) {
@@ -183,9 +192,19 @@ impl Core {
             Ok(batch) => {
                 let answers = Answers::new(batch.len(), bytes_max);
                 *state = State::Asking { batch, answers, next: 0 };
-                self.ask(key);
+                self.ask_in_time(key);
             }
             Err(why) => self.complete(key, http::bad_request(&why)),
+        }
+    }
+
+    /// Asks at once, unless this turn has answered much already: then once those answers were heard, one request after the
+    /// other. Answered all together they would lie there all together.
+    pub(super) fn ask_in_time(&mut self, key: Key) {
+        if self.has_said_enough() {
+            self.sockets.asking.push_back(key);
+        } else {
+            self.ask(key);
         }
     }
 

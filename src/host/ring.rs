@@ -17,6 +17,7 @@
 mod accepting;
 mod buffers;
 mod completion;
+mod heap;
 mod sending;
 mod setup;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use buffers::{Buffers, GROUP};
 pub(super) use completion::{Completion, Door, Key};
 use completion::{GENERATION_MASK, Kind};
 use deepstream_engine::Outbox;
+pub(super) use heap::give_back;
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
 use rustix::net::{self, SendFlags};
 use sending::Sending;

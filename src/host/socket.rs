@@ -6,8 +6,10 @@
 //! *Does not* decide when to pause or close: the shard and the link do.
 
 mod anew;
+mod end;
 mod recode;
 mod sealed;
+mod weigh;
 
 use super::admission::{Links, TurnedAway};
 use super::core::{Core, DoorKind};
@@ -18,8 +20,8 @@ use crate::auth;
 use crate::endpoint::http::Service;
 use crate::endpoint::proxies::forwarded;
 use crate::note::Ending;
-use deepstream_engine::{ConnId, Flow, Headers, Nanos, Outbox, Peer, Reason, Shard};
-use deepstream_wire::{Closing, Link, LinkEvent, Medium, Wire, jif};
+use deepstream_engine::{ConnId, Flow, Headers, Nanos, Outbox, Peer, Shard};
+use deepstream_wire::{Closing, Link, LinkEvent, Medium, Wire};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -71,6 +73,10 @@ pub(super) struct Socket {
     recoded_bytes: usize,
     /// Bytes of that something else which are still with the kernel.
     sealed_bytes: usize,
+    /// What the shard was last told that is kept beside its outbox: unsent, and received.
+    told: (usize, usize),
+    /// Bytes that were still to be sent when its session ended.
+    draining_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,10 +99,14 @@ pub(super) struct Sockets {
     pub(super) keys: Vec<Option<Key>>,
     /// Sockets that must be gone at a moment, in order.
     late: VecDeque<(Nanos, Key)>,
+    /// Bytes that are still to be sent for sessions that are over.
+    draining_bytes: usize,
     /// Sockets whose shard has something to send and whose last send is done.
     ready: Vec<Key>,
     /// Sockets that were paused in this turn.
     pub(super) pausing: Vec<Key>,
+    /// Sockets whose requests are asked once those before them were answered.
+    pub(super) asking: VecDeque<Key>,
     /// When to look at which request again.
     pub(super) requests: BTreeSet<(Nanos, Key)>,
     /// Secured connections whose handshake goes on in a later turn.
@@ -138,6 +148,8 @@ impl Sockets {
             http: None,
             recoded_bytes: 0,
             sealed_bytes: 0,
+            told: (0, 0),
+            draining_bytes: 0,
         };
         put(&mut self.table, key.slot as usize, socket);
         self.place(conn, key);
@@ -156,7 +168,7 @@ impl Sockets {
 
     /// Whether a flush has something to do that the shard does not know of.
     pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || !self.pausing.is_empty()
+        !self.ready.is_empty() || !self.pausing.is_empty() || !self.asking.is_empty()
     }
 
     /// Whether a handshake waits for its turn.
@@ -205,7 +217,7 @@ impl Core {
         let is_near = address.is_some_and(|address| address.is_loopback());
         let shut_out = !is_near && !is_meant && self.control.is_open();
         let remote = address.map(|address| address.to_string());
-        let peer = Peer { remote: remote.unwrap_or_default().into(), ..Peer::default() };
+        let peer = Peer { remote: remote.unwrap_or_default().into(), is_secured: tls.is_some(), ..Peer::default() };
         match (!self.stopping).then(|| self.shard.connected(self.now, peer)).flatten() {
             Some(conn) => {
                 self.sockets.insert(key, conn, medium, (address, shut_out), tls);
@@ -241,7 +253,7 @@ impl Core {
         let resumed: Vec<ConnId> = self.shard.resumed().collect();
         for conn in resumed {
             if let Some(key) = self.sockets.asked_by(conn) {
-                self.ask(key);
+                self.ask_in_time(key);
                 continue;
             }
             let Some(key) = self.sockets.key(conn) else { continue };
@@ -288,6 +300,7 @@ impl Core {
         if heard.http {
             self.drive(key);
         }
+        self.weigh(key);
         if heard.over.is_some() {
             self.part(key);
         }
@@ -319,16 +332,6 @@ impl Core {
         if socket.stage == Stage::Open && !says_more && self.auth.is_awaited(conn) {
             self.lost(key);
         }
-    }
-
-    /// The connection is broken.
-    pub(super) fn lost(&mut self, key: Key) {
-        self.leave(key);
-        let Some(socket) = self.sockets.get(key) else { return };
-        if matches!(socket.stage, Stage::Open | Stage::Closing) {
-            self.depart(key);
-        }
-        self.forget(key);
     }
 
     /// Gives bytes to the kernel. What it takes at once is accounted for at once.
@@ -399,6 +402,10 @@ impl Core {
                     self.look();
                 }
             }
+            if let Some(key) = self.sockets.asking.pop_front() {
+                self.ask(key);
+                continue;
+            }
             // A request that was answered may have another behind it, which logs in by now.
             if left == 0 || !self.shard.is_asking() {
                 break;
@@ -410,113 +417,7 @@ impl Core {
         while let Some(key) = self.sockets.ready.pop() {
             self.flush_one(key);
         }
-        for (conn, reason) in self.shard.closes() {
-            if let Some(key) = self.sockets.key(conn) {
-                self.close(key, reason);
-            } else if let Some(key) = self.sockets.asked_by(conn) {
-                let too_large = matches!(reason, Reason::SlowConsumerFull | Reason::SlowConsumerStalled);
-                self.break_off(key, if too_large { jif::TOO_LARGE } else { jif::STOPPING });
-            }
-        }
-    }
-
-    /// The shard closes a connection; the second time it does not want to wait.
-    fn close(&mut self, key: Key, _: Reason) {
-        let Some(socket) = self.sockets.get(key) else { return };
-        socket.deaf = true;
-        if socket.stage == Stage::Closing {
-            return self.lost(key);
-        }
-        socket.stage = Stage::Closing;
-        let (conn, sending) = (socket.conn, socket.sending);
-        self.auth.forget(conn);
-        self.leave(key);
-        if !sending {
-            self.flushed(key);
-        }
-    }
-
-    /// Ends the session; what is in its outbox is still sent.
-    pub(super) fn part(&mut self, key: Key) {
-        self.leave(key);
-        let deadline = self.now.after(LINGER_NS);
-        let Some(socket) = self.sockets.get(key) else { return };
-        if matches!(socket.stage, Stage::Draining | Stage::Lingering) {
-            return;
-        }
-        socket.deaf = true;
-        socket.stage = Stage::Draining;
-        let (conn, sending) = (socket.conn, socket.sending);
-        let mut rest = Outbox::default();
-        self.shard.take_output(conn, &mut rest);
-        self.depart(key);
-        let Self { sockets, shard, now, .. } = self;
-        let rest = sockets.get(key).map_or_else(Outbox::default, |socket| {
-            socket.translate(shard, *now, &mut rest);
-            socket.sealed(rest)
-        });
-        self.sockets.late.push_back((deadline, key));
-        if rest.is_empty() && !sending {
-            return self.flushed(key);
-        }
-        let Some(socket) = self.sockets.get(key) else { return };
-        socket.more = false;
-        if rest.is_empty() {
-            return;
-        }
-        if sending {
-            socket.rest = Some(Box::new(rest));
-        } else {
-            self.send(key, rest);
-        }
-    }
-
-    /// Nothing is left to send for now; goes on with closing if that was what it waited for.
-    fn flushed(&mut self, key: Key) {
-        let deadline = self.now.after(LINGER_NS);
-        let Some(socket) = self.sockets.get(key) else { return };
-        let (stage, ended) = (socket.stage, socket.ended);
-        match stage {
-            Stage::Open | Stage::Lingering => return,
-            Stage::Closing => {
-                self.depart(key);
-                self.sockets.late.push_back((deadline, key));
-            }
-            Stage::Draining => {}
-        }
-        let Some(socket) = self.sockets.get(key) else { return };
-        socket.stage = Stage::Draining;
-        let farewell = socket.tls.as_mut().map_or_else(Outbox::default, |tls| tls.end());
-        if !farewell.is_empty() {
-            return self.send(key, farewell);
-        }
-        if ended {
-            return self.forget(key);
-        }
-        // Closing at once would make the kernel throw away what is still on its way, if the peer had sent anything unread.
-        self.ring.end_sending(key);
-        self.ring.resume(key);
-        if let Some(socket) = self.sockets.get(key) {
-            socket.stage = Stage::Lingering;
-        }
-    }
-
-    /// Drops sockets that had their time.
-    pub(super) fn close_late(&mut self) {
-        while let Some(&(at, key)) = self.sockets.late.front() {
-            if at > self.now {
-                break;
-            }
-            self.sockets.late.pop_front();
-            if self.sockets.get(key).is_some() {
-                self.forget(key);
-            }
-        }
-    }
-
-    fn forget(&mut self, key: Key) {
-        self.ring.close(key);
-        self.sockets.table[key.slot as usize] = None;
+        self.close_named();
     }
 }
 

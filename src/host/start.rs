@@ -166,6 +166,8 @@ pub fn start(
         note(Level::Info, "INFO", &line);
     }
     note(Level::Info, "INFO", &format!("Listening for health checks on path {}", http.health_check_path));
+    let held = config.outbox_bytes_total_max() >> 20;
+    note(Level::Info, "INFO", &format!("connections may hold {held} MiB together (limits.outboxBytesTotalMax)"));
     note(Level::Info, "INFO", &format!("permission ready: {}", config.permission.title()));
     for endpoint in &config.endpoints {
         note(Level::Info, "INFO", &format!("connectionEndpoint ready: {}", endpoint.protocol.title()));

@@ -222,6 +222,11 @@ impl Session {
         first
     }
 
+    /// Bytes of a handshake that waits for its turn.
+    pub(super) fn deferred_bytes(&self) -> usize {
+        self.deferred.len()
+    }
+
     /// Whether a handshake waits for its turn.
     pub(super) fn is_deferred(&self) -> bool {
         !self.deferred.is_empty()

@@ -153,13 +153,17 @@ fn of_shard(reason: Reason, wire: Wire, waited_ms: u64, links: &LinkConfig) -> T
                 format!("Heartbeat missing on websocket, terminating connection: nothing was heard for {waited_ms} ms");
             told(Level::Info, "INFO", "connections of which nothing was heard", text, own("heartbeatInterval"))
         }
-        Reason::SlowConsumerFull | Reason::SlowConsumerStalled => {
+        Reason::SlowConsumerFull | Reason::Overburdened | Reason::SlowConsumerStalled => {
             let (why, key) = match reason {
                 Reason::SlowConsumerFull => ("limits.outboxBytesMax is reached".to_owned(), "limits.outboxBytesMax"),
+                Reason::Overburdened => {
+                    ("limits.outboxBytesTotalMax is reached, and it held most".to_owned(), "limits.outboxBytesTotalMax")
+                }
                 _ => (format!("next to nothing was read for {waited_ms} ms"), "limits.slowConsumerTimeoutMs"),
             };
             let text = format!("slow consumer was closed: {why}");
-            told(Level::Warn, "CLOSED_SOCKET", "slow consumers", text, key.to_owned())
+            let kind = if reason == Reason::Overburdened { "connections that held most" } else { "slow consumers" };
+            told(Level::Warn, "CLOSED_SOCKET", kind, text, key.to_owned())
         }
         Reason::SessionExpired => {
             const TEXT: &str = "the login has expired";

@@ -36,6 +36,7 @@ pub struct Census {
     pub packets: usize,
     pub held_back: usize,
     pub withheld: usize,
+    pub held_bytes: usize,
 }
 
 impl Shard {
@@ -63,6 +64,7 @@ impl Shard {
             timers: self.timers.len() - self.permit.idle_timers(),
             inquiries: self.permit.inquiry_count(),
             outbox_bytes: ids.iter().map(backlog).sum(),
+            held_bytes: self.delivery.burden.held(),
             packets: self.delivery.packets.iter().flatten().map(Vec::len).sum(),
             held_back: self.held_back.len(),
             withheld: ids

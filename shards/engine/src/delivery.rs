@@ -5,6 +5,7 @@
 //! never grows past its maximum by more than one frame, nor ends its connection by a single one.
 //! *Does not* decide who is told what.
 
+use crate::burden::Burden;
 use crate::ident::{ConnId, CoreId, Nanos, Ticket};
 use crate::limits::Limits;
 use crate::output::{Ask, Frames, Note, Outbox, Reason, Spare};
@@ -39,8 +40,7 @@ pub(crate) struct Delivery {
     pub(crate) verbose: bool,
     pub(crate) dirty: VecDeque<ConnId>,
     pub(crate) closes: Vec<Closing>,
-    /// Connections whose outbox went over its high-water mark: their timers are to be set.
-    pub(crate) filling: Vec<ConnId>,
+    pub(crate) burden: Burden,
     pub(crate) resumed: Vec<ConnId>,
     pub(crate) counters: Counters,
     pub(crate) spare: Spare,
@@ -48,6 +48,8 @@ pub(crate) struct Delivery {
     pub(crate) now: Nanos,
     /// Where inputs are written down, if they are.
     pub(crate) tape: Option<Box<Tape>>,
+    /// Bytes of answers that were ever sent to other cores.
+    pub(crate) posted_bytes: u64,
     ticket: u64,
     scratch: [Vec<u8>; Wire::COUNT],
 }
@@ -110,12 +112,13 @@ impl Delivery {
             verbose,
             dirty: VecDeque::new(),
             closes: Vec::new(),
-            filling: Vec::new(),
+            burden: Burden::default(),
             resumed: Vec::new(),
             counters: Counters::default(),
             spare: Spare::default(),
             now: Nanos::default(),
             tape: None,
+            posted_bytes: 0,
             ticket: 0,
             scratch: [const { Vec::new() }; Wire::COUNT],
         }
@@ -177,6 +180,7 @@ impl Delivery {
             frame.clear();
             encode(wire, message, frame);
             let frame = Bytes::copy_from_slice(frame);
+            self.posted_bytes += frame.len() as u64;
             self.post(conn.core, Lane::Deliveries, Packet::Reply(conn, frame));
         }
     }
@@ -223,7 +227,7 @@ impl Delivery {
 
     /// The same, at the end of a link, whose own close frame is among the bytes.
     pub(crate) fn goodbye(&mut self, conn: ConnId, bytes: &[u8]) {
-        let Self { limits, sessions, dirty, filling, counters, spare, now, .. } = self;
+        let Self { limits, sessions, dirty, burden, counters, spare, now, .. } = self;
         let Some(session) = sessions.get_mut(conn).filter(|session| session.is_told()) else { return };
         session.outbox.open(spare).extend_from_slice(bytes);
         // One that never became a WebSocket is not closed as one either.
@@ -232,8 +236,9 @@ impl Delivery {
         }
         counters.sent += 1;
         counters.sent_bytes += bytes.len() as u64;
+        burden.put(session, bytes.len());
         // However much waits: it is over already.
-        let _ = appended(session, conn, bytes.len(), *now, limits, dirty, filling);
+        let _ = appended(session, conn, bytes.len(), *now, limits, dirty, burden);
     }
 
     /// Another core's answer to a connection of this one.
@@ -305,7 +310,7 @@ impl Delivery {
     /// Tells one subscriber of this core, unless it is the one who is not told.
     #[inline]
     fn tell_member(&mut self, member: u32, except: ConnId, put: impl FnOnce(&mut Vec<u8>)) {
-        let Self { core, limits, sessions, dirty, filling, counters, spare, now, .. } = self;
+        let Self { core, limits, sessions, dirty, burden, counters, spare, now, .. } = self;
         let Some(session) = sessions.slot_mut(member).filter(|session| session.is_told()) else { return };
         let conn = ConnId { core: *core, generation: session.generation, slot: member };
         if conn == except {
@@ -317,7 +322,8 @@ impl Delivery {
         let bytes = out.len() - before;
         counters.sent_bytes += bytes as u64;
         counters.sent += 1;
-        if appended(session, conn, bytes, *now, limits, dirty, filling) {
+        burden.put(session, bytes);
+        if appended(session, conn, bytes, *now, limits, dirty, burden) {
             self.close(conn, Reason::SlowConsumerFull);
         }
     }
@@ -334,12 +340,13 @@ impl Delivery {
         // By its full name: the slot of one who is gone may be another's by now.
         let here = except.core == self.core && self.sessions.get(except).is_some();
         let except = if here { except.slot } else { u32::MAX };
-        let Self { core, limits, sessions, dirty, filling, counters, spare, now, scratch, .. } = self;
+        let Self { core, limits, sessions, dirty, burden, counters, spare, now, scratch, .. } = self;
         let frames: [&[u8]; Wire::COUNT] = Wire::ALL.map(|wire| match source {
             Source::Scratch(places) => places.of(wire, scratch),
             Source::Frames(frames) => &frames.of(wire)[..],
         });
         let mut shared: Option<Frames> = None;
+        let mut loans = [None; Wire::COUNT];
         let mut full: Vec<ConnId> = Vec::new();
         for &member in subscribers.members(owner, slot) {
             if member == except {
@@ -349,17 +356,19 @@ impl Delivery {
             let frame = frames[session.wire as usize];
             if frame.len() < limits.copy_bytes_max {
                 session.outbox.open(spare).extend_from_slice(frame);
+                burden.put(session, frame.len());
             } else {
                 let shared = shared.get_or_insert_with(|| match source {
                     Source::Scratch(places) => share(scratch, places),
                     Source::Frames(frames) => frames.clone(),
                 });
                 session.outbox.push_shared(shared.of(session.wire).clone());
+                burden.lend(session, frame.len(), &mut loans[session.wire as usize]);
             }
             counters.sent += 1;
             counters.sent_bytes += frame.len() as u64;
             let conn = ConnId { core: *core, generation: session.generation, slot: member };
-            if appended(session, conn, frame.len(), *now, limits, dirty, filling) {
+            if appended(session, conn, frame.len(), *now, limits, dirty, burden) {
                 full.push(conn);
             }
         }
@@ -404,7 +413,10 @@ impl Delivery {
             _ => self.now,
         };
         if !matches!(session.state, State::Connected) {
+            let before = session.outbox.bytes.len();
             encode_parting(session.wire, parting_of(reason), &mut session.outbox.bytes);
+            let bytes = session.outbox.bytes.len() - before;
+            self.burden.put(session, bytes);
         }
         session.state = State::Closing;
         (session.moved_at, session.since) = (self.now, self.now);
@@ -429,12 +441,13 @@ impl Delivery {
     /// Appends to the outbox of a connection of this core, if anything is still said to it: as many bytes as `put` says.
     #[inline]
     fn append(&mut self, conn: ConnId, put: impl FnOnce(Wire, &mut Outbox, &mut Spare) -> usize) {
-        let Self { limits, sessions, dirty, filling, counters, spare, now, .. } = self;
+        let Self { limits, sessions, dirty, burden, counters, spare, now, .. } = self;
         let Some(session) = sessions.get_mut(conn).filter(|session| session.is_told()) else { return };
         let bytes = put(session.wire, &mut session.outbox, spare);
         counters.sent_bytes += bytes as u64;
         counters.sent += 1;
-        if appended(session, conn, bytes, *now, limits, dirty, filling) {
+        burden.put(session, bytes);
+        if appended(session, conn, bytes, *now, limits, dirty, burden) {
             self.close(conn, Reason::SlowConsumerFull);
         }
     }
@@ -457,7 +470,7 @@ fn appended(
     now: Nanos,
     limits: &Limits,
     dirty: &mut VecDeque<ConnId>,
-    filling: &mut Vec<ConnId>,
+    burden: &mut Burden,
 ) -> bool {
     if !session.dirty {
         session.dirty = true;
@@ -474,10 +487,12 @@ fn appended(
     if !session.filling {
         session.filling = true;
         (session.stepped_at, session.step_bytes) = (now, 0);
-        filling.push(conn);
+        burden.filling.push(conn);
     }
-    // Whoever had little waiting is told whatever it is: a record may be larger than outboxes are to be.
-    backlog > limits.outbox_bytes_max && backlog - bytes > high_water
+    // Whoever had little waiting is told whatever it is: a record may be larger than outboxes are to be. What the host will
+    // put here is bounded there.
+    let queued = session.queued();
+    queued > limits.outbox_bytes_max && queued - bytes > high_water
 }
 
 /// Who is told.

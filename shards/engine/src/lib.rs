@@ -14,6 +14,7 @@ pub mod limits;
 pub mod output;
 pub mod packet;
 
+mod burden;
 mod census;
 mod delivery;
 mod endpoint;

@@ -26,6 +26,9 @@ pub struct Limits {
     /// Unsent bytes of one connection above which it is closed as a slow consumer, unless a single frame took it there. Answers
     /// to its own readings wait with their owners before it comes to that.
     pub outbox_bytes_max: usize,
+    /// Bytes that all connections of a shard make it hold: unsent ones, and those of messages that have not come whole. Above
+    /// half of it who has much unsent is read no more; above it the heaviest connections are dropped.
+    pub outbox_bytes_total_max: usize,
     /// Time within which a sixteenth of the high-water mark must be taken of an outbox over it. Less: the connection is
     /// closed as a slow consumer.
     pub slow_consumer_timeout_ns: u64,
@@ -70,6 +73,7 @@ impl Default for Limits {
             listen_steps_max: 1_000_000,
             outbox_high_water_bytes: 1 << 20,
             outbox_bytes_max: 16 << 20,
+            outbox_bytes_total_max: 256 << 20,
             slow_consumer_timeout_ns: 30_000_000_000,
             copy_bytes_max: 2 << 10,
             parked_messages_max: 100_000,

@@ -142,6 +142,8 @@ pub enum Reason {
     HeartbeatMissing,
     /// Unsent bytes above their maximum.
     SlowConsumerFull,
+    /// Of all connections, which hold more than they may together, it holds most. It is dropped with whatever is unsent.
+    Overburdened,
     /// Unsent bytes that did not move for their timeout.
     SlowConsumerStalled,
     /// What the login was granted for is over, and no fresh login extended it.
@@ -453,6 +455,8 @@ pub struct Peer {
     pub referer: Box<str>,
     /// Headers of the upgrade that authentication wants to see; names in lower case.
     pub headers: Headers,
+    /// What it is sent is sealed for it alone.
+    pub is_secured: bool,
 }
 
 /// Names and values.

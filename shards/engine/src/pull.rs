@@ -56,16 +56,21 @@ impl Shard {
         self.delivery.spare.put(sent.bytes);
     }
 
-    /// Connections to close once what they were sent is out, and why. One named a second time is dropped with whatever
-    /// is unsent. The host answers with [`Shard::disconnected`].
+    /// Connections to close once what they were sent is out, and why. One named a second time, or for
+    /// [`Reason::Overburdened`], is dropped with whatever is unsent. To be asked for once outboxes were offered to their sockets.
+    /// The host answers with [`Shard::disconnected`].
     pub fn closes(&mut self) -> Vec<(ConnId, Reason)> {
-        if self.delivery.filling.is_empty() && self.delivery.closes.is_empty() {
+        let over = self.delivery.is_overburdened();
+        if !over && self.delivery.burden.filling.is_empty() && self.delivery.closes.is_empty() {
             return Vec::new();
         }
         self.pulled(Kind::Closes, &());
         // One that only listens is watched from here on too, not just one whose requests are held back.
-        while let Some(conn) = self.delivery.filling.pop() {
+        while let Some(conn) = self.delivery.burden.filling.pop() {
             self.watch(conn);
+        }
+        if over {
+            self.delivery.relieve(Delivery::is_overburdened);
         }
         let closes = std::mem::take(&mut self.delivery.closes);
         for &(conn, _) in &closes {
@@ -147,15 +152,21 @@ impl Shard {
     /// Whether the host has something to pull: a turn that left it there must be followed by another, not by sleep. Packets
     /// are left out, because only the host knows which of them wait for room; so are stores while `storage_is_busy`.
     pub fn has_output(&self, storage_is_busy: bool) -> bool {
-        let Delivery { dirty, closes, filling, resumed, asks, notes, .. } = &self.delivery;
+        let Delivery { dirty, closes, burden, resumed, asks, notes, .. } = &self.delivery;
         !dirty.is_empty()
             || !closes.is_empty()
-            || !filling.is_empty()
+            || !burden.filling.is_empty()
+            || self.delivery.is_overburdened()
             || !resumed.is_empty()
             || !asks.is_empty()
             || !notes.is_empty()
             || self.held_back.iter().any(|&(peer, _)| !self.is_held_back_by(peer))
             || (!storage_is_busy && self.records.has_stores())
+    }
+
+    /// Bytes of answers that were ever sent to other cores.
+    pub fn posted_bytes(&self) -> u64 {
+        self.delivery.posted_bytes
     }
 
     /// What happened so far.

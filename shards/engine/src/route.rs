@@ -427,7 +427,7 @@ impl Shard {
     /// Whether the connection's socket is to be read on. It rests while its own outbox, or the lane to the owner it just
     /// used, is long: backpressure falls on whoever causes it.
     fn flow(&mut self, conn: ConnId, owner: Option<CoreId>) -> Flow {
-        let high_water = self.options.limits.outbox_high_water_bytes;
+        let high_water = self.delivery.high_water();
         let congested = match owner {
             Some(owner) if owner != self.core => self.delivery.congested(owner).then_some(owner),
             Some(_) => None,

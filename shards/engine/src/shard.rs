@@ -286,7 +286,9 @@ impl Shard {
         self.input(now, Kind::Flushed, &(conn, bytes));
         let low_water = self.options.limits.outbox_high_water_bytes / 2;
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
-        session.unsent = session.unsent.saturating_sub(bytes);
+        let bytes = bytes.min(session.unsent);
+        self.delivery.burden.sent(session, bytes);
+        session.unsent -= bytes;
         session.moved_at = now;
         session.step_bytes += bytes;
         if session.step_bytes >= self.options.limits.outbox_high_water_bytes / STEPS {
@@ -305,6 +307,7 @@ impl Shard {
         self.input(now, Kind::Disconnected, &conn);
         let Some(mut session) = self.delivery.sessions.remove(conn) else { return };
         self.timers.cancel(session.timer);
+        self.delivery.burden.end(&mut session);
         let mut leaving = Vec::new();
         self.subscribers.disconnected(conn, |left| leaving.push(left));
         for left in leaving {

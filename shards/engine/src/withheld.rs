@@ -171,7 +171,7 @@ impl Shard {
             let now = self.delivery.now;
             return self.unasked.may_tell(conn, tag.gather_generation, bytes, now);
         }
-        let high_water = self.delivery.limits.outbox_high_water_bytes;
+        let high_water = self.delivery.high_water();
         let Some(session) = self.delivery.sessions.get(conn) else { return true };
         let fetched = session.withheld.as_ref().map_or(0, |withheld| withheld.fetched_bytes);
         let backlog = session.backlog() + fetched;
@@ -258,7 +258,7 @@ impl Shard {
     /// Fetches what there is room for.
     pub(crate) fn fetch_withheld(&mut self, conn: ConnId) {
         loop {
-            let high_water = self.delivery.limits.outbox_high_water_bytes;
+            let high_water = self.delivery.high_water();
             let Some(session) = self.delivery.sessions.get_mut(conn).filter(|session| session.is_told()) else {
                 return;
             };
@@ -281,7 +281,7 @@ impl Shard {
 
     /// A connection that was paused because of what waits for it is read again once that is little.
     pub(crate) fn read_on(&mut self, conn: ConnId) {
-        let low_water = self.options.limits.outbox_high_water_bytes / 2;
+        let low_water = self.delivery.high_water() / 2;
         let session = self.delivery.sessions.get(conn);
         if session.is_some_and(|session| session.paused && session.backlog() <= low_water && !session.is_behind()) {
             self.resume(conn);

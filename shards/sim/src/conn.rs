@@ -25,6 +25,8 @@ pub(crate) struct Conn {
     /// Nothing follows `up`.
     pub(crate) up_ended: bool,
     pub(crate) link: Link,
+    /// What its shard was last told that the link keeps.
+    pub(crate) held_bytes: usize,
     /// Taken from the outbox, not yet sent.
     pub(crate) unsent: Pipe,
     pub(crate) resume_due: bool,
@@ -52,6 +54,7 @@ impl Conn {
             down: Pipe::default(),
             up_ended: false,
             link: Link::new(),
+            held_bytes: 0,
             unsent: Pipe::default(),
             resume_due: false,
             closing: None,

@@ -243,6 +243,13 @@ impl Plan {
         self.sweep_ns = rng.between(1, 5000) * 1_000_000;
     }
 
+    /// All connections of a core may hold little together.
+    pub(crate) fn draw_burden(&mut self, rng: &mut Rng) {
+        if rng.chance(25) {
+            self.options.limits.outbox_bytes_total_max = rng.pick(&[500, 4000, 20_000]);
+        }
+    }
+
     /// Some have names, the same as others' more often than not.
     pub(crate) fn draw_names(&mut self, rng: &mut Rng) {
         if rng.chance(30) {

@@ -242,6 +242,7 @@ impl Player {
             Input::Upgraded(conn, wire, referer, headers) => shard.upgraded(now, conn, wire, referer, headers),
             Input::Introduced(conn, client, silence_ns_max) => shard.introduced(now, conn, client, silence_ns_max),
             Input::SpeaksFor(conn, remote) => shard.speaks_for(conn, remote),
+            Input::Holds(conn, unsent, received) => drop(shard.holds(now, conn, unsent, received)),
             Input::CarriesHttp(conn) => shard.carries_http(now, conn),
             Input::Received(conn, message) => drop(shard.received(now, conn, &message)),
             Input::LastWords(conn, message) => shard.last_words(now, conn, &message),

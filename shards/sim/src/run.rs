@@ -28,6 +28,8 @@ pub struct Run {
     pub named: bool,
     /// Whether some pry; worlds of earlier failures knew nobody who does.
     pub prying: bool,
+    /// Whether connections may hold little together; worlds of earlier failures knew no such bound.
+    pub burdened: bool,
 }
 
 /// A promise that did not hold.
@@ -73,6 +75,7 @@ impl Run {
             ruled: true,
             named: true,
             prying: true,
+            burdened: true,
         }
     }
 

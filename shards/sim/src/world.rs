@@ -125,6 +125,9 @@ impl World {
         if run.prying {
             plan.draw_pryers(&mut Rng::new(run.seed, "pryers"));
         }
+        if run.burdened {
+            plan.draw_burden(&mut Rng::new(run.seed, "burden"));
+        }
         Self::of(plan, run.seed, run.mutation, tracing)
     }
 
@@ -318,6 +321,11 @@ impl World {
         } else if !replies.is_empty() {
             self.cores[core].shard.raw(self.now, id, &replies);
         }
+        if over.is_none() {
+            // Whoever is to be dropped is asked for below.
+            let _ = self.cores[core].shard.holds(self.now, id, 0, link.held_bytes());
+        }
+        self.conns[index].held_bytes = link.held_bytes();
         self.conns[index].link = link;
         self.conns[index].resume_due |= upgraded;
         self.pull(core);

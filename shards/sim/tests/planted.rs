@@ -7,7 +7,7 @@ fn found(mutation: Mutation, seeds: u64) -> Option<Failure> {
     // Who is taken over is owed nothing more: rare things are rarer where clients have names, or where others pry.
     let named = mutation == Mutation::LoseTakeOver;
     let prying = mutation == Mutation::TellConflict;
-    (0..seeds).find_map(|seed| Run { mutation, named, prying, ..Run::of(seed) }.go().err())
+    (0..seeds).find_map(|seed| Run { mutation, named, prying, burdened: false, ..Run::of(seed) }.go().err())
 }
 
 fn assert_found(mutation: Mutation, seeds: u64, complaints: &[&str]) {
@@ -59,7 +59,16 @@ fn repeated_call_is_noticed() {
 fn answer_of_another_is_noticed() {
     // Rare, and rarer where not everybody may do everything.
     let run = |seed| {
-        Run { mutation: Mutation::StealAnswer, ruled: false, named: false, prying: false, ..Run::of(seed) }.go().err()
+        Run {
+            mutation: Mutation::StealAnswer,
+            ruled: false,
+            named: false,
+            prying: false,
+            burdened: false,
+            ..Run::of(seed)
+        }
+        .go()
+        .err()
     };
     let what = (0..1000).find_map(run).map(|failure| failure.what).unwrap_or_default();
     assert!(what.contains("said nothing that means") || what.contains("was ignored"), "{what}");

@@ -123,7 +123,8 @@ impl Link {
     /// How many bytes of memory the link keeps beside itself.
     pub fn held_bytes(&self) -> usize {
         self.held.as_ref().map_or(0, |held| {
-            size_of::<Held>() + held.input.capacity() + held.payload.capacity() + held.fragments.capacity()
+            let queued = held.mqtt.as_ref().map_or(0, |session| session.queued_bytes());
+            size_of::<Held>() + held.input.capacity() + held.payload.capacity() + held.fragments.capacity() + queued
         })
     }
 

@@ -41,6 +41,9 @@ impl Core {
         if let Some(closing) = over {
             self.tell_end_of(key, Ending::Link(closing, Wire::Mqtt));
             self.part(key);
+        } else if self.sockets.get(key).is_some_and(|socket| socket.link.translates()) {
+            // What waits for acknowledgements is kept in the link.
+            self.weigh(key);
         }
     }
 

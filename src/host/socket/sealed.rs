@@ -24,8 +24,11 @@ impl Core {
         sockets.shook_hands |= shook_hands;
         self.ring.release(buffer);
         match opened {
-            None => {}
-            Some(None) => self.sockets.handshakes.push_back(key),
+            None => self.weigh(key),
+            Some(None) => {
+                self.sockets.handshakes.push_back(key);
+                self.weigh(key);
+            }
             Some(Some(opened)) => self.opened(key, &opened, &mut plain),
         }
         plain.clear();
@@ -69,8 +72,9 @@ impl Core {
             (socket.conn, heard)
         });
         sockets.replies = replies;
-        if let Some((conn, heard)) = heard {
-            self.heard(key, conn, &heard);
+        match heard {
+            Some((conn, heard)) => self.heard(key, conn, &heard),
+            None => self.weigh(key),
         }
         if let Err(error) = opened {
             let section = self.tls_section(key);

@@ -65,7 +65,7 @@ describe('who reads slowly', () => {
       // Before it takes anything the server holds no more for it than its high-water mark, a frame aside.
       const held = await until('its outbox is filled', async () => {
         const census = await server.census()
-        return census.outbox_bytes > 0 && census.withheld > 0 && census
+        return census.outbox_bytes > MB / 2 && census
       })
       assert.ok(held.outbox_bytes <= 3 * MB, `${held.outbox_bytes} bytes wait`)
       while (answers(socket) < names.length) {

@@ -16,6 +16,7 @@ impl Shard {
         if let State::Connected = session.state {
             session.state = if wire.is_challenged() { State::AwaitChallenge } else { State::AwaitAuth };
             session.wire = wire;
+            session.copies |= wire == Wire::Mqtt;
             session.heard_at = now;
             let interval = if wire.server_leads() { self.options.endpoints.of(wire).heartbeat_ns } else { 0 };
             session.ping_at = now.after(interval);

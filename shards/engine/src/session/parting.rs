@@ -27,7 +27,7 @@ pub(crate) fn parting_of(reason: Reason) -> Parting {
         Reason::TooManyAuthAttempts => Parting::TooManyLogins,
         Reason::LoginUnjudged => Parting::Unavailable,
         Reason::HeartbeatMissing => Parting::Silent,
-        Reason::SlowConsumerFull => Parting::OutboxFull,
+        Reason::SlowConsumerFull | Reason::Overburdened => Parting::OutboxFull,
         Reason::SlowConsumerStalled => Parting::Stalled,
         Reason::SessionExpired => Parting::SessionExpired,
         Reason::TakenOver => Parting::TakenOver,

@@ -1,5 +1,6 @@
 //! The connections of one core: who they are, how far they are, what waits for them.
 
+use crate::burden::Borrowed;
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::output::{Outbox, Peer, Reason};
 use crate::packet::Identity;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use deepstream_wire::Wire;
 use slab::Slab;
 use smallvec::SmallVec;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How far a connection is (protocol-binary §6).
@@ -57,6 +59,17 @@ pub(crate) struct Session {
     pub(crate) stepped_at: Nanos,
     /// Bytes of the step under way.
     pub(crate) step_bytes: usize,
+    /// Bytes that were ever put into its outbox.
+    pub(crate) put_bytes: u64,
+    /// Frames among its unsent bytes that it shares with others.
+    pub(crate) borrowed: VecDeque<Borrowed>,
+    /// Bytes of answers that the host will put into its outbox, and of what came and is not dealt with.
+    pub(crate) unsent_aside: usize,
+    pub(crate) received_aside: usize,
+    /// What it is sent is copied for it alone: sealed, or put in another form.
+    pub(crate) copies: bool,
+    /// It is over, and what it made the shard hold is forgotten.
+    pub(crate) dropped: bool,
     /// Answers it asked for that wait for room, if any do.
     pub(crate) withheld: Option<Box<Withheld>>,
     pub(crate) heard_at: Nanos,
@@ -113,6 +126,11 @@ impl Session {
 
     /// Bytes that wait for this connection's socket.
     pub(crate) fn backlog(&self) -> usize {
+        self.queued() + self.unsent_aside
+    }
+
+    /// Those of them that are in its outbox, or were taken from it.
+    pub(crate) fn queued(&self) -> usize {
         self.outbox.len() + self.unsent
     }
 
@@ -196,6 +214,12 @@ impl Sessions {
             moved_at: now,
             stepped_at: now,
             step_bytes: 0,
+            put_bytes: 0,
+            borrowed: VecDeque::new(),
+            unsent_aside: 0,
+            received_aside: 0,
+            copies: peer.is_secured,
+            dropped: false,
             withheld: None,
             heard_at: now,
             silence_ns_max: None,

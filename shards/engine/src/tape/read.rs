@@ -178,6 +178,8 @@ inputs! { 'a;
     24 Notes(),
     /// [`Shard::take_stores`], where there was something.
     25 TakeStores(),
+    /// [`Shard::holds`].
+    28 Holds(conn: ConnId, unsent: usize, received: usize),
     /// [`Shard::end_tape`], with what the shard held.
     26 End(census: &'a str),
     /// [`Shard::heard`].

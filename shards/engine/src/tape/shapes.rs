@@ -26,7 +26,7 @@ structs! {
     }
     Identity { user: user, wire: wire, client: client, client_data: client_data, server_data: server_data }
     Parcel { conn: conn, tag: tag, head: head, bytes: bytes }
-    Peer { remote: remote, referer: referer, headers: headers }
+    Peer { remote: remote, referer: referer, headers: headers, is_secured: is_secured }
     Stored { version: version, value: value }
     Refusal { entry: entry, why: why }
     Account {
@@ -67,6 +67,7 @@ structs! {
         listen_steps_max: listen_steps_max,
         outbox_high_water_bytes: outbox_high_water_bytes,
         outbox_bytes_max: outbox_bytes_max,
+        outbox_bytes_total_max: outbox_bytes_total_max,
         slow_consumer_timeout_ns: slow_consumer_timeout_ns,
         copy_bytes_max: copy_bytes_max,
         parked_messages_max: parked_messages_max,

@@ -1,5 +1,6 @@
 //! The shard proved without sockets: whole conversations, on one core and across several.
 
+mod burden;
 mod conflicts;
 mod events;
 mod guard;

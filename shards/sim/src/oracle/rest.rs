@@ -2,7 +2,7 @@
 
 use crate::oracle::Oracle;
 use crate::world::World;
-use deepstream_engine::{Census, Lane};
+use deepstream_engine::{Census, Lane, Limits};
 
 impl Oracle {
     fn answers_at_rest(&mut self) {
@@ -29,6 +29,13 @@ impl World {
                 return self.oracle.fail(what);
             }
         }
+        if !thorough && limits.outbox_bytes_total_max >= Limits::default().outbox_bytes_total_max {
+            return;
+        }
+        if let Some(what) = self.wrong_burden() {
+            return self.oracle.fail(what);
+        }
+        let limits = &self.plan.options.limits;
         if !thorough {
             return;
         }
@@ -44,6 +51,23 @@ impl World {
         if self.lanes().iter().any(|lane| lane.packets.len() > self.plan.lane_capacity) {
             self.oracle.fail("a lane is longer than it can be".into());
         }
+    }
+
+    /// What connections make a shard hold is what can be seen of it from outside, less what it shares, and never too much.
+    fn wrong_burden(&self) -> Option<String> {
+        let limits = &self.plan.options.limits;
+        let frame_max = self.plan.filler_bytes * 8 + 2000;
+        // A frame that is shared counts once, and whole until the last of it is sent.
+        let shares = frame_max >= limits.copy_bytes_max;
+        self.cores.iter().enumerate().find_map(|(core, it)| {
+            let held = it.shard.census().held_bytes;
+            let of_core =
+                || self.live.iter().map(|&index| &self.conns[index]).filter(|conn| conn.core == core && conn.alive);
+            let seen: usize = of_core().map(|conn| conn.unsent.len() + conn.held_bytes).sum();
+            let is_exact = if shares { held <= seen + of_core().count() * frame_max } else { held == seen };
+            let is_fine = is_exact && held <= limits.outbox_bytes_total_max;
+            (!is_fine).then(|| format!("core {core} says that it holds {held} bytes, and {seen} are seen"))
+        })
     }
 
     /// Everything that can happen without time passing has happened, with everybody still there.

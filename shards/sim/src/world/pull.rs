@@ -2,7 +2,7 @@
 
 use super::{Core, Pending, World};
 use crate::store::Load;
-use deepstream_engine::{Ask, ConnId, CoreId, Lane, Outbox};
+use deepstream_engine::{Ask, ConnId, CoreId, Lane, Outbox, Reason};
 use deepstream_wire::client::ServerEvent;
 
 impl World {
@@ -23,7 +23,7 @@ impl World {
         }
         for (id, reason) in self.cores[core].shard.closes() {
             let Some(index) = self.socket(id) else { continue };
-            if self.conns[index].pry.is_some() {
+            if self.conns[index].pry.is_some() || reason == Reason::Overburdened {
                 self.line(|| format!("close conn={index} {reason:?}"));
                 self.oracle.closing(index, reason);
                 self.disconnect(index);

@@ -84,6 +84,11 @@ impl Answers {
         (0..self.entries.len()).for_each(|index| self.put(index, text.as_bytes(), false));
     }
 
+    /// Bytes of the answers there are.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The body of the response, in the order of the requests.
     pub fn body(&self) -> Vec<u8> {
         let result = match self.succeeded {

@@ -193,6 +193,11 @@ impl Session {
         }
     }
 
+    /// Bytes that wait until others are acknowledged.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.flight.queued_bytes()
+    }
+
     fn flight_is_full(&self) -> bool {
         self.flight.queued_bytes() > self.queued_bytes_max
     }
