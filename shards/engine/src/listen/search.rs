@@ -13,7 +13,7 @@ use crate::output::{Note, Turn};
 use crate::permit::{Found, Said};
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
-use deepstream_wire::{Action, Outgoing, Topic};
+use deepstream_wire::{Action, Outgoing, Topic, Wire};
 use std::collections::BTreeSet;
 
 /// Who is asked to provide a name, or does.
@@ -351,7 +351,9 @@ impl Shard {
         let Some(provision) = self.provision_of(id) else { return };
         let Stage::Asked { .. } = provision.stage else { return };
         let listener = &self.listening.listeners[provision.listener as usize];
-        if self.is_wanted_of(id.slot, provision.listener) && !listener.leaving {
+        // Clients of the text protocol have no word for it: some pass over what they are told in its place, others fail.
+        let knows = self.delivery.wire(listener.conn).is_some_and(|wire| wire != Wire::Text);
+        if knows && self.is_wanted_of(id.slot, provision.listener) && !listener.leaving {
             let name = self.names.at(id.slot);
             let late = Outgoing { subscription: Some(&name.name), ..Outgoing::new(words(name.topic).timeout) };
             self.delivery.reply(listener.conn, &late);

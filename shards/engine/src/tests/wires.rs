@@ -207,6 +207,26 @@ fn text_is_told_under_the_word_it_asked_with() {
 }
 
 #[test]
+fn a_text_client_that_does_not_say_whether_it_provides_is_told_nothing_of_it() {
+    let options = Options { listen_response_timeout_ns: SECOND, ..Options::default() };
+    let mut rig = Rig::with(2, &options);
+    let (text, protobuf, asker) = (rig.text_client(0), rig.client(1), rig.client(0));
+    for listener in [text, protobuf] {
+        rig.send(listener, &about(Action::EventListen, "e.*"));
+        rig.read(listener);
+    }
+    rig.send(asker, &bulk(Action::EventSubscribe, &[b"e1"], "1"));
+    let mut told = (rig.read(text).concat(), rig.read(protobuf).concat());
+    for _ in 0..4 {
+        rig.pass(2 * SECOND);
+        told.0 += &rig.read(text).concat();
+        told.1 += &rig.read(protobuf).concat();
+    }
+    assert_eq!(told.0.replace("C|PI+", ""), "E|SP|e.*|e1+");
+    assert!(told.1.contains("EVENT.LISTEN_RESPONSE_TIMEOUT"), "{}", told.1);
+}
+
+#[test]
 fn a_snapshot_that_storage_fails_is_told_to_whoever_waits_for_it() {
     let mut rig = Rig::new(1);
     rig.disk = Disk::Fails;
