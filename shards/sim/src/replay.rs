@@ -151,7 +151,9 @@ fn open(tape: &mut impl Read) -> Result<(), Unplayed> {
     match &found[..len] {
         found if found == OPENING => Ok(()),
         found if found.get(..format) == OPENING.get(..format) && len == OPENING.len() => {
-            Err(Unplayed::Format(String::from_utf8_lossy(found).trim_end().to_owned()))
+            // Numbers differ in length.
+            let line = found.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            Err(Unplayed::Format(String::from_utf8_lossy(line).into_owned()))
         }
         _ => Err(Unplayed::NoTape),
     }
