@@ -102,6 +102,7 @@ fn through(name: &'static str) -> Case {
         max_request_bytes: 8 << 10,
         mqtt: mqtt::Settings::default(),
         gate: deepstream_wire::Gate::default(),
+        text_after_ms: None,
     };
     let mut bare = Bare::new(0, 1);
     let (publisher, subscriber) = (bare.client(), bare.client());

@@ -65,6 +65,7 @@ fn link(name: &'static str, path: &str, frame: &dyn Fn([u8; 4], &mut Vec<u8>)) -
         max_request_bytes: 8 << 10,
         mqtt: deepstream_wire::mqtt::Settings::default(),
         gate: deepstream_wire::Gate::default(),
+        text_after_ms: None,
     };
     let mut link = Link::new();
     let mut bytes = Vec::new();

@@ -188,6 +188,10 @@ static ROWS: &[Row] = &[
         Rule::Flag(|c, on| endpoint(c).log_invalid_auth_data = on),
     ),
     row(
+        "connectionEndpoints[ws-text].options.textAfterSilence",
+        milliseconds(0, |c, ms| endpoint(c).text_after_silence_ms = u32::try_from(ms).unwrap_or(u32::MAX)),
+    ),
+    row(
         "connectionEndpoints[ws-*].options.maxMessageSize",
         bytes(128, MESSAGE_BYTES_MAX, |c, bytes| endpoint(c).max_message_bytes = bytes as usize),
     ),

@@ -147,6 +147,12 @@ fn honoured_keys_arrive() {
                     && c.endpoints[0].max_message_bytes == 500
             },
         ),
+        ("connectionEndpoints: [{type: ws-text, options: {textAfterSilence: 250}}]", |c| {
+            c.text_after_ms() == Some(250)
+        }),
+        ("connectionEndpoints: [{type: ws-text, options: {textAfterSilence: 0}}]", |c| c.text_after_ms().is_none()),
+        ("connectionEndpoints: [{type: ws-text}]", |c| c.text_after_ms() == Some(1000)),
+        ("connectionEndpoints: [{type: ws-binary}]", |c| c.text_after_ms().is_none()),
         ("enabledFeatures: {event: false, rpc: false}", |c| {
             !c.features.event && !c.features.rpc && c.features.record && c.features.presence
         }),

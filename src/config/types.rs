@@ -216,6 +216,8 @@ pub struct WebSocketEndpoint {
     pub log_invalid_auth_data: bool,
     /// Largest message, over all its fragments.
     pub max_message_bytes: usize,
+    /// On the path of ws-binary: the silence in milliseconds after which a client is spoken to in text; 0: never. Of ws-text.
+    pub text_after_silence_ms: u32,
 }
 
 /// `enabledFeatures`.
@@ -446,6 +448,7 @@ impl WebSocketEndpoint {
             max_auth_attempts: 3,
             log_invalid_auth_data: false,
             max_message_bytes: 1 << 20,
+            text_after_silence_ms: 1000,
         }
     }
 }

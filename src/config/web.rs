@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::table::{Row, Rule, headers, milliseconds, prefixes, row, url_path_text};
-use super::types::Config;
+use super::types::{Config, Protocol};
 use crate::endpoint::http::{HttpEndpoint, Service};
 use crate::endpoint::proxies::Network;
 use deepstream_wire::Pages;
@@ -33,6 +33,12 @@ impl Config {
     pub fn pages(&self) -> Option<Pages> {
         let http = &self.http;
         (!http.all_origins).then(|| Pages { origins: http.origins.clone(), host: http.host_url.clone() })
+    }
+
+    /// On the path of ws-binary: the silence in milliseconds after which a client is spoken to in text, if text is spoken at all.
+    pub fn text_after_ms(&self) -> Option<u32> {
+        let text = self.endpoints.iter().find(|endpoint| endpoint.protocol == Protocol::Text)?;
+        Some(text.text_after_silence_ms).filter(|&ms| ms > 0)
     }
 
     /// What holds for requests of HTTP.

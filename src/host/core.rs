@@ -255,6 +255,7 @@ impl Core {
             self.hand_over_stores();
         }
         self.write_notes();
+        self.speak_to_silent();
         self.close_late();
         self.trim();
         self.endings.tell_left_out(self.now);
@@ -531,7 +532,7 @@ impl Core {
     /// When something is due by itself.
     fn deadline(&self) -> Option<Nanos> {
         let stop = self.stopping.then(|| self.now.after(STOP_STEP_NS));
-        let sockets = [self.sockets.next_late(), self.sockets.next_request()];
+        let sockets = [self.sockets.next_late(), self.sockets.next_request(), self.next_silent()];
         let doors = [self.accept_again_at, self.refusals.due(), self.endings.next(), self.trim.due()];
         let all = [self.shard.next_deadline(), stop].into_iter().chain(sockets).chain(doors);
         all.flatten().min()

@@ -9,6 +9,7 @@ mod anew;
 mod end;
 mod recode;
 mod sealed;
+mod silent;
 mod weigh;
 
 use super::admission::{Links, TurnedAway};
@@ -101,6 +102,8 @@ pub(super) struct Sockets {
     late: VecDeque<(Nanos, Key)>,
     /// Bytes that are still to be sent for sessions that are over.
     draining_bytes: usize,
+    /// When to speak to which client that may wait for the server to do so, in order.
+    pub(super) silent: VecDeque<(Nanos, Key)>,
     /// Sockets whose shard has something to send and whose last send is done.
     ready: Vec<Key>,
     /// Sockets that were paused in this turn.
@@ -278,6 +281,9 @@ impl Core {
     }
 
     fn heard(&mut self, key: Key, conn: ConnId, heard: &Heard) {
+        if heard.upgraded {
+            self.wait_for_word(key);
+        }
         if let Some(closing) = heard.over {
             let wire = self.wire_at(key);
             self.tell_end_of(key, Ending::Link(closing, wire));
@@ -457,6 +463,11 @@ impl Socket {
                     heard.upgraded = true;
                     return ControlFlow::Break(());
                 }
+                LinkEvent::Turned(wire) => {
+                    shard.turned(now, conn, wire);
+                    heard.upgraded = true;
+                    return ControlFlow::Break(());
+                }
                 LinkEvent::Introduced(introduction) => {
                     let silence_ns_max = introduction.silence_ms_max.map(|ms| ms.saturating_mul(NANOS_PER_MS));
                     shard.introduced(now, conn, introduction.client, silence_ns_max);
@@ -497,7 +508,8 @@ impl Socket {
             // The answer to the upgrade goes out before what the shard says to messages that came along with it.
             shard.raw(now, conn, replies);
             replies.clear();
-            return self.listen((shard, auth, web, turned_away), now, links, None, replies);
+            let rest = self.listen((shard, auth, web, turned_away), now, links, None, replies);
+            return Heard { upgraded: true, ..rest };
         }
         if came && !heard.messages && !heard.http {
             // A pong, or a part of a message: somebody is there.

@@ -397,6 +397,7 @@ fn link_config(config: &Config) -> LinkConfig {
             closed: None,
         }),
         gate: Gate { closed: None, pages: config.pages() },
+        text_after_ms: config.text_after_ms(),
     }
 }
 

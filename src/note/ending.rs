@@ -300,6 +300,7 @@ mod tests {
             max_request_bytes: 1024,
             mqtt: mqtt::Settings::default(),
             gate: deepstream_wire::Gate::default(),
+            text_after_ms: None,
         }
     }
 

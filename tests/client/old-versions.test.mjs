@@ -7,7 +7,8 @@ import { Json } from './json.mjs'
 import { Raw } from './raw.mjs'
 import { REFERENCE, Server } from './server.mjs'
 import { Text } from './text.mjs'
-import { within } from './until.mjs'
+import { until, within } from './until.mjs'
+import { CONNECTION, TOPIC } from './wire.mjs'
 
 let server
 before(async () => { server = await Server.start() })
@@ -18,7 +19,11 @@ describe('versions of WebSocket', { skip: REFERENCE }, () => {
     test(`version ${protocolVersion} is spoken on the path of every protocol`, async (t) => {
       const text = await Text.login(t, server, {}, { protocolVersion })
       assert.equal(await text.ask('E|S|versions+'), 'E|A|S|versions+')
-      await Raw.login(t, server, { protocolVersion })
+      const raw = await Raw.open(server, { protocolVersion })
+      t.after(() => raw.terminate())
+      // Whoever asks for version 8 is greeted in text, and may speak protobuf all the same.
+      raw.send(TOPIC.CONNECTION, { action: CONNECTION.CHALLENGE, url: 'ws://h/deepstream', protocolVersion: '0.1a', sdkVersion: '7.1.0', sdkType: 'javascript' })
+      await until('it is accepted', () => raw.received.some(({ topic, action }) => topic === TOPIC.CONNECTION && action === CONNECTION.ACCEPT))
       const json = await Json.login(t, server, { protocolVersion })
       assert.ok(json)
     })

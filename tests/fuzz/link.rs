@@ -57,6 +57,7 @@ fn transcript(stream: &[u8], piece: usize, pause_every: usize) -> (Vec<Heard>, V
         max_request_bytes: REQUEST_BYTES_MAX,
         mqtt: deepstream_wire::mqtt::Settings::default(),
         gate: deepstream_wire::Gate::default(),
+        text_after_ms: None,
     };
     let (mut link, mut events, mut replies) = (Link::new(), Vec::new(), Vec::new());
     let mut over = false;

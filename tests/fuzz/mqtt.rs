@@ -28,6 +28,7 @@ fn transcript(stream: &[u8], piece: usize, pause_every: usize) -> (Vec<String>, 
         max_request_bytes: PACKET_BYTES_MAX,
         mqtt: Settings { packet_bytes_max: PACKET_BYTES_MAX, ..Settings::default() },
         gate: deepstream_wire::Gate::default(),
+        text_after_ms: None,
     };
     let (mut link, mut events, mut replies) = (Link::of(Medium::Mqtt), Vec::new(), Vec::new());
     let (mut over, mut names) = (false, Vec::new());

@@ -29,6 +29,7 @@ pub(crate) fn run(payload: &[u8]) {
         max_request_bytes: 4096,
         mqtt: deepstream_wire::mqtt::Settings::default(),
         gate: deepstream_wire::Gate::default(),
+        text_after_ms: None,
     };
     let (mut link, mut replies, mut bytes) = (Link::new(), Vec::new(), Vec::new());
     upgrade_request("h", PATH, &[], &mut bytes);

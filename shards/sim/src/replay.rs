@@ -242,6 +242,7 @@ impl Player {
         match input {
             Input::Connected(peer) => drop(shard.connected(now, peer)),
             Input::Upgraded(conn, wire, referer, headers) => shard.upgraded(now, conn, wire, referer, headers),
+            Input::Turned(conn, wire) => shard.turned(now, conn, wire),
             Input::Introduced(conn, client, silence_ns_max) => shard.introduced(now, conn, client, silence_ns_max),
             Input::SpeaksFor(conn, remote) => shard.speaks_for(conn, remote),
             Input::Holds(conn, unsent, received) => drop(shard.holds(now, conn, unsent, received)),

@@ -176,6 +176,7 @@ impl World {
                 max_request_bytes: 4096,
                 mqtt: deepstream_wire::mqtt::Settings::default(),
                 gate: deepstream_wire::Gate::default(),
+                text_after_ms: None,
             }),
             spare: Outbox::default(),
             settling: false,
@@ -349,6 +350,7 @@ impl World {
                 self.cores[core].shard.unreadable(self.now, id, *what)
             }
             LinkEvent::Upgraded(_)
+            | LinkEvent::Turned(_)
             | LinkEvent::Http(_)
             | LinkEvent::Introduced(_)
             | LinkEvent::Forbidden(_)

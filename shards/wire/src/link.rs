@@ -8,6 +8,7 @@
 //! A further protocol over WebSocket is a file with its decoder and a variant of [`Wire`]; a further framing is a
 //! variant of `Phase`.
 
+mod generation;
 mod refusal;
 mod shapes;
 
@@ -28,6 +29,7 @@ use crate::upgrade::{self, Refusal};
 use crate::utf8::Unfinished;
 use crate::ws::{self, CLOSE_INVALID_TEXT, CLOSE_PROTOCOL_ERROR, FINAL_BINARY, Header, Kind, LEN_16, MASKED, Sender};
 
+use generation::Doubt;
 use refusal::{NO_TEXT, belongs_to};
 
 pub use crate::upgrade::Handshake;
@@ -40,6 +42,7 @@ pub struct Link {
     /// By its index, the endpoint of its upgrade: also once it is over, for whoever tells of it.
     upgraded_on: Option<u8>,
     paused: bool,
+    doubt: Doubt,
     held: Option<Box<Held>>,
 }
 
@@ -90,7 +93,7 @@ impl Default for Link {
 impl Link {
     /// A connection of HTTP that has just been accepted.
     pub fn new() -> Self {
-        Self { phase: Phase::Request, upgraded_on: None, paused: false, held: None }
+        Self { phase: Phase::Request, upgraded_on: None, paused: false, doubt: Doubt::None, held: None }
     }
 
     /// A connection that has just been accepted.
@@ -99,7 +102,7 @@ impl Link {
             Medium::Web => Self::new(),
             Medium::Mqtt => {
                 let held = Held { mqtt: Some(Box::default()), ..Held::default() };
-                Self { phase: Phase::Mqtt, upgraded_on: None, paused: false, held: Some(Box::new(held)) }
+                Self { phase: Phase::Mqtt, held: Some(Box::new(held)), ..Self::new() }
             }
         }
     }
@@ -227,6 +230,13 @@ impl Link {
     }
 }
 
+/// What a client of a wire where the server leads is told first: no challenge; and the first of the pings by which it knows that
+/// the server lives.
+fn greet(wire: Wire, replies: &mut Vec<u8>) {
+    encode(wire, &Outgoing::new(Action::ConnectionAccept), replies);
+    encode(wire, &Outgoing::new(Action::ConnectionPing), replies);
+}
+
 /// Of a masked frame whose length is one byte.
 const SHORT_HEADER_LEN: usize = 6;
 
@@ -301,6 +311,9 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         let mut at = 0;
         while at < input.len() && !self.link.paused {
             let rest = &mut input[at..];
+            if self.link.doubt != Doubt::None && self.settle(rest).is_break() {
+                break;
+            }
             let taken = match self.link.phase {
                 Phase::Request => self.request(rest),
                 Phase::WebSocket(_) => match self.endpoint {
@@ -330,12 +343,10 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                 upgrade.put_response(self.replies);
                 let wire = upgrade.handshake.wire();
                 if wire.server_leads() {
-                    // No challenge; and the first of the pings by which its client knows that the server lives.
-                    encode(wire, &Outgoing::new(Action::ConnectionAccept), self.replies);
-                    encode(wire, &Outgoing::new(Action::ConnectionPing), self.replies);
+                    greet(wire, self.replies);
                 }
-                self.link.phase = Phase::WebSocket(upgrade.endpoint);
-                self.link.upgraded_on = Some(upgrade.endpoint);
+                self.link.serve(upgrade.endpoint);
+                self.link.doubt = Doubt::of(&upgrade, self.config);
                 self.endpoint = self.link.endpoint(self.config);
                 self.tell(LinkEvent::Upgraded(&upgrade.handshake));
                 upgrade.len
@@ -486,10 +497,14 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         }
         if kind == Kind::Text && from_utf8(payload).is_err() {
             self.fail(CLOSE_INVALID_TEXT, NO_TEXT, 0);
-        } else if let Some(other) = belongs_to(wire, kind, payload) {
+        } else if let Some(other) = belongs_to(wire, kind, payload)
+            && !self.turns_to(other)
+        {
             self.refuse(Closing::Elsewhere(other));
         } else {
-            let given = self.payload(wire, payload);
+            self.link.doubt = Doubt::None;
+            let wire = self.endpoint.map_or(wire, |endpoint| endpoint.wire);
+            let given = if self.link.paused { 0 } else { self.payload(wire, payload) };
             if given < payload.len() {
                 self.link.held.get_or_insert_default().payload.extend_from_slice(&payload[given..]);
             }

@@ -50,6 +50,9 @@ pub(crate) struct Upgrade {
     pub(crate) len: usize,
     /// Which of the endpoints.
     pub(crate) endpoint: u8,
+    /// The endpoint whose path was asked for: another one where clients of two generations have one path, and the request tells
+    /// that its client is of the older one.
+    pub(crate) asked: u8,
     pub(crate) handshake: Handshake,
     response: Response,
 }
@@ -152,8 +155,10 @@ fn read_open(input: &[u8], config: &LinkConfig) -> Result<Option<Upgrade>, Refus
         return Err(if means_to { Refusal::Status(Status::NotFound) } else { Refusal::NoUpgrade });
     };
     let draft = is_draft(&request);
-    let wire = endpoints[index].wire;
-    let wire = if wire == Wire::Text && (draft || is_of_ios_sdk(&request)) { Wire::TextSdk } else { wire };
+    let is_of_sdk = draft || is_of_ios_sdk(&request);
+    let served = config.text_beside(index).filter(|_| is_of_sdk).unwrap_or(index);
+    let wire = endpoints[served].wire;
+    let wire = if wire == Wire::Text && is_of_sdk { Wire::TextSdk } else { wire };
     if draft {
         name_origin(&mut request);
     }
@@ -163,7 +168,13 @@ fn read_open(input: &[u8], config: &LinkConfig) -> Result<Option<Upgrade>, Refus
     }
     let response = if draft { create_response(&as_final(&request)) } else { create_response(&request) };
     let response = response.map_err(|error| refusal_of(&error))?;
-    Ok(Some(Upgrade { len, endpoint: index as u8, handshake: Handshake { request, wire }, response }))
+    Ok(Some(Upgrade {
+        len,
+        endpoint: served as u8,
+        asked: index as u8,
+        handshake: Handshake { request, wire },
+        response,
+    }))
 }
 
 const VERSION: &str = "sec-websocket-version";

@@ -24,6 +24,7 @@ impl EchoServer {
             max_request_bytes: 4096,
             mqtt: deepstream_wire::mqtt::Settings::default(),
             gate: deepstream_wire::Gate::default(),
+            text_after_ms: None,
         };
         Self { link: Link::new(), config, replies: Vec::new(), closing: None }
     }
@@ -47,6 +48,7 @@ impl Write for EchoServer {
                 LinkEvent::Upgraded(_)
                 | LinkEvent::Http(_)
                 | LinkEvent::Introduced(_)
+                | LinkEvent::Turned(_)
                 | LinkEvent::Forbidden(_)
                 | LinkEvent::Unreadable(_) => {}
             }

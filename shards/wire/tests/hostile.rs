@@ -20,6 +20,7 @@ fn config() -> LinkConfig {
         max_request_bytes: REQUEST_BYTES_MAX,
         mqtt: deepstream_wire::mqtt::Settings::default(),
         gate: deepstream_wire::Gate::default(),
+        text_after_ms: None,
     }
 }
 
@@ -36,7 +37,11 @@ fn touch(event: &LinkEvent<'_>) -> usize {
         }
         LinkEvent::Upgraded(handshake) => handshake.headers().count(),
         LinkEvent::Forbidden(why) => why.len(),
-        LinkEvent::Introduced(_) | LinkEvent::Http(_) | LinkEvent::Unreadable(_) | LinkEvent::Close(_) => 0,
+        LinkEvent::Introduced(_)
+        | LinkEvent::Turned(_)
+        | LinkEvent::Http(_)
+        | LinkEvent::Unreadable(_)
+        | LinkEvent::Close(_) => 0,
     }
 }
 
@@ -194,7 +199,7 @@ fn the_undamaged_stream_is_understood() {
     let mut kinds = Vec::new();
     link.received(&config(), &mut valid_stream(), &mut Vec::new(), &mut |event| {
         kinds.push(match event {
-            LinkEvent::Upgraded(_) | LinkEvent::Introduced(_) => "upgraded",
+            LinkEvent::Upgraded(_) | LinkEvent::Introduced(_) | LinkEvent::Turned(_) => "upgraded",
             LinkEvent::Message(_) => "message",
             LinkEvent::Http(_) => "http",
             LinkEvent::Unreadable(_) => "unreadable",

@@ -20,6 +20,7 @@ fn config() -> LinkConfig {
         max_request_bytes: 1024,
         mqtt: deepstream_wire::mqtt::Settings::default(),
         gate: deepstream_wire::Gate::default(),
+        text_after_ms: None,
     }
 }
 
@@ -49,7 +50,7 @@ fn seen(event: &LinkEvent<'_>) -> Seen {
         LinkEvent::Http(bytes) => Seen::Http(bytes.to_vec()),
         LinkEvent::Close(why) => Seen::Close(*why),
         LinkEvent::Forbidden(why) => Seen::Forbidden((*why).to_owned()),
-        LinkEvent::Introduced(_) => unreachable!("a link of HTTP"),
+        LinkEvent::Introduced(_) | LinkEvent::Turned(_) => unreachable!("a link of HTTP, of one generation"),
     }
 }
 

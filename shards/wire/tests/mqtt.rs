@@ -14,6 +14,7 @@ fn config() -> LinkConfig {
         max_request_bytes: 4096,
         mqtt: Settings { packet_bytes_max: 4096, idle_timeout_s: Some(60), queued_bytes_max: 1000, closed: None },
         gate: Gate::default(),
+        text_after_ms: None,
     }
 }
 

@@ -357,6 +357,7 @@ fn both_readings(payload: &[u8]) -> [Vec<String>; 2] {
         max_request_bytes: 4096,
         mqtt: deepstream_wire::mqtt::Settings::default(),
         gate: deepstream_wire::Gate::default(),
+        text_after_ms: None,
     };
     let (mut link, mut bytes, mut heard) = (Link::new(), Vec::new(), Vec::new());
     client::upgrade_request("localhost", "/deepstream", &[], &mut bytes);

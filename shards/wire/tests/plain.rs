@@ -13,6 +13,7 @@ fn config() -> LinkConfig {
         max_request_bytes: 1024,
         mqtt: deepstream_wire::mqtt::Settings::default(),
         gate: deepstream_wire::Gate::default(),
+        text_after_ms: None,
     }
 }
 

@@ -84,8 +84,8 @@ describe('a client on a path that is not its own', () => {
     }
   })
 
-  test('JSON and text where protobuf is spoken', async (t) => {
-    const server = await plain(t)
+  test('JSON and text where protobuf alone is spoken', async (t) => {
+    const server = await plain(t, { textEndpoint: { textAfterSilence: 0 } })
     const json = await Json.open(t, server, { path: '/deepstream' })
     json.say({ topic: 2, action: 5, url: 'x' })
     assert.deepEqual(await closed(json), { code: 1003, reason: 'not spoken here: JSON has the path /deepstream-json' })

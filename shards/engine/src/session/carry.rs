@@ -31,6 +31,23 @@ impl Shard {
         }
     }
 
+    /// A connection on which nothing was said yet is spoken to on another wire than its upgrade said: its client waits for the
+    /// server to speak, or was only late to speak itself. Where the server leads, the link has greeted.
+    pub fn turned(&mut self, now: Nanos, conn: ConnId, wire: Wire) {
+        self.input(now, Kind::Turned, &(conn, wire));
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let untouched = matches!(session.state, State::AwaitChallenge)
+            || matches!(session.state, State::AwaitAuth) && session.wire.server_leads();
+        debug_assert!(untouched || matches!(session.state, State::Closing), "nothing was said yet");
+        if untouched {
+            session.state = if wire.is_challenged() { State::AwaitChallenge } else { State::AwaitAuth };
+            session.wire = wire;
+            let interval = if wire.server_leads() { self.options.endpoints.of(wire).heartbeat_ns } else { 0 };
+            session.ping_at = now.after(interval);
+            self.watch(conn);
+        }
+    }
+
     /// A connection is a proxy's, and this is whom it speaks for.
     pub fn speaks_for(&mut self, conn: ConnId, remote: &str) {
         self.pulled(Kind::SpeaksFor, &(conn, remote));

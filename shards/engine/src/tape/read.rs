@@ -184,4 +184,6 @@ inputs! { 'a;
     26 End(census: &'a str),
     /// [`Shard::heard`].
     27 Heard(conn: ConnId),
+    /// [`Shard::turned`].
+    29 Turned(conn: ConnId, wire: Wire),
 }

@@ -121,6 +121,27 @@ fn presence_is_acknowledged_as_each_text_client_knows_it() {
 }
 
 #[test]
+fn a_connection_that_said_nothing_turns_to_text_and_back() {
+    let mut options = Options::default();
+    options.endpoints.of_mut(Wire::Text).heartbeat_ns = 10 * SECOND;
+    let mut rig = Rig::with(1, &options);
+    let (old, late) = (rig.stranger_on(0, Wire::Protobuf), rig.stranger_on(0, Wire::Protobuf));
+    for conn in [old, late] {
+        rig.shards[0].turned(rig.now, conn, Wire::Text);
+    }
+    rig.pass(11 * SECOND);
+    assert_eq!(rig.read(old), ["C|PI+"], "what is set for text holds");
+    rig.send(old, &Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) });
+    assert_eq!(rig.read(old), ["A|A+"]);
+    rig.read(late);
+    rig.shards[0].turned(rig.now, late, Wire::Protobuf);
+    rig.send(late, &Outgoing::new(Action::ConnectionChallenge));
+    assert_eq!(rig.read(late), ["CONNECTION.ACCEPT"]);
+    rig.send(late, &Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) });
+    assert!(rig.read(late)[0].starts_with("AUTH.AUTH_SUCCESSFUL"));
+}
+
+#[test]
 fn text_clients_of_both_kinds_are_told_of_conflicts_alike() {
     let mut rig = Rig::new(1);
     for (wire, name) in [(Wire::Text, "a"), (Wire::TextSdk, "b")] {

@@ -36,12 +36,22 @@ pub struct LinkConfig {
     pub mqtt: mqtt::Settings,
     /// Who is let in.
     pub gate: Gate,
+    /// On the path of protobuf: the silence in milliseconds after which a client is spoken to in text, as it seems to wait for the
+    /// server to speak first. `None`: protobuf alone is spoken there.
+    pub text_after_ms: Option<u32>,
 }
 
 impl LinkConfig {
     /// Where this is spoken, if anywhere.
     pub fn path_of(&self, wire: Wire) -> Option<&str> {
         self.endpoints.iter().find(|endpoint| endpoint.wire == wire).map(|endpoint| endpoint.path.as_str())
+    }
+
+    /// The endpoint whose clients are served on the path of this one too, if it is protobuf's.
+    pub(crate) fn text_beside(&self, index: usize) -> Option<usize> {
+        self.text_after_ms?;
+        self.endpoints.get(index).filter(|endpoint| endpoint.wire == Wire::Protobuf)?;
+        self.endpoints.iter().position(|endpoint| endpoint.wire == Wire::Text)
     }
 
     /// Whether a connection that began with this head would not be one of HTTP: it would become a WebSocket, or be told why
@@ -67,6 +77,8 @@ pub enum Medium {
 pub enum LinkEvent<'a> {
     /// The upgrade was accepted; messages may follow.
     Upgraded(&'a Handshake),
+    /// What is spoken turned out to be something else than the upgrade said, before the client's first message.
+    Turned(Wire),
     /// A client of MQTT said who it is; its login follows.
     Introduced(mqtt::Introduction<'a>),
     /// A message.

@@ -49,6 +49,7 @@ pub(crate) fn line(message: &Message<&[u8]>) -> String {
 pub(crate) fn seen(event: &LinkEvent<'_>) -> String {
     match event {
         LinkEvent::Upgraded(handshake) => format!("upgraded to {:?}", handshake.wire()),
+        LinkEvent::Turned(wire) => format!("turned to {wire:?}"),
         LinkEvent::Introduced(introduction) => format!("{introduction:?}"),
         LinkEvent::Message(message) => line(message),
         LinkEvent::Unreadable(what) => format!("{what:?}"),
