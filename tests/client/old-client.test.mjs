@@ -262,6 +262,23 @@ describe('writes that are refused', { skip }, () => {
   }
 })
 
+describe('writes that conflict', { skip }, () => {
+  for (const strategy of ['REMOTE_WINS', 'LOCAL_WINS']) {
+    test(`whoever waits for one of several is told, with ${strategy}`, async (t) => {
+      const proxy = await Proxy.start(t, server)
+      const [one, two] = [await oldLoggedIn(t, proxy), await oldLoggedIn(t, server)]
+      const name = unique('conflict')
+      const [mine, theirs] = [await oldReady(one, name), await oldReady(two, name)]
+      mine.setMergeStrategy(one.MERGE_STRATEGIES[strategy])
+      proxy.hold()
+      await oldSet(theirs, { by: 'two' })
+      const told = [1, 2, 3].map((n) => oldSet(mine, { by: 'one', n }))
+      proxy.release()
+      await Promise.all(told)
+    })
+  }
+})
+
 describe('lists', { skip }, () => {
   test('entries are set, added, moved and removed for both, with their events', async (t) => {
     const [one, two] = await pair(t)
