@@ -151,6 +151,12 @@ async fn connected(settings: &Settings) -> Result<Fresh, Error> {
     Ok((client, tokio::spawn(connection)))
 }
 
+/// Whether different texts may become the same in a database of this encoding. UTF8 and SQL_ASCII keep the bytes, and those of
+/// one byte have one character for each; the others are reached by tables that take several characters for one.
+fn merges(encoding: &str) -> bool {
+    encoding.starts_with("EUC_") || encoding.starts_with("MULE")
+}
+
 /// A connection to a database that has all it must have.
 async fn prepared(settings: &Settings) -> Result<Fresh, Failure> {
     let (client, connection) = connected(settings).await?;
@@ -159,6 +165,13 @@ async fn prepared(settings: &Settings) -> Result<Fresh, Failure> {
     if version < VERSION_MIN {
         let what = format!("its version is {}.{}", version / 10_000, version / 100 % 100);
         return Err(Failure::Refused(PostgresError::new(settings, what, "use 9.5 or a later one")));
+    }
+    let encoding = client.query_typed("SELECT current_setting('server_encoding')", &[]).await?;
+    let encoding: String = encoding.first().map_or(Ok(String::new()), |row| row.try_get(0))?;
+    if merges(&encoding) {
+        let what = format!("its encoding is {encoding}, in which two names may become one");
+        let hint = "use a database that was made with ENCODING 'UTF8'";
+        return Err(Failure::Refused(PostgresError::new(settings, what, hint)));
     }
     // Looked for before it is made: who may use a schema need not be allowed to make one.
     let schema = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
