@@ -143,6 +143,9 @@ pub enum PermissionsCommand {
         /// Times a rule is run until it has all the records it refers to
         #[arg(long, value_name = "n", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
         max_rule_iterations: u32,
+        /// The table of `auth: storage`, whose records are nobody's unless a path names it; may be given several times
+        #[arg(long, value_name = "table")]
+        users_table: Vec<String>,
     },
     /// Say which rule is asked, and what every part of it is
     Explain(ExplainArguments),
@@ -180,6 +183,9 @@ pub struct ExplainArguments {
     /// Times a rule is run until it has all the records it refers to
     #[arg(long, value_name = "n", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_rule_iterations: u32,
+    /// The table of `auth: storage`, whose records are nobody's unless a path names it; may be given several times
+    #[arg(long, value_name = "table")]
+    pub users_table: Vec<String>,
 }
 
 #[derive(Parser)]

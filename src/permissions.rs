@@ -1,7 +1,8 @@
 //! `permissions check`, `test` and `explain`: what a permission file says, before it is in force.
 //!
 //! *Owns* the commands; the format of a table of cases is `table`'s. *Promises* the verdicts the server gives, counted rounds
-//! included. *Does not* start anything.
+//! included; what authentication keeps in storage is guarded if they are told its table, which stands in the configuration.
+//! *Does not* start anything.
 
 mod table;
 
@@ -19,7 +20,9 @@ use table::{Case, Expected};
 pub fn run(command: PermissionsCommand) -> Result<String, String> {
     match command {
         PermissionsCommand::Check { file, strict } => check(&file, strict),
-        PermissionsCommand::Test { file, cases, max_rule_iterations } => test(&file, &cases, max_rule_iterations),
+        PermissionsCommand::Test { file, cases, max_rule_iterations, users_table } => {
+            test(&file, &cases, max_rule_iterations, &users_table)
+        }
         PermissionsCommand::Explain(arguments) => account(arguments),
     }
 }
@@ -47,7 +50,7 @@ fn check(file: &Path, strict: bool) -> Result<String, String> {
     if strict && !checked.warnings.is_empty() { Err(told) } else { Ok(told) }
 }
 
-fn test(file: &Path, cases: &Path, rounds_max: u32) -> Result<String, String> {
+fn test(file: &Path, cases: &Path, rounds_max: u32, tables: &[String]) -> Result<String, String> {
     let ruleset = read(file)?.ruleset;
     let text = std::fs::read_to_string(cases)
         .map_err(|fault| format!("{}: {}; give the path of a table of cases", cases.display(), unreadable(&fault)))?;
@@ -58,7 +61,7 @@ fn test(file: &Path, cases: &Path, rounds_max: u32) -> Result<String, String> {
         let place = || format!("{}{}", cases.display(), table::place(&text, index));
         let wrong = |what: &str| format!("{}: {}: {what}", place(), case.label(index));
         let expected = case.expected.ok_or_else(|| wrong("lacks expected: allow or deny"))?;
-        let judged = case.judge(&ruleset, rounds_max).map_err(|what| wrong(&what))?;
+        let judged = case.judge(&ruleset, rounds_max, tables).map_err(|what| wrong(&what))?;
         let got = if judged.verdict == Verdict::Allow { Expected::Allow } else { Expected::Deny };
         if got != expected {
             failed += 1;
@@ -95,5 +98,5 @@ fn account(arguments: ExplainArguments) -> Result<String, String> {
         ..Case::default()
     };
     let ruleset = read(&arguments.file)?.ruleset;
-    Ok(case.judge(&ruleset, arguments.max_rule_iterations)?.explanation.trim_end().to_owned())
+    Ok(case.judge(&ruleset, arguments.max_rule_iterations, &arguments.users_table)?.explanation.trim_end().to_owned())
 }

@@ -75,6 +75,7 @@ fn try_rules(rules: &Path, cases: &Path) -> Vec<(String, [bool; 2])> {
                 file: scratch.clone(),
                 cases: cases.to_owned(),
                 max_rule_iterations: RULE_ITERATIONS_MAX,
+                users_table: Vec::new(),
             };
             permissions::run(command).is_err_and(|told| told.contains("judged otherwise"))
         });

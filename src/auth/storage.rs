@@ -83,7 +83,7 @@ impl Table {
         let parsed = found.and_then(|record| match record {
             Some(Stored { value, .. }) => serde_json::from_slice(&value)
                 .map(Some)
-                .map_err(|error| Fault::Failed(format!("record {}: {error}", self.key(username)))),
+                .map_err(|error| Fault::Failed(self.unreadable(username, &error))),
             None => Ok(None),
         });
         parsed.map_err(|fault| match fault {
@@ -93,6 +93,14 @@ impl Table {
                 Unfound::Failed
             }
         })
+    }
+
+    /// A user is read with a stack that is not endless.
+    fn unreadable(&self, username: &str, error: &serde_json::Error) -> String {
+        let why = error.to_string();
+        let deep = why.starts_with("recursion limit exceeded");
+        let why = if deep { "it is nested deeper than 127, to which users are read" } else { &why };
+        format!("record {}: {why}", self.key(username))
     }
 
     /// Whether this can be the name of a user, whatever storage says of it.

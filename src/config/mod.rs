@@ -36,6 +36,7 @@ pub use permissions::{Permission, Rules};
 pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
 pub use postgres::{Postgres, PostgresNotifications};
 pub use protect::{Door, REFUSAL};
+pub(crate) use table::NESTING_MAX;
 pub use topology::{Cpu, Topology};
 pub use types::{
     Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, LogFormat, LogSettings, Pem,
@@ -101,9 +102,10 @@ impl Loaded {
             _ => "records are kept in memory only".to_owned(),
         };
         let (host, port) = (&self.config.http.host, self.config.http.port);
+        let others = if self.config.is_meant(Door::Web) { "" } else { " from this machine, others are refused" };
         format!(
             "there is no configuration file, so the built-in defaults are in force: port {port} of {host}, {records}, \
-             everybody may log in and do everything; start with -c FILE, or in a directory that has conf/config.yml"
+             everybody may log in and do everything{others}; start with -c FILE, or in a directory that has conf/config.yml"
         )
     }
 

@@ -39,7 +39,8 @@ impl Config {
 
     /// Why a server of this configuration is nobody's in particular; `None`: it knows who may do what.
     pub fn is_open(&self) -> Option<&'static str> {
-        let nobody_logs_in = self.auth.iter().all(|method| matches!(method, AuthMethod::Open));
+        // Whoever does not have to is let in without, however many others do.
+        let nobody_logs_in = self.auth.is_empty() || self.auth.iter().any(|method| matches!(method, AuthMethod::Open));
         let may_all = match &self.permission.rules {
             None => true,
             Some(rules) => Right::ALL.iter().all(|right| rules.ruleset.is_open(*right)),

@@ -97,7 +97,7 @@ const BYTES_MAX: u64 = 1 << 50;
 pub(super) const MESSAGE_BYTES_MAX: u64 = (1 << 31) - 1;
 const COUNT_MAX: u64 = u32::MAX as u64;
 /// Deeper values would be followed by recursion, here and in clients.
-const NESTING_MAX: u64 = 1000;
+pub(crate) const NESTING_MAX: u64 = 1000;
 
 const CONNECTOR: &str = "connectors to other databases are not in this release: use the embedded storage or postgres";
 const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";

@@ -760,6 +760,7 @@ fn what_is_shipped_is_open_and_meant_for_this_machine_alone() {
 #[test]
 fn a_server_is_open_as_long_as_nobody_logs_in_or_everybody_may_do_everything() {
     const FILE: &str = "auth: {type: file, options: {users: {ann: {password: x}}}}\n";
+    const BOTH: &str = "auth: [{type: file, options: {users: {ann: {password: x}}}}, {type: none}]\n";
     let rules = |read: &str| {
         let all = "'*': {create: true, read: READ, write: true, delete: true, listen: true, notify: true}"
             .replace("READ", read);
@@ -775,6 +776,7 @@ fn a_server_is_open_as_long_as_nobody_logs_in_or_everybody_may_do_everything() {
         (FILE.to_owned(), Some("everybody who is logged in may do everything")),
         (format!("{FILE}{}", rules("true")), Some("everybody who is logged in may do everything")),
         (format!("{FILE}{}", rules("user.id")), None),
+        (format!("{BOTH}{}", rules("user.id")), Some("nobody has to log in")),
     ] {
         assert_eq!(good(&text).config.is_open(), open, "{text}");
     }

@@ -5,7 +5,7 @@
 //! flush), and that a peer or client that is slow costs only itself.
 //! *Does not* decide what a message means (the shard does) or how bytes reach the kernel (the ring does).
 
-use super::admission::{Links, TurnedAway};
+use super::admission::Links;
 use super::clock::Clock;
 use super::control::Control;
 use super::descriptors::Descriptors;
@@ -63,7 +63,6 @@ pub(super) struct Core {
     pub(super) sockets: Sockets,
     pub(super) links: Links,
     pub(super) web: Rc<Service>,
-    pub(super) turned_away: TurnedAway,
     /// What holds for connections, by the door they came through.
     pub(super) doors: Vec<DoorKind>,
     /// The moment of this turn, or of its last look.
@@ -154,7 +153,6 @@ impl Core {
             sockets: Sockets::with_room(CONNECTIONS_ROOM),
             links: Links::new(link_config),
             web: Rc::new(web),
-            turned_away: TurnedAway::default(),
             doors,
             now: clock.now(),
             began: clock.now(),

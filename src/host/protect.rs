@@ -33,7 +33,7 @@ pub(super) fn announce_users(config: &Config) {
         let path = format!("{table}/");
         let lifting = config.permission.rules.as_ref().map_or(0, |rules| {
             let ruleset = &rules.ruleset;
-            ruleset.rules().iter().filter(|rule| ruleset.path_of(rule).starts_with(&path)).count()
+            ruleset.rules().iter().filter(|rule| ruleset.names_table(rule, path.as_bytes())).count()
         });
         let but = match lifting {
             0 => "; a permission rule whose path begins so would change that".to_owned(),

@@ -53,16 +53,16 @@ impl Core {
     /// Lets a conversation go on, as far as it can.
     pub(super) fn drive(&mut self, key: Key) {
         loop {
-            let Self { sockets, shard, turned_away, now, .. } = self;
+            let Self { sockets, shard, now, .. } = self;
             let Some(socket) = sockets.get(key).filter(|socket| socket.stage == Stage::Open) else { return };
-            let (conn, address, busy) = (socket.conn, socket.address, socket.sending);
+            let (conn, busy) = (socket.conn, socket.sending);
             let Some(talk) = &mut socket.http else { return };
             let step = talk.go_on(*now, busy);
-            if let Some(why) = &step.forbidden {
-                turned_away.tell(*now, address, why);
-            }
             if !step.output.is_empty() {
                 shard.raw(*now, conn, &step.output);
+            }
+            if let Some(why) = &step.forbidden {
+                self.tell_end_of(key, Ending::Refused(why));
             }
             if let Some(fault) = step.fault {
                 self.tell_end_of(key, Ending::Http(fault));

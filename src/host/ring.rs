@@ -182,6 +182,14 @@ impl Ring {
         self.socket(key)?.stream.peer_addr().ok()
     }
 
+    /// Whether its other end is on this machine, by whatever address.
+    pub(super) fn is_near(&self, key: Key) -> bool {
+        let Some(stream) = self.socket(key).map(|socket| &socket.stream) else { return false };
+        // Whoever is gone again already is nobody's neighbour.
+        let Ok(peer) = stream.peer_addr().map(|peer| peer.ip().to_canonical()) else { return false };
+        peer.is_loopback() || stream.local_addr().is_ok_and(|own| own.ip().to_canonical() == peer)
+    }
+
     /// Stops receiving. What the kernel received before still comes.
     pub(super) fn pause(&mut self, key: Key) {
         let Some(socket) = self.socket_mut(key) else { return };

@@ -12,7 +12,7 @@ mod sealed;
 mod silent;
 mod weigh;
 
-use super::admission::{Links, TurnedAway};
+use super::admission::Links;
 use super::core::{Core, DoorKind};
 use super::http::Conversation;
 use super::ring::{Buffer, Door, Key, Taken};
@@ -202,6 +202,8 @@ struct Heard {
     pause: bool,
     deaf: bool,
     over: Option<Closing>,
+    /// Why whoever is there is not let in.
+    forbidden: Option<Box<str>>,
 }
 
 impl Core {
@@ -216,9 +218,7 @@ impl Core {
             },
         };
         let address = self.ring.peer_address(key).map(|address| address.ip().to_canonical());
-        // Whoever is gone again already is nobody's neighbour.
-        let is_near = address.is_some_and(|address| address.is_loopback());
-        let shut_out = !is_near && !is_meant && self.control.is_open();
+        let shut_out = !is_meant && self.control.is_open() && !self.ring.is_near(key);
         let remote = address.map(|address| address.to_string());
         let peer = Peer { remote: remote.unwrap_or_default().into(), is_secured: tls.is_some(), ..Peer::default() };
         match (!self.stopping).then(|| self.shard.connected(self.now, peer)).flatten() {
@@ -237,11 +237,11 @@ impl Core {
         if self.sockets.get(key).is_some_and(|socket| socket.tls.is_some()) {
             return self.hear_sealed(key, buffer);
         }
-        let Self { ring, sockets, shard, auth, links, web, turned_away, now, .. } = self;
+        let Self { ring, sockets, shard, auth, links, web, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
         let heard = sockets.get(key).filter(|socket| !socket.deaf).map(|socket| {
             let input = ring.bytes(&buffer);
-            let heard = socket.listen((shard, auth, web, turned_away), *now, links, Some(input), &mut replies);
+            let heard = socket.listen((shard, auth, web), *now, links, Some(input), &mut replies);
             (socket.conn, heard)
         });
         self.sockets.replies = replies;
@@ -260,12 +260,12 @@ impl Core {
                 continue;
             }
             let Some(key) = self.sockets.key(conn) else { continue };
-            let Self { sockets, shard, auth, links, web, turned_away, now, .. } = self;
+            let Self { sockets, shard, auth, links, web, now, .. } = self;
             let mut replies = std::mem::take(&mut sockets.replies);
             let listens = sockets.get(key).filter(|socket| !socket.deaf);
             let heard = listens.map(|socket| {
                 socket.paused = false;
-                socket.listen((shard, auth, web, turned_away), *now, links, None, &mut replies)
+                socket.listen((shard, auth, web), *now, links, None, &mut replies)
             });
             self.sockets.replies = replies;
             if let Some(heard) = heard {
@@ -284,7 +284,9 @@ impl Core {
         if heard.upgraded {
             self.wait_for_word(key);
         }
-        if let Some(closing) = heard.over {
+        if let Some(why) = &heard.forbidden {
+            self.tell_end_of(key, Ending::Refused(why));
+        } else if let Some(closing) = heard.over {
             let wire = self.wire_at(key);
             self.tell_end_of(key, Ending::Link(closing, wire));
         }
@@ -431,7 +433,7 @@ impl Socket {
     /// Hands bytes to the link, or lets it go on with what it kept, and what comes of them to the shard.
     fn listen(
         &mut self,
-        (shard, auth, web, turned_away): (&mut Shard, &auth::Client, &Rc<Service>, &mut TurnedAway),
+        (shard, auth, web): (&mut Shard, &auth::Client, &Rc<Service>),
         now: Nanos,
         links: &Links,
         input: Option<&mut [u8]>,
@@ -441,7 +443,7 @@ impl Socket {
         let conn = *conn;
         let config = if *shut_out { &links.shut } else { &links.open };
         let came = input.is_some();
-        let (mut heard, mut turned) = (Heard::default(), false);
+        let mut heard = Heard::default();
         let mut on = |event: LinkEvent<'_>| {
             let flow = match event {
                 LinkEvent::Message(message) => {
@@ -483,13 +485,11 @@ impl Socket {
                     Flow::Continue
                 }
                 LinkEvent::Forbidden(why) => {
-                    turned_away.tell(now, *address, why);
-                    turned = true;
+                    heard.forbidden = Some(why.into());
                     Flow::Close
                 }
                 LinkEvent::Close(closing) => {
-                    // The log has heard of who is not let in.
-                    heard.over = Some(if turned { Closing::Peer(None) } else { closing });
+                    heard.over = Some(closing);
                     Flow::Close
                 }
             };
@@ -508,7 +508,7 @@ impl Socket {
             // The answer to the upgrade goes out before what the shard says to messages that came along with it.
             shard.raw(now, conn, replies);
             replies.clear();
-            let rest = self.listen((shard, auth, web, turned_away), now, links, None, replies);
+            let rest = self.listen((shard, auth, web), now, links, None, replies);
             return Heard { upgraded: true, ..rest };
         }
         if came && !heard.messages && !heard.http {

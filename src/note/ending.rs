@@ -4,9 +4,10 @@
 //! *Owns* level, event and sentence of every [`Ending`]. *Promises* that each names its cause; its party and its key follow, as
 //! far as there are any, the address before whatever a client has chosen. *Does not* limit how many are told: the core does.
 
-use crate::config::Protocol;
+use crate::config::{Protocol, REFUSAL};
 use crate::log::Level;
 use deepstream_engine::Reason;
+use deepstream_wire::gate::FORBIDDEN_HOST;
 use deepstream_wire::{Closing, LinkConfig, Wire, mqtt};
 use std::fmt::Write as _;
 
@@ -32,6 +33,8 @@ pub enum Ending<'a> {
     Tls(&'a str, &'static str),
     /// A request of HTTP was answered with an error after which nothing more is read.
     Http(Fault),
+    /// Whoever is there is not let in, and was told this.
+    Refused(&'a str),
     /// There are too many.
     Full,
 }
@@ -62,6 +65,8 @@ pub struct Told {
     pub kind: &'static str,
     text: String,
     key: String,
+    /// What comes last, because the client has chosen some of it.
+    said: String,
 }
 
 impl Told {
@@ -83,6 +88,9 @@ impl Told {
         for (name, value) in parts {
             let _ = write!(line, ", {name} {value}");
         }
+        if !self.said.is_empty() {
+            let _ = write!(line, ": {}", self.said);
+        }
         line
     }
 }
@@ -90,7 +98,8 @@ impl Told {
 impl Ending<'_> {
     /// In words; `None` if it is nothing to be told: the peer itself ended it.
     pub fn told(self, links: &LinkConfig) -> Option<Told> {
-        let told = |level, event, kind, text: String, key: String| Told { level, event, kind, text, key };
+        let told =
+            |level, event, kind, text: String, key: String| Told { level, event, kind, text, key, said: String::new() };
         Some(match self {
             Self::Shard(reason, wire, waited_ns) => of_shard(reason, wire, waited_ns / 1_000_000, links),
             Self::Link(closing, wire) => return of_link(closing, wire, links),
@@ -99,6 +108,7 @@ impl Ending<'_> {
                 told(Level::Warn, "CONNECTION_ERROR", "failures of TLS", text, section.to_owned())
             }
             Self::Http(fault) => of_request(fault),
+            Self::Refused(why) => of_refused(why),
             Self::Full => told(
                 Level::Warn,
                 "CONNECTION_ERROR",
@@ -111,7 +121,8 @@ impl Ending<'_> {
 }
 
 fn of_shard(reason: Reason, wire: Wire, waited_ms: u64, links: &LinkConfig) -> Told {
-    let told = |level, event, kind, text: String, key: String| Told { level, event, kind, text, key };
+    let told =
+        |level, event, kind, text: String, key: String| Told { level, event, kind, text, key, said: String::new() };
     let own = |key| option(wire, key);
     match reason {
         Reason::AuthenticationTimeout => {
@@ -182,7 +193,9 @@ fn of_shard(reason: Reason, wire: Wire, waited_ms: u64, links: &LinkConfig) -> T
 
 fn of_link(closing: Closing, wire: Wire, links: &LinkConfig) -> Option<Told> {
     const EVENT: &str = "CONNECTION_ERROR";
-    let told = |level, event, kind, text: String, key: String| Some(Told { level, event, kind, text, key });
+    let told = |level, event, kind, text: String, key: String| {
+        Some(Told { level, event, kind, text, key, said: String::new() })
+    };
     match closing {
         Closing::Peer(_) => None,
         Closing::TooBig => {
@@ -231,6 +244,27 @@ fn of_link(closing: Closing, wire: Wire, links: &LinkConfig) -> Option<Told> {
     }
 }
 
+/// What an origin is called, whoever asks has chosen.
+fn of_refused(why: &str) -> Told {
+    let (kind, text, key) = match why {
+        REFUSAL => (
+            "other machines in protected mode",
+            "a connection from another machine was not let in",
+            "httpServer.options.protectedMode",
+        ),
+        FORBIDDEN_HOST => ("pages of other hosts", "a page was not let in", "httpServer.options.hostUrl"),
+        _ => ("pages of other origins", "a page was not let in", "httpServer.options.origins"),
+    };
+    Told {
+        level: Level::Warn,
+        event: "CONNECTION_REFUSED",
+        kind,
+        text: text.to_owned(),
+        key: key.to_owned(),
+        said: why.to_owned(),
+    }
+}
+
 fn of_request(fault: Fault) -> Told {
     const TIMEOUT: &str = "connectionEndpoints[http].options.requestTimeout";
     let told = |event, kind, text: &str, key: &str| Told {
@@ -239,6 +273,7 @@ fn of_request(fault: Fault) -> Told {
         kind,
         text: text.to_owned(),
         key: key.to_owned(),
+        said: String::new(),
     };
     match fault {
         Fault::HeadTooLarge => told(
@@ -364,6 +399,19 @@ mod tests {
             let (address, chosen) = (text.find("address 10.0.0.7"), text.find(user));
             assert!(address.is_some() && address < chosen, "{text}");
         }
+    }
+
+    #[test]
+    fn whoever_is_not_let_in_is_told_with_the_key_and_what_they_say_last() {
+        let party = Party { address: "10.0.0.7".into(), ..Party::default() };
+        let origin = line(Ending::Refused("Origin \"x, address 9.9.9.9\" is forbidden."), &party);
+        let text = "a page was not let in; address 10.0.0.7, key httpServer.options.origins: Origin \"x, address 9.9.9.9\" is \
+                    forbidden.";
+        assert_eq!(origin, (Level::Warn, "CONNECTION_REFUSED", text.to_owned()));
+        assert!(
+            line(Ending::Refused(REFUSAL), &party).2.contains(", key httpServer.options.protectedMode: This server is")
+        );
+        assert!(line(Ending::Refused(FORBIDDEN_HOST), &party).2.contains("httpServer.options.hostUrl"));
     }
 
     #[test]

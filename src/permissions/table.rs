@@ -3,6 +3,7 @@
 //! *Owns* the format: a list of cases, or `{users, cases}` with the serverData of users said once. *Promises* that a case is
 //! judged as the server judges the message it stands for: a patch by the document it leads to, an erasure as a deletion.
 
+use crate::config::NESTING_MAX;
 use crate::config::node::{self, Step};
 use deepstream_json::{Limits, Scratch, set_many};
 use deepstream_valve::{
@@ -141,7 +142,8 @@ impl Case {
         })
     }
 
-    pub(super) fn judge(&self, ruleset: &Ruleset, rounds_max: u32) -> Result<Judged, String> {
+    /// `tables`: those in which authentication keeps its users.
+    pub(super) fn judge(&self, ruleset: &Ruleset, rounds_max: u32, tables: &[String]) -> Result<Judged, String> {
         let right = self.right()?;
         let bytes = |value: &Value| value.to_string().into_bytes();
         let server_data = self.server_data.as_ref().filter(|data| !data.is_null()).map(bytes);
@@ -172,7 +174,23 @@ impl Case {
             let value = self.records.get(std::str::from_utf8(name).ok()?)?;
             Some(bytes(value).into_boxed_slice())
         };
-        let (verdict, fetched) = match ruleset.choose(right, context.name) {
+        let guarded = tables.iter().map(|table| format!("{table}/")).find(|table| {
+            right.is_about_records() && self.name.as_ref().is_some_and(|name| name.starts_with(table.as_str()))
+        });
+        let choice = match &guarded {
+            Some(table) => ruleset.choose_within(right, context.name, table.as_bytes()),
+            None => ruleset.choose(right, context.name),
+        };
+        if let (Some(table), Choice::None) = (guarded, &choice) {
+            let explanation = format!(
+                "records below {table} are authentication's, and no {} rule of type {} for this name has a path that begins so: \
+                 denied\n",
+                right.section(),
+                right.rule()
+            );
+            return Ok(Judged { verdict: Verdict::Deny, explanation });
+        }
+        let (verdict, fetched) = match choice {
             Choice::Always(answer) => (if answer { Verdict::Allow } else { Verdict::Deny }, Fetched::new()),
             Choice::Rule(rule, captures) => {
                 let (program, context) = (&ruleset.rule(rule).program, Context { captures: &captures, ..context });
@@ -214,7 +232,10 @@ fn merged(old: Option<&[u8]>, patches: &[Patch]) -> Result<Vec<u8>, String> {
         .collect();
     let mut after = Vec::new();
     let list = Value::from(list).to_string();
-    set_many(old, list.as_bytes(), &Limits::default(), &mut Scratch::new(), &mut after)
+    // What a server with a lower limit would refuse, no rule of it ever sees.
+    let depth_max = NESTING_MAX as usize;
+    let (limits, mut scratch) = (Limits { depth_max, ..Limits::default() }, Scratch::with_depth_max(depth_max));
+    set_many(old, list.as_bytes(), &limits, &mut scratch, &mut after)
         .map_err(|fault| format!("the patch does not fit: {fault:?}"))?;
     Ok(after)
 }
@@ -247,7 +268,7 @@ presence: {'*': {}}
 
     fn judge(text: &str, rounds_max: u32) -> Judged {
         let checked = permissions::read_text(Path::new("p.yml"), RULES).expect("good rules");
-        case(text).judge(&checked.ruleset, rounds_max).expect("a right")
+        case(text).judge(&checked.ruleset, rounds_max, &[]).expect("a right")
     }
 
     #[test]
@@ -264,6 +285,35 @@ presence: {'*': {}}
         assert_eq!(judge(read, 2).verdict, Verdict::Allow);
         assert!(matches!(judge(read, 1).verdict, Verdict::Error(_)), "one round is too few for a cross reference");
         assert_eq!(judge("{action: event.publish, name: x}", 3).verdict, Verdict::Deny);
+    }
+
+    #[test]
+    fn what_authentication_keeps_is_denied_as_the_server_denies_it() {
+        const ALL: &str = "'*': {read: true}";
+        let verdict = |rules: &str, table: &str| {
+            let rules = RULES.replace("'*': {read: true}", rules);
+            let checked = permissions::read_text(Path::new("p.yml"), &rules).expect("good rules");
+            let read = case("{action: record.read, name: app.users/ann}");
+            read.judge(&checked.ruleset, 3, &[table.to_owned()]).expect("a right")
+        };
+        let denied = verdict(ALL, "app.users");
+        assert_eq!(denied.verdict, Verdict::Deny);
+        assert!(denied.explanation.contains("records below app.users/ are authentication's"), "{}", denied.explanation);
+        assert_eq!(verdict(ALL, "app").verdict, Verdict::Allow);
+        assert_eq!(
+            verdict("'*': {read: true}\n  'app\\.users/$name': {read: true}", "app.users").verdict,
+            Verdict::Allow
+        );
+    }
+
+    #[test]
+    fn patches_are_judged_as_deep_as_any_server_may_take_them() {
+        let path = vec!["a"; 500].join(".");
+        let write = format!(
+            "{{action: record.write, name: auction/ann/1, serverData: {{canBid: true}}, oldData: {{price: 5}}, patch: [{{path: \
+             {path}, data: 1}}, {{path: price, data: 6}}]}}"
+        );
+        assert_eq!(judge(&write, 3).verdict, Verdict::Allow);
     }
 
     #[test]
@@ -300,7 +350,7 @@ presence: {'*': {}}
     #[test]
     fn unknown_actions_are_told_the_known_ones() {
         let ruleset = permissions::read_text(Path::new("p.yml"), RULES).expect("good rules").ruleset;
-        let told = case("{action: record.paint}").judge(&ruleset, 3).err().expect("refused");
+        let told = case("{action: record.paint}").judge(&ruleset, 3, &[]).err().expect("refused");
         assert!(told.contains("record.paint") && told.contains("presence.allow"), "{told}");
     }
 }

@@ -30,6 +30,8 @@ pub enum Paths {
 pub(crate) struct Path {
     pub(crate) text: Box<str>,
     pub(crate) made_of: Paths,
+    /// What every name of it begins with, as far as its expression spells that out.
+    beginning: Box<str>,
     pattern: Pattern,
     /// The same without the anchors that it spells out, if it does: see [`Path::find_listened`].
     unanchored: Option<Pattern>,
@@ -58,7 +60,14 @@ impl Path {
         let bare = without_anchors(text, made_of);
         let unanchored = if bare.len() < text.len() { compile(bare, made_of).ok() } else { None };
         let unanchored = unanchored.filter(|(_, same)| *same == variables).map(|(pattern, _)| pattern);
-        Ok(Self { text: text.into(), made_of, pattern, unanchored, variables, length: text.encode_utf16().count() })
+        let beginning = if made_of == Paths::Regular { beginning(text) } else { String::new() };
+        let (text, beginning, length) = (text.into(), beginning.into(), text.encode_utf16().count());
+        Ok(Self { text, made_of, beginning, pattern, unanchored, variables, length })
+    }
+
+    /// Whether it begins with these characters: as they are written, or as an expression that stands for them.
+    pub(crate) fn begins_with(&self, literal: &[u8]) -> bool {
+        self.text.as_bytes().starts_with(literal) || self.beginning.as_bytes().starts_with(literal)
     }
 
     /// Whether a name is one of the path's, and what its variables stand for then.
@@ -130,6 +139,36 @@ fn compile(text: &str, made_of: Paths) -> Result<(Pattern, Vec<String>), Bad> {
     source.push('$');
     let pattern = Pattern::new(&source, "").map_err(|error| Bad::Pattern(error.to_string()))?;
     Ok((pattern, variables))
+}
+
+/// The characters that a regular expression begins with, up to the first that stands for anything but itself.
+fn beginning(text: &str) -> String {
+    let mut out = String::new();
+    let mut pieces = pieces(text).map(|(_, piece)| piece);
+    while let Some(Piece::Char(char)) = pieces.next() {
+        let digit = |piece| match piece {
+            Some(Piece::Char(char)) => char::to_digit(char, 16),
+            _ => None,
+        };
+        match char {
+            '\\' => match pieces.next() {
+                Some(Piece::Char('x')) => match (digit(pieces.next()), digit(pieces.next())) {
+                    (Some(high), Some(low)) => out.extend(char::from_u32(high << 4 | low)),
+                    _ => break,
+                },
+                Some(Piece::Char(char)) if !char.is_ascii_alphanumeric() => out.push(char),
+                _ => break,
+            },
+            // How often what stands before it comes is another matter.
+            '?' | '+' | '{' => {
+                out.pop();
+                break;
+            }
+            char if SYNTAX.contains(char) => break,
+            char => out.push(char),
+        }
+    }
+    out
 }
 
 /// A path without the anchors of listen patterns that it spells out.

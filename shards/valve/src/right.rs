@@ -37,6 +37,19 @@ pub enum Right {
 pub(crate) const SECTIONS: [&str; 4] = ["record", "event", "rpc", "presence"];
 
 impl Right {
+    /// Whether it is about records.
+    pub fn is_about_records(self) -> bool {
+        matches!(
+            self,
+            Self::RecordCreate
+                | Self::RecordRead
+                | Self::RecordWrite
+                | Self::RecordDelete
+                | Self::RecordListen
+                | Self::RecordNotify
+        )
+    }
+
     /// Every right, in order of section and type.
     pub const ALL: [Self; 12] = [
         Self::RecordCreate,

@@ -130,6 +130,21 @@ impl Ruleset {
         &self.paths[rule.path as usize].text
     }
 
+    /// Whether the path of a rule names what is within a table, in so many letters: the table's name and its slash, as they are
+    /// or as a regular expression spells them.
+    pub fn names_table(&self, rule: &Rule, table: &[u8]) -> bool {
+        self.paths[rule.path as usize].begins_with(table)
+    }
+
+    /// The rule for a name within a table that is nobody's by default: the one that any name would have, if its path names
+    /// the table.
+    pub fn choose_within(&self, right: Right, name: Option<&[u8]>, table: &[u8]) -> Choice {
+        match self.choose(right, name) {
+            Choice::Rule(rule, captures) if self.names_table(self.rule(rule), table) => Choice::Rule(rule, captures),
+            _ => Choice::None,
+        }
+    }
+
     /// All rules, in the file's order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules

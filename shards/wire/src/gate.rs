@@ -4,6 +4,9 @@
 //! *Promises* that whoever is no page passes: a browser names the origin of a page with everything the page may not forge,
 //! and other programs could write there what they like. *Does not* log anybody in.
 
+/// To a page that names another Host.
+pub const FORBIDDEN_HOST: &str = "Forbidden Host.";
+
 /// What holds for all who come to a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gate {
@@ -33,7 +36,7 @@ impl Pages {
         origins.peek()?;
         let hosts = || header("host").all(|host| self.host.as_deref().is_none_or(|own| own.as_bytes() == host));
         if !hosts() {
-            return Some("Forbidden Host.".to_owned());
+            return Some(FORBIDDEN_HOST.to_owned());
         }
         let foreign = origins.find(|origin| !self.admits(origin))?;
         Some(format!("Origin \"{}\" is forbidden.", String::from_utf8_lossy(foreign).escape_debug()))

@@ -9,10 +9,11 @@ use super::link::Link;
 use super::table::Shape;
 use super::trouble::{Trouble, words};
 use super::{Ear, Shared};
+use crate::config::NESTING_MAX;
 use crate::storage::Waker;
 use crate::storage::client::{Load, Loaded, ReadLane};
 use deepstream_engine::{Fault, Stored};
-use deepstream_json::{Scratch, check};
+use deepstream_json::{Fault as JsonFault, Malformed, Scratch, check};
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -250,7 +251,8 @@ pub(super) fn inexact(table: &str) -> String {
 }
 
 fn settle(rows: &[Row], ids: &HashMap<&str, Vec<usize>>, found: &mut [Found]) -> Result<(), Error> {
-    let mut scratch = Scratch::new();
+    // Whatever was accepted once is read again, also after `limits.nestingMax` was lowered.
+    let mut scratch = Scratch::with_depth_max(NESTING_MAX as usize);
     for row in rows {
         let (id, value, version): (&str, &str, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         // Whoever can write to the table can write anything.
@@ -258,6 +260,9 @@ fn settle(rows: &[Row], ids: &HashMap<&str, Vec<usize>>, found: &mut [Found]) ->
             // It may be no document, which no client could have written: it is told as it is, and a path that is written makes
             // it one.
             Ok(_) => Ok(Some(Stored { version, value: value.as_bytes().to_vec() })),
+            Err(Malformed { fault: JsonFault::TooDeep, .. }) => {
+                Err(Fault::Failed(format!("the value in the database is nested deeper than {NESTING_MAX}")))
+            }
             Err(_) => Err(Fault::Failed("the value in the database is no JSON".into())),
         };
         for index in ids.get(id).into_iter().flatten() {

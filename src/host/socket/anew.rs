@@ -5,7 +5,7 @@ use super::{Core, Key, Link};
 impl Core {
     /// What came after the last request begins with one for an upgrade: the link hears it as if it were the connection's first.
     pub(in super::super) fn begin_anew(&mut self, key: Key) {
-        let Self { ring, sockets, shard, auth, links, web, turned_away, now, .. } = self;
+        let Self { ring, sockets, shard, auth, links, web, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
         let heard = sockets.get(key).and_then(|socket| {
             let mut rest = socket.http.take()?.into_rest();
@@ -14,7 +14,7 @@ impl Core {
             if std::mem::take(&mut socket.paused) {
                 ring.resume(key);
             }
-            let heard = socket.listen((shard, auth, web, turned_away), *now, links, Some(&mut rest), &mut replies);
+            let heard = socket.listen((shard, auth, web), *now, links, Some(&mut rest), &mut replies);
             Some((socket.conn, heard))
         });
         self.sockets.replies = replies;

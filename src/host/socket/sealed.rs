@@ -65,10 +65,10 @@ impl Core {
 
     /// Plaintext for the link; and whatever the session itself has to say.
     fn opened(&mut self, key: Key, opened: &Result<bool, rustls::Error>, plain: &mut [u8]) {
-        let Self { sockets, shard, auth, links, web, turned_away, now, .. } = self;
+        let Self { sockets, shard, auth, links, web, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
         let heard = sockets.get(key).filter(|socket| !socket.deaf && !plain.is_empty()).map(|socket| {
-            let heard = socket.listen((shard, auth, web, turned_away), *now, links, Some(plain), &mut replies);
+            let heard = socket.listen((shard, auth, web), *now, links, Some(plain), &mut replies);
             (socket.conn, heard)
         });
         sockets.replies = replies;

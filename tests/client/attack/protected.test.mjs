@@ -83,7 +83,7 @@ describe('while everybody could do everything', () => {
     assert.equal(five.includes('This server is in protected mode'), true, five.toString())
     assert.equal(five[five.indexOf(0x87)], 0x87, 'not authorized')
     assert.deepEqual([...await remote(server.mqttPort, connect(4))], [0x20, 2, 0, 5])
-    await until('the log says it', () => server.log.includes(`CONNECTION_REFUSED | ${THEIRS} was not let in: This server is in protected mode`))
+    await until('the log says it', () => server.log.includes(`CONNECTION_REFUSED | a connection from another machine was not let in; address ${THEIRS}, key httpServer.options.protectedMode: This server is in protected mode`))
     await Raw.login(t, server)
     assert.equal(await server.health(), 200)
   })

@@ -322,3 +322,25 @@ test('users of the storage log in from the database', async (t) => {
   const refused = await loggedIn(t, server, {}, { username: 'ann', password: 'wrong' }).then(() => false, () => true)
   assert.ok(refused, 'a wrong password is refused')
 })
+
+test('what was accepted under a larger limit of nesting is read under a smaller one', async (t) => {
+  const storage = await postgres.database('deep')
+  const deep = JSON.parse('['.repeat(150) + ']'.repeat(150))
+  const before = await onStorage(t, storage, { limits: { nestingMax: 200 } })
+  const writer = await loggedIn(t, before)
+  await (await ready(writer, 'deep/a')).setWithAck({ deep })
+  writer.close()
+  await before.end()
+  for (const limits of [{ nestingMax: 200 }, {}]) {
+    const server = await onStorage(t, storage, { limits })
+    const client = await loggedIn(t, server)
+    assert.deepEqual(await within('the record', client.record.snapshot('deep/a')), { deep })
+    client.close()
+    await server.end()
+  }
+})
+
+test('a database whose encoding takes two names for one is refused', async (t) => {
+  await postgres.sql('CREATE DATABASE merged ENCODING \'EUC_JP\' LOCALE \'C\' TEMPLATE template0')
+  await assert.rejects(onStorage(t, postgres.storage('merged')), /its encoding is EUC_JP, in which two names may become one/)
+})

@@ -1,7 +1,7 @@
 //! Records that are nobody's by default: what authentication keeps in storage.
 //!
 //! *Owns* the denial that comes before all rules. *Promises* that a rule lifts it only where its path names the table in so
-//! many letters, so that no rule which was written for other records does; and that it holds without any rules, too.
+//! many letters, plain or escaped, so that no rule which was written for other records does; and that it holds without any rules, too.
 //! *Does not* keep rules from referring to such records: `_('users/' + $id)` is the operator's own word, and what it looks up
 //! is shown to the rule and to nobody else.
 
@@ -11,7 +11,7 @@ use deepstream_valve::{Choice, Right, Ruleset};
 impl Permissions {
     /// The table of a record that is guarded, with its slash. A pattern that begins with it is about records of it, too.
     pub(super) fn guard_of(&self, right: Right, name: Option<&[u8]>) -> Option<&[u8]> {
-        if self.guarded.is_empty() || !is_about_records(right) {
+        if self.guarded.is_empty() || !right.is_about_records() {
             return None;
         }
         let name = name?;
@@ -24,25 +24,7 @@ impl Permissions {
     }
 }
 
-fn is_about_records(right: Right) -> bool {
-    matches!(
-        right,
-        Right::RecordCreate
-            | Right::RecordRead
-            | Right::RecordWrite
-            | Right::RecordDelete
-            | Right::RecordListen
-            | Right::RecordNotify
-    )
-}
-
-/// The rule for a record of a guarded table: the one that any name would have, if its path names the table.
+/// The rule for a record of a guarded table.
 pub(super) fn choose_within(ruleset: Option<&Ruleset>, right: Right, name: Option<&[u8]>, table: &[u8]) -> Choice {
-    let Some(ruleset) = ruleset else { return Choice::None };
-    match ruleset.choose(right, name) {
-        Choice::Rule(rule, captures) if ruleset.path_of(ruleset.rule(rule)).as_bytes().starts_with(table) => {
-            Choice::Rule(rule, captures)
-        }
-        _ => Choice::None,
-    }
+    ruleset.map_or(Choice::None, |ruleset| ruleset.choose_within(right, name, table))
 }

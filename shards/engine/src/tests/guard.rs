@@ -3,6 +3,8 @@
 use super::permit::OPEN;
 use super::rig::{Rig, about, acked, bulk, patch, patient, permissions, update};
 use crate::{ConnId, Options, Permissions};
+use deepstream_valve::Paths;
+use deepstream_valve::check::check_rows_of;
 use deepstream_wire::{Action, Outgoing};
 use std::sync::Arc;
 
@@ -128,5 +130,40 @@ fn who_listens_to_everything_is_not_told_of_them() {
         let found = |name: &str| lines.iter().any(|line| line.contains(&format!("subscription={name}")));
         assert!(found("other/x"), "{lines:?}");
         assert_eq!(found(USER), told, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_rule_lifts_it_in_the_spelling_that_checks_advise_and_in_files_of_literal_paths() {
+    let denied_with = |table: &str, paths: Paths, path: &str| {
+        let rows: Vec<_> = OPEN.iter().copied().chain([("record", path, "read", "true")]).collect();
+        let ruleset = check_rows_of(paths, &rows).expect("good rules").ruleset;
+        let guarded = vec![format!("{table}/").into_bytes().into()];
+        let permissions = Arc::new(Permissions { ruleset: Some(Arc::new(ruleset)), guarded, ..Permissions::default() });
+        let mut rig = Rig::with(1, &Options { permissions, ..patient() });
+        let name = format!("{table}/eve");
+        rig.stored.insert(name.clone().into(), (1, b"{}".to_vec()));
+        let ann = rig.user(0, "ann");
+        denied(&mut rig, ann, &about(Action::RecordRead, &name))
+    };
+    for (table, paths, path) in [
+        ("app.users", Paths::Regular, r"app\.users/$name"),
+        ("app.users", Paths::Regular, "app.users/$name"),
+        ("app.users", Paths::Literal, "app.users/$name"),
+        ("a+b", Paths::Regular, r"a\+b/*"),
+        ("a+b", Paths::Literal, "a+b/*"),
+        ("a$b", Paths::Regular, "a\\x24b/$name"),
+    ] {
+        assert!(!denied_with(table, paths, path), "{path}");
+    }
+    for (table, paths, path) in [
+        ("app.users", Paths::Literal, "*.users/$name"),
+        ("app.users", Paths::Regular, r"app\.*/$name"),
+        ("users", Paths::Regular, "[u]sers/$name"),
+        ("users", Paths::Regular, "users?/$name"),
+        ("users", Paths::Regular, r"\w*/$name"),
+        ("users", Paths::Regular, "(users|other)/$name"),
+    ] {
+        assert!(denied_with(table, paths, path), "{path}");
     }
 }

@@ -191,6 +191,7 @@ fn draft_presence(draft: &mut Draft<'_>, action: Action, parts: &Parts<'_>) {
         return;
     }
     let users = parts.at(3);
+    // A list nested deeper than this is none of users either.
     let checked = deepstream_json::check(users, &mut deepstream_json::Scratch::new());
     if checked == Ok(deepstream_json::Kind::Array) {
         for user in deepstream_json::elements(users) {
