@@ -19,6 +19,7 @@ pub(crate) mod permissions;
 mod placement;
 mod postgres;
 mod protect;
+mod protocol;
 mod table;
 mod text;
 mod topology;
