@@ -6,7 +6,8 @@
 //!
 //! *Owns* the sum, and the account of frames that several outboxes share, which are one piece of memory and count once.
 //! *Promises* that the sum is exact whatever is sent, taken and closed; that above half of the bound whoever makes the shard
-//! hold much is read no more, and that above it the heaviest are dropped, with all that waits for them, until the rest fits.
+//! hold much is read no more, and that above it the heaviest are dropped, with all that waits for them, until the rest fits with
+//! room to spare.
 //! *Does not* look in the middle of a turn: what a message puts into ten thousand outboxes counts once their sockets were
 //! offered it, when what is left is what clients have not taken.
 
@@ -21,6 +22,9 @@ use slab::Slab;
 
 /// Where the shard holds more than half of what it may, a connection's high-water mark is so many times lower.
 const PRESSED: usize = 16;
+/// Where it holds more than it may, this part of the bound is made free: to find the heaviest, all connections are weighed,
+/// which is not to happen again for the next few bytes.
+const RELIEF: usize = 8;
 
 /// A frame that outboxes share.
 #[derive(Debug)]
@@ -155,8 +159,10 @@ impl Delivery {
         self.burden.held > self.limits.outbox_bytes_total_max
     }
 
-    /// Drops the heaviest connections until the others are what may be held.
-    pub(crate) fn relieve(&mut self, is_too_much: impl Fn(&Self) -> bool) {
+    /// Drops the heaviest connections until what is held of the others leaves some room.
+    pub(crate) fn relieve(&mut self, held: impl Fn(&Burden) -> usize) {
+        let bound = self.limits.outbox_bytes_total_max;
+        let enough = bound - bound / RELIEF;
         let Self { sessions, burden, .. } = &*self;
         let weigh = |conn: ConnId| {
             let session = sessions.get(conn).filter(|session| !session.dropped)?;
@@ -164,7 +170,7 @@ impl Delivery {
         };
         let mut heaviest: Vec<(usize, ConnId)> = sessions.ids().into_iter().filter_map(weigh).collect();
         heaviest.sort_unstable();
-        while let Some((_, conn)) = heaviest.pop().filter(|_| is_too_much(self)) {
+        while let Some((_, conn)) = heaviest.pop().filter(|_| held(&self.burden) > enough) {
             self.drop_connection(conn);
         }
     }
@@ -203,10 +209,9 @@ impl Shard {
             self.delivery.burden.filling.push(conn);
         }
         // It is no message that comes to many: there is nothing to wait for.
-        let is_too_much = |delivery: &Delivery| delivery.burden.aside > delivery.limits.outbox_bytes_total_max;
-        let much = is_too_much(&self.delivery);
+        let much = self.delivery.burden.aside > self.options.limits.outbox_bytes_total_max;
         if much {
-            self.delivery.relieve(is_too_much);
+            self.delivery.relieve(|burden| burden.aside);
         }
         self.answers(much)
     }

@@ -3,6 +3,7 @@
 //! *Owns* nothing: all of it waits in the shard. *Promises* that each is handed out once, and that what a pull changes is on the
 //! tape like any input. *Does not* send.
 
+use crate::burden::Burden;
 use crate::delivery::{Counters, Delivery};
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::output::{Ask, Deadline, Note, Outbox, Reason, StoreBatch};
@@ -70,7 +71,7 @@ impl Shard {
             self.watch(conn);
         }
         if over {
-            self.delivery.relieve(Delivery::is_overburdened);
+            self.delivery.relieve(Burden::held);
         }
         let closes = std::mem::take(&mut self.delivery.closes);
         for &(conn, _) in &closes {

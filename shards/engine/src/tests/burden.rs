@@ -49,6 +49,24 @@ fn the_heaviest_are_dropped_first_until_the_others_fit() {
 }
 
 #[test]
+fn who_refills_what_was_made_free_is_weighed_once_an_eighth_of_the_bound() {
+    let mut rig = burdened(1 << 20);
+    let emitter = rig.client(0);
+    let clients = stuck(&mut rig, 40);
+    for number in 0..24 {
+        emit(&mut rig, emitter, &format!("e{number}"), 2000);
+    }
+    assert_eq!(rig.closed, [], "48,000 bytes fit");
+    emit(&mut rig, emitter, "e24", 2500);
+    let dropped = rig.closed.len();
+    assert_eq!(rig.closed[0], (clients[24], Reason::Overburdened), "the heaviest first");
+    assert!(rig.shards[0].census().held_bytes <= TOTAL_MAX / 8 * 7);
+    emit(&mut rig, emitter, "e30", 2000);
+    emit(&mut rig, emitter, "e31", 2000);
+    assert_eq!(rig.closed.len(), dropped, "there is room");
+}
+
+#[test]
 fn what_many_are_sent_counts_once_until_the_last_has_read_it() {
     let mut rig = burdened(100);
     let emitter = rig.client(0);
