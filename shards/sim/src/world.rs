@@ -359,8 +359,9 @@ impl World {
         self.pull(core);
         self.oracle.handled(index);
         match flow {
-            Flow::Continue => ControlFlow::Continue(()),
-            Flow::Pause | Flow::Close => ControlFlow::Break(()),
+            // What it was told may have been too much: whoever was dropped for that says nothing more.
+            Flow::Continue if self.conns[index].alive => ControlFlow::Continue(()),
+            Flow::Continue | Flow::Pause | Flow::Close => ControlFlow::Break(()),
         }
     }
 

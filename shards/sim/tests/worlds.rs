@@ -63,3 +63,12 @@ fn a_seed_is_always_the_same_world() {
     let steps = || Run::of(7).go().map_err(|failure| failure.what);
     assert_eq!(steps(), steps());
 }
+
+#[test]
+fn worlds_with_everything_that_failed_once_do_not_fail_again() {
+    for seed in [80_013_317, 80_014_538, 80_026_390] {
+        if let Err(failure) = Run::of(seed).go() {
+            panic!("{failure}");
+        }
+    }
+}

@@ -8,11 +8,10 @@ use deepstream_wire::client::ServerEvent;
 impl World {
     /// Takes a shard's outputs, right after the input that made them: nothing else has happened in between.
     pub(crate) fn pull(&mut self, core: usize) {
-        for note in self.cores[core].shard.notes() {
-            let sockets = &self.sockets;
-            self.oracle.noted(core, &note, |id| sockets.get(&(id.core.0, id.slot, id.generation)).copied());
-        }
+        self.pull_notes(core);
         self.pull_outboxes(core);
+        // Who pries takes at once what it is told, which lets its shard go on.
+        self.pull_notes(core);
         self.pull_asks(core);
         self.count_packets(core);
         let Core { shard, sockets, .. } = &mut self.cores[core];
@@ -36,6 +35,13 @@ impl World {
                 self.oracle.closing(index, reason);
                 self.conns[index].closing = Some(reason);
             }
+        }
+    }
+
+    fn pull_notes(&mut self, core: usize) {
+        for note in self.cores[core].shard.notes() {
+            let sockets = &self.sockets;
+            self.oracle.noted(core, &note, |id| sockets.get(&(id.core.0, id.slot, id.generation)).copied());
         }
     }
 
