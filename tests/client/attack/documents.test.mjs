@@ -137,7 +137,9 @@ const WIRES = {
       remove (name) { text.say(`R|D|${name}+`) },
       async settle (names) {
         for (const name of names) text.say(`R|H|${name}+`)
-        const answered = (name) => text.received.some((line) => line.startsWith(`R|H|${name}|`) || (line.startsWith('R|E|') && line.includes(`|${name}|`) && line.endsWith('|H+')))
+        // Where a rule fails, the text protocol names the record alone.
+        const failed = (name) => `R|E|MESSAGE_PERMISSION_ERROR|${name}+`
+        const answered = (name) => text.received.some((line) => line.startsWith(`R|H|${name}|`) || line === `R|E|MESSAGE_DENIED|${name}|H+` || line === failed(name))
         await until('every question whether there is one is answered', () => names.every(answered))
         text.received.length = 0
       },

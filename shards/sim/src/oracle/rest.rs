@@ -21,7 +21,7 @@ impl World {
     pub(crate) fn check_bounds(&mut self, thorough: bool) {
         let limits = &self.plan.options.limits;
         // One frame may go past the maximum, and what links say by themselves.
-        let frame_max = self.plan.filler_bytes * 8 + 2000;
+        let frame_max = self.plan.filler_bytes * 8 + limits.name_bytes_max + 2000;
         for &index in &self.live {
             let bytes = self.conns[index].unsent.len();
             if bytes > limits.outbox_bytes_max + frame_max {
@@ -56,7 +56,7 @@ impl World {
     /// What connections make a shard hold is what can be seen of it from outside, less what it shares, and never too much.
     fn wrong_burden(&self) -> Option<String> {
         let limits = &self.plan.options.limits;
-        let frame_max = self.plan.filler_bytes * 8 + 2000;
+        let frame_max = self.plan.filler_bytes * 8 + limits.name_bytes_max + 2000;
         // A frame that is shared counts once, and whole until the last of it is sent.
         let shares = frame_max >= limits.copy_bytes_max;
         self.cores.iter().enumerate().find_map(|(core, it)| {
