@@ -67,6 +67,8 @@ pub(crate) struct Search {
     pub(super) rules: u32,
     /// Connections beside which nobody is asked but who came later; nobody: all may be.
     among: BTreeSet<ConnId>,
+    /// The first of those who came before it and were still on their way around the names when it began: they count as later.
+    underway: u64,
     /// Connections that were passed over because nobody else subscribed to the name at that moment.
     pub(super) own: BTreeSet<ConnId>,
     /// Connections whose users may not listen to the name.
@@ -290,9 +292,19 @@ impl Listening {
             last: None,
             rules,
             among,
+            underway: self.underway(),
             own: BTreeSet::new(),
             denied: BTreeSet::new(),
         }
+    }
+
+    /// The order of the first listener that has not been around the names yet.
+    fn underway(&self) -> u64 {
+        let alone = self.work.iter().filter_map(|work| match work {
+            Work::Alone { newcomer, .. } => Some(newcomer),
+            _ => None,
+        });
+        self.newcomers.front().into_iter().chain(alone).map(|newcomer| newcomer.order).min().unwrap_or(u64::MAX)
     }
 
     /// Puts into line whom a search has not asked yet. `lone` is who alone subscribes to the name, if one does: of those who
@@ -313,7 +325,10 @@ impl Listening {
                     (false, mixed(order ^ search.salt), order)
                 };
                 let untried = order != search.first && search.last.is_none_or(|last| key > last);
-                let meant = search.among.is_empty() || search.among.contains(&conn) || order > search.began;
+                let meant = search.among.is_empty()
+                    || search.among.contains(&conn)
+                    || order > search.began
+                    || order >= search.underway;
                 if untried && meant && lone == Some(conn) {
                     search.own.insert(conn);
                 } else if untried && meant {

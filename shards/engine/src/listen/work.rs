@@ -30,7 +30,7 @@ pub(super) enum Work {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Newcomer {
     pub(super) listener: u32,
-    order: u64,
+    pub(super) order: u64,
     conn: ConnId,
     tag: Tag,
     /// Where it came in.

@@ -77,14 +77,9 @@ impl Oracle {
             }
             let places = self.listening.wanted.places();
             let unserved = places.filter(|place| place.0 == records && matches(pattern, &place.1) == Some(true));
-            // Not held of who subscribed itself: now and then one that has several patterns for such a name is not asked by
-            // the last of them (seeds 3663 and 82013146 without this line).
             let meant = |place: &&Place| {
                 let turns = &self.listening.turns;
-                !turns.contains_key(place)
-                    && !self.listening.wanted.asked_itself(conn, place)
-                    && self.is_wanted_of(conn, place)
-                    && self.may_be_told_of(conn, place)
+                !turns.contains_key(place) && self.is_wanted_of(conn, place) && self.may_be_told_of(conn, place)
             };
             for place in unserved.filter(meant) {
                 let asked = listener.bonds.get(&place.1).is_some_and(|bond| bond.found > 0);

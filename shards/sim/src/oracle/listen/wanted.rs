@@ -41,11 +41,6 @@ impl Wanted {
         self.askers.get(place).is_some_and(|askers| askers.iter().any(|&other| other != conn))
     }
 
-    /// Whether a connection ever asked for a name itself.
-    pub(super) fn asked_itself(&self, conn: usize, place: &Place) -> bool {
-        self.askers.get(place).is_some_and(|askers| askers.contains(&conn))
-    }
-
     /// Names that somebody wants.
     pub(super) fn places(&self) -> impl Iterator<Item = &Place> + '_ {
         self.sure.keys().map(|(place, _)| place)
