@@ -113,6 +113,6 @@ describe('who reads slowly', () => {
       await raw.untilPong()
       return server.log.includes('slow consumer')
     })
-    assert.match(server.log, /slow consumer was closed: limits\.outboxBytesMax is reached/)
+    await until('the log says so', () => /slow consumer was closed: limits\.outboxBytesMax is reached/.test(server.log))
   })
 })

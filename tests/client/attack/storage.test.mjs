@@ -94,7 +94,7 @@ describe('the store', () => {
       await rename(server.data, away)
       if (replaced) await mkdir(server.data)
       assert.equal(await write(raw, 'meanwhile', { replaced }), false, 'nobody will find this again')
-      assert.match(server.log, /deleted or moved away; put it back, or restart the server/)
+      await until('the log says so', () => /deleted or moved away; put it back, or restart the server/.test(server.log))
       if (replaced) await rm(server.data, { recursive: true })
       await rename(away, server.data)
       await until('writes go on', () => write(raw, 'after', { replaced }), PATIENCE)
