@@ -105,9 +105,10 @@ describe('the official client in JSON mode', { skip }, () => {
     const name = unique('again')
     const [mine, theirs] = [await ready(json, name), await ready(young, name)]
     await mine.setWithAck('n', 1)
-    proxy.cut()
+    proxy.lock()
     await isLost(json)
     theirs.set('m', 2)
+    proxy.unlock()
     await isOpen(json)
     await same('the record', () => mine.get(), { n: 1, m: 2 })
   })

@@ -9,6 +9,8 @@ export class Proxy {
   constructor (target) {
     this.target = target
     this.held = false
+    this.shut = false
+    this.knocking = []
     this.lines = new Set()
     this.listener = net.createServer((client) => this.#accept(client))
   }
@@ -21,12 +23,18 @@ export class Proxy {
     proxy.url = `127.0.0.1:${proxy.port}`
     atEnd(t, () => {
       proxy.cut()
+      for (const client of proxy.knocking) client.destroy()
       proxy.listener.close()
     })
     return proxy
   }
 
   #accept (client) {
+    if (this.shut) {
+      client.on('error', () => {})
+      this.knocking.push(client)
+      return
+    }
     const server = net.connect(this.target, '127.0.0.1')
     const line = { client, server, waiting: [] }
     this.lines.add(line)
@@ -58,5 +66,17 @@ export class Proxy {
       line.client.destroy()
       line.server.destroy()
     }
+  }
+
+  /** Breaks every line, and whoever comes back waits at the door until it is opened. */
+  lock () {
+    this.shut = true
+    this.cut()
+  }
+
+  /** Lets in who waits, and whoever comes from now on. */
+  unlock () {
+    this.shut = false
+    for (const client of this.knocking.splice(0)) this.#accept(client)
   }
 }

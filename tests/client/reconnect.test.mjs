@@ -22,9 +22,10 @@ describe('a cut line', () => {
     await subscribed(one, event, seen, two)
     const [mine, theirs] = [await ready(one, name), await ready(two, name)]
     for (let round = 1; round <= 3; round++) {
-      proxy.cut()
+      proxy.lock()
       await isLost(one)
       await within('a write meanwhile', theirs.setWithAck({ round }))
+      proxy.unlock()
       await isOpen(one)
       await untilData(mine, { round })
       await until('the event arrives again', () => {
@@ -46,11 +47,12 @@ describe('a cut line', () => {
     one.mayFail = true
     const name = unique('offline')
     const [mine, theirs] = [await ready(one, name), await ready(two, name)]
-    proxy.cut()
+    proxy.lock()
     await isLost(one)
     mine.set({ by: 'offline' })
     await within('a write', theirs.setWithAck({ by: 'online' }))
     await within('another', theirs.setWithAck({ by: 'online again' }))
+    proxy.unlock()
     await isOpen(one)
     await untilData(mine, { by: 'online again' })
     assert.deepEqual(theirs.get(), { by: 'online again' })
@@ -65,11 +67,12 @@ describe('a cut line', () => {
     const seen = calls()
     await subscribed(two, event, seen, one)
     await two.record.setDataWithAck(name, { a: 1 })
-    proxy.cut()
+    proxy.lock()
     await isLost(one)
     one.event.emit(event, 'first')
     one.event.emit(event, 'second')
     const [snapshot, head] = [one.record.snapshot(name), one.record.head(name)]
+    proxy.unlock()
     await isOpen(one)
     assert.deepEqual(await within('the snapshot', snapshot), { a: 1 })
     assert.equal(await within('the head', head), 1)
@@ -97,10 +100,11 @@ describe('a cut line', () => {
     const [one, two] = [await loggedIn(t, proxy), await loggedIn(t, server)]
     one.mayFail = true
     const name = unique('born-offline')
-    proxy.cut()
+    proxy.lock()
     await isLost(one)
     const mine = one.record.getRecord(name)
     mine.set({ born: 'offline' })
+    proxy.unlock()
     await isOpen(one)
     await until('it exists', async () => await two.record.has(name), { every: 20 })
     const theirs = await ready(two, name)

@@ -296,8 +296,9 @@ describe('providers and callers that vanish', () => {
     const name = unique('back')
     await provided(provider, name, (data, response) => response.send(data + 1), caller)
     for (let round = 0; round < 3; round++) {
-      proxy.cut()
+      proxy.lock()
       await isLost(provider)
+      proxy.unlock()
       await isOpen(provider)
       await until('it provides again', () => caller.rpc.make(name, 1).then((result) => result === 2, () => false))
     }
@@ -310,8 +311,9 @@ describe('providers and callers that vanish', () => {
     caller.mayFail = true
     const name = unique('queued')
     await provided(provider, name, (data, response) => response.send(data + 1), caller)
-    proxy.cut()
+    proxy.lock()
     await isLost(caller)
+    proxy.unlock()
     assert.equal(await within('the answer', caller.rpc.make(name, 1)), 2)
   })
 
@@ -329,8 +331,9 @@ describe('providers and callers that vanish', () => {
     const told = calls()
     caller.rpc.make(name, 'wait', told)
     await until('the provider is asked', () => waiting.length === 1)
-    proxy.cut()
+    proxy.lock()
     await isLost(caller)
+    proxy.unlock()
     await isOpen(caller)
     waiting[0].send('for nobody')
     assert.equal(await within('another answer', caller.rpc.make(name, 'x')), 'x')
