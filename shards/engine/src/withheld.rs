@@ -16,7 +16,7 @@
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::limits::Limits;
 use crate::packet::{Lane, Packet, Parcel, Tag};
-use crate::record::Step;
+use crate::record::Parked;
 use crate::shard::Shard;
 use ahash::RandomState;
 use bytes::Bytes;
@@ -185,38 +185,20 @@ impl Shard {
         known && self.delivery.wire(conn).is_some()
     }
 
-    /// A connection has more to say of a name of which answers to it are withheld: they come first. What is left to wait
-    /// for, if anything is.
-    pub(crate) fn answer_withheld(&mut self, slot: u32, conn: ConnId, failed: bool) -> Step {
-        while let Some(parcel) = self.names.at(slot).record.first_withheld(conn) {
-            let parcel = parcel.clone();
-            let (tag, message) = (parcel.tag.yielded(), Message { head: parcel.head, bytes: &parcel.bytes[..] });
-            if self.delivery.wire(conn).is_none() {
-                self.names.at_mut(slot).record.unwithhold(conn, parcel.tag);
-                continue;
-            }
-            if !failed && !self.is_known(slot) && !self.load(slot) {
-                return Step::Wait;
-            }
-            self.names.at_mut(slot).record.unwithhold(conn, parcel.tag);
-            if failed && !self.is_known(slot) {
-                let parked = self.parked(conn, tag, &message);
-                self.fail(slot, &parked, &crate::Fault::Timeout);
-            } else {
-                self.do_reading(slot, conn, tag, message.head.action);
-            }
-        }
-        Step::Done
-    }
-
-    /// The same where the name is busy: they wait in front of what else its connection says.
+    /// A connection has more to say of a name of which answers to it are withheld: they wait in front of that, as what is told
+    /// late is judged when it is told.
     pub(crate) fn park_withheld(&mut self, slot: u32, conn: ConnId) {
-        while let Some(parcel) = self.names.at(slot).record.first_withheld(conn).cloned() {
-            self.names.at_mut(slot).record.unwithhold(conn, parcel.tag);
-            let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
-            let parked = self.parked(conn, parcel.tag.yielded(), &message);
+        while let Some(parked) = self.unwithheld(slot, conn) {
             self.park(slot, parked);
         }
+    }
+
+    /// The first answer that is withheld from a connection, as a message that waits.
+    pub(crate) fn unwithheld(&mut self, slot: u32, conn: ConnId) -> Option<Parked> {
+        let parcel = self.names.at(slot).record.first_withheld(conn).cloned()?;
+        self.names.at_mut(slot).record.unwithhold(conn, parcel.tag);
+        let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
+        Some(self.parked(conn, parcel.tag.yielded(), &message))
     }
 
     /// A reading is over, one way or another: if it was fetched, its edge may fetch the next.

@@ -248,6 +248,9 @@ impl Shard {
             let parked = self.parked(conn, tag, message);
             return self.park(slot, parked);
         }
+        if !is_reading(message.head.action) && self.names.at(slot).record.withholds_from(conn) {
+            return self.run_behind_withheld(slot, conn, tag, message);
+        }
         match self.perform(slot, conn, tag, message, &mut Run::default()) {
             Step::Done => self.names.remove_if_idle(slot),
             Step::Wait => {
@@ -268,12 +271,6 @@ impl Shard {
             return step;
         }
         let reading = is_reading(action);
-        if !reading && self.names.at(slot).record.withholds_from(conn) {
-            let step = self.answer_withheld(slot, conn, run.failed);
-            if step == Step::Wait {
-                return step;
-            }
-        }
         if self.has_shadow() && !(reading && tag.is_fetch()) && !(action == Action::RecordNotify && run.reloaded) {
             if needs_value(action) && self.names.at(slot).record.residence == Residence::Unknown && !self.load(slot) {
                 return Step::Wait;

@@ -107,6 +107,39 @@ impl Shard {
         Some(parked)
     }
 
+    /// Puts one back to where it was taken from.
+    fn repark(&mut self, slot: u32, parked: Parked) {
+        self.records.parked_messages += usize::from(parked.counted);
+        self.records.parked_bytes += parked.cost();
+        self.names.at_mut(slot).record.work().parked.push_front(parked);
+    }
+
+    /// Does what a connection says behind the answers that are withheld from it. None of them can be refused for want of
+    /// room: they are bounded by what may be withheld, and a connection of which anything is withheld is not read.
+    pub(crate) fn run_behind_withheld(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+        let parked = self.parked(conn, tag, message);
+        let counted = self.has_room(parked.bytes.len());
+        self.repark(slot, Parked { counted, ..parked });
+        self.run_parked(slot, Run::default());
+    }
+
+    /// The message whose turn it is: one that its connection said earlier, and whose answer was withheld, goes before it.
+    fn withheld_first(&mut self, slot: u32, parked: Parked) -> Option<Parked> {
+        let conn = parked.conn;
+        if is_reading(parked.head.action) || !self.names.at(slot).record.withholds_from(conn) {
+            return Some(parked);
+        }
+        let mut earlier = Vec::new();
+        while let Some(withheld) = self.unwithheld(slot, conn) {
+            earlier.push(Parked { counted: false, ..withheld });
+        }
+        self.repark(slot, parked);
+        while let Some(withheld) = earlier.pop() {
+            self.repark(slot, withheld);
+        }
+        self.unpark(slot)
+    }
+
     /// Storage answered a read, or took too long.
     pub(crate) fn loaded(&mut self, ticket: Ticket, result: Result<Option<Stored>, Fault>) {
         // An answer after its time is ignored: its record may have been written since.
@@ -140,13 +173,11 @@ impl Shard {
     pub(crate) fn run_parked(&mut self, slot: u32, first: Run) {
         let mut first = Some(first);
         while !self.names.at(slot).record.is_busy() {
-            let Some(parked) = self.unpark(slot) else { break };
+            let Some(parked) = self.unpark(slot).and_then(|parked| self.withheld_first(slot, parked)) else { break };
             let (who, overtaken) = (parked.who.clone(), parked.overtaken);
             let mut run = Run { waited: true, who, overtaken, ..first.take().unwrap_or_default() };
             if self.perform_any(slot, parked.conn, parked.tag, &parked.message(), &mut run) == Step::Wait {
-                self.records.parked_messages += usize::from(parked.counted);
-                self.records.parked_bytes += parked.cost();
-                self.names.at_mut(slot).record.work().parked.push_front(parked);
+                self.repark(slot, parked);
             }
         }
         self.names.at_mut(slot).record.rest();
@@ -164,7 +195,7 @@ impl Shard {
     /// Answers what waited for a value that could not be had. What needs none is done all the same.
     fn fail_parked(&mut self, slot: u32, fault: &Fault) {
         while !self.names.at(slot).record.is_busy() {
-            let Some(parked) = self.unpark(slot) else { break };
+            let Some(parked) = self.unpark(slot).and_then(|parked| self.withheld_first(slot, parked)) else { break };
             if matches!(parked.head.action, Action::RecordSubscribe | Action::RecordDelete) {
                 let (who, overtaken) = (parked.who.clone(), parked.overtaken);
                 let mut run = Run { failed: true, who, overtaken, ..Run::default() };
