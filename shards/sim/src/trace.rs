@@ -68,7 +68,12 @@ pub(crate) fn describe(message: &Message<&[u8]>) -> String {
     if message.head.flags.has(Flags::VERSION) {
         write!(line, " version={}", message.head.version).expect("a string takes everything");
     }
-    for (key, value) in [("corr", message.correlation_id()), ("path", message.path()), ("data", message.data())] {
+    for (key, value) in [
+        ("for", message.subscription()),
+        ("corr", message.correlation_id()),
+        ("path", message.path()),
+        ("data", message.data()),
+    ] {
         if let Some(value) = value {
             write!(line, " {key}={}", text(value)).expect("a string takes everything");
         }
