@@ -270,6 +270,8 @@ impl Listening {
     fn detach(&mut self, listener: u32) {
         let leaving = &mut self.listeners[listener as usize];
         leaving.leaving = true;
+        // The pattern may be another's, or nobody's, before the pass comes to where this one would be dismissed.
+        leaving.in_pass = false;
         let entry = leaving.entry;
         let state = &mut self.entries[entry as usize];
         state.listeners.retain(|&other| other != listener);
@@ -361,18 +363,20 @@ impl Listening {
         let mut line = std::mem::take(&mut self.line).into_vec();
         line.clear();
         let passes = |listener: &Listener| listener.in_pass && listener.topic == topic && lone != Some(listener.conn);
+        // Another may have come in the place of one that listens no more.
+        let is_same = |newcomer: &Newcomer, listener: &Listener| listener.order == newcomer.order;
         let in_order = |listener: u32, order| Reverse(((false, 0, order), listener));
         let tried = if self.newcomers.len() <= FEW {
             let mut tried = 0;
             for place in 0..self.newcomers.len() {
-                let listener = self.newcomers[place].listener;
-                let Some(order) = self.listeners.get(listener as usize).filter(|it| passes(it)).map(|it| it.order)
-                else {
+                let newcomer = self.newcomers[place];
+                let state = self.listeners.get(newcomer.listener as usize);
+                if !state.is_some_and(|listener| is_same(&newcomer, listener) && passes(listener)) {
                     continue;
-                };
+                }
                 tried += 1;
-                if self.listens_to(listener, name) {
-                    line.push(in_order(listener, order));
+                if self.listens_to(newcomer.listener, name) {
+                    line.push(in_order(newcomer.listener, newcomer.order));
                 }
             }
             tried

@@ -194,6 +194,10 @@ impl Shard {
     /// Rules found what they looked for.
     pub(crate) fn offer_again(&mut self, id: AttemptId, mut found: Found) {
         let Some(listener) = self.provision_of(id).map(|provision| provision.listener) else { return };
+        if self.listening.listeners[listener as usize].leaving {
+            self.lost(id.slot);
+            return self.note_slow_patterns();
+        }
         match self.may_listen_to(id.slot, listener, &mut found) {
             Said::Yes => self.put_question(id.slot),
             Said::Ask | Said::Load => self.hold_offer(id, found),

@@ -37,6 +37,8 @@ pub(super) struct Newcomer {
     start: u32,
     /// It passed the end of the table, and is once around when it is at `start` again.
     wrapped: bool,
+    /// It goes on alone, and is acknowledged at the end of its own way.
+    apart: bool,
 }
 
 impl Newcomer {
@@ -82,8 +84,15 @@ impl Shard {
     pub(super) fn welcome(&mut self, listener: u32, conn: ConnId, tag: Tag) {
         let state = &mut self.listening.listeners[listener as usize];
         state.in_pass = true;
-        let newcomer =
-            Newcomer { listener, order: state.order, conn, tag, start: self.listening.cursor, wrapped: false };
+        let newcomer = Newcomer {
+            listener,
+            order: state.order,
+            conn,
+            tag,
+            start: self.listening.cursor,
+            wrapped: false,
+            apart: false,
+        };
         self.listening.newcomers.push_back(newcomer);
         if self.listening.newcomers.len() == 1 {
             self.work_on([Work::Pass]);
@@ -199,9 +208,10 @@ impl Shard {
                 return true;
             }
             self.listening.newcomers.pop_front();
-            let listener = self.listening.listeners.get_mut(newcomer.listener as usize).filter(|_| listens);
-            // Who left the pass is acknowledged at the end of its own way.
-            if listener.is_none_or(|listener| std::mem::take(&mut listener.in_pass)) {
+            if listens {
+                self.listening.listeners[newcomer.listener as usize].in_pass = false;
+            }
+            if !newcomer.apart {
                 self.settle_at_edge(newcomer.conn, newcomer.tag, false, None);
             }
         }
@@ -247,8 +257,10 @@ impl Shard {
         let state = &mut self.listening.listeners[listener as usize];
         state.in_pass = false;
         let place = self.listening.newcomers.binary_search_by_key(&state.order, |newcomer| newcomer.order);
-        let newcomer = place.ok().map(|place| self.listening.newcomers[place]);
-        state.resting = newcomer.map(|newcomer| (newcomer, cursor));
+        let Ok(place) = place else { return };
+        let newcomer = &mut self.listening.newcomers[place];
+        newcomer.apart = true;
+        state.resting = Some((*newcomer, cursor));
     }
 
     /// One name for one newcomer; what it cost.

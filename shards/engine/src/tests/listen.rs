@@ -1,5 +1,5 @@
 use super::rig::{Rig, about, bulk};
-use crate::{Census, ConnId, Limits, Options};
+use crate::{Census, ConnId, CoreId, Limits, Options, Packet};
 use deepstream_wire::{Action, Outgoing};
 
 const MILLISECOND: u64 = 1_000_000;
@@ -850,4 +850,37 @@ fn a_pattern_that_matches_everything_is_served_in_slices() {
             assert_eq!(shard.census(), Census::default());
         }
     }
+}
+
+/// Who leaves the pass over the names because it is slow to answer is acknowledged once, also if it listens no more by then.
+#[test]
+fn a_listener_that_is_slow_to_answer_and_leaves_is_acknowledged_once() {
+    let mut rig = Rig::new(2);
+    let (slow, next, subscriber) = (rig.client(0), rig.client(0), rig.client(0));
+    let names: Vec<String> = (0..8000).map(|number| format!("n/{number}")).collect();
+    let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+    rig.send(subscriber, &bulk(Action::EventSubscribe, &names, "0"));
+    rig.send(slow, &about(Action::EventListen, "^n"));
+    rig.send(next, &about(Action::EventListen, "n/"));
+    let mut settled = 0;
+    let mut leaves = true;
+    for _ in 0..1000 {
+        rig.now = rig.now.after(2 * MILLISECOND);
+        let now = rig.now;
+        rig.shards[1].tick(now);
+        // Nobody answers, and the shard that asks knows no more than that.
+        for packet in rig.take_packets(1, 0) {
+            settled += usize::from(matches!(packet, Packet::Settled { conn, .. } if conn == slow));
+        }
+        // The other has its turn, so that the pass is not at its end yet.
+        if leaves && rig.shards[1].census().asked_names > 1000 {
+            leaves = false;
+            rig.send_only(slow, &about(Action::EventUnlisten, "^n"));
+            for packet in rig.take_packets(0, 1) {
+                rig.shards[1].packet(now, CoreId(0), packet);
+            }
+        }
+    }
+    assert!(!leaves, "it was asked as much as it may be");
+    assert_eq!(settled, 2, "once for LISTEN, once for UNLISTEN");
 }

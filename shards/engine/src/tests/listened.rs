@@ -18,6 +18,7 @@ fn rules<'a>(listen: &[Rule<'a>]) -> Vec<Rule<'a>> {
 struct Words {
     topic: &'static str,
     listen: Action,
+    unlisten: Action,
     accept: Action,
     reject: Action,
     subscribe: Action,
@@ -28,6 +29,7 @@ const TOPICS: [Words; 2] = [
     Words {
         topic: "event",
         listen: Action::EventListen,
+        unlisten: Action::EventUnlisten,
         accept: Action::EventListenAccept,
         reject: Action::EventListenReject,
         subscribe: Action::EventSubscribe,
@@ -36,6 +38,7 @@ const TOPICS: [Words; 2] = [
     Words {
         topic: "record",
         listen: Action::RecordListen,
+        unlisten: Action::RecordUnlisten,
         accept: Action::RecordListenAccept,
         reject: Action::RecordListenReject,
         subscribe: Action::RecordSubscribe,
@@ -90,13 +93,18 @@ fn everywhere(test: impl Fn(&Words, u16, usize)) {
 }
 
 fn adopt(rig: &mut Rig, generation: u32, rows: &[Rule<'_>]) {
+    adopt_only(rig, generation, rows);
+    rig.pass(2_000_000);
+}
+
+/// New rules, and what they allow is not offered yet: work on listening waits in line until time passes.
+fn adopt_only(rig: &mut Rig, generation: u32, rows: &[Rule<'_>]) {
     let now = rig.now;
     let next = Arc::new(permissions(generation, rows));
     for shard in &mut rig.shards {
         shard.adopt_permissions(now, next.clone());
     }
     rig.settle();
-    rig.pass(2_000_000);
 }
 
 #[test]
@@ -255,6 +263,58 @@ fn a_listener_that_goes_while_it_is_judged_is_passed_over() {
         rig.drop_client(ann);
         rig.unfreeze();
         assert_eq!(asked(&mut rig, bob), ["secret/1"]);
+    });
+}
+
+/// It comes and goes before its turn in the line of what is to be done. Another listens meanwhile, to the same or to something
+/// else, and subscribes to what it would provide.
+#[test]
+fn a_listener_that_goes_before_its_turn_is_told_of_nothing() {
+    for pattern in ["^y", ".*"] {
+        everywhere(|words, cores, home| {
+            let rows = rules(&[(words.topic, "*", "listen", "true")]);
+            let mut rig = Rig::with(cores, &options(&rows));
+            let name = rig.name_on(home, "x");
+            let (ann, bob) = (rig.user(home, "ann"), rig.user(0, "bob"));
+            // There is somebody to offer anew to.
+            rig.send(bob, &about(words.listen, "^z"));
+            rig.send(bob, &bulk(words.subscribe, &[name.as_bytes()], "1"));
+            adopt_only(&mut rig, 1, &rows);
+            // Who stands behind others in the line of newcomers is not dismissed before these are.
+            rig.send(bob, &about(words.listen, "^q"));
+            rig.send(ann, &about(words.listen, pattern));
+            rig.send(ann, &about(words.unlisten, pattern));
+            rig.send(bob, &about(words.listen, ".*"));
+            assert_eq!(rig.read(ann), Vec::<String>::new(), "all of it waits");
+            rig.pass(2_000_000);
+            let topic = words.topic.to_uppercase();
+            let told = ["LISTEN", "UNLISTEN"].map(|word| format!("{topic}.{word} name={pattern} ack"));
+            assert_eq!(rig.read(ann), told);
+        });
+    }
+}
+
+/// Rules find what they look for after a listener is gone, and before what it leaves behind is seen to.
+#[test]
+fn a_listener_that_goes_while_it_is_judged_is_not_told_what_comes_of_it() {
+    everywhere(|words, cores, home| {
+        let key = Rig::new(cores).name_on(home, "key");
+        let rule = format!("_('{key}') === null || true");
+        let rows = rules(&[(words.topic, "*", "listen", "true"), (words.topic, "secret*", "listen", &rule)]);
+        let mut rig = Rig::with(cores, &options(&rows));
+        let name = rig.name_on(home, "secret/");
+        let (ann, bob, subscriber) = (rig.user(0, "ann"), rig.user(home, "bob"), rig.user(0, "sub"));
+        rig.send(ann, &about(words.listen, ".*"));
+        rig.send(bob, &about(words.listen, ".*"));
+        rig.read(ann);
+        rig.read(bob);
+        adopt_only(&mut rig, 1, &rows);
+        rig.disk = Disk::Hangs;
+        rig.send(subscriber, &bulk(words.subscribe, &[name.as_bytes()], "1"));
+        rig.send(ann, &about(words.unlisten, ".*"));
+        rig.unfreeze();
+        assert_eq!(asked(&mut rig, ann), Vec::<String>::new());
+        assert_eq!(asked(&mut rig, bob), [name]);
     });
 }
 
