@@ -11,7 +11,7 @@ use deepstream_wire::Topic;
 use hashbrown::{HashMap, HashTable};
 use slab::Slab;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 /// A pattern somebody listens to.
@@ -65,14 +65,24 @@ pub(crate) struct Search {
     last: Option<Key>,
     /// The rules in force when it began.
     pub(super) rules: u32,
-    /// Connections beside which nobody is asked but who came later; nobody: all may be.
-    among: BTreeSet<ConnId>,
+    among: Among,
     /// The first of those who came before it and were still on their way around the names when it began: they count as later.
     underway: u64,
-    /// Connections that were passed over because nobody else subscribed to the name at that moment.
-    pub(super) own: BTreeSet<ConnId>,
+    /// Listeners that were passed over because nobody else subscribed to the name at that moment, by their order, and whose
+    /// they are.
+    pub(super) own: BTreeMap<u64, ConnId>,
     /// Connections whose users may not listen to the name.
     pub(super) denied: BTreeSet<ConnId>,
+}
+
+/// Whom a search asks beside those who came later.
+#[derive(Debug)]
+pub(super) enum Among {
+    Everybody,
+    /// What this connection listens with.
+    Conn(ConnId),
+    /// Listeners by their order.
+    Listeners(BTreeSet<u64>),
 }
 
 /// Later than all others, rank, order.
@@ -285,7 +295,7 @@ impl Listening {
     }
 
     /// A search of its own under these rules; `first` is asked before it begins.
-    pub(super) fn search(&mut self, rules: u32, first: Option<u32>, among: BTreeSet<ConnId>) -> Search {
+    pub(super) fn search(&mut self, rules: u32, first: Option<u32>, among: Among) -> Search {
         self.count += 1;
         Search {
             salt: if self.shuffle { self.hasher.hash_one(self.count) | 1 } else { 0 },
@@ -295,9 +305,15 @@ impl Listening {
             rules,
             among,
             underway: self.underway(),
-            own: BTreeSet::new(),
+            own: BTreeMap::new(),
             denied: BTreeSet::new(),
         }
+    }
+
+    /// A search for those whom the one before passed over and had no occasion to ask; it asked everybody else. `own` are
+    /// those who are to be passed over still.
+    pub(super) fn search_rest(&mut self, rules: u32, passed: BTreeSet<u64>, own: BTreeMap<u64, ConnId>) -> Search {
+        Search { underway: u64::MAX, own, ..self.search(rules, None, Among::Listeners(passed)) }
     }
 
     /// The order of the first listener that has not been around the names yet.
@@ -327,12 +343,14 @@ impl Listening {
                     (false, mixed(order ^ search.salt), order)
                 };
                 let untried = order != search.first && search.last.is_none_or(|last| key > last);
-                let meant = search.among.is_empty()
-                    || search.among.contains(&conn)
-                    || order > search.began
-                    || order >= search.underway;
+                let among = match &search.among {
+                    Among::Everybody => true,
+                    Among::Conn(only) => *only == conn,
+                    Among::Listeners(orders) => orders.contains(&order),
+                };
+                let meant = among || order > search.began || order >= search.underway;
                 if untried && meant && lone == Some(conn) {
-                    search.own.insert(conn);
+                    search.own.insert(order, conn);
                 } else if untried && meant {
                     line.push(Reverse((key, listener)));
                 }
@@ -345,6 +363,7 @@ impl Listening {
     pub(super) fn next_in_line(&mut self, search: &mut Search) -> Option<u32> {
         let (key, listener) = self.pop_line(&search.denied)?;
         search.last = Some(key);
+        search.own.remove(&key.2);
         Some(listener)
     }
 

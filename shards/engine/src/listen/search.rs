@@ -5,7 +5,7 @@
 //!
 //! A name is offered only to who may listen to it by its name, whatever its pattern is: [`super::may`].
 
-use super::registry::Search;
+use super::registry::{Among, Search};
 use super::words;
 use crate::delivery::Audience;
 use crate::ident::ConnId;
@@ -70,7 +70,11 @@ impl Shard {
     pub(crate) fn listen_subscribed(&mut self, slot: u32, conn: ConnId, first: bool, lone: Option<ConnId>) -> bool {
         let name = self.names.at(slot);
         if let Some(provision) = &name.provision {
-            return provision.provides() && name.topic == Topic::Record;
+            let is_told = provision.provides() && name.topic == Topic::Record;
+            if first {
+                self.go_on_for_new(slot);
+            }
+            return is_told;
         }
         if self.listening.is_empty() || !is_listened(name.topic) {
             return false;
@@ -80,10 +84,21 @@ impl Shard {
             self.search(slot);
         } else if let Some(lone) = lone.filter(|&lone| lone != conn && self.listening.listens_on(lone, topic)) {
             // The others were asked before. It was not, because there was nobody but itself to provide for.
-            self.search_among(slot, BTreeSet::from([lone]));
+            self.search_among(slot, Among::Conn(lone));
         }
         self.note_slow_patterns();
         false
+    }
+
+    /// A name has a subscriber again, and somebody is still asked on account of those before. Who refused them, in this
+    /// search or long before it, is to be asked for the new one too, if whoever is asked now does not provide.
+    fn go_on_for_new(&mut self, slot: u32) {
+        let Some(Provision { listener, stage: Stage::Asked { search, .. }, .. }) =
+            self.names.at_mut(slot).provision.as_deref_mut()
+        else {
+            return;
+        };
+        **search = self.listening.search(self.permit.generation(), Some(*listener), Among::Everybody);
     }
 
     /// A subscriber of a name is gone: perhaps the last, or the last but its provider.
@@ -131,18 +146,18 @@ impl Shard {
 
     /// Looks for a provider of a name that has none.
     pub(super) fn search(&mut self, slot: u32) {
-        self.search_among(slot, BTreeSet::new());
+        self.search_among(slot, Among::Everybody);
     }
 
     /// The same among some connections only.
-    fn search_among(&mut self, slot: u32, among: BTreeSet<ConnId>) {
+    fn search_among(&mut self, slot: u32, among: Among) {
         let search = Box::new(self.listening.search(self.permit.generation(), None, among));
         self.ask_next(slot, search);
     }
 
     /// Asks a new listener for a name that has no provider, before all others. `false`: it may not listen to that name.
     pub(super) fn ask_first(&mut self, slot: u32, listener: u32) -> bool {
-        let search = Box::new(self.listening.search(self.permit.generation(), Some(listener), BTreeSet::new()));
+        let search = Box::new(self.listening.search(self.permit.generation(), Some(listener), Among::Everybody));
         self.offer(slot, listener, search).is_ok()
     }
 
@@ -161,14 +176,20 @@ impl Shard {
             }
         }
         // Nobody is left. Who was passed over may have been so by older rules, or for want of other subscribers.
-        search.own.retain(|&conn| lone != Some(conn));
-        if search.rules != self.permit.generation() {
-            self.search(slot);
-        } else if search.own.is_empty() {
-            self.names.at_mut(slot).search_failed_at = self.delivery.now;
-        } else {
-            self.search_among(slot, search.own);
+        let rules = self.permit.generation();
+        if search.rules != rules {
+            return self.search(slot);
         }
+        let passed: BTreeSet<u64> =
+            search.own.iter().filter(|&(_, &conn)| lone != Some(conn)).map(|(&order, _)| order).collect();
+        if passed.is_empty() {
+            self.names.at_mut(slot).search_failed_at = self.delivery.now;
+            return;
+        }
+        // Who is passed over still may not be alone any more before these have answered.
+        search.own.retain(|_, conn| lone == Some(*conn));
+        let rest = Box::new(self.listening.search_rest(rules, passed, search.own));
+        self.ask_next(slot, rest);
     }
 
     /// Asks a listener, at once or when rules have found what they look for. `Err`: it may not listen to that name.
@@ -309,6 +330,7 @@ impl Shard {
         }
         if !self.is_wanted_of(slot, listener) {
             self.tell_removed(slot, listener);
+            self.passed_over(slot);
             return self.lost(slot);
         }
         if let Some(provision) = &mut self.names.at_mut(slot).provision
@@ -321,6 +343,17 @@ impl Shard {
         }
         self.note_turn(slot, listener, Turn::Provides);
         self.tell_subscribers(slot, Action::RecordHasProvider);
+    }
+
+    /// Whoever is asked would provide, but only for itself: it is asked again if others come before the search is over.
+    fn passed_over(&mut self, slot: u32) {
+        let Some(Provision { listener, stage: Stage::Asked { search, .. }, .. }) =
+            self.names.at_mut(slot).provision.as_deref_mut()
+        else {
+            return;
+        };
+        let listener = &self.listening.listeners[*listener as usize];
+        search.own.insert(listener.order, listener.conn);
     }
 
     fn note_turn(&mut self, slot: u32, listener: u32, turn: Turn) {

@@ -528,6 +528,90 @@ fn who_refused_is_not_asked_again_because_the_lone_subscriber_is_not_alone_any_m
     });
 }
 
+/// It comes to be asked in its turn, and once.
+#[test]
+fn who_refused_after_it_was_passed_over_is_not_asked_again() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.say(second, Said::Subscribe, "");
+        assert_eq!(scene.read(first), [LISTENS, FOUND]);
+        scene.read(second);
+        scene.subscribe();
+        scene.reject(first);
+        assert_eq!(scene.read(second), [FOUND]);
+        scene.reject(second);
+        assert_eq!((scene.read(first), scene.read(second)), (vec![], vec![]), "everybody was asked once");
+    });
+}
+
+/// Two are passed over in turn. While the first of them is asked at last, others come, whom the second may provide for.
+#[test]
+fn who_is_still_passed_over_when_others_are_asked_again_is_not_forgotten() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.say(second, Said::Listen, "^a");
+        scene.say(first, Said::Subscribe, "");
+        scene.say(second, Said::Subscribe, "");
+        scene.say(first, Said::Unsubscribe, "");
+        scene.read(first);
+        scene.read(second);
+        scene.reject(second);
+        assert_eq!((scene.read(first), scene.read(second)), (vec![FOUND.to_owned()], vec![]));
+        scene.subscribe();
+        scene.reject(first);
+        let found = "PATTERN_FOUND name=^a subscription=NAME".to_owned();
+        assert_eq!((scene.read(first), scene.read(second)), (vec![], vec![found]));
+        scene.say(second, Said::Reject, "^a");
+        assert_eq!((scene.read(first), scene.read(second)), (vec![], vec![]), "everybody was asked once");
+    });
+}
+
+#[test]
+fn who_would_have_provided_for_nobody_but_itself_is_asked_again_when_others_come() {
+    everywhere(|scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.subscribe();
+        scene.say(first, Said::Subscribe, "");
+        scene.unsubscribe();
+        scene.read(first);
+        scene.accept(first);
+        assert_eq!(scene.read(first), [REMOVED]);
+        assert_eq!(scene.read(second), [LISTENS, FOUND]);
+        scene.subscribe();
+        scene.reject(second);
+        assert_eq!(scene.read(first), [FOUND]);
+        scene.accept(first);
+        assert_eq!(scene.read(first), only_records(scene, &[HAS]));
+    });
+}
+
+/// A subscriber that finds a question put already has the rest asked like any other first one.
+#[test]
+fn who_refused_those_that_left_is_asked_for_who_comes() {
+    let options = Options { listen_shuffle: false, listen_rematch_ns: None, ..Options::default() };
+    with(&options, |scene| {
+        let (first, second) = (scene.first, scene.second);
+        scene.listen(first);
+        scene.listen(second);
+        scene.subscribe();
+        scene.reject(first);
+        assert_eq!(scene.read(first), [LISTENS, FOUND]);
+        assert_eq!(scene.read(second), [LISTENS, FOUND]);
+        scene.unsubscribe();
+        scene.subscribe();
+        scene.reject(second);
+        assert_eq!((scene.read(first), scene.read(second)), (vec![FOUND.to_owned()], vec![]));
+        scene.reject(first);
+        assert_eq!((scene.read(first), scene.read(second)), (vec![], vec![]), "everybody was asked for it");
+    });
+}
+
 #[test]
 fn an_acceptance_for_nobody_but_itself_is_too_late() {
     everywhere(|scene| {
