@@ -31,7 +31,7 @@ describe('connection', { skip }, () => {
     const client = oldClientFor(t, server)
     assert.deepEqual(await oldLogin(client), { success: true, data: null })
     assert.equal(client.getConnectionState(), 'OPEN')
-    assert.deepEqual(client.states, ['AWAITING_CONNECTION', 'AWAITING_AUTHENTICATION', 'AUTHENTICATING', 'OPEN'])
+    assert.deepEqual(client.states, ['AWAITING_CONNECTION', 'CHALLENGING', 'AWAITING_AUTHENTICATION', 'AUTHENTICATING', 'OPEN'])
   })
 
   test('a login by promise, and after the connection was made', async (t) => {

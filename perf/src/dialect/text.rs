@@ -9,6 +9,8 @@ use crate::scenario::Kind;
 use deepstream_wire::client::{FINAL_TEXT, ServerEvent, encode_frame};
 
 pub(super) const PATH: &str = "/deepstream-v3";
+/// What it says that it connected to.
+const URL: &[u8] = b"ws://deepstream-perf/deepstream-v3";
 const FIELD_END: u8 = 0x1f;
 const MESSAGE_END: u8 = 0x1e;
 
@@ -44,6 +46,7 @@ fn told(message: &Fields<'_>, stage: &mut Stage, membership: &Membership, out: &
     let entering = *stage != Stage::Ready;
     match (message.get(0), message.get(1)) {
         (b"C", b"PI") => say(&[b"C", b"PO"], out),
+        (b"C", b"CH") => say(&[b"C", b"CHR", URL], out),
         (b"C", b"A") => say(&[b"A", b"REQ", b"{}"], out),
         (b"A", b"A") => match &membership.receives {
             Some(topic) => {
@@ -146,7 +149,9 @@ mod tests {
 
     #[test]
     fn a_conversation_is_understood() {
-        assert_eq!(taken(b"C\x1fA\x1eC\x1fPI\x1e", Stage::Entering).len(), 1);
+        for said in [&b"C\x1fCH\x1e"[..], b"C\x1fA\x1e", b"C\x1fPI\x1e"] {
+            assert_eq!(taken(said, Stage::Entering).len(), 1, "answered");
+        }
         assert_eq!(taken(b"E\x1fA\x1fS\x1ft\x1e", Stage::Joining), ["Ready(0)"]);
         assert_eq!(taken(b"R\x1fR\x1ft\x1f7\x1f{}\x1e", Stage::Joining), ["Ready(7)"]);
         assert_eq!(

@@ -25,7 +25,12 @@ impl Shard {
                 None
             }
             Action::AuthRequest if self.may_extend(conn) => return self.extend(conn, message),
-            Action::ConnectionPong if !self.delivery.wire(conn).is_some_and(Wire::is_challenged) => None,
+            // Answers to what the server led with; the one to the challenge may come late.
+            Action::ConnectionPong | Action::ConnectionChallenge
+                if !self.delivery.wire(conn).is_some_and(Wire::is_challenged) =>
+            {
+                None
+            }
             action if !self.serves(action.topic()) => {
                 let answer = Outgoing {
                     original_topic: Some(action.topic()),

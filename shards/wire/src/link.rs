@@ -230,11 +230,10 @@ impl Link {
     }
 }
 
-/// What a client of a wire where the server leads is told first: no challenge; and the first of the pings by which it knows that
-/// the server lives.
+/// What a client of a wire where the server leads is told first: the challenge, and nothing more. Some clients take only that, and
+/// only an answer to what they say to it.
 fn greet(wire: Wire, replies: &mut Vec<u8>) {
-    encode(wire, &Outgoing::new(Action::ConnectionAccept), replies);
-    encode(wire, &Outgoing::new(Action::ConnectionPing), replies);
+    encode(wire, &Outgoing::new(Action::ConnectionChallenge), replies);
 }
 
 /// Of a masked frame whose length is one byte.

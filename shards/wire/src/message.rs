@@ -67,10 +67,10 @@ impl Wire {
 
     /// Whether a subscription that also reads is acknowledged as it comes in, before it is known whether it is allowed.
     pub fn is_acknowledged_early(self) -> bool {
-        !matches!(self, Self::Text)
+        !self.is_text()
     }
 
-    /// Whether the server speaks first and keeps the heartbeat: it accepts without a challenge, and it pings.
+    /// Whether the server speaks first and keeps the heartbeat: it says a challenge that need not be answered, and it pings.
     pub fn server_leads(self) -> bool {
         match self {
             Self::Protobuf | Self::ProtobufNoMulti | Self::Json | Self::Http | Self::Mqtt => false,

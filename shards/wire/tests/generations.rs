@@ -68,7 +68,7 @@ impl Peer {
     }
 }
 
-const GREETING: &str = "\u{fffd}\u{4}C|A+\u{fffd}\u{5}C|PI+";
+const GREETING: &str = "\u{fffd}\u{5}C|CH+";
 const PING: u8 = 0x89;
 
 fn challenge() -> Vec<u8> {
@@ -137,7 +137,7 @@ fn who_speaks_text_first_is_answered_in_text() {
     for pausing in [false, true] {
         let mut peer = Peer::at(&upgrade_at("/deepstream"), config(), pausing);
         peer.send(&frame(FINAL_TEXT, "C\u{1f}CHR\u{1f}h\u{1e}A\u{1f}REQ\u{1f}{}\u{1e}".as_bytes()));
-        assert_eq!(peer.events[1..], ["turned to Text", "ConnectionChallenge", "AuthRequest data={}"]);
+        assert_eq!(peer.events[1..], ["turned to Text", "ConnectionChallenge name=h", "AuthRequest data={}"]);
         assert_eq!(peer.told().replace('\u{81}', "\u{fffd}"), GREETING);
         peer.send(&login());
         assert_eq!(peer.events.len(), 5);

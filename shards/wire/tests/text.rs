@@ -84,7 +84,9 @@ fn every_message_of_a_client_is_read() {
     for (text, expected) in [
         ("C|PI+", "ConnectionPing"),
         ("C|PO+", "ConnectionPong"),
-        ("C|CHR|localhost:6020+", "ConnectionChallenge"),
+        ("C|CHR|localhost:6020+", "ConnectionChallenge name=localhost:6020"),
+        ("C|CHR|+", "ConnectionChallenge name="),
+        ("C|CHR+", "ConnectionChallenge"),
         (r#"A|REQ|{"username":"ann"}+"#, r#"AuthRequest data={"username":"ann"}"#),
         ("A|REQ+", "AuthRequest"),
         ("E|S|news+", "EventSubscribe names=news id=news"),
@@ -439,8 +441,9 @@ fn a_conversation_is_the_same_however_it_is_cut_and_paused() {
     );
     let replies = String::from_utf8_lossy(&whole.1).into_owned();
     assert!(replies.starts_with("HTTP/1.1 101"), "{replies}");
-    assert!(!UPGRADE_KEY.is_empty() && replies.contains("\r\n\r\n\u{fffd}\u{4}C\u{1f}A\u{1e}"), "greeted: {replies:?}");
-    assert!(replies.contains("\u{fffd}\u{5}C\u{1f}PI\u{1e}"), "and pinged: {replies:?}");
+    let greeted = "\r\n\r\n\u{fffd}\u{5}C\u{1f}CH\u{1e}";
+    assert!(!UPGRADE_KEY.is_empty() && replies.contains(greeted), "challenged: {replies:?}");
+    assert!(!replies.contains("C\u{1f}PI") && !replies.contains("C\u{1f}A"), "and nothing else: {replies:?}");
     let bytes: Vec<[u8; 1]> = stream.iter().map(|&byte| [byte]).collect();
     let single: Vec<&[u8]> = bytes.iter().map(<[u8; 1]>::as_slice).collect();
     for pausing in [false, true] {

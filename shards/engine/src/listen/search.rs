@@ -13,7 +13,7 @@ use crate::output::{Note, Turn};
 use crate::permit::{Found, Said};
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
-use deepstream_wire::{Action, Outgoing, Topic, Wire};
+use deepstream_wire::{Action, Outgoing, Topic};
 use std::collections::BTreeSet;
 
 /// Who is asked to provide a name, or does.
@@ -389,7 +389,7 @@ impl Shard {
         let Stage::Asked { .. } = provision.stage else { return };
         let listener = &self.listening.listeners[provision.listener as usize];
         // Clients of the text protocol have no word for it: some pass over what they are told in its place, others fail.
-        let knows = self.delivery.wire(listener.conn).is_some_and(|wire| wire != Wire::Text);
+        let knows = self.delivery.wire(listener.conn).is_some_and(|wire| !wire.is_text());
         if knows && self.is_wanted_of(id.slot, provision.listener) && !listener.leaving {
             let name = self.names.at(id.slot);
             let late = Outgoing { subscription: Some(&name.name), ..Outgoing::new(words(name.topic).timeout) };

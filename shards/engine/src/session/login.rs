@@ -20,7 +20,11 @@ impl Shard {
             // Upstream stays silent before login; a client that waits for its user to log in would drop the connection
             // (protocol-binary §12.6).
             Action::ConnectionPing => self.say(conn, Action::ConnectionPong),
-            // Answers to what the server led with.
+            // What the server led with, answered, or not: nobody has to before the login.
+            Action::ConnectionChallenge if session.wire.server_leads() => {
+                session.wire = text_wire_of(session.wire, message.name());
+                self.say(conn, Action::ConnectionAccept);
+            }
             Action::ConnectionPong | Action::ConnectionChallenge if !session.wire.is_challenged() => {}
             Action::ConnectionChallenge if !challenged => {
                 session.state = State::AwaitAuth;
@@ -253,6 +257,13 @@ pub(crate) fn identity_of(account: Account, session: &mut Session, now: Nanos) -
     }
 }
 
+/// Clients name the URL that they connected to. The SDKs for Java and iOS name it as the app wrote it, which need not have a
+/// scheme; all others only connect by one that has, and those in JavaScript put it in front themselves.
+fn text_wire_of(wire: Wire, url: &[u8]) -> Wire {
+    let begins = |scheme: &[u8]| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    if url.is_empty() || begins(b"ws://") || begins(b"wss://") { wire } else { Wire::TextSdk }
+}
+
 /// JavaScript clients before 7.1.0 drop PATCH_MULTI (protocol-binary §12.11).
 fn wire_of(sdk_type: &[u8], sdk_version: &[u8]) -> Wire {
     let mut numbers = sdk_version.split(|&byte| byte == b'.').map(|part| {
@@ -270,6 +281,23 @@ fn wire_of(sdk_type: &[u8], sdk_version: &[u8]) -> Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_without_a_scheme_is_that_of_the_sdks_for_java_and_ios() {
+        let cases: &[(&str, Wire)] = &[
+            ("", Wire::Text),
+            ("ws://localhost:6020/deepstream", Wire::Text),
+            ("wss://example.com/deepstream-v3", Wire::Text),
+            ("WSS://example.com", Wire::Text),
+            ("localhost:6020", Wire::TextSdk),
+            ("ws.example.com/deepstream", Wire::TextSdk),
+            ("example.com:443/deepstream?to=ws://x", Wire::TextSdk),
+        ];
+        for &(url, wire) in cases {
+            assert_eq!(text_wire_of(Wire::Text, url.as_bytes()), wire, "{url}");
+            assert_eq!(text_wire_of(Wire::TextSdk, url.as_bytes()), Wire::TextSdk, "whoever was known stays: {url}");
+        }
+    }
 
     #[test]
     fn only_old_javascript_clients_are_spared_patch_multi() {

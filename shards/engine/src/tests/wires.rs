@@ -142,6 +142,33 @@ fn a_connection_that_said_nothing_turns_to_text_and_back() {
 }
 
 #[test]
+fn the_challenge_may_be_answered_before_the_login_and_is_passed_over_after_it() {
+    let mut rig = Rig::new(2);
+    let url = |url: &'static [u8]| Outgoing { name: Some(url), ..Outgoing::new(Action::ConnectionChallenge) };
+    let bare = Outgoing::new(Action::ConnectionChallenge);
+    for (first, named) in [(bare, "S"), (url(b"ws://h:6020/deepstream"), "S"), (url(b"h:6020"), "U")] {
+        let conn = rig.stranger_on(0, Wire::Text);
+        for answer in [first, bare] {
+            rig.send(conn, &answer);
+            assert_eq!(rig.read(conn), ["C|A+"], "each is accepted");
+        }
+        rig.send(conn, &Outgoing { data: Some(br#"{"bad":1}"#), ..Outgoing::new(Action::AuthRequest) });
+        assert!(rig.read(conn)[0].starts_with("A|E|INVALID_AUTH_DATA|"));
+        rig.send(conn, &first);
+        assert_eq!(rig.read(conn), ["C|A+"]);
+        rig.send(conn, &Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) });
+        assert_eq!(rig.read(conn), ["A|A+"]);
+        for late in [bare, url(b"h:6020")] {
+            rig.send(conn, &late);
+            assert!(rig.read(conn).is_empty(), "and changes nothing:");
+        }
+        rig.send(conn, &Outgoing::new(Action::PresenceSubscribeAll));
+        assert_eq!(rig.read(conn), [format!("U|A|S|{named}+")]);
+    }
+    assert!(!rig.notes.iter().any(|note| matches!(note, Note::Unexpected { .. })), "nothing to log: {:?}", rig.notes);
+}
+
+#[test]
 fn text_clients_of_both_kinds_are_told_of_conflicts_alike() {
     let mut rig = Rig::new(1);
     for (wire, name) in [(Wire::Text, "a"), (Wire::TextSdk, "b")] {
@@ -194,8 +221,9 @@ fn a_text_client_that_does_not_log_in_is_told_in_its_own_words() {
     rig.send(refused, &Outgoing::new(Action::ConnectionChallenge));
     rig.send(refused, &Outgoing { data: Some(br#"{"bad":1}"#), ..Outgoing::new(Action::AuthRequest) });
     let lines = rig.read(refused);
-    assert!(lines[0].starts_with("A|E|INVALID_AUTH_DATA|"), "{lines:?}");
-    assert_eq!(lines[1], "A|E|TOO_MANY_AUTH_ATTEMPTS|Stoo many authentication attempts+");
+    assert_eq!(lines[0], "C|A+");
+    assert!(lines[1].starts_with("A|E|INVALID_AUTH_DATA|"), "{lines:?}");
+    assert_eq!(lines[2], "A|E|TOO_MANY_AUTH_ATTEMPTS|Stoo many authentication attempts+");
     rig.pass(6 * SECOND);
     assert!(rig.read(late)[0].starts_with("C|E|CONNECTION_AUTHENTICATION_TIMEOUT|S"));
     assert!(rig.closed.contains(&(late, Reason::AuthenticationTimeout)));
@@ -205,9 +233,9 @@ fn a_text_client_that_does_not_log_in_is_told_in_its_own_words() {
 /// Its clients find what they asked for by the word of the question.
 #[test]
 fn text_is_told_under_the_word_it_asked_with() {
-    for cores in [1, 3] {
+    for (cores, wire) in [(1, Wire::Text), (3, Wire::Text), (1, Wire::TextSdk), (3, Wire::TextSdk)] {
         let mut rig = Rig::ruled(cores, &[("record", "*", "create", "true"), ("record", "open", "read", "true")]);
-        let text = rig.text_client(0);
+        let text = rig.text_client_of(0, wire);
         let ask = |rig: &mut Rig, message: &Outgoing<'_>| {
             rig.send(text, message);
             rig.read(text).concat()
@@ -231,20 +259,25 @@ fn text_is_told_under_the_word_it_asked_with() {
 fn a_text_client_that_does_not_say_whether_it_provides_is_told_nothing_of_it() {
     let options = Options { listen_response_timeout_ns: SECOND, ..Options::default() };
     let mut rig = Rig::with(2, &options);
-    let (text, protobuf, asker) = (rig.text_client(0), rig.client(1), rig.client(0));
-    for listener in [text, protobuf] {
+    let (text, sdk) = (rig.text_client(0), rig.text_client_of(0, Wire::TextSdk));
+    let (protobuf, asker) = (rig.client(1), rig.client(0));
+    for listener in [text, sdk, protobuf] {
         rig.send(listener, &about(Action::EventListen, "e.*"));
         rig.read(listener);
     }
     rig.send(asker, &bulk(Action::EventSubscribe, &[b"e1"], "1"));
-    let mut told = (rig.read(text).concat(), rig.read(protobuf).concat());
-    for _ in 0..4 {
+    let listeners = [text, sdk, protobuf];
+    let mut told = listeners.map(|conn| rig.read(conn).concat());
+    for _ in 0..5 {
         rig.pass(2 * SECOND);
-        told.0 += &rig.read(text).concat();
-        told.1 += &rig.read(protobuf).concat();
+        for (told, conn) in told.iter_mut().zip(listeners) {
+            *told += &rig.read(conn).concat();
+        }
     }
-    assert_eq!(told.0.replace("C|PI+", ""), "E|SP|e.*|e1+");
-    assert!(told.1.contains("EVENT.LISTEN_RESPONSE_TIMEOUT"), "{}", told.1);
+    for told in &told[..2] {
+        assert_eq!(told.replace("C|PI+", ""), "E|SP|e.*|e1+");
+    }
+    assert!(told[2].contains("EVENT.LISTEN_RESPONSE_TIMEOUT"), "{}", told[2]);
 }
 
 #[test]

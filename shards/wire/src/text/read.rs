@@ -25,6 +25,8 @@ pub(crate) fn read<'b>(message: &[u8], buffer: &'b mut Vec<u8>) -> Result<Messag
         Topic::Event | Topic::Record => draft_named(&mut draft, action, &parts),
         Topic::Rpc => draft_call(&mut draft, action, &parts),
         Topic::Presence => draft_presence(&mut draft, action, &parts),
+        // The URL that it connected to.
+        Topic::Connection if action == Action::ConnectionChallenge && parts.has(2) => draft.name(parts.at(2)),
         Topic::Connection | Topic::Parser => {}
     }
     Ok(draft.finish())
