@@ -91,7 +91,9 @@ fn words(what: &Note, party: &Party) -> Option<(Level, &'static str, String)> {
             (Level::Warn, "INVALID_LISTEN_REGEX", text)
         }
         Note::VersionExists { user, name, wanted, current } => {
-            let text = format!("{user} tried to update record {name} to version {wanted} but it already was {current}");
+            let already = if wanted > current { "only" } else { "already" };
+            let text =
+                format!("{user} tried to update record {name} to version {wanted} but it {already} was {current}");
             (Level::Warn, "VERSION_EXISTS", text)
         }
         Note::LoadFailed { name, fault: Fault::Timeout } => {
@@ -227,6 +229,10 @@ mod tests {
             (
                 Note::VersionExists { user: "u".into(), name: "r".into(), wanted: 3, current: 5 },
                 (Level::Warn, "VERSION_EXISTS", "u tried to update record r to version 3 but it already was 5"),
+            ),
+            (
+                Note::VersionExists { user: "u".into(), name: "r".into(), wanted: 9, current: 5 },
+                (Level::Warn, "VERSION_EXISTS", "u tried to update record r to version 9 but it only was 5"),
             ),
             (
                 Note::Unreadable { conn, user: None, what: Unreadable::Malformed },

@@ -11,6 +11,16 @@
 //! was promised an object, and take `null` for the order to delete the record. So they are shown `{}`, as of a record that
 //! nobody can see, on which both generations take over the version and write on. HTTP answers no such client, and leaves the
 //! document out. MQTT has reason codes only.
+//!
+//! A version that leaves some out is told as one that was taken, for the same reason: its writer counts on from a write that
+//! was refused, and of INVALID_VERSION no client takes anything, so that all it writes from then on would be lost. Whoever
+//! asks over HTTP counts nothing and is told which of the two it is.
+//!
+//! A client of protobuf that waits for an acknowledgement hears of neither conflict: VERSION_EXISTS it gives to its record
+//! alone, and older ones pass it over. With a version that was taken it got the change that took it, and merges;
+//! upstream leaves it at that. With one that leaves some out there is nothing to merge, so what it waits for ends in
+//! INVALID_VERSION, behind the conflict, which does not say that it is the acknowledgement: whoever writes again at once knows
+//! the version.
 
 use super::write::converted;
 use super::{Residence, Run, Step};
@@ -23,13 +33,15 @@ use deepstream_wire::{Action, Flags, Message, Outgoing, Wire};
 /// What stands in the place of a document that is withheld, or of one that does not exist.
 const NOTHING: &[u8] = b"{}";
 
-/// How a write's version fails to follow the present one. Clients of the text protocol are told of both alike.
+/// How a write's version fails to follow the present one.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Conflict {
     /// It was taken.
     Exists { current: i32 },
     /// It leaves some out.
-    Invalid { current: i32 },
+    Ahead { current: i32 },
+    /// No version follows: this one is the last that can be counted. It was not said which it was to be.
+    Last { current: i32 },
 }
 
 impl Shard {
@@ -46,19 +58,21 @@ impl Shard {
     ) -> Step {
         let wire = self.delivery.wire(conn);
         let over_http = wire == Some(Wire::Http);
-        let conflict = match (conflict, wire) {
-            // The one conflict its clients know: they merge and go on, and of any other answer they never recover.
-            (Conflict::Invalid { current }, Some(wire)) if wire.is_text() => Conflict::Exists { current },
-            (conflict, _) => conflict,
+        let is_text = wire.is_some_and(Wire::is_text);
+        let (current, exists) = match conflict {
+            Conflict::Exists { current } => (current, true),
+            Conflict::Ahead { current } => (current, !matches!(wire, Some(Wire::Http | Wire::Mqtt))),
+            // Clients of the text protocol know no other conflict.
+            Conflict::Last { current } => (current, is_text),
         };
-        if let Conflict::Invalid { current } = conflict
-            && !over_http
-        {
-            // Who stays knows what there is, and is repeated what it said. Who only asks is told.
+        if !exists && !over_http {
             self.echo(conn, message, Action::RecordInvalidVersion, current);
             return Step::Done;
         }
         let Some(shown) = self.may_be_shown(slot, conn, tag, message, run) else { return Step::Wait };
+        let awaited = message.head.flags.has(Flags::IS_WRITE_ACK);
+        // Text has an acknowledgement of its own for either conflict, which is written with it.
+        let refused = awaited && matches!(conflict, Conflict::Ahead { .. }) && !over_http && !is_text;
         let name = self.names.at(slot);
         let document = match name.record.residence {
             _ if !shown => (!over_http).then_some(NOTHING),
@@ -70,22 +84,23 @@ impl Shard {
             data: document,
             correlation_id: message.correlation_id(),
             original_action: Some(converted(message.head.action)),
-            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            version: Some(current),
+            is_write_ack: awaited && !refused,
             ..Outgoing::new(Action::RecordVersionExists)
         };
-        match conflict {
-            Conflict::Exists { current } => {
-                self.delivery.reply(conn, &Outgoing { version: Some(current), ..answer });
-                let user = self.delivery.user(conn).unwrap_or_default().into();
-                let name = String::from_utf8_lossy(message.name()).into();
-                self.delivery.note(Note::VersionExists { user, name, wanted: message.head.version, current });
-            }
-            Conflict::Invalid { current } => {
-                let action = Action::RecordInvalidVersion;
-                let answer = Outgoing { action, version: Some(current), is_error: true, ..answer };
-                self.delivery.reply(conn, &answer);
-            }
+        if !exists {
+            let action = Action::RecordInvalidVersion;
+            self.delivery.reply(conn, &Outgoing { action, is_error: true, ..answer });
+            return Step::Done;
         }
+        self.delivery.reply(conn, &answer);
+        if refused {
+            let action = Action::RecordInvalidVersion;
+            self.delivery.reply(conn, &Outgoing { action, data: None, is_error: true, is_write_ack: true, ..answer });
+        }
+        let user = self.delivery.user(conn).unwrap_or_default().into();
+        let name = String::from_utf8_lossy(message.name()).into();
+        self.delivery.note(Note::VersionExists { user, name, wanted: message.head.version, current });
         Step::Done
     }
 }

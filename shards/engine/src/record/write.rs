@@ -55,8 +55,9 @@ impl Shard {
         let forced = message.head.version == FORCE || (hot && action == Action::RecordCreateAndUpdate);
         match current.checked_add(1) {
             Some(next) if forced || message.head.version == next => Ok(next),
-            Some(next) if message.head.version < next => Err(Some(Conflict::Exists { current })),
-            _ => Err(Some(Conflict::Invalid { current })),
+            _ if forced => Err(Some(Conflict::Last { current })),
+            _ if message.head.version <= current => Err(Some(Conflict::Exists { current })),
+            _ => Err(Some(Conflict::Ahead { current })),
         }
     }
 

@@ -34,6 +34,15 @@ fn dropbox(cores: u16) -> (Rig, ConnId, ConnId) {
     (rig, boss, ann)
 }
 
+/// What a write is called that may create what it writes.
+fn written(action: Action) -> &'static str {
+    match action {
+        Action::RecordCreateAndUpdate => Action::RecordUpdate.name(),
+        Action::RecordCreateAndPatch => Action::RecordPatch.name(),
+        action => action.name(),
+    }
+}
+
 fn asker(rig: &mut Rig) -> ConnId {
     let conn = rig.stranger_on(0, Wire::Http);
     rig.send(conn, &Outgoing { data: Some(br#"{"user":"ann"}"#), ..Outgoing::new(Action::AuthRequest) });
@@ -47,22 +56,22 @@ fn who_may_not_read_is_told_the_version_and_goes_on_without_the_document() {
         let (mut rig, _, ann) = dropbox(cores);
         for version in [3, 1, 0, -2] {
             for write in writes("box", version) {
-                let action = match write.action {
-                    Action::RecordCreateAndUpdate => Action::RecordUpdate,
-                    Action::RecordCreateAndPatch => Action::RecordPatch,
-                    action => action,
-                };
-                let expected = format!(
-                    "RECORD.VERSION_EXISTS name=box data={{}} id=7 version=3 original={} write-ack",
-                    action.name()
-                );
+                let original = written(write.action);
+                let expected =
+                    format!("RECORD.VERSION_EXISTS name=box data={{}} id=7 version=3 original={original} write-ack");
                 assert_eq!(told(&mut rig, ann, &acked(write, "7")), [expected], "{cores} cores");
             }
         }
         for write in writes("box", 9) {
             let lines = told(&mut rig, ann, &write);
-            assert!(lines[0].starts_with("RECORD.INVALID_VERSION name=box"), "{lines:?}");
-            assert!(!lines.concat().contains("secret"), "{lines:?}");
+            let original = written(write.action);
+            let conflict = format!("RECORD.VERSION_EXISTS name=box data={{}} version=3 original={original}");
+            assert_eq!(lines, [conflict], "{cores} cores");
+            let lines = told(&mut rig, ann, &acked(write, "7"));
+            let conflict = format!("RECORD.VERSION_EXISTS name=box data={{}} id=7 version=3 original={original}");
+            assert_eq!(lines[0], conflict);
+            let refusal = format!("RECORD.INVALID_VERSION name=box id=7 version=3 original={original} error write-ack");
+            assert_eq!(lines[1..], [refusal], "{cores} cores");
         }
         let ack = told(&mut rig, ann, &acked(patch("box", 4, "mine", "1"), "8"));
         assert_eq!(ack, ["RECORD.WRITE_ACKNOWLEDGEMENT name=box id=8 write-ack"]);
@@ -72,9 +81,13 @@ fn who_may_not_read_is_told_the_version_and_goes_on_without_the_document() {
 #[test]
 fn who_may_read_is_given_the_document() {
     let (mut rig, boss, _) = dropbox(2);
-    for write in writes("box", 3) {
-        let lines = told(&mut rig, boss, &write);
-        assert!(lines[0].starts_with(&format!("RECORD.VERSION_EXISTS name=box data={SECRET} version=3")), "{lines:?}");
+    for version in [3, 5, i32::MAX] {
+        for write in writes("box", version) {
+            let lines = told(&mut rig, boss, &write);
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            let expected = format!("RECORD.VERSION_EXISTS name=box data={SECRET} version=3");
+            assert!(lines[0].starts_with(&expected), "{lines:?}");
+        }
     }
 }
 
@@ -129,8 +142,11 @@ fn clients_of_text_and_json_are_shown_an_empty_document() {
     assert_eq!(acked_one, [r#"R|E|VERSION_EXISTS|box|1|{}|{"writeSuccess":true}+R|WA|box|[1]|L+"#]);
     let too_high = told(&mut rig, text, &acked(update("box", 9, r#"{"a":1}"#), "9"));
     assert_eq!(too_high, ["R|E|VERSION_EXISTS|box|1|{}+R|WA|box|[9]|L+"]);
-    let lines = told(&mut rig, json, &patch("box", 1, "a", "1"));
-    assert!(lines[0].contains(r#""parsedData":{}"#) && !lines[0].contains("secret"), "{lines:?}");
+    for version in [1, 9] {
+        let lines = told(&mut rig, json, &patch("box", version, "a", "1"));
+        assert!(lines[0].contains(r#""version":1,"#) && lines.len() == 1, "{lines:?}");
+        assert!(lines[0].contains(r#""parsedData":{}"#) && !lines[0].contains("secret"), "{lines:?}");
+    }
 }
 
 #[test]

@@ -64,13 +64,23 @@ fn second_writer_of_a_version_is_told_the_winners_change_then_the_current_record
 }
 
 #[test]
-fn a_version_from_the_future_is_refused_with_the_current_one_and_the_request() {
+fn a_version_from_the_future_is_told_the_current_record_then_who_waits_is_refused() {
     everywhere(|rig, name, writer, _| {
         get(rig, writer, name);
-        rig.send(writer, &acked(patch(name, 5, "a", "1"), "4"));
-        let told =
-            format!("RECORD.INVALID_VERSION name={name} path=a data=1 id=4 version=0 original=PATCH error write-ack");
-        assert_eq!(rig.read(writer), [told]);
+        for version in [2, 5, i32::MAX] {
+            rig.send(writer, &patch(name, version, "a", "1"));
+            let conflict = format!("RECORD.VERSION_EXISTS name={name} data={{}} version=0 original=PATCH");
+            assert_eq!(rig.read(writer), [conflict]);
+            rig.send(writer, &acked(patch(name, version, "a", "1"), "4"));
+            let refusal = "id=4 version=0 original=PATCH error write-ack";
+            assert_eq!(
+                rig.read(writer),
+                [
+                    format!("RECORD.VERSION_EXISTS name={name} data={{}} id=4 version=0 original=PATCH"),
+                    format!("RECORD.INVALID_VERSION name={name} {refusal}"),
+                ]
+            );
+        }
     });
 }
 
@@ -96,7 +106,7 @@ fn create_and_write_makes_a_record_at_version_1_and_no_other() {
     everywhere(|rig, name, writer, _| {
         let create = |version| Outgoing { action: Action::RecordCreateAndPatch, ..patch(name, version, "a", "1") };
         rig.send(writer, &create(5));
-        let told = format!("RECORD.INVALID_VERSION name={name} path=a data=1 version=0 original=PATCH error");
+        let told = format!("RECORD.VERSION_EXISTS name={name} data={{}} version=0 original=PATCH");
         assert_eq!(rig.read(writer), [told]);
         rig.send(writer, &acked(create(1), "2"));
         assert_eq!(rig.read(writer), [format!("RECORD.WRITE_ACKNOWLEDGEMENT name={name} id=2 write-ack")]);
@@ -293,4 +303,9 @@ fn the_last_version_is_the_last() {
         rig.read(client),
         [format!("RECORD.INVALID_VERSION name=r data={{}} version={} original=UPDATE error", i32::MAX)]
     );
+    for version in [i32::MAX, i32::MAX - 1, 0, -3] {
+        rig.send(client, &acked(update("r", version, "[]"), "1"));
+        let conflict = "name=r data={} id=1 version=2147483647 original=UPDATE write-ack";
+        assert_eq!(rig.read(client), [format!("RECORD.VERSION_EXISTS {conflict}")]);
+    }
 }

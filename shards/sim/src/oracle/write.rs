@@ -29,6 +29,8 @@ struct Write {
     /// `None`: it makes no sense and must be refused.
     change: Option<Change>,
     wants_ack: bool,
+    /// It was told that its version leaves some out, and this present one; that it is refused is to follow.
+    conflict: Option<i32>,
     fate: Fate,
 }
 
@@ -118,6 +120,7 @@ impl Oracle {
             version: message.head.version,
             change: change_of(message),
             wants_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            conflict: None,
             fate: Fate::Heard,
         });
     }
@@ -181,10 +184,14 @@ impl Oracle {
             let version = self.records.history(&name).at(moment).version;
             self.records.writes.swap_with_twin(index, conn, version);
         }
-        let write = &mut self.records.writes.all[index];
-        let fate = std::mem::replace(&mut write.fate, Fate::Answered);
-        let (wants_ack, version, name) = (write.wants_ack, write.version, write.name.clone());
         let action = message.head.action;
+        let write = &mut self.records.writes.all[index];
+        // Whoever waits for an acknowledgement is told first what there is, and then that it is refused.
+        let first =
+            action == Action::RecordVersionExists && write.wants_ack && !message.head.flags.has(Flags::IS_WRITE_ACK);
+        let conflict = if first { write.conflict.replace(message.head.version) } else { write.conflict };
+        let fate = if first { write.fate } else { std::mem::replace(&mut write.fate, Fate::Answered) };
+        let (wants_ack, version, name) = (write.wants_ack, write.version, write.name.clone());
         let fits = match (fate, action) {
             (Fate::Applied(_), Action::RecordWriteAcknowledgement | Action::RecordUpdateError) => wants_ack,
             (
@@ -201,14 +208,18 @@ impl Oracle {
         if fate == Fate::Heard {
             self.refused(conn, &name, index);
         }
+        self.check(conflict.is_none() || (!first && action == Action::RecordInvalidVersion), || {
+            format!("conn {conn} was told of a conflict already, and now {}", line())
+        });
         match (fate, action) {
             (Fate::Applied(moment), Action::RecordWriteAcknowledgement) => self.acknowledged(&name, moment, store),
             (_, Action::RecordVersionExists) => {
                 let current = message.head.version;
                 let value: Value = serde_json::from_slice(message.data().unwrap_or_default()).unwrap_or_default();
-                self.check(version != -1 && version <= current, || {
-                    format!("conn {conn} wrote version {version}, which does not exist: {}", line())
-                });
+                self.check(
+                    version != -1 && version != current + 1 && first == (wants_ack && version > current),
+                    || format!("conn {conn} wrote version {version}, and that is no answer: {}", line()),
+                );
                 if self.is_withheld(conn, message, &value) {
                     return self.seen(conn, &name, "version", |moment| moment.version.max(0) == current);
                 }
@@ -216,10 +227,9 @@ impl Oracle {
             }
             (_, Action::RecordInvalidVersion) => {
                 let current = message.head.version;
-                self.check(version > current + 1, || {
-                    format!("conn {conn} wrote version {version}, which is valid: {}", line())
+                self.check(version > current + 1 && conflict == Some(current), || {
+                    format!("conn {conn} wrote version {version}, and knows of no conflict: {}", line())
                 });
-                self.seen(conn, &name, "version", |moment| moment.version.max(0) == current);
             }
             _ => {}
         }

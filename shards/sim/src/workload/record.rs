@@ -265,7 +265,7 @@ impl World {
                 known.waiting = false;
                 known.subscribed = false;
             }
-            Action::RecordUpdate | Action::RecordPatch | Action::RecordPatchMulti | Action::RecordInvalidVersion => {
+            Action::RecordUpdate | Action::RecordPatch | Action::RecordPatchMulti => {
                 known.version = message.head.version;
             }
             Action::RecordVersionExists => {
