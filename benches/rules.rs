@@ -17,8 +17,8 @@ const NEAR: &str = "near";
 
 fn main() {
     let data = "data.at > 5";
-    let user = "user.id === 'open'";
-    let old = "oldData === null || oldData.ask.size >= 0";
+    let user = "user.id === 'OPEN'";
+    let old = "oldData.ask === undefined || oldData.ask.size >= 0";
     common::main(vec![
         emit("rules/emit_free", None),
         emit("rules/emit_open", Some("true")),
@@ -33,6 +33,8 @@ fn main() {
         update("rules/update_old_data", Some(old)),
         update("rules/update_reference", Some("_('near').open")),
         update("rules/update_reference_far", Some("_('FAR').open")),
+        denied("rules/update_denied", "user.id === 'somebody else'"),
+        denied("rules/update_failing", "oldData.none.size >= 0"),
     ]);
 }
 
@@ -109,7 +111,15 @@ fn owned(prefix: &str, core: u16) -> String {
     found.expect("some name is that core's")
 }
 
-fn case(name: &'static str, mut pair: Pair, far: &str, prepared: &[Vec<u8>], payload: Vec<u8>, near: &str) -> Case {
+fn case(
+    name: &'static str,
+    mut pair: Pair,
+    far: &str,
+    prepared: &[Vec<u8>],
+    payload: Vec<u8>,
+    near: &str,
+    allowed: bool,
+) -> Case {
     let (speaker, listener) = (pair.0[0].client(), pair.0[0].client());
     for record in [near, far] {
         pair.0[0].say(speaker, &write(record));
@@ -122,8 +132,10 @@ fn case(name: &'static str, mut pair: Pair, far: &str, prepared: &[Vec<u8>], pay
     Case::once(name, move || {
         pair.0[0].say(speaker, &payload);
         pair.exchange();
-        let sent = pair.0[0].flush();
-        assert!(sent > 0, "whoever subscribed is told");
+        // A denial is told too, but to who was denied.
+        let mut heard = false;
+        let sent = pair.0[0].flush_telling(|conn| heard |= conn == listener);
+        assert_eq!(heard, allowed, "whoever subscribed is told what is allowed");
         sent
     })
 }
@@ -136,10 +148,18 @@ fn emit(name: &'static str, rule: Option<&str>) -> Case {
     let subscribe =
         Outgoing { names: &[topic.as_bytes()], correlation_id: Some(b"0"), ..Outgoing::new(Action::EventSubscribe) };
     let payload = Outgoing { name: Some(topic.as_bytes()), data: Some(data), ..Outgoing::new(Action::EventEmit) };
-    case(name, pair, &far, &[bytes(&subscribe)], bytes(&payload), &near)
+    case(name, pair, &far, &[bytes(&subscribe)], bytes(&payload), &near, true)
 }
 
 fn update(name: &'static str, rule: Option<&str>) -> Case {
+    write_under(name, rule, true)
+}
+
+fn denied(name: &'static str, rule: &str) -> Case {
+    write_under(name, Some(rule), false)
+}
+
+fn write_under(name: &'static str, rule: Option<&str>, allowed: bool) -> Case {
     let (record, near, far) = (owned("news", 0), owned(NEAR, 0), owned("far", 1));
     let rule = rule.map(|rule| rule.replace(NEAR, &near));
     let pair = Pair::new(("record", "write"), rule.as_deref(), &far);
@@ -154,5 +174,5 @@ fn update(name: &'static str, rule: Option<&str>) -> Case {
         data: Some(br#"{"bid":{"price":1.2345,"size":100},"ask":{"price":1.2346,"size":200},"venue":"here"}"#),
         ..Outgoing::new(Action::RecordUpdate)
     };
-    case(name, pair, &far, &[bytes(&get)], bytes(&payload), &near)
+    case(name, pair, &far, &[bytes(&get)], bytes(&payload), &near, allowed)
 }

@@ -333,7 +333,7 @@ impl<'a> Machine<'a> {
                 match (&object, &key) {
                     (Value::Undefined | Value::Null, _) => {
                         key.text(&mut self.meter)?;
-                        return Err(nothing_to_read(&object, "a key that it makes"));
+                        return Err(nothing_to_read(&object, format_args!("a key that it makes")));
                     }
                     (_, Value::Number(index)) => match object.element(*index, &mut self.meter)? {
                         Some(value) => value,

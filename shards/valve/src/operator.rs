@@ -4,6 +4,7 @@
 //! compiler's.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use crate::builtin::Function;
 use crate::eval::Thrown;
@@ -16,7 +17,7 @@ use crate::value::Value;
 /// `object.name`
 pub(crate) fn member<'a>(object: &Value<'a>, name: &Text<'a>, meter: &mut Meter) -> Result<Value<'a>, Thrown> {
     let Some(shape) = object.shape() else {
-        return Err(nothing_to_read(object, &format!("'{}'", name.lossy())));
+        return Err(nothing_to_read(object, format_args!("'{}'", name.lossy())));
     };
     if let Some(value) = object.own(name, meter)? {
         return Ok(value);
@@ -30,7 +31,7 @@ pub(crate) fn member<'a>(object: &Value<'a>, name: &Text<'a>, meter: &mut Meter)
 
 /// `object.key` of what has no properties. Errors are for the log, where nothing that a record says may stand: a key that
 /// the rule made is not named.
-pub(crate) fn nothing_to_read(object: &Value<'_>, key: &str) -> Thrown {
+pub(crate) fn nothing_to_read(object: &Value<'_>, key: fmt::Arguments<'_>) -> Thrown {
     let what = if matches!(object, Value::Null) { "null" } else { "undefined" };
     Thrown::new("TypeError", format!("Cannot read properties of {what} (reading {key})"))
 }
