@@ -171,6 +171,27 @@ describe('after a write that was denied', { skip: REFERENCE }, () => {
     assert.equal(record.version, 2)
   })
 
+  test('sixty writes under way onto a large record: each is answered as its writer reads, who is not closed for it', async (t) => {
+    const writer = await loggedIn(t, strict)
+    const text = 'x'.repeat(500_000)
+    // Some on each shard.
+    for (const name of Array.from({ length: 4 }, () => unique('once/large'))) {
+      await within('the record', writer.record.setDataWithAck(name, { text }))
+      const raw = await Raw.login(t, strict)
+      const ids = Array.from({ length: 60 }, (_, index) => `c${index}`)
+      raw.socket.pause()
+      for (const correlationId of ids) raw.record(RECORD.PATCH, { name, version: 9, path: 'n', data: '1', isWriteAck: true, correlationId })
+      // Asked of every shard: time enough for all of them to have answered, if they did.
+      for (let round = 0; round < 10; round++) await within('an answer', writer.presence.getAll())
+      raw.socket.resume()
+      for (const correlationId of ids) {
+        const conflict = await raw.take()
+        assertFields({ ...conflict, data: conflict.data?.length }, { action: RECORD.VERSION_EXISTS, version: 1, correlationId, data: text.length + 11 })
+        assertFields(await raw.take(), { action: RECORD.INVALID_VERSION, version: 1, correlationId, isWriteAck: true })
+      }
+    }
+  })
+
   test('whoever may not read goes on without the document, on every wire', async (t) => {
     const name = unique('dropbox/r')
     const boss = await user(t, strict, 'boss')

@@ -8,10 +8,14 @@
 //! anything is to be fetched its connection is not read: so there is never much of it. A fetch is judged by the permission
 //! rules in force when it is made, not by those that the request met: it may have waited long.
 //!
+//! A write that conflicts is answered with the record too, and whoever counts on from a version that was never its own has
+//! many of them under way. What is fetched of it is the answer alone: it conflicted, whatever version the record has by then.
+//!
 //! *Owns* the edge's list of what is to be fetched, and the owner's account of what it told strangers unasked. *Promises* that
-//! a connection's outbox is never filled beyond its high-water mark by answers to its own readings, unless by a single one;
-//! that whatever was withheld is fetched, if only to be forgotten; that what one connection says of one name is done in the
-//! order it was said, withheld or not. *Does not* hold back what others do: a fan-out is told to whoever subscribes.
+//! a connection's outbox is never filled beyond its high-water mark by answers to its own readings and to its own writes that
+//! conflict, unless by a single one; that whatever was withheld is fetched, if only to be forgotten; that what one connection
+//! says of one name is done in the order it was said, withheld or not. *Does not* hold back what others do: a fan-out is told
+//! to whoever subscribes.
 
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::limits::Limits;
@@ -143,7 +147,7 @@ impl Unasked {
 
 /// Owner side.
 impl Shard {
-    /// A reading is about to be answered: if there is no room for the answer it is withheld. Whether it is.
+    /// A reading, or a write that conflicts, is about to be answered: if there is no room for the answer it is withheld. Whether it is.
     pub(crate) fn withhold(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> bool {
         if tag.is_fetch() {
             return false;
@@ -178,11 +182,23 @@ impl Shard {
         backlog == 0 || backlog + bytes <= high_water
     }
 
-    /// A fetch came. Whether there is something to be done: nothing is if it was done before, for the sake of order, or if
-    /// its connection is gone.
-    pub(crate) fn takes_fetch(&mut self, slot: u32, conn: ConnId, tag: Tag) -> bool {
-        let known = self.names.at_mut(slot).record.unwithhold(conn, tag);
-        known && self.delivery.wire(conn).is_some()
+    /// A fetch came. What is to be done: nothing if it was done before, for the sake of order, or if its connection is gone.
+    pub(crate) fn takes_fetch(&mut self, slot: u32, conn: ConnId, tag: Tag) -> Option<Parcel> {
+        let parcel = self.names.at_mut(slot).record.unwithhold(conn, tag);
+        parcel.filter(|_| self.delivery.wire(conn).is_some())
+    }
+
+    /// Whether a message is done only behind the answers to its connection that are withheld: not if its own is withheld as
+    /// well then.
+    pub(crate) fn comes_behind_withheld(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+    ) -> bool {
+        let done = is_reading(message.head.action) || (is_write(message.head.action) && tag.is_fetch());
+        !done && self.names.at(slot).record.withholds_from(conn) && !self.conflicts(slot, message)
     }
 
     /// A connection has more to say of a name of which answers to it are withheld: they wait in front of that, as what is told
@@ -195,8 +211,8 @@ impl Shard {
 
     /// The first answer that is withheld from a connection, as a message that waits.
     pub(crate) fn unwithheld(&mut self, slot: u32, conn: ConnId) -> Option<Parked> {
-        let parcel = self.names.at(slot).record.first_withheld(conn).cloned()?;
-        self.names.at_mut(slot).record.unwithhold(conn, parcel.tag);
+        let tag = self.names.at(slot).record.first_withheld(conn)?.tag;
+        let parcel = self.names.at_mut(slot).record.unwithhold(conn, tag)?;
         let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
         Some(self.parked(conn, parcel.tag.yielded(), &message))
     }
@@ -302,7 +318,29 @@ fn shortened(conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Parcel {
     let id = id.map(|id| put(id, Flags::CORRELATION_ID));
     head.name = name;
     head.correlation_id = id.unwrap_or_default();
+    if is_write(head.action) {
+        head.version = message.head.version;
+        head.flags.set(Flags(message.head.flags.0 & (Flags::VERSION | Flags::IS_WRITE_ACK | Flags::IS_ERROR).0));
+    }
     Parcel { conn, tag, head, bytes: Bytes::from(bytes) }
+}
+
+/// Whether the answer to a message can be withheld.
+pub(crate) fn can_be_withheld(action: Action) -> bool {
+    is_reading(action) || is_write(action)
+}
+
+/// Whether a message writes a record, and is answered with its value if it conflicts.
+pub(crate) fn is_write(action: Action) -> bool {
+    matches!(
+        action,
+        Action::RecordUpdate
+            | Action::RecordPatch
+            | Action::RecordPatchMulti
+            | Action::RecordErase
+            | Action::RecordCreateAndUpdate
+            | Action::RecordCreateAndPatch
+    )
 }
 
 /// Whether a message asks for a record's value, which may be large.

@@ -22,16 +22,20 @@
 //! INVALID_VERSION, behind the conflict, which does not say that it is the acknowledgement: whoever writes again at once knows
 //! the version.
 
-use super::write::converted;
+use super::write::{FORCE, converted};
 use super::{Residence, Run, Step};
 use crate::ident::ConnId;
 use crate::output::Note;
 use crate::packet::Tag;
 use crate::shard::Shard;
+use crate::withheld::is_write;
 use deepstream_wire::{Action, Flags, Message, Outgoing, Wire};
 
 /// What stands in the place of a document that is withheld, or of one that does not exist.
 const NOTHING: &[u8] = b"{}";
+
+/// Of a write whose answer is withheld: its version left some out. A client's own word of that kind means nothing.
+const AHEAD: Flags = Flags::IS_ERROR;
 
 /// How a write's version fails to follow the present one.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +74,16 @@ impl Shard {
             return Step::Done;
         }
         let Some(shown) = self.may_be_shown(slot, conn, tag, message, run) else { return Step::Wait };
+        if shown || self.names.at(slot).record.withholds_from(conn) {
+            let mut kept = *message;
+            kept.head.flags.clear(AHEAD);
+            if !matches!(conflict, Conflict::Exists { .. }) {
+                kept.head.flags.set(AHEAD);
+            }
+            if self.withhold(slot, conn, tag, &kept) {
+                return Step::Done;
+            }
+        }
         let awaited = message.head.flags.has(Flags::IS_WRITE_ACK);
         // Text has an acknowledgement of its own for either conflict, which is written with it.
         let refused = awaited && matches!(conflict, Conflict::Ahead { .. }) && !over_http && !is_text;
@@ -102,5 +116,41 @@ impl Shard {
         let name = String::from_utf8_lossy(message.name()).into();
         self.delivery.note(Note::VersionExists { user, name, wanted: message.head.version, current });
         Step::Done
+    }
+
+    /// A conflict whose answer was withheld: told as the record is by now, which is what its writer goes on from. Whether it
+    /// is shown the document is judged once more.
+    pub(super) fn withheld_conflict(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+        run: &mut Run,
+    ) -> Step {
+        let record = &self.names.at(slot).record;
+        if record.residence == Residence::Unknown && !self.load(slot) {
+            return Step::Wait;
+        }
+        let current = self.names.at(slot).record.head().max(0);
+        let ahead = message.head.flags.has(AHEAD);
+        let conflict = if ahead { Conflict::Ahead { current } } else { Conflict::Exists { current } };
+        let step = self.conflict(slot, conn, tag, message, run, conflict);
+        if step == Step::Done {
+            self.fetch_over(conn, tag);
+        }
+        step
+    }
+
+    /// Whether a message is a write that can only conflict with the record as it is.
+    pub(crate) fn conflicts(&mut self, slot: u32, message: &Message<&[u8]>) -> bool {
+        let record = &self.names.at(slot).record;
+        let version = message.head.version;
+        is_write(message.head.action)
+            && record.residence == Residence::Resident
+            && version != FORCE
+            && record.version.checked_add(1) != Some(version)
+            && !self.is_hot(slot)
+            && self.is_sound(message)
     }
 }

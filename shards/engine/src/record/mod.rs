@@ -27,7 +27,7 @@ use crate::packet::{Parcel, Tag};
 use crate::permit::Said;
 use crate::shard::{Options, Shard};
 use crate::timer::TimerId;
-use crate::withheld::is_reading;
+use crate::withheld::{can_be_withheld, is_reading, is_write};
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Outgoing};
 use hashbrown::HashMap;
@@ -86,7 +86,7 @@ struct Work {
     peekers: Vec<Peeker>,
     /// The removal under way.
     removal: Option<Removal>,
-    /// Readings whose answers wait until they are fetched.
+    /// Readings whose answers wait until they are fetched, and writes that conflicted.
     withheld: VecDeque<Parcel>,
 }
 
@@ -145,13 +145,13 @@ impl Record {
         self.work().withheld.push_back(parcel);
     }
 
-    /// It is. `false`: there is no such reading any more.
-    pub(crate) fn unwithhold(&mut self, conn: ConnId, tag: Tag) -> bool {
-        let Some(work) = self.work.as_mut() else { return false };
+    /// It is. `None`: there is no such reading any more.
+    pub(crate) fn unwithhold(&mut self, conn: ConnId, tag: Tag) -> Option<Parcel> {
+        let work = self.work.as_mut()?;
         let place = work.withheld.iter().position(|parcel| parcel.conn == conn && parcel.tag.is_of(tag));
-        let known = place.and_then(|place| work.withheld.remove(place)).is_some();
+        let parcel = place.and_then(|place| work.withheld.remove(place));
         self.rest();
-        known
+        parcel
     }
 
     fn work(&mut self) -> &mut Work {
@@ -239,16 +239,24 @@ impl Shard {
     /// A message about a record this core owns.
     pub(crate) fn record(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
         let slot = self.names.find_or_insert(deepstream_wire::Topic::Record, message.name(), message.head.name_hash);
-        if is_reading(message.head.action) && tag.is_fetch() && !self.takes_fetch(slot, conn, tag) {
-            self.names.remove_if_idle(slot);
-            return self.fetch_over(conn, tag);
-        }
+        let fetched;
+        let message = if tag.is_fetch() && can_be_withheld(message.head.action) {
+            // The first that it was withheld of: of several that look alike to the edge, another may have been done since.
+            let Some(parcel) = self.takes_fetch(slot, conn, tag) else {
+                self.names.remove_if_idle(slot);
+                return self.fetch_over(conn, tag);
+            };
+            fetched = parcel;
+            &Message { head: fetched.head, bytes: &fetched.bytes[..] }
+        } else {
+            message
+        };
         if self.names.at(slot).record.is_busy() {
             self.park_withheld(slot, conn);
             let parked = self.parked(conn, tag, message);
             return self.park(slot, parked);
         }
-        if !is_reading(message.head.action) && self.names.at(slot).record.withholds_from(conn) {
+        if self.comes_behind_withheld(slot, conn, tag, message) {
             return self.run_behind_withheld(slot, conn, tag, message);
         }
         match self.perform(slot, conn, tag, message, &mut Run::default()) {
@@ -265,12 +273,15 @@ impl Shard {
     /// Handles one message now, or starts what has to come first.
     fn perform(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>, run: &mut Run) -> Step {
         let action = message.head.action;
+        let reading = is_reading(action);
+        if !reading && tag.is_fetch() && is_write(action) {
+            return self.withheld_conflict(slot, conn, tag, message, run);
+        }
         if self.permit.judges()
             && let Some(step) = self.judge_record(slot, conn, tag, message, run)
         {
             return step;
         }
-        let reading = is_reading(action);
         if self.has_shadow() && !(reading && tag.is_fetch()) && !(action == Action::RecordNotify && run.reloaded) {
             if needs_value(action) && self.names.at(slot).record.residence == Residence::Unknown && !self.load(slot) {
                 return Step::Wait;

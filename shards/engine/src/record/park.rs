@@ -6,7 +6,7 @@ use crate::output::{Fault, Note, Stored};
 use crate::packet::{Identity, Tag};
 use crate::permit::{Denial, Found};
 use crate::shard::Shard;
-use crate::withheld::is_reading;
+use crate::withheld::can_be_withheld;
 use bytes::Bytes;
 use deepstream_wire::{Action, Head, Message, Outgoing, Topic};
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl Shard {
     /// The message whose turn it is: one that its connection said earlier, and whose answer was withheld, goes before it.
     fn withheld_first(&mut self, slot: u32, parked: Parked) -> Option<Parked> {
         let conn = parked.conn;
-        if is_reading(parked.head.action) || !self.names.at(slot).record.withholds_from(conn) {
+        if !self.comes_behind_withheld(slot, conn, parked.tag, &parked.message()) {
             return Some(parked);
         }
         let mut earlier = Vec::new();
@@ -219,7 +219,7 @@ impl Shard {
     /// Tells one who waited that the value could not be had.
     pub(crate) fn fail(&mut self, slot: u32, parked: &Parked, fault: &Fault) {
         self.tell_failed(slot, parked, fault);
-        if is_reading(parked.head.action) {
+        if can_be_withheld(parked.head.action) {
             self.fetch_over(parked.conn, parked.tag);
         }
     }

@@ -12,7 +12,7 @@ use deepstream_json::{Kind, Limits, PatchError, kind_of};
 use deepstream_wire::{Action, Flags, Message, Outgoing, Said, Topic, Wire};
 
 /// A version that asks for "whatever comes next".
-const FORCE: i32 = -1;
+pub(super) const FORCE: i32 = -1;
 
 impl Shard {
     /// Any of the writing actions. Only the answer to a conflict may have to wait.
@@ -75,7 +75,7 @@ impl Shard {
         self.tell(slot, conn, message, next);
     }
 
-    fn is_hot(&self, slot: u32) -> bool {
+    pub(super) fn is_hot(&self, slot: u32) -> bool {
         let name = &*self.names.at(slot).name;
         self.options.hot_path_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }

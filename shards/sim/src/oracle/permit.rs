@@ -216,9 +216,16 @@ impl Oracle {
         self.permit.at[self.conns[conn].core]
     }
 
-    /// The rules that a message may be judged by.
+    /// The rules that the document may be judged by which a message is answered with.
     pub(super) fn rules_of(&self, claim: &Claim) -> RangeInclusive<u32> {
-        self.permit.of(claim)
+        let rules = self.permit.of(claim);
+        // What a write conflicts with may be told later, as what a reading is answered with.
+        if self.permit.narrow { *rules.start()..=self.permit.newest } else { rules }
+    }
+
+    /// Whether answers with documents may wait for room, and are given as things are then.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.permit.narrow
     }
 
     /// Whether a record may be read; where it is told what it is, by that.
