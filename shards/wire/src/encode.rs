@@ -1,8 +1,8 @@
 //! Messages on their way out: to whole WebSocket frames of any protocol, and to protobuf bytes (protocol-binary §2).
 //!
 //! *Owns* what is written when, and in which order: fields ascend, as upstream's encoder writes them.
-//! *Promises* one complete frame appended per call, without intermediate buffers; protobuf is sized first and then
-//! written.
+//! *Promises* complete frames appended per call, without intermediate buffers: one, and for a refused write of the text
+//! protocol a second. Protobuf is sized first and then written.
 //! `version` is written even when 0, booleans only when true, and `data` never empty: an official client runs
 //! `JSON.parse` on any `data` that is present and does not survive the empty text (protocol-binary §2.1).
 //! *Does not* check that a message makes sense.
@@ -18,12 +18,17 @@ use crate::plain;
 use crate::text;
 use crate::ws::{FINAL_BINARY, FINAL_TEXT};
 
-/// Appends one complete server frame, header included.
+/// Appends a message as server frames, headers included. A text frame holds one message: some of its clients read no further.
 pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
     match wire {
         Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Http => protobuf_frame(message, out),
-        Wire::Text => text_frame(message, text::write, out),
-        Wire::TextSdk => text_frame(message, text::write_for_sdks, out),
+        Wire::Text | Wire::TextSdk => {
+            let write = if wire == Wire::Text { text::write } else { text::write_for_sdks };
+            text_frame(message, write, out);
+            if text::settles_writer(message) {
+                text_frame(message, text::settle_writer, out);
+            }
+        }
         Wire::Json => text_frame(message, plain::write, out),
         Wire::Mqtt => mqtt::write(message, out),
     }

@@ -5,7 +5,7 @@ mod rig;
 
 use deepstream_wire::client::{self, FINAL_BINARY, FINAL_TEXT, UPGRADE_KEY};
 use deepstream_wire::{Action, Closing, Endpoint, LinkConfig, Outgoing, Topic, Unreadable, Wire};
-use rig::{frame, payload, upgrade_at};
+use rig::{frame, payload, payloads, upgrade_at};
 
 fn config() -> LinkConfig {
     let endpoint = |path: &str, wire| Endpoint { path: path.into(), wire, max_message_bytes: 4096 };
@@ -371,6 +371,10 @@ fn nothing_becomes_an_empty_frame_or_breaks_out_of_its_part() {
             assert!(text.ends_with('+') && messages.len() <= 2, "{action:?}: {text}");
             assert!(messages.iter().all(|message| message.len() >= 3), "{action:?}: {text}");
             assert!(!text.contains("|D|x"), "{action:?}: {text}");
+            // Some clients read one message of a frame, and no further.
+            for frame in payloads(Wire::Text, &message) {
+                assert_eq!(frame.find('\u{1e}'), Some(frame.len() - 1), "{action:?}: {frame}");
+            }
         }
     }
 }

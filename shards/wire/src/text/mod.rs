@@ -11,7 +11,7 @@ mod typed;
 mod write;
 
 pub(crate) use read::read;
-pub(crate) use write::{write, write_for_sdks};
+pub(crate) use write::{settle_writer, settles_writer, write, write_for_sdks};
 
 /// Ends a message.
 const END: u8 = 0x1e;

@@ -9,16 +9,13 @@ use crate::action::{Action, Topic};
 use crate::encode::put_number;
 use crate::message::Outgoing;
 
-/// Appends one message with its end; an answer to a refused write is followed by what settles the writer's callback.
+/// Appends one message with its end. Where [`settles_writer`] says so, another is to follow.
 pub(crate) fn write(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     match message.action.topic() {
         Topic::Connection | Topic::Auth | Topic::Parser => session(message, out),
         _ if message.is_ack => acknowledgement(message, out),
         Topic::Event => event(message, out),
-        Topic::Record => {
-            record(message, out);
-            settle_writer(message, out);
-        }
+        Topic::Record => record(message, out),
         Topic::Rpc => call(message, out),
         Topic::Presence => presence(message, out),
     }
@@ -326,22 +323,27 @@ fn with<'o>(line: Line<'o>, id: Option<&[u8]>) -> Line<'o> {
     }
 }
 
-/// An error of a write whose writer waits: the acknowledgement it waits for, with the error in it. A conflict begins a merge,
-/// whose outcome is the write's; its acknowledgement is a success.
-fn settle_writer(message: &Outgoing<'_>, out: &mut Vec<u8>) {
-    if message.action == Action::RecordVersionExists && message.is_write_ack {
-        written(message, "L", out);
-    } else if message.is_error && message.is_write_ack {
-        written(message, "S", out);
-        let end = out.pop();
-        debug_assert_eq!(end, Some(END), "a message has its end");
-        out.extend_from_slice(message.action.name().as_bytes());
-        if let Some(why) = reason_of(message) {
-            out.extend_from_slice(b": ");
-            out.extend(why.iter().map(|byte| if [PART, END].contains(byte) { b' ' } else { *byte }));
-        }
-        out.push(END);
+/// Whether a writer waits for more than the error that its write is answered.
+pub(crate) fn settles_writer(message: &Outgoing<'_>) -> bool {
+    let refused = message.is_error || message.action == Action::RecordVersionExists;
+    message.is_write_ack && refused && !message.is_ack && message.action.topic() == Topic::Record
+}
+
+/// After the error of a write whose writer waits: the acknowledgement it waits for, with the error in it. A conflict begins a
+/// merge, whose outcome is the write's; its acknowledgement is a success.
+pub(crate) fn settle_writer(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    if message.action == Action::RecordVersionExists {
+        return written(message, "L", out);
     }
+    written(message, "S", out);
+    let end = out.pop();
+    debug_assert_eq!(end, Some(END), "a message has its end");
+    out.extend_from_slice(message.action.name().as_bytes());
+    if let Some(why) = reason_of(message) {
+        out.extend_from_slice(b": ");
+        out.extend(why.iter().map(|byte| if [PART, END].contains(byte) { b' ' } else { *byte }));
+    }
+    out.push(END);
 }
 
 /// Why a write is refused, where that is said.

@@ -76,17 +76,26 @@ pub(crate) fn hear(config: &LinkConfig, pieces: &[&[u8]], pausing: bool) -> (Vec
     (events, replies)
 }
 
-/// A message as this wire says it to a client, out of its frame.
+/// A message as this wire says it to a client, out of its frames.
 pub(crate) fn payload(wire: Wire, message: &Outgoing<'_>) -> String {
+    payloads(wire, message).concat()
+}
+
+pub(crate) fn payloads(wire: Wire, message: &Outgoing<'_>) -> Vec<String> {
     let mut out = b"before".to_vec();
     encode(wire, message, &mut out);
-    let frame = out.strip_prefix(b"before").expect("what was there stays");
-    assert_eq!(frame[0], FINAL_TEXT);
-    let (header, len) = match frame[1] {
-        126 => (4, usize::from(u16::from_be_bytes([frame[2], frame[3]]))),
-        127 => (10, usize::try_from(u64::from_be_bytes(frame[2..10].try_into().unwrap())).unwrap()),
-        len => (2, usize::from(len)),
-    };
-    assert_eq!(frame.len(), header + len);
-    String::from_utf8(frame[header..].to_vec()).unwrap()
+    let mut frames = out.strip_prefix(b"before").expect("what was there stays");
+    let mut payloads = Vec::new();
+    while let [first, short, ..] = *frames {
+        assert_eq!(first, FINAL_TEXT);
+        let (header, len) = match short {
+            126 => (4, usize::from(u16::from_be_bytes([frames[2], frames[3]]))),
+            127 => (10, usize::try_from(u64::from_be_bytes(frames[2..10].try_into().unwrap())).unwrap()),
+            len => (2, usize::from(len)),
+        };
+        payloads.push(String::from_utf8(frames[header..header + len].to_vec()).unwrap());
+        frames = &frames[header + len..];
+    }
+    assert!(frames.is_empty());
+    payloads
 }
