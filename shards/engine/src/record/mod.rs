@@ -64,6 +64,8 @@ pub(crate) struct Record {
     in_flight: bool,
     /// A message about the name waits for records that a permission rule refers to. Names of every topic wait this way.
     judging: bool,
+    /// What waited for it is being done. What that leads to may come back to this name, which must not be forgotten under it.
+    running: bool,
     version: i32,
     value: Vec<u8>,
     /// Bytes this record is charged with against the memory budget.
@@ -108,6 +110,7 @@ impl Record {
             && !self.queued
             && !self.in_flight
             && !self.judging
+            && !self.running
     }
 
     /// Whether messages have to wait.

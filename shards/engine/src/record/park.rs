@@ -171,6 +171,7 @@ impl Shard {
 
     /// Runs what waited, in order, until something has to wait again. `first` is what the first message brings along.
     pub(crate) fn run_parked(&mut self, slot: u32, first: Run) {
+        let outer = std::mem::replace(&mut self.names.at_mut(slot).record.running, true);
         let mut first = Some(first);
         while !self.names.at(slot).record.is_busy() {
             let Some(parked) = self.unpark(slot).and_then(|parked| self.withheld_first(slot, parked)) else { break };
@@ -180,7 +181,9 @@ impl Shard {
                 self.repark(slot, parked);
             }
         }
-        self.names.at_mut(slot).record.rest();
+        let record = &mut self.names.at_mut(slot).record;
+        record.running = outer;
+        record.rest();
         self.names.remove_if_idle(slot);
     }
 
@@ -194,6 +197,7 @@ impl Shard {
 
     /// Answers what waited for a value that could not be had. What needs none is done all the same.
     fn fail_parked(&mut self, slot: u32, fault: &Fault) {
+        let outer = std::mem::replace(&mut self.names.at_mut(slot).record.running, true);
         while !self.names.at(slot).record.is_busy() {
             let Some(parked) = self.unpark(slot).and_then(|parked| self.withheld_first(slot, parked)) else { break };
             if matches!(parked.head.action, Action::RecordSubscribe | Action::RecordDelete) {
@@ -205,7 +209,9 @@ impl Shard {
                 self.fail(slot, &parked, fault);
             }
         }
-        self.names.at_mut(slot).record.rest();
+        let record = &mut self.names.at_mut(slot).record;
+        record.running = outer;
+        record.rest();
         self.names.remove_if_idle(slot);
     }
 
