@@ -262,7 +262,86 @@ describe('writes that are refused', { skip }, () => {
   }
 })
 
+describe('questions that are denied', { skip }, () => {
+  const rights = (...names) => Object.fromEntries(names.map((right) => [right, true]))
+  const record = { '*': rights('create', 'read', 'write', 'delete', 'listen', 'notify'), 'shut/.*': { read: false }, 'broken/.*': { read: 'oldData.a.b.c === 1' } }
+  const permissions = { record, event: { '*': rights('publish', 'subscribe', 'listen') }, rpc: { '*': rights('provide', 'request') }, presence: { '*': rights('allow') } }
+
+  test('whoever asks for one record once is called back, once, with the denial', async (t) => {
+    const own = await serverFor(t, { extra: { permission: { type: 'config', options: { permissions } } } })
+    const client = await oldLoggedIn(t, own)
+    for (const [path, expected] of [['shut', 'MESSAGE_DENIED'], ['broken', 'MESSAGE_PERMISSION_ERROR']]) {
+      for (const asks of ['snapshot', 'has', 'head']) {
+        const called = calls()
+        client.record[asks](`${path}/x`, called)
+        await until(`${asks} of ${path} is called back`, () => called.seen.length > 0)
+        await oldSetData(client, unique('round'), { trip: 1 })
+        assert.deepEqual(called.seen, [[expected, undefined]], `${asks} of ${path}`)
+        await assert.rejects(within('the promise', client.record[asks](`${path}/y`)))
+      }
+    }
+    assert.deepEqual(client.errors, [], 'nothing else is reported')
+  })
+})
+
+describe('listening', { skip }, () => {
+  for (const topic of ['event', 'record']) {
+    test(`whoever stopped to listen to ${topic}s while the line was cut can listen again`, async (t) => {
+      const proxy = await Proxy.start(t, server)
+      const client = await oldLoggedIn(t, proxy)
+      const pattern = unique('cut').replaceAll('/', '-')
+      const acknowledged = () => until('it is acknowledged', () => client[topic]._listener[pattern] === undefined)
+      client[topic].listen(pattern, () => {})
+      await oldSetData(client, unique('round'), { trip: 1 })
+      proxy.lock()
+      await until('it knows', () => client.getConnectionState() !== 'OPEN')
+      client[topic].unlisten(pattern)
+      proxy.unlock()
+      await acknowledged()
+      assert.deepEqual(client.errors.filter((error) => error.event !== 'connectionError'), [])
+      const asked = calls()
+      client[topic].listen(`${pattern}`, asked)
+      const other = await oldLoggedIn(t, server)
+      if (topic === 'event') other.event.subscribe(pattern, () => {})
+      else await oldReady(other, pattern)
+      await until('it is asked', () => asked.seen.length > 0)
+    })
+  }
+})
+
 describe('writes that conflict', { skip }, () => {
+  const outcomes = { REMOTE_WINS: { by: 'two' }, LOCAL_WINS: { by: 'one' }, 'its own': { by: 'one', merged: true }, 'its own, later': { by: 'one', merged: true } }
+  for (const [strategy, outcome] of Object.entries(outcomes)) {
+    for (const form of ['whole', 'by path']) {
+      test(`whoever waits is called back exactly once, ${form}, with ${strategy}`, async (t) => {
+        const proxy = await Proxy.start(t, server)
+        const [one, two] = [await oldLoggedIn(t, proxy), await oldLoggedIn(t, server)]
+        const name = unique('once')
+        const [mine, theirs] = [await oldReady(one, name), await oldReady(two, name)]
+        const called = calls()
+        const answered = () => until('it is called back', () => called.seen.length > 0)
+        const merge = (record, data, version, done) => done(null, { ...data, ...record.get(), merged: true })
+        if (strategy === 'its own') mine.setMergeStrategy(merge)
+        else if (strategy === 'its own, later') mine.setMergeStrategy((...parts) => answered().then(() => merge(...parts)))
+        else mine.setMergeStrategy(one.MERGE_STRATEGIES[strategy])
+        proxy.hold()
+        await oldSet(theirs, { by: 'two' })
+        if (form === 'whole') mine.set({ by: 'one' }, called)
+        else mine.set('by', 'one', called)
+        proxy.release()
+        await answered()
+        await same('their value', () => theirs.get(), outcome)
+        await same('my value', () => mine.get(), outcome)
+        // Later writes begin with the right version, and are acknowledged on their own.
+        await until('the versions agree', () => Number(mine.version) === theirs.version)
+        await oldSet(mine, 'more', 1)
+        await until('it is seen', () => theirs.get('more') === 1)
+        assert.deepEqual(called.seen, [null])
+        assert.deepEqual(one.errors, [])
+      })
+    }
+  }
+
   for (const strategy of ['REMOTE_WINS', 'LOCAL_WINS']) {
     test(`whoever waits for one of several is told, with ${strategy}`, async (t) => {
       const proxy = await Proxy.start(t, server)
@@ -272,9 +351,15 @@ describe('writes that conflict', { skip }, () => {
       mine.setMergeStrategy(one.MERGE_STRATEGIES[strategy])
       proxy.hold()
       await oldSet(theirs, { by: 'two' })
-      const told = [1, 2, 3].map((n) => oldSet(mine, { by: 'one', n }))
+      const called = [1, 2, 3].map((n) => {
+        const each = calls()
+        mine.set({ by: 'one', n }, each)
+        return each
+      })
       proxy.release()
-      await Promise.all(told)
+      await until('all are called back', () => called.every((each) => each.seen.length > 0))
+      await oldSet(mine, 'more', 1)
+      assert.deepEqual(called.map((each) => each.seen), [[null], [null], [null]])
     })
   }
 })

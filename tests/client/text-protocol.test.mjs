@@ -46,7 +46,7 @@ describe('connection and login', { skip }, () => {
   test('messages before the login are an error, and the connection stays', async (t) => {
     const text = await Text.open(t, server)
     await text.take()
-    assert.equal(await text.ask('E|EVT|x|N1+'), 'X|E|INVALID_MESSAGE|AUTH+')
+    assert.equal(await text.ask('E|EVT|x|N1+'), 'C|E|INVALID_MESSAGE|invalid connection message+')
     assert.equal(await text.ask('C|PI+'), 'C|PO+')
     assert.equal(await text.ask('A|REQ|{}+'), 'A|A+')
   })
@@ -81,12 +81,41 @@ describe('connection and login', { skip }, () => {
 
   test('what makes no sense is told so, and nothing is closed', async (t) => {
     const text = await login(t)
-    assert.equal(await text.ask('Z|X|y+'), 'X|E|UNKNOWN_TOPIC|PARSER+')
-    assert.equal(await text.ask('hello+'), 'X|E|UNKNOWN_TOPIC|PARSER+')
+    for (const topic of ['Z', 'hello', 'A', 'C', 'X']) assert.equal(await text.ask(`${topic}|XX|y+`), `X|E|UNKNOWN_TOPIC|${topic}+`)
+    assert.equal(await text.ask('hello+'), 'X|E|UNKNOWN_TOPIC|hello+')
     assert.equal(await text.ask('A|REQ|{}+'), 'X|E|UNKNOWN_TOPIC|A+')
-    // Too short, or a word nobody knows: silence, as upstream has it.
-    text.say('R|+E|XYZ|n+R|WA|x|[1]|L+')
+    // Words that nobody knows, of another topic, and that only servers say.
+    for (const topic of ['E', 'R', 'P', 'U']) {
+      for (const word of ['XYZ', 'EVTX', 'PNJ', 'SH']) assert.equal(await text.ask(`${topic}|${word}|n+`), `${topic}|E|UNKNOWN_ACTION|unknown action ${word}+`)
+    }
+    assert.equal(await text.ask('R|WA|x|[1]|L+'), 'R|E|UNKNOWN_ACTION|unknown action WA+')
+    assert.equal(await text.ask('R|A|D|x+'), 'R|E|UNKNOWN_ACTION|unknown action A+')
+    assert.equal(await text.ask('P|A|S|x+'), 'P|E|INVALID_MESSAGE_DATA|x|undefined+')
+    // What comes after it in the same frame is heard.
+    assert.deepEqual(await text.ask('E|XYZ|n+E|S|after+', 2), ['E|E|UNKNOWN_ACTION|unknown action XYZ+', 'E|A|S|after+'])
+    // Too short for a message: silence, as ever.
+    text.say('R|+')
     assert.deepEqual(await text.untilPong(), [])
+  })
+
+  test('whoever lets go of what it does not hold is acknowledged', async (t) => {
+    const text = await login(t)
+    for (const [said, answer] of [['E|US|x', 'E|A|US|x'], ['R|US|x', 'R|A|US|x'], ['P|US|x', 'P|A|US|x'], ['E|UL|x.*', 'E|A|UL|x.*'], ['R|UL|x.*', 'R|A|UL|x.*']]) {
+      assert.equal(await text.ask(`${said}+`), `${answer}+`)
+    }
+    for (const said of ['E|US', 'R|US', 'P|US', 'E|UL', 'R|UL', 'E|S', 'E|L', 'R|L']) {
+      for (const none of ['', '|']) assert.equal(await text.ask(`${said}${none}+`), `${said[0]}|E|INVALID_MESSAGE_DATA|undefined+`)
+    }
+  })
+
+  test('a message without a name is told that it has none, whatever else it holds', async (t) => {
+    const text = await login(t)
+    for (const said of ['E|EVT||N1', 'R|U||1|{}', 'R|CU||-1|{}|{}', 'R|P||1|a|N1']) assert.equal(await text.ask(`${said}+`), `${said[0]}|E|INVALID_MESSAGE_DATA|undefined+`)
+  })
+
+  test('a pattern that is none is told with what is wrong, as data', async (t) => {
+    const text = await login(t)
+    for (const topic of ['E', 'R']) assert.match(await text.ask(`${topic}|L|(+`), new RegExp(`^${topic}\\|E\\|INVALID_MESSAGE_DATA\\|SyntaxError: Invalid regular expression: /\\(/: Unterminated .*group\\+$`))
   })
 
   test('several messages of one frame are handled in order, the last one even without its end', async (t) => {
@@ -199,16 +228,16 @@ describe('records', { skip }, () => {
     assert.equal(await text.ask(`R|U|${name}|1|{"a":+`), 'R|E|INVALID_MESSAGE_DATA|{"a":+')
     assert.equal(await text.ask(`R|U|${name}|1|5+`), 'R|E|INVALID_MESSAGE_DATA|5+')
     assert.equal(await text.ask(`R|P|${name}|1|a|hello+`), 'R|E|INVALID_MESSAGE_DATA|hello+')
-    assert.equal(await text.ask(`R|P|${name}|1|__proto__|N5+`), 'R|E|INVALID_MESSAGE_DATA|5+')
+    assert.equal(await text.ask(`R|P|${name}|1|__proto__|N5+`), 'R|E|INVALID_MESSAGE_DATA|not a path: "__proto__"+')
     assert.equal(await text.ask(`R|P|${name}|1|a+`), `R|E|INVALID_MESSAGE_DATA|${name}+`)
-    assert.equal(await text.ask(`R|U|${name}|one|{}+`), 'R|E|INVALID_MESSAGE_DATA|{}+')
+    assert.equal(await text.ask(`R|U|${name}|one|{}+`), `R|E|INVALID_VERSION|${name}|one+`)
     assert.deepEqual(await text.ask(`R|U|${name}|1|5|{"writeSuccess":true}+`, 2), ['R|E|INVALID_MESSAGE_DATA|5+', `R|WA|${name}|[1]|SINVALID_MESSAGE_DATA+`])
     const missing = unique('missing')
     assert.equal(await text.ask(`R|U|${missing}|1|{}+`), `R|E|RECORD_UPDATE_ERROR|${missing}+`)
     for (const words of ['CR', 'S', 'SN', 'HD', 'D', 'US']) {
       text.say(`R|${words}|+`)
       const answers = await text.untilPong()
-      assert.ok(words === 'US' || answers.length === 1 && answers[0].startsWith('R|E|INVALID_MESSAGE_DATA|'), `${words}: ${answers}`)
+      assert.deepEqual(answers, ['R|E|INVALID_MESSAGE_DATA|undefined+'], words)
     }
   })
 
@@ -260,6 +289,60 @@ describe('calls', { skip }, () => {
     assert.equal(await provider.ask(`P|US|${name}+`), `P|A|US|${name}+`)
     assert.equal(await caller.ask(`P|REQ|${name}|4|N1+`), `P|E|NO_RPC_PROVIDER|${name}|4+`)
     assert.equal(await caller.ask(`P|REQ|${name}|5|what+`), `P|E|INVALID_MESSAGE_DATA|${name}|5+`)
+  })
+})
+
+describe('what a rule forbids, or where it fails', { skip }, () => {
+  const all = (...rights) => Object.fromEntries(rights.map((right) => [right, true]))
+  const broken = 'data.a.b.c.d === 1'
+  const permissions = {
+    record: {
+      '*': all('create', 'read', 'write', 'delete', 'listen', 'notify'),
+      'noread/.*': { read: false },
+      'nocreate/.*': { create: false },
+      'nowrite/.*': { write: false },
+      'broken/.*': { create: true, read: 'oldData.a.b.c.d === 1', write: broken },
+      'brokencreate/.*': { create: 'user.id.a.b.c === 1' }
+    },
+    event: { '*': all('publish', 'subscribe', 'listen'), 'broken/.*': { publish: broken } },
+    rpc: { '*': all('provide', 'request'), 'broken/.*': { provide: true, request: broken } },
+    presence: { '*': all('allow') }
+  }
+  let own
+  before(async () => { if (!skip) own = await Server.start({ extra: { permission: { type: 'config', options: { permissions } } } }) })
+  after(() => own?.discard())
+
+  test('whoever asks for one record once is told under the word it asked with', async (t) => {
+    const text = await Text.login(t, own)
+    for (const [path, error] of [['noread', 'MESSAGE_DENIED'], ['broken', 'MESSAGE_PERMISSION_ERROR']]) {
+      for (const word of ['SN', 'H', 'HD']) {
+        assert.equal(await text.ask(`R|${word}|${path}/x+`), `R|E|${word}|${path}/x|${error}+`)
+      }
+    }
+    assert.deepEqual(await text.untilPong(), [], 'once each')
+  })
+
+  test('the right to create is told as that', async (t) => {
+    const text = await Text.login(t, own)
+    for (const [path, error] of [['nocreate', 'MESSAGE_DENIED'], ['brokencreate', 'MESSAGE_PERMISSION_ERROR']]) {
+      const told = `R|E|${error}|${path}/x|C+`
+      assert.equal(await text.ask(`R|CR|${path}/x+`), told)
+      assert.equal(await text.ask(`R|CU|${path}/x|-1|{}|{}+`), told)
+      assert.deepEqual(await text.ask(`R|CU|${path}/x|-1|p|N1|{"writeSuccess":true}+`, 2), [told, `R|WA|${path}/x|[-1]|S${error}+`])
+    }
+    assert.equal(await text.ask('R|CU|nowrite/x|-1|{}|{}+'), 'R|E|MESSAGE_DENIED|nowrite/x|U+')
+    assert.equal(await text.ask('R|CR|noread/x+'), 'R|E|MESSAGE_DENIED|noread/x|R+')
+  })
+
+  test('a rule that fails is told with what was asked', async (t) => {
+    const text = await Text.login(t, own)
+    for (const [said, told] of [
+      ['R|CR|broken/x', 'R|E|MESSAGE_PERMISSION_ERROR|broken/x|R'],
+      ['R|U|broken/x|1|{}', 'R|E|MESSAGE_PERMISSION_ERROR|broken/x|U|1'],
+      ['R|P|broken/x|1|p|N1', 'R|E|MESSAGE_PERMISSION_ERROR|broken/x|P|1'],
+      ['E|EVT|broken/x|N1', 'E|E|MESSAGE_PERMISSION_ERROR|broken/x|EVT'],
+      ['P|REQ|broken/x|7|N1', 'P|E|MESSAGE_PERMISSION_ERROR|broken/x|7']
+    ]) assert.equal(await text.ask(`${said}+`), `${told}+`)
   })
 })
 

@@ -168,7 +168,8 @@ impl Shard {
         let quoted = wire.is_some_and(Wire::is_text);
         let raw = quoted && action != Action::RpcRequestError;
         let told = words.map(|words| if raw { words.to_owned() } else { format!("\"{words}\"") });
-        let own = message.data().filter(|_| quoted && words.is_none());
+        // Where the name is wrong, the data is not.
+        let own = message.data().filter(|_| quoted && words.is_none() && self.is_name(name));
         if let Some(words) = words.filter(|_| wire == Some(Wire::Mqtt)) {
             // Its client may have no way to hear of it.
             let text = format!("{}: {words}", String::from_utf8_lossy(name));
@@ -383,6 +384,11 @@ impl Shard {
         }
         let topic = message.head.action.topic();
         let filter = message.head.flags.has(Flags::FILTER);
+        // Clients of the text protocol are acknowledged by the name, which has to be one.
+        let nameless = message.names().any(<[u8]>::is_empty);
+        if nameless && self.delivery.wire(conn).is_some_and(Wire::is_text) {
+            return self.invalid(conn, message, b"");
+        }
         for name in message.names() {
             let before = self.subscribers.count_of(conn);
             for core in (0..self.cores).take(if filter { usize::MAX } else { 1 }) {
@@ -431,7 +437,7 @@ impl Shard {
 
     /// Whether the connection's socket is to be read on. It rests while its own outbox, or the lane to the owner it just
     /// used, is long: backpressure falls on whoever causes it.
-    fn flow(&mut self, conn: ConnId, owner: Option<CoreId>) -> Flow {
+    pub(crate) fn flow(&mut self, conn: ConnId, owner: Option<CoreId>) -> Flow {
         let high_water = self.delivery.high_water();
         let congested = match owner {
             Some(owner) if owner != self.core => self.delivery.congested(owner).then_some(owner),

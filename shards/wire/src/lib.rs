@@ -27,5 +27,5 @@ pub mod ws;
 pub use action::{Action, Topic};
 pub use gate::{Gate, Pages};
 pub use link::{Closing, Endpoint, Handshake, Link, LinkConfig, LinkEvent, Medium};
-pub use message::{Flags, Head, Message, Outgoing, Said, Span, Unreadable, Wire};
+pub use message::{Flags, Head, Message, Outgoing, Said, Span, Unreadable, Wire, Word};
 pub use parting::Parting;

@@ -7,7 +7,9 @@
 
 use crate::action::{Action, Topic};
 use crate::binary::Names;
+use std::fmt;
 use std::ops::BitOr;
+use std::str::from_utf8;
 
 /// Which encoding a connection is spoken to in. Fan-out encodes once per wire present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -291,6 +293,67 @@ pub enum Unreadable {
     /// A known topic with an action number it does not have.
     #[error("unknown action {1} of {topic}", topic = .0.name())]
     Action(Topic, u32),
+    /// The same where topics are words.
+    #[error("unknown topic {0}")]
+    TopicWord(Word),
+    /// The same where actions are words.
+    #[error("unknown action {1} of {topic}", topic = .0.name())]
+    ActionWord(Topic, Word),
+}
+
+impl Unreadable {
+    /// The topic on which nobody knows the action.
+    pub fn topic(&self) -> Option<Topic> {
+        match *self {
+            Self::Action(topic, _) | Self::ActionWord(topic, _) => Some(topic),
+            Self::Malformed | Self::Topic(_) | Self::TopicWord(_) => None,
+        }
+    }
+
+    /// The word that nobody knows, where it was one.
+    pub fn word(&self) -> Option<&Word> {
+        match self {
+            Self::TopicWord(word) | Self::ActionWord(_, word) => Some(word),
+            Self::Malformed | Self::Topic(_) | Self::Action(..) => None,
+        }
+    }
+}
+
+/// A word nobody knows, as far as it is repeated to whoever said it: protocols have words of three letters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    len: u8,
+    bytes: [u8; Self::LEN_MAX],
+}
+
+impl Word {
+    const LEN_MAX: usize = 23;
+
+    /// As much of this as there is room for, in whole characters.
+    pub fn new(text: &str) -> Self {
+        let text = &text[..text.floor_char_boundary(Self::LEN_MAX)];
+        let mut bytes = [0; Self::LEN_MAX];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Self { len: text.len() as u8, bytes }
+    }
+
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
 }
 
 /// A message on its way out. Absent fields are not written; `version` is written even when 0.

@@ -137,9 +137,7 @@ const WIRES = {
       remove (name) { text.say(`R|D|${name}+`) },
       async settle (names) {
         for (const name of names) text.say(`R|H|${name}+`)
-        // Where a rule fails, the text protocol names the record alone.
-        const failed = (name) => `R|E|MESSAGE_PERMISSION_ERROR|${name}+`
-        const answered = (name) => text.received.some((line) => line.startsWith(`R|H|${name}|`) || line === `R|E|MESSAGE_DENIED|${name}|H+` || line === failed(name))
+        const answered = (name) => text.received.some((line) => line.startsWith(`R|H|${name}|`) || line.startsWith(`R|E|H|${name}|MESSAGE_`))
         await until('every question whether there is one is answered', () => names.every(answered))
         text.received.length = 0
       },

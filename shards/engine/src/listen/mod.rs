@@ -20,7 +20,7 @@ use crate::output::Note;
 use crate::packet::{Lane, Packet, Tag};
 use crate::shard::Shard;
 use crate::subscribers::hash_name;
-use deepstream_wire::{Action, Head, Message, Outgoing, Topic};
+use deepstream_wire::{Action, Head, Message, Outgoing, Topic, Wire};
 pub(crate) use may::listening;
 pub(crate) use pattern::NamePattern;
 pub(crate) use registry::Listening;
@@ -89,11 +89,22 @@ impl Shard {
         self.tell_owners(conn, message, &pattern, true);
     }
 
-    /// UNLISTEN: acknowledged when every owner knows. Of what nobody listens to there is nothing to say.
+    /// UNLISTEN: acknowledged when every owner knows. Of what nobody listens to there is nothing to say, but to clients of the
+    /// text protocol: whose line was cut while they stopped to listen wait for the acknowledgement, and the error that the
+    /// servers they were made for said in its place ends those in Java.
     pub(crate) fn unlisten(&mut self, conn: ConnId, message: &Message<&[u8]>) {
         let topic = message.head.action.topic();
+        let text = self.delivery.wire(conn).is_some_and(Wire::is_text);
+        if text && message.name().is_empty() {
+            return self.invalid(conn, message, message.name());
+        }
         let Ok(source) = std::str::from_utf8(message.name()) else { return };
-        let Some(listener) = self.listening.find(conn, topic, source) else { return };
+        let Some(listener) = self.listening.find(conn, topic, source) else {
+            if text {
+                self.acknowledge_listen(conn, message);
+            }
+            return;
+        };
         let pattern = self.listening.listeners[listener as usize].pattern.clone();
         self.tell_owners(conn, message, &pattern, false);
     }
@@ -119,7 +130,15 @@ impl Shard {
         match NamePattern::compile(source) {
             Ok(pattern) => Some(Arc::new(pattern)),
             Err(why) => {
-                let answer = Outgoing { name: Some(source.as_bytes()), ..Outgoing::new(words(topic).invalid) };
+                let told = self.delivery.wire(conn).is_some_and(Wire::is_text);
+                let reason = told.then(|| why.to_string());
+                let reason =
+                    reason.as_deref().map(|why| why.strip_prefix("Invalid regular expression: ").unwrap_or(why));
+                let answer = Outgoing {
+                    name: Some(source.as_bytes()),
+                    data: reason.map(str::as_bytes),
+                    ..Outgoing::new(words(topic).invalid)
+                };
                 self.delivery.reply(conn, &answer);
                 let user = self.delivery.user(conn).unwrap_or_default().into();
                 self.delivery.note(Note::InvalidPattern { user, pattern: source.into(), why: why.to_string().into() });
@@ -218,7 +237,13 @@ impl Shard {
         let Ok(source) = std::str::from_utf8(message.name()) else { return };
         let subscription = message.subscription().unwrap_or_default();
         // Only who was asked can answer; upstream takes anybody's word.
-        let Some(listener) = self.listening.find(conn, topic, source) else { return };
+        let Some(listener) = self.listening.find(conn, topic, source) else {
+            // Who says unasked that it provides believes so. Other clients are sure to listen to what they accept.
+            if accepted && self.delivery.wire(conn).is_some_and(Wire::is_text) {
+                self.tell_stop(conn, topic, message.name(), subscription);
+            }
+            return;
+        };
         let slot = self.names.find(topic, subscription, message.head.name_hash);
         let asked = slot.filter(|&slot| self.names.at(slot).provision.as_ref().is_some_and(|it| it.is_told(listener)));
         match asked {
@@ -242,6 +267,13 @@ impl Shard {
             ..Outgoing::new(action)
         };
         self.delivery.reply(listener.conn, &told);
+    }
+
+    /// Tells a connection that does not listen that it does not provide.
+    fn tell_stop(&mut self, conn: ConnId, topic: Topic, source: &[u8], subscription: &[u8]) {
+        let told =
+            Outgoing { name: Some(source), subscription: Some(subscription), ..Outgoing::new(words(topic).removed) };
+        self.delivery.reply(conn, &told);
     }
 
     fn note_slow_patterns(&mut self) {

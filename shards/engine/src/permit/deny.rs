@@ -3,7 +3,7 @@
 use crate::ident::ConnId;
 use crate::packet::Tag;
 use crate::shard::Shard;
-use deepstream_wire::{Action, Flags, Message, Outgoing, Topic};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Topic, Wire};
 
 /// Why something is not allowed, as far as the client is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +34,19 @@ impl Shard {
     /// asks again must not count as subscribed. Everything else is told first, so that a denial is there before the
     /// acknowledgement of the other names.
     pub(crate) fn deny(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>, denial: Denial) {
+        self.deny_step(conn, tag, message, denial, message.head.action);
+    }
+
+    /// The same where it is known what exactly may not be: clients of the text protocol are told when it is to create.
+    pub(crate) fn deny_step(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>, denial: Denial, step: Action) {
+        let text = self.delivery.wire(conn).is_some_and(Wire::is_text);
+        let action = if text && step == Action::RecordCreate { step } else { message.head.action };
         let name = message.head.flags.has(Flags::NAME).then_some(message.name());
         if tag.joins() {
             self.settle_at_edge(conn, tag, true, None);
-            self.tell_denial(conn, message, name, denial);
+            self.tell_denied(conn, message, name, denial, action);
         } else {
-            self.tell_denial(conn, message, name, denial);
+            self.tell_denied(conn, message, name, denial, action);
             self.settle_at_edge(conn, tag, true, None);
         }
         self.fetch_over(conn, tag);
@@ -47,7 +54,17 @@ impl Shard {
 
     /// The answer alone (protocol-binary §10.1).
     pub(crate) fn tell_denial(&mut self, conn: ConnId, message: &Message<&[u8]>, name: Option<&[u8]>, denial: Denial) {
-        let action = message.head.action;
+        self.tell_denied(conn, message, name, denial, message.head.action);
+    }
+
+    fn tell_denied(
+        &mut self,
+        conn: ConnId,
+        message: &Message<&[u8]>,
+        name: Option<&[u8]>,
+        denial: Denial,
+        action: Action,
+    ) {
         let answer = Outgoing {
             name,
             correlation_id: message.correlation_id(),

@@ -277,6 +277,11 @@ impl Steps {
     pub(crate) fn add(&mut self, right: Right, action: Action) {
         self.0.push((right, action));
     }
+
+    /// The one that was refused.
+    pub(crate) fn refused(&self, found: &Found) -> Option<Action> {
+        self.0.get(usize::from(found.passed)).map(|&(_, action)| action)
+    }
 }
 
 /// What came of it.

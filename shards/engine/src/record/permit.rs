@@ -53,7 +53,8 @@ impl Shard {
                 if self.has_shadow() {
                     self.compare_record(slot, conn, tag, message, run, said);
                 }
-                self.deny(conn, tag, message, denial);
+                let step = steps.refused(&run.found).unwrap_or(message.head.action);
+                self.deny_step(conn, tag, message, denial, step);
                 Some(Step::Done)
             }
             Said::Load => {

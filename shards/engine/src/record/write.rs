@@ -34,7 +34,7 @@ impl Shard {
             return Err(None);
         }
         if !self.is_sound(message) {
-            self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version);
+            self.refuse_unsound(conn, message);
             return Err(None);
         }
         let creates = matches!(action, Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch);
@@ -213,6 +213,20 @@ impl Shard {
         if !self.filters.is_empty() {
             let to = (&self.names, &mut self.delivery, &self.subscribers);
             self.filters.tell(to, Topic::Record, &name.name, except, told);
+        }
+    }
+
+    /// Refuses a write that makes no sense whatever the record is. Clients of the text protocol, whose errors hold one text, are
+    /// shown the path if it is that.
+    fn refuse_unsound(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        let action = Action::RecordInvalidMessageData;
+        let versioned = message.head.flags.has(Flags::VERSION);
+        match message.path().filter(|_| versioned && self.delivery.wire(conn).is_some_and(Wire::is_text)) {
+            Some(path) => {
+                let words = format!("not a path: \"{}\"", String::from_utf8_lossy(path));
+                self.repeat(conn, message, action, (message.head.version, Some(words.as_bytes())));
+            }
+            None => self.echo(conn, message, action, message.head.version),
         }
     }
 

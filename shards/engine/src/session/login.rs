@@ -52,25 +52,38 @@ impl Shard {
         match session.state {
             State::Connected | State::Closing => return Flow::Close,
             State::AwaitChallenge => {
-                if !matches!(what, Unreadable::Action(Topic::Connection, _)) {
+                if what.topic() != Some(Topic::Connection) {
                     self.say(conn, Action::ConnectionInvalidMessage);
                 }
             }
             State::AwaitAuth | State::Authenticating | State::Arriving => {
-                if matches!(what, Unreadable::Action(Topic::Auth, _)) {
+                if what.topic() == Some(Topic::Auth) {
                     return self.refuse_login_message(conn);
                 }
                 self.say(conn, Action::AuthInvalidMessage);
             }
-            State::Open => match what {
-                Unreadable::Action(Topic::Connection | Topic::Auth | Topic::Parser, _)
-                | Unreadable::Malformed
-                | Unreadable::Topic(_) => self.say(conn, Action::ParserUnknownTopic),
-                Unreadable::Action(..) => {}
-            },
+            State::Open => {
+                self.tell_unreadable(conn, what);
+                self.delivery.note(Note::Unreadable { conn, user, what });
+                return self.flow(conn, None);
+            }
         }
         self.delivery.note(Note::Unreadable { conn, user, what });
         Flow::Continue
+    }
+
+    /// What is told to a client that is logged in. Of a topic it does not know, everybody is told; of an action, those are whose
+    /// protocol has a form for that.
+    fn tell_unreadable(&mut self, conn: ConnId, what: Unreadable) {
+        let word = what.word().map(|word| word.as_str().as_bytes());
+        let unknown = match what.topic() {
+            Some(Topic::Connection | Topic::Auth | Topic::Parser) | None => Action::ParserUnknownTopic,
+            Some(_) if word.is_some() => Action::ParserUnknownAction,
+            Some(_) => return,
+        };
+        // Only where words are said, so that nothing is said of it where numbers are.
+        let original_topic = what.topic().filter(|_| word.is_some());
+        self.delivery.reply(conn, &Outgoing { name: word, original_topic, ..Outgoing::new(unknown) });
     }
 
     /// The verdict on a login.

@@ -25,7 +25,7 @@ use std::io::Write;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// How every tape begins; the number is that of the format.
-pub const OPENING: &[u8] = b"deepstream tape 11\n";
+pub const OPENING: &[u8] = b"deepstream tape 12\n";
 /// What the hash that places names on cores makes of this tells two builds with different hashes apart.
 const PLACED: &str = "deepstream";
 

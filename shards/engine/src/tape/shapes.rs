@@ -9,7 +9,7 @@ use crate::{
 };
 use deepstream_valve::check::{At, Outline, RuleOutline};
 use deepstream_valve::{Paths, Ruleset};
-use deepstream_wire::{Action, Flags, Head, Message, Span, Topic, Unreadable, Wire};
+use deepstream_wire::{Action, Flags, Head, Message, Span, Topic, Unreadable, Wire, Word};
 
 structs! {
     CoreId { 0: number }
@@ -142,6 +142,8 @@ enums! {
         0 Malformed {}
         1 Topic { 0: topic }
         2 Action { 0: topic, 1: action }
+        3 TopicWord { 0: word }
+        4 ActionWord { 0: topic, 1: word }
     }
     Fault {
         0 Timeout {}
@@ -183,6 +185,18 @@ enums! {
         19 Withheld { 0: parcel }
         20 Fetched { 0: conn, 1: number }
         21 Announced { user: user, frames: frames }
+    }
+}
+
+impl Put for Word {
+    fn put(&self, to: &mut Vec<u8>) {
+        self.as_str().put(to);
+    }
+}
+
+impl Get<'_> for Word {
+    fn get(from: &mut &[u8]) -> Option<Self> {
+        <&str>::get(from).map(Self::new)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::rig::{Disk, Rig, about, acked, bulk, patch, update};
 use crate::{Note, Options, Reason};
-use deepstream_wire::{Action, Outgoing, Wire};
+use deepstream_wire::{Action, Outgoing, Topic, Unreadable, Wire, Word};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -247,7 +247,9 @@ fn text_is_told_under_the_word_it_asked_with() {
             assert_eq!(ask(&mut rig, &create), format!("R|E|MESSAGE_DENIED|{shut}|R+"), "nothing before it");
         }
         let has = Outgoing { correlation_id: Some(b"H"), ..about(Action::RecordHead, &shut) };
-        assert_eq!(ask(&mut rig, &has), format!("R|E|MESSAGE_DENIED|{shut}|H+"));
+        assert_eq!(ask(&mut rig, &has), format!("R|E|H|{shut}|MESSAGE_DENIED+"));
+        assert_eq!(ask(&mut rig, &about(Action::RecordHead, &shut)), format!("R|E|HD|{shut}|MESSAGE_DENIED+"));
+        assert_eq!(ask(&mut rig, &about(Action::RecordRead, &shut)), format!("R|E|SN|{shut}|MESSAGE_DENIED+"));
         assert_eq!(ask(&mut rig, &about(Action::RecordRead, "open")), "R|E|SN|open|RECORD_NOT_FOUND+");
         let create = bulk(Action::RecordSubscribeCreateAndRead, &[b"open"], "open");
         assert_eq!(ask(&mut rig, &create), "R|A|S|open+R|R|open|0|{}+");
@@ -278,6 +280,141 @@ fn a_text_client_that_does_not_say_whether_it_provides_is_told_nothing_of_it() {
         assert_eq!(told.replace("C|PI+", ""), "E|SP|e.*|e1+");
     }
     assert!(told[2].contains("EVENT.LISTEN_RESPONSE_TIMEOUT"), "{}", told[2]);
+}
+
+/// As the servers its clients were made for: `C` is the right to create.
+#[test]
+fn text_is_told_when_it_may_not_create() {
+    let rules = [
+        ("record", "*", "read", "true"),
+        ("record", "*", "write", "true"),
+        ("record", "bad", "create", "user.id.a.b.c"),
+    ];
+    for cores in [1, 3] {
+        let mut rig = Rig::ruled(cores, &rules);
+        let (text, protobuf) = (rig.text_client(0), rig.client(0));
+        let name = rig.name_on(usize::from(cores - 1), "r");
+        let names: [&[u8]; 1] = [name.as_bytes()];
+        let create = bulk(Action::RecordSubscribeCreateAndRead, &names, &name);
+        let set =
+            Outgoing { action: Action::RecordCreateAndUpdate, correlation_id: Some(b"-1"), ..update(&name, -1, "{}") };
+        let denied = format!("R|E|MESSAGE_DENIED|{name}|C+");
+        rig.send(text, &create);
+        rig.send(text, &set);
+        rig.send(text, &Outgoing { is_write_ack: true, ..set });
+        let settled = format!("R|WA|{name}|[-1]|SMESSAGE_DENIED+");
+        assert_eq!(rig.read(text), [denied.clone(), denied.clone(), denied, settled]);
+        rig.send(text, &bulk(Action::RecordSubscribeCreateAndRead, &[b"bad"], "bad"));
+        assert_eq!(rig.read(text), ["R|E|MESSAGE_PERMISSION_ERROR|bad|C+"]);
+        rig.send(protobuf, &create);
+        let told = rig.read(protobuf).concat();
+        assert!(told.contains("original=SUBSCRIBECREATEANDREAD"), "the others as ever: {told}");
+    }
+}
+
+#[test]
+fn text_is_told_which_word_nobody_knows() {
+    let mut rig = Rig::new(1);
+    for wire in [Wire::Text, Wire::TextSdk] {
+        let conn = rig.text_client_of(0, wire);
+        let word = Word::new("XYZ");
+        for (what, told) in [
+            (Unreadable::ActionWord(Topic::Event, word), "E|E|UNKNOWN_ACTION|unknown action XYZ+"),
+            (Unreadable::ActionWord(Topic::Record, word), "R|E|UNKNOWN_ACTION|unknown action XYZ+"),
+            (Unreadable::ActionWord(Topic::Rpc, word), "P|E|UNKNOWN_ACTION|unknown action XYZ+"),
+            (Unreadable::ActionWord(Topic::Presence, word), "U|E|UNKNOWN_ACTION|unknown action XYZ+"),
+            (Unreadable::ActionWord(Topic::Event, Word::new("")), "E|E|UNKNOWN_ACTION|unknown action undefined+"),
+            (Unreadable::ActionWord(Topic::Connection, word), "X|E|UNKNOWN_TOPIC|C+"),
+            (Unreadable::ActionWord(Topic::Parser, word), "X|E|UNKNOWN_TOPIC|X+"),
+            (Unreadable::TopicWord(Word::new("Z")), "X|E|UNKNOWN_TOPIC|Z+"),
+            (Unreadable::TopicWord(Word::new("")), "X|E|UNKNOWN_TOPIC|undefined+"),
+        ] {
+            let _ = rig.shards[0].unreadable(rig.now, conn, what);
+            rig.settle();
+            assert_eq!(rig.read(conn), [told], "{what:?}");
+        }
+    }
+}
+
+/// What is answered to what nobody knows has to be read as well, or no more is taken in.
+#[test]
+fn whoever_says_what_nobody_knows_and_does_not_read_is_not_read_from() {
+    let mut rig = Rig::new(1);
+    let conn = rig.text_client(0);
+    rig.slow_down(conn);
+    let what = Unreadable::ActionWord(Topic::Event, Word::new("XYZ"));
+    let paused = (0..100_000).any(|_| rig.shards[0].unreadable(rig.now, conn, what) == crate::Flow::Pause);
+    assert!(paused);
+}
+
+/// Who lets go of what it does not hold is acknowledged, and waits for nothing.
+#[test]
+fn a_text_client_that_does_not_listen_any_more_is_acknowledged() {
+    let mut rig = Rig::new(2);
+    for wire in [Wire::Text, Wire::TextSdk] {
+        let conn = rig.text_client_of(0, wire);
+        for (action, topic) in [(Action::EventUnlisten, 'E'), (Action::RecordUnlisten, 'R')] {
+            rig.send(conn, &about(action, "a/.*"));
+            assert_eq!(rig.read(conn), [format!("{topic}|A|UL|a/.*+")], "{wire:?}");
+            rig.send(conn, &about(action, ""));
+            assert_eq!(rig.read(conn), [format!("{topic}|E|INVALID_MESSAGE_DATA|undefined+")], "{wire:?}");
+        }
+    }
+    let protobuf = rig.client(0);
+    rig.send(protobuf, &about(Action::EventUnlisten, "a/.*"));
+    assert!(rig.read(protobuf).is_empty(), "the reference says nothing");
+}
+
+#[test]
+fn a_text_client_that_says_unasked_that_it_provides_is_told_that_it_does_not() {
+    let mut rig = Rig::new(2);
+    let (text, protobuf) = (rig.text_client(0), rig.client(1));
+    for name in [rig.name_on(0, "a"), rig.name_on(1, "a")] {
+        for conn in [text, protobuf] {
+            let accept = Outgoing { subscription: Some(name.as_bytes()), ..about(Action::RecordListenAccept, "a.*") };
+            rig.send(conn, &accept);
+            rig.send(conn, &Outgoing { action: Action::RecordListenReject, ..accept });
+        }
+        assert_eq!(rig.read(text), [format!("R|SR|a.*|{name}+")]);
+        assert!(rig.read(protobuf).is_empty());
+    }
+}
+
+#[test]
+fn text_names_are_never_empty() {
+    let mut rig = Rig::new(1);
+    let text = rig.text_client(0);
+    for (action, answer) in [
+        (Action::EventUnsubscribe, "E|E|INVALID_MESSAGE_DATA|undefined+"),
+        (Action::RecordUnsubscribe, "R|E|INVALID_MESSAGE_DATA|undefined+"),
+        (Action::PresenceUnsubscribe, "U|E|INVALID_PRESENCE_USERS|users are required to be a json array of usernames+"),
+    ] {
+        rig.send(text, &bulk(action, &[b""], ""));
+        assert_eq!(rig.read(text), [answer]);
+    }
+}
+
+#[test]
+fn text_is_told_what_is_wrong_with_a_write_and_with_a_pattern() {
+    let mut rig = Rig::new(1);
+    let text = rig.text_client(0);
+    let ask = |rig: &mut Rig, message: &Outgoing<'_>| {
+        rig.send(text, message);
+        rig.read(text).concat()
+    };
+    let named = |id: &'static str, message| Outgoing { correlation_id: Some(id.as_bytes()), ..message };
+    rig.send(text, &named("-1", Outgoing { action: Action::RecordCreateAndUpdate, ..update("r", -1, "{}") }));
+    let path = named("1", patch("r", 1, "__proto__.x", "1"));
+    assert_eq!(ask(&mut rig, &path), r#"R|E|INVALID_MESSAGE_DATA|not a path: "__proto__.x"+"#);
+    let version = Outgoing { version: None, ..named("one", update("r", 0, "{}")) };
+    assert_eq!(ask(&mut rig, &version), "R|E|INVALID_VERSION|r|one+");
+    let waits = Outgoing { is_write_ack: true, ..version };
+    assert_eq!(ask(&mut rig, &waits), "R|E|INVALID_VERSION|r|one+R|WA|r|[]|SINVALID_VERSION+");
+    for (action, topic) in [(Action::EventListen, 'E'), (Action::RecordListen, 'R')] {
+        let told = ask(&mut rig, &about(action, "("));
+        let start = format!("{topic}|E|INVALID_MESSAGE_DATA|SyntaxError: Invalid regular expression: /(/: ");
+        assert!(told.starts_with(&start) && told.len() > start.len() + 1, "{told}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::str::from_utf8;
 use super::{HAS, PART, UNTYPED, WRITE_ACK, typed};
 use crate::action::{Action, Topic};
 use crate::draft::Draft;
-use crate::message::{Flags, Message, Unreadable};
+use crate::message::{Flags, Message, Unreadable, Word};
 
 /// The most parts any message has; further ones are counted, not looked at.
 const PARTS_MAX: usize = 8;
@@ -14,11 +14,8 @@ const PARTS_MAX: usize = 8;
 /// One message without its end. What it becomes lies at the end of `buffer`, after what is there already.
 pub(crate) fn read<'b>(message: &[u8], buffer: &'b mut Vec<u8>) -> Result<Message<&'b [u8]>, Unreadable> {
     let parts = Parts::cut(message);
-    if parts.count < 2 {
-        return Err(Unreadable::Malformed);
-    }
-    let topic = topic_of(parts.at(0))?;
-    let action = action_of(topic, &parts).ok_or(Unreadable::Action(topic, 0))?;
+    let topic = topic_of(parts.at(0)).ok_or_else(|| Unreadable::TopicWord(word(parts.at(0))))?;
+    let action = action_of(topic, &parts).ok_or_else(|| Unreadable::ActionWord(topic, word(parts.at(1))))?;
     let mut draft = Draft::new(action, buffer);
     match topic {
         Topic::Auth => draft_raw(&mut draft, &parts, 2),
@@ -60,11 +57,14 @@ impl<'m> Parts<'m> {
     }
 }
 
-fn topic_of(part: &[u8]) -> Result<Topic, Unreadable> {
+fn word(part: &[u8]) -> Word {
+    Word::new(from_utf8(part).unwrap_or_default())
+}
+
+fn topic_of(part: &[u8]) -> Option<Topic> {
     const TOPICS: [Topic; 7] =
         [Topic::Parser, Topic::Connection, Topic::Auth, Topic::Event, Topic::Record, Topic::Rpc, Topic::Presence];
-    let found = TOPICS.into_iter().find(|topic| part == [topic.letter()]);
-    found.ok_or_else(|| Unreadable::Topic(part.first().copied().map_or(0, u32::from)))
+    TOPICS.into_iter().find(|topic| part == [topic.letter()])
 }
 
 /// The action of a word. Some words mean one thing or another by what follows them.
@@ -80,7 +80,6 @@ fn action_of(topic: Topic, parts: &Parts<'_>) -> Option<Action> {
         (Topic::Presence, b"US") if parts.count <= 3 => Action::PresenceUnsubscribeAll,
         (Topic::Presence, b"Q") if parts.count <= 3 => Action::PresenceQueryAll,
         (Topic::Presence, b"Q") => Action::PresenceQuery,
-        (Topic::Rpc, b"A") if parts.at(2) != Action::RpcRequest.letters().as_bytes() => return None,
         _ => Action::from_letters(topic, from_utf8(letters).ok()?)?,
     };
     Some(action)

@@ -2,12 +2,15 @@
 //!
 //! What the protocol has no form for is an error by its name, never an empty frame: `T|E|NAME|name`.
 
-use deepstream_json::string_of;
+use deepstream_json::{get_member, string_of};
 
 use super::{END, HAS, PART, UNTYPED, typed};
 use crate::action::{Action, Topic};
 use crate::encode::put_number;
 use crate::message::Outgoing;
+
+/// Stands in the place of what is not there, as the servers of releases 2 and 3 had it.
+const NOTHING: &[u8] = b"undefined";
 
 /// Appends one message with its end. Where [`settles_writer`] says so, another is to follow.
 pub(crate) fn write(message: &Outgoing<'_>, out: &mut Vec<u8>) {
@@ -48,6 +51,11 @@ impl<'o> Line<'o> {
     /// Text that may come from another client: what would end the part is replaced.
     fn text(self, text: &[u8]) -> Self {
         self.out.push(PART);
+        self.more(text)
+    }
+
+    /// The same, as the rest of a part.
+    fn more(self, text: &[u8]) -> Self {
         let separator = |byte: &u8| *byte == END || *byte == PART;
         for (index, piece) in text.split(separator).enumerate() {
             if index > 0 {
@@ -62,9 +70,9 @@ impl<'o> Line<'o> {
         self.text(message.name.unwrap_or_default())
     }
 
-    /// Of an error: a part that may be the last is never empty. Clients in Java drop it, and do not survive that it is gone.
+    /// Of an error: what it is about, or that there is none.
     fn some_text(self, text: &[u8]) -> Self {
-        self.text(if text.is_empty() { b"undefined" } else { text })
+        self.text(if text.is_empty() { NOTHING } else { text })
     }
 
     fn some_name(self, message: &Outgoing<'_>) -> Self {
@@ -94,7 +102,12 @@ impl<'o> Line<'o> {
         self
     }
 
+    /// Clients in Java drop the empty parts at the end of a message, and do not survive that they are gone; those in C++ take them
+    /// for broken. So there is none.
     fn end(self) {
+        if self.out.last() == Some(&PART) {
+            self.out.extend_from_slice(NOTHING);
+        }
         self.out.push(END);
     }
 }
@@ -117,7 +130,11 @@ fn session(message: &Outgoing<'_>, out: &mut Vec<u8>) {
             Some(data) => Line::new(topic, "A", out).typed(Some(data)),
             None => Line::new(topic, "A", out),
         },
-        Action::AuthUnsuccessful => Line::new(topic, "E", out).plain(REFUSED).typed(message.data),
+        // Webhooks of these clients' time name what is theirs; the others are told all of it.
+        Action::AuthUnsuccessful => {
+            let own = |data| get_member(data, b"clientData").unwrap_or(data);
+            Line::new(topic, "E", out).plain(REFUSED).typed(message.data.map(own))
+        }
         // Of this alone its clients do not connect again, to say the same again.
         Action::AuthInvalidMessageData => {
             Line::new(topic, "E", out).plain(b"INVALID_AUTH_MSG").plain(b"invalid authentication message")
@@ -128,11 +145,24 @@ fn session(message: &Outgoing<'_>, out: &mut Vec<u8>) {
             Line::new(topic, "E", out).plain(name).plain(b"Stoo many authentication attempts")
         }
         // Not on AUTH: there a client takes every error for the answer to its login.
+        Action::ConnectionInvalidMessage | Action::AuthInvalidMessage => {
+            Line::new(Topic::Connection, "E", out).plain(b"INVALID_MESSAGE").plain(b"invalid connection message")
+        }
+        Action::ParserUnknownAction => {
+            let on = message.original_topic.unwrap_or(topic);
+            let line = Line::new(on, "E", out).plain(message.action.name().as_bytes()).plain(b"unknown action ");
+            let Some(word) = message.name.filter(|word| !word.is_empty()) else {
+                line.out.extend_from_slice(NOTHING);
+                return line.end();
+            };
+            line.more(word)
+        }
         _ => {
             let line = Line::new(Topic::Parser, "E", out).plain(message.action.name().as_bytes());
-            match message.original_topic.filter(|_| topic == Topic::Parser) {
-                Some(original) => line.plain(&[original.letter()]),
-                None => line.plain(topic.name().as_bytes()),
+            match (message.original_topic, message.name) {
+                (Some(original), _) if topic == Topic::Parser => line.plain(&[original.letter()]),
+                (None, Some(word)) => line.some_text(word),
+                _ => line.plain(topic.name().as_bytes()),
             }
         }
     };
@@ -199,8 +229,9 @@ fn record(message: &Outgoing<'_>, out: &mut Vec<u8>) {
         Action::RecordVersionExists => {
             let line = line("E", out).plain(message.action.name().as_bytes()).name(message).version(version);
             let line = line.plain(data);
-            // With it the callback waits for the merged write, but only where the writes of a path conflict: the servers
-            // these clients were made for leave it out of the answer to a whole document.
+            // With it a client moves the callback of its latest write to the merged one. It stands only where the write of a path
+            // conflicts, as the servers these clients were made for have it: of several whole documents on their way, one
+            // would take the place of another, whose callback was never called.
             let by_path = message.original_action == Some(Action::RecordPatch);
             if message.is_write_ack && by_path { line.plain(super::WRITE_ACK).end() } else { line.end() }
         }
@@ -247,8 +278,9 @@ fn error(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     let topic = message.action.topic();
     let original = denied_word(message);
     // Of what names one thing, or creates it, the correlation id is our own invention, and says nothing new.
-    let invented = topic != Topic::Presence && ["S", "US", "R", "H"].contains(&original);
-    let id = message.correlation_id.filter(|_| !invented);
+    let creates = matches!(message.original_action, Some(Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch));
+    let invented = topic != Topic::Presence && ["S", "US", "R", "H", "C"].contains(&original);
+    let id = message.correlation_id.filter(|_| !invented && !creates);
     let line = Line::new(topic, "E", out);
     let line = match message.action {
         // No client of this protocol knows it, and one that listens for no errors would not survive it. This is what
@@ -262,22 +294,40 @@ fn error(message: &Outgoing<'_>, out: &mut Vec<u8>) {
         | Action::RecordLoadError
         | Action::RecordCacheRetrievalTimeout
         | Action::RecordStorageRetrievalTimeout
+        | Action::RecordDenied
+        | Action::RecordPermissionError
             if matches!(message.original_action, Some(Action::RecordRead | Action::RecordHead)) =>
         {
             line.plain(original.as_bytes()).some_name(message).plain(message.action.name().as_bytes())
         }
         // Everybody has no name, and is named by the word of the question.
-        Action::PresenceDenied if message.name.is_none_or(<[u8]>::is_empty) => {
+        Action::PresenceDenied | Action::PresencePermissionError if message.name.is_none_or(<[u8]>::is_empty) => {
             line.plain(message.action.name().as_bytes()).some_text(original.as_bytes()).some_text(original.as_bytes())
         }
-        Action::EventDenied | Action::RecordDenied | Action::RpcDenied | Action::PresenceDenied => {
+        // A call is found by its id, which clients look for in this place.
+        Action::RpcPermissionError if id.is_some() => {
+            with(line.plain(message.action.name().as_bytes()).some_name(message), id)
+        }
+        Action::EventDenied
+        | Action::RecordDenied
+        | Action::RpcDenied
+        | Action::PresenceDenied
+        | Action::EventPermissionError
+        | Action::RecordPermissionError
+        | Action::RpcPermissionError
+        | Action::PresencePermissionError => {
             let line = line.plain(message.action.name().as_bytes()).some_name(message).some_text(original.as_bytes());
             with(line, id)
         }
-        Action::EventPermissionError
-        | Action::RecordPermissionError
-        | Action::RpcPermissionError
-        | Action::PresencePermissionError => with(line.plain(message.action.name().as_bytes()).some_name(message), id),
+        Action::RecordInvalidMessageData if let Some(version) = no_version(message) => {
+            line.plain(error_name(message)).some_name(message).some_text(version)
+        }
+        // To its clients a pattern is data like other, and the words those of what compiles theirs.
+        Action::EventInvalidListenRegex | Action::RecordInvalidListenRegex => {
+            let line = line.plain(b"INVALID_MESSAGE_DATA").plain(b"SyntaxError: Invalid regular expression: /");
+            let line = line.more(message.name.unwrap_or_default()).more(b"/: ");
+            line.more(message.data.unwrap_or(b"not a pattern"))
+        }
         Action::EventInvalidMessageData | Action::RecordInvalidMessageData => {
             let told = message.data.map(|data| data.strip_prefix(&[UNTYPED]).unwrap_or(data));
             let told = told.filter(|data| !data.is_empty()).or(message.name).unwrap_or_default();
@@ -312,6 +362,7 @@ fn denied_word(message: &Outgoing<'_>) -> &'static str {
         Some(Action::RecordHead) if message.correlation_id == Some(HAS) => "H",
         Some(Action::RecordSubscribeCreateAndRead) => "R",
         Some(Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch) => "U",
+        Some(Action::RecordCreate) => "C",
         original => original.map_or("", Action::letters),
     }
 }
@@ -338,12 +389,32 @@ pub(crate) fn settle_writer(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     written(message, "S", out);
     let end = out.pop();
     debug_assert_eq!(end, Some(END), "a message has its end");
-    out.extend_from_slice(message.action.name().as_bytes());
+    out.extend_from_slice(error_name(message));
     if let Some(why) = reason_of(message) {
         out.extend_from_slice(b": ");
         out.extend(why.iter().map(|byte| if [PART, END].contains(byte) { b' ' } else { *byte }));
     }
     out.push(END);
+}
+
+/// What an error is called.
+fn error_name(message: &Outgoing<'_>) -> &'static [u8] {
+    match no_version(message) {
+        Some(_) => b"INVALID_VERSION",
+        None => message.action.name().as_bytes(),
+    }
+}
+
+/// Of a write that makes no sense: what it has in the place of a version, if that is none.
+fn no_version<'m>(message: &Outgoing<'m>) -> Option<&'m [u8]> {
+    message.data.filter(|_| message.action == Action::RecordInvalidMessageData)?;
+    let version = message.correlation_id?;
+    let is_none = str::from_utf8(version).ok().and_then(|text| text.parse::<i32>().ok()).is_none();
+    let writes = matches!(
+        message.original_action,
+        Some(Action::RecordUpdate | Action::RecordPatch | Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch)
+    );
+    (writes && is_none).then_some(version)
 }
 
 /// Why a write is refused, where that is said.
