@@ -162,7 +162,8 @@ fn loosened_rule_is_noticed() {
 
 #[test]
 fn tightened_rule_is_noticed() {
-    assert_found(Mutation::TightenRules, 200, &["may, and was denied", "may go on under all rules"]);
+    let complaints = ["may, and was denied", "may go on under all rules", "and was not told what it conflicts with"];
+    assert_found(Mutation::TightenRules, 200, &complaints);
 }
 
 #[test]
