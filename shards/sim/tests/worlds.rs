@@ -66,7 +66,10 @@ fn a_seed_is_always_the_same_world() {
 
 #[test]
 fn worlds_with_everything_that_failed_once_do_not_fail_again() {
-    for seed in [3663, 80_013_317, 80_014_538, 80_026_390, 82_013_146, 83_164_003, 83_210_263, 83_214_006, 84_233_190] {
+    for seed in [
+        3663, 80_013_317, 80_014_538, 80_026_390, 82_013_146, 83_164_003, 83_210_263, 83_214_006, 84_233_190,
+        83_002_614,
+    ] {
         if let Err(failure) = Run::of(seed).go() {
             panic!("{failure}");
         }

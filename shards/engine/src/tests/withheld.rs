@@ -1,5 +1,5 @@
 use super::permit::OPEN;
-use super::rig::{Rig, about, acked, bulk, patch, patient, permissions, update};
+use super::rig::{Disk, Rig, about, acked, bulk, patch, patient, permissions, update};
 use crate::{ConnId, Limits, Options, Permissions, Reason};
 use deepstream_wire::{Action, Outgoing};
 use std::sync::Arc;
@@ -128,6 +128,52 @@ fn what_is_withheld_from_one_who_leaves_is_forgotten() {
     rig.drop_client(writer);
     let left: Vec<_> = rig.shards.iter().map(|shard| (shard.census().owned_names, shard.census().withheld)).collect();
     assert_eq!(left, [(0, 0), (0, 0)]);
+}
+
+/// One that is fetched waits for the record to be deleted, with the next behind it. The end of the first has its edge, which
+/// is the owner's core, fetch the next, of which nothing is left to do: neither is there anything left of the name.
+#[test]
+fn what_is_fetched_of_a_record_that_goes_is_told_that_there_is_none() {
+    for cores in [1, 2] {
+        for home in 0..usize::from(cores) {
+            for (asked, answered) in [
+                (about(Action::RecordRead, ""), "RECORD.RECORD_NOT_FOUND"),
+                (patch("", 1, "a", "1"), "RECORD.VERSION_EXISTS"),
+                (acked(update("", 1, "{}"), "7"), "RECORD.VERSION_EXISTS"),
+            ] {
+                let mut rig = narrow(cores);
+                let writer = rig.client(0);
+                let name = rig.name_on(home, "r");
+                write(&mut rig, writer, &name, 12_000);
+                let reader = rig.client(0);
+                rig.slow_down(reader);
+                rig.send(reader, &about(Action::RecordRead, &name));
+                for _ in 0..4 {
+                    rig.send_only(reader, &Outgoing { name: Some(name.as_bytes()), ..asked });
+                }
+                rig.settle();
+                rig.disk = Disk::Hangs;
+                rig.send(writer, &about(Action::RecordDelete, &name));
+                while rig.unread(reader) > 0 {
+                    rig.read_some(reader, 1000);
+                }
+                let before = answers(&rig.read(reader), answered);
+                rig.unfreeze();
+                while rig.unread(reader) > 0 {
+                    rig.read_some(reader, 1000);
+                }
+                let lines = rig.read(reader);
+                assert!(
+                    before < 4 && answers(&lines, answered) + before == 4,
+                    "{home} of {cores}: {before}, {lines:?}"
+                );
+                assert!(rig.shards.iter().all(|shard| shard.census().withheld == 0));
+                rig.send(reader, &about(Action::RecordRead, &name));
+                rig.read_some(reader, 1000);
+                assert_eq!(answers(&rig.read(reader), "RECORD.RECORD_NOT_FOUND"), 1);
+            }
+        }
+    }
 }
 
 #[test]
