@@ -217,10 +217,12 @@ export class Play {
     await this.server.atRest()
   }
 
-  /** The server is killed and started anew on the same port and storage. */
+  /** The server is killed once everything is stored, and started anew on the same port and storage. */
   async kill () {
     const lost = [...this.speakers.values()]
     await this.silence(lost)
+    // Writes that nobody waits for are promised nothing, and the conversation goes on with them.
+    await until('everything is stored', async () => (await this.server.census()).dirty_records === 0)
     await this.server.end('SIGKILL')
     for (const speaker of lost) {
       await until('its line is closed', () => speaker.ended)
