@@ -110,9 +110,10 @@ export function calls () {
  */
 export async function subscribed (client, name, callback, prober) {
   let open = false
-  const wrapped = (data) => {
+  const wrapped = (...told) => {
+    const [data] = told
     if (data !== null && typeof data === 'object' && data.probe === name) open = true
-    else callback(data)
+    else callback(...told)
   }
   client.event.subscribe(name, wrapped)
   await until(`${name} is subscribed`, () => {

@@ -22,6 +22,7 @@ impl Shard {
             name: Some(message.name()),
             data: message.data(),
             is_kept: flags.has(Flags::IS_KEPT),
+            is_undefined: flags.has(Flags::UNDEFINED),
             ..Outgoing::new(Action::EventEmit)
         };
         let body = message.verbatim(Flags::NAME | Flags::DATA);

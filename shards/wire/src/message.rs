@@ -154,6 +154,8 @@ impl Flags {
     pub const IS_KEPT: Self = Self(1 << 12);
     /// Of a SUBSCRIBE or UNSUBSCRIBE: the names are filters, in which `+` stands for a level and `#` for all that follow.
     pub const FILTER: Self = Self(1 << 13);
+    /// Of an EMIT without `data`: its sender has a word for no value, and said it.
+    pub const UNDEFINED: Self = Self(1 << 14);
 
     /// Whether all bits of `other` are set.
     pub fn has(self, other: Self) -> bool {
@@ -394,6 +396,8 @@ pub struct Outgoing<'a> {
     /// Of an EMIT: whoever subscribes to the record of its name hears it as a change of that too. Only told to clients
     /// for whom the two are one.
     pub is_kept: bool,
+    /// Of an EMIT without `data`: this was said in a word ([`Flags::UNDEFINED`]). Only told where there is one.
+    pub is_undefined: bool,
 }
 
 impl Outgoing<'_> {
@@ -417,6 +421,7 @@ impl Outgoing<'_> {
             is_ack: false,
             is_write_ack: false,
             is_kept: false,
+            is_undefined: false,
         }
     }
 }

@@ -30,7 +30,7 @@ fn entries_become_messages_with_their_number() {
     assert_eq!(batch.len(), 6);
     let emit = batch.message(0).unwrap();
     assert_eq!((emit.head.action, emit.name(), emit.data()), (Action::EventEmit, &b"e"[..], Some(&b"null"[..])));
-    assert!(emit.head.flags.has(Flags::IS_ACK));
+    assert!(emit.head.flags.has(Flags::IS_ACK) && !emit.head.flags.has(Flags::UNDEFINED));
     let write = batch.message(1).unwrap();
     assert_eq!((write.head.action, write.head.version), (Action::RecordCreateAndUpdate, -1));
     assert!(write.head.flags.has(Flags::IS_WRITE_ACK));
@@ -50,6 +50,7 @@ fn answers_find_their_entries_by_number_or_by_name_in_order() {
             {"topic":"event","action":"emit","eventName":"e"},{"topic":"record","action":"head","recordName":"a"}]"#,
     )
     .unwrap();
+    assert!(batch.message(4).unwrap().head.flags.has(Flags::UNDEFINED), "an event without data");
     let mut answers = Answers::new(batch.len(), 10_000);
     let new = Outgoing::new;
     take(&mut answers, &batch, &Outgoing { correlation_id: Some(b"4"), is_ack: true, ..new(Action::EventEmit) });

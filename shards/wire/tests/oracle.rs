@@ -321,6 +321,7 @@ fn outgoing<'a>(
         is_ack: fields.is_ack,
         is_write_ack: fields.is_write_ack,
         is_kept: false,
+        is_undefined: false,
     }
 }
 

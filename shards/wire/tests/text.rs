@@ -93,7 +93,7 @@ fn every_message_of_a_client_is_read() {
         ("E|US|news+", "EventUnsubscribe names=news id=news"),
         ("E|EVT|news|Shello+", r#"EventEmit name=news data="hello""#),
         ("E|EVT|news|N1.5+", "EventEmit name=news data=1.5"),
-        ("E|EVT|news|U+", "EventEmit name=news"),
+        ("E|EVT|news|U+", "EventEmit name=news undefined=yes"),
         ("E|EVT|news+", "EventEmit name=news"),
         ("E|EVT|news|5+", "EventEmit name=news data=|5"),
         ("E|L|a/.*+", "EventListen name=a/.*"),
@@ -239,6 +239,7 @@ fn every_message_about_events_and_calls_and_users_is_written() {
     for (message, expected) in [
         (with(Action::EventEmit, r#""a\tb""#), "E|EVT|n|Sa\tb+"),
         (about(Action::EventEmit), "E|EVT|n+"),
+        (Outgoing { is_undefined: true, ..about(Action::EventEmit) }, "E|EVT|n|U+"),
         (ack(Action::EventSubscribe), "E|A|S|n+"),
         (ack(Action::EventUnsubscribe), "E|A|US|n+"),
         (Outgoing { is_ack: true, ..about(Action::EventListen) }, "E|A|L|n+"),

@@ -151,6 +151,7 @@ impl Batch {
                 draft.flag(Flags::IS_WRITE_ACK);
             }
             // An event has no answer; to whoever does not stay, that it was published is one.
+            Action::EventEmit if request.data.is_none() => draft.flag(Flags::IS_ACK | Flags::UNDEFINED),
             Action::EventEmit => draft.flag(Flags::IS_ACK),
             _ => {}
         }

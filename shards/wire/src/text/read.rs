@@ -154,8 +154,14 @@ fn draft_raw(draft: &mut Draft<'_>, parts: &Parts<'_>, index: usize) {
 
 /// Data with its type in front.
 fn draft_typed(draft: &mut Draft<'_>, parts: &Parts<'_>, index: usize) {
+    if !parts.has(index) {
+        return;
+    }
     // `undefined` is no data at all, as in the other protocols.
-    if !parts.has(index) || parts.at(index).first() == Some(&b'U') {
+    if parts.at(index).first() == Some(&b'U') {
+        if draft.action() == Action::EventEmit {
+            draft.flag(Flags::UNDEFINED);
+        }
         return;
     }
     draft.data(|out| {

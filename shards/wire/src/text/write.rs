@@ -190,8 +190,10 @@ fn event(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     match message.action {
         Action::EventEmit => {
             let line = Line::new(Topic::Event, "EVT", out).name(message);
-            // Without data there is no part for it: a client in Java would be handed an object for `undefined`.
-            if message.data.is_some() { line.typed(message.data).end() } else { line.end() }
+            // Without data there is no part for it: a client in Java would be handed an object for `undefined`. Where
+            // that is what was sent, it is passed on: a listener in JavaScript is called with an argument then.
+            let has_part = message.data.is_some() || message.is_undefined;
+            if has_part { line.typed(message.data).end() } else { line.end() }
         }
         Action::EventPatternFound | Action::EventPatternRemoved => pattern(message, out),
         _ => error(message, out),

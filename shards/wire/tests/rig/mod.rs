@@ -39,7 +39,12 @@ pub(crate) fn line(message: &Message<&[u8]>) -> String {
     put("subscription", message.subscription().map(text));
     put("data", message.data().map(text));
     put("id", message.correlation_id().map(text));
-    for (key, flag) in [("writeAck", Flags::IS_WRITE_ACK), ("error", Flags::IS_ERROR), ("ack", Flags::IS_ACK)] {
+    for (key, flag) in [
+        ("writeAck", Flags::IS_WRITE_ACK),
+        ("error", Flags::IS_ERROR),
+        ("ack", Flags::IS_ACK),
+        ("undefined", Flags::UNDEFINED),
+    ] {
         put(key, flags.has(flag).then(|| "yes".into()));
     }
     line
