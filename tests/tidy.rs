@@ -364,15 +364,15 @@ fn tests_wait_for_conditions_and_never_for_time() {
 }
 
 #[test]
-fn readme_gives_every_dependency_its_reason() {
+fn every_dependency_has_its_reason_in_the_documentation() {
     let files = tree();
-    let readme = find(&files, "README.md");
-    let row = |name: &str| readme.lines.iter().any(|line| line.text.contains('|') && names(&line.text, name));
+    let reasons = find(&files, "docs/dependencies.md");
+    let row = |name: &str| reasons.lines.iter().any(|line| line.text.contains('|') && names(&line.text, name));
     let silent: Vec<String> = keys(find(&files, "Cargo.toml"), "workspace.dependencies")
         .into_iter()
         .filter(|name| !name.starts_with("deepstream-") && !row(name))
         .collect();
-    assert_none("dependencies without a row in the README's table", &silent);
+    assert_none("dependencies without a row in docs/dependencies.md", &silent);
 }
 
 /// The rules themselves can fail: one breach each, planted.

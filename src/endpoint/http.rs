@@ -1,4 +1,4 @@
-//! The HTTP API, but for executing it: which request is answered how, and which has to wait for its body (protocol-http).
+//! The HTTP API, but for executing it: which request is answered how, and which has to wait for its body (docs/http-api.md).
 //!
 //! *Owns* paths, methods, origins, status codes and the words of refusals. *Promises* that every request is answered, and
 //! that every answer carries what a browser asks for. *Does not* wait, log anybody in or know sockets.

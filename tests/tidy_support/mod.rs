@@ -1,5 +1,8 @@
 //! Reading the tree for the tidy rules: which files there are, and what in them is code, comment, string or test.
 
+mod book;
+mod documents;
+
 use std::fs;
 use std::path::Path;
 

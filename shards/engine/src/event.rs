@@ -1,4 +1,4 @@
-//! Events: publish and subscribe, nothing kept (behaviour-event §2). Owner side.
+//! Events: publish and subscribe, nothing kept (docs/events.md §2). Owner side.
 
 use crate::delivery::Audience;
 use crate::ident::ConnId;

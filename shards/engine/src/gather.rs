@@ -132,7 +132,7 @@ impl Shard {
         self.acknowledge(gather.conn, &message, echo);
     }
 
-    /// Acknowledges a bulk message; `echo` repeats its names (protocol-binary §8).
+    /// Acknowledges a bulk message; `echo` repeats its names (docs/protobuf-protocol.md §8).
     pub(crate) fn acknowledge(&mut self, conn: ConnId, message: &Message<&[u8]>, echo: bool) {
         let names: Vec<&[u8]> = if echo { message.names().collect() } else { Vec::new() };
         let ack = Outgoing {

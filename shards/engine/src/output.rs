@@ -354,7 +354,7 @@ impl StoreBatch {
     }
 }
 
-/// What a human might want to know. The host gives it words and a level (monitoring-logging §4); tests count it.
+/// What a human might want to know. The host gives it words and a level (docs/operation.md §2); tests count it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are named after what they hold")]
 pub enum Note {

@@ -1,4 +1,4 @@
-//! Who is online (behaviour-presence §4).
+//! Who is online (docs/presence.md).
 //!
 //! *Owns* the count of connections of every user whose name this core owns, and this core's subscribers of everybody.
 //! *Promises* one JOIN when a user's first connection logs in and one LEAVE when the last is gone, whatever cores they

@@ -246,7 +246,7 @@ impl Shard {
             return;
         }
         let action = message.head.action;
-        // A read's answer is its READ_RESPONSE; its ack only says that the request came in (protocol-binary §8).
+        // A read's answer is its READ_RESPONSE; its ack only says that the request came in (docs/protobuf-protocol.md §8).
         let reads = matches!(action, Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead);
         let mut names = message.names().peekable();
         let room = self.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
@@ -297,7 +297,7 @@ impl Shard {
                     self.gathers.stands(whole);
                     return true;
                 }
-                // The value or version is answered all the same (behaviour-record §3).
+                // The value or version is answered all the same (docs/records.md §3).
                 Tag::default()
             }
         };
@@ -366,7 +366,7 @@ impl Shard {
     }
 
     fn duplicate(&mut self, conn: ConnId, action: Action, name: &[u8]) {
-        // Upstream names the plain SUBSCRIBE as the original action of the reading forms (behaviour-record §3).
+        // Upstream names the plain SUBSCRIBE as the original action of the reading forms (docs/records.md §3).
         let (answer, original) = match action.topic() {
             Topic::Event => (Action::EventMultipleSubscriptions, action),
             Topic::Presence => (Action::PresenceMultipleSubscriptions, action),

@@ -63,7 +63,7 @@ pub struct Options {
     pub storage_timeout_ns: u64,
     /// Names that begin with one of these never touch storage.
     pub storage_exclusion_prefixes: Vec<Box<[u8]>>,
-    /// Names that begin with one of these are written whole and unchecked by CREATEANDUPDATE (behaviour-record §7).
+    /// Names that begin with one of these are written whole and unchecked by CREATEANDUPDATE (docs/records.md §6).
     pub hot_path_prefixes: Vec<Box<[u8]>>,
     /// Whether notes of level debug are wanted.
     pub verbose: bool,

@@ -1,9 +1,9 @@
 //! The table of everything that can be said: topic, action, wire code, name, word of the text protocol.
 //!
-//! Codes and names are those of the protobuf protocol (protocol-binary §3, §4), words those of the text protocol
-//! (protocol-text §4). To add an action, add a row.
+//! Codes and names are those of the protobuf protocol (docs/protobuf-protocol.md §3, §4), words those of the text protocol
+//! (docs/text-grammar.md §4). To add an action, add a row.
 
-/// What a message is about. The discriminant is the wire code (protocol-binary §3).
+/// What a message is about. The discriminant is the wire code (docs/protobuf-protocol.md §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Topic {
@@ -84,7 +84,7 @@ macro_rules! actions {
                 match self { $(Self::$variant => Topic::$topic,)* }
             }
 
-            /// Wire code within the topic (protocol-binary §4).
+            /// Wire code within the topic (docs/protobuf-protocol.md §4).
             pub fn code(self) -> u8 {
                 match self { $(Self::$variant => $code,)* }
             }
@@ -95,7 +95,7 @@ macro_rules! actions {
             }
 
             /// What the text protocol calls it when a client says it; empty where no client does. Actions that differ in
-            /// what comes with them share a word (protocol-text §4).
+            /// what comes with them share a word (docs/text-grammar.md §4).
             pub fn letters(self) -> &'static str {
                 match self { $(Self::$variant => $letters,)* }
             }

@@ -1,4 +1,4 @@
-//! The protobuf protocol, inbound: bytes of one WebSocket message to heads (protocol-binary §2, §5).
+//! The protobuf protocol, inbound: bytes of one WebSocket message to heads (docs/protobuf-protocol.md §2, §5).
 //!
 //! *Owns* the decoder.
 //! *Promises* no allocation, no panic for any bytes, and that every text a head points at, except `data`, is UTF-8. A repeated

@@ -1,10 +1,10 @@
-//! Messages on their way out: to whole WebSocket frames of any protocol, and to protobuf bytes (protocol-binary §2).
+//! Messages on their way out: to whole WebSocket frames of any protocol, and to protobuf bytes (docs/protobuf-protocol.md §2).
 //!
 //! *Owns* what is written when, and in which order: fields ascend, as upstream's encoder writes them.
 //! *Promises* complete frames appended per call, without intermediate buffers: one, and for a refused write of the text
 //! protocol a second. Protobuf is sized first and then written.
 //! `version` is written even when 0, booleans only when true, and `data` never empty: an official client runs
-//! `JSON.parse` on any `data` that is present and does not survive the empty text (protocol-binary §2.1).
+//! `JSON.parse` on any `data` that is present and does not survive the empty text (docs/protobuf-protocol.md §2.1).
 //! *Does not* check that a message makes sense.
 
 use crate::action::Topic;

@@ -1,6 +1,6 @@
 //! Field numbers of the protobuf protocol, and the primitives its encoding is made of.
 //!
-//! *Owns* which number means what on which topic (protocol-binary §5), varints and skipping.
+//! *Owns* which number means what on which topic (docs/protobuf-protocol.md §5), varints and skipping.
 //! *Promises* that reading is total: every cut is checked, every loop advances.
 //! *Does not* allocate, and does not know messages.
 

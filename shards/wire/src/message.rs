@@ -2,7 +2,7 @@
 //!
 //! *Owns* the shapes that travel between decoder, engine and encoder.
 //! *Promises* that every [`Span`] of a decoded message lies inside its bytes, that all text in it but `data` is UTF-8, and that
-//! an absent field is told apart from an empty one (protocol-binary §2.1).
+//! an absent field is told apart from an empty one (docs/protobuf-protocol.md §2.1).
 //! *Does not* interpret payloads: `data` is the JSON text as it came, unchecked.
 
 use crate::action::{Action, Topic};
@@ -18,7 +18,7 @@ pub enum Wire {
     /// The protobuf protocol, as JavaScript clients from 7.1.0 speak it.
     Protobuf = 0,
     /// The protobuf protocol towards clients that drop PATCH_MULTI: they are sent whole updates instead
-    /// (protocol-binary §12.11).
+    /// (docs/protobuf-protocol.md §7).
     ProtobufNoMulti = 1,
     /// The text protocol of the third generation of clients.
     Text = 2,

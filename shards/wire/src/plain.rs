@@ -1,4 +1,4 @@
-//! The JSON protocol: one object per text frame, in both directions (protocol-json).
+//! The JSON protocol: one object per text frame, in both directions (docs/connections.md).
 //!
 //! *Owns* which key means what. *Promises* that a field of the wrong type is never taken for one that is absent: such a
 //! message is refused by whoever its topic belongs to, with the name and correlation id it came with. Keys nobody knows are

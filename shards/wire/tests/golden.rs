@@ -1,4 +1,4 @@
-//! Frames captured from upstream's encoder (protocol-binary §2): ours writes the same bytes and reads them back.
+//! Frames captured from upstream's encoder (docs/protobuf-protocol.md §2): ours writes the same bytes and reads them back.
 
 use deepstream_wire::client::{self, encode_challenge};
 use deepstream_wire::encode::{encode, encode_message, frame_header, message_len};

@@ -1,4 +1,4 @@
-//! Listening: who provides the names that others subscribe to (behaviour-listen §5).
+//! Listening: who provides the names that others subscribe to (docs/listening.md).
 //!
 //! *Owns* every listener of every core, replicated: names are judged only by their owner, against all patterns. Per name it
 //! is idle, asking one candidate, or provided by one listener; all of it happens at the owner, one thing after the other.
@@ -147,7 +147,7 @@ impl Shard {
         }
     }
 
-    /// Acknowledges a LISTEN or UNLISTEN: names its pattern (protocol-binary §8).
+    /// Acknowledges a LISTEN or UNLISTEN: names its pattern (docs/protobuf-protocol.md §8).
     pub(crate) fn acknowledge_listen(&mut self, conn: ConnId, message: &Message<&[u8]>) {
         let ack = Outgoing { name: Some(message.name()), is_ack: true, ..Outgoing::new(message.head.action) };
         self.delivery.reply(conn, &ack);

@@ -52,7 +52,7 @@ impl Shard {
         self.fetch_over(conn, tag);
     }
 
-    /// The answer alone (protocol-binary §10.1).
+    /// The answer alone (docs/protobuf-protocol.md §9).
     pub(crate) fn tell_denial(&mut self, conn: ConnId, message: &Message<&[u8]>, name: Option<&[u8]>, denial: Denial) {
         self.tell_denied(conn, message, name, denial, message.head.action);
     }

@@ -359,7 +359,7 @@ impl Shard {
     }
 }
 
-/// Where a rule's `data` comes from (valve §5).
+/// Where a rule's `data` comes from (docs/permissions.md §3).
 pub(super) fn source_of(action: Action) -> Source {
     match action {
         Action::EventEmit | Action::RpcRequest | Action::RecordUpdate | Action::RecordCreateAndUpdate => {

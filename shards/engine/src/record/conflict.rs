@@ -1,4 +1,4 @@
-//! Writes whose version does not follow the present one, and what their writers are told (behaviour-record §4).
+//! Writes whose version does not follow the present one, and what their writers are told (docs/records.md §4).
 //!
 //! *Owns* the answers. *Promises* that they hold the document only for whoever may read it at that moment: who may write
 //! need not. The version is told to every writer, who could find it out by trying and cannot go on without it.

@@ -1,5 +1,5 @@
 //! Records: documents with a version, changed one message at a time by the core that owns their name
-//! (behaviour-record).
+//! (docs/records.md).
 //!
 //! *Owns* values, versions and what waits for them. *Promises* that messages about one name are handled in the order
 //! they came, each on a state that nothing else changes; that a write is acknowledged or refused exactly once, and

@@ -1,4 +1,4 @@
-//! NOTIFY: storage was changed behind the server's back (behaviour-record §10).
+//! NOTIFY: storage was changed behind the server's back (docs/records.md §8).
 
 use super::{Residence, Step};
 use crate::delivery::Audience;

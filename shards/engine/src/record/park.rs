@@ -230,7 +230,7 @@ impl Shard {
         }
     }
 
-    /// In words (behaviour-record §2, §14.8, §14.13).
+    /// In words (docs/records.md §2).
     fn tell_failed(&mut self, slot: u32, parked: &Parked, fault: &Fault) {
         let message = parked.message();
         if self.names.at(slot).topic != Topic::Record {

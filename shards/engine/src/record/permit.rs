@@ -1,4 +1,4 @@
-//! Which rules a message about a record is judged by, and what they see of it (valve §2, §5).
+//! Which rules a message about a record is judged by, and what they see of it (docs/permissions.md §2, §3).
 //!
 //! *Owns* the steps: getting a record may create it, setting it may. *Promises* that nothing is done, loaded aside, before
 //! every step is allowed, and that what a rule saw is what the message then meets: the name is busy until it is judged.
@@ -155,7 +155,7 @@ impl Shard {
     }
 }
 
-/// Steps that do not depend on whether there is such a record. Setting data creates first, always (valve §2).
+/// Steps that do not depend on whether there is such a record. Setting data creates first, always (docs/permissions.md §2).
 fn steps_of(action: Action) -> &'static [(Right, Action)] {
     match action {
         Action::RecordUpdate => &[(Right::RecordWrite, Action::RecordUpdate)],

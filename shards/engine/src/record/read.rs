@@ -1,4 +1,4 @@
-//! Reading and subscribing (behaviour-record §3).
+//! Reading and subscribing (docs/records.md §3).
 
 use super::Residence;
 use crate::ident::ConnId;
@@ -50,7 +50,7 @@ impl Shard {
     }
 
     /// SUBSCRIBECREATEANDREAD of one name. Creation happens here, in the record's own order, so two clients cannot
-    /// create it twice nor undo a write that came between (behaviour-record §14.3).
+    /// create it twice nor undo a write that came between (docs/records.md §3).
     pub(super) fn subscribe_create_and_read(&mut self, slot: u32, conn: ConnId, tag: Tag) {
         let name = self.names.at(slot);
         if name.record.residence == Residence::Missing {

@@ -1,4 +1,4 @@
-//! Deleting (behaviour-record §9).
+//! Deleting (docs/records.md §7).
 
 use super::{Removal, Residence, Run};
 use crate::delivery::Audience;

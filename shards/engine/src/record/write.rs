@@ -1,4 +1,4 @@
-//! Writing: check, version, apply, tell (behaviour-record §4, §5, §7).
+//! Writing: check, version, apply, tell (docs/records.md §4, §5, §6).
 
 use super::conflict::Conflict;
 use super::store::Ack;
@@ -42,7 +42,7 @@ impl Shard {
         let exists = record.residence == Residence::Resident;
         let current = if exists { record.version } else { 0 };
         // A client that sets a path of a record it never read asks for an ack with version -1 and relies on the record
-        // coming into being; one that names a version has seen a record that is gone now (behaviour-record §14.10).
+        // coming into being; one that names a version has seen a record that is gone now (docs/records.md §4).
         let asks_to_create = message.head.flags.has(Flags::IS_WRITE_ACK) && message.head.version == FORCE;
         if !exists && self.refuse_if_barred(slot, conn, message) {
             return Err(None);
@@ -51,7 +51,7 @@ impl Shard {
             self.refuse(conn, message, Action::RecordUpdateError);
             return Err(None);
         }
-        // The hot path takes any version: its writers never read (behaviour-record §7).
+        // The hot path takes any version: its writers never read (docs/records.md §6).
         let forced = message.head.version == FORCE || (hot && action == Action::RecordCreateAndUpdate);
         match current.checked_add(1) {
             Some(next) if forced || message.head.version == next => Ok(next),
@@ -247,7 +247,7 @@ impl Shard {
         self.repeat(conn, message, Action::RecordInvalidMessageData, (message.head.version, data));
     }
 
-    /// Refuses a write by repeating it (protocol-binary §10.1).
+    /// Refuses a write by repeating it (docs/protobuf-protocol.md §9).
     pub(super) fn echo(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action, version: i32) {
         // Whoever asks over HTTP is told what is wrong, not what it said; and MQTT takes data for the reason.
         let told = !matches!(self.delivery.wire(conn), Some(Wire::Http | Wire::Mqtt));
@@ -270,7 +270,7 @@ impl Shard {
     }
 }
 
-/// Errors of a write on something to be created name the write it became (protocol-binary §10.1).
+/// Errors of a write on something to be created name the write it became (docs/protobuf-protocol.md §9).
 pub(super) fn converted(action: Action) -> Action {
     match action {
         Action::RecordCreateAndUpdate => Action::RecordUpdate,

@@ -1,4 +1,4 @@
-//! Calls: routed to one of a name's providers, answered exactly once (behaviour-rpc §3). Owner side.
+//! Calls: routed to one of a name's providers, answered exactly once (docs/rpc.md §3). Owner side.
 //!
 //! *Owns* the providers of this core's names and every call of those names under way.
 //! *Promises* each request exactly one terminal answer: a response, an error, or a refusal within its timeouts, also

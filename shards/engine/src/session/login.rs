@@ -1,4 +1,4 @@
-//! Challenge, login, and what is said to messages that come too early (protocol-binary §6).
+//! Challenge, login, and what is said to messages that come too early (docs/protobuf-protocol.md §6).
 
 use crate::ident::{ConnId, Nanos};
 use crate::output::{Account, Ask, Flow, Login, Note, Reason};
@@ -18,7 +18,7 @@ impl Shard {
         let challenged = matches!(session.state, State::AwaitAuth);
         match action {
             // Upstream stays silent before login; a client that waits for its user to log in would drop the connection
-            // (protocol-binary §12.6).
+            // (docs/protobuf-protocol.md §6).
             Action::ConnectionPing => self.say(conn, Action::ConnectionPong),
             // What the server led with, answered, or not: nobody has to before the login.
             Action::ConnectionChallenge if session.wire.server_leads() => {
@@ -216,7 +216,7 @@ impl Shard {
             && matches!(deepstream_json::check(data, &mut self.json), Ok(Kind::Object | Kind::Array))
     }
 
-    /// Logins of one socket are judged one after the other, and what follows them waits (protocol-binary §12.8).
+    /// Logins of one socket are judged one after the other, and what follows them waits (docs/protobuf-protocol.md §6).
     pub(crate) fn ask_for_verdict(&mut self, conn: ConnId, data: &[u8]) -> Flow {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
         session.paused = true;
@@ -277,7 +277,7 @@ fn text_wire_of(wire: Wire, url: &[u8]) -> Wire {
     if url.is_empty() || begins(b"ws://") || begins(b"wss://") { wire } else { Wire::TextSdk }
 }
 
-/// JavaScript clients before 7.1.0 drop PATCH_MULTI (protocol-binary §12.11).
+/// JavaScript clients before 7.1.0 drop PATCH_MULTI (docs/protobuf-protocol.md §7).
 fn wire_of(sdk_type: &[u8], sdk_version: &[u8]) -> Wire {
     let mut numbers = sdk_version.split(|&byte| byte == b'.').map(|part| {
         let digits = part.iter().take_while(|byte| byte.is_ascii_digit());

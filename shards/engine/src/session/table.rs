@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How far a connection is (protocol-binary §6).
+/// How far a connection is (docs/protobuf-protocol.md §6).
 #[derive(Debug)]
 pub(crate) enum State {
     /// The socket is there; its upgrade is not.

@@ -1,4 +1,4 @@
-//! JSON bodies of the HTTP API: a batch of requests to messages, their answers to one body (protocol-http §4).
+//! JSON bodies of the HTTP API: a batch of requests to messages, their answers to one body (docs/http-api.md §3).
 //!
 //! *Owns* the shape of both. *Promises* that every reason for a refusal names what is wrong with which entry, and that an
 //! answer finds its entry: the correlation id of a message is the index of its entry. *Does not* know HTTP.

@@ -1,4 +1,4 @@
-//! MQTT 3.1.1 and 5: packets to messages of the engine and back (protocol-mqtt).
+//! MQTT 3.1.1 and 5: packets to messages of the engine and back (docs/mqtt.md).
 //!
 //! *Owns* one connection's half of the conversation: what it subscribed with which quality of service, which of its
 //! packets wait for an answer, which of ours do, and its last will. *Promises* one SUBACK per SUBSCRIBE and one answer per

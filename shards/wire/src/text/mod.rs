@@ -1,4 +1,4 @@
-//! The text protocol of the third generation of clients (protocol-text).
+//! The text protocol of the third generation of clients (docs/text-grammar.md).
 //!
 //! *Owns* its grammar in both directions: messages that end in byte 0x1E, parts between bytes 0x1F, values with a letter
 //! in front that tells their type. *Promises* that no value of another client can break out of its part: neither byte can

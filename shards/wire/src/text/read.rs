@@ -1,4 +1,4 @@
-//! Text to messages (protocol-text §4).
+//! Text to messages (docs/text-grammar.md §4).
 
 use std::borrow::Cow;
 use std::str::from_utf8;

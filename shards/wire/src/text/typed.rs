@@ -1,4 +1,4 @@
-//! Values with their type in front, to and from JSON (protocol-text §2).
+//! Values with their type in front, to and from JSON (docs/text-grammar.md §2).
 
 use std::str::from_utf8;
 

@@ -1,4 +1,4 @@
-//! Messages to text (protocol-text §5).
+//! Messages to text (docs/text-grammar.md §5).
 //!
 //! What the protocol has no form for is an error by its name, never an empty frame: `T|E|NAME|name`.
 
