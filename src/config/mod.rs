@@ -526,6 +526,9 @@ fn base36(mut number: u64) -> String {
 }
 
 #[cfg(test)]
+#[path = "reference_tests.rs"]
+mod reference_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
 #[path = "variables_tests.rs"]
