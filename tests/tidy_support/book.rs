@@ -10,6 +10,7 @@ use std::path::Path;
 
 const README_BYTES_MAX: usize = 6 * 1024;
 const SUMMARY: &str = "docs/SUMMARY.md";
+const GLOSSARY: &str = "docs/glossary.md";
 const ACTIONS: &str = "docs/protobuf-protocol.md";
 /// Set, tables are written in place of being compared.
 const VARIABLE: &str = "DEEPSTREAM_WRITE_DOCS";
@@ -128,6 +129,22 @@ fn unknown_names(files: &[Source]) -> Vec<String> {
     found
 }
 
+/// Types that the glossary explains and nobody defines.
+fn unknown_types(files: &[Source]) -> Vec<String> {
+    let Some(glossary) = files.iter().find(|file| file.path == GLOSSARY) else { return Vec::new() };
+    let defined = |name: &str| {
+        let kinds = ["struct", "enum", "trait", "type"].map(|kind| format!("{kind} {name}"));
+        let ours = files.iter().filter(|file| file.path.ends_with(".rs") && !file.is_test());
+        ours.flat_map(|file| &file.lines).any(|line| kinds.iter().any(|kind| names(&line.code, kind)))
+    };
+    let rows = glossary.numbered().filter(|(_, line)| line.text.starts_with("| `"));
+    let words = rows.flat_map(|(number, line)| {
+        let cell = line.text.split('|').nth(1).unwrap_or_default();
+        cell.split('`').skip(1).step_by(2).map(move |word| (number, word))
+    });
+    words.filter(|(_, word)| !defined(word)).map(|(number, word)| format!("{GLOSSARY}:{number}: {word}")).collect()
+}
+
 /// The table of actions, a topic after the other.
 fn table_of_actions() -> Vec<String> {
     let mut topics: Vec<Topic> = Vec::new();
@@ -177,6 +194,13 @@ fn files_and_functions_that_documents_name_are_there() {
 }
 
 #[test]
+fn types_of_the_glossary_are_there() {
+    let files = tree();
+    assert!(files.iter().any(|file| file.path == GLOSSARY), "there is a glossary");
+    assert_none("types of the glossary that are not there", &unknown_types(&files));
+}
+
+#[test]
 fn readme_is_short() {
     let bytes = fs::metadata(root().join("README.md")).expect("there is a README").len();
     assert!(bytes < README_BYTES_MAX as u64, "{bytes} bytes");
@@ -209,6 +233,7 @@ fn planted_breaches_of_documents_are_found() {
         (dead_links, "README.md", "[one](docs/records.md), [two](docs/recordz.md)"),
         (dead_citations, "src/main.rs", "// (docs/nowhere.md)"),
         (dead_citations, "src/main.rs", concat!("// (behaviour", "-record §3)")),
+        (unknown_types, GLOSSARY, "| `Nowhere` | a type that is not there |"),
         (unknown_names, "docs/x.md", "`src/nowhere.rs` decides"),
         (unknown_names, "docs/x.md", "    scripts/nowhere --all"),
         (unknown_names, "README.md", "    docs/nowhere/   what is not there"),
