@@ -397,7 +397,7 @@ fn planted_breaches_are_found() {
         (dead_files, "src/forgotten.rs", ""),
         (fixed_sleeps, "tests/x.rs", "fn f() { thread::sleep(SECOND); }"),
         (fixed_sleeps, "tests/client/x.test.mjs", "await new Promise((done) => setTimeout(done, 500))"),
-        (untested_actions, "shards/engine/src/event.rs", "Action::EventEmit => {}"),
+        (untested_actions, "shards/engine/src/owner/event.rs", "Action::EventEmit => {}"),
     ];
     for (rule, path, text) in planted {
         let found = rule(&[Source::new(path, text)]);

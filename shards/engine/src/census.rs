@@ -1,7 +1,7 @@
 //! What a shard holds, counted: for tests, and for whoever watches a running server.
 
+use crate::edge::session::table::Session;
 use crate::ident::ConnId;
-use crate::session::table::Session;
 use crate::shard::Shard;
 
 /// How much of everything a shard holds; all zero but the resident values once the last client left.

@@ -5,15 +5,15 @@
 //! never grows past its maximum by more than one frame, nor ends its connection by a single one.
 //! *Does not* decide who is told what.
 
-use crate::burden::Burden;
+use crate::edge::burden::Burden;
+use crate::edge::session::parting::parting_of;
+use crate::edge::session::table::{Closing, Session, Sessions, State};
+use crate::edge::subscribers::Subscribers;
 use crate::ident::{ConnId, CoreId, Nanos, Ticket};
 use crate::limits::Limits;
 use crate::output::{Ask, Frames, Note, Outbox, Reason, Spare};
-use crate::owner::Interest;
+use crate::owner::names::Interest;
 use crate::packet::{Identity, Lane, Packet};
-use crate::session::parting::parting_of;
-use crate::session::table::{Closing, Session, Sessions, State};
-use crate::subscribers::Subscribers;
 use crate::tape::Tape;
 use ahash::RandomState;
 use bytes::Bytes;

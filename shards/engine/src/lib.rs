@@ -14,31 +14,17 @@ pub mod limits;
 pub mod output;
 pub mod packet;
 
-mod burden;
 mod census;
 mod delivery;
+mod edge;
 mod endpoint;
-mod event;
-mod filters;
-mod gather;
-mod listen;
-mod member;
 mod owner;
-mod permit;
-mod presence;
 mod pull;
-mod record;
-mod route;
-mod rpc;
-mod session;
 mod shard;
-mod subscribers;
-mod takeover;
 pub mod tape;
 #[cfg(test)]
 mod tests;
 mod timer;
-mod withheld;
 
 pub use census::Census;
 pub use delivery::Counters;
@@ -49,7 +35,7 @@ pub use output::{
     Account, Ask, Difference, Expiry, Fault, Flow, Frames, Headers, Login, Note, Outbox, Outcome, Peer, Reason,
     Refusal, StoreBatch, StoreEntry, Stored, Turn,
 };
+pub use owner::permit::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};
+pub use owner::withheld::is_reading;
 pub use packet::{Identity, Lane, Packet, Parcel, Tag};
-pub use permit::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};
 pub use shard::{Options, Shard};
-pub use withheld::is_reading;

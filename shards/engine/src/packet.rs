@@ -6,9 +6,9 @@
 //! may wait for deliveries, deliveries wait for nobody).
 
 use crate::ident::{ConnId, Nanos};
-use crate::listen::NamePattern;
 use crate::output::Frames;
-use crate::permit::{InquiryId, Permissions};
+use crate::owner::listen::NamePattern;
+use crate::owner::permit::{InquiryId, Permissions};
 use bytes::Bytes;
 use deepstream_wire::{Head, Topic, Wire};
 use std::sync::Arc;

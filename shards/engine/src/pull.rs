@@ -3,8 +3,8 @@
 //! *Owns* nothing: all of it waits in the shard. *Promises* that each is handed out once, and that what a pull changes is on the
 //! tape like any input. *Does not* send.
 
-use crate::burden::Burden;
 use crate::delivery::{Counters, Delivery};
+use crate::edge::burden::Burden;
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::output::{Ask, Deadline, Note, Outbox, Reason, StoreBatch};
 use crate::packet::{Lane, Packet};

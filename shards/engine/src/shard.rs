@@ -2,24 +2,24 @@
 
 use crate::Endpoints;
 use crate::delivery::{Delivery, Source};
-use crate::filters::Filters;
-use crate::gather::Gathers;
+use crate::edge::gather::Gathers;
+use crate::edge::session::table::{Session, State};
+use crate::edge::subscribers::Subscribers;
+use crate::edge::takeover::Bearers;
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::limits::Limits;
-use crate::listen::Listening;
 use crate::output::{Flow, Note, Outcome, Peer, Reason};
-use crate::owner::Names;
+use crate::owner::filters::Filters;
+use crate::owner::listen::Listening;
+use crate::owner::names::Names;
+use crate::owner::permit::{Permissions, Permit};
+use crate::owner::presence::Everyone;
+use crate::owner::record::Records;
+use crate::owner::rpc::Calls;
+use crate::owner::withheld::Unasked;
 use crate::packet::{Lane, Packet, Tag};
-use crate::permit::{Permissions, Permit};
-use crate::presence::Everyone;
-use crate::record::Records;
-use crate::rpc::Calls;
-use crate::session::table::{Session, State};
-use crate::subscribers::Subscribers;
-use crate::takeover::Bearers;
 use crate::tape::Kind;
 use crate::timer::{TimerId, Wheel};
-use crate::withheld::Unasked;
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Topic, Unreadable};
 use std::sync::Arc;
@@ -117,15 +117,15 @@ pub(crate) enum TimerKey {
     /// Failed stores are tried again.
     StoreRetry,
     /// A call that should have been accepted, or answered.
-    Call(crate::rpc::CallId),
+    Call(crate::owner::rpc::CallId),
     /// A listener that should have accepted or rejected a name.
-    ListenResponse(crate::listen::AttemptId),
+    ListenResponse(crate::owner::listen::AttemptId),
     /// Work on listeners that did not fit into the turn.
     ListenWork,
     /// Names without provider are tried again.
     ListenRematch,
     /// Records that rules refer to should be there.
-    Inquiry(crate::permit::InquiryId),
+    Inquiry(crate::owner::permit::InquiryId),
     /// Choices of rules that were not used lately are forgotten.
     Choices,
     /// What goes on from before the present rules is judged by them.

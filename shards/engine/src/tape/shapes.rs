@@ -1,7 +1,7 @@
 //! What the engine's and the wire's types look like on a tape. Those with private fields say it where they are.
 
 use super::codec::{Get, Put, enums, structs};
-use crate::listen::NamePattern;
+use crate::owner::listen::NamePattern;
 use crate::shard::Options;
 use crate::{
     Account, ConnId, CoreId, Endpoint, Expiry, Fault, Identity, Lane, Limits, Login, Nanos, Outcome, Packet, Parcel,

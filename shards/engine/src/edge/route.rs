@@ -1,0 +1,493 @@
+//! Messages of logged-in connections: checked at the edge, sent to the owners of their names.
+//!
+//! *Owns* the way from a connection to an owner. *Promises* that messages of one connection about one name arrive in
+//! order, that an owner knows a connection before it hears from it, and that what no owner needs to see is answered
+//! here. *Does not* judge a message against state: that is the owner's.
+
+use crate::edge::session::table::State;
+use crate::edge::subscribers::{Subscribe, hash_name};
+use crate::ident::{ConnId, CoreId};
+use crate::output::{Flow, Note};
+use crate::owner::filters::filter_hash;
+use crate::owner::permit::Denial;
+use crate::packet::{Lane, Packet, Parcel, Tag};
+use crate::shard::Shard;
+use bytes::Bytes;
+use deepstream_json::{Fault, Malformed};
+use deepstream_wire::{Action, Flags, Head, Message, Outgoing, Span, Topic, Wire};
+
+impl Shard {
+    /// A message of a logged-in connection.
+    pub(crate) fn route(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
+        let owner = match message.head.action {
+            Action::ConnectionPing => {
+                self.say(conn, Action::ConnectionPong);
+                None
+            }
+            Action::AuthRequest if self.may_extend(conn) => return self.extend(conn, message),
+            // Answers to what the server led with; the one to the challenge may come late.
+            Action::ConnectionPong | Action::ConnectionChallenge
+                if !self.delivery.wire(conn).is_some_and(Wire::is_challenged) =>
+            {
+                None
+            }
+            action if !self.serves(action.topic()) => {
+                let answer = Outgoing {
+                    original_topic: Some(action.topic()),
+                    original_action: Some(action),
+                    correlation_id: message.correlation_id(),
+                    ..Outgoing::new(Action::ParserUnknownTopic)
+                };
+                self.delivery.reply(conn, &answer);
+                self.unexpected(conn, "UNKNOWN_TOPIC", action.topic().name());
+                None
+            }
+            Action::EventEmit
+            | Action::RecordRead
+            | Action::RecordHead
+            | Action::RecordDelete
+            | Action::RecordUpdate
+            | Action::RecordPatch
+            | Action::RecordErase
+            | Action::RecordPatchMulti
+            | Action::RecordCreateAndUpdate
+            | Action::RecordCreateAndPatch => self.single(conn, message),
+            Action::RpcRequest
+            | Action::RpcAccept
+            | Action::RpcResponse
+            | Action::RpcReject
+            | Action::RpcRequestError => self.call(conn, message),
+            Action::RpcProvide | Action::RpcUnprovide | Action::PresenceQuery | Action::RecordNotify => {
+                self.bulk_ask(conn, message);
+                None
+            }
+            Action::EventListen | Action::RecordListen | Action::PresenceQueryAll | Action::PresenceSubscribeAll => {
+                self.judge_and_begin(conn, message);
+                None
+            }
+            Action::EventUnlisten | Action::RecordUnlisten => {
+                self.unlisten(conn, message);
+                None
+            }
+            Action::EventListenAccept
+            | Action::EventListenReject
+            | Action::RecordListenAccept
+            | Action::RecordListenReject => self.listener_said(conn, message),
+            Action::PresenceUnsubscribeAll => {
+                self.unsubscribe_all(conn);
+                self.acknowledge(conn, message, false);
+                None
+            }
+            Action::EventSubscribe
+            | Action::PresenceSubscribe
+            | Action::RecordSubscribe
+            | Action::RecordSubscribeAndHead
+            | Action::RecordSubscribeAndRead
+            | Action::RecordSubscribeCreateAndRead => {
+                self.bulk_subscribe(conn, message);
+                None
+            }
+            Action::EventUnsubscribe | Action::PresenceUnsubscribe | Action::RecordUnsubscribe => {
+                self.bulk_unsubscribe(conn, message);
+                None
+            }
+            action => {
+                self.unexpected(conn, "UNKNOWN_ACTION", action.name());
+                None
+            }
+        };
+        self.flow(conn, owner)
+    }
+
+    /// Tells the log about a message that makes no sense where it came.
+    pub(crate) fn unexpected(&mut self, conn: ConnId, event: &'static str, text: &str) {
+        let user = self.delivery.user(conn).map(Into::into);
+        self.delivery.note(Note::Unexpected { conn, user, event, text: text.into() });
+    }
+
+    fn serves(&self, topic: Topic) -> bool {
+        match topic {
+            Topic::Event => self.options.events,
+            Topic::Record => self.options.records,
+            Topic::Rpc => self.options.rpc,
+            Topic::Presence => self.options.presence,
+            Topic::Parser | Topic::Connection | Topic::Auth => false,
+        }
+    }
+
+    /// A message about one name; its payload, if any, must be JSON.
+    fn single(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<CoreId> {
+        let checked = message.data().map_or(Ok(()), |data| deepstream_json::check(data, &mut self.json).map(drop));
+        if checked.is_err() || !self.is_name(message.name()) {
+            let deep = matches!(checked, Err(Malformed { fault: Fault::TooDeep, .. }));
+            if deep && self.is_name(message.name()) {
+                let words = self.too_deep();
+                self.invalid_because(conn, message, message.name(), Some(&words));
+            } else {
+                self.invalid(conn, message, message.name());
+            }
+            return None;
+        }
+        Some(self.forward(conn, Tag::default(), message))
+    }
+
+    /// A message of a call: besides a name it needs its correlation id. A caller's is bounded; a provider's is the
+    /// caller's or one that was made up for it.
+    fn call(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<CoreId> {
+        let request = message.head.action == Action::RpcRequest;
+        let max = if request { self.options.limits.name_bytes_max } else { usize::MAX };
+        if message.correlation_id().is_none_or(|id| id.is_empty() || id.len() > max) {
+            self.invalid(conn, message, message.name());
+            return None;
+        }
+        self.single(conn, message)
+    }
+
+    /// What is wrong with a value that is too deep.
+    pub(crate) fn too_deep(&self) -> String {
+        format!("nested deeper than limits.nestingMax ({})", self.options.limits.nesting_max)
+    }
+
+    /// Refuses a message, or one name of it, as making no sense.
+    pub(crate) fn invalid(&mut self, conn: ConnId, message: &Message<&[u8]>, name: &[u8]) {
+        self.invalid_because(conn, message, name, None);
+    }
+
+    /// The same, with the reason in words.
+    fn invalid_because(&mut self, conn: ConnId, message: &Message<&[u8]>, name: &[u8], words: Option<&str>) {
+        let action = match message.head.action.topic() {
+            // Its caller is handed these words, not a code.
+            Topic::Rpc if words.is_some() && message.head.action == Action::RpcRequest => Action::RpcRequestError,
+            Topic::Event => Action::EventInvalidMessageData,
+            Topic::Rpc => Action::RpcInvalidMessageData,
+            Topic::Presence => Action::PresenceInvalidUsers,
+            _ => Action::RecordInvalidMessageData,
+        };
+        // Clients of the text protocol are shown what they sent; others would not survive data that is no JSON.
+        let wire = self.delivery.wire(conn);
+        let quoted = wire.is_some_and(Wire::is_text);
+        let raw = quoted && action != Action::RpcRequestError;
+        let told = words.map(|words| if raw { words.to_owned() } else { format!("\"{words}\"") });
+        // Where the name is wrong, the data is not.
+        let own = message.data().filter(|_| quoted && words.is_none() && self.is_name(name));
+        if let Some(words) = words.filter(|_| wire == Some(Wire::Mqtt)) {
+            // Its client may have no way to hear of it.
+            let text = format!("{}: {words}", String::from_utf8_lossy(name));
+            self.unexpected(conn, "INVALID_MESSAGE_DATA", &text);
+        }
+        let answer = Outgoing {
+            name: self.is_name(name).then_some(name),
+            data: told.as_deref().map(str::as_bytes).or(own),
+            correlation_id: message.correlation_id(),
+            original_action: Some(message.head.action),
+            is_error: action != Action::RpcRequestError,
+            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            ..Outgoing::new(action)
+        };
+        self.delivery.reply(conn, &answer);
+    }
+
+    pub(crate) fn is_name(&self, name: &[u8]) -> bool {
+        !name.is_empty() && name.len() <= self.options.limits.name_bytes_max
+    }
+
+    /// The core that owns a name.
+    pub(crate) fn owner_of(&self, hash: u64) -> CoreId {
+        // The upper half of the hash, scaled: tables index with the lower bits.
+        CoreId((((hash >> 32) * u64::from(self.cores)) >> 32) as u16)
+    }
+
+    /// Sends a message about one name to its owner, which may be this core.
+    fn forward(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> CoreId {
+        let head = Head { name_hash: hash_name(&self.hasher, message.name()), ..message.head };
+        self.forward_hashed(conn, tag, Message { head, bytes: message.bytes })
+    }
+
+    /// The same, where the hash is filled in: of the name, or of what else the message is about.
+    pub(crate) fn forward_hashed(&mut self, conn: ConnId, tag: Tag, message: Message<&[u8]>) -> CoreId {
+        let tag = Tag { rules: self.permit.generation(), ..tag };
+        let owner = self.owner_of(message.head.name_hash);
+        if owner == self.core {
+            self.request(conn, tag, &message);
+        } else {
+            let bytes = Bytes::copy_from_slice(message.bytes);
+            self.send(owner, Parcel { conn, tag, head: message.head, bytes });
+        }
+        owner
+    }
+
+    /// Makes sure that another core knows a connection before it hears from it.
+    pub(crate) fn introduce(&mut self, core: CoreId, conn: ConnId) {
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let Some(identity) = session.identity.clone() else { return };
+        if session.introduce(core) {
+            self.delivery.post(core, Lane::Requests, Packet::Introduce(conn, identity));
+        }
+    }
+
+    /// Puts a parcel on another owner's lane, introducing the connection first if need be.
+    fn send(&mut self, owner: CoreId, parcel: Parcel) {
+        self.introduce(owner, parcel.conn);
+        self.delivery.post(owner, Lane::Requests, Packet::Request(parcel));
+    }
+
+    /// The names of a bulk message, or `false` if there are too many.
+    fn names_allowed(&mut self, conn: ConnId, message: &Message<&[u8]>) -> bool {
+        let allowed = message.names().take(self.options.limits.names_per_message_max + 1).count()
+            <= self.options.limits.names_per_message_max;
+        if !allowed {
+            self.invalid(conn, message, b"");
+        }
+        allowed
+    }
+
+    fn bulk_subscribe(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        if !self.names_allowed(conn, message) {
+            return;
+        }
+        let action = message.head.action;
+        // A read's answer is its READ_RESPONSE; its ack only says that the request came in (docs/protobuf-protocol.md §8).
+        let reads = matches!(action, Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead);
+        let mut names = message.names().peekable();
+        let room = self.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
+        let early = reads && self.delivery.wire(conn).is_some_and(Wire::is_acknowledged_early);
+        if early && (names.peek().is_none() || (room && names.any(|name| self.is_name(name)))) {
+            self.acknowledge(conn, message, true);
+        }
+        let whole = if reads { self.unasked.begin_message() } else { self.gathers.begin(conn, message) };
+        let mut refused = 0;
+        let mut named = 0;
+        let copy = std::cell::OnceCell::new();
+        for (part, name) in message.names().enumerate() {
+            named += 1;
+            if !self.subscribe_one(conn, message, name, part as u32, whole, &copy) {
+                refused += 1;
+            }
+        }
+        self.settle(whole, named > 0 && refused == named, None);
+    }
+
+    /// One name of a bulk subscription; `false` if it was refused here.
+    fn subscribe_one<'m>(
+        &mut self,
+        conn: ConnId,
+        message: &Message<&'m [u8]>,
+        name: &'m [u8],
+        part: u32,
+        whole: Tag,
+        copy: &std::cell::OnceCell<Bytes>,
+    ) -> bool {
+        let room = self.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
+        if !self.is_name(name) || !room {
+            self.invalid(conn, message, name);
+            return false;
+        }
+        if message.head.flags.has(Flags::FILTER) {
+            return self.subscribe_filter(conn, message, name, part, whole, copy);
+        }
+        let topic = message.head.action.topic();
+        let hash = hash_name(&self.hasher, name);
+        let owner = self.owner_of(hash);
+        let mut tag = match self.subscribers.subscribe(conn, topic, name, hash, owner) {
+            Subscribe::Ask(tag) => tag,
+            Subscribe::Duplicate => {
+                self.duplicate(conn, message.head.action, name);
+                let action = message.head.action;
+                if matches!(action, Action::EventSubscribe | Action::RecordSubscribe | Action::PresenceSubscribe) {
+                    self.gathers.stands(whole);
+                    return true;
+                }
+                // The value or version is answered all the same (docs/records.md §3).
+                Tag::default()
+            }
+        };
+        if whole.gather == Tag::NONE {
+            tag.gather_generation = whole.gather_generation;
+        } else {
+            let counted = self.gathers.part(whole, part);
+            tag = Tag { gather: counted.gather, gather_generation: counted.gather_generation, part, ..tag };
+        }
+        self.verbose_subscription("SUBSCRIBE", conn, topic, name);
+        self.forward_name(conn, tag, message, name, hash, owner, copy);
+        true
+    }
+
+    /// A filter of a bulk subscription, on every core: names that fit it may be owned by any. Rules are about names: it is
+    /// granted where they allow all that fit.
+    fn subscribe_filter<'m>(
+        &mut self,
+        conn: ConnId,
+        message: &Message<&'m [u8]>,
+        filter: &'m [u8],
+        part: u32,
+        whole: Tag,
+        copy: &std::cell::OnceCell<Bytes>,
+    ) -> bool {
+        let topic = message.head.action.topic();
+        if !self.may_subscribe_filter(conn, topic, filter) {
+            self.tell_denial(conn, message, Some(filter), Denial::Denied);
+            return false;
+        }
+        for core in (0..self.cores).map(CoreId) {
+            let hash = filter_hash(&self.hasher, filter, core);
+            let Subscribe::Ask(tag) = self.subscribers.subscribe(conn, topic, filter, hash, core) else { continue };
+            let counted = self.gathers.part(whole, part);
+            let tag = Tag { gather: counted.gather, gather_generation: counted.gather_generation, part, ..tag };
+            self.forward_name(conn, tag, message, filter, hash, core, copy);
+        }
+        self.verbose_subscription("SUBSCRIBE", conn, topic, filter);
+        true
+    }
+
+    /// Sends one name of a bulk message to its owner.
+    #[allow(clippy::too_many_arguments, reason = "what is known of the name is not found out twice")]
+    fn forward_name(
+        &mut self,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+        name: &[u8],
+        hash: u64,
+        owner: CoreId,
+        copy: &std::cell::OnceCell<Bytes>,
+    ) {
+        let tag = Tag { rules: self.permit.generation(), ..tag };
+        let mut head = message.head;
+        let start = name.as_ptr() as usize - message.bytes.as_ptr() as usize;
+        head.name = Span { start: start as u32, len: name.len() as u32 };
+        head.flags.set(Flags::NAME);
+        head.name_hash = hash;
+        if owner == self.core {
+            self.request(conn, tag, &Message { head, bytes: message.bytes });
+        } else {
+            let bytes = copy.get_or_init(|| Bytes::copy_from_slice(message.bytes)).clone();
+            self.send(owner, Parcel { conn, tag, head, bytes });
+        }
+    }
+
+    fn duplicate(&mut self, conn: ConnId, action: Action, name: &[u8]) {
+        // Upstream names the plain SUBSCRIBE as the original action of the reading forms (docs/records.md §3).
+        let (answer, original) = match action.topic() {
+            Topic::Event => (Action::EventMultipleSubscriptions, action),
+            Topic::Presence => (Action::PresenceMultipleSubscriptions, action),
+            _ => (Action::RecordMultipleSubscriptions, Action::RecordSubscribe),
+        };
+        let outgoing = Outgoing { name: Some(name), original_action: Some(original), ..Outgoing::new(answer) };
+        self.delivery.reply(conn, &outgoing);
+        let user = self.delivery.user(conn).unwrap_or_default().into();
+        self.delivery.note(Note::MultipleSubscriptions { user, name: String::from_utf8_lossy(name).into() });
+    }
+
+    fn bulk_unsubscribe(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        if !self.names_allowed(conn, message) {
+            return;
+        }
+        let topic = message.head.action.topic();
+        let filter = message.head.flags.has(Flags::FILTER);
+        // Clients of the text protocol are acknowledged by the name, which has to be one.
+        let nameless = message.names().any(<[u8]>::is_empty);
+        if nameless && self.delivery.wire(conn).is_some_and(Wire::is_text) {
+            return self.invalid(conn, message, b"");
+        }
+        for name in message.names() {
+            let before = self.subscribers.count_of(conn);
+            for core in (0..self.cores).take(if filter { usize::MAX } else { 1 }) {
+                let hash =
+                    if filter { filter_hash(&self.hasher, name, CoreId(core)) } else { hash_name(&self.hasher, name) };
+                self.unsubscribe(conn, topic, name, hash);
+            }
+            if self.subscribers.count_of(conn) < before {
+                self.verbose_subscription("UNSUBSCRIBE", conn, topic, name);
+            }
+        }
+        // No owner needs to know first: what follows of it is told to others.
+        self.acknowledge(conn, message, false);
+    }
+
+    /// A bulk message whose names are asked of their owners, and which is answered when all have.
+    fn bulk_ask(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        if !self.names_allowed(conn, message) {
+            return;
+        }
+        let whole = self.gathers.begin(conn, message);
+        let copy = std::cell::OnceCell::new();
+        let mut refused = 0;
+        let mut named = 0;
+        for (part, name) in message.names().enumerate() {
+            named += 1;
+            if !self.is_name(name) {
+                self.invalid(conn, message, name);
+                refused += 1;
+                continue;
+            }
+            let hash = hash_name(&self.hasher, name);
+            let tag = self.gathers.part(whole, part as u32);
+            self.forward_name(conn, tag, message, name, hash, self.owner_of(hash), &copy);
+        }
+        self.settle(whole, named > 0 && refused == named, None);
+    }
+
+    fn verbose_subscription(&mut self, event: &'static str, conn: ConnId, topic: Topic, name: &[u8]) {
+        if self.delivery.verbose {
+            let user = self.delivery.user(conn).unwrap_or_default().into();
+            let name = String::from_utf8_lossy(name).into();
+            self.delivery.note(Note::Subscription { event, topic: topic.name(), name, user });
+        }
+    }
+
+    /// Whether the connection's socket is to be read on. It rests while its own outbox, or the lane to the owner it just
+    /// used, is long: backpressure falls on whoever causes it.
+    pub(crate) fn flow(&mut self, conn: ConnId, owner: Option<CoreId>) -> Flow {
+        let high_water = self.delivery.high_water();
+        let congested = match owner {
+            Some(owner) if owner != self.core => self.delivery.congested(owner).then_some(owner),
+            Some(_) => None,
+            None => self.peers().find(|&peer| self.delivery.congested(peer)),
+        };
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
+        if let State::Closing = session.state {
+            return Flow::Close;
+        }
+        if session.backlog() > high_water || session.is_behind() {
+            session.paused = true;
+            self.watch(conn);
+            return Flow::Pause;
+        }
+        if session.is_judged() {
+            // Until it is known whether it may do what it just asked for.
+            session.paused = true;
+            return Flow::Pause;
+        }
+        if let Some(peer) = congested {
+            session.paused = true;
+            self.held_back.push((peer, conn));
+            return Flow::Pause;
+        }
+        Flow::Continue
+    }
+
+    /// The other cores.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = CoreId> + use<> {
+        let own = self.core;
+        (0..self.cores).map(CoreId).filter(move |&peer| peer != own)
+    }
+
+    /// Lets those be read again whose peer's lane has drained.
+    pub(crate) fn release_held_back(&mut self) {
+        let mut held_back = std::mem::take(&mut self.held_back);
+        held_back.retain(|&(peer, conn)| {
+            let long = self.is_held_back_by(peer);
+            if !long {
+                self.resume(conn);
+            }
+            long
+        });
+        self.held_back = held_back;
+    }
+
+    /// Whether a peer's lane is still so long that those who wait for it go on waiting.
+    pub(crate) fn is_held_back_by(&self, peer: CoreId) -> bool {
+        let low_water = self.options.limits.backlog_packets_max / 2;
+        self.delivery.packets[peer.index()][Lane::Requests as usize].len() > low_water
+    }
+}

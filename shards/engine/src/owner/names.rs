@@ -1,0 +1,294 @@
+//! Owner side of names: which cores hear which of this core's names.
+//!
+//! *Owns* every name of this shard that has a value, a subscriber or work in flight.
+//! *Promises* that a slot is used again only after every core has left it.
+//! *Does not* know connections: a name with a hundred thousand listeners is a handful of counts here.
+
+use crate::ident::{ConnId, CoreId, Nanos};
+use crate::owner::listen::Provision;
+use crate::owner::record::Record;
+use deepstream_wire::{Topic, Wire};
+use hashbrown::HashTable;
+use slab::Slab;
+use smallvec::SmallVec;
+
+#[derive(Clone, Copy, Debug)]
+struct CoreInterest {
+    core: CoreId,
+    /// Wires spoken by subscribers there since the count was last 0.
+    wires: u8,
+    count: u32,
+}
+
+/// The cores that have subscribers of one name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interest {
+    cores: SmallVec<[CoreInterest; 1]>,
+    /// The sum of the [`ConnId::mixed`] numbers of all subscribers. Of few or many it tells whether they are one and the same
+    /// connection, and which, without a list of them: see [`Interest::only`].
+    sum: u128,
+}
+
+impl Interest {
+    pub(crate) fn add(&mut self, conn: ConnId, wire: Wire) {
+        let bit = 1 << wire as u8;
+        self.sum = self.sum.wrapping_add(conn.mixed().into());
+        match self.cores.iter_mut().find(|interest| interest.core == conn.core) {
+            Some(interest) => {
+                interest.wires |= bit;
+                interest.count += 1;
+            }
+            None => self.cores.push(CoreInterest { core: conn.core, wires: bit, count: 1 }),
+        }
+    }
+
+    /// A connection is a subscriber no more.
+    pub(crate) fn subtract(&mut self, conn: ConnId) {
+        let place = self.cores.iter().position(|interest| interest.core == conn.core);
+        debug_assert!(place.is_some(), "a core leaves only what it joined");
+        let Some(place) = place else { return };
+        self.sum = self.sum.wrapping_sub(conn.mixed().into());
+        self.cores[place].count -= 1;
+        if self.cores[place].count == 0 {
+            self.cores.swap_remove(place);
+        }
+    }
+
+    /// The one connection that all subscriptions are of, if they are of one. It can have several for a moment, when it left and
+    /// came again before it heard of the first. That others add up to what one connection would is as likely as two equal
+    /// hashes of 64 bits, and costs a listener a question that it is asked later, or not.
+    pub(crate) fn only(&self) -> Option<ConnId> {
+        let [CoreInterest { core, count, .. }] = self.cores[..] else { return None };
+        let count = u128::from(count);
+        if !self.sum.is_multiple_of(count) {
+            return None;
+        }
+        let only = ConnId::of_mixed(u64::try_from(self.sum / count).ok()?);
+        (only.core == core).then_some(only)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.cores.is_empty()
+    }
+
+    /// One bit per wire some subscriber reads.
+    pub(crate) fn wires(&self) -> u8 {
+        self.cores.iter().fold(0, |wires, interest| wires | interest.wires)
+    }
+
+    /// The wire of all subscribers, if they are on one core, which is `core`, and of one wire.
+    #[inline]
+    pub(crate) fn only_wire_on(&self, core: CoreId) -> Option<Wire> {
+        match self.cores[..] {
+            [CoreInterest { core: only, wires, .. }] if only == core && wires.is_power_of_two() => {
+                Some(Wire::ALL[wires.trailing_zeros() as usize])
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn cores(&self) -> impl Iterator<Item = CoreId> + '_ {
+        self.cores.iter().map(|interest| interest.core)
+    }
+
+    /// Forgets everybody.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// One who answers calls of a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Provider {
+    pub(crate) conn: ConnId,
+    /// Where the name stands among those that the connection provides.
+    pub(crate) place: u32,
+}
+
+/// A name this shard owns.
+#[derive(Debug)]
+pub(crate) struct OwnedName {
+    pub(crate) topic: Topic,
+    pub(crate) hash: u64,
+    /// Which life of the name's subscriptions this is; changes when they are all ended at once.
+    pub(crate) epoch: u32,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) interest: Interest,
+    /// The record of that name, for names on topic RECORD.
+    pub(crate) record: Record,
+    /// Connections logged in as the user of that name, for names on topic PRESENCE.
+    pub(crate) online: u32,
+    /// Who answers calls of that name, for names on topic RPC.
+    pub(crate) providers: Vec<Provider>,
+    /// Calls of that name under way.
+    pub(crate) calls: u32,
+    /// Who provides it, or is asked to, for names on topics EVENT and RECORD.
+    pub(crate) provision: Option<Box<Provision>>,
+    /// When a search for a provider last found nobody.
+    pub(crate) search_failed_at: Nanos,
+    /// It stands for all names that fit it.
+    pub(crate) is_filter: bool,
+}
+
+impl OwnedName {
+    /// Whether nobody needs it: no subscriber, no value, no provider, no work in flight.
+    fn is_idle(&self) -> bool {
+        self.interest.is_empty()
+            && self.record.is_idle()
+            && self.online == 0
+            && self.providers.is_empty()
+            && self.calls == 0
+            && self.provision.is_none()
+    }
+}
+
+/// All names of one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    table: Slab<OwnedName>,
+    by_name: HashTable<u32>,
+    epoch: u32,
+}
+
+impl Names {
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn find(&self, topic: Topic, name: &[u8], hash: u64) -> Option<u32> {
+        let table = &self.table;
+        self.by_name
+            .find(hash, |&slot| {
+                let other = &table[slot as usize];
+                other.hash == hash && other.topic == topic && *other.name == *name
+            })
+            .copied()
+    }
+
+    pub(crate) fn find_or_insert(&mut self, topic: Topic, name: &[u8], hash: u64) -> u32 {
+        if let Some(slot) = self.find(topic, name, hash) {
+            return slot;
+        }
+        let epoch = self.next_epoch();
+        let slot = self.table.insert(OwnedName {
+            topic,
+            hash,
+            epoch,
+            name: name.into(),
+            interest: Interest::default(),
+            record: Record::default(),
+            online: 0,
+            providers: Vec::new(),
+            calls: 0,
+            provision: None,
+            search_failed_at: Nanos::default(),
+            is_filter: false,
+        }) as u32;
+        let table = &self.table;
+        self.by_name.insert_unique(hash, slot, |&slot| table[slot as usize].hash);
+        slot
+    }
+
+    /// All slots are below this.
+    pub(crate) fn slots(&self) -> u32 {
+        self.table.capacity() as u32
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<&OwnedName> {
+        self.table.get(slot as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut OwnedName> {
+        self.table.get_mut(slot as usize)
+    }
+
+    /// A slot the caller got from this table and has not removed.
+    #[inline]
+    pub(crate) fn at(&self, slot: u32) -> &OwnedName {
+        &self.table[slot as usize]
+    }
+
+    /// As [`Names::at`], to change it.
+    #[inline]
+    pub(crate) fn at_mut(&mut self, slot: u32) -> &mut OwnedName {
+        &mut self.table[slot as usize]
+    }
+
+    /// A connection is a subscriber no more, if the subscription is of the name's present life.
+    pub(crate) fn leave(&mut self, conn: ConnId, slot: u32, epoch: u32) -> bool {
+        match self.table.get_mut(slot as usize) {
+            Some(name) if name.epoch == epoch => {
+                name.interest.subtract(conn);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends all subscriptions of a name.
+    pub(crate) fn end(&mut self, slot: u32) {
+        let epoch = self.next_epoch();
+        let name = self.at_mut(slot);
+        name.interest.clear();
+        name.epoch = epoch;
+    }
+
+    /// Forgets a name that nobody needs.
+    pub(crate) fn remove_if_idle(&mut self, slot: u32) {
+        let Some(name) = self.table.get(slot as usize) else { return };
+        if !name.is_idle() {
+            return;
+        }
+        let hash = name.hash;
+        if let Ok(entry) = self.by_name.find_entry(hash, |&other| other == slot) {
+            entry.remove();
+        }
+        self.table.remove(slot as usize);
+    }
+
+    fn next_epoch(&mut self) -> u32 {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.epoch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interest_tells_whose_it_is_alone() {
+        let conn = |core, slot, generation| ConnId { core: CoreId(core), generation, slot };
+        let (ann, bob, cid) = (conn(0, 3, 1), conn(0, 4, 1), conn(1, 3, 1));
+        let mut interest = Interest::default();
+        assert_eq!(interest.only(), None);
+        for (joins, who, only) in [
+            (true, ann, Some(ann)),
+            (true, ann, Some(ann)),
+            (true, cid, None),
+            (false, ann, None),
+            (true, bob, None),
+            (false, cid, None),
+            (false, ann, Some(bob)),
+            (false, bob, None),
+            (true, cid, Some(cid)),
+        ] {
+            if joins {
+                interest.add(who, Wire::Protobuf);
+            } else {
+                interest.subtract(who);
+            }
+            assert_eq!(interest.only(), only, "{who:?} {joins}");
+        }
+        interest.clear();
+        assert_eq!((interest.only(), interest.sum), (None, 0));
+        // Neighbours do not add up to the one between them, as their own numbers would.
+        for slot in 0..1000 {
+            let mut interest = Interest::default();
+            interest.add(conn(0, slot, 7), Wire::Text);
+            assert_eq!(interest.only(), Some(conn(0, slot, 7)));
+            interest.add(conn(0, slot + 2, 7), Wire::Text);
+            assert_eq!(interest.only(), None);
+        }
+    }
+}

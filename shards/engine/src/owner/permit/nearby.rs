@@ -1,0 +1,91 @@
+//! Records that a rule need not wait for: this core owns them and has them in memory.
+//!
+//! *Owns* the look that a rule takes while it is asked. *Promises* that looking changes nothing, and an account of what was
+//! seen, by which rounds are charged and caches kept warm. *Does not* load or ask other cores: what is not near is fetched.
+
+use super::inquiry::{Found, Sight};
+use crate::edge::subscribers::hash_name;
+use crate::owner::record::Glance;
+use crate::shard::Shard;
+use deepstream_valve::AtHand;
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::fmt;
+
+/// A record that a rule looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Here(u32),
+    Missing(Box<[u8]>),
+}
+
+/// All that one asking looked at, each once.
+pub(super) type AllSeen = SmallVec<[Seen; 2]>;
+
+/// This core's records, for the time of one asking.
+pub(super) struct Nearby<'s> {
+    shard: &'s Shard,
+    seen: RefCell<AllSeen>,
+}
+
+impl<'s> Nearby<'s> {
+    pub(super) fn of(shard: &'s Shard) -> Self {
+        Self { shard, seen: RefCell::default() }
+    }
+
+    pub(super) fn seen(self) -> AllSeen {
+        self.seen.into_inner()
+    }
+
+    fn saw(&self, what: Seen) {
+        let mut seen = self.seen.borrow_mut();
+        if !seen.contains(&what) {
+            seen.push(what);
+        }
+    }
+}
+
+impl fmt::Debug for Nearby<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_tuple("Nearby").field(&self.seen).finish()
+    }
+}
+
+impl AtHand for Nearby<'_> {
+    fn value(&self, name: &[u8]) -> Option<Option<&[u8]>> {
+        let hash = hash_name(&self.shard.hasher, name);
+        if self.shard.owner_of(hash) != self.shard.core {
+            return None;
+        }
+        match self.shard.glance(name, hash) {
+            Glance::Here(slot) => {
+                self.saw(Seen::Here(slot));
+                Some(Some(self.shard.value_of(slot)))
+            }
+            Glance::Missing => {
+                self.saw(Seen::Missing(name.into()));
+                Some(None)
+            }
+            Glance::Unknown => None,
+        }
+    }
+}
+
+impl Shard {
+    /// What a rule looked at was used.
+    pub(super) fn touch(&mut self, seen: &AllSeen) {
+        for seen in seen {
+            if let Seen::Here(slot) = *seen {
+                self.used(slot);
+            }
+        }
+    }
+
+    /// What a rule looked at before it has to wait is to be the same when it goes on.
+    pub(super) fn keep(&self, seen: AllSeen, found: &mut Found) {
+        found.records.extend(seen.into_iter().map(|seen| match seen {
+            Seen::Here(slot) => (self.names.at(slot).name.clone(), Sight::Here(slot)),
+            Seen::Missing(name) => (name, Sight::Missing),
+        }));
+    }
+}

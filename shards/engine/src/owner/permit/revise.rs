@@ -1,0 +1,281 @@
+//! What goes on from before new rules: subscriptions, listeners and watchers of this core's connections, providers of this
+//! core's names, and who listens and was told of one of them.
+//!
+//! *Owns* the round over all of them. *Promises* that each is judged by the rules in force, and that what they do not allow
+//! ends with a denial to its client, as if it had been asked for now. The round begins the moment the rules are there and is
+//! done in slices, so that others are served meanwhile. *Does not* miss what is on its way: what begins by a message that
+//! goes by older rules is judged by those in force as soon as it has begun.
+//!
+//! Subscriptions are judged at the edge, which knows who they belong to; a rule that reads the record sees a copy of it.
+
+use super::inquiry::Found;
+use super::{Denial, Question, Said, Steps};
+use crate::edge::subscribers::hash_name;
+use crate::ident::ConnId;
+use crate::owner::listen::{AttemptId, listening};
+use crate::owner::record::Run;
+use crate::packet::Tag;
+use crate::shard::{Shard, TimerKey};
+use crate::timer::TimerId;
+use deepstream_valve::Right;
+use deepstream_wire::{Action, Message, Topic};
+
+/// Judged per slice: about a millisecond.
+const SLICE: usize = 1024;
+/// Of those that wait for records, as many at a time.
+const WAITING_MAX: usize = 1024;
+/// How long the round rests while so many wait.
+const REST_NS: u64 = 1_000_000;
+
+/// How far the round has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Revision {
+    /// Connection slot, and how many of its subscriptions are left; all of them if it was not begun.
+    Subscriptions(u32, Option<usize>),
+    Listeners(usize),
+    /// How many are left.
+    Watchers(usize),
+    Providers(u32),
+    /// What listeners were told of.
+    Provisions(u32),
+}
+
+/// Something that goes on.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    Subscription {
+        conn: ConnId,
+        topic: Topic,
+        name: Box<[u8]>,
+        hash: u64,
+    },
+    Listener {
+        conn: ConnId,
+        topic: Topic,
+        pattern: Box<str>,
+    },
+    Watcher {
+        conn: ConnId,
+    },
+    Provider {
+        conn: ConnId,
+        name: Box<[u8]>,
+        hash: u64,
+    },
+    /// A listener was told of a name, and is asked for it or provides it.
+    Provision {
+        attempt: AttemptId,
+        conn: ConnId,
+        topic: Topic,
+        name: Box<[u8]>,
+    },
+}
+
+impl Standing {
+    /// Who asked for it, by which right, with what.
+    fn asked(&self) -> (ConnId, Right, Action, Option<&[u8]>) {
+        match self {
+            Self::Subscription { conn, topic: Topic::Event, name, .. } => {
+                (*conn, Right::EventSubscribe, Action::EventSubscribe, Some(name))
+            }
+            Self::Subscription { conn, topic: Topic::Presence, name, .. } => {
+                (*conn, Right::PresenceAllow, Action::PresenceSubscribe, Some(name))
+            }
+            // Clients tell their record of a denial by this action.
+            Self::Subscription { conn, name, .. } => {
+                (*conn, Right::RecordRead, Action::RecordSubscribeCreateAndRead, Some(name))
+            }
+            Self::Listener { conn, topic, pattern } => {
+                let (right, action) = listening(*topic);
+                (*conn, right, action, Some(pattern.as_bytes()))
+            }
+            Self::Provision { conn, topic, name, .. } => {
+                let (right, action) = listening(*topic);
+                (*conn, right, action, Some(name))
+            }
+            Self::Watcher { conn } => (*conn, Right::PresenceAllow, Action::PresenceSubscribeAll, None),
+            Self::Provider { conn, name, .. } => (*conn, Right::RpcProvide, Action::RpcProvide, Some(name)),
+        }
+    }
+}
+
+impl Shard {
+    /// Other rules are in force: the round begins, anew if one was under way.
+    pub(super) fn revise_all(&mut self) {
+        self.permit.revision = Some(Revision::Subscriptions(0, None));
+        if self.permit.revision_timer == TimerId::NONE {
+            self.go_on_revising();
+        }
+    }
+
+    /// One slice of the round.
+    pub(crate) fn go_on_revising(&mut self) {
+        self.permit.revision_timer = TimerId::NONE;
+        let mut left = SLICE;
+        while let Some(revision) = self.permit.revision {
+            let crowded = self.permit.inquiries.len() >= WAITING_MAX;
+            if left == 0 || crowded {
+                let rest = if crowded { REST_NS } else { 0 };
+                self.permit.revision_timer = self.set_timer(rest, TimerKey::Revision);
+                return;
+            }
+            left -= 1;
+            let (next, standing) = self.next_standing(revision);
+            self.permit.revision = next;
+            if let Some(standing) = standing {
+                self.revise(standing, Found::default());
+            }
+            if next.is_none() {
+                self.offer_anew();
+            }
+        }
+    }
+
+    /// What is judged next, and how far the round is then.
+    fn next_standing(&self, revision: Revision) -> (Option<Revision>, Option<Standing>) {
+        match revision {
+            Revision::Subscriptions(slot, _) if slot >= self.subscribers.slots() => {
+                (Some(Revision::Listeners(0)), None)
+            }
+            Revision::Subscriptions(slot, left) => {
+                let count = self.subscribers.count_at(slot);
+                // From the last to the first: one that ends gives its place to the last.
+                let Some(place) = left.unwrap_or(count).min(count).checked_sub(1) else {
+                    return (Some(Revision::Subscriptions(slot + 1, None)), None);
+                };
+                let next = Some(Revision::Subscriptions(slot, Some(place)));
+                let conn = self.delivery.sessions.id_at(slot);
+                let standing = conn.zip(self.subscribers.subscription(slot, place)).map(|(conn, name)| {
+                    Standing::Subscription { conn, topic: name.topic, name: name.name.clone(), hash: name.hash }
+                });
+                (next, standing)
+            }
+            Revision::Listeners(place) if place >= self.listener_places() => {
+                (Some(Revision::Watchers(usize::MAX)), None)
+            }
+            Revision::Listeners(place) => {
+                let standing = self.listener_at(place).map(|(conn, topic, pattern)| Standing::Listener {
+                    conn,
+                    topic,
+                    pattern: pattern.source().into(),
+                });
+                (Some(Revision::Listeners(place + 1)), standing)
+            }
+            Revision::Watchers(left) => match left.min(self.everyone.watcher_count()).checked_sub(1) {
+                Some(place) => {
+                    let standing = self.everyone.watcher(place).map(|conn| Standing::Watcher { conn });
+                    (Some(Revision::Watchers(place)), standing)
+                }
+                None => (Some(Revision::Providers(0)), None),
+            },
+            Revision::Providers(slot) if slot >= self.names.slots() => (Some(Revision::Provisions(0)), None),
+            Revision::Providers(slot) => (Some(Revision::Providers(slot + 1)), self.standing_providers(slot)),
+            Revision::Provisions(slot) if slot >= self.names.slots() => (None, None),
+            Revision::Provisions(slot) => (Some(Revision::Provisions(slot + 1)), self.standing_provision(slot)),
+        }
+    }
+
+    /// The last of a name's providers, where there is one: the others are taken with it, see [`Shard::revise`].
+    fn standing_providers(&self, slot: u32) -> Option<Standing> {
+        let name = self.names.get(slot)?;
+        let conn = name.providers.last()?.conn;
+        Some(Standing::Provider { conn, name: name.name.clone(), hash: name.hash })
+    }
+
+    /// Judges what goes on by the rules in force, and ends it if they do not allow it.
+    pub(super) fn revise(&mut self, standing: Standing, found: Found) {
+        if let Standing::Provider { name, hash, .. } = &standing
+            && found.is_new()
+        {
+            let others = self.names.find(Topic::Rpc, name, *hash).map(|slot| {
+                let providers = &self.names.at(slot).providers;
+                providers.iter().rev().skip(1).map(|provider| provider.conn).collect::<Vec<_>>()
+            });
+            for conn in others.unwrap_or_default() {
+                let other = Standing::Provider { conn, name: name.clone(), hash: *hash };
+                self.revise_one(other, Found::default());
+            }
+        }
+        self.revise_one(standing, found);
+    }
+
+    /// A subscription began by a message that went by older rules than those in force.
+    pub(crate) fn revise_subscription(&mut self, conn: ConnId, tag: Tag) {
+        if let Some(name) = self.subscribers.name_of(tag) {
+            let (topic, name, hash) = (name.topic, name.name.clone(), name.hash);
+            self.revise_one(Standing::Subscription { conn, topic, name, hash }, Found::default());
+        }
+    }
+
+    pub(super) fn revise_one(&mut self, standing: Standing, mut found: Found) {
+        if let Standing::Subscription { conn, topic, name, hash } = &standing
+            && *hash != hash_name(&self.hasher, name)
+        {
+            // A filter, on one of the cores.
+            if !self.may_subscribe_filter(*conn, *topic, name) {
+                self.end_standing(&standing, Denial::Denied);
+            }
+            return;
+        }
+        let (conn, right, action, name) = standing.asked();
+        let message = Message::about(action, name.unwrap_or_default());
+        let tag = Tag { rules: self.permit.generation(), ..Tag::default() };
+        let mut question = Question::of(conn, tag, &message, &Run::default());
+        question.name = name;
+        question.hash = name.map_or(0, |name| hash_name(&self.hasher, name));
+        question.listened = matches!(standing, Standing::Provision { .. });
+        let mut steps = Steps::default();
+        // The action of the plain subscription, whatever it was asked for with.
+        let plain = if right == Right::RecordRead { Action::RecordSubscribe } else { action };
+        steps.add(right, plain);
+        match self.judge_standing(&question, &steps, &mut found) {
+            Said::Yes => {}
+            Said::No(denial) => self.end_standing(&standing, denial),
+            Said::Ask | Said::Load => self.hold_standing(standing, found),
+        }
+    }
+
+    /// What the rules in force say, compared with what a candidate does.
+    pub(crate) fn judge_standing(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Said {
+        let said = self.judge(question, steps, found);
+        if self.has_shadow() {
+            self.compare(question, steps, found, said);
+        }
+        said
+    }
+
+    fn end_standing(&mut self, standing: &Standing, denial: Denial) {
+        let (conn, _, action, name) = standing.asked();
+        let went_on = match standing {
+            Standing::Subscription { topic, name, hash, .. } => {
+                let before = self.subscribers.count_of(conn);
+                if self.delivery.sessions.get(conn).is_some()
+                    && let Some(left) = self.subscribers.unsubscribe(conn, *topic, name, *hash)
+                {
+                    self.leave(conn, left);
+                }
+                self.subscribers.count_of(conn) < before
+            }
+            Standing::Listener { topic, pattern, .. } => self.end_listening(conn, *topic, pattern),
+            // It listens on, to other names: it is told to stop, and nothing else.
+            Standing::Provision { attempt, .. } => return self.end_provision(*attempt),
+            Standing::Watcher { .. } => {
+                let before = self.everyone.watcher_count();
+                self.unsubscribe_all(conn);
+                self.everyone.watcher_count() < before
+            }
+            Standing::Provider { name, hash, .. } => {
+                let slot = self.names.find(Topic::Rpc, name, *hash);
+                let provides = |&slot: &u32| self.names.at(slot).providers.iter().any(|provider| provider.conn == conn);
+                let slot = slot.filter(provides);
+                slot.is_some_and(|slot| {
+                    self.end_providing(conn, slot);
+                    true
+                })
+            }
+        };
+        if went_on {
+            self.tell_denial(conn, &Message::about(action, name.unwrap_or_default()), name, denial);
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Records: documents with a version, changed one message at a time by the core that owns their name
+//! (docs/records.md).
+//!
+//! *Owns* values, versions and what waits for them. *Promises* that messages about one name are handled in the order
+//! they came, each on a state that nothing else changes; that a write is acknowledged or refused exactly once, and
+//! acknowledged only when it is as durable as the configuration asks.
+//! *Does not* wait: what needs a value that is not in memory is parked, and run again from the top when it came.
+//!
+//! A value is its JSON text. A write is applied and fanned out at once; storing it is batched, and its
+//! acknowledgement waits for the batch.
+
+mod cache;
+mod conflict;
+mod notify;
+mod park;
+mod peek;
+mod permit;
+mod read;
+mod remove;
+mod store;
+mod write;
+
+use crate::census::Census;
+use crate::ident::{ConnId, Ticket};
+use crate::output::Note;
+use crate::owner::permit::Said;
+use crate::owner::withheld::{can_be_withheld, is_reading, is_write};
+use crate::packet::{Parcel, Tag};
+use crate::shard::{Options, Shard};
+use crate::timer::TimerId;
+use ahash::RandomState;
+use deepstream_wire::{Action, Flags, Message, Outgoing};
+use hashbrown::HashMap;
+pub(crate) use park::{Parked, Run};
+pub(crate) use peek::{Glance, Glimpse, Peeker};
+use std::collections::VecDeque;
+use store::{Ack, InFlight};
+
+/// Whether a record's value is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Residence {
+    /// Storage has to be asked.
+    #[default]
+    Unknown,
+    /// Storage is being asked.
+    Loading,
+    /// There is no such record.
+    Missing,
+    /// `version` and `value` are the record.
+    Resident,
+    /// It is being removed from storage; `version` and `value` still stand.
+    Removing,
+}
+
+/// A record, as its owner holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) residence: Residence,
+    /// Used since the eviction hand last passed.
+    touched: bool,
+    /// In the queue of what is to be stored.
+    queued: bool,
+    /// In the batch that storage works on.
+    in_flight: bool,
+    /// A message about the name waits for records that a permission rule refers to. Names of every topic wait this way.
+    judging: bool,
+    /// What waited for it is being done. What that leads to may come back to this name, which must not be forgotten under it.
+    running: bool,
+    version: i32,
+    value: Vec<u8>,
+    /// Bytes this record is charged with against the memory budget.
+    charged: usize,
+    /// Bytes this record is charged with as not yet stored.
+    unstored: usize,
+    /// There is no such record and cannot be one, because storage keeps none under this name: why.
+    barred: Option<Box<str>>,
+    /// There while something waits.
+    work: Option<Box<Work>>,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    /// Messages that came while the record was busy, in order.
+    parked: VecDeque<Parked>,
+    /// Writes to acknowledge, in order of their versions.
+    acks: VecDeque<Ack>,
+    /// Permission rules that refer to the record, and wait for its value.
+    peekers: Vec<Peeker>,
+    /// The removal under way.
+    removal: Option<Removal>,
+    /// Readings whose answers wait until they are fetched, and writes that conflicted.
+    withheld: VecDeque<Parcel>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Removal {
+    /// Who asked for it; nobody, once they were told that it takes too long.
+    conn: ConnId,
+    /// The value was in memory, and stands again if the removal fails.
+    known: bool,
+    /// Who asked for it subscribed since.
+    overtaken: bool,
+}
+
+impl Record {
+    /// Whether nothing would be lost by forgetting this record.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.residence, Residence::Unknown | Residence::Missing)
+            && self.work.is_none()
+            && !self.queued
+            && !self.in_flight
+            && !self.judging
+            && !self.running
+    }
+
+    /// Whether messages have to wait.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.judging || matches!(self.residence, Residence::Loading | Residence::Removing)
+    }
+
+    /// A message about the name waits for records of others, or does no more.
+    pub(crate) fn set_judging(&mut self, on: bool) {
+        self.judging = on;
+    }
+
+    /// The version, or -1 where there is no record.
+    fn head(&self) -> i32 {
+        if self.residence == Residence::Resident { self.version } else { -1 }
+    }
+
+    /// Bytes of the value that a reading is answered with, roughly.
+    pub(crate) fn answer_len(&self) -> usize {
+        if self.residence == Residence::Resident { self.value.len() } else { 0 }
+    }
+
+    /// The first answer that is withheld from a connection.
+    pub(crate) fn first_withheld(&self, conn: ConnId) -> Option<&Parcel> {
+        self.work.as_ref()?.withheld.iter().find(|parcel| parcel.conn == conn)
+    }
+
+    /// Whether there is one.
+    pub(crate) fn withholds_from(&self, conn: ConnId) -> bool {
+        self.first_withheld(conn).is_some()
+    }
+
+    /// Keeps a reading until it is fetched.
+    pub(crate) fn withhold(&mut self, parcel: Parcel) {
+        self.work().withheld.push_back(parcel);
+    }
+
+    /// It is. `None`: there is no such reading any more.
+    pub(crate) fn unwithhold(&mut self, conn: ConnId, tag: Tag) -> Option<Parcel> {
+        let work = self.work.as_mut()?;
+        let place = work.withheld.iter().position(|parcel| parcel.conn == conn && parcel.tag.is_of(tag));
+        let parcel = place.and_then(|place| work.withheld.remove(place));
+        self.rest();
+        parcel
+    }
+
+    fn work(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
+    }
+
+    /// Gives the memory for waiting things back once nothing waits.
+    fn rest(&mut self) {
+        if self.work.as_ref().is_some_and(|work| {
+            let quiet = work.parked.is_empty() && work.acks.is_empty() && work.withheld.is_empty();
+            quiet && work.peekers.is_empty() && work.removal.is_none()
+        }) {
+            self.work = None;
+        }
+    }
+}
+
+/// What a shard's records have in common.
+#[derive(Debug)]
+pub(crate) struct Records {
+    /// Reads from storage under way: the name's slot, and the timer that ends the wait.
+    loads: HashMap<Ticket, (u32, TimerId), RandomState>,
+    parked_messages: usize,
+    parked_bytes: usize,
+    /// Slots to be stored or removed, oldest first.
+    queue: VecDeque<u32>,
+    /// The batch storage works on.
+    batch: Option<(Ticket, TimerId)>,
+    in_flight: Vec<InFlight>,
+    /// Storage failed a moment ago; it is left alone until a timer fires.
+    resting: bool,
+    unstored_bytes: usize,
+    resident: usize,
+    resident_bytes: usize,
+    pending_acks: usize,
+    /// Where the eviction hand stands among the slots.
+    hand: u32,
+    path: deepstream_json::Path,
+    value: Vec<u8>,
+}
+
+impl Records {
+    pub(crate) fn new(options: &Options) -> Self {
+        let [a, b, c, d] = options.seeds;
+        Self {
+            loads: HashMap::with_hasher(RandomState::with_seeds(a, b, c, d)),
+            parked_messages: 0,
+            parked_bytes: 0,
+            queue: VecDeque::new(),
+            batch: None,
+            in_flight: Vec::new(),
+            resting: false,
+            unstored_bytes: 0,
+            resident: 0,
+            resident_bytes: 0,
+            pending_acks: 0,
+            hand: 0,
+            path: deepstream_json::Path::default(),
+            value: Vec::new(),
+        }
+    }
+
+    pub(crate) fn count(&self, census: &mut Census) {
+        census.parked_messages = self.parked_messages;
+        census.parked_bytes = self.parked_bytes;
+        census.pending_loads = self.loads.len();
+        census.pending_write_acks = self.pending_acks;
+        census.dirty_records = self.queue.len() + self.in_flight.len();
+        census.resident_records = self.resident;
+        census.resident_bytes = self.resident_bytes;
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Step {
+    /// It is answered, or will be.
+    Done,
+    /// The value is being loaded; run it again then.
+    Wait,
+}
+
+impl Shard {
+    /// A message about a record this core owns.
+    pub(crate) fn record(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+        let slot = self.names.find_or_insert(deepstream_wire::Topic::Record, message.name(), message.head.name_hash);
+        let fetched;
+        let message = if tag.is_fetch() && can_be_withheld(message.head.action) {
+            // The first that it was withheld of: of several that look alike to the edge, another may have been done since.
+            let Some(parcel) = self.takes_fetch(slot, conn, tag) else {
+                self.names.remove_if_idle(slot);
+                return self.fetch_over(conn, tag);
+            };
+            fetched = parcel;
+            &Message { head: fetched.head, bytes: &fetched.bytes[..] }
+        } else {
+            message
+        };
+        if self.names.at(slot).record.is_busy() {
+            self.park_withheld(slot, conn);
+            let parked = self.parked(conn, tag, message);
+            return self.park(slot, parked);
+        }
+        if self.comes_behind_withheld(slot, conn, tag, message) {
+            return self.run_behind_withheld(slot, conn, tag, message);
+        }
+        match self.perform(slot, conn, tag, message, &mut Run::default()) {
+            Step::Done => self.names.remove_if_idle(slot),
+            Step::Wait => {
+                let parked = self.parked(conn, tag, message);
+                self.park(slot, parked);
+                // If there was no room.
+                self.names.remove_if_idle(slot);
+            }
+        }
+    }
+
+    /// Handles one message now, or starts what has to come first.
+    fn perform(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>, run: &mut Run) -> Step {
+        let action = message.head.action;
+        let reading = is_reading(action);
+        if !reading && tag.is_fetch() && is_write(action) {
+            return self.withheld_conflict(slot, conn, tag, message, run);
+        }
+        if self.permit.judges()
+            && let Some(step) = self.judge_record(slot, conn, tag, message, run)
+        {
+            return step;
+        }
+        if self.has_shadow() && !(reading && tag.is_fetch()) && !(action == Action::RecordNotify && run.reloaded) {
+            if needs_value(action) && self.names.at(slot).record.residence == Residence::Unknown && !self.load(slot) {
+                return Step::Wait;
+            }
+            self.compare_record(slot, conn, tag, message, run, Said::Yes);
+        }
+        match action {
+            Action::RecordSubscribe => {
+                self.join_or_settle(slot, conn, tag);
+                return Step::Done;
+            }
+            Action::RecordDelete => {
+                self.delete(slot, conn, run.overtaken);
+                return Step::Done;
+            }
+            Action::RecordNotify => return self.notify(slot, conn, tag, run.reloaded),
+            _ => {}
+        }
+        debug_assert!(needs_value(action), "the others are done");
+        if self.names.at(slot).record.residence == Residence::Unknown && !self.load(slot) {
+            return Step::Wait;
+        }
+        self.names.at_mut(slot).record.touched = true;
+        match action {
+            _ if reading => {
+                if !self.withhold(slot, conn, tag, message) {
+                    self.do_reading(slot, conn, tag, action);
+                }
+            }
+            Action::RecordHead => self.head(slot, conn, message),
+            Action::RecordSubscribeAndHead => self.subscribe_and_head(slot, conn, tag),
+            _ => return self.write(slot, conn, tag, message, run),
+        }
+        Step::Done
+    }
+
+    /// Answers a reading with the value.
+    pub(crate) fn do_reading(&mut self, slot: u32, conn: ConnId, tag: Tag, action: Action) {
+        match action {
+            Action::RecordRead => self.read(slot, conn),
+            Action::RecordSubscribeAndRead => self.subscribe_and_read(slot, conn, tag),
+            _ => self.subscribe_create_and_read(slot, conn, tag),
+        }
+        self.fetch_over(conn, tag);
+    }
+
+    /// Whether a name's record goes to storage.
+    fn is_stored(&self, slot: u32) -> bool {
+        self.is_stored_name(&self.names.at(slot).name)
+    }
+
+    fn is_stored_name(&self, name: &[u8]) -> bool {
+        self.options.storage && !self.options.storage_exclusion_prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
+
+    /// Refuses to make a record of a name under which storage keeps none. `false`: it keeps one, for all that is known,
+    /// and nothing was said.
+    fn refuse_if_barred(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>) -> bool {
+        let Some(why) = self.names.at(slot).record.barred.clone() else { return false };
+        let user = self.delivery.user(conn).unwrap_or_default().into();
+        let name = String::from_utf8_lossy(message.name()).into();
+        self.refuse_because(conn, message, Action::RecordUpdateError, Some(&told(&why)));
+        self.delivery.note(Note::Unstorable { user, name, why });
+        true
+    }
+
+    /// Answers a message with an error of its own name and correlation.
+    fn refuse(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action) {
+        self.refuse_because(conn, message, error, None);
+    }
+
+    /// The same, with the reason, which is JSON.
+    fn refuse_because(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action, why: Option<&[u8]>) {
+        let answer = Outgoing {
+            name: Some(message.name()),
+            data: why,
+            correlation_id: message.correlation_id(),
+            original_action: Some(message.head.action),
+            is_error: true,
+            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            ..Outgoing::new(error)
+        };
+        self.delivery.reply(conn, &answer);
+    }
+}
+
+/// Words as the data of a message.
+fn told(why: &str) -> Vec<u8> {
+    let mut json = Vec::with_capacity(why.len() + 2);
+    deepstream_json::write_string(why.as_bytes(), &mut json);
+    json
+}
+
+/// Whether a message waits until it is known what its record is.
+fn needs_value(action: Action) -> bool {
+    !matches!(action, Action::RecordSubscribe | Action::RecordDelete | Action::RecordNotify)
+}

@@ -1,0 +1,191 @@
+//! Which rules a message about a record is judged by, and what they see of it (docs/permissions.md §2, §3).
+//!
+//! *Owns* the steps: getting a record may create it, setting it may. *Promises* that nothing is done, loaded aside, before
+//! every step is allowed, and that what a rule saw is what the message then meets: the name is busy until it is judged.
+//! *Does not* ask for a value that no rule reads.
+
+use super::{Residence, Run, Step};
+use crate::ident::ConnId;
+use crate::owner::permit::{Document, Question, Said, Steps};
+use crate::packet::Tag;
+use crate::shard::Shard;
+use deepstream_valve::Right;
+use deepstream_wire::{Action, Flags, Message};
+
+/// A version that asks for "whatever comes next".
+const FORCE: i32 = -1;
+
+impl Shard {
+    /// Judges a message. `None`: it may be done. Otherwise it is over, or waits.
+    pub(super) fn judge_record(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+        run: &mut Run,
+    ) -> Option<Step> {
+        let mut steps = Steps::default();
+        for &(right, action) in steps_of(message.head.action) {
+            steps.add(right, action);
+        }
+        let mut question = Question::of(conn, tag, message, run);
+        question.slot = Some(slot);
+        let said = self.judge(&question, &steps, &mut run.found);
+        let residence = self.names.at(slot).record.residence;
+        let said = match said {
+            Said::Yes if may_create(message) => match residence {
+                Residence::Unknown if run.failed => Said::Yes,
+                Residence::Unknown if !self.load(slot) => return Some(Step::Wait),
+                Residence::Unknown | Residence::Missing => {
+                    steps.add(Right::RecordCreate, Action::RecordCreate);
+                    let mut question = Question::of(conn, tag, message, run);
+                    question.slot = Some(slot);
+                    self.judge(&question, &steps, &mut run.found)
+                }
+                _ => Said::Yes,
+            },
+            said => said,
+        };
+        match said {
+            Said::Yes => None,
+            Said::No(denial) => {
+                if self.has_shadow() {
+                    self.compare_record(slot, conn, tag, message, run, said);
+                }
+                let step = steps.refused(&run.found).unwrap_or(message.head.action);
+                self.deny_step(conn, tag, message, denial, step);
+                Some(Step::Done)
+            }
+            Said::Load => {
+                let known = self.load(slot);
+                if known { self.judge_record(slot, conn, tag, message, run) } else { Some(Step::Wait) }
+            }
+            Said::Ask => {
+                self.wait_for_records(slot, message, run);
+                Some(Step::Wait)
+            }
+        }
+    }
+
+    /// Whether a client whose write is refused may be given the document it conflicts with: whoever may read it now, by the
+    /// rules its write went by. `None`: rules look for other records first; the message waits, and is run again from the
+    /// top. Every answer to a conflict asks this, whatever its form.
+    pub(super) fn may_be_shown(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+        run: &mut Run,
+    ) -> Option<bool> {
+        if !self.permit.judges() {
+            return Some(true);
+        }
+        let mut question = Question::of(conn, tag, message, run);
+        question.slot = Some(slot);
+        match self.judge_further(&question, (Right::RecordRead, Action::RecordRead), &mut run.found) {
+            Said::Yes => Some(true),
+            Said::No(_) => Some(false),
+            Said::Ask => {
+                self.wait_for_records(slot, message, run);
+                None
+            }
+            Said::Load => {
+                debug_assert!(false, "who conflicts with a record knows what it is");
+                Some(false)
+            }
+        }
+    }
+
+    /// Asks the candidate what was just judged. The message is not done yet, and will not wait any more.
+    pub(super) fn compare_record(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+        run: &Run,
+        said: Said,
+    ) {
+        let mut steps = Steps::default();
+        for &(right, action) in steps_of(message.head.action) {
+            steps.add(right, action);
+        }
+        if may_create(message) && self.names.at(slot).record.residence != Residence::Resident {
+            steps.add(Right::RecordCreate, Action::RecordCreate);
+        }
+        let mut question = Question::of(conn, tag, message, run);
+        question.slot = Some(slot);
+        self.compare(&question, &steps, &run.found, said);
+    }
+
+    /// Whether it is known what a record is.
+    pub(crate) fn is_known(&self, slot: u32) -> bool {
+        self.names.at(slot).record.residence != Residence::Unknown
+    }
+
+    /// `oldData`: the record as it is; as it will be read, where reading it creates it.
+    pub(crate) fn old_document(&self, slot: u32, action: Action) -> Document<'_> {
+        let record = &self.names.at(slot).record;
+        match record.residence {
+            Residence::Resident => Document::Text(&record.value),
+            _ if action == Action::RecordSubscribeCreateAndRead => Document::Text(b"{}"),
+            _ => Document::Missing,
+        }
+    }
+
+    /// Puts the document that a write leads to where [`Shard::merged_document`] finds it; an error says why there is none.
+    pub(crate) fn merge(&mut self, slot: u32, message: &Message<&[u8]>) -> Result<(), String> {
+        let exists = self.names.at(slot).record.residence == Residence::Resident;
+        if !exists && message.head.action != Action::RecordCreateAndPatch && !may_create(message) {
+            let name = String::from_utf8_lossy(message.name());
+            return Err(format!("Tried to apply patch to non-existant record {name}"));
+        }
+        if self.is_sound(message) && self.apply(slot, message).is_ok() {
+            Ok(())
+        } else {
+            Err("Invalid patch".to_owned())
+        }
+    }
+
+    /// See [`Shard::merge`].
+    pub(crate) fn merged_document(&self) -> Document<'_> {
+        Document::Text(&self.records.value)
+    }
+}
+
+/// Steps that do not depend on whether there is such a record. Setting data creates first, always (docs/permissions.md §2).
+fn steps_of(action: Action) -> &'static [(Right, Action)] {
+    match action {
+        Action::RecordUpdate => &[(Right::RecordWrite, Action::RecordUpdate)],
+        Action::RecordPatch => &[(Right::RecordWrite, Action::RecordPatch)],
+        Action::RecordPatchMulti => &[(Right::RecordWrite, Action::RecordPatchMulti)],
+        Action::RecordErase => &[(Right::RecordDelete, Action::RecordErase)],
+        Action::RecordDelete => &[(Right::RecordDelete, Action::RecordDelete)],
+        Action::RecordNotify => &[(Right::RecordNotify, Action::RecordNotify)],
+        Action::RecordCreateAndUpdate => {
+            &[(Right::RecordCreate, Action::RecordCreate), (Right::RecordWrite, Action::RecordUpdate)]
+        }
+        Action::RecordCreateAndPatch => {
+            &[(Right::RecordCreate, Action::RecordCreate), (Right::RecordWrite, Action::RecordPatch)]
+        }
+        Action::RecordHead => &[(Right::RecordRead, Action::RecordHead)],
+        Action::RecordSubscribe => &[(Right::RecordRead, Action::RecordSubscribe)],
+        Action::RecordSubscribeAndHead => &[(Right::RecordRead, Action::RecordSubscribeAndHead)],
+        Action::RecordSubscribeAndRead => &[(Right::RecordRead, Action::RecordSubscribeAndRead)],
+        // READ, and what SUBSCRIBECREATEANDREAD comes to.
+        _ => &[(Right::RecordRead, Action::RecordRead)],
+    }
+}
+
+/// Whether a message brings a record into being that is not there, beside those that say so first (see `write`).
+fn may_create(message: &Message<&[u8]>) -> bool {
+    match message.head.action {
+        Action::RecordSubscribeCreateAndRead => true,
+        Action::RecordUpdate | Action::RecordPatch | Action::RecordPatchMulti | Action::RecordErase => {
+            message.head.flags.has(Flags::IS_WRITE_ACK) && message.head.version == FORCE
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,349 @@
+//! Large answers wait until there is room for them: as a few bytes with their owner and with the edge of who asked, not as
+//! documents in an outbox.
+//!
+//! One message can ask for far more than its connection may have unsent: ten thousand names stand for gigabytes. So an owner
+//! answers at once only what fits, by what it knows of the asker's outbox: all of it where the asker is its own, and what it
+//! has lately told the asker where it is another core's. Beyond that it withholds the answer, and says so with its size. The
+//! edge fetches what is withheld, in its order, as its client takes what it was told; a fetch is the request once more. While
+//! anything is to be fetched its connection is not read: so there is never much of it. A fetch is judged by the permission
+//! rules in force when it is made, not by those that the request met: it may have waited long.
+//!
+//! A write that conflicts is answered with the record too, and whoever counts on from a version that was never its own has
+//! many of them under way. What is fetched of it is the answer alone: it conflicted, whatever version the record has by then.
+//!
+//! *Owns* the edge's list of what is to be fetched, and the owner's account of what it told strangers unasked. *Promises* that
+//! a connection's outbox is never filled beyond its high-water mark by answers to its own readings and to its own writes that
+//! conflict, unless by a single one; that whatever was withheld is fetched, if only to be forgotten; that what one connection
+//! says of one name is done in the order it was said, withheld or not. *Does not* hold back what others do: a fan-out is told
+//! to whoever subscribes.
+
+use crate::ident::{ConnId, CoreId, Nanos};
+use crate::limits::Limits;
+use crate::owner::record::Parked;
+use crate::packet::{Lane, Packet, Parcel, Tag};
+use crate::shard::Shard;
+use ahash::RandomState;
+use bytes::Bytes;
+use deepstream_wire::{Action, Flags, Head, Message, Span};
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+
+/// What an answer is in bytes beside its name and its value, roughly.
+const ANSWER_BYTES: usize = 64;
+/// Answers to strangers up to this are not accounted for: a bulk message of them is not much longer itself.
+const UNCOUNTED_BYTES_MAX: usize = 256;
+/// An owner tells a stranger this much unasked, however many cores there are.
+const UNASKED_BYTES_MIN: usize = 16 << 10;
+/// How long an owner remembers what it told a stranger, unless the same message asks for more: time enough for the stranger's
+/// edge to notice, and to read no more.
+const REMEMBERED_NS: u64 = 50_000_000;
+
+/// What was withheld from one connection, at its edge.
+#[derive(Debug, Default)]
+pub(crate) struct Withheld {
+    /// To be fetched, in the order in which it was withheld. `tag.part`: the bytes of the answer.
+    waiting: VecDeque<(CoreId, Parcel)>,
+    /// Being fetched: by number, with the bytes of the answer.
+    fetched: Vec<(u32, usize)>,
+    fetched_bytes: usize,
+    number: u32,
+    /// Somebody is fetching further up the stack.
+    busy: bool,
+}
+
+impl Withheld {
+    /// Whether anything waits to be fetched.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// How much is withheld.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len() + self.fetched.len()
+    }
+
+    /// What is to be fetched, of a connection that is gone.
+    pub(crate) fn into_waiting(self) -> VecDeque<(CoreId, Parcel)> {
+        self.waiting
+    }
+
+    /// What is to be fetched next, if there is room beside what waits in the outbox already.
+    fn next(&mut self, backlog: usize, high_water: usize) -> Option<(CoreId, Parcel)> {
+        let (_, first) = self.waiting.front()?;
+        let bytes = first.tag.part as usize;
+        let fits = backlog + self.fetched_bytes + bytes <= high_water;
+        let alone = self.fetched.is_empty() && backlog <= high_water / 2;
+        if !fits && !alone {
+            return None;
+        }
+        let (owner, mut parcel) = self.waiting.pop_front()?;
+        self.number = Tag::fetch_number(self.number);
+        self.fetched.push((self.number, bytes));
+        self.fetched_bytes += bytes;
+        parcel.tag.part = self.number;
+        Some((owner, parcel))
+    }
+
+    fn arrived(&mut self, number: u32) {
+        if let Some(place) = self.fetched.iter().position(|&(other, _)| other == number) {
+            self.fetched_bytes -= self.fetched.remove(place).1;
+        }
+    }
+}
+
+/// What owners told strangers unasked.
+#[derive(Debug)]
+pub(crate) struct Unasked {
+    told: HashMap<ConnId, Told, RandomState>,
+    bytes_max: usize,
+    message: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// The bulk message it was told for last; 0: for one about a single name.
+    message: u32,
+    since: Nanos,
+    bytes: usize,
+}
+
+impl Unasked {
+    pub(crate) fn new(limits: &Limits, cores: u16, hasher: RandomState) -> Self {
+        let high_water = limits.outbox_high_water_bytes;
+        let least = high_water.min(UNASKED_BYTES_MIN);
+        let bytes_max = (high_water / 2 / usize::from(cores)).max(least);
+        Self { told: HashMap::with_hasher(hasher), bytes_max, message: 0 }
+    }
+
+    /// What ties the requests of one bulk message together, for their owners.
+    pub(crate) fn begin_message(&mut self) -> Tag {
+        self.message = self.message.wrapping_add(1).max(1);
+        Tag { gather_generation: self.message, ..Tag::default() }
+    }
+
+    /// A stranger is gone.
+    pub(crate) fn forget(&mut self, conn: ConnId) {
+        self.told.remove(&conn);
+    }
+
+    /// Whether a stranger may be told this much more; if so it counts as told.
+    fn may_tell(&mut self, conn: ConnId, message: u32, bytes: usize, now: Nanos) -> bool {
+        if bytes <= UNCOUNTED_BYTES_MAX.min(self.bytes_max) {
+            return true;
+        }
+        let told = self.told.entry(conn).or_insert(Told { message, since: now, bytes: 0 });
+        let goes_on = message != 0 && told.message == message;
+        if !goes_on && now.since(told.since) > REMEMBERED_NS {
+            (told.since, told.bytes) = (now, 0);
+        }
+        told.message = message;
+        if told.bytes + bytes > self.bytes_max {
+            return false;
+        }
+        told.bytes += bytes;
+        true
+    }
+}
+
+/// Owner side.
+impl Shard {
+    /// A reading, or a write that conflicts, is about to be answered: if there is no room for the answer it is withheld. Whether it is.
+    pub(crate) fn withhold(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> bool {
+        if tag.is_fetch() {
+            return false;
+        }
+        let name = self.names.at(slot);
+        let bytes = name.record.answer_len() + name.name.len() + ANSWER_BYTES;
+        // What one connection asks is answered in its order.
+        if !name.record.withholds_from(conn) && self.may_answer(conn, tag, bytes) {
+            return false;
+        }
+        let parcel = shortened(conn, tag, message);
+        self.names.at_mut(slot).record.withhold(parcel.clone());
+        let told = Tag { part: u32::try_from(bytes).unwrap_or(u32::MAX), ..tag };
+        let parcel = Parcel { tag: told, ..parcel };
+        if conn.core == self.core {
+            self.withheld(self.core, parcel);
+        } else {
+            self.delivery.post(conn.core, Lane::Deliveries, Packet::Withheld(parcel));
+        }
+        true
+    }
+
+    fn may_answer(&mut self, conn: ConnId, tag: Tag, bytes: usize) -> bool {
+        if conn.core != self.core {
+            let now = self.delivery.now;
+            return self.unasked.may_tell(conn, tag.gather_generation, bytes, now);
+        }
+        let high_water = self.delivery.high_water();
+        let Some(session) = self.delivery.sessions.get(conn) else { return true };
+        let fetched = session.withheld.as_ref().map_or(0, |withheld| withheld.fetched_bytes);
+        let backlog = session.backlog() + fetched;
+        backlog == 0 || backlog + bytes <= high_water
+    }
+
+    /// A fetch came. What is to be done: nothing if it was done before, for the sake of order, or if its connection is gone.
+    pub(crate) fn takes_fetch(&mut self, slot: u32, conn: ConnId, tag: Tag) -> Option<Parcel> {
+        let parcel = self.names.at_mut(slot).record.unwithhold(conn, tag);
+        parcel.filter(|_| self.delivery.wire(conn).is_some())
+    }
+
+    /// Whether a message is done only behind the answers to its connection that are withheld: not if its own is withheld as
+    /// well then.
+    pub(crate) fn comes_behind_withheld(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+    ) -> bool {
+        let done = is_reading(message.head.action) || (is_write(message.head.action) && tag.is_fetch());
+        !done && self.names.at(slot).record.withholds_from(conn) && !self.conflicts(slot, message)
+    }
+
+    /// A connection has more to say of a name of which answers to it are withheld: they wait in front of that, as what is told
+    /// late is judged when it is told.
+    pub(crate) fn park_withheld(&mut self, slot: u32, conn: ConnId) {
+        while let Some(parked) = self.unwithheld(slot, conn) {
+            self.park(slot, parked);
+        }
+    }
+
+    /// The first answer that is withheld from a connection, as a message that waits.
+    pub(crate) fn unwithheld(&mut self, slot: u32, conn: ConnId) -> Option<Parked> {
+        let tag = self.names.at(slot).record.first_withheld(conn)?.tag;
+        let parcel = self.names.at_mut(slot).record.unwithhold(conn, tag)?;
+        let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
+        Some(self.parked(conn, parcel.tag.yielded(), &message))
+    }
+
+    /// A reading is over, one way or another: if it was fetched, its edge may fetch the next.
+    pub(crate) fn fetch_over(&mut self, conn: ConnId, tag: Tag) {
+        if !tag.is_awaited_fetch() {
+            return;
+        }
+        if conn.core == self.core {
+            self.fetched(conn, tag.part);
+        } else {
+            self.delivery.post(conn.core, Lane::Deliveries, Packet::Fetched(conn, tag.part));
+        }
+    }
+}
+
+/// Edge side.
+impl Shard {
+    /// An owner withholds an answer.
+    pub(crate) fn withheld(&mut self, owner: CoreId, parcel: Parcel) {
+        let conn = parcel.conn;
+        match self.delivery.sessions.get_mut(conn) {
+            Some(session) => {
+                session.withheld.get_or_insert_default().waiting.push_back((owner, parcel));
+                self.fetch_withheld(conn);
+            }
+            None => self.give_up(owner, parcel),
+        }
+    }
+
+    /// One that was fetched was told, or will not be.
+    pub(crate) fn fetched(&mut self, conn: ConnId, number: u32) {
+        let withheld = self.delivery.sessions.get_mut(conn).and_then(|session| session.withheld.as_mut());
+        if let Some(withheld) = withheld {
+            withheld.arrived(number);
+            self.fetch_withheld(conn);
+        }
+    }
+
+    /// Fetches what there is room for.
+    pub(crate) fn fetch_withheld(&mut self, conn: ConnId) {
+        loop {
+            let high_water = self.delivery.high_water();
+            let Some(session) = self.delivery.sessions.get_mut(conn).filter(|session| session.is_told()) else {
+                return;
+            };
+            let backlog = session.backlog();
+            let Some(withheld) = session.withheld.as_mut().filter(|withheld| !withheld.busy) else { return };
+            let Some((owner, parcel)) = withheld.next(backlog, high_water) else {
+                if withheld.len() == 0 {
+                    session.withheld = None;
+                }
+                return self.read_on(conn);
+            };
+            withheld.busy = true;
+            self.ask_again(owner, parcel);
+            let session = self.delivery.sessions.get_mut(conn);
+            if let Some(withheld) = session.and_then(|session| session.withheld.as_mut()) {
+                withheld.busy = false;
+            }
+        }
+    }
+
+    /// A connection that was paused because of what waits for it is read again once that is little.
+    pub(crate) fn read_on(&mut self, conn: ConnId) {
+        let low_water = self.delivery.high_water() / 2;
+        let session = self.delivery.sessions.get(conn);
+        if session.is_some_and(|session| session.paused && session.backlog() <= low_water && !session.is_behind()) {
+            self.resume(conn);
+        }
+    }
+
+    /// Its connection is gone, and the owner is to forget it.
+    pub(crate) fn give_up(&mut self, owner: CoreId, mut parcel: Parcel) {
+        parcel.tag = parcel.tag.yielded();
+        self.ask_again(owner, parcel);
+    }
+
+    fn ask_again(&mut self, owner: CoreId, mut parcel: Parcel) {
+        parcel.tag.rules = self.permit.generation();
+        if owner == self.core {
+            let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
+            self.request(parcel.conn, parcel.tag, &message);
+        } else {
+            self.delivery.post(owner, Lane::Requests, Packet::Request(parcel));
+        }
+    }
+}
+
+/// What is needed of a reading to answer it later: one name of perhaps thousands.
+fn shortened(conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Parcel {
+    let (name, id) = (message.name(), message.correlation_id());
+    let mut bytes = Vec::with_capacity(name.len() + id.map_or(0, <[u8]>::len));
+    let mut head = Head { name_hash: message.head.name_hash, ..Head::new(message.head.action) };
+    let mut put = |part: &[u8], flag| {
+        let span = Span { start: bytes.len() as u32, len: part.len() as u32 };
+        bytes.extend_from_slice(part);
+        head.flags.set(flag);
+        span
+    };
+    let name = put(name, Flags::NAME);
+    let id = id.map(|id| put(id, Flags::CORRELATION_ID));
+    head.name = name;
+    head.correlation_id = id.unwrap_or_default();
+    if is_write(head.action) {
+        head.version = message.head.version;
+        head.flags.set(Flags(message.head.flags.0 & (Flags::VERSION | Flags::IS_WRITE_ACK | Flags::IS_ERROR).0));
+    }
+    Parcel { conn, tag, head, bytes: Bytes::from(bytes) }
+}
+
+/// Whether the answer to a message can be withheld.
+pub(crate) fn can_be_withheld(action: Action) -> bool {
+    is_reading(action) || is_write(action)
+}
+
+/// Whether a message writes a record, and is answered with its value if it conflicts.
+pub(crate) fn is_write(action: Action) -> bool {
+    matches!(
+        action,
+        Action::RecordUpdate
+            | Action::RecordPatch
+            | Action::RecordPatchMulti
+            | Action::RecordErase
+            | Action::RecordCreateAndUpdate
+            | Action::RecordCreateAndPatch
+    )
+}
+
+/// Whether a message asks for a record's value, which may be large.
+pub fn is_reading(action: Action) -> bool {
+    matches!(action, Action::RecordRead | Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead)
+}
