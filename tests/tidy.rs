@@ -10,7 +10,7 @@ mod tidy_support;
 
 use deepstream_wire::Action;
 use std::collections::BTreeSet;
-use tidy_support::{Line, Source, keys, names, tree};
+use tidy_support::{Line, Modules, Source, keys, names, tree};
 
 /// Crate, its manifest's folder, and what it may import of ours.
 const IMPORTS: &[(&str, &str, &[&str])] = &[
@@ -24,6 +24,113 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("perf", "perf", &["wire"]),
     ("deepstream", "", &["json", "wire", "pattern", "valve", "engine", "mesh"]),
 ];
+/// Crates with walls inside.
+const MODULES: &[Modules] = &[Modules {
+    folder: "shards/engine/src",
+    in_circles: 20,
+    rows: &[
+        ("census", &["edge/session", "ident", "shard"]),
+        (
+            "delivery",
+            &[
+                "edge/burden",
+                "edge/session",
+                "edge/subscribers",
+                "ident",
+                "limits",
+                "output",
+                "owner/names",
+                "packet",
+                "tape",
+            ],
+        ),
+        ("edge", &[]),
+        ("edge/burden", &["delivery", "edge/session", "ident", "limits", "output", "shard", "tape"]),
+        ("edge/gather", &["ident", "packet", "shard"]),
+        (
+            "edge/route",
+            &[
+                "edge/session",
+                "edge/subscribers",
+                "ident",
+                "output",
+                "owner/filters",
+                "owner/permit",
+                "packet",
+                "shard",
+            ],
+        ),
+        (
+            "edge/session",
+            &["edge/burden", "ident", "limits", "output", "owner/withheld", "packet", "shard", "tape", "timer"],
+        ),
+        ("edge/subscribers", &["ident", "packet"]),
+        ("edge/takeover", &["edge/subscribers", "ident", "output", "packet", "shard"]),
+        ("endpoint", &["tape"]),
+        ("ident", &[]),
+        ("limits", &[]),
+        ("output", &["ident", "owner/permit", "tape"]),
+        ("owner", &[]),
+        ("owner/event", &["delivery", "ident", "output", "packet", "shard"]),
+        ("owner/filters", &["delivery", "edge/subscribers", "ident", "owner/names", "packet", "shard"]),
+        (
+            "owner/listen",
+            &["delivery", "edge/subscribers", "ident", "output", "owner/permit", "packet", "shard", "timer"],
+        ),
+        ("owner/member", &["edge/subscribers", "ident", "packet", "shard"]),
+        ("owner/names", &["ident", "owner/listen", "owner/record"]),
+        (
+            "owner/permit",
+            &[
+                "edge/subscribers",
+                "ident",
+                "output",
+                "owner/listen",
+                "owner/record",
+                "packet",
+                "shard",
+                "tape",
+                "timer",
+            ],
+        ),
+        ("owner/presence", &["delivery", "edge/gather", "edge/subscribers", "ident", "output", "packet", "shard"]),
+        (
+            "owner/record",
+            &["census", "delivery", "ident", "output", "owner/permit", "owner/withheld", "packet", "shard", "timer"],
+        ),
+        ("owner/rpc", &["edge/session", "ident", "limits", "owner/names", "packet", "shard", "timer"]),
+        ("owner/withheld", &["ident", "limits", "owner/record", "packet", "shard"]),
+        ("packet", &["ident", "output", "owner/listen", "owner/permit"]),
+        ("pull", &["delivery", "edge/burden", "ident", "output", "packet", "shard", "tape"]),
+        (
+            "shard",
+            &[
+                "delivery",
+                "edge/gather",
+                "edge/session",
+                "edge/subscribers",
+                "edge/takeover",
+                "endpoint",
+                "ident",
+                "limits",
+                "output",
+                "owner/filters",
+                "owner/listen",
+                "owner/names",
+                "owner/permit",
+                "owner/presence",
+                "owner/record",
+                "owner/rpc",
+                "owner/withheld",
+                "packet",
+                "tape",
+                "timer",
+            ],
+        ),
+        ("tape", &["endpoint", "ident", "limits", "output", "owner/listen", "owner/permit", "packet", "shard"]),
+        ("timer", &["ident"]),
+    ],
+}];
 /// Crates that decide: no clock, thread, socket, file or randomly seeded map.
 const PURE: &[&str] = &["shards/json/", "shards/wire/", "shards/pattern/", "shards/valve/", "shards/engine/"];
 /// Where `unsafe` may stand.
@@ -86,6 +193,10 @@ fn unlisted_imports(files: &[Source]) -> Vec<String> {
         }
     }
     found
+}
+
+fn unlisted_arrows(files: &[Source]) -> Vec<String> {
+    MODULES.iter().flat_map(|table| table.unlisted(files)).collect()
 }
 
 fn stray_unsafe(files: &[Source]) -> Vec<String> {
@@ -246,6 +357,22 @@ fn crates_import_only_what_the_table_lists() {
 }
 
 #[test]
+fn modules_import_only_what_their_table_lists() {
+    let files = tree();
+    assert_none("imports the table does not list", &unlisted_arrows(&files));
+    let unused: Vec<String> = MODULES.iter().flat_map(|table| table.unused(&files)).collect();
+    assert_none("imports the table lists for nothing", &unused);
+}
+
+#[test]
+fn circles_of_modules_become_no_larger() {
+    for table in MODULES {
+        let circles = table.circles();
+        assert_eq!(circles.len(), table.in_circles, "{} has these modules in circles: {circles:?}", table.folder);
+    }
+}
+
+#[test]
 fn every_crate_has_a_row_in_the_table_of_imports() {
     let files = tree();
     let folders = files.iter().filter_map(|file| file.path.strip_suffix("/Cargo.toml"));
@@ -383,6 +510,13 @@ fn planted_breaches_are_found() {
         (unlisted_imports, "shards/engine/Cargo.toml", "[dependencies]\ndeepstream-mesh.workspace = true"),
         (unlisted_imports, "perf/Cargo.toml", "[dev-dependencies]\ndeepstream-engine = \"1\""),
         (unlisted_imports, "Cargo.toml", "[target.'cfg(loom)'.dependencies]\ndeepstream-sim = \"1\""),
+        (unlisted_arrows, "shards/engine/src/edge/subscribers.rs", "use crate::{ident::CoreId, owner::{names}};"),
+        (unlisted_arrows, "shards/engine/src/edge/session/table.rs", "fn f() { super::super::super::pull::g(); }"),
+        (
+            unlisted_arrows,
+            "shards/engine/src/ident.rs",
+            "use crate::Limits;\n#[cfg(test)]\nmod tests {\n    use crate::pull;\n}",
+        ),
         (stray_unsafe, "src/log.rs", "fn f() { unsafe { g() } }"),
         (unargued_unsafe, "src/host/ring.rs", "// because\nunsafe { g() }"),
         (stray_runtimes, "src/endpoint/http.rs", "use glommio::net::TcpStream;"),
@@ -403,6 +537,10 @@ fn planted_breaches_are_found() {
         let found = rule(&[Source::new(path, text)]);
         assert_eq!(found.len(), 1, "{path}: {text}\n{found:?}");
     }
+    let rows: &[(&str, &[&str])] = &[("a", &["b"]), ("b", &["c"]), ("c", &["b"])];
+    let table = Modules { folder: "src", in_circles: 0, rows };
+    assert_eq!(table.circles(), BTreeSet::from(["b", "c"]));
+    assert_eq!(table.unused(&[Source::new("src/b/mod.rs", "use crate::c;"), Source::new("src/c.rs", "")]).len(), 2);
     let long = "\n".repeat(FILE_LINES_MAX);
     assert_eq!(long_files(&[Source::new("src/main.rs", &long)]).len(), 1);
     let bare = Source::new("limits.rs", "pub struct Limits {\n    /// One.\n    pub a: usize,\n    pub b: usize,\n}");

@@ -2,7 +2,9 @@
 
 mod book;
 mod documents;
+mod modules;
 
+pub(crate) use modules::Modules;
 use std::fs;
 use std::path::Path;
 

@@ -1,21 +1,21 @@
 //! The shard: its inputs, its outputs, and who handles what.
 
-use crate::Endpoints;
 use crate::delivery::{Delivery, Source};
 use crate::edge::gather::Gathers;
 use crate::edge::session::table::{Session, State};
 use crate::edge::subscribers::Subscribers;
 use crate::edge::takeover::Bearers;
-use crate::ident::{ConnId, CoreId, Nanos};
+use crate::endpoint::Endpoints;
+use crate::ident::{ConnId, CoreId, Nanos, Ticket};
 use crate::limits::Limits;
-use crate::output::{Flow, Note, Outcome, Peer, Reason};
+use crate::output::{Fault, Flow, Note, Outcome, Peer, Reason};
 use crate::owner::filters::Filters;
-use crate::owner::listen::Listening;
+use crate::owner::listen::{AttemptId, Listening};
 use crate::owner::names::Names;
-use crate::owner::permit::{Permissions, Permit};
+use crate::owner::permit::{InquiryId, Permissions, Permit, Sampled};
 use crate::owner::presence::Everyone;
 use crate::owner::record::Records;
-use crate::owner::rpc::Calls;
+use crate::owner::rpc::{CallId, Calls};
 use crate::owner::withheld::Unasked;
 use crate::packet::{Lane, Packet, Tag};
 use crate::tape::Kind;
@@ -111,27 +111,27 @@ const STEPS: usize = 16;
 pub(crate) enum TimerKey {
     Session(ConnId),
     /// A read from storage, by ticket.
-    Load(crate::Ticket),
+    Load(Ticket),
     /// A batch of stores, by ticket.
-    Stores(crate::Ticket),
+    Stores(Ticket),
     /// Failed stores are tried again.
     StoreRetry,
     /// A call that should have been accepted, or answered.
-    Call(crate::owner::rpc::CallId),
+    Call(CallId),
     /// A listener that should have accepted or rejected a name.
-    ListenResponse(crate::owner::listen::AttemptId),
+    ListenResponse(AttemptId),
     /// Work on listeners that did not fit into the turn.
     ListenWork,
     /// Names without provider are tried again.
     ListenRematch,
     /// Records that rules refer to should be there.
-    Inquiry(crate::owner::permit::InquiryId),
+    Inquiry(InquiryId),
     /// Choices of rules that were not used lately are forgotten.
     Choices,
     /// What goes on from before the present rules is judged by them.
     Revision,
     /// What the log was not told is counted.
-    LeftOut(crate::Sampled),
+    LeftOut(Sampled),
 }
 
 /// The hash that places names on cores.
@@ -398,7 +398,7 @@ impl Shard {
         for key in due.drain(..) {
             match key {
                 TimerKey::Session(conn) => self.session_due(now, conn),
-                TimerKey::Load(ticket) => self.loaded(ticket, Err(crate::Fault::Timeout)),
+                TimerKey::Load(ticket) => self.loaded(ticket, Err(Fault::Timeout)),
                 TimerKey::Stores(ticket) => self.stores_late(ticket),
                 TimerKey::StoreRetry => self.records.retry(),
                 TimerKey::Call(call) => self.call_due(call),
@@ -421,7 +421,7 @@ impl Shard {
         for conn in self.delivery.sessions.ids() {
             self.delivery.close(conn, Reason::Shutdown);
         }
-        self.tell_left_out(crate::Sampled::RuleFailures);
+        self.tell_left_out(Sampled::RuleFailures);
         self.tell_shadow();
     }
 }

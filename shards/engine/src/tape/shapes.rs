@@ -1,12 +1,14 @@
 //! What the engine's and the wire's types look like on a tape. Those with private fields say it where they are.
 
 use super::codec::{Get, Put, enums, structs};
+use crate::endpoint::Endpoint;
+use crate::ident::{ConnId, CoreId, Nanos, Ticket};
+use crate::limits::Limits;
+use crate::output::{Account, Expiry, Fault, Login, Outcome, Peer, Refusal, Stored};
 use crate::owner::listen::NamePattern;
+use crate::owner::permit::{Permissions, Shadow};
+use crate::packet::{Identity, Lane, Packet, Parcel, Tag};
 use crate::shard::Options;
-use crate::{
-    Account, ConnId, CoreId, Endpoint, Expiry, Fault, Identity, Lane, Limits, Login, Nanos, Outcome, Packet, Parcel,
-    Peer, Permissions, Refusal, Shadow, Stored, Tag, Ticket,
-};
 use deepstream_valve::check::{At, Outline, RuleOutline};
 use deepstream_valve::{Paths, Ruleset};
 use deepstream_wire::{Action, Flags, Head, Message, Span, Topic, Unreadable, Wire, Word};

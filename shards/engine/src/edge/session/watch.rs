@@ -6,9 +6,9 @@
 //! other means. So whoever is there stays, and whoever is gone is closed two intervals after the last sign of it; at most two
 //! more if only then what it is sent has filled all buffers on the way.
 
-use crate::Limits;
 use crate::edge::session::table::{Session, State};
 use crate::ident::{ConnId, Nanos};
+use crate::limits::Limits;
 use crate::output::Reason;
 use crate::shard::{Options, Shard, TimerKey};
 use crate::tape::Kind;
