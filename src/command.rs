@@ -6,9 +6,9 @@
 mod password;
 
 use crate::VERSION;
-use crate::auth::{Digest, PasswordHash};
-use crate::cli::{HashArguments, InfoArguments, StartArguments};
-use crate::config::{self, Loaded};
+use crate::cli::{HashArguments, InfoArguments};
+use crate::config::{self, Loaded, StartArguments};
+use crate::credentials::{Digest, PasswordHash};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 

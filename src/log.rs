@@ -8,7 +8,10 @@
 //! Lines travel as `tracing` events, so that what libraries say arrives on the same way; of theirs, only warnings and
 //! errors are written. Our own modules may say something that way, too: it is a line like any other.
 
-use crate::config::{Colors, LogFormat, LogSettings, Timestamps};
+mod settings;
+
+pub use settings::{Colors, LogFormat, LogSettings, Timestamps};
+
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};

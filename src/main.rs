@@ -1,7 +1,7 @@
 //! The program: arguments, configuration, exit codes.
 
 use deepstream::cli::{self, Command};
-use deepstream::config::{self, LatencyProfile, Loaded, Placement, Topology};
+use deepstream::config::{self, LatencyProfile, Loaded, Placement, StartArguments, Topology};
 use deepstream::log::{self, Level, note};
 use deepstream::{VERSION, command, doctor, host, permissions};
 use std::fmt::Display;
@@ -59,7 +59,7 @@ fn say(result: Result<String, String>) -> ExitCode {
 }
 
 /// The configuration, and where it puts the shards on this machine.
-fn configure(arguments: &cli::StartArguments, topology: &Topology) -> Result<(Loaded, Placement), ExitCode> {
+fn configure(arguments: &StartArguments, topology: &Topology) -> Result<(Loaded, Placement), ExitCode> {
     let refuse = |error: &dyn Display| {
         eprintln!("{error}");
         exit_code(config::EXIT_CODE)
@@ -73,7 +73,7 @@ fn configure(arguments: &cli::StartArguments, topology: &Topology) -> Result<(Lo
 fn doctor(arguments: cli::DoctorArguments) -> ExitCode {
     let cli::DoctorArguments { config, settings } = arguments;
     let topology = Topology::of_this_machine();
-    let start = cli::StartArguments { config, ..cli::StartArguments::default() };
+    let start = StartArguments { config, ..StartArguments::default() };
     let (loaded, placement) = match configure(&start, &topology) {
         Ok(configured) => configured,
         Err(code) => return code,
@@ -88,7 +88,7 @@ fn doctor(arguments: cli::DoctorArguments) -> ExitCode {
     ExitCode::from(u8::from(report.is_broken()))
 }
 
-fn start(arguments: &cli::StartArguments) -> ExitCode {
+fn start(arguments: &StartArguments) -> ExitCode {
     let (loaded, placement) = match configure(arguments, &Topology::of_this_machine()) {
         Ok(configured) => configured,
         Err(code) => return code,

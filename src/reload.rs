@@ -6,8 +6,7 @@
 //!
 //! What no part takes up (ports, cores, limits) needs a restart; the log says so if it differs.
 
-use crate::cli::StartArguments;
-use crate::config::{self, Config};
+use crate::config::{self, Config, StartArguments};
 use crate::log::{Level, note};
 
 /// Puts in force what was prepared.

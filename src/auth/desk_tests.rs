@@ -1,6 +1,6 @@
 use super::*;
-use crate::auth::{Digest, PasswordHash};
 use crate::config::{FileAuth, StorageAuth, User};
+use crate::credentials::{Digest, PasswordHash};
 use deepstream_engine::CoreId;
 use std::sync::mpsc;
 

@@ -2,9 +2,9 @@
 //! as a wrong password. *Does not* read the file: the configuration did, and checked it.
 
 use super::desk::Tools;
-use super::hash::{PasswordHash, same};
 use super::verdict::{Accepted, Barred, Request, Verdict};
 use crate::config::{FileAuth, User};
+use crate::credentials::{PasswordHash, same};
 use serde_json::Value;
 use std::collections::HashMap;
 

@@ -6,9 +6,9 @@
 
 use super::fetch;
 use super::jose::{header_of, is_compact};
-use super::keys::Keys;
 use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
-use crate::config::{Claims, JwtAuth, KeySource};
+use crate::config::{Claims, JwtAuth};
+use crate::credentials::{KeySource, Keys};
 use crate::log::{Level, note};
 use deepstream_engine::Expiry;
 use jsonwebtoken::errors::ErrorKind;

@@ -18,11 +18,9 @@ mod desk;
 mod fetch;
 mod file;
 mod guesses;
-mod hash;
 mod http;
 mod jose;
 mod jwt;
-mod keys;
 mod open;
 mod origin;
 mod records;
@@ -33,6 +31,4 @@ mod verdict;
 
 pub use desk::{Auth, Client, Options, start};
 pub use guesses::GuessLimits;
-pub use hash::{Digest, PasswordHash};
-pub use keys::Keys;
 pub use records::StorageBell;

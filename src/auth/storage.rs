@@ -7,10 +7,10 @@
 //! `users/ann/notes` of their own, that must not make them the user `ann/notes`, with what data they like.
 
 use super::desk::Tools;
-use super::hash::PasswordHash;
 use super::turns::Turns;
 use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::StorageAuth;
+use crate::credentials::PasswordHash;
 use crate::log::{Level, note};
 use deepstream_engine::{Fault, Stored};
 use serde_json::{Value, json};

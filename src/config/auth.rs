@@ -4,13 +4,13 @@
 //! hashes that no password can give, keys that verify nothing and options that contradict each other are refused.
 //! *Does not* judge logins.
 
-use super::methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, KeySource, RawHash, StorageAuth, User};
+use super::methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, RawHash, StorageAuth, User};
 use super::node::{Node, Step, to_json};
 use super::table::{Row, Rule, count, milliseconds, row};
 use super::types::Config;
 use super::walk::Complaint;
-use crate::auth::{Digest, Keys, PasswordHash};
 use crate::connector::names::Names;
+use crate::credentials::{Digest, KeySource, Keys, PasswordHash};
 use std::time::Duration;
 
 /// The rows of the section; see `table`.

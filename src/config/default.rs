@@ -1,12 +1,13 @@
 //! What holds where the file says nothing.
 
 use super::types::{
-    Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, Listen, LogFormat,
-    LogSettings, Protocol, Record, Rpc, Storage, Timestamps, WebSocketEndpoint,
+    Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, Listen, Protocol, Record, Rpc,
+    Storage, WebSocketEndpoint,
 };
+use super::web::HttpEndpoint;
 use crate::config::{AuthMethod, Permission};
-use crate::endpoint::http::HttpEndpoint;
-use crate::endpoint::proxies::Network;
+use crate::log::{Colors, Level, LogFormat, LogSettings, Timestamps};
+use crate::proxies::Network;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ impl Default for Config {
         Self {
             server_name: String::new(),
             log: LogSettings {
-                level: crate::log::Level::Info,
+                level: Level::Info,
                 format: LogFormat::Human,
                 colors: Colors::OnTerminal,
                 timestamps: Timestamps::InFiles,

@@ -2,8 +2,8 @@
 
 use super::node::Node;
 use super::table::{Row, Rule, row};
-use super::types::{Colors, Config, LogFormat, Timestamps};
-use crate::log::Level;
+use super::types::Config;
+use crate::log::{Colors, Level, LogFormat, Timestamps};
 
 /// The rows; see `table`.
 pub(crate) static ROWS: &[Row] = &[

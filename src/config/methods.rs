@@ -3,7 +3,7 @@
 //! *Owns* their settings and defaults. *Promises* that what `auth` has settled can be started; what a field is made of
 //! before that is kept beside it, unread by anybody else. *Does not* read keys or judge logins.
 
-use crate::auth::PasswordHash;
+use crate::credentials::{KeySource, PasswordHash};
 use std::time::Duration;
 
 /// One way of logging in; they are asked in order until one knows the user.
@@ -118,22 +118,6 @@ pub struct JwtAuth {
     /// Whether a bad token is an answer; else the next entry is asked.
     pub report: bool,
     pub(crate) raw_report: Option<bool>,
-}
-
-/// Where the keys of tokens are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum KeySource {
-    /// Not said.
-    #[default]
-    Missing,
-    /// A shared secret.
-    Secret(String),
-    /// A public key or certificate as PEM text.
-    Pem(String),
-    /// A JSON Web Key Set as JSON text.
-    Jwks(String),
-    /// A JSON Web Key Set to be fetched.
-    Url(String),
 }
 
 /// Which claims become data.

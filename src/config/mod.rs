@@ -4,6 +4,7 @@
 //! listed as having no meaning here, or refused with file, line and a sentence; that every fault is told at once; and
 //! that flags win over the file. *Does not* exit, log or open anything but configuration files.
 
+mod arguments;
 mod auth;
 mod cpulist;
 mod default;
@@ -27,11 +28,12 @@ mod types;
 mod walk;
 mod web;
 
+pub use arguments::StartArguments;
 pub use auth::{ITERATIONS_MAX, KEY_LENGTH_MAX};
 pub use cpulist::{format as format_cpulist, parse as parse_cpulist};
 pub(crate) use error::unreadable;
 pub use error::{ConfigError, ConfigErrors, EXIT_CODE};
-pub use methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, KeySource, StorageAuth, User};
+pub use methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, StorageAuth, User};
 pub use mqtt::MqttEndpoint;
 pub use permissions::{Permission, Rules};
 pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
@@ -40,13 +42,13 @@ pub use protect::{Door, REFUSAL};
 pub(crate) use table::NESTING_MAX;
 pub use topology::{Cpu, Topology};
 pub use types::{
-    Colors, Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, LogFormat, LogSettings, Pem,
-    Protocol, Record, Rpc, Storage, Timestamps, Tls, WebSocketEndpoint,
+    Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, Pem, Protocol, Record, Rpc, Storage,
+    Tls, WebSocketEndpoint,
 };
+pub use web::HttpEndpoint;
 
-use crate::auth::PasswordHash;
-use crate::cli::StartArguments;
-use crate::log::{Level, note};
+use crate::credentials::PasswordHash;
+use crate::log::{Colors, Level, note};
 use node::{Node, Step};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};

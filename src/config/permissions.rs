@@ -337,7 +337,7 @@ impl<'t> Reading<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::StartArguments;
+    use crate::config::StartArguments;
     use crate::config::tests::Scratch;
     use deepstream_valve::Right;
 

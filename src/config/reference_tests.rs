@@ -150,7 +150,7 @@ fn configurations_in_the_documentation_are_good() {
             let block = block.split("\n```").next().unwrap();
             let file = scratch.write("config.yml", block);
             let environment = |name: &str| ["JWT_SECRET", "PASSWORD"].contains(&name).then(|| "s".repeat(64));
-            let arguments = crate::cli::StartArguments::default();
+            let arguments = crate::config::StartArguments::default();
             if let Err(errors) = super::read(&file, block, &arguments, &environment) {
                 let faults = errors.to_string();
                 // Keys are not to be kept in a documentation.
@@ -163,5 +163,5 @@ fn configurations_in_the_documentation_are_good() {
     assert!(read >= 7, "{read} configurations were found");
     let example = root.join("examples/trading/config.yml");
     let text = std::fs::read_to_string(&example).unwrap();
-    super::read(&example, &text, &crate::cli::StartArguments::default(), &|_| None).unwrap();
+    super::read(&example, &text, &crate::config::StartArguments::default(), &|_| None).unwrap();
 }

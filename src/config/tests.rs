@@ -1,6 +1,6 @@
 use super::table::{Rule, rows};
 use super::*;
-use crate::endpoint::http::HttpEndpoint;
+use crate::log::{LogFormat, Timestamps};
 use deepstream_valve::Right;
 use std::time::Duration;
 
@@ -207,7 +207,7 @@ fn honoured_keys_arrive() {
             |c| {
                 c.pages().is_some_and(|pages| pages.origins == ["http://a"])
                     && c.pages().is_some_and(|pages| pages.host.as_deref() == Some("h:1"))
-                    && c.web().body_bytes_max == 500
+                    && c.http.body_bytes_max == 500
             },
         ),
         ("httpServer: {options: {trustedProxies: [10.0.0.0/8, \"::1\"]}}", |c| c.http.trusted_proxies.len() == 2),

@@ -8,9 +8,10 @@ use super::mqtt::MqttEndpoint;
 use super::permissions::Permission;
 use super::postgres::Postgres;
 pub use super::protocol::Protocol;
+use super::web::HttpEndpoint;
 use crate::connector::names::Names;
-use crate::endpoint::http::HttpEndpoint;
-use crate::endpoint::proxies::Network;
+use crate::log::{Level, LogSettings};
+use crate::proxies::Network;
 use deepstream_wire::Wire;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,50 +53,6 @@ pub struct Config {
     pub limits: Limits,
     /// Where what comes into each shard is written down, if it is: `--tape`, which no file says.
     pub tape: Option<PathBuf>,
-}
-
-/// `logLevel`, `logger`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSettings {
-    /// Lines below this level are not written.
-    pub level: crate::log::Level,
-    /// Text for humans or JSON in pino's shape.
-    pub format: LogFormat,
-    /// Which lines are coloured.
-    pub colors: Colors,
-    /// Which lines begin with the time.
-    pub timestamps: Timestamps,
-}
-
-/// When log lines begin with the time; those in JSON always say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timestamps {
-    /// `timestamps: false`.
-    Never,
-    /// `timestamps: auto`: in files. What reads a pipe or a socket, as journald and containers do, stamps lines by itself.
-    InFiles,
-    /// `timestamps: true`.
-    Always,
-}
-
-/// When log lines are coloured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colors {
-    /// `colors: false`.
-    Never,
-    /// `colors: true`: where a human reads, not where a file or a collector does.
-    OnTerminal,
-    /// `--colors true`.
-    Always,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// `EVENT | message`.
-    Human,
-    /// One JSON object per line, in the shape of the pino logger.
-    Json,
 }
 
 /// `httpServer.options`.
@@ -537,7 +494,7 @@ impl Config {
             storage_timeout_ns: nanoseconds(self.record.storage_retrieval_timeout),
             storage_exclusion_prefixes: prefixes(&self.record.storage_exclusion_prefixes),
             hot_path_prefixes: prefixes(&self.record.storage_hot_path_prefixes),
-            verbose: self.log.level == crate::log::Level::Debug,
+            verbose: self.log.level == Level::Debug,
             permissions: std::sync::Arc::new(self.permissions(0)),
             unix_ns: 0,
         }

@@ -2,6 +2,7 @@
 
 use super::tests::Scratch;
 use super::*;
+use crate::credentials::KeySource;
 use std::time::Duration;
 
 /// What stopped a start, or started it with another secret, while variables were pasted into the text.

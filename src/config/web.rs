@@ -3,10 +3,42 @@
 use super::node::Node;
 use super::table::{Row, Rule, headers, milliseconds, prefixes, row, url_path_text};
 use super::types::{Config, Protocol};
-use crate::endpoint::http::{HttpEndpoint, Service};
-use crate::endpoint::proxies::Network;
+use crate::proxies::Network;
 use deepstream_wire::Pages;
 use std::time::Duration;
+
+/// `connectionEndpoints` entry of type http.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpEndpoint {
+    /// Path of batches.
+    pub post_path: String,
+    /// Path of reads, which are not served.
+    pub get_path: String,
+    /// Path on which credentials are judged.
+    pub auth_path: String,
+    /// Whether they are.
+    pub auth_enabled: bool,
+    /// Whether a batch may bring credentials, not only a token.
+    pub allow_auth_data: bool,
+    /// How long a request may take to arrive, and how long its answer may take.
+    pub request_timeout: Duration,
+    /// Whether the data of refused logins is logged.
+    pub log_invalid_auth_data: bool,
+}
+
+impl Default for HttpEndpoint {
+    fn default() -> Self {
+        Self {
+            post_path: "/api".to_owned(),
+            get_path: "/api".to_owned(),
+            auth_path: "/api/auth".to_owned(),
+            auth_enabled: true,
+            allow_auth_data: true,
+            request_timeout: Duration::from_secs(20),
+            log_invalid_auth_data: false,
+        }
+    }
+}
 
 /// The rows; see `table`.
 pub(crate) static ROWS: &[Row] = &[
@@ -43,19 +75,6 @@ impl Config {
         let closed = endpoint(Protocol::Binary).and_then(|endpoint| endpoint.unauthenticated_client_timeout);
         let half_ms = closed.map(|after| u32::try_from(after.as_millis() / 2).unwrap_or(u32::MAX).max(1));
         Some(half_ms.map_or(after_ms, |half_ms| after_ms.min(half_ms)))
-    }
-
-    /// What holds for requests of HTTP.
-    pub fn web(&self) -> Service {
-        Service {
-            api: self.http_endpoint.clone(),
-            health_check_path: self.http.health_check_path.clone(),
-            pages: self.pages(),
-            proxies: self.http.trusted_proxies.clone(),
-            body_bytes_max: self.http.body_bytes_max,
-            batch_entries_max: self.limits.batch_entries_max,
-            answer_bytes_max: self.limits.outbox_bytes_max,
-        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! that every answer carries what a browser asks for. *Does not* wait, log anybody in or know sockets.
 
 use super::body::Coding;
-use super::proxies::{Network, client_of};
+use crate::config::{Config, HttpEndpoint};
+use crate::proxies::{Network, client_of};
 use bytes::Bytes;
 use deepstream_wire::Pages;
 use http_body_util::Full;
@@ -21,39 +22,6 @@ use std::time::Duration;
 
 /// A response and its body.
 pub type Answer = Response<Full<Bytes>>;
-
-/// `connectionEndpoints` entry of type http.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpEndpoint {
-    /// Path of batches.
-    pub post_path: String,
-    /// Path of reads, which are not served.
-    pub get_path: String,
-    /// Path on which credentials are judged.
-    pub auth_path: String,
-    /// Whether they are.
-    pub auth_enabled: bool,
-    /// Whether a batch may bring credentials, not only a token.
-    pub allow_auth_data: bool,
-    /// How long a request may take to arrive, and how long its answer may take.
-    pub request_timeout: Duration,
-    /// Whether the data of refused logins is logged.
-    pub log_invalid_auth_data: bool,
-}
-
-impl Default for HttpEndpoint {
-    fn default() -> Self {
-        Self {
-            post_path: "/api".to_owned(),
-            get_path: "/api".to_owned(),
-            auth_path: "/api/auth".to_owned(),
-            auth_enabled: true,
-            allow_auth_data: true,
-            request_timeout: Duration::from_secs(20),
-            log_invalid_auth_data: false,
-        }
-    }
-}
 
 /// Everything that holds for requests of one server.
 #[derive(Clone, Debug)]
@@ -102,6 +70,19 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const END: &str = "\r\n\r\n";
 
 impl Service {
+    /// What holds for requests of HTTP.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            api: config.http_endpoint.clone(),
+            health_check_path: config.http.health_check_path.clone(),
+            pages: config.pages(),
+            proxies: config.http.trusted_proxies.clone(),
+            body_bytes_max: config.http.body_bytes_max,
+            batch_entries_max: config.limits.batch_entries_max,
+            answer_bytes_max: config.limits.outbox_bytes_max,
+        }
+    }
+
     /// How long a request may take to arrive, and to be executed.
     pub fn request_timeout(&self) -> Duration {
         self.api.as_ref().map_or_else(|| HttpEndpoint::default().request_timeout, |api| api.request_timeout)

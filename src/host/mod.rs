@@ -30,8 +30,7 @@ pub use error::StartError;
 pub use start::{Server, start};
 pub use tls::TlsError;
 
-use crate::cli::StartArguments;
-use crate::config::{Config, Placement};
+use crate::config::{Config, Placement, StartArguments};
 use crate::log::{Level, note};
 use crate::reload::Reloader;
 use crate::service::{self, Signal};

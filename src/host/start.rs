@@ -140,7 +140,7 @@ pub fn start(
             storage: clients.next(),
             auth,
             link_config: link_config(config),
-            web: config.web(),
+            web: Service::of(config),
             clock,
             control: Arc::clone(&server.control),
             idle_spin: config.cores.latency_profile.idle_spin(),

@@ -150,7 +150,7 @@ impl PasswordHash {
 }
 
 /// Compares two texts in a time that depends on their lengths alone.
-pub(super) fn same(one: &str, other: &str) -> bool {
+pub(crate) fn same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 

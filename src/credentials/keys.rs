@@ -1,10 +1,25 @@
 //! *Owns* keys that tokens are verified with. *Promises* that a key is only ever used with algorithms of its own kind
 //! (a public key is never taken for a shared secret), and that `none` is no algorithm. *Does not* fetch or read files.
 
-use crate::config::KeySource;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Header};
 use std::str::FromStr;
+
+/// Where the keys of tokens are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeySource {
+    /// Not said.
+    #[default]
+    Missing,
+    /// A shared secret.
+    Secret(String),
+    /// A public key or certificate as PEM text.
+    Pem(String),
+    /// A JSON Web Key Set as JSON text.
+    Jwks(String),
+    /// A JSON Web Key Set to be fetched.
+    Url(String),
+}
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +60,7 @@ impl Keys {
 
     /// The usable keys of a JSON Web Key Set. Keys for something else, or of kinds unknown here, are passed over;
     /// shared secrets are too unless `secrets`: who answers at a URL must not choose them.
-    pub(super) fn of_set(text: &str, algorithms: &[String], secrets: bool) -> Result<Self, String> {
+    pub(crate) fn of_set(text: &str, algorithms: &[String], secrets: bool) -> Result<Self, String> {
         let allowed = named(algorithms)?;
         let set: serde_json::Value = serde_json::from_str(text).map_err(|error| format!("no key set: {error}"))?;
         let Some(keys) = set.get("keys").and_then(serde_json::Value::as_array) else {
@@ -60,16 +75,16 @@ impl Keys {
     }
 
     /// Whether there is a key of this id.
-    pub(super) fn has(&self, id: &str) -> bool {
+    pub(crate) fn has(&self, id: &str) -> bool {
         self.0.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// The keys a token may be signed with, by what it says of itself; its algorithm is among those of each.
-    pub(super) fn candidates<'k>(&'k self, header: &'k Header) -> impl Iterator<Item = &'k DecodingKey> {
+    pub(crate) fn candidates<'k>(&'k self, header: &'k Header) -> impl Iterator<Item = &'k DecodingKey> {
         self.0
             .iter()
             .filter(|key| key.algorithms.contains(&header.alg))
