@@ -74,12 +74,12 @@ struct Shared {
 }
 
 impl Shared {
-    fn put(&self, methods: &[AuthMethod], chain: Chain) {
+    fn put(&self, chain: Chain) {
+        let (open, wants_headers) = (chain.is_open(), chain.wants_headers());
         // Whoever is being judged keeps the old chain to the end.
         *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
-        self.open.store(matches!(methods.first(), Some(AuthMethod::Open) | None), Ordering::Release);
-        let wanted = methods.iter().any(|method| matches!(method, AuthMethod::Http(_)));
-        self.wants_headers.store(wanted, Ordering::Release);
+        self.open.store(open, Ordering::Release);
+        self.wants_headers.store(wants_headers, Ordering::Release);
     }
 }
 
@@ -334,7 +334,7 @@ pub fn start(options: Options) -> Result<Auth, String> {
         wants_headers: AtomicBool::new(false),
         headers,
     });
-    shared.put(&methods, chain);
+    shared.put(chain);
     let (asks, mut to_judge) = mpsc::unbounded_channel::<Ask>();
     let client = |waker: storage::Waker| {
         let (answers_in, answers) = unbounded();
@@ -392,12 +392,11 @@ impl Auth {
         let _runtime = self.runtime.enter();
         let chain = Chain::new(methods, &self.tools)?;
         chain.inherit(&current(&self.shared));
-        let (shared, methods) = (self.shared.clone(), methods.to_vec());
-        let runtime = self.runtime.clone();
+        let (shared, runtime) = (self.shared.clone(), self.runtime.clone());
         Ok(move || {
             let _runtime = runtime.enter();
             chain.warm_up();
-            shared.put(&methods, chain);
+            shared.put(chain);
         })
     }
 }
@@ -415,4 +414,4 @@ impl Drop for Auth {
 
 #[cfg(test)]
 #[path = "desk_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -17,6 +17,17 @@ fn users(iterations: u32) -> AuthMethod {
     AuthMethod::File(FileAuth { users: vec![user], hash: Some(hash), report: true, ..FileAuth::default() })
 }
 
+/// What methods are given, where there is no store.
+pub(in crate::auth) fn tools() -> Tools {
+    let (compute, began) = (Compute::start(&[]).unwrap(), Instant::now());
+    let limits =
+        GuessLimits { per_address: 0, per_user: 0, window: Duration::from_mins(10), delay_max: Duration::ZERO };
+    let guesses = Mutex::new(Guesses::new(limits));
+    let storage_timeout = Duration::from_secs(1);
+    let (records, proxies) = (None, Vec::new());
+    Tools { compute, webhooks_max: 1, storage_timeout, name_bytes_max: 2048, records, guesses, proxies, began }
+}
+
 /// A desk with one client, and what hears its waker.
 fn desk(methods: Vec<AuthMethod>, logins_max: usize, login_bytes_max: usize) -> (Auth, Client, mpsc::Receiver<()>) {
     let (ring, rung) = mpsc::channel();

@@ -2,6 +2,7 @@
 //! as a wrong password. *Does not* read the file: the configuration did, and checked it.
 
 use super::desk::Tools;
+use super::method::{Judging, Method};
 use super::verdict::{Accepted, Barred, Request, Verdict};
 use crate::config::{FileAuth, User};
 use crate::credentials::{PasswordHash, same};
@@ -17,13 +18,19 @@ pub(super) struct File {
     report: bool,
 }
 
+impl Method for File {
+    fn judge<'j>(&'j self, request: &'j Request, tools: &'j Tools) -> Judging<'j> {
+        Box::pin(self.judge(request, tools))
+    }
+}
+
 impl File {
     pub(super) fn new(settings: &FileAuth) -> Self {
         let users = settings.users.iter().map(|user| (user.name.clone(), user.clone())).collect();
         Self { users, hash: settings.hash, report: settings.report }
     }
 
-    pub(super) async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {
+    async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {
         let (Some(name), Some(password)) = (request.text("username"), request.text("password")) else {
             return Verdict::no(self.report, Some(MISSING));
         };

@@ -10,6 +10,7 @@
 
 use super::desk::Tools;
 use super::fetch;
+use super::method::{Judging, Method};
 use super::open::text_of_truthy;
 use super::turns::{Turn, Turns};
 use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
@@ -48,6 +49,16 @@ enum Body {
     Nonsense,
 }
 
+impl Method for Webhook {
+    fn judge<'j>(&'j self, request: &'j Request, tools: &'j Tools) -> Judging<'j> {
+        Box::pin(self.judge(request, tools))
+    }
+
+    fn wants_headers(&self) -> bool {
+        true
+    }
+}
+
 impl Webhook {
     pub(super) fn new(settings: &HttpAuth, tools: &Tools) -> Result<Self, String> {
         let client = fetch::client(settings.request_timeout)?;
@@ -60,7 +71,7 @@ impl Webhook {
         Ok(Self { client, settings: settings.clone(), promoted, turns: Turns::new(tools.webhooks_max) })
     }
 
-    pub(super) async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {
+    async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {
         let Ok(headers) = self.headers(&request.data) else {
             return Verdict::no(self.settings.report, Some("a field of the login cannot be a header"));
         };

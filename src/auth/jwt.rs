@@ -4,8 +4,10 @@
 //! key server which is down costs nothing while the known keys do. *Does not* close sessions: the engine does, when the
 //! login ends.
 
+use super::desk::Tools;
 use super::fetch;
 use super::jose::{header_of, is_compact};
+use super::method::{Judging, Method};
 use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::{Claims, JwtAuth};
 use crate::credentials::{KeySource, Keys};
@@ -14,6 +16,7 @@ use deepstream_engine::Expiry;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{AlgorithmFamily, Header, Validation, decode};
 use serde_json::Value;
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -31,8 +34,33 @@ const PASSWORD: &str = "password";
 /// Ends further away than this are as good as none: 100 years.
 const SECONDS_MAX: f64 = 3.2e9;
 
-/// See the module.
-pub(super) struct Tokens {
+/// See the module. Fetching keys goes on after the login for which it began.
+pub(super) struct Jwt(Arc<Tokens>);
+
+impl Jwt {
+    pub(super) fn new(settings: &JwtAuth) -> Result<Self, String> {
+        Tokens::new(settings).map(|tokens| Self(Arc::new(tokens)))
+    }
+}
+
+impl Method for Jwt {
+    fn judge<'j>(&'j self, request: &'j Request, _tools: &'j Tools) -> Judging<'j> {
+        Box::pin(self.0.judge(request))
+    }
+
+    fn warm_up(&self) {
+        self.0.warm_up();
+    }
+
+    fn inherit(&self, earlier: &dyn Method) {
+        let earlier: &dyn Any = earlier;
+        if let Some(Self(tokens)) = earlier.downcast_ref() {
+            self.0.inherit(tokens);
+        }
+    }
+}
+
+struct Tokens {
     settings: JwtAuth,
     keys: RwLock<Arc<Keys>>,
     remote: Option<Remote>,
@@ -55,7 +83,7 @@ struct Fetches {
 }
 
 impl Tokens {
-    pub(super) fn new(settings: &JwtAuth) -> Result<Self, String> {
+    fn new(settings: &JwtAuth) -> Result<Self, String> {
         let keys = Keys::of(&settings.keys, &settings.algorithms)?;
         let remote = match &settings.keys {
             KeySource::Url(url) => Some(Remote {
@@ -70,7 +98,7 @@ impl Tokens {
     }
 
     /// Takes over the keys another fetched from the same place: a reload must not depend on the key server.
-    pub(super) fn inherit(&self, other: &Self) {
+    fn inherit(&self, other: &Self) {
         let same =
             (&self.settings.keys, &self.settings.algorithms) == (&other.settings.keys, &other.settings.algorithms);
         if same && self.remote.is_some() {
@@ -79,14 +107,14 @@ impl Tokens {
     }
 
     /// Fetches the keys, so that the first login need not wait for them.
-    pub(super) fn warm_up(self: &Arc<Self>) {
+    fn warm_up(self: &Arc<Self>) {
         if self.remote.is_some() {
             let tokens = self.clone();
             tokio::spawn(async move { tokens.fetch(|_| false).await });
         }
     }
 
-    pub(super) async fn judge(self: &Arc<Self>, request: &Request) -> Option<Verdict> {
+    async fn judge(self: &Arc<Self>, request: &Request) -> Option<Verdict> {
         let report = self.settings.report;
         let as_password = || request.text(PASSWORD).filter(|text| is_compact(text));
         let Some(token) = request.text(&self.settings.token_field).or_else(as_password) else {

@@ -21,6 +21,7 @@ mod guesses;
 mod http;
 mod jose;
 mod jwt;
+mod method;
 mod open;
 mod origin;
 mod records;

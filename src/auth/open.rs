@@ -1,11 +1,28 @@
 //! *Owns* `type: none`: everybody is let in. *Promises* a verdict for any JSON object or array, at once. *Does not* look
 //! at anything but the user name.
 
+use super::desk::Tools;
+use super::method::{Judging, Method};
+use super::verdict::{Accepted, Request, Verdict};
 use deepstream_engine::{Account, Login};
 use serde_json::Value;
 
 /// User id of those who log in without a user name.
 const ANONYMOUS: &str = "open";
+
+/// See the module.
+pub(super) struct Open;
+
+impl Method for Open {
+    fn judge<'j>(&'j self, request: &'j Request, _tools: &'j Tools) -> Judging<'j> {
+        let accepted = Accepted { id: Some(user_id(&request.data)), ..Accepted::default() };
+        Box::pin(std::future::ready(Some(Verdict::Accepted(accepted))))
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+}
 
 /// Lets everybody in, under the user name they give. A name is anything JavaScript holds for true, as it would write it
 /// (upstream: `authData.username.toString()`).

@@ -7,6 +7,7 @@
 //! `users/ann/notes` of their own, that must not make them the user `ann/notes`, with what data they like.
 
 use super::desk::Tools;
+use super::method::{Judging, Method};
 use super::turns::Turns;
 use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::StorageAuth;
@@ -37,6 +38,12 @@ pub(super) struct Table {
     registering: Turns,
 }
 
+impl Method for Table {
+    fn judge<'j>(&'j self, request: &'j Request, tools: &'j Tools) -> Judging<'j> {
+        Box::pin(self.judge(request, tools))
+    }
+}
+
 impl Table {
     pub(super) fn new(settings: &StorageAuth) -> Self {
         Self {
@@ -48,7 +55,7 @@ impl Table {
         }
     }
 
-    pub(super) async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {
+    async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {
         let (username, password) = (request.text("username"), request.text("password"));
         let (Some(username), Some(password)) = (username, password) else {
             // Upstream writes what is missing, and `false` for what is there.
