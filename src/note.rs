@@ -173,6 +173,9 @@ fn words(what: &Note, party: &Party) -> Option<(Level, &'static str, String)> {
             };
             (Level::Debug, event, format!("for {topic}:{name} by pattern {pattern}"))
         }
+        Note::AnswerWithheld { name, .. } => {
+            (Level::Debug, "ANSWER_WITHHELD", format!("about record {name} until there is room for it"))
+        }
         Note::Emitted { name, data } => (Level::Debug, "EMIT", format!("event: {name} with data: {data}")),
     })
 }

@@ -99,7 +99,7 @@ const MODULES: &[Modules] = &[Modules {
             &["census", "delivery", "ident", "output", "owner/permit", "owner/withheld", "packet", "shard", "timer"],
         ),
         ("owner/rpc", &["edge/session", "ident", "limits", "owner/names", "packet", "shard", "timer"]),
-        ("owner/withheld", &["ident", "limits", "owner/record", "packet", "shard"]),
+        ("owner/withheld", &["ident", "limits", "output", "owner/record", "packet", "shard"]),
         ("packet", &["ident", "output", "owner/listen", "owner/permit"]),
         ("pull", &["delivery", "edge/burden", "ident", "output", "packet", "shard", "tape"]),
         (

@@ -419,6 +419,8 @@ pub enum Note {
     Presence { user: Box<str>, online: bool },
     /// Debug only: a listener is asked for a name, provides it, or does neither any more.
     Listener { turn: Turn, topic: &'static str, name: Box<str>, pattern: Box<str>, conn: ConnId },
+    /// Debug only: the answer to somebody's message about a record waits for room.
+    AnswerWithheld { name: Box<str>, conn: ConnId, correlation_id: Option<Box<[u8]>> },
     /// Debug only: an event was published.
     Emitted { name: Box<str>, data: Box<str> },
 }

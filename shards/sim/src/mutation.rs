@@ -78,6 +78,8 @@ pub enum Mutation {
     TellConflict,
     /// Now and then it is not heard that an answer waits for room.
     LoseWithheld,
+    /// Where there is little room, who conflicts with a record is told the version that its write would have followed.
+    AgeConflict,
 }
 
 /// What a mutation does to a packet.
@@ -94,7 +96,7 @@ pub(crate) enum Tampering {
 
 impl Mutation {
     /// All planted bugs.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::LoseFanOut,
         Self::RepeatFanOut,
         Self::SwapDeliveries,
@@ -126,6 +128,7 @@ impl Mutation {
         Self::LoseTakeOver,
         Self::TellConflict,
         Self::LoseWithheld,
+        Self::AgeConflict,
     ];
 
     /// What happens to a packet that is about to be delivered.
@@ -162,7 +165,9 @@ impl Mutation {
             | (Self::LoseTakeOver, Packet::TakenOver(_))
             | (Self::LoseWithheld, Packet::Withheld(_))
             | (Self::LoseEveryone, Packet::Everyone { on: true, .. }) => Tampering::Lose,
-            (Self::TellConflict, Packet::Reply(_, frame)) if tells(frame, &[Action::RecordVersionExists]) => {
+            (Self::TellConflict | Self::AgeConflict, Packet::Reply(_, frame))
+                if tells(frame, &[Action::RecordVersionExists]) =>
+            {
                 return Tampering::Forge;
             }
             (Self::RepeatFanOut, Packet::FanOut { .. }) => Tampering::Repeat,

@@ -250,6 +250,11 @@ impl Plan {
         }
     }
 
+    /// Whether answers with documents may wait for room.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.options.limits.outbox_high_water_bytes < 1 << 20
+    }
+
     /// Some have names, the same as others' more often than not.
     pub(crate) fn draw_names(&mut self, rng: &mut Rng) {
         if rng.chance(30) {

@@ -459,7 +459,7 @@ impl World {
                         };
                         Packet::Introduce(conn, Arc::new(identity))
                     }
-                    Packet::Reply(conn, frame) => Packet::Reply(conn, self.disclosed(&frame)),
+                    Packet::Reply(conn, frame) => Packet::Reply(conn, self.misinformed(conn, &frame)),
                     Packet::Leave { conn, slot, epoch } => {
                         // One that there never was, on the same core.
                         Packet::Leave { conn: ConnId { slot: u32::MAX, ..conn }, slot, epoch }

@@ -200,6 +200,14 @@ fn document_told_to_who_may_not_read_is_noticed() {
 }
 
 #[test]
+fn wrong_version_in_the_answer_to_a_conflict_is_noticed_where_others_wait_for_room() {
+    let mutation = Mutation::AgeConflict;
+    let run = |seed| Run { mutation, ..Run::of(seed) }.go().err();
+    let noticed = (0..1000).filter_map(run).any(|failure| failure.what.contains("and that is no answer"));
+    assert!(noticed, "nobody was told a version that its write would have followed, and noticed");
+}
+
+#[test]
 fn answer_that_waits_for_room_and_is_not_heard_of_is_missed() {
     assert_found(Mutation::LoseWithheld, 1000, &["never answered", "still holds", "is not at rest"]);
 }

@@ -19,6 +19,7 @@
 
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::limits::Limits;
+use crate::output::Note;
 use crate::owner::record::Parked;
 use crate::packet::{Lane, Packet, Parcel, Tag};
 use crate::shard::Shard;
@@ -157,6 +158,13 @@ impl Shard {
         // What one connection asks is answered in its order.
         if !name.record.withholds_from(conn) && self.may_answer(conn, tag, bytes) {
             return false;
+        }
+        if self.delivery.verbose {
+            self.delivery.note(Note::AnswerWithheld {
+                name: String::from_utf8_lossy(message.name()).into(),
+                conn,
+                correlation_id: message.correlation_id().map(Into::into),
+            });
         }
         let parcel = shortened(conn, tag, message);
         self.names.at_mut(slot).record.withhold(parcel.clone());

@@ -242,6 +242,11 @@ impl Oracle {
             Note::Listener { turn, topic, name, pattern, conn: who } => {
                 self.turn_noted(core, conn(*who), (topic, pattern, name), *turn);
             }
+            Note::AnswerWithheld { conn: who, correlation_id: Some(id), .. } => {
+                if let Some(conn) = conn(*who) {
+                    self.answer_waits(conn, id);
+                }
+            }
             Note::RecordDeleted { name } => self.record_deleted(name.as_bytes()),
             Note::LoadFailed { name, .. } => self.load_given_up(name.as_bytes()),
             _ => {}

@@ -27,6 +27,8 @@ pub(super) struct Claim {
     action: Action,
     /// It creates the record if there is none.
     creates: bool,
+    /// It is a write, and its answer waited for room.
+    waited: bool,
     number: Option<u64>,
 }
 
@@ -79,7 +81,7 @@ impl Permit {
             rules: plan.rules.clone(),
             at: vec![0; plan.cores as usize],
             newest: 0,
-            narrow: limits.outbox_high_water_bytes < 1 << 20,
+            narrow: plan.is_narrow(),
             crowded: limits.parked_messages_max < 100 || limits.parked_bytes_max < 100_000,
             asked: BTreeMap::new(),
             singles: BTreeMap::new(),
@@ -219,13 +221,14 @@ impl Oracle {
     /// The rules that the document may be judged by which a message is answered with.
     pub(super) fn rules_of(&self, claim: &Claim) -> RangeInclusive<u32> {
         let rules = self.permit.of(claim);
-        // What a write conflicts with may be told later, as what a reading is answered with.
-        if self.permit.narrow { *rules.start()..=self.permit.newest } else { rules }
+        // What a write conflicts with is judged when it is told.
+        if claim.waited { *rules.start()..=self.permit.newest } else { rules }
     }
 
-    /// Whether answers with documents may wait for room, and are given as things are then.
-    pub(super) fn is_narrow(&self) -> bool {
-        self.permit.narrow
+    /// What a write conflicts with is told later.
+    pub(super) fn claim_waits(&mut self, conn: usize, correlation_id: &[u8]) {
+        let asked = self.permit.asked.get_mut(&(conn, correlation_id.into()));
+        asked.into_iter().flatten().for_each(|asked| asked.claim.waited = true);
     }
 
     /// Whether a record may be read; where it is told what it is, by that.
@@ -325,7 +328,7 @@ impl Oracle {
             Action::RecordUpdate | Action::RecordPatch | Action::RecordPatchMulti | Action::RecordErase => forces,
             _ => false,
         };
-        Claim { rules: self.permit.at[self.conns[conn].core], action, creates, number }
+        Claim { rules: self.permit.at[self.conns[conn].core], action, creates, waited: false, number }
     }
 
     pub(super) fn claim_heard(&mut self, conn: usize, message: &Message<&[u8]>) {

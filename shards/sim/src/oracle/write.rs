@@ -31,6 +31,8 @@ struct Write {
     wants_ack: bool,
     /// It was told that its version leaves some out, and this present one; that it is refused is to follow.
     conflict: Option<i32>,
+    /// Its answer waited for room: it is told what there is by then.
+    waited: bool,
     fate: Fate,
 }
 
@@ -121,6 +123,7 @@ impl Oracle {
             change: change_of(message),
             wants_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
             conflict: None,
+            waited: false,
             fate: Fate::Heard,
         });
     }
@@ -154,6 +157,21 @@ impl Oracle {
         };
         let correlation_id = writes[index].correlation_id.clone();
         self.granted_to(conn, &correlation_id, Some(name), "writes");
+    }
+
+    /// The version that a write was to be.
+    pub(crate) fn wanted(&self, conn: usize, correlation_id: &[u8]) -> Option<i32> {
+        let writes = &self.records.writes;
+        writes.by_correlation.get(&(conn, correlation_id.into())).map(|&index| writes.all[index].version)
+    }
+
+    /// What a message is answered with waits for room.
+    pub(super) fn answer_waits(&mut self, conn: usize, correlation_id: &[u8]) {
+        let writes = &mut self.records.writes;
+        if let Some(&index) = writes.by_correlation.get(&(conn, correlation_id.into())) {
+            writes.all[index].waited = true;
+            self.claim_waits(conn, correlation_id);
+        }
     }
 
     /// A write is denied.
@@ -191,7 +209,7 @@ impl Oracle {
             action == Action::RecordVersionExists && write.wants_ack && !message.head.flags.has(Flags::IS_WRITE_ACK);
         let conflict = if first { write.conflict.replace(message.head.version) } else { write.conflict };
         let fate = if first { write.fate } else { std::mem::replace(&mut write.fate, Fate::Answered) };
-        let (wants_ack, version, name) = (write.wants_ack, write.version, write.name.clone());
+        let (wants_ack, version, waited, name) = (write.wants_ack, write.version, write.waited, write.name.clone());
         let fits = match (fate, action) {
             (Fate::Applied(_), Action::RecordWriteAcknowledgement | Action::RecordUpdateError) => wants_ack,
             (
@@ -216,8 +234,7 @@ impl Oracle {
             (_, Action::RecordVersionExists) => {
                 let current = message.head.version;
                 let value: Value = serde_json::from_slice(message.data().unwrap_or_default()).unwrap_or_default();
-                // One that waited for room is told what there is by then.
-                let fits = version != current + 1 && first == (wants_ack && version > current) || self.is_narrow();
+                let fits = version != current + 1 && first == (wants_ack && version > current) || waited;
                 self.check(version != -1 && fits, || {
                     format!("conn {conn} wrote version {version}, and that is no answer: {}", line())
                 });
@@ -228,7 +245,7 @@ impl Oracle {
             }
             (_, Action::RecordInvalidVersion) => {
                 let current = message.head.version;
-                let fits = version > current + 1 || self.is_narrow();
+                let fits = version > current + 1 || waited;
                 self.check(fits && conflict == Some(current), || {
                     format!("conn {conn} wrote version {version}, and knows of no conflict: {}", line())
                 });

@@ -6,6 +6,7 @@
 
 use super::World;
 use crate::conn::Conn;
+use crate::mutation::Mutation;
 use bytes::Bytes;
 use deepstream_engine::{ConnId, Flow, Headers, Outbox, Peer};
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action};
@@ -175,23 +176,30 @@ impl World {
         self.cores[core].shard.flushed(self.now, id, bytes.len());
     }
 
-    /// The answer to a conflict, with the document in it.
-    pub(super) fn disclosed(&self, frame: &Bytes) -> Bytes {
-        let mut disclosed = Vec::new();
+    /// The answer to a conflict, with the document in it: that of its version, or of the one that the write follows.
+    pub(super) fn misinformed(&self, conn: ConnId, frame: &Bytes) -> Bytes {
+        let ages = self.mutation == Mutation::AgeConflict;
+        if ages && !self.plan.is_narrow() {
+            return frame.clone();
+        }
+        let mut told = Vec::new();
         ServerReader::upgraded().received(frame, &mut |event| {
             let ServerEvent::Message(message) = event else { return };
-            let document = self.oracle.document(message.name(), message.head.version);
+            let wanted = self.socket(conn).filter(|_| ages).zip(message.correlation_id());
+            let wanted = wanted.and_then(|(conn, id)| self.oracle.wanted(conn, id)).filter(|&wanted| wanted > 0);
+            let version = wanted.map_or(message.head.version, |wanted| wanted - 1);
+            let document = self.oracle.document(message.name(), version);
             let answer = Outgoing {
                 name: Some(message.name()),
-                version: Some(message.head.version),
+                version: Some(if document.is_some() { version } else { message.head.version }),
                 data: document.as_ref().map_or(message.data(), |document| Some(document.as_bytes())),
                 correlation_id: message.correlation_id(),
                 original_action: original_action(&message),
                 is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
                 ..Outgoing::new(message.head.action)
             };
-            encode::encode(Wire::Protobuf, &answer, &mut disclosed);
+            encode::encode(Wire::Protobuf, &answer, &mut told);
         });
-        disclosed.into()
+        told.into()
     }
 }

@@ -10,8 +10,6 @@ impl World {
     pub(crate) fn pull(&mut self, core: usize) {
         self.pull_notes(core);
         self.pull_outboxes(core);
-        // Who pries takes at once what it is told, which lets its shard go on.
-        self.pull_notes(core);
         self.pull_asks(core);
         self.count_packets(core);
         let Core { shard, sockets, .. } = &mut self.cores[core];
@@ -64,6 +62,8 @@ impl World {
             let index = self.socket(id);
             if let Some(index) = index.filter(|&index| self.conns[index].pry.is_some()) {
                 self.pryer_told(index, id, &outbox);
+                // It takes at once what it is told, which lets its shard go on.
+                self.pull_notes(core);
             } else if let Some(index) = index {
                 let at = self.conns[index].unsent.len();
                 write_out(&outbox, self.conns[index].unsent.writer());
