@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod endpoint;
 pub mod host;
 pub mod log;
+pub mod monitor;
 pub mod note;
 pub mod permissions;
 pub mod proxies;

@@ -1,4 +1,4 @@
-//! What all cores share about stopping and reporting.
+//! What all cores share about stopping, and the rules in force.
 //!
 //! *Owns* the flags. *Promises* that a core which was woken after a flag was raised sees it. *Does not* wake anybody.
 
@@ -15,7 +15,6 @@ pub(super) struct Control {
     /// Everybody could do everything.
     open: AtomicBool,
     drained: AtomicUsize,
-    reports: AtomicUsize,
     /// Generation of the rules below: cores look at this alone until it changes.
     generation: AtomicU32,
     permissions: Mutex<Arc<Permissions>>,
@@ -29,7 +28,6 @@ impl Control {
             late: AtomicBool::new(false),
             open: AtomicBool::new(open),
             drained: AtomicUsize::new(0),
-            reports: AtomicUsize::new(0),
             generation: AtomicU32::new(permissions.generation),
             permissions: Mutex::new(permissions),
         }
@@ -42,16 +40,6 @@ impl Control {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
-    }
-
-    /// Asks all cores to tell what they hold. Gives the number of this report.
-    pub(super) fn ask_for_report(&self) -> usize {
-        self.reports.fetch_add(1, Ordering::AcqRel) + 1
-    }
-
-    /// How many reports were asked for.
-    pub(super) fn reports(&self) -> usize {
-        self.reports.load(Ordering::Acquire)
     }
 
     /// Puts permission rules in force.

@@ -17,6 +17,7 @@ use super::tape::Reel;
 use super::tls::Tls;
 use super::trim::Trim;
 use crate::endpoint::http::Service;
+use crate::monitor::Monitor;
 use crate::{auth, note, storage};
 use deepstream_engine::{Ask, CoreId, Lane, Nanos, Outcome, Packet, Shard, StoreBatch};
 use deepstream_mesh::{Lane as Track, Port};
@@ -87,8 +88,9 @@ pub(super) struct Core {
     pub(super) refusals: Refusals,
     pub(super) trim: Trim,
     counted_drained: bool,
-    /// Reports given so far.
-    reported: usize,
+    monitor: Arc<Monitor>,
+    /// The last of its questions that was answered.
+    answered: usize,
     /// Generation of the permission rules that the shard was given.
     rules: u32,
     /// How many bytes were put into outboxes, ever, when this turn takes in nothing more.
@@ -122,6 +124,7 @@ pub(super) struct Parts {
     pub(super) doors: Vec<DoorKind>,
     pub(super) clock: Clock,
     pub(super) control: Arc<Control>,
+    pub(super) monitor: Arc<Monitor>,
     pub(super) idle_spin: Option<Duration>,
     pub(super) reel: Option<Reel>,
     pub(super) descriptors: Arc<Descriptors>,
@@ -140,6 +143,7 @@ impl Core {
             doors,
             clock,
             control,
+            monitor,
             idle_spin,
             reel,
             descriptors,
@@ -170,7 +174,8 @@ impl Core {
             refusals: Refusals::new(descriptors),
             trim: Trim::default(),
             counted_drained: false,
-            reported: 0,
+            monitor,
+            answered: 0,
             rules: 0,
             enough: 0,
             turns: 0,
@@ -203,6 +208,7 @@ impl Core {
             self.shard.end_tape();
             reel.hand_over();
         }
+        self.monitor.leave(self.id.index());
         self.turn_ns
     }
 
@@ -224,9 +230,9 @@ impl Core {
         if !self.stopping && self.control.is_stopping() {
             self.stop();
         }
-        if self.control.reports() != self.reported {
-            self.reported = self.control.reports();
-            self.report(self.reported);
+        if self.monitor.asked() != self.answered {
+            self.answered = self.monitor.asked();
+            self.monitor.tell(self.id.index(), self.answered, self.snapshot());
         }
         if self.control.generation() != self.rules {
             self.rules = self.control.generation();
@@ -523,7 +529,7 @@ impl Core {
     /// Whether the process wants something of this core that it has not done yet.
     fn is_asked(&self) -> bool {
         self.control.is_stopping() != self.stopping
-            || self.control.reports() != self.reported
+            || self.monitor.asked() != self.answered
             || self.control.generation() != self.rules
     }
 

@@ -16,6 +16,7 @@ mod http;
 mod listen;
 mod protect;
 mod refusals;
+mod renewal;
 mod report;
 mod request;
 mod ring;
@@ -27,7 +28,7 @@ mod trim;
 mod verdicts;
 
 pub use error::StartError;
-pub use start::{Server, start};
+pub use start::{REPORT_PATIENCE, Server, start};
 pub use tls::TlsError;
 
 use crate::config::{Config, Placement, StartArguments};

@@ -1,13 +1,10 @@
-//! What a running server tells about itself when it is asked: one line per shard, one for storage.
+//! What a running server writes into its log about itself when it is asked: two lines per shard, one per service.
 //!
-//! *Owns* the words. *Promises* that every field of the engine's census and counters is in them, those included that
-//! do not exist yet. *Does not* decide when.
+//! *Owns* the form of the lines. *Promises* that every figure of a snapshot is in one of them. *Does not* know the figures.
 
 use super::core::Core;
 use crate::log::{Level, answer};
-use crate::storage;
-use hdrhistogram::Histogram;
-use std::fmt::Debug;
+use crate::monitor::{self, Kind, Reading, Snapshot, Source, Value};
 
 /// Whoever asks is to be told by a server that is otherwise silent, too.
 const LEVEL: Level = Level::Warn;
@@ -17,56 +14,63 @@ const CENSUS: &str = "CENSUS";
 const COUNTERS: &str = "COUNTERS";
 
 impl Core {
-    /// Logs what this core holds and what it did, as `field=number` in one line each.
-    pub(super) fn report(&self, number: usize) {
-        let about = format!("report={number} shard={}", self.id.index());
-        let held = fields(&self.shard.census());
-        answer(LEVEL, CENSUS, &format!("{about} {held} sockets={}", self.ring.socket_count()));
-        let done = fields(self.shard.counters());
-        answer(LEVEL, COUNTERS, &format!("{about} {done}{}", durations("turn_ns", &self.turn_ns)));
+    /// What this core holds and has done.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot::of(Source::Shard(self.id.index()), |to| {
+            monitor::shard(&self.shard.census(), self.shard.counters(), to);
+            monitor::sockets(self.ring.socket_count(), to);
+            monitor::turns(&self.turn_ns, to);
+        })
     }
 }
 
-/// How long something took, of which nothing is said where it never happened: 0 would be a figure.
-fn durations(name: &str, measured: &Histogram<u64>) -> String {
-    if measured.is_empty() {
-        return String::new();
+/// Logs what a shard or service holds and did, as `field=number` in one line each.
+pub(super) fn write(number: usize, snapshot: &Snapshot) {
+    let about = match snapshot.source {
+        Source::Shard(shard) => format!("report={number} shard={shard}"),
+        Source::Service(name) => format!("report={number} {name}"),
+    };
+    for (event, gauges) in [(CENSUS, true), (COUNTERS, false)] {
+        let here = snapshot.readings.iter().filter(|reading| (reading.figure.kind == Kind::Gauge) == gauges);
+        let text: String = here.map(field).collect();
+        if !text.is_empty() {
+            answer(LEVEL, event, &format!("{about}{text}"));
+        }
     }
-    let [half, most] = [0.5, 0.99].map(|share| measured.value_at_quantile(share));
-    format!(" {name}_p50={half} {name}_p99={most} {name}_max={}", measured.max())
 }
 
-/// Logs what storage did.
-pub(super) fn storage(number: usize, counters: &storage::Counters) {
-    answer(LEVEL, COUNTERS, &format!("report={number} storage {}", fields(counters)));
+/// Logs that a shard does not say anything.
+pub(super) fn silent(number: usize, shard: usize) {
+    answer(LEVEL, CENSUS, &format!("report={number}: shard {shard} does not answer"));
 }
 
-/// A struct of numbers as `field=number`, in order. Taken from its derived debug form, so that no field is ever left out.
-fn fields(numbers: &impl Debug) -> String {
-    let text = format!("{numbers:?}");
-    let inner = text.split_once('{').map_or(&*text, |(_, inner)| inner.trim_end_matches('}'));
-    inner.trim().replace(": ", "=").replace(", ", " ")
+/// A figure as a field, with a space in front. Of a spread, nothing is said where there is none: 0 would be a figure.
+fn field(Reading { figure, value }: &Reading) -> String {
+    let name = figure.name;
+    match value {
+        Value::Number(number) => format!(" {name}={number}"),
+        Value::Spread(measured) if measured.is_empty() => String::new(),
+        Value::Spread(measured) => {
+            let [half, most] = [0.5, 0.99].map(|share| measured.value_at_quantile(share));
+            format!(" {name}_p50={half} {name}_p99={most} {name}_max={}", measured.max())
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use deepstream_engine::Census;
+    use hdrhistogram::Histogram;
 
     #[test]
     fn of_what_never_happened_no_duration_is_told() {
         let mut turns = Histogram::<u64>::new(2).unwrap();
-        assert_eq!(durations("turn_ns", &turns), "");
+        let told = |turns: &Histogram<u64>| {
+            let snapshot = Snapshot::of(Source::Shard(0), |to| monitor::turns(turns, to));
+            snapshot.readings.iter().map(field).collect::<String>()
+        };
+        assert_eq!(told(&turns), "");
         turns.record(100).unwrap();
-        assert_eq!(durations("turn_ns", &turns), " turn_ns_p50=100 turn_ns_p99=100 turn_ns_max=100");
-    }
-
-    #[test]
-    fn every_field_is_told_with_its_number() {
-        let census = Census { connections: 3, packets: 7, ..Census::default() };
-        let text = fields(&census);
-        assert!(text.starts_with("connections=3 strangers=0 "), "{text}");
-        assert!(text.split(' ').any(|field| field == "packets=7"), "{text}");
-        assert!(text.split(' ').all(|field| field.split_once('=').is_some_and(|(_, n)| n.parse::<usize>().is_ok())));
+        assert_eq!(told(&turns), " turn_ns_p50=100 turn_ns_p99=100 turn_ns_max=100");
     }
 }

@@ -8,6 +8,7 @@ use super::control::Control;
 use super::core::{Core, DoorKind, Parts};
 use super::descriptors::{self, Descriptors};
 use super::error::StartError;
+use super::renewal::{Logins, Rights};
 use super::ring::{Doorbell, Ring};
 use super::tape::{Reel, Tapes};
 use super::tls::{Side, Tls};
@@ -17,7 +18,8 @@ use crate::config::{AuthMethod, Config, Door, Durability, Placement, Storage as 
 use crate::connector::{Keeper, postgres};
 use crate::endpoint::http::Service;
 use crate::log::{Level, note};
-use crate::reload::{Part, Swap};
+use crate::monitor::{self, Monitor, Snapshot, Source};
+use crate::reload::Part;
 use crate::storage;
 use deepstream_engine::{CoreId, Options, Packet, Shard};
 use deepstream_mesh::{Lattice, Port, slots_per_ring};
@@ -43,10 +45,14 @@ const EXECUTOR_RING_DEPTH: usize = 16;
 /// The executor's time slice. It must not end before the turn has begun, see [`Core::run`]; after that it is of no interest.
 const EXECUTOR_SLICE: Duration = Duration::from_hours(1);
 
+/// How long a shard may take to say what it holds: it does so once a turn.
+pub const REPORT_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A running server.
 pub struct Server {
     address: SocketAddr,
     control: Arc<Control>,
+    monitor: Arc<Monitor>,
     wakers: Vec<Waker>,
     tls: Vec<Tls>,
     cores: Vec<ExecutorJoinHandle<Result<Histogram<u64>, String>>>,
@@ -73,6 +79,7 @@ struct Seed {
     web: Service,
     clock: Clock,
     control: Arc<Control>,
+    monitor: Arc<Monitor>,
     idle_spin: Option<Duration>,
     /// Where what comes in is written down, if it is.
     reel: Option<Reel>,
@@ -124,7 +131,17 @@ pub fn start(
     let unix_ns = clock.unix_ns();
     let start_tapes = |directory: &PathBuf| Tapes::start(directory, cores, &placement.services, unix_ns);
     let tapes = config.tape.as_ref().map(start_tapes).transpose()?;
-    let mut server = Server { address, control, wakers, tls, cores: Vec::new(), auth, storage, tapes };
+    let mut server = Server {
+        address,
+        control,
+        monitor: Arc::new(Monitor::new(cores)),
+        wakers,
+        tls,
+        cores: Vec::new(),
+        auth,
+        storage,
+        tapes,
+    };
     let mut tell_peers = Vec::new();
     for ((port, doors), auth) in ports.into_iter().zip(doors).zip(auth_clients) {
         let core = port.core();
@@ -143,6 +160,7 @@ pub fn start(
             web: Service::of(config),
             clock,
             control: Arc::clone(&server.control),
+            monitor: Arc::clone(&server.monitor),
             idle_spin: config.cores.latency_profile.idle_spin(),
             reel: server.tapes.as_ref().map(|tapes| tapes.reel(core)),
             ready: ready.clone(),
@@ -332,52 +350,6 @@ fn start_auth(
     Ok(auth)
 }
 
-/// Who may log in, read again.
-struct Logins(Arc<Auth>);
-
-impl Part for Logins {
-    fn name(&self) -> &'static str {
-        "users and keys"
-    }
-
-    fn prepare(&self, config: &Config) -> Result<Swap, String> {
-        Ok(Box::new(self.0.prepare(&config.auth)?))
-    }
-
-    fn adopt(&self, from: &Config, to: &mut Config) {
-        to.auth.clone_from(&from.auth);
-    }
-}
-
-/// Who may do what, read again.
-struct Rights {
-    control: Arc<Control>,
-    wakers: Vec<Waker>,
-}
-
-impl Part for Rights {
-    fn name(&self) -> &'static str {
-        "permissions"
-    }
-
-    fn prepare(&self, config: &Config) -> Result<Swap, String> {
-        let (control, wakers) = (Arc::clone(&self.control), self.wakers.clone());
-        let permissions = config.permissions(control.generation().wrapping_add(1));
-        let (title, open) = (config.permission.title(), config.is_open().is_some());
-        Ok(Box::new(move || {
-            note(Level::Info, "INFO", &format!("permission ready: {title}"));
-            control.permit(permissions);
-            // New connections go by that; those that are there stay.
-            control.set_open(open);
-            wakers.iter().for_each(Waker::wake);
-        }))
-    }
-
-    fn adopt(&self, from: &Config, to: &mut Config) {
-        to.permission.clone_from(&from.permission);
-    }
-}
-
 fn link_endpoint(endpoint: &WebSocketEndpoint) -> Endpoint {
     Endpoint {
         path: endpoint.url_path.clone(),
@@ -467,6 +439,7 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
         doors,
         clock: seed.clock,
         control: seed.control,
+        monitor: seed.monitor,
         idle_spin: seed.idle_spin,
         reel: seed.reel,
         descriptors: seed.descriptors,
@@ -517,13 +490,37 @@ impl Server {
         logins.chain(self.tls.iter().map(|tls| Box::new(tls.clone()) as Box<dyn Part>)).collect()
     }
 
-    /// Has every core, and storage, log what they hold and did.
+    /// What every shard and every service holds and has done: whoever shows figures reads this. Of a shard that does not answer
+    /// for [`REPORT_PATIENCE`], nothing.
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        let (_, shards) = self.ask_shards();
+        shards.into_iter().flatten().chain(self.services()).collect()
+    }
+
+    /// Logs what every shard and every service holds and has done.
     pub fn report(&self) {
-        let number = self.control.ask_for_report();
-        self.wake();
-        if let Some(storage) = &self.storage {
-            report::storage(number, &storage.counters());
+        let (number, shards) = self.ask_shards();
+        for (shard, snapshot) in shards.iter().enumerate() {
+            match snapshot {
+                Some(snapshot) => report::write(number, snapshot),
+                None => report::silent(number, shard),
+            }
         }
+        self.services().for_each(|snapshot| report::write(number, &snapshot));
+    }
+
+    fn ask_shards(&self) -> (usize, Vec<Option<Snapshot>>) {
+        let question = self.monitor.ask();
+        self.wake();
+        (question, self.monitor.wait(question, REPORT_PATIENCE))
+    }
+
+    /// What runs once, off the shards.
+    fn services(&self) -> impl Iterator<Item = Snapshot> {
+        let storage = self.storage.as_ref().map(Keeper::counters);
+        storage
+            .map(|counters| Snapshot::of(Source::Service("storage"), |to| monitor::storage(&counters, to)))
+            .into_iter()
     }
 
     /// Asks all cores to close their connections and end.
