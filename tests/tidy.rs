@@ -188,6 +188,8 @@ const CLOCKS: &[(&str, &str)] = &[
     ("shards/sim/src/bin/", "reports how long a run took"),
     ("perf/", "measures"),
 ];
+/// Sources whose matches over actions a lint looks at: nothing stands there for all other actions.
+const MATCHES_WATCHED: [&str; 1] = ["shards/wire/src"];
 /// Tests that pause although they wait for nothing.
 const PAUSES: &[(&str, &str)] = &[("tests/storage/crash.rs", "kills at a random moment")];
 const FILE_LINES_MAX: usize = 600;
@@ -335,6 +337,32 @@ fn fixed_sleeps(files: &[Source]) -> Vec<String> {
             let asleep = sleeps.iter().find(|name| names(&line.code, name));
             if let Some(name) = asleep.filter(|_| !WAITING.iter().any(|verb| function.starts_with(verb))) {
                 found.push(format!("{}:{number}: {name} in {function}", file.path));
+            }
+        }
+    }
+    found
+}
+
+/// Matches over actions that no lint looks at: where all others have an arm, a new action is forgotten.
+fn unwatched_matches(files: &[Source]) -> Vec<String> {
+    const LINT: &str = "(clippy::wildcard_enum_match_arm";
+    let mut found = Vec::new();
+    for folder in MATCHES_WATCHED {
+        let root = files.iter().find(|file| file.path == format!("{folder}/lib.rs"));
+        let lines = root.map_or(&[][..], |root| &root.lines);
+        let whole = lines.iter().any(|line| line.code.contains(&format!("#![warn{LINT}")));
+        let warned = lines.windows(2).filter(|pair| pair[0].code.contains(&format!("#[warn{LINT}")));
+        let watched: Vec<&str> =
+            warned.filter_map(|pair| pair[1].code.trim_end_matches(';').split(' ').next_back()).collect();
+        for file in files.iter().filter(|file| file.is_under(folder) && !file.is_test()) {
+            let module = file.path[folder.len() + 1..].split(['/', '.']).next().unwrap_or_default();
+            let is_watched = whole || watched.contains(&module);
+            for (number, line) in file.numbered().filter(|(_, line)| !line.test) {
+                let arm = line.code.split_once("=>").is_some_and(|(arm, _)| arm.contains("Action::"));
+                let silenced = line.code.contains(LINT) && !line.code.contains("warn(");
+                if silenced || (arm && !is_watched) {
+                    found.push(format!("{}:{number}", file.path));
+                }
             }
         }
     }
@@ -526,6 +554,11 @@ fn every_limit_is_documented() {
 }
 
 #[test]
+fn a_new_action_cannot_be_forgotten_where_actions_are_matched() {
+    assert_none("matches over actions that no lint looks at", &unwatched_matches(&tree()));
+}
+
+#[test]
 fn every_action_the_engine_names_is_in_some_test() {
     assert_none("actions that no test names", &untested_actions(&tree()));
 }
@@ -581,6 +614,12 @@ fn planted_breaches_are_found() {
         (fixed_sleeps, "tests/x.rs", "fn f() { thread::sleep(SECOND); }"),
         (fixed_sleeps, "tests/client/x.test.mjs", "await new Promise((done) => setTimeout(done, 500))"),
         (untested_actions, "shards/engine/src/owner/event.rs", "Action::EventEmit => {}"),
+        (
+            unwatched_matches,
+            "shards/wire/src/text/write.rs",
+            "match action {\n    Action::EventEmit => f(),\n    _ => {}\n}",
+        ),
+        (unwatched_matches, "shards/wire/src/jif/read.rs", "#[expect(clippy::wildcard_enum_match_arm)]"),
     ];
     for (rule, path, text) in planted {
         let found = rule(&[Source::new(path, text)]);

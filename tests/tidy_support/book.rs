@@ -156,7 +156,9 @@ fn table_of_actions() -> Vec<String> {
     let mut text = String::new();
     for topic in topics {
         let _ = write!(text, "\n### {}\n\n| code | action | text |\n|---:|---|---|\n", topic.name());
-        for action in Action::ALL.iter().filter(|action| action.topic() == topic) {
+        let mut actions: Vec<&Action> = Action::ALL.iter().filter(|action| action.topic() == topic).collect();
+        actions.sort_by_key(|action| action.code());
+        for action in actions {
             let letters = action.letters();
             let said = if letters.is_empty() { String::new() } else { format!("`{letters}`") };
             let _ = writeln!(text, "| {} | {} | {said} |", action.code(), action.name());

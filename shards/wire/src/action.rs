@@ -1,7 +1,8 @@
 //! The table of everything that can be said: topic, action, wire code, name, word of the text protocol.
 //!
 //! Codes and names are those of the protobuf protocol (docs/protobuf-protocol.md §3, §4), words those of the text protocol
-//! (docs/text-grammar.md §4). To add an action, add a row.
+//! (docs/text-grammar.md §4). To add an action, add a row: of what clients say it says how it is dealt with, and wherever an
+//! action has to be decided about the compiler then asks for it. So no match over actions has an arm for all others.
 
 /// What a message is about. The discriminant is the wire code (docs/protobuf-protocol.md §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,46 +67,131 @@ impl Topic {
     }
 }
 
+/// How what a client says is dealt with where it comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It is about the connection itself, and goes no further.
+    Session,
+    /// It is about one name: its owner does it and answers it.
+    Single,
+    /// It is about one name, and belongs to a call: that has a correlation id.
+    Call,
+    /// It is about many names: each owner does its own, and all are answered together.
+    Bulk,
+    /// It begins subscriptions to many names.
+    Subscribe,
+    /// It ends subscriptions to many names.
+    Unsubscribe,
+    /// It begins to listen to a pattern, which all cores have to know.
+    Listen,
+    /// It ends that.
+    Unlisten,
+    /// A listener says whether it provides a name.
+    ListenAnswer,
+    /// It is about everybody, whom all cores know a part of.
+    Everybody,
+    /// It ends that, which nobody has to be asked for.
+    UnsubscribeAll,
+    /// The server alone says it. Two are in the schema and said by nobody.
+    Server,
+}
+
 macro_rules! actions {
-    ($($variant:ident $topic:ident $code:literal $name:literal $letters:literal,)*) => {
+    ($($topic:ident $all:ident {
+        $(clients $request:ident { $($client:ident $said:ident $code:literal $kind:ident $name:literal $letters:literal,)* })?
+        server { $($server:ident $told:ident $server_code:literal $server_name:literal,)* }
+    })*) => {
         /// One thing that can be said. Variants are named topic first.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         #[allow(missing_docs, reason = "the table below is the documentation")]
-        pub enum Action { $($variant,)* }
+        pub enum Action { $($($($client,)*)? $($server,)*)* }
+
+        /// An action, by its topic.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "topics are documented where they are")]
+        pub enum ByTopic { $($topic($all),)* }
+
+        /// What clients say, by its topic.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "topics are documented where they are")]
+        pub enum Request { $($($topic($request),)?)* }
+
+        $(
+            /// All actions of a topic.
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            #[repr(u8)]
+            #[allow(missing_docs, reason = "the table below is the documentation")]
+            pub enum $all {
+                $($($said = Action::$client as u8,)*)?
+                $($told = Action::$server as u8,)*
+            }
+
+            $(
+                /// What clients say about a topic.
+                #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+                #[repr(u8)]
+                #[allow(missing_docs, reason = "the table below is the documentation")]
+                pub enum $request { $($said = Action::$client as u8,)* }
+            )?
+        )*
 
         impl Action {
             /// Every action, in table order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            pub const ALL: &'static [Self] = &[$($($(Self::$client,)*)? $(Self::$server,)*)*];
 
             /// The topic this action belongs to.
             #[inline]
             pub fn topic(self) -> Topic {
-                match self { $(Self::$variant => Topic::$topic,)* }
+                match self { $($($(Self::$client => Topic::$topic,)*)? $(Self::$server => Topic::$topic,)*)* }
+            }
+
+            /// How it is dealt with, if a client says it.
+            #[inline]
+            pub fn kind(self) -> Kind {
+                match self { $($($(Self::$client => Kind::$kind,)*)? $(Self::$server => Kind::Server,)*)* }
+            }
+
+            /// The action as one of its topic, for whoever decides about all of these.
+            #[inline]
+            pub fn by_topic(self) -> ByTopic {
+                match self {
+                    $($($(Self::$client => ByTopic::$topic($all::$said),)*)?
+                    $(Self::$server => ByTopic::$topic($all::$told),)*)*
+                }
+            }
+
+            /// The action as one that clients say, for whoever does what they say. `None`: the server alone says it.
+            #[inline]
+            pub fn request(self) -> Option<Request> {
+                match self {
+                    $($($(Self::$client => Some(Request::$topic($request::$said)),)*)?
+                    $(Self::$server => None,)*)*
+                }
             }
 
             /// Wire code within the topic (docs/protobuf-protocol.md §4).
             pub fn code(self) -> u8 {
-                match self { $(Self::$variant => $code,)* }
+                match self { $($($(Self::$client => $code,)*)? $(Self::$server => $server_code,)*)* }
             }
 
             /// Upper-case name as in logs and in client callbacks.
             pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
+                match self { $($($(Self::$client => $name,)*)? $(Self::$server => $server_name,)*)* }
             }
 
             /// What the text protocol calls it when a client says it; empty where no client does. Actions that differ in
             /// what comes with them share a word (docs/text-grammar.md §4).
             pub fn letters(self) -> &'static str {
-                match self { $(Self::$variant => $letters,)* }
+                match self { $($($(Self::$client => $letters,)*)? $(Self::$server => "",)*)* }
             }
 
             /// The action a client means by a word of the text protocol. Of several that share it, the first of the table.
-            #[allow(unreachable_patterns, reason = "words are shared, and most rows have none")]
+            #[allow(unreachable_patterns, reason = "words are shared, and some rows have none")]
             pub fn from_letters(topic: Topic, letters: &str) -> Option<Self> {
                 match (topic, letters) {
                     (_, "") => None,
-                    $((Topic::$topic, $letters) => Some(Self::$variant),)*
+                    $($($((Topic::$topic, $letters) => Some(Self::$client),)*)?)*
                     _ => None,
                 }
             }
@@ -114,7 +200,8 @@ macro_rules! actions {
             #[inline]
             pub fn from_code(topic: Topic, code: u32) -> Option<Self> {
                 match (topic, code) {
-                    $((Topic::$topic, $code) => Some(Self::$variant),)*
+                    $($($((Topic::$topic, $code) => Some(Self::$client),)*)?
+                    $((Topic::$topic, $server_code) => Some(Self::$server),)*)*
                     _ => None,
                 }
             }
@@ -122,149 +209,191 @@ macro_rules! actions {
     };
 }
 
+// Of a client's: the action, what its topic calls it, code, kind, name, word of the text protocol.
+// Of the server's: the action, what its topic calls it, code, name.
 actions! {
-    ParserUnknownTopic             Parser     1   "UNKNOWN_TOPIC"                    "",
-    ParserUnknownAction            Parser     2   "UNKNOWN_ACTION"                   "",
-    ParserInvalidMessage           Parser     3   "INVALID_MESSAGE"                  "",
-    ParserMessageParseError        Parser     4   "MESSAGE_PARSE_ERROR"              "",
-    ParserMaximumMessageSize       Parser     5   "MAXIMUM_MESSAGE_SIZE_EXCEEDED"    "",
-    ParserError                    Parser     6   "ERROR"                            "",
-    ParserInvalidMetaParams        Parser     7   "INVALID_META_PARAMS"              "",
+    Parser ParserAction {
+        server {
+            ParserUnknownTopic             UnknownTopic             1   "UNKNOWN_TOPIC",
+            ParserUnknownAction            UnknownAction            2   "UNKNOWN_ACTION",
+            ParserInvalidMessage           InvalidMessage           3   "INVALID_MESSAGE",
+            ParserMessageParseError        MessageParseError        4   "MESSAGE_PARSE_ERROR",
+            ParserMaximumMessageSize       MaximumMessageSize       5   "MAXIMUM_MESSAGE_SIZE_EXCEEDED",
+            ParserError                    Error                    6   "ERROR",
+            ParserInvalidMetaParams        InvalidMetaParams        7   "INVALID_META_PARAMS",
+        }
+    }
 
-    ConnectionError                Connection 1   "ERROR"                            "",
-    ConnectionPing                 Connection 2   "PING"                             "PI",
-    ConnectionPong                 Connection 3   "PONG"                             "PO",
-    ConnectionAccept               Connection 4   "ACCEPT"                           "",
-    ConnectionChallenge            Connection 5   "CHALLENGE"                        "CHR",
-    ConnectionReject               Connection 6   "REJECT"                           "",
-    ConnectionRedirect             Connection 7   "REDIRECT"                         "",
-    ConnectionClosing              Connection 8   "CLOSING"                          "",
-    ConnectionClosed               Connection 9   "CLOSED"                           "",
-    ConnectionAuthTimeout          Connection 100 "AUTHENTICATION_TIMEOUT"           "",
-    ConnectionInvalidMessage       Connection 101 "INVALID_MESSAGE"                  "",
+    Connection ConnectionAction {
+        clients ConnectionRequest {
+            ConnectionPing                 Ping                     2   Session      "PING"                    "PI",
+            ConnectionPong                 Pong                     3   Session      "PONG"                    "PO",
+            ConnectionChallenge            Challenge                5   Session      "CHALLENGE"               "CHR",
+        }
+        server {
+            ConnectionError                Error                    1   "ERROR",
+            ConnectionAccept               Accept                   4   "ACCEPT",
+            ConnectionReject               Reject                   6   "REJECT",
+            ConnectionRedirect             Redirect                 7   "REDIRECT",
+            ConnectionClosing              Closing                  8   "CLOSING",
+            ConnectionClosed               Closed                   9   "CLOSED",
+            ConnectionAuthTimeout          AuthTimeout              100 "AUTHENTICATION_TIMEOUT",
+            ConnectionInvalidMessage       InvalidMessage           101 "INVALID_MESSAGE",
+        }
+    }
 
-    AuthError                      Auth       1   "ERROR"                            "",
-    AuthRequest                    Auth       2   "REQUEST"                          "REQ",
-    AuthSuccessful                 Auth       3   "AUTH_SUCCESSFUL"                  "",
-    AuthUnsuccessful               Auth       4   "AUTH_UNSUCCESSFUL"                "",
-    AuthTooManyAttempts            Auth       100 "TOO_MANY_AUTH_ATTEMPTS"           "",
-    AuthInvalidMessage             Auth       101 "INVALID_MESSAGE"                  "",
-    AuthInvalidMessageData         Auth       102 "INVALID_MESSAGE_DATA"             "",
+    Auth AuthAction {
+        clients AuthRequest {
+            AuthRequest                    Request                  2   Session      "REQUEST"                 "REQ",
+        }
+        server {
+            AuthError                      Error                    1   "ERROR",
+            AuthSuccessful                 Successful               3   "AUTH_SUCCESSFUL",
+            AuthUnsuccessful               Unsuccessful             4   "AUTH_UNSUCCESSFUL",
+            AuthTooManyAttempts            TooManyAttempts          100 "TOO_MANY_AUTH_ATTEMPTS",
+            AuthInvalidMessage             InvalidMessage           101 "INVALID_MESSAGE",
+            AuthInvalidMessageData         InvalidMessageData       102 "INVALID_MESSAGE_DATA",
+        }
+    }
 
-    EventError                     Event      1   "ERROR"                            "",
-    EventEmit                      Event      2   "EMIT"                             "EVT",
-    EventSubscribe                 Event      3   "SUBSCRIBE"                        "S",
-    EventUnsubscribe               Event      4   "UNSUBSCRIBE"                      "US",
-    EventListen                    Event      5   "LISTEN"                           "L",
-    EventUnlisten                  Event      6   "UNLISTEN"                         "UL",
-    EventListenAccept              Event      7   "LISTEN_ACCEPT"                    "LA",
-    EventListenReject              Event      8   "LISTEN_REJECT"                    "LR",
-    EventHasProvider               Event      9   "SUBSCRIPTION_HAS_PROVIDER"        "",
-    EventHasNoProvider             Event      10  "SUBSCRIPTION_HAS_NO_PROVIDER"     "",
-    EventPatternFound              Event      11  "SUBSCRIPTION_FOR_PATTERN_FOUND"   "",
-    EventPatternRemoved            Event      12  "SUBSCRIPTION_FOR_PATTERN_REMOVED" "",
-    EventInvalidListenRegex        Event      100 "INVALID_LISTEN_REGEX"             "",
-    EventListenResponseTimeout     Event      101 "LISTEN_RESPONSE_TIMEOUT"          "",
-    EventListenUnsuccessful        Event      102 "LISTEN_UNSUCCESSFUL"              "",
-    EventPermissionError           Event      103 "MESSAGE_PERMISSION_ERROR"         "",
-    EventDenied                    Event      104 "MESSAGE_DENIED"                   "",
-    EventInvalidMessageData        Event      105 "INVALID_MESSAGE_DATA"             "",
-    EventMultipleSubscriptions     Event      106 "MULTIPLE_SUBSCRIPTIONS"           "",
-    EventNotSubscribed             Event      107 "NOT_SUBSCRIBED"                   "",
+    Event EventAction {
+        clients EventRequest {
+            EventEmit                      Emit                     2   Single       "EMIT"                    "EVT",
+            EventSubscribe                 Subscribe                3   Subscribe    "SUBSCRIBE"               "S",
+            EventUnsubscribe               Unsubscribe              4   Unsubscribe  "UNSUBSCRIBE"             "US",
+            EventListen                    Listen                   5   Listen       "LISTEN"                  "L",
+            EventUnlisten                  Unlisten                 6   Unlisten     "UNLISTEN"                "UL",
+            EventListenAccept              ListenAccept             7   ListenAnswer "LISTEN_ACCEPT"           "LA",
+            EventListenReject              ListenReject             8   ListenAnswer "LISTEN_REJECT"           "LR",
+        }
+        server {
+            EventError                     Error                    1   "ERROR",
+            EventHasProvider               HasProvider              9   "SUBSCRIPTION_HAS_PROVIDER",
+            EventHasNoProvider             HasNoProvider            10  "SUBSCRIPTION_HAS_NO_PROVIDER",
+            EventPatternFound              PatternFound             11  "SUBSCRIPTION_FOR_PATTERN_FOUND",
+            EventPatternRemoved            PatternRemoved           12  "SUBSCRIPTION_FOR_PATTERN_REMOVED",
+            EventInvalidListenRegex        InvalidListenRegex       100 "INVALID_LISTEN_REGEX",
+            EventListenResponseTimeout     ListenResponseTimeout    101 "LISTEN_RESPONSE_TIMEOUT",
+            EventListenUnsuccessful        ListenUnsuccessful       102 "LISTEN_UNSUCCESSFUL",
+            EventPermissionError           PermissionError          103 "MESSAGE_PERMISSION_ERROR",
+            EventDenied                    Denied                   104 "MESSAGE_DENIED",
+            EventInvalidMessageData        InvalidMessageData       105 "INVALID_MESSAGE_DATA",
+            EventMultipleSubscriptions     MultipleSubscriptions    106 "MULTIPLE_SUBSCRIPTIONS",
+            EventNotSubscribed             NotSubscribed            107 "NOT_SUBSCRIBED",
+        }
+    }
 
-    RecordError                    Record     1   "ERROR"                            "",
-    RecordNotify                   Record     2   "NOTIFY"                           "",
-    RecordRead                     Record     3   "READ"                             "SN",
-    RecordReadResponse             Record     4   "READ_RESPONSE"                    "",
-    RecordHead                     Record     5   "HEAD"                             "HD",
-    RecordHeadResponse             Record     6   "HEAD_RESPONSE"                    "",
-    RecordHeadBulk                 Record     7   "HEAD_BULK"                        "",
-    RecordHeadResponseBulk         Record     8   "HEAD_RESPONSE_BULK"               "",
-    RecordDelete                   Record     9   "DELETE"                           "D",
-    RecordDeleteSuccess            Record     10  "DELETE_SUCCESS"                   "",
-    RecordDeleteBulk               Record     11  "DELETE_BULK"                      "",
-    RecordDeleteBulkSuccess        Record     12  "DELETE_BULK_SUCCESS"              "",
-    RecordDeleted                  Record     13  "DELETED"                          "",
-    RecordWriteAcknowledgement     Record     14  "WRITE_ACKNOWLEDGEMENT"            "",
-    RecordCreate                   Record     15  "CREATE"                           "",
-    RecordCreateAndUpdate          Record     16  "CREATEANDUPDATE"                  "CU",
-    RecordCreateAndPatch           Record     17  "CREATEANDPATCH"                   "CU",
-    RecordUpdate                   Record     18  "UPDATE"                           "U",
-    RecordPatch                    Record     19  "PATCH"                            "P",
-    RecordErase                    Record     20  "ERASE"                            "P",
-    RecordSubscribeAndHead         Record     21  "SUBSCRIBEANDHEAD"                 "",
-    RecordSubscribeAndRead         Record     22  "SUBSCRIBEANDREAD"                 "",
-    RecordSubscribeCreateAndRead   Record     23  "SUBSCRIBECREATEANDREAD"           "CR",
-    RecordSubscribeCreateAndUpdate Record     24  "SUBSCRIBECREATEANDUPDATE"         "",
-    RecordSubscribe                Record     25  "SUBSCRIBE"                        "S",
-    RecordUnsubscribe              Record     26  "UNSUBSCRIBE"                      "US",
-    RecordListen                   Record     27  "LISTEN"                           "L",
-    RecordUnlisten                 Record     28  "UNLISTEN"                         "UL",
-    RecordListenAccept             Record     29  "LISTEN_ACCEPT"                    "LA",
-    RecordListenReject             Record     30  "LISTEN_REJECT"                    "LR",
-    RecordHasProvider              Record     31  "SUBSCRIPTION_HAS_PROVIDER"        "",
-    RecordHasNoProvider            Record     32  "SUBSCRIPTION_HAS_NO_PROVIDER"     "",
-    RecordPatternFound             Record     33  "SUBSCRIPTION_FOR_PATTERN_FOUND"   "",
-    RecordPatternRemoved           Record     34  "SUBSCRIPTION_FOR_PATTERN_REMOVED" "",
-    RecordPatchMulti               Record     35  "PATCH_MULTI"                      "",
-    RecordCacheRetrievalTimeout    Record     100 "CACHE_RETRIEVAL_TIMEOUT"          "",
-    RecordStorageRetrievalTimeout  Record     101 "STORAGE_RETRIEVAL_TIMEOUT"        "",
-    RecordVersionExists            Record     102 "VERSION_EXISTS"                   "",
-    RecordLoadError                Record     103 "RECORD_LOAD_ERROR"                "",
-    RecordCreateError              Record     104 "RECORD_CREATE_ERROR"              "",
-    RecordUpdateError              Record     105 "RECORD_UPDATE_ERROR"              "",
-    RecordDeleteError              Record     106 "RECORD_DELETE_ERROR"              "",
-    RecordNotFound                 Record     107 "RECORD_NOT_FOUND"                 "",
-    RecordInvalidVersion           Record     108 "INVALID_VERSION"                  "",
-    RecordInvalidPatchOnHotpath    Record     109 "INVALID_PATCH_ON_HOTPATH"         "",
-    RecordInvalidListenRegex       Record     110 "INVALID_LISTEN_REGEX"             "",
-    RecordListenResponseTimeout    Record     111 "LISTEN_RESPONSE_TIMEOUT"          "",
-    RecordListenUnsuccessful       Record     112 "LISTEN_UNSUCCESSFUL"              "",
-    RecordNotifyError              Record     113 "RECORD_NOTIFY_ERROR"              "",
-    RecordPermissionError          Record     114 "MESSAGE_PERMISSION_ERROR"         "",
-    RecordDenied                   Record     115 "MESSAGE_DENIED"                   "",
-    RecordInvalidMessageData       Record     116 "INVALID_MESSAGE_DATA"             "",
-    RecordMultipleSubscriptions    Record     117 "MULTIPLE_SUBSCRIPTIONS"           "",
-    RecordNotSubscribed            Record     118 "NOT_SUBSCRIBED"                   "",
+    Record RecordAction {
+        clients RecordRequest {
+            RecordNotify                   Notify                   2   Bulk         "NOTIFY"                  "",
+            RecordRead                     Read                     3   Single       "READ"                    "SN",
+            RecordHead                     Head                     5   Single       "HEAD"                    "HD",
+            RecordDelete                   Delete                   9   Single       "DELETE"                  "D",
+            RecordCreateAndUpdate          CreateAndUpdate          16  Single       "CREATEANDUPDATE"         "CU",
+            RecordCreateAndPatch           CreateAndPatch           17  Single       "CREATEANDPATCH"          "CU",
+            RecordUpdate                   Update                   18  Single       "UPDATE"                  "U",
+            RecordPatch                    Patch                    19  Single       "PATCH"                   "P",
+            RecordErase                    Erase                    20  Single       "ERASE"                   "P",
+            RecordSubscribeAndHead         SubscribeAndHead         21  Subscribe    "SUBSCRIBEANDHEAD"        "",
+            RecordSubscribeAndRead         SubscribeAndRead         22  Subscribe    "SUBSCRIBEANDREAD"        "",
+            RecordSubscribeCreateAndRead   SubscribeCreateAndRead   23  Subscribe    "SUBSCRIBECREATEANDREAD"  "CR",
+            RecordSubscribe                Subscribe                25  Subscribe    "SUBSCRIBE"               "S",
+            RecordUnsubscribe              Unsubscribe              26  Unsubscribe  "UNSUBSCRIBE"             "US",
+            RecordListen                   Listen                   27  Listen       "LISTEN"                  "L",
+            RecordUnlisten                 Unlisten                 28  Unlisten     "UNLISTEN"                "UL",
+            RecordListenAccept             ListenAccept             29  ListenAnswer "LISTEN_ACCEPT"           "LA",
+            RecordListenReject             ListenReject             30  ListenAnswer "LISTEN_REJECT"           "LR",
+            RecordPatchMulti               PatchMulti               35  Single       "PATCH_MULTI"             "",
+        }
+        server {
+            RecordError                    Error                    1   "ERROR",
+            RecordReadResponse             ReadResponse             4   "READ_RESPONSE",
+            RecordHeadResponse             HeadResponse             6   "HEAD_RESPONSE",
+            RecordHeadBulk                 HeadBulk                 7   "HEAD_BULK",
+            RecordHeadResponseBulk         HeadResponseBulk         8   "HEAD_RESPONSE_BULK",
+            RecordDeleteSuccess            DeleteSuccess            10  "DELETE_SUCCESS",
+            RecordDeleteBulk               DeleteBulk               11  "DELETE_BULK",
+            RecordDeleteBulkSuccess        DeleteBulkSuccess        12  "DELETE_BULK_SUCCESS",
+            RecordDeleted                  Deleted                  13  "DELETED",
+            RecordWriteAcknowledgement     WriteAcknowledgement     14  "WRITE_ACKNOWLEDGEMENT",
+            RecordCreate                   Create                   15  "CREATE",
+            RecordSubscribeCreateAndUpdate SubscribeCreateAndUpdate 24  "SUBSCRIBECREATEANDUPDATE",
+            RecordHasProvider              HasProvider              31  "SUBSCRIPTION_HAS_PROVIDER",
+            RecordHasNoProvider            HasNoProvider            32  "SUBSCRIPTION_HAS_NO_PROVIDER",
+            RecordPatternFound             PatternFound             33  "SUBSCRIPTION_FOR_PATTERN_FOUND",
+            RecordPatternRemoved           PatternRemoved           34  "SUBSCRIPTION_FOR_PATTERN_REMOVED",
+            RecordCacheRetrievalTimeout    CacheRetrievalTimeout    100 "CACHE_RETRIEVAL_TIMEOUT",
+            RecordStorageRetrievalTimeout  StorageRetrievalTimeout  101 "STORAGE_RETRIEVAL_TIMEOUT",
+            RecordVersionExists            VersionExists            102 "VERSION_EXISTS",
+            RecordLoadError                LoadError                103 "RECORD_LOAD_ERROR",
+            RecordCreateError              CreateError              104 "RECORD_CREATE_ERROR",
+            RecordUpdateError              UpdateError              105 "RECORD_UPDATE_ERROR",
+            RecordDeleteError              DeleteError              106 "RECORD_DELETE_ERROR",
+            RecordNotFound                 NotFound                 107 "RECORD_NOT_FOUND",
+            RecordInvalidVersion           InvalidVersion           108 "INVALID_VERSION",
+            RecordInvalidPatchOnHotpath    InvalidPatchOnHotpath    109 "INVALID_PATCH_ON_HOTPATH",
+            RecordInvalidListenRegex       InvalidListenRegex       110 "INVALID_LISTEN_REGEX",
+            RecordListenResponseTimeout    ListenResponseTimeout    111 "LISTEN_RESPONSE_TIMEOUT",
+            RecordListenUnsuccessful       ListenUnsuccessful       112 "LISTEN_UNSUCCESSFUL",
+            RecordNotifyError              NotifyError              113 "RECORD_NOTIFY_ERROR",
+            RecordPermissionError          PermissionError          114 "MESSAGE_PERMISSION_ERROR",
+            RecordDenied                   Denied                   115 "MESSAGE_DENIED",
+            RecordInvalidMessageData       InvalidMessageData       116 "INVALID_MESSAGE_DATA",
+            RecordMultipleSubscriptions    MultipleSubscriptions    117 "MULTIPLE_SUBSCRIPTIONS",
+            RecordNotSubscribed            NotSubscribed            118 "NOT_SUBSCRIBED",
+        }
+    }
 
-    RpcError                       Rpc        1   "ERROR"                            "",
-    RpcRequest                     Rpc        2   "REQUEST"                          "REQ",
-    RpcAccept                      Rpc        4   "ACCEPT"                           "A",
-    RpcResponse                    Rpc        5   "RESPONSE"                         "RES",
-    RpcReject                      Rpc        6   "REJECT"                           "REJ",
-    RpcRequestError                Rpc        7   "REQUEST_ERROR"                    "E",
-    RpcProvide                     Rpc        8   "PROVIDE"                          "S",
-    RpcUnprovide                   Rpc        9   "UNPROVIDE"                        "US",
-    RpcNoProvider                  Rpc        100 "NO_RPC_PROVIDER"                  "",
-    RpcAcceptTimeout               Rpc        101 "ACCEPT_TIMEOUT"                   "",
-    RpcMultipleAccept              Rpc        102 "MULTIPLE_ACCEPT"                  "",
-    RpcInvalidCorrelationId        Rpc        103 "INVALID_RPC_CORRELATION_ID"       "",
-    RpcResponseTimeout             Rpc        104 "RESPONSE_TIMEOUT"                 "",
-    RpcMultipleResponse            Rpc        105 "MULTIPLE_RESPONSE"                "",
-    RpcPermissionError             Rpc        106 "MESSAGE_PERMISSION_ERROR"         "",
-    RpcDenied                      Rpc        107 "MESSAGE_DENIED"                   "",
-    RpcInvalidMessageData          Rpc        108 "INVALID_MESSAGE_DATA"             "",
-    RpcMultipleProviders           Rpc        109 "MULTIPLE_PROVIDERS"               "",
-    RpcNotProvided                 Rpc        110 "NOT_PROVIDED"                     "",
+    Rpc RpcAction {
+        clients RpcRequest {
+            RpcRequest                     Request                  2   Call         "REQUEST"                 "REQ",
+            RpcAccept                      Accept                   4   Call         "ACCEPT"                  "A",
+            RpcResponse                    Response                 5   Call         "RESPONSE"                "RES",
+            RpcReject                      Reject                   6   Call         "REJECT"                  "REJ",
+            RpcRequestError                RequestError             7   Call         "REQUEST_ERROR"           "E",
+            RpcProvide                     Provide                  8   Bulk         "PROVIDE"                 "S",
+            RpcUnprovide                   Unprovide                9   Bulk         "UNPROVIDE"               "US",
+        }
+        server {
+            RpcError                       Error                    1   "ERROR",
+            RpcNoProvider                  NoProvider               100 "NO_RPC_PROVIDER",
+            RpcAcceptTimeout               AcceptTimeout            101 "ACCEPT_TIMEOUT",
+            RpcMultipleAccept              MultipleAccept           102 "MULTIPLE_ACCEPT",
+            RpcInvalidCorrelationId        InvalidCorrelationId     103 "INVALID_RPC_CORRELATION_ID",
+            RpcResponseTimeout             ResponseTimeout          104 "RESPONSE_TIMEOUT",
+            RpcMultipleResponse            MultipleResponse         105 "MULTIPLE_RESPONSE",
+            RpcPermissionError             PermissionError          106 "MESSAGE_PERMISSION_ERROR",
+            RpcDenied                      Denied                   107 "MESSAGE_DENIED",
+            RpcInvalidMessageData          InvalidMessageData       108 "INVALID_MESSAGE_DATA",
+            RpcMultipleProviders           MultipleProviders        109 "MULTIPLE_PROVIDERS",
+            RpcNotProvided                 NotProvided              110 "NOT_PROVIDED",
+        }
+    }
 
-    PresenceError                  Presence   1   "ERROR"                            "",
-    PresenceQueryAll               Presence   2   "QUERY_ALL"                        "Q",
-    PresenceQueryAllResponse       Presence   3   "QUERY_ALL_RESPONSE"               "",
-    PresenceQuery                  Presence   4   "QUERY"                            "Q",
-    PresenceQueryResponse          Presence   5   "QUERY_RESPONSE"                   "",
-    PresenceJoin                   Presence   6   "PRESENCE_JOIN"                    "",
-    PresenceJoinAll                Presence   7   "PRESENCE_JOIN_ALL"                "",
-    PresenceLeave                  Presence   8   "PRESENCE_LEAVE"                   "",
-    PresenceLeaveAll               Presence   9   "PRESENCE_LEAVE_ALL"               "",
-    PresenceSubscribe              Presence   10  "SUBSCRIBE"                        "S",
-    PresenceUnsubscribe            Presence   11  "UNSUBSCRIBE"                      "US",
-    PresenceSubscribeAll           Presence   12  "SUBSCRIBE_ALL"                    "S",
-    PresenceUnsubscribeAll         Presence   13  "UNSUBSCRIBE_ALL"                  "US",
-    PresenceInvalidUsers           Presence   100 "INVALID_PRESENCE_USERS"           "",
-    PresencePermissionError        Presence   101 "MESSAGE_PERMISSION_ERROR"         "",
-    PresenceDenied                 Presence   102 "MESSAGE_DENIED"                   "",
-    PresenceMultipleSubscriptions  Presence   103 "MULTIPLE_SUBSCRIPTIONS"           "",
-    PresenceNotSubscribed          Presence   104 "NOT_SUBSCRIBED"                   "",
+    Presence PresenceAction {
+        clients PresenceRequest {
+            PresenceQueryAll               QueryAll                 2   Everybody    "QUERY_ALL"               "Q",
+            PresenceQuery                  Query                    4   Bulk         "QUERY"                   "Q",
+            PresenceSubscribe              Subscribe                10  Subscribe    "SUBSCRIBE"               "S",
+            PresenceUnsubscribe            Unsubscribe              11  Unsubscribe  "UNSUBSCRIBE"             "US",
+            PresenceSubscribeAll           SubscribeAll             12  Everybody    "SUBSCRIBE_ALL"           "S",
+            PresenceUnsubscribeAll         UnsubscribeAll           13  UnsubscribeAll "UNSUBSCRIBE_ALL"         "US",
+        }
+        server {
+            PresenceError                  Error                    1   "ERROR",
+            PresenceQueryAllResponse       QueryAllResponse         3   "QUERY_ALL_RESPONSE",
+            PresenceQueryResponse          QueryResponse            5   "QUERY_RESPONSE",
+            PresenceJoin                   Join                     6   "PRESENCE_JOIN",
+            PresenceJoinAll                JoinAll                  7   "PRESENCE_JOIN_ALL",
+            PresenceLeave                  Leave                    8   "PRESENCE_LEAVE",
+            PresenceLeaveAll               LeaveAll                 9   "PRESENCE_LEAVE_ALL",
+            PresenceInvalidUsers           InvalidUsers             100 "INVALID_PRESENCE_USERS",
+            PresencePermissionError        PermissionError          101 "MESSAGE_PERMISSION_ERROR",
+            PresenceDenied                 Denied                   102 "MESSAGE_DENIED",
+            PresenceMultipleSubscriptions  MultipleSubscriptions    103 "MULTIPLE_SUBSCRIPTIONS",
+            PresenceNotSubscribed          NotSubscribed            104 "NOT_SUBSCRIBED",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -276,5 +405,21 @@ mod tests {
         for &action in Action::ALL {
             assert_eq!(Action::from_code(action.topic(), u32::from(action.code())), Some(action), "{action:?}");
         }
+    }
+
+    #[test]
+    fn what_clients_say_is_what_has_a_kind() {
+        for &action in Action::ALL {
+            assert_eq!(action.request().is_some(), action.kind() != Kind::Server, "{action:?}");
+            assert!(action.letters().is_empty() || action.request().is_some(), "{action:?}");
+        }
+    }
+
+    #[test]
+    fn actions_by_topic_are_the_bytes_that_actions_are() {
+        assert_eq!(Action::RecordRead.by_topic(), ByTopic::Record(RecordAction::Read));
+        assert_eq!(Action::RecordRead.request(), Some(Request::Record(RecordRequest::Read)));
+        assert_eq!(RecordAction::NotSubscribed as u8, Action::RecordNotSubscribed as u8);
+        assert_eq!(RecordRequest::Read as u8, Action::RecordRead as u8);
     }
 }

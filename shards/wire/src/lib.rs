@@ -6,25 +6,36 @@
 //! *Does not* know sessions, permissions or sockets.
 #![forbid(unsafe_code)]
 
+#[warn(clippy::wildcard_enum_match_arm)]
 pub mod action;
 pub mod binary;
+#[warn(clippy::wildcard_enum_match_arm)]
 pub mod client;
 mod draft;
+#[warn(clippy::wildcard_enum_match_arm)]
 pub mod encode;
 mod field;
 pub mod gate;
+#[warn(clippy::wildcard_enum_match_arm)]
 pub mod jif;
 pub mod link;
 pub mod message;
+#[warn(clippy::wildcard_enum_match_arm)]
 pub mod mqtt;
+#[warn(clippy::wildcard_enum_match_arm)]
 pub mod parting;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod plain;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod text;
 mod upgrade;
 mod utf8;
 pub mod ws;
 
-pub use action::{Action, Topic};
+pub use action::{
+    Action, AuthRequest, ByTopic, ConnectionRequest, EventRequest, Kind, PresenceRequest, RecordRequest, Request,
+    RpcRequest, Topic,
+};
 pub use gate::{Gate, Pages};
 pub use link::{Closing, Endpoint, Handshake, Link, LinkConfig, LinkEvent, Medium};
 pub use message::{Flags, Head, Message, Outgoing, Said, Span, Unreadable, Wire, Word};

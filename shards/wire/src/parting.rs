@@ -82,7 +82,9 @@ pub fn encode_parting(wire: Wire, parting: Parting, out: &mut Vec<u8>) {
     let (close, code, words) = parting.row();
     match wire {
         Wire::Mqtt => mqtt::parting(code, words, out),
-        _ => ws::put_close_because(close, words, out),
+        Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Text | Wire::TextSdk | Wire::Json | Wire::Http => {
+            ws::put_close_because(close, words, out);
+        }
     }
 }
 

@@ -133,10 +133,8 @@ impl Batch {
         if let Some(names) = request.names {
             elements(names).for_each(|name| draft.push_name(&string_of(name).unwrap_or_default()));
             if elements(names).next().is_none() {
-                settled = Some(match request.action {
-                    Action::PresenceQuery => r#"{"users":{},"success":true}"#,
-                    _ => r#"{"success":true}"#,
-                });
+                let is_query = request.action == Action::PresenceQuery;
+                settled = Some(if is_query { r#"{"users":{},"success":true}"# } else { r#"{"success":true}"# });
             }
         }
         if let Some(path) = request.path {
@@ -145,15 +143,13 @@ impl Batch {
         if let Some(data) = request.data {
             draft.data(|out| out.extend_from_slice(data));
         }
-        match request.action {
-            Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch => {
-                draft.version(request.version);
-                draft.flag(Flags::IS_WRITE_ACK);
-            }
+        if matches!(request.action, Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch) {
+            draft.version(request.version);
+            draft.flag(Flags::IS_WRITE_ACK);
+        }
+        if request.action == Action::EventEmit {
             // An event has no answer; to whoever does not stay, that it was published is one.
-            Action::EventEmit if request.data.is_none() => draft.flag(Flags::IS_ACK | Flags::UNDEFINED),
-            Action::EventEmit => draft.flag(Flags::IS_ACK),
-            _ => {}
+            draft.flag(if request.data.is_none() { Flags::IS_ACK | Flags::UNDEFINED } else { Flags::IS_ACK });
         }
         let head = draft.finish().head;
         self.entries.push(Entry { head, start, end: self.bytes.len(), settled });

@@ -3,7 +3,7 @@
 use deepstream_json::{string_of, write_string};
 
 use super::{Batch, TOO_LARGE};
-use crate::action::{Action, Topic};
+use crate::action::{Action, ByTopic, EventAction, PresenceAction, RecordAction, RpcAction, Topic};
 use crate::client::original_action;
 use crate::encode::put_number;
 use crate::message::Message;
@@ -48,10 +48,13 @@ impl Answers {
 
     /// The entry of an answer that has no number: reads and deletions of one name are answered in their order.
     fn named(&mut self, batch: &Batch, message: &Message<&[u8]>) -> Option<usize> {
-        let asked = match message.head.action {
-            Action::RecordReadResponse => Action::RecordRead,
-            Action::RecordDeleteSuccess => Action::RecordDelete,
-            _ => original_action(message)?,
+        let told = message.head.action;
+        let asked = if told == Action::RecordReadResponse {
+            Action::RecordRead
+        } else if told == Action::RecordDeleteSuccess {
+            Action::RecordDelete
+        } else {
+            original_action(message)?
         };
         if self.by_name.is_empty() {
             let nameless =
@@ -125,19 +128,27 @@ fn write(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) -> bool {
         put_number(message.head.version, &mut digits);
         digits
     };
-    match message.head.action {
-        Action::RecordReadResponse => {
+    let failure = match message.head.action.by_topic() {
+        ByTopic::Record(RecordAction::ReadResponse) => {
             member("version", &version());
             member("data", message.data().unwrap_or(b"null"));
+            None
         }
-        Action::RecordHeadResponse => member("version", &version()),
-        Action::RpcResponse => {
+        ByTopic::Record(RecordAction::HeadResponse) => {
+            member("version", &version());
+            None
+        }
+        ByTopic::Rpc(RpcAction::Response) => {
             if let Some(data) = message.data() {
                 member("data", data);
             }
+            None
         }
-        Action::PresenceQueryResponse => member("users", message.data().unwrap_or(b"{}")),
-        Action::PresenceQueryAllResponse => {
+        ByTopic::Presence(PresenceAction::QueryResponse) => {
+            member("users", message.data().unwrap_or(b"{}"));
+            None
+        }
+        ByTopic::Presence(PresenceAction::QueryAllResponse) => {
             let mut users = vec![b'['];
             for (index, user) in message.names().enumerate() {
                 if index > 0 {
@@ -147,24 +158,160 @@ fn write(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) -> bool {
             }
             users.push(b']');
             member("users", &users);
+            None
         }
-        Action::RecordWriteAcknowledgement | Action::RecordDeleteSuccess => {}
-        action if action == asked => {}
-        _ => {
-            write_error(asked, message, out);
-            return false;
-        }
+        ByTopic::Record(RecordAction::WriteAcknowledgement | RecordAction::DeleteSuccess) => None,
+        _ if message.head.action == asked => None,
+        ByTopic::Event(EventAction::Denied) => Some(Failure::Emit),
+        ByTopic::Rpc(RpcAction::RequestError) => Some(Failure::Provider),
+        ByTopic::Record(RecordAction::Denied)
+        | ByTopic::Rpc(RpcAction::Denied)
+        | ByTopic::Presence(PresenceAction::Denied) => Some(Failure::Denied),
+        ByTopic::Record(RecordAction::VersionExists) => Some(Failure::Exists),
+        ByTopic::Record(RecordAction::InvalidVersion) => Some(Failure::Ahead),
+        ByTopic::Record(RecordAction::NotFound) => Some(Failure::NotFound),
+        ByTopic::Rpc(RpcAction::NoProvider) => Some(Failure::NoProvider),
+        ByTopic::Rpc(RpcAction::ResponseTimeout) => Some(Failure::Late),
+        ByTopic::Record(RecordAction::UpdateError) => Some(Failure::Update),
+        ByTopic::Event(
+            EventAction::Emit
+            | EventAction::Subscribe
+            | EventAction::Unsubscribe
+            | EventAction::Listen
+            | EventAction::Unlisten
+            | EventAction::ListenAccept
+            | EventAction::ListenReject
+            | EventAction::Error
+            | EventAction::HasProvider
+            | EventAction::HasNoProvider
+            | EventAction::PatternFound
+            | EventAction::PatternRemoved
+            | EventAction::InvalidListenRegex
+            | EventAction::ListenResponseTimeout
+            | EventAction::ListenUnsuccessful
+            | EventAction::PermissionError
+            | EventAction::InvalidMessageData
+            | EventAction::MultipleSubscriptions
+            | EventAction::NotSubscribed,
+        )
+        | ByTopic::Record(
+            RecordAction::Notify
+            | RecordAction::Read
+            | RecordAction::Head
+            | RecordAction::Delete
+            | RecordAction::CreateAndUpdate
+            | RecordAction::CreateAndPatch
+            | RecordAction::Update
+            | RecordAction::Patch
+            | RecordAction::Erase
+            | RecordAction::SubscribeAndHead
+            | RecordAction::SubscribeAndRead
+            | RecordAction::SubscribeCreateAndRead
+            | RecordAction::Subscribe
+            | RecordAction::Unsubscribe
+            | RecordAction::Listen
+            | RecordAction::Unlisten
+            | RecordAction::ListenAccept
+            | RecordAction::ListenReject
+            | RecordAction::PatchMulti
+            | RecordAction::Error
+            | RecordAction::HeadBulk
+            | RecordAction::HeadResponseBulk
+            | RecordAction::DeleteBulk
+            | RecordAction::DeleteBulkSuccess
+            | RecordAction::Deleted
+            | RecordAction::Create
+            | RecordAction::SubscribeCreateAndUpdate
+            | RecordAction::HasProvider
+            | RecordAction::HasNoProvider
+            | RecordAction::PatternFound
+            | RecordAction::PatternRemoved
+            | RecordAction::CacheRetrievalTimeout
+            | RecordAction::StorageRetrievalTimeout
+            | RecordAction::LoadError
+            | RecordAction::CreateError
+            | RecordAction::DeleteError
+            | RecordAction::InvalidPatchOnHotpath
+            | RecordAction::InvalidListenRegex
+            | RecordAction::ListenResponseTimeout
+            | RecordAction::ListenUnsuccessful
+            | RecordAction::NotifyError
+            | RecordAction::PermissionError
+            | RecordAction::InvalidMessageData
+            | RecordAction::MultipleSubscriptions
+            | RecordAction::NotSubscribed,
+        )
+        | ByTopic::Rpc(
+            RpcAction::Request
+            | RpcAction::Accept
+            | RpcAction::Reject
+            | RpcAction::Provide
+            | RpcAction::Unprovide
+            | RpcAction::Error
+            | RpcAction::AcceptTimeout
+            | RpcAction::MultipleAccept
+            | RpcAction::InvalidCorrelationId
+            | RpcAction::MultipleResponse
+            | RpcAction::PermissionError
+            | RpcAction::InvalidMessageData
+            | RpcAction::MultipleProviders
+            | RpcAction::NotProvided,
+        )
+        | ByTopic::Presence(
+            PresenceAction::QueryAll
+            | PresenceAction::Query
+            | PresenceAction::Subscribe
+            | PresenceAction::Unsubscribe
+            | PresenceAction::SubscribeAll
+            | PresenceAction::UnsubscribeAll
+            | PresenceAction::Error
+            | PresenceAction::Join
+            | PresenceAction::JoinAll
+            | PresenceAction::Leave
+            | PresenceAction::LeaveAll
+            | PresenceAction::InvalidUsers
+            | PresenceAction::PermissionError
+            | PresenceAction::MultipleSubscriptions
+            | PresenceAction::NotSubscribed,
+        )
+        | ByTopic::Connection(_)
+        | ByTopic::Auth(_)
+        | ByTopic::Parser(_) => Some(Failure::Other),
+    };
+    if let Some(failure) = failure {
+        write_error(&failure, asked, message, out);
+        return false;
     }
     out.push(if out.is_empty() { b'{' } else { b',' });
     out.extend_from_slice(SUCCESS);
     true
 }
 
-fn write_error(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) {
+/// Why there is no success, as far as that is told in a way of its own.
+enum Failure {
+    /// An event is denied.
+    Emit,
+    /// A provider says that it failed.
+    Provider,
+    Denied,
+    /// The version of a write was taken.
+    Exists,
+    /// The version of a write leaves some out.
+    Ahead,
+    NotFound,
+    NoProvider,
+    /// A provider did not answer in time.
+    Late,
+    /// A write could not be done.
+    Update,
+    Other,
+}
+
+fn write_error(failure: &Failure, asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) {
     let action = message.head.action;
     let topic = action.topic();
     let name = String::from_utf8_lossy(message.name());
-    if action == Action::EventDenied {
+    if matches!(failure, Failure::Emit) {
         out.extend_from_slice(
             br#"{"success":false,"error":"Message denied. Action 'emit' is not permitted.","errorEvent":"MESSAGE_DENIED","errorAction":"emit","errorTopic":"event"}"#,
         );
@@ -173,7 +320,7 @@ fn write_error(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"errorTopic":""#);
     out.extend_from_slice(topic.name().to_ascii_lowercase().as_bytes());
     out.push(b'"');
-    if action == Action::RpcRequestError {
+    if matches!(failure, Failure::Provider) {
         out.extend_from_slice(br#","error":"#);
         out.extend_from_slice(message.data().unwrap_or(b"null"));
         out.extend_from_slice(br#","success":false}"#);
@@ -184,35 +331,35 @@ fn write_error(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","success":false,"error":"#);
     let version = message.head.version;
     let reason = message.data().and_then(string_of);
-    let text = match action {
-        Action::RecordDenied | Action::RpcDenied | Action::PresenceDenied => {
+    let text = match failure {
+        Failure::Denied => {
             format!("Message denied. Action \"{}\" is not permitted.", asked.name())
         }
-        Action::RecordVersionExists => {
+        Failure::Exists => {
             format!("Record update failed. Version {version} exists for record \"{name}\".")
         }
-        Action::RecordInvalidVersion => {
+        Failure::Ahead => {
             format!("Record update failed. Version {version} is not valid for record \"{name}\".")
         }
-        Action::RecordNotFound => format!("Record read failed. Record \"{name}\" could not be found."),
-        Action::RpcNoProvider => format!("No provider was available to handle the RPC \"{name}\"."),
-        Action::RpcResponseTimeout => "The RPC response timeout was exceeded by the provider.".to_owned(),
-        Action::RecordUpdateError if reason.is_some() => {
+        Failure::NotFound => format!("Record read failed. Record \"{name}\" could not be found."),
+        Failure::NoProvider => format!("No provider was available to handle the RPC \"{name}\"."),
+        Failure::Late => "The RPC response timeout was exceeded by the provider.".to_owned(),
+        Failure::Update if reason.is_some() => {
             let reason = String::from_utf8_lossy(reason.as_deref().unwrap_or_default());
             format!("Record update failed: {reason}.")
         }
-        _ => match &reason {
+        Failure::Update | Failure::Emit | Failure::Provider | Failure::Other => match &reason {
             Some(words) => format!("An error occurred: {}: {}.", action.name(), String::from_utf8_lossy(words)),
             None => format!("An error occurred: {}.", action.name()),
         },
     };
     write_string(text.as_bytes(), out);
-    match action {
-        Action::RecordDenied | Action::RpcDenied | Action::PresenceDenied => {
+    match failure {
+        Failure::Denied => {
             out.extend_from_slice(br#","action":"#);
             put_number(i32::from(asked.code()), out);
         }
-        Action::RecordVersionExists | Action::RecordInvalidVersion => {
+        Failure::Exists | Failure::Ahead => {
             out.extend_from_slice(br#","currentVersion":"#);
             put_number(version, out);
             // Who may not read is not given it.
@@ -221,12 +368,13 @@ fn write_error(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) {
                 out.extend_from_slice(data);
             }
         }
-        Action::RecordNotFound | Action::RpcNoProvider | Action::RpcResponseTimeout => {}
-        _ if topic != Topic::Presence => {
-            out.extend_from_slice(br#","errorParams":"#);
-            write_string(name.as_bytes(), out);
+        Failure::NotFound | Failure::NoProvider | Failure::Late => {}
+        Failure::Update | Failure::Emit | Failure::Provider | Failure::Other => {
+            if topic != Topic::Presence {
+                out.extend_from_slice(br#","errorParams":"#);
+                write_string(name.as_bytes(), out);
+            }
         }
-        _ => {}
     }
     out.push(b'}');
 }

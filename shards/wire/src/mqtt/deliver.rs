@@ -7,7 +7,7 @@ use super::id::Id;
 use super::packet::{self, Code, Version, kind};
 use super::topics::Grant;
 use super::{Session, Stage, Turn, connect, payload};
-use crate::action::Action;
+use crate::action::{Action, AuthAction, ByTopic, ConnectionAction, EventAction, RecordAction};
 use crate::link::{Closing, LinkEvent};
 
 impl Session {
@@ -52,27 +52,117 @@ impl Session {
         out: &mut Vec<u8>,
         turn: &mut Turn<'_, F>,
     ) {
-        match said.action {
-            Action::EventEmit if said.is_ack => self.done(said, Ok(()), out),
-            Action::EventEmit => self.happened(said, out),
-            Action::RecordUpdate => self.changed(said, false, out),
-            Action::RecordReadResponse => self.changed(said, true, out),
-            Action::RecordDeleted => self.deleted(said, out, turn),
-            Action::RecordDeleteSuccess => {
+        match said.action.by_topic() {
+            ByTopic::Event(EventAction::Emit) if said.is_ack => self.done(said, Ok(()), out),
+            ByTopic::Event(EventAction::Emit) => self.happened(said, out),
+            ByTopic::Record(RecordAction::Update) => self.changed(said, false, out),
+            ByTopic::Record(RecordAction::ReadResponse) => self.changed(said, true, out),
+            ByTopic::Record(RecordAction::Deleted) => self.deleted(said, out, turn),
+            ByTopic::Record(RecordAction::DeleteSuccess) => {
                 self.deletion_done(said.name, Code::Success, out);
                 self.deleted(said, out, turn);
             }
-            Action::RecordDeleteError => self.deletion_done(said.name, Code::Unspecified, out),
-            Action::EventSubscribe | Action::RecordSubscribe | Action::RecordWriteAcknowledgement => {
+            ByTopic::Record(RecordAction::DeleteError) => self.deletion_done(said.name, Code::Unspecified, out),
+            ByTopic::Event(EventAction::Subscribe)
+            | ByTopic::Record(RecordAction::Subscribe | RecordAction::WriteAcknowledgement) => {
                 self.done(said, Ok(()), out);
             }
-            Action::ConnectionPong => out.extend_from_slice(&[kind::PINGRESP << 4, 0]),
-            Action::AuthSuccessful if self.stage == Stage::Connecting => self.put_welcome(out),
-            Action::AuthUnsuccessful | Action::AuthInvalidMessageData if self.stage == Stage::Connecting => {
+            ByTopic::Connection(ConnectionAction::Pong) => out.extend_from_slice(&[kind::PINGRESP << 4, 0]),
+            ByTopic::Auth(AuthAction::Successful) if self.stage == Stage::Connecting => self.put_welcome(out),
+            ByTopic::Auth(AuthAction::Unsuccessful | AuthAction::InvalidMessageData)
+                if self.stage == Stage::Connecting =>
+            {
                 self.part(Code::NotAuthorized as u8, Code::NotAuthorized.words().as_bytes(), out);
                 self.will = None;
             }
-            _ => self.done(said, Err(code_of(said)), out),
+            ByTopic::Event(EventAction::Denied | EventAction::PermissionError)
+            | ByTopic::Record(RecordAction::Denied | RecordAction::PermissionError) => {
+                self.done(said, Err(Code::NotAuthorized), out);
+            }
+            ByTopic::Event(EventAction::InvalidMessageData) | ByTopic::Record(RecordAction::InvalidMessageData) => {
+                self.done(said, Err(no_sense(said)), out);
+            }
+            ByTopic::Event(
+                EventAction::Unsubscribe
+                | EventAction::Listen
+                | EventAction::Unlisten
+                | EventAction::ListenAccept
+                | EventAction::ListenReject
+                | EventAction::Error
+                | EventAction::HasProvider
+                | EventAction::HasNoProvider
+                | EventAction::PatternFound
+                | EventAction::PatternRemoved
+                | EventAction::InvalidListenRegex
+                | EventAction::ListenResponseTimeout
+                | EventAction::ListenUnsuccessful
+                | EventAction::MultipleSubscriptions
+                | EventAction::NotSubscribed,
+            )
+            | ByTopic::Record(
+                RecordAction::Notify
+                | RecordAction::Read
+                | RecordAction::Head
+                | RecordAction::Delete
+                | RecordAction::CreateAndUpdate
+                | RecordAction::CreateAndPatch
+                | RecordAction::Patch
+                | RecordAction::Erase
+                | RecordAction::SubscribeAndHead
+                | RecordAction::SubscribeAndRead
+                | RecordAction::SubscribeCreateAndRead
+                | RecordAction::Unsubscribe
+                | RecordAction::Listen
+                | RecordAction::Unlisten
+                | RecordAction::ListenAccept
+                | RecordAction::ListenReject
+                | RecordAction::PatchMulti
+                | RecordAction::Error
+                | RecordAction::HeadResponse
+                | RecordAction::HeadBulk
+                | RecordAction::HeadResponseBulk
+                | RecordAction::DeleteBulk
+                | RecordAction::DeleteBulkSuccess
+                | RecordAction::Create
+                | RecordAction::SubscribeCreateAndUpdate
+                | RecordAction::HasProvider
+                | RecordAction::HasNoProvider
+                | RecordAction::PatternFound
+                | RecordAction::PatternRemoved
+                | RecordAction::CacheRetrievalTimeout
+                | RecordAction::StorageRetrievalTimeout
+                | RecordAction::VersionExists
+                | RecordAction::LoadError
+                | RecordAction::CreateError
+                | RecordAction::UpdateError
+                | RecordAction::NotFound
+                | RecordAction::InvalidVersion
+                | RecordAction::InvalidPatchOnHotpath
+                | RecordAction::InvalidListenRegex
+                | RecordAction::ListenResponseTimeout
+                | RecordAction::ListenUnsuccessful
+                | RecordAction::NotifyError
+                | RecordAction::MultipleSubscriptions
+                | RecordAction::NotSubscribed,
+            )
+            | ByTopic::Connection(
+                ConnectionAction::Ping
+                | ConnectionAction::Challenge
+                | ConnectionAction::Error
+                | ConnectionAction::Accept
+                | ConnectionAction::Reject
+                | ConnectionAction::Redirect
+                | ConnectionAction::Closing
+                | ConnectionAction::Closed
+                | ConnectionAction::AuthTimeout
+                | ConnectionAction::InvalidMessage,
+            )
+            | ByTopic::Auth(_)
+            | ByTopic::Parser(_)
+            | ByTopic::Rpc(_)
+            | ByTopic::Presence(_) => {
+                self.done(said, Err(Code::Unspecified), out);
+            }
         }
     }
 
@@ -133,9 +223,10 @@ impl Session {
     ) {
         let (name, mut identifiers) = (said.name, Vec::new());
         // Who deleted it is told so once, and by its answer.
-        let grant = match said.action {
-            Action::RecordDeleteSuccess => self.topics.grant_once(name, &mut identifiers),
-            _ => self.topics.grant(name, said.filter, &mut identifiers),
+        let grant = if said.action == Action::RecordDeleteSuccess {
+            self.topics.grant_once(name, &mut identifiers)
+        } else {
+            self.topics.grant(name, said.filter, &mut identifiers)
         };
         let Some(grant) = grant else { return };
         if grant.record {
@@ -203,21 +294,15 @@ impl Session {
     }
 }
 
-/// Why something was refused.
-fn code_of(said: &Said<'_>) -> Code {
-    match said.action {
-        Action::EventDenied | Action::RecordDenied | Action::EventPermissionError | Action::RecordPermissionError => {
-            Code::NotAuthorized
-        }
+/// What makes no sense about what was asked.
+fn no_sense(said: &Said<'_>) -> Code {
+    match said.original_action {
         // Told with its name, the name is none too long: there are too many.
-        Action::EventInvalidMessageData | Action::RecordInvalidMessageData => match said.original_action {
-            Some(Action::EventSubscribe | Action::RecordSubscribe) if said.name.is_empty() => Code::FilterInvalid,
-            Some(Action::EventSubscribe | Action::RecordSubscribe) => Code::QuotaExceeded,
-            Some(Action::EventEmit) if said.name.is_empty() => Code::TopicNameInvalid,
-            // What is wrong is said of the payload.
-            _ if said.data.is_some() => Code::PayloadFormatInvalid,
-            _ => Code::Unspecified,
-        },
+        Some(Action::EventSubscribe | Action::RecordSubscribe) if said.name.is_empty() => Code::FilterInvalid,
+        Some(Action::EventSubscribe | Action::RecordSubscribe) => Code::QuotaExceeded,
+        Some(Action::EventEmit) if said.name.is_empty() => Code::TopicNameInvalid,
+        // What is wrong is said of the payload.
+        _ if said.data.is_some() => Code::PayloadFormatInvalid,
         _ => Code::Unspecified,
     }
 }

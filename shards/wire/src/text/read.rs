@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::str::from_utf8;
 
 use super::{HAS, PART, UNTYPED, WRITE_ACK, typed};
-use crate::action::{Action, Topic};
+use crate::action::{
+    Action, ConnectionRequest, EventRequest, PresenceRequest, RecordRequest, Request, RpcRequest, Topic,
+};
 use crate::draft::Draft;
 use crate::message::{Flags, Message, Unreadable, Word};
 
@@ -17,14 +19,15 @@ pub(crate) fn read<'b>(message: &[u8], buffer: &'b mut Vec<u8>) -> Result<Messag
     let topic = topic_of(parts.at(0)).ok_or_else(|| Unreadable::TopicWord(word(parts.at(0))))?;
     let action = action_of(topic, &parts).ok_or_else(|| Unreadable::ActionWord(topic, word(parts.at(1))))?;
     let mut draft = Draft::new(action, buffer);
-    match topic {
-        Topic::Auth => draft_raw(&mut draft, &parts, 2),
-        Topic::Event | Topic::Record => draft_named(&mut draft, action, &parts),
-        Topic::Rpc => draft_call(&mut draft, action, &parts),
-        Topic::Presence => draft_presence(&mut draft, action, &parts),
+    match action.request() {
+        Some(Request::Auth(_)) => draft_raw(&mut draft, &parts, 2),
+        Some(Request::Event(said)) => draft_event(&mut draft, said, &parts),
+        Some(Request::Record(said)) => draft_record(&mut draft, said, &parts),
+        Some(Request::Rpc(said)) => draft_call(&mut draft, said, &parts),
+        Some(Request::Presence(said)) => draft_presence(&mut draft, said, &parts),
         // The URL that it connected to.
-        Topic::Connection if action == Action::ConnectionChallenge && parts.has(2) => draft.name(parts.at(2)),
-        Topic::Connection | Topic::Parser => {}
+        Some(Request::Connection(ConnectionRequest::Challenge)) if parts.has(2) => draft.name(parts.at(2)),
+        Some(Request::Connection(_)) | None => {}
     }
     Ok(draft.finish())
 }
@@ -85,30 +88,48 @@ fn action_of(topic: Topic, parts: &Parts<'_>) -> Option<Action> {
     Some(action)
 }
 
-/// Events and records: nearly everything begins with a name.
-fn draft_named(draft: &mut Draft<'_>, action: Action, parts: &Parts<'_>) {
+/// Nearly everything of events begins with a name.
+fn draft_event(draft: &mut Draft<'_>, said: EventRequest, parts: &Parts<'_>) {
     let name = parts.at(2);
-    match action {
-        Action::EventSubscribe
-        | Action::EventUnsubscribe
-        | Action::RecordSubscribe
-        | Action::RecordSubscribeCreateAndRead
-        | Action::RecordUnsubscribe => return draft_bulk(draft, name),
-        _ => draft.name(name),
+    match said {
+        EventRequest::Subscribe | EventRequest::Unsubscribe => draft_bulk(draft, name),
+        EventRequest::Emit => {
+            draft.name(name);
+            draft_typed(draft, parts, 3);
+        }
+        EventRequest::ListenAccept | EventRequest::ListenReject => {
+            draft.name(name);
+            draft.subscription(parts.at(3));
+        }
+        EventRequest::Listen | EventRequest::Unlisten => draft.name(name),
     }
-    match action {
-        Action::EventEmit => draft_typed(draft, parts, 3),
-        Action::EventListenAccept
-        | Action::EventListenReject
-        | Action::RecordListenAccept
-        | Action::RecordListenReject => draft.subscription(parts.at(3)),
-        Action::RecordHead if parts.at(1) == HAS => draft.correlation_id(HAS),
-        Action::RecordUpdate | Action::RecordCreateAndUpdate => {
+}
+
+/// The same of records.
+fn draft_record(draft: &mut Draft<'_>, said: RecordRequest, parts: &Parts<'_>) {
+    let name = parts.at(2);
+    match said {
+        RecordRequest::Subscribe | RecordRequest::SubscribeCreateAndRead | RecordRequest::Unsubscribe => {
+            draft_bulk(draft, name);
+        }
+        RecordRequest::ListenAccept | RecordRequest::ListenReject => {
+            draft.name(name);
+            draft.subscription(parts.at(3));
+        }
+        RecordRequest::Head => {
+            draft.name(name);
+            if parts.at(1) == HAS {
+                draft.correlation_id(HAS);
+            }
+        }
+        RecordRequest::Update | RecordRequest::CreateAndUpdate => {
+            draft.name(name);
             draft_version(draft, parts);
             draft_raw(draft, parts, 4);
             draft_config(draft, parts.at(5));
         }
-        Action::RecordPatch | Action::RecordCreateAndPatch => {
+        RecordRequest::Patch | RecordRequest::CreateAndPatch => {
+            draft.name(name);
             draft_version(draft, parts);
             draft.path(parts.at(4));
             // No value is not `undefined`, which would remove what is there.
@@ -119,7 +140,10 @@ fn draft_named(draft: &mut Draft<'_>, action: Action, parts: &Parts<'_>) {
             }
             draft_config(draft, parts.at(6));
         }
-        _ => {}
+        RecordRequest::Read | RecordRequest::Delete | RecordRequest::Listen | RecordRequest::Unlisten
+        // This protocol has no word for these.
+        | RecordRequest::Notify | RecordRequest::Erase | RecordRequest::PatchMulti
+        | RecordRequest::SubscribeAndHead | RecordRequest::SubscribeAndRead => draft.name(name),
     }
 }
 
@@ -174,17 +198,17 @@ fn draft_typed(draft: &mut Draft<'_>, parts: &Parts<'_>, index: usize) {
     });
 }
 
-fn draft_call(draft: &mut Draft<'_>, action: Action, parts: &Parts<'_>) {
-    let (name, id, data) = match action {
-        Action::RpcProvide | Action::RpcUnprovide => return draft_bulk(draft, parts.at(2)),
-        Action::RpcAccept => (3, 4, None),
-        Action::RpcRequestError => {
+fn draft_call(draft: &mut Draft<'_>, said: RpcRequest, parts: &Parts<'_>) {
+    let (name, id, data) = match said {
+        RpcRequest::Provide | RpcRequest::Unprovide => return draft_bulk(draft, parts.at(2)),
+        RpcRequest::Accept => (3, 4, None),
+        RpcRequest::RequestError => {
             // The one value that comes without its type.
             draft.data(|out| deepstream_json::write_string(parts.at(2), out));
             (3, 4, None)
         }
-        Action::RpcReject => (2, 3, None),
-        _ => (2, 3, Some(4)),
+        RpcRequest::Reject => (2, 3, None),
+        RpcRequest::Request | RpcRequest::Response => (2, 3, Some(4)),
     };
     draft.name(parts.at(name));
     draft.correlation_id(parts.at(id));
@@ -193,9 +217,10 @@ fn draft_call(draft: &mut Draft<'_>, action: Action, parts: &Parts<'_>) {
     }
 }
 
-fn draft_presence(draft: &mut Draft<'_>, action: Action, parts: &Parts<'_>) {
-    if matches!(action, Action::PresenceSubscribeAll | Action::PresenceUnsubscribeAll | Action::PresenceQueryAll) {
-        return;
+fn draft_presence(draft: &mut Draft<'_>, said: PresenceRequest, parts: &Parts<'_>) {
+    match said {
+        PresenceRequest::SubscribeAll | PresenceRequest::UnsubscribeAll | PresenceRequest::QueryAll => return,
+        PresenceRequest::Subscribe | PresenceRequest::Unsubscribe | PresenceRequest::Query => {}
     }
     let users = parts.at(3);
     // A list nested deeper than this is none of users either.

@@ -5,7 +5,10 @@
 use deepstream_json::{get_member, string_of};
 
 use super::{END, HAS, PART, UNTYPED, typed};
-use crate::action::{Action, Topic};
+use crate::action::{
+    Action, AuthAction, ByTopic, ConnectionAction, EventAction, ParserAction, PresenceAction, RecordAction, RpcAction,
+    Topic,
+};
 use crate::encode::put_number;
 use crate::message::Outgoing;
 
@@ -14,25 +17,24 @@ const NOTHING: &[u8] = b"undefined";
 
 /// Appends one message with its end. Where [`settles_writer`] says so, another is to follow.
 pub(crate) fn write(message: &Outgoing<'_>, out: &mut Vec<u8>) {
-    match message.action.topic() {
-        Topic::Connection | Topic::Auth | Topic::Parser => session(message, out),
+    match message.action.by_topic() {
+        ByTopic::Connection(_) | ByTopic::Auth(_) | ByTopic::Parser(_) => session(message, out),
         _ if message.is_ack => acknowledgement(message, out),
-        Topic::Event => event(message, out),
-        Topic::Record => record(message, out),
-        Topic::Rpc => call(message, out),
-        Topic::Presence => presence(message, out),
+        ByTopic::Event(action) => event(action, message, out),
+        ByTopic::Record(action) => record(action, message, out),
+        ByTopic::Rpc(action) => call(action, message, out),
+        ByTopic::Presence(action) => presence(action, message, out),
     }
 }
 
 /// The same for the SDKs for Java and iOS. They wait for acknowledgements of the presence of all that name the topic, as releases 2
 /// and 3 of the server sent them, and take those for errors that JavaScript clients wait for.
 pub(crate) fn write_for_sdks(message: &Outgoing<'_>, out: &mut Vec<u8>) {
-    match message.action {
-        Action::PresenceSubscribeAll | Action::PresenceUnsubscribeAll if message.is_ack => {
-            let word = message.action.letters().as_bytes();
-            Line::new(Topic::Presence, "A", out).plain(word).plain(&[Topic::Presence.letter()]).end();
-        }
-        _ => write(message, out),
+    if message.is_ack && is_of_all(message.action) {
+        let word = message.action.letters().as_bytes();
+        Line::new(Topic::Presence, "A", out).plain(word).plain(&[Topic::Presence.letter()]).end();
+    } else {
+        write(message, out);
     }
 }
 
@@ -115,40 +117,44 @@ impl<'o> Line<'o> {
 fn session(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     const REFUSED: &[u8] = b"INVALID_AUTH_DATA";
     let topic = message.action.topic();
-    let line = match message.action {
-        Action::ConnectionPing => Line::new(topic, "PI", out),
-        Action::ConnectionPong => Line::new(topic, "PO", out),
-        Action::ConnectionAccept => Line::new(topic, "A", out),
-        Action::ConnectionChallenge => Line::new(topic, "CH", out),
-        Action::ConnectionReject => Line::new(topic, "REJ", out).text(message.data.unwrap_or_default()),
-        Action::ConnectionRedirect => Line::new(topic, "RED", out).text(message.data.unwrap_or_default()),
-        Action::ConnectionAuthTimeout => {
+    let line = match message.action.by_topic() {
+        ByTopic::Connection(ConnectionAction::Ping) => Line::new(topic, "PI", out),
+        ByTopic::Connection(ConnectionAction::Pong) => Line::new(topic, "PO", out),
+        ByTopic::Connection(ConnectionAction::Accept) => Line::new(topic, "A", out),
+        ByTopic::Connection(ConnectionAction::Challenge) => Line::new(topic, "CH", out),
+        ByTopic::Connection(ConnectionAction::Reject) => {
+            Line::new(topic, "REJ", out).text(message.data.unwrap_or_default())
+        }
+        ByTopic::Connection(ConnectionAction::Redirect) => {
+            Line::new(topic, "RED", out).text(message.data.unwrap_or_default())
+        }
+        ByTopic::Connection(ConnectionAction::AuthTimeout) => {
             let words = b"Sconnection has not authenticated successfully in the expected time";
             Line::new(topic, "E", out).plain(b"CONNECTION_AUTHENTICATION_TIMEOUT").plain(words)
         }
-        Action::AuthSuccessful => match message.data {
+        ByTopic::Auth(AuthAction::Successful) => match message.data {
             Some(data) => Line::new(topic, "A", out).typed(Some(data)),
             None => Line::new(topic, "A", out),
         },
         // Webhooks of these clients' time name what is theirs; the others are told all of it.
-        Action::AuthUnsuccessful => {
+        ByTopic::Auth(AuthAction::Unsuccessful) => {
             let own = |data| get_member(data, b"clientData").unwrap_or(data);
             Line::new(topic, "E", out).plain(REFUSED).typed(message.data.map(own))
         }
         // Of this alone its clients do not connect again, to say the same again.
-        Action::AuthInvalidMessageData => {
+        ByTopic::Auth(AuthAction::InvalidMessageData) => {
             Line::new(topic, "E", out).plain(b"INVALID_AUTH_MSG").plain(b"invalid authentication message")
         }
         // Some clients read the third part whether it is there or not.
-        Action::AuthTooManyAttempts => {
+        ByTopic::Auth(AuthAction::TooManyAttempts) => {
             let name = message.action.name().as_bytes();
             Line::new(topic, "E", out).plain(name).plain(b"Stoo many authentication attempts")
         }
         // Not on AUTH: there a client takes every error for the answer to its login.
-        Action::ConnectionInvalidMessage | Action::AuthInvalidMessage => {
+        ByTopic::Connection(ConnectionAction::InvalidMessage) | ByTopic::Auth(AuthAction::InvalidMessage) => {
             Line::new(Topic::Connection, "E", out).plain(b"INVALID_MESSAGE").plain(b"invalid connection message")
         }
-        Action::ParserUnknownAction => {
+        ByTopic::Parser(ParserAction::UnknownAction) => {
             let on = message.original_topic.unwrap_or(topic);
             let line = Line::new(on, "E", out).plain(message.action.name().as_bytes()).plain(b"unknown action ");
             let Some(word) = message.name.filter(|word| !word.is_empty()) else {
@@ -157,7 +163,20 @@ fn session(message: &Outgoing<'_>, out: &mut Vec<u8>) {
             };
             line.more(word)
         }
-        _ => {
+        ByTopic::Connection(ConnectionAction::Error | ConnectionAction::Closing | ConnectionAction::Closed)
+        | ByTopic::Auth(AuthAction::Request | AuthAction::Error)
+        | ByTopic::Parser(
+            ParserAction::UnknownTopic
+            | ParserAction::InvalidMessage
+            | ParserAction::MessageParseError
+            | ParserAction::MaximumMessageSize
+            | ParserAction::Error
+            | ParserAction::InvalidMetaParams,
+        )
+        | ByTopic::Event(_)
+        | ByTopic::Record(_)
+        | ByTopic::Rpc(_)
+        | ByTopic::Presence(_) => {
             let line = Line::new(Topic::Parser, "E", out).plain(message.action.name().as_bytes());
             match (message.original_topic, message.name) {
                 (Some(original), _) if topic == Topic::Parser => line.plain(&[original.letter()]),
@@ -172,31 +191,48 @@ fn session(message: &Outgoing<'_>, out: &mut Vec<u8>) {
 fn acknowledgement(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     let action = message.action;
     let line = Line::new(action.topic(), "A", out);
-    let line = match action {
-        Action::PresenceSubscribeAll | Action::PresenceUnsubscribeAll => {
-            let word = action.letters().as_bytes();
-            line.plain(word).plain(word)
-        }
-        Action::RecordSubscribeCreateAndRead => line.plain(Action::RecordSubscribe.letters().as_bytes()).id(message),
-        _ => {
-            let named = message.correlation_id.or(message.name).unwrap_or_default();
-            line.plain(action.letters().as_bytes()).text(named)
-        }
+    let line = if is_of_all(action) {
+        let word = action.letters().as_bytes();
+        line.plain(word).plain(word)
+    } else if action == Action::RecordSubscribeCreateAndRead {
+        line.plain(Action::RecordSubscribe.letters().as_bytes()).id(message)
+    } else {
+        let named = message.correlation_id.or(message.name).unwrap_or_default();
+        line.plain(action.letters().as_bytes()).text(named)
     };
     line.end();
 }
 
-fn event(message: &Outgoing<'_>, out: &mut Vec<u8>) {
-    match message.action {
-        Action::EventEmit => {
+fn is_of_all(action: Action) -> bool {
+    matches!(action, Action::PresenceSubscribeAll | Action::PresenceUnsubscribeAll)
+}
+
+fn event(action: EventAction, message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    match action {
+        EventAction::Emit => {
             let line = Line::new(Topic::Event, "EVT", out).name(message);
             // Without data there is no part for it: a client in Java would be handed an object for `undefined`. Where
             // that is what was sent, it is passed on: a listener in JavaScript is called with an argument then.
             let has_part = message.data.is_some() || message.is_undefined;
             if has_part { line.typed(message.data).end() } else { line.end() }
         }
-        Action::EventPatternFound | Action::EventPatternRemoved => pattern(message, out),
-        _ => error(message, out),
+        EventAction::PatternFound | EventAction::PatternRemoved => pattern(message, out),
+        EventAction::ListenResponseTimeout => late_listener(out),
+        EventAction::Denied | EventAction::PermissionError => denial(message, out),
+        EventAction::InvalidListenRegex => no_pattern(message, out),
+        EventAction::InvalidMessageData => no_sense(message, out),
+        EventAction::Subscribe
+        | EventAction::Unsubscribe
+        | EventAction::Listen
+        | EventAction::Unlisten
+        | EventAction::ListenAccept
+        | EventAction::ListenReject
+        | EventAction::Error
+        | EventAction::HasProvider
+        | EventAction::HasNoProvider
+        | EventAction::ListenUnsuccessful
+        | EventAction::MultipleSubscriptions
+        | EventAction::NotSubscribed => error(message, out),
     }
 }
 
@@ -207,28 +243,28 @@ fn pattern(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     line.text(message.subscription.unwrap_or_default()).end();
 }
 
-fn record(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+fn record(action: RecordAction, message: &Outgoing<'_>, out: &mut Vec<u8>) {
     let version = message.version;
     let data = message.data.unwrap_or(b"null");
     let line = |word, out| Line::new(Topic::Record, word, out);
-    match message.action {
-        Action::RecordUpdate => line("U", out).name(message).version(version).plain(data).end(),
-        Action::RecordPatch => {
+    match action {
+        RecordAction::Update => line("U", out).name(message).version(version).plain(data).end(),
+        RecordAction::Patch => {
             let line = line("P", out).name(message).version(version).text(message.path.unwrap_or_default());
             line.typed(message.data).end();
         }
-        Action::RecordReadResponse => line("R", out).name(message).version(version).plain(data).end(),
-        Action::RecordHeadResponse if message.correlation_id == Some(HAS) => {
+        RecordAction::ReadResponse => line("R", out).name(message).version(version).plain(data).end(),
+        RecordAction::HeadResponse if message.correlation_id == Some(HAS) => {
             let exists = version.is_some_and(|version| version >= 0);
             line("H", out).name(message).plain(if exists { b"T" } else { b"F" }).end();
         }
-        Action::RecordHeadResponse => line("HD", out).name(message).version(version).end(),
-        Action::RecordWriteAcknowledgement => written(message, "L", out),
-        Action::RecordDeleteSuccess | Action::RecordDeleted => line("A", out).plain(b"D").name(message).end(),
-        Action::RecordHasProvider => line("SH", out).name(message).plain(b"T").end(),
-        Action::RecordHasNoProvider => line("SH", out).name(message).plain(b"F").end(),
-        Action::RecordPatternFound | Action::RecordPatternRemoved => pattern(message, out),
-        Action::RecordVersionExists => {
+        RecordAction::HeadResponse => line("HD", out).name(message).version(version).end(),
+        RecordAction::WriteAcknowledgement => written(message, "L", out),
+        RecordAction::DeleteSuccess | RecordAction::Deleted => line("A", out).plain(b"D").name(message).end(),
+        RecordAction::HasProvider => line("SH", out).name(message).plain(b"T").end(),
+        RecordAction::HasNoProvider => line("SH", out).name(message).plain(b"F").end(),
+        RecordAction::PatternFound | RecordAction::PatternRemoved => pattern(message, out),
+        RecordAction::VersionExists => {
             let line = line("E", out).plain(message.action.name().as_bytes()).name(message).version(version);
             let line = line.plain(data);
             // With it a client moves the callback of its latest write to the merged one. It stands only where the write of a path
@@ -237,125 +273,196 @@ fn record(message: &Outgoing<'_>, out: &mut Vec<u8>) {
             let by_path = message.original_action == Some(Action::RecordPatch);
             if message.is_write_ack && by_path { line.plain(super::WRITE_ACK).end() } else { line.end() }
         }
-        Action::RecordInvalidVersion => {
+        RecordAction::InvalidVersion => {
             line("E", out).plain(message.action.name().as_bytes()).name(message).version(version).end();
         }
-        _ => error(message, out),
+        RecordAction::ListenResponseTimeout => late_listener(out),
+        RecordAction::NotFound
+        | RecordAction::LoadError
+        | RecordAction::CacheRetrievalTimeout
+        | RecordAction::StorageRetrievalTimeout => {
+            if !asked_once(message, out) {
+                error(message, out);
+            }
+        }
+        RecordAction::Denied | RecordAction::PermissionError => {
+            if !asked_once(message, out) {
+                denial(message, out);
+            }
+        }
+        RecordAction::InvalidListenRegex => no_pattern(message, out),
+        RecordAction::InvalidMessageData => no_sense(message, out),
+        RecordAction::UpdateError => match reason_of(message) {
+            Some(why) => named(message, out).text(&why).end(),
+            None => error(message, out),
+        },
+        RecordAction::Notify
+        | RecordAction::Read
+        | RecordAction::Head
+        | RecordAction::Delete
+        | RecordAction::CreateAndUpdate
+        | RecordAction::CreateAndPatch
+        | RecordAction::Erase
+        | RecordAction::SubscribeAndHead
+        | RecordAction::SubscribeAndRead
+        | RecordAction::SubscribeCreateAndRead
+        | RecordAction::Subscribe
+        | RecordAction::Unsubscribe
+        | RecordAction::Listen
+        | RecordAction::Unlisten
+        | RecordAction::ListenAccept
+        | RecordAction::ListenReject
+        | RecordAction::PatchMulti
+        | RecordAction::Error
+        | RecordAction::HeadBulk
+        | RecordAction::HeadResponseBulk
+        | RecordAction::DeleteBulk
+        | RecordAction::DeleteBulkSuccess
+        | RecordAction::Create
+        | RecordAction::SubscribeCreateAndUpdate
+        | RecordAction::CreateError
+        | RecordAction::DeleteError
+        | RecordAction::InvalidPatchOnHotpath
+        | RecordAction::ListenUnsuccessful
+        | RecordAction::NotifyError
+        | RecordAction::MultipleSubscriptions
+        | RecordAction::NotSubscribed => error(message, out),
     }
 }
 
-fn call(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+fn call(action: RpcAction, message: &Outgoing<'_>, out: &mut Vec<u8>) {
     let line = |word, out| Line::new(Topic::Rpc, word, out);
-    match message.action {
-        Action::RpcRequest => line("REQ", out).name(message).id(message).typed(message.data).end(),
-        Action::RpcResponse => line("RES", out).name(message).id(message).typed(message.data).end(),
-        Action::RpcAccept => line("A", out).plain(b"REQ").name(message).id(message).end(),
-        Action::RpcReject => line("REJ", out).name(message).id(message).end(),
-        Action::RpcRequestError => {
+    match action {
+        RpcAction::Request => line("REQ", out).name(message).id(message).typed(message.data).end(),
+        RpcAction::Response => line("RES", out).name(message).id(message).typed(message.data).end(),
+        RpcAction::Accept => line("A", out).plain(b"REQ").name(message).id(message).end(),
+        RpcAction::Reject => line("REJ", out).name(message).id(message).end(),
+        RpcAction::RequestError => {
             // The caller is given this part as it stands, so a string goes without quotes and without its type.
             let data = message.data.unwrap_or_default();
             let text = string_of(data);
             let line = line("E", out).text(text.as_deref().unwrap_or(data)).some_name(message);
             line.some_text(message.correlation_id.unwrap_or_default()).end();
         }
-        _ => error(message, out),
+        // Clients look for the id of a call in this place.
+        RpcAction::PermissionError if id_of(message).is_some() => call_error(message.action.name(), message, out),
+        RpcAction::Denied | RpcAction::PermissionError => denial(message, out),
+        RpcAction::MultipleProviders => line("E", out).plain(b"MULTIPLE_SUBSCRIPTIONS").some_name(message).end(),
+        RpcAction::NotProvided => line("E", out).plain(b"NOT_SUBSCRIBED").some_name(message).end(),
+        RpcAction::AcceptTimeout => call_error("ACK_TIMEOUT", message, out),
+        RpcAction::MultipleAccept => call_error("MULTIPLE_ACK", message, out),
+        RpcAction::Provide
+        | RpcAction::Unprovide
+        | RpcAction::Error
+        | RpcAction::NoProvider
+        | RpcAction::InvalidCorrelationId
+        | RpcAction::ResponseTimeout
+        | RpcAction::MultipleResponse
+        | RpcAction::InvalidMessageData => call_error(message.action.name(), message, out),
     }
 }
 
-fn presence(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+fn presence(action: PresenceAction, message: &Outgoing<'_>, out: &mut Vec<u8>) {
     let line = |word, out| Line::new(Topic::Presence, word, out);
-    match message.action {
-        Action::PresenceJoin | Action::PresenceJoinAll => line("PNJ", out).name(message).end(),
-        Action::PresenceLeave | Action::PresenceLeaveAll => line("PNL", out).name(message).end(),
-        Action::PresenceQueryResponse => line("Q", out).id(message).plain(message.data.unwrap_or(b"{}")).end(),
-        Action::PresenceQueryAllResponse => {
+    match action {
+        PresenceAction::Join | PresenceAction::JoinAll => line("PNJ", out).name(message).end(),
+        PresenceAction::Leave | PresenceAction::LeaveAll => line("PNL", out).name(message).end(),
+        PresenceAction::QueryResponse => line("Q", out).id(message).plain(message.data.unwrap_or(b"{}")).end(),
+        PresenceAction::QueryAllResponse => {
             message.names.iter().fold(line("Q", out), |line, user| line.text(user)).end();
         }
-        _ => error(message, out),
+        // Everybody has no name, and is named by the word of the question.
+        PresenceAction::Denied | PresenceAction::PermissionError if is_nameless(message) => {
+            let word = denied_word(message).as_bytes();
+            line("E", out).plain(message.action.name().as_bytes()).some_text(word).some_text(word).end();
+        }
+        PresenceAction::Denied | PresenceAction::PermissionError => denial(message, out),
+        PresenceAction::InvalidUsers => {
+            let words = b"users are required to be a json array of usernames";
+            line("E", out).plain(message.action.name().as_bytes()).plain(words).end();
+        }
+        PresenceAction::MultipleSubscriptions if is_nameless(message) => {
+            line("E", out).plain(message.action.name().as_bytes()).plain(b"U").end();
+        }
+        PresenceAction::QueryAll
+        | PresenceAction::Query
+        | PresenceAction::Subscribe
+        | PresenceAction::Unsubscribe
+        | PresenceAction::SubscribeAll
+        | PresenceAction::UnsubscribeAll
+        | PresenceAction::Error
+        | PresenceAction::MultipleSubscriptions
+        | PresenceAction::NotSubscribed => error(message, out),
     }
 }
 
-/// `T|E|NAME|name`, with what some errors have beyond that.
+fn is_nameless(message: &Outgoing<'_>) -> bool {
+    message.name.is_none_or(<[u8]>::is_empty)
+}
+
+/// `T|E|NAME|name`.
 fn error(message: &Outgoing<'_>, out: &mut Vec<u8>) {
-    let topic = message.action.topic();
-    let original = denied_word(message);
-    // Of what names one thing, or creates it, the correlation id is our own invention, and says nothing new.
+    named(message, out).end();
+}
+
+/// An error by its name, and what it is about.
+fn named<'o>(message: &Outgoing<'_>, out: &'o mut Vec<u8>) -> Line<'o> {
+    let line = Line::new(message.action.topic(), "E", out);
+    line.plain(message.action.name().as_bytes()).some_name(message)
+}
+
+/// An error of a call, which is found by its id.
+fn call_error(name: &str, message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    let line = Line::new(Topic::Rpc, "E", out).plain(name.as_bytes()).some_name(message);
+    with(line, id_of(message)).end();
+}
+
+/// The correlation id that an error repeats. Of what names one thing, or creates it, it is our own invention, and says nothing new.
+fn id_of<'m>(message: &Outgoing<'m>) -> Option<&'m [u8]> {
     let creates = matches!(message.original_action, Some(Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch));
-    let invented = topic != Topic::Presence && ["S", "US", "R", "H", "C"].contains(&original);
-    let id = message.correlation_id.filter(|_| !invented && !creates);
-    let line = Line::new(topic, "E", out);
-    let line = match message.action {
-        // No client of this protocol knows it, and one that listens for no errors would not survive it. This is what
-        // upstream sends in its place, and what clients pass over.
-        Action::EventListenResponseTimeout | Action::RecordListenResponseTimeout => {
-            line.out.truncate(line.out.len() - 3);
-            Line::new(Topic::Connection, "PO", line.out)
-        }
-        // Who asks once is answered under the word of the question: its callback is found by that, and by nothing else.
-        Action::RecordNotFound
-        | Action::RecordLoadError
-        | Action::RecordCacheRetrievalTimeout
-        | Action::RecordStorageRetrievalTimeout
-        | Action::RecordDenied
-        | Action::RecordPermissionError
-            if matches!(message.original_action, Some(Action::RecordRead | Action::RecordHead)) =>
-        {
-            line.plain(original.as_bytes()).some_name(message).plain(message.action.name().as_bytes())
-        }
-        // Everybody has no name, and is named by the word of the question.
-        Action::PresenceDenied | Action::PresencePermissionError if message.name.is_none_or(<[u8]>::is_empty) => {
-            line.plain(message.action.name().as_bytes()).some_text(original.as_bytes()).some_text(original.as_bytes())
-        }
-        // A call is found by its id, which clients look for in this place.
-        Action::RpcPermissionError if id.is_some() => {
-            with(line.plain(message.action.name().as_bytes()).some_name(message), id)
-        }
-        Action::EventDenied
-        | Action::RecordDenied
-        | Action::RpcDenied
-        | Action::PresenceDenied
-        | Action::EventPermissionError
-        | Action::RecordPermissionError
-        | Action::RpcPermissionError
-        | Action::PresencePermissionError => {
-            let line = line.plain(message.action.name().as_bytes()).some_name(message).some_text(original.as_bytes());
-            with(line, id)
-        }
-        Action::RecordInvalidMessageData if let Some(version) = no_version(message) => {
-            line.plain(error_name(message)).some_name(message).some_text(version)
-        }
-        // To its clients a pattern is data like other, and the words those of what compiles theirs.
-        Action::EventInvalidListenRegex | Action::RecordInvalidListenRegex => {
-            let line = line.plain(b"INVALID_MESSAGE_DATA").plain(b"SyntaxError: Invalid regular expression: /");
-            let line = line.more(message.name.unwrap_or_default()).more(b"/: ");
-            line.more(message.data.unwrap_or(b"not a pattern"))
-        }
-        Action::EventInvalidMessageData | Action::RecordInvalidMessageData => {
-            let told = message.data.map(|data| data.strip_prefix(&[UNTYPED]).unwrap_or(data));
-            let told = told.filter(|data| !data.is_empty()).or(message.name).unwrap_or_default();
-            line.plain(message.action.name().as_bytes()).some_text(told)
-        }
-        Action::PresenceInvalidUsers => {
-            line.plain(message.action.name().as_bytes()).plain(b"users are required to be a json array of usernames")
-        }
-        Action::PresenceMultipleSubscriptions if message.name.is_none_or(<[u8]>::is_empty) => {
-            line.plain(message.action.name().as_bytes()).plain(b"U")
-        }
-        Action::RpcMultipleProviders => line.plain(b"MULTIPLE_SUBSCRIPTIONS").some_name(message),
-        Action::RpcNotProvided => line.plain(b"NOT_SUBSCRIBED").some_name(message),
-        Action::RpcAcceptTimeout => with(line.plain(b"ACK_TIMEOUT").some_name(message), id),
-        Action::RpcMultipleAccept => with(line.plain(b"MULTIPLE_ACK").some_name(message), id),
-        Action::RecordUpdateError => {
-            let line = line.plain(message.action.name().as_bytes()).some_name(message);
-            match reason_of(message) {
-                Some(why) => line.text(&why),
-                None => line,
-            }
-        }
-        action if topic == Topic::Rpc => with(line.plain(action.name().as_bytes()).some_name(message), id),
-        action => line.plain(action.name().as_bytes()).some_name(message),
-    };
-    line.end();
+    let topic = message.action.topic();
+    let invented = topic != Topic::Presence && ["S", "US", "R", "H", "C"].contains(&denied_word(message));
+    message.correlation_id.filter(|_| !invented && !creates)
+}
+
+/// No client of this protocol knows that a listener did not answer in time, and one that listens for no errors would not
+/// survive it. This is what upstream sends in its place, and what clients pass over.
+fn late_listener(out: &mut Vec<u8>) {
+    Line::new(Topic::Connection, "PO", out).end();
+}
+
+/// What may not be done, or could not be judged.
+fn denial(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    with(named(message, out).some_text(denied_word(message).as_bytes()), id_of(message)).end();
+}
+
+/// Who asks once is answered under the word of the question: its callback is found by that, and by nothing else. Whether
+/// it was asked so.
+fn asked_once(message: &Outgoing<'_>, out: &mut Vec<u8>) -> bool {
+    let once = matches!(message.original_action, Some(Action::RecordRead | Action::RecordHead));
+    if once {
+        let line = Line::new(Topic::Record, "E", out).plain(denied_word(message).as_bytes()).some_name(message);
+        line.plain(message.action.name().as_bytes()).end();
+    }
+    once
+}
+
+/// To its clients a pattern is data like other, and the words those of what compiles theirs.
+fn no_pattern(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    let line = Line::new(message.action.topic(), "E", out).plain(b"INVALID_MESSAGE_DATA");
+    let line = line.plain(b"SyntaxError: Invalid regular expression: /");
+    let line = line.more(message.name.unwrap_or_default()).more(b"/: ");
+    line.more(message.data.unwrap_or(b"not a pattern")).end();
+}
+
+fn no_sense(message: &Outgoing<'_>, out: &mut Vec<u8>) {
+    let line = Line::new(message.action.topic(), "E", out);
+    if let Some(version) = no_version(message) {
+        return line.plain(error_name(message)).some_name(message).some_text(version).end();
+    }
+    let told = message.data.map(|data| data.strip_prefix(&[UNTYPED]).unwrap_or(data));
+    let told = told.filter(|data| !data.is_empty()).or(message.name).unwrap_or_default();
+    line.plain(message.action.name().as_bytes()).some_text(told).end();
 }
 
 /// What an error calls the message it answers. What creates is named by what it comes to.
