@@ -4,7 +4,8 @@
 //! shards at once; one fsync serves those that wait together. `load`: 64 loads on their way at a time.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use deepstream::storage::{self, Client, Durability, Options, Storage, Waker};
+use deepstream::connector::embedded::{self, Durability, Options, Storage};
+use deepstream::storage::{Client, Waker};
 use deepstream_engine::{Outcome, StoreBatch, Ticket};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ fn open(name: &str, durability: Durability, shards: usize) -> Storage {
     let thread: Thread = std::thread::current();
     let waker = Arc::new(move || thread.unpark()) as Waker;
     let options = Options { directory, durability, cpus: Vec::new(), wakers: vec![waker; shards], outsider: None };
-    storage::start(options).expect("the target directory is writable")
+    embedded::start(options).expect("the target directory is writable")
 }
 
 fn fill(batch: &mut StoreBatch, first: u64, records: u64) {

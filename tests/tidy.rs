@@ -183,8 +183,7 @@ const CLOCKS: &[(&str, &str)] = &[
     ("src/permissions/", "a command that judges as of now"),
     ("src/log.rs", "stamps log lines with the time of day"),
     ("src/config/", "makes a server name up at start"),
-    ("src/connector/", "off-core: how long something may take"),
-    ("src/storage/", "an off-core thread that spaces its retries and syncs"),
+    ("src/connector/", "off-core: how long something may take, and when the next try or sync is due"),
     ("shards/sim/src/bin/", "reports how long a run took"),
     ("perf/", "measures"),
 ];

@@ -9,8 +9,8 @@ use super::node::{Node, Step, to_json};
 use super::table::{Row, Rule, count, milliseconds, row};
 use super::types::Config;
 use super::walk::Complaint;
-use crate::connector::names::Names;
 use crate::credentials::{Digest, KeySource, Keys, PasswordHash};
+use crate::storage::names::Names;
 use std::time::Duration;
 
 /// The rows of the section; see `table`.

@@ -9,9 +9,9 @@ use super::permissions::Permission;
 use super::postgres::Postgres;
 pub use super::protocol::Protocol;
 use super::web::HttpEndpoint;
-use crate::connector::names::Names;
 use crate::log::{Level, LogSettings};
 use crate::proxies::Network;
+use crate::storage::names::Names;
 use deepstream_wire::Wire;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -205,7 +205,7 @@ impl Storage {
     /// What it says of names, if it is asked.
     pub fn names(&self) -> Option<Box<dyn Names>> {
         match self {
-            Self::Embedded { .. } => Some(Box::new(crate::storage::Whole)),
+            Self::Embedded { .. } => Some(Box::new(crate::connector::embedded::Whole)),
             Self::Postgres(settings) => Some(Box::new(crate::connector::postgres::Layout::new(settings))),
             Self::Memory => None,
         }

@@ -1,12 +1,13 @@
 //! Storage that is not ours: connectors, and the one type behind which the host does not see which it is.
 //!
 //! *Owns* the choice. *Promises* that whatever keeps the records is asked through the same [`Client`]s, and that none of
-//! them makes one record of two names ([`names`]). *Does not* know how any of it is done.
+//! them makes one record of two names ([`names`](crate::storage::names)). *Does not* know how any of it is done.
 
-pub mod names;
+pub mod embedded;
 pub mod postgres;
 
-use crate::storage::{Client, Counters, Storage};
+use crate::storage::{Client, Counters};
+use embedded::Storage;
 
 /// Whatever keeps the records. Ends, with everything written that can be, when it is dropped.
 pub enum Keeper {

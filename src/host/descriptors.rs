@@ -9,8 +9,8 @@
 
 use super::error::StartError;
 use crate::config::{AuthMethod, Config, Limits, Storage};
+use crate::connector::embedded;
 use crate::log::{Level, note};
-use crate::storage;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -130,7 +130,7 @@ pub(super) fn webhooks_max(config: &Config) -> usize {
 /// How many the rest may still open beside what is open when everything has been started.
 fn reserve(config: &Config, limit: usize) -> usize {
     let storage = match &config.storage {
-        Storage::Embedded { .. } => storage::files_max(limit),
+        Storage::Embedded { .. } => embedded::files_max(limit),
         Storage::Postgres(settings) => settings.connections + DATABASE_SPARE,
         Storage::Memory => 0,
     };

@@ -1,8 +1,8 @@
 //! Why a server does not start, and what to do about it.
 
 use super::ring::Missing;
+use crate::connector::embedded::StorageError;
 use crate::connector::postgres::PostgresError;
-use crate::storage::StorageError;
 use std::io;
 
 /// Exit code where the kernel does not give what the host needs (`EX_UNAVAILABLE` of sysexits).

@@ -15,7 +15,7 @@ use super::tls::{Side, Tls};
 use super::{listen, protect, report};
 use crate::auth::{self, Auth, StorageBell};
 use crate::config::{AuthMethod, Config, Door, Durability, Placement, Storage as StorageSettings, WebSocketEndpoint};
-use crate::connector::{Keeper, postgres};
+use crate::connector::{Keeper, embedded, postgres};
 use crate::endpoint::http::Service;
 use crate::log::{Level, note};
 use crate::monitor::{self, Monitor, Snapshot, Source};
@@ -284,18 +284,18 @@ fn open_storage(
             return Ok(None);
         }
     };
-    let options = storage::Options {
+    let options = embedded::Options {
         directory: directory.clone(),
         durability: match durability {
-            Durability::Always => storage::Durability::Always,
-            Durability::Interval(every) => storage::Durability::Interval(*every),
-            Durability::None => storage::Durability::None,
+            Durability::Always => embedded::Durability::Always,
+            Durability::Interval(every) => embedded::Durability::Interval(*every),
+            Durability::None => embedded::Durability::None,
         },
         cpus: placement.services.clone(),
         wakers,
         outsider: Some(bell.waker()),
     };
-    let storage = storage::start(options)?;
+    let storage = embedded::start(options)?;
     note(Level::Info, "INFO", &format!("storage ready: Embedded Storage in {}", directory.display()));
     Ok(Some(Keeper::Embedded(storage)))
 }

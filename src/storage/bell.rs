@@ -25,7 +25,7 @@ impl Wake for Parked {
 
 impl Bell {
     /// Names the calling thread as the one that sleeps here.
-    pub(super) fn adopt(&self) {
+    pub(crate) fn adopt(&self) {
         self.adopt_by(Waker::from(Arc::new(Parked(std::thread::current()))));
     }
 
@@ -35,7 +35,7 @@ impl Bell {
     }
 
     /// Wakes the sleeper if it sleeps. Call after the work has been published.
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         // Pairs with the fence in `wait`: either we see it asleep, or it sees the work in its second look.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed)
@@ -47,7 +47,7 @@ impl Bell {
     }
 
     /// Sleeps until rung or `timeout`, unless `has_work` once the bell listens. May wake early.
-    pub(super) fn wait(&self, timeout: Option<Duration>, has_work: impl FnOnce() -> bool) {
+    pub(crate) fn wait(&self, timeout: Option<Duration>, has_work: impl FnOnce() -> bool) {
         self.listen();
         if !has_work() {
             match timeout {

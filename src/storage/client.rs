@@ -3,7 +3,7 @@
 //! *Does not* retry: the engine does.
 
 use super::bell::Bell;
-use crate::connector::names::Names;
+use crate::storage::names::Names;
 use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;

@@ -1,7 +1,7 @@
 //! `kill -9` while acknowledged batches pour in: what was acknowledged is there, batches are whole.
 
 use super::rig::{Rig, Write, directory, record};
-use deepstream::storage::Durability;
+use deepstream::connector::embedded::Durability;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;

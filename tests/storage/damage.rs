@@ -1,7 +1,7 @@
 //! Damaged, foreign, newer and shared directories: refused in words, or unharmed; never a wrong record.
 
 use super::rig::{Rig, directory, record};
-use deepstream::storage::Durability;
+use deepstream::connector::embedded::Durability;
 use deepstream_engine::{Fault, Stored};
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,7 @@
 use super::hostile;
 use super::random::Random;
 use super::rig::{Rig, directory, failed, record};
-use deepstream::storage::Durability;
+use deepstream::connector::embedded::Durability;
 use deepstream_engine::Stored;
 use std::collections::BTreeMap;
 use std::fs::File;

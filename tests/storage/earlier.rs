@@ -1,7 +1,7 @@
 //! A store of the release before batches had stamps: it is converted, or refused with the way out.
 
 use super::rig::{Rig, directory, record};
-use deepstream::storage::Durability;
+use deepstream::connector::embedded::Durability;
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

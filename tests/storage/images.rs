@@ -7,7 +7,7 @@
 use super::hostile;
 use super::random::Random;
 use super::rig::{Rig, Write, directory};
-use deepstream::storage::Durability;
+use deepstream::connector::embedded::Durability;
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};

@@ -10,7 +10,8 @@ mod moved;
 mod random;
 mod rig;
 
-use deepstream::storage::{Durability, LOADS_MAX};
+use deepstream::connector::embedded::Durability;
+use deepstream::storage::LOADS_MAX;
 use deepstream_engine::{Fault, Outcome, Stored, Ticket};
 use rig::{Rig, directory, record};
 use std::time::Duration;

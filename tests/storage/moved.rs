@@ -1,7 +1,7 @@
 //! A directory that is deleted, moved away or replaced while the store runs: noticed before the next acknowledgement.
 
 use super::rig::{Rig, directory, failed, record};
-use deepstream::storage::Durability;
+use deepstream::connector::embedded::Durability;
 use std::fs::{create_dir_all, remove_dir_all, remove_file, rename, write};
 use std::path::Path;
 

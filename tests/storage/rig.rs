@@ -2,7 +2,8 @@
 
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
-use deepstream::storage::{self, Durability, Options, Storage, StorageError, Waker};
+use deepstream::connector::embedded::{self, Durability, Options, Storage, StorageError};
+use deepstream::storage::Waker;
 use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
@@ -76,7 +77,7 @@ impl Rig {
             }) as Waker
         });
         let options = Options { directory: path.into(), durability, cpus, wakers: wakers.collect(), outsider: None };
-        let storage = storage::start(options)?;
+        let storage = embedded::start(options)?;
         Ok(Self { storage, signal, written: vec![Vec::new(); shards], loaded: vec![Vec::new(); shards] })
     }
 

@@ -8,7 +8,7 @@
 //! Triggers are named after their tables and cut off too, which does no harm: each is one of its table's own.
 
 use crate::config::Postgres as Settings;
-use crate::connector::names::{Names, Place, Refusal};
+use crate::storage::names::{Names, Place, Refusal};
 
 /// Longer names of tables the database cuts off.
 const TABLE_BYTES_MAX: usize = 63;

@@ -1,7 +1,7 @@
 //! *Owns* the form of one batch in a journal of fjall 3.1. *Promises* that what it reads as a batch has the length and
 //! the checksum of one, and to tell whether it carries a stamp of ours. *Does not* judge what a batch without one means.
 
-use crate::storage::stamp::{Key, REMOVAL, Stamp, VALUE};
+use crate::connector::embedded::stamp::{Key, REMOVAL, Stamp, VALUE};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub(super) const START: u8 = 1;

@@ -6,7 +6,7 @@ use super::error::words;
 use super::names::Whole;
 use super::record;
 use super::stamp::{Key, REMOVAL, Stamp, VALUE};
-use crate::connector::names::Names;
+use crate::storage::names::Names;
 use deepstream_engine::{Fault, StoreBatch, Stored};
 use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, PersistMode};
 use rustix::process::{Resource, getrlimit};

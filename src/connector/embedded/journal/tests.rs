@@ -1,7 +1,7 @@
 use super::batch::{END, END_MAGIC, ITEM, START};
 use super::*;
-use crate::storage::stamp::{Stamp, VALUE};
-use crate::storage::store::Store;
+use crate::connector::embedded::stamp::{Stamp, VALUE};
+use crate::connector::embedded::store::Store;
 use deepstream_engine::StoreBatch;
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -16,14 +16,15 @@
 //! **A directory that is moved, deleted or replaced** while the database is open (`place.rs`) is noticed before a batch
 //! is acknowledged. The open database is read on; nothing is written until the directory is back.
 
-use super::bell::Bell;
-use super::client::{WriteLane, Written};
 use super::directory::{Directory, MOVED_HINT};
 use super::error::words;
 use super::names::Whole;
 use super::store::CommitError;
-use super::{Durability, Shelf, Waker};
-use crate::connector::names::Names;
+use super::{Durability, Shelf};
+use crate::storage::Waker;
+use crate::storage::bell::Bell;
+use crate::storage::client::{WriteLane, Written};
+use crate::storage::names::Names;
 use deepstream_engine::{Fault, Refusal, StoreBatch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

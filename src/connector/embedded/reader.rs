@@ -2,9 +2,9 @@
 //! every shard. *Does not* wait for writes: while the writer sits in an fsync, lookups go on.
 
 use super::Shelf;
-use super::Waker;
-use super::bell::Bell;
-use super::client::{Loaded, ReadLane};
+use crate::storage::Waker;
+use crate::storage::bell::Bell;
+use crate::storage::client::{Loaded, ReadLane};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
