@@ -4,12 +4,13 @@
 //! shards at once; one fsync serves those that wait together. `load`: 64 loads on their way at a time.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use deepstream::connector::embedded::{self, Durability, Options, Storage};
-use deepstream::storage::{Client, Waker};
+use deepstream::connector::embedded::{Durability, Embedded};
+use deepstream::storage::{self, Client, Options, Storage, Waker};
 use deepstream_engine::{Outcome, StoreBatch, Ticket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::Thread;
+use std::time::Duration;
 
 const NAMES: u64 = 10_000;
 const BATCH: u64 = 64;
@@ -21,8 +22,14 @@ fn open(name: &str, durability: Durability, shards: usize) -> Storage {
     let _ = std::fs::remove_dir_all(&directory);
     let thread: Thread = std::thread::current();
     let waker = Arc::new(move || thread.unpark()) as Waker;
-    let options = Options { directory, durability, cpus: Vec::new(), wakers: vec![waker; shards], outsider: None };
-    embedded::start(options).expect("the target directory is writable")
+    let options = Options {
+        load_timeout: Duration::from_mins(1),
+        start_timeout: Duration::ZERO,
+        cpus: Vec::new(),
+        wakers: vec![waker; shards],
+        outsider: None,
+    };
+    storage::start(Embedded::new(directory, durability), options).expect("the target directory is writable")
 }
 
 fn fill(batch: &mut StoreBatch, first: u64, records: u64) {

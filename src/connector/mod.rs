@@ -1,37 +1,31 @@
-//! Storage that is not ours: connectors, and the one type behind which the host does not see which it is.
+//! What keeps records: the members, one folder each, of the contract that `src/storage/driver.rs` is.
 //!
-//! *Owns* the choice. *Promises* that whatever keeps the records is asked through the same [`Client`]s, and that none of
-//! them makes one record of two names ([`names`](crate::storage::names)). *Does not* know how any of it is done.
+//! *Owns* the way from what is configured to the member that does it. *Promises* that nobody else needs to know which it is.
+//! *Does not* know how any of it is done.
 
 pub mod embedded;
 pub mod postgres;
 
-use crate::storage::{Client, Counters};
-use embedded::Storage;
+use crate::config::{Durability, Storage as Settings};
+use crate::storage::{OpenError, Options, Storage, start};
 
-/// Whatever keeps the records. Ends, with everything written that can be, when it is dropped.
-pub enum Keeper {
-    /// The embedded store.
-    Embedded(Storage),
-    /// Tables of a PostgreSQL database.
-    Postgres(postgres::Postgres),
-}
-
-impl Keeper {
-    /// One client per shard, in order, and the outsider's. Once.
-    pub fn take_clients(&mut self) -> (Vec<Client>, Option<Client>) {
-        let (clients, outsider) = match self {
-            Self::Embedded(storage) => (&mut storage.clients, &mut storage.outsider),
-            Self::Postgres(postgres) => (&mut postgres.clients, &mut postgres.outsider),
-        };
-        (std::mem::take(clients), outsider.take())
-    }
-
-    /// What was done so far.
-    pub fn counters(&self) -> Counters {
-        match self {
-            Self::Embedded(storage) => storage.counters(),
-            Self::Postgres(postgres) => postgres.counters(),
+/// Starts what is configured, and says what it is; nothing where records live in memory only.
+pub fn open(settings: &Settings, options: Options) -> Result<(Option<Storage>, String), OpenError> {
+    let (storage, what) = match settings {
+        Settings::Embedded { directory, durability } => {
+            let durability = match durability {
+                Durability::Always => embedded::Durability::Always,
+                Durability::Interval(every) => embedded::Durability::Interval(*every),
+                Durability::None => embedded::Durability::None,
+            };
+            let driver = embedded::Embedded::new(directory.clone(), durability);
+            (start(driver, options)?, format!("Embedded Storage in {}", directory.display()))
         }
-    }
+        Settings::Postgres(settings) => {
+            let driver = postgres::Postgres::new((**settings).clone());
+            (start(driver, options)?, format!("PostgreSQL, database {}", settings.place()))
+        }
+        Settings::Memory => return Ok((None, "none, records live and die with this process".to_owned())),
+    };
+    Ok((Some(storage), what))
 }

@@ -1,8 +1,7 @@
 //! Why a server does not start, and what to do about it.
 
 use super::ring::Missing;
-use crate::connector::embedded::StorageError;
-use crate::connector::postgres::PostgresError;
+use crate::storage::OpenError;
 use std::io;
 
 /// Exit code where the kernel does not give what the host needs (`EX_UNAVAILABLE` of sysexits).
@@ -36,10 +35,7 @@ pub enum StartError {
     Tls(#[from] super::tls::TlsError),
     /// The store cannot be used.
     #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The database cannot be used.
-    #[error(transparent)]
-    Postgres(#[from] PostgresError),
+    Storage(#[from] OpenError),
     /// A thread could not be started.
     #[error("core {core} cannot be started: {what}")]
     Core {

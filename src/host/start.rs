@@ -14,13 +14,13 @@ use super::tape::{Reel, Tapes};
 use super::tls::{Side, Tls};
 use super::{listen, protect, report};
 use crate::auth::{self, Auth, StorageBell};
-use crate::config::{AuthMethod, Config, Door, Durability, Placement, Storage as StorageSettings, WebSocketEndpoint};
-use crate::connector::{Keeper, embedded, postgres};
+use crate::config::{AuthMethod, Config, Door, Placement, WebSocketEndpoint};
+use crate::connector;
 use crate::endpoint::http::Service;
 use crate::log::{Level, note};
 use crate::monitor::{self, Monitor, Snapshot, Source};
 use crate::reload::Part;
-use crate::storage;
+use crate::storage::{self, Storage};
 use deepstream_engine::{CoreId, Options, Packet, Shard};
 use deepstream_mesh::{Lattice, Port, slots_per_ring};
 use deepstream_wire::{Endpoint, Gate, LinkConfig, Medium, mqtt};
@@ -57,7 +57,7 @@ pub struct Server {
     tls: Vec<Tls>,
     cores: Vec<ExecutorJoinHandle<Result<Histogram<u64>, String>>>,
     auth: Option<Arc<Auth>>,
-    storage: Option<Keeper>,
+    storage: Option<Storage>,
     tapes: Option<Tapes>,
 }
 
@@ -116,7 +116,7 @@ pub fn start(
     let core_wakers: Vec<storage::Waker> = ports.iter().zip(&wakers).map(core_waker).collect();
     let bell = StorageBell::default();
     let mut storage = open_storage(config, placement, core_wakers.clone(), &bell)?;
-    let (clients, outsider) = storage.as_mut().map_or_else(Default::default, Keeper::take_clients);
+    let (clients, outsider) = storage.as_mut().map_or_else(Default::default, Storage::take_clients);
     let mut clients = clients.into_iter();
     let mut auth = start_auth(config, placement, core_wakers, outsider.map(|client| (client, bell)))?;
     let auth_clients = std::mem::take(&mut auth.clients);
@@ -263,41 +263,17 @@ fn open_storage(
     placement: &Placement,
     wakers: Vec<storage::Waker>,
     bell: &StorageBell,
-) -> Result<Option<Keeper>, StartError> {
-    let (directory, durability) = match &config.storage {
-        StorageSettings::Embedded { directory, durability } => (directory, durability),
-        StorageSettings::Postgres(settings) => {
-            let options = postgres::Options {
-                settings: (**settings).clone(),
-                load_timeout: config.record.storage_retrieval_timeout,
-                start_timeout: config.initialization_timeout,
-                cpus: placement.services.clone(),
-                wakers,
-                outsider: Some(bell.waker()),
-            };
-            let postgres = postgres::start(options)?;
-            note(Level::Info, "INFO", &format!("storage ready: PostgreSQL, database {}", settings.place()));
-            return Ok(Some(Keeper::Postgres(postgres)));
-        }
-        StorageSettings::Memory => {
-            note(Level::Info, "INFO", "storage ready: none, records live and die with this process");
-            return Ok(None);
-        }
-    };
-    let options = embedded::Options {
-        directory: directory.clone(),
-        durability: match durability {
-            Durability::Always => embedded::Durability::Always,
-            Durability::Interval(every) => embedded::Durability::Interval(*every),
-            Durability::None => embedded::Durability::None,
-        },
+) -> Result<Option<Storage>, StartError> {
+    let options = storage::Options {
+        load_timeout: config.record.storage_retrieval_timeout,
+        start_timeout: config.initialization_timeout,
         cpus: placement.services.clone(),
         wakers,
         outsider: Some(bell.waker()),
     };
-    let storage = embedded::start(options)?;
-    note(Level::Info, "INFO", &format!("storage ready: Embedded Storage in {}", directory.display()));
-    Ok(Some(Keeper::Embedded(storage)))
+    let (storage, what) = connector::open(&config.storage, options)?;
+    note(Level::Info, "INFO", &format!("storage ready: {what}"));
+    Ok(storage)
 }
 
 /// Makes a core look at what it is given from a thread that is no core.
@@ -517,7 +493,7 @@ impl Server {
 
     /// What runs once, off the shards.
     fn services(&self) -> impl Iterator<Item = Snapshot> {
-        let storage = self.storage.as_ref().map(Keeper::counters);
+        let storage = self.storage.as_ref().map(Storage::counters);
         storage
             .map(|counters| Snapshot::of(Source::Service("storage"), |to| monitor::storage(&counters, to)))
             .into_iter()

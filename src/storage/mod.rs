@@ -1,14 +1,26 @@
 //! Keeping records: what every store has in common, whoever keeps them.
 //!
-//! *Owns* the lanes between cores and the threads of a store, the law of names, and what is counted. *Promises* that no
-//! call of a core ever blocks. *Does not* keep anything itself: the members of `src/connector` do.
+//! *Owns* the contract with drivers ([`driver`]), and everything around them that is the same for all: threads, lanes to and
+//! from the cores, grouping, tries, timeouts, counters, the law of names. *Promises* that no call of a core ever blocks, that
+//! every load and every batch is answered, and that a batch is answered well only once it is as durable as the store can
+//! make it. *Does not* keep anything itself: the members of `src/connector` do.
+//!
+//! One task writes, another reads, so that a lookup never waits for a commit.
 
 pub(crate) mod bell;
 pub(crate) mod client;
+pub mod driver;
+mod health;
 pub mod names;
+mod reading;
+mod service;
+mod writing;
 
 pub use client::{Client, LOADS_MAX};
+pub use driver::{Driver, Expected, Found, Kind, Manner, Refused, Trouble, Why, Write};
+pub use service::{OpenError, Options, Storage, start};
 
+use service::Shared;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -2,8 +2,8 @@
 
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
-use deepstream::connector::embedded::{self, Durability, Options, Storage, StorageError};
-use deepstream::storage::Waker;
+use deepstream::connector::embedded::{Durability, Embedded};
+use deepstream::storage::{self, OpenError, Options, Storage, Waker};
 use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
@@ -58,7 +58,7 @@ impl Rig {
         Self::try_open(path, durability, shards).unwrap()
     }
 
-    pub(crate) fn try_open(path: &Path, durability: Durability, shards: usize) -> Result<Self, StorageError> {
+    pub(crate) fn try_open(path: &Path, durability: Durability, shards: usize) -> Result<Self, OpenError> {
         Self::try_open_on(path, durability, shards, Vec::new())
     }
 
@@ -67,7 +67,7 @@ impl Rig {
         durability: Durability,
         shards: usize,
         cpus: Vec<usize>,
-    ) -> Result<Self, StorageError> {
+    ) -> Result<Self, OpenError> {
         let signal = Arc::new(Signal::default());
         let wakers = (0..shards).map(|_| {
             let signal = Arc::clone(&signal);
@@ -76,8 +76,14 @@ impl Rig {
                 signal.bell.notify_all();
             }) as Waker
         });
-        let options = Options { directory: path.into(), durability, cpus, wakers: wakers.collect(), outsider: None };
-        let storage = embedded::start(options)?;
+        let options = Options {
+            load_timeout: PATIENCE,
+            start_timeout: Duration::ZERO,
+            cpus,
+            wakers: wakers.collect(),
+            outsider: None,
+        };
+        let storage = storage::start(Embedded::new(path.into(), durability), options)?;
         Ok(Self { storage, signal, written: vec![Vec::new(); shards], loaded: vec![Vec::new(); shards] })
     }
 

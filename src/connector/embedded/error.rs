@@ -1,19 +1,25 @@
 //! *Owns* what the operator is told when a store cannot be used. *Promises* the directory, what is wrong with it and
-//! what to do, in one sentence each. *Does not* describe trouble while running: that is a
-//! [`Fault`](deepstream_engine::Fault) for the engine and a log line.
+//! what to do, in one sentence each.
 
+use crate::storage::{Kind, Trouble};
 use std::path::{Path, PathBuf};
 
 /// Why a store was not opened.
 #[derive(Debug, thiserror::Error)]
 #[error("storage directory {}: {what}; {hint}", directory.display())]
-pub struct StorageError {
+pub(super) struct StorageError {
     /// The directory as configured.
-    pub directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// What is wrong.
-    pub what: String,
+    pub(super) what: String,
     /// What to do.
-    pub hint: String,
+    pub(super) hint: String,
+}
+
+impl From<StorageError> for Trouble {
+    fn from(error: StorageError) -> Self {
+        Self::new(Kind::Lasting, error.what, error.hint)
+    }
 }
 
 impl StorageError {

@@ -1,12 +1,20 @@
-//! The embedded store: records on disk, behind two threads of their own.
+//! The embedded store: records on disk, in one directory.
 //!
-//! *Owns* the threads, the lanes to them and the database in one directory. *Promises* that no call of a core ever
-//! blocks, that a batch is answered once it is as durable as configured, and that whatever happens to the disk becomes
-//! a [`Fault`] or a [`StorageError`], never a wrong record. *Does not* cache, retry or interpret values: the engine
-//! does.
+//! *Owns* the database in the directory: group commit, the sync timer, and bringing a failed database back. *Promises* that a
+//! commit ended well has the durability that was asked for, and that whatever happens to the disk becomes a
+//! [`Trouble`] or an error at the start, never a wrong record. *Does not* cache, retry or interpret values: the engine
+//! does. A failed group is answered as failed, and the engine comes back with what is then newest.
 //!
-//! One thread writes, one reads, so that a lookup never waits behind an fsync. Every shard has a [`Client`]: lock-free
-//! lanes to both threads and back, bounded.
+//! **After a failed write or fsync** nothing of the open database is trusted. The kernel may have dropped the pages it
+//! could not write and call the next fsync a success, so trying the fsync again would be a lie. The database is closed
+//! and opened again, and before that its journal is written over itself (`journal.rs`), so that the fsync that counts
+//! covers all of it. Until this succeeds everything is answered with a fault.
+//!
+//! **A full disk** heals by itself once there is space. The reserve (`reserve.rs`) is given to the database to recover
+//! with; it is read from as soon as it is open, and written to again once the reserve is back.
+//!
+//! **A directory that is moved, deleted or replaced** while the database is open (`place.rs`) is noticed before a batch
+//! is acknowledged. The open database is read on; nothing is written until the directory is back.
 
 mod damage;
 mod directory;
@@ -15,30 +23,28 @@ mod journal;
 mod manifest;
 mod names;
 mod place;
-mod reader;
 mod record;
 mod reserve;
 mod seal;
 mod stamp;
 mod store;
 mod watermark;
-mod writer;
 
-pub use error::StorageError;
 pub use names::Whole;
 
-use crate::storage::bell::Bell;
-use crate::storage::{AtomicCounters, Client, Counters, Waker};
-use deepstream_engine::Fault;
-use directory::Directory;
-use reader::Reader;
+use crate::storage::names::Names;
+use crate::storage::{Driver, Found, Kind, Manner, Refused, Trouble, Write};
+use directory::{Directory, MOVED_HINT};
+use error::{StorageError, words};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread::JoinHandle;
-use std::time::Duration;
-use store::Store;
-use writer::Writer;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use store::{CommitError, Store};
+use tokio::sync::Notify;
+use tokio::time::timeout_at;
+
+const RESERVE_RETRY: Duration = Duration::from_mins(1);
 
 /// What a good answer to a batch means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,174 +57,292 @@ pub enum Durability {
     None,
 }
 
-/// How to run a store.
-pub struct Options {
-    /// Where; made if it does not exist.
-    pub directory: PathBuf,
-    /// When a batch counts as stored.
-    pub durability: Durability,
-    /// CPUs of the storage threads and the database's; empty: wherever the kernel puts them.
-    pub cpus: Vec<usize>,
-    /// One per shard.
-    pub wakers: Vec<Waker>,
-    /// Of somebody who is no shard and wants a client too.
-    pub outsider: Option<Waker>,
-}
-
 /// Files that storage may have open at once in a process that may have so many.
 pub fn files_max(limit: usize) -> usize {
     store::files_max(limit)
 }
 
-/// Where the open database is kept for both threads, or why there is none.
-struct Shelf {
+/// A store in a directory.
+pub struct Embedded {
+    path: PathBuf,
+    durability: Durability,
+    /// The open database, for whoever reads or writes, or why there is none.
     store: Mutex<Result<Store, String>>,
-    counters: AtomicCounters,
+    /// Of whoever writes; never waited for.
+    duties: Mutex<Duties>,
+    /// Something is due, when nothing was before.
+    due: Notify,
+    syncs: AtomicU64,
 }
 
-impl Shelf {
-    fn store(&self) -> Result<Store, Fault> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner).clone().map_err(Fault::Failed)
+#[derive(Default)]
+struct Duties {
+    /// Once it has been opened.
+    directory: Option<Directory>,
+    /// When the oldest commit that is not synced was made.
+    unsynced: Option<Instant>,
+    /// The database takes no batches after a failure.
+    down: bool,
+    /// It is to be closed and opened again. Otherwise it is open, and waits for room if it is down.
+    closed: bool,
+    /// The directory is not where it was; in words.
+    moved: Option<String>,
+    /// When the reserve is to be tried again that could not be had at the start.
+    reserve_at: Option<Instant>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Embedded {
+    /// A store in `directory`, which is made if it does not exist.
+    pub fn new(directory: PathBuf, durability: Durability) -> Self {
+        Self {
+            path: directory,
+            durability,
+            store: Mutex::new(Err("storage is not open".to_owned())),
+            duties: Mutex::default(),
+            due: Notify::new(),
+            syncs: AtomicU64::new(0),
+        }
+    }
+
+    fn store(&self) -> Result<Store, Trouble> {
+        lock(&self.store).clone().map_err(|why| Trouble::new(Kind::Away, why, ""))
     }
 
     fn put(&self, store: Store) {
-        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Ok(store);
+        *lock(&self.store) = Ok(store);
     }
 
     fn take(&self, why: String) {
         // Dropped outside the lock: closing a database takes time.
-        let old = std::mem::replace(&mut *self.store.lock().unwrap_or_else(PoisonError::into_inner), Err(why));
+        let old = std::mem::replace(&mut *lock(&self.store), Err(why));
         drop(old);
     }
-}
 
-/// A running store.
-pub struct Storage {
-    /// One per shard, in order; to be taken by the cores.
-    pub clients: Vec<Client>,
-    /// Of the outsider.
-    pub outsider: Option<Client>,
-    shelf: Arc<Shelf>,
-    stopping: Arc<AtomicBool>,
-    bells: [Arc<Bell>; 2],
-    threads: Vec<JoinHandle<()>>,
-}
-
-/// Opens the store and starts its threads.
-pub fn start(mut options: Options) -> Result<Storage, StorageError> {
-    let path = options.directory.clone();
-    let bells = [Arc::new(Bell::default()), Arc::new(Bell::default())];
-    let stopping = Arc::new(AtomicBool::new(false));
-    let (mut clients, mut read_lanes, mut write_lanes) = (Vec::new(), Vec::new(), Vec::new());
-    let shards = options.wakers.len();
-    options.wakers.extend(options.outsider.take());
-    for _ in &options.wakers {
-        let (client, read, write) = Client::new(Arc::new(Whole), Arc::clone(&bells[0]), Arc::clone(&bells[1]));
-        clients.push(client);
-        read_lanes.push(read);
-        write_lanes.push(write);
-    }
-    let (opened, when_opened) = mpsc::channel();
-    let (bell, stop, wakers) = (Arc::clone(&bells[1]), Arc::clone(&stopping), options.wakers.clone());
-    let writer = spawn(&path, "storage", move || {
-        // The database is opened on this thread, pinned, because its own threads inherit the CPUs.
-        let shelf_and_directory = pin(&options).and_then(|()| open(&options));
-        let Ok((shelf, directory)) = shelf_and_directory.map_err(|error| opened.send(Err(error))) else { return };
-        let mut writer = Writer {
-            lanes: write_lanes,
-            wakers,
-            shards,
-            shelf: Arc::clone(&shelf),
-            bell,
-            stopping: stop,
-            durability: options.durability,
-            directory,
-            group: Vec::new(),
-            first: 0,
-            unsynced: None,
-            down: None,
-            moved: None,
-            reserve_at: None,
-        };
-        writer.take_reserve();
-        // Dropped first if nobody waits any more: then the stop flag is never set and the lanes stay empty.
-        if opened.send(Ok((shelf, options))).is_ok() {
-            writer.run();
+    /// Makes the directory a store, and opens it.
+    fn first(&self, duties: &mut Duties) -> Result<(), StorageError> {
+        let mut directory = Directory::claim(&self.path)?;
+        self.put(directory.open()?);
+        // Without the reserve the store works as long as there is room.
+        if let Some(what) = directory.reserve.too_small() {
+            tracing::warn!("storage: {what}");
         }
-    })?;
-    let result = when_opened
-        .recv()
-        .unwrap_or_else(|_| Err(StorageError::damaged(&path, "the database gave up while it was opened")));
-    let (shelf, options) = result?;
-    let reader = Reader {
-        lanes: read_lanes,
-        wakers: options.wakers.clone(),
-        shelf: Arc::clone(&shelf),
-        bell: Arc::clone(&bells[0]),
-        stopping: Arc::clone(&stopping),
-    };
-    let outsider = if clients.len() > shards { clients.pop() } else { None };
-    let mut storage = Storage { clients, outsider, shelf, stopping, bells, threads: vec![writer] };
-    let (pinned, when_pinned) = mpsc::channel();
-    let reader = spawn(&path, "storage-read", move || {
-        if pin(&options).is_ok() {
-            // Nobody waits for it only if the start has given up.
-            let _ = pinned.send(());
-            reader.run();
+        if let Err(why) = directory.reserve.take() {
+            tracing::warn!("storage: {why}; without, it may not recover from a full disk until there is more room");
+            duties.reserve_at = Some(Instant::now() + RESERVE_RETRY);
         }
-    })?;
-    // A store that is open runs where it is told to. The writer was pinned the same way: this cannot fail alone.
-    let _ = when_pinned.recv();
-    // The reader ends first: the writer closes the database, which takes all handles.
-    storage.threads.insert(0, reader);
-    Ok(storage)
-}
-
-fn open(options: &Options) -> Result<(Arc<Shelf>, Directory), StorageError> {
-    let mut directory = Directory::claim(&options.directory)?;
-    let store = Mutex::new(Ok(directory.open()?));
-    Ok((Arc::new(Shelf { store, counters: AtomicCounters::default() }), directory))
-}
-
-fn pin(options: &Options) -> Result<(), StorageError> {
-    crate::service::run_on(&options.cpus).map_err(|why| {
-        let what = format!("its threads cannot run on the CPUs {:?}: {why}", options.cpus);
-        StorageError::new(&options.directory, what, "configure CPUs that this machine has and allows")
-    })
-}
-
-fn spawn(
-    path: &std::path::Path,
-    name: &str,
-    run: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, StorageError> {
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(run)
-        .map_err(|error| StorageError::system(path, "start a thread for it", &error))
-}
-
-impl Storage {
-    /// What was done so far.
-    pub fn counters(&self) -> Counters {
-        self.shelf.counters.read()
+        duties.directory = Some(directory);
+        Ok(())
     }
 
-    /// Writes what was handed over, makes everything durable, closes the database and ends the threads. Clients may
-    /// outlive it; they answer with faults from then on.
-    pub fn stop(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Storage {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Release);
-        self.bells.iter().for_each(|bell| bell.ring());
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a storage thread had ended early");
+    /// Opens the database if it is closed, and sees that it has the room to go on.
+    fn recover(&self, closed: &mut bool, directory: &mut Directory) -> Result<(), Trouble> {
+        if *closed {
+            self.take("storage is being opened again".to_owned());
+            directory.reserve.release();
+            self.put(directory.reopen()?);
+            *closed = false;
+        }
+        let away = |why: String| Trouble::new(Kind::Away, why, "");
+        match self.store()?.is_settled() {
+            Ok(true) => directory.reserve.take_with_slack().map_err(away),
+            Ok(false) => Err(away("its tables are being written".into())),
+            Err(error) => {
+                // It gave up once more, merging tables perhaps: it does not tell. It can be read until it is opened
+                // again.
+                *closed = true;
+                let why = words(&error);
+                Err(away(format!("its tables cannot be written, {why}: {}", directory.reserve.lack())))
             }
+        }
+    }
+
+    fn write(&self, duties: &mut Duties, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {
+        let store = self.store()?;
+        let Some(directory) = &mut duties.directory else { return Err(never_opened()) };
+        if duties.moved.is_some() {
+            check_place(directory, &mut duties.moved)?;
+        }
+        let always = matches!(self.durability, Durability::Always);
+        match store.commit(group, always) {
+            Ok(refused) => {
+                if always {
+                    self.syncs.fetch_add(1, Ordering::Relaxed);
+                    directory.acknowledge(store.durable());
+                } else if duties.unsynced.is_none() {
+                    duties.unsynced = Some(Instant::now());
+                    self.due.notify_one();
+                }
+                check_place(directory, &mut duties.moved).map(|()| refused)
+            }
+            Err(CommitError::Refused(why)) => Err(Trouble::new(Kind::Busy, why, "")),
+            Err(CommitError::Broken(error)) => {
+                drop(store);
+                Err(self.fail(duties, "write", &error))
+            }
+        }
+    }
+
+    /// How long nothing needs doing.
+    fn next_duty(&self) -> Option<Instant> {
+        let duties = lock(&self.duties);
+        let sync = match (duties.unsynced, self.durability) {
+            (Some(since), Durability::Interval(interval)) => Some(since + interval),
+            _ => None,
+        };
+        sync.into_iter().chain(duties.reserve_at).min()
+    }
+
+    fn do_duties(&self) -> Result<(), Trouble> {
+        let mut duties = lock(&self.duties);
+        let now = Instant::now();
+        if let (Some(since), Durability::Interval(interval)) = (duties.unsynced, self.durability)
+            && now >= since + interval
+        {
+            self.sync(&mut duties)?;
+        }
+        let Duties { directory: Some(directory), reserve_at, .. } = &mut *duties else { return Ok(()) };
+        if reserve_at.is_some_and(|at| now >= at) {
+            *reserve_at = match directory.reserve.take() {
+                Ok(()) => {
+                    tracing::info!("the disk has room for the reserve now");
+                    None
+                }
+                Err(_) => Some(now + RESERVE_RETRY),
+            };
+        }
+        Ok(())
+    }
+
+    fn sync(&self, duties: &mut Duties) -> Result<(), Trouble> {
+        duties.unsynced = None;
+        let (Ok(store), Some(directory)) = (self.store(), &duties.directory) else { return Ok(()) };
+        match store.sync() {
+            Ok(()) => {
+                self.syncs.fetch_add(1, Ordering::Relaxed);
+                directory.acknowledge(store.durable());
+                Ok(())
+            }
+            Err(error) => {
+                drop(store);
+                Err(self.fail(duties, "sync", &error))
+            }
+        }
+    }
+
+    /// Gives the database up until it can be opened again.
+    fn fail(&self, duties: &mut Duties, doing: &str, error: &fjall::Error) -> Trouble {
+        let why = format!("storage cannot {doing}: {}", words(error));
+        self.take(why.clone());
+        duties.unsynced = None;
+        (duties.down, duties.closed) = (true, true);
+        Trouble::new(Kind::Away, why, "the database will be opened again")
+    }
+}
+
+/// Whether what was written can be found again.
+fn check_place(directory: &mut Directory, moved: &mut Option<String>) -> Result<(), Trouble> {
+    match directory.check_place() {
+        Ok(()) => {
+            if moved.take().is_some() {
+                tracing::info!("the storage directory is back; writes go on");
+            }
+            Ok(())
+        }
+        Err(what) => {
+            let why = format!("storage is elsewhere: {what}");
+            if moved.replace(what).is_none() {
+                tracing::error!("{why}; {MOVED_HINT}; nothing is written until then");
+            }
+            Err(Trouble::new(Kind::Busy, why, MOVED_HINT))
+        }
+    }
+}
+
+fn never_opened() -> Trouble {
+    Trouble::new(Kind::Away, "storage is not open", "")
+}
+
+impl Driver for Embedded {
+    const MANNER: Manner = Manner {
+        thread: "storage",
+        event: "STORAGE",
+        blocking: true,
+        waits: false,
+        round: 64,
+        retry_max: Duration::from_secs(2),
+    };
+
+    fn place(&self) -> String {
+        format!("storage directory {}", self.path.display())
+    }
+
+    fn names(&self) -> Arc<dyn Names> {
+        Arc::new(Whole)
+    }
+
+    fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    async fn open(&self) -> Result<(), Trouble> {
+        let mut duties = lock(&self.duties);
+        if duties.directory.is_none() {
+            return Ok(self.first(&mut duties)?);
+        }
+        let Duties { directory: Some(directory), down, closed, .. } = &mut *duties else { return Err(never_opened()) };
+        let recovered = self.recover(closed, directory);
+        if let Err(why) = &recovered
+            && let Err(told) = &mut *lock(&self.store)
+        {
+            *told = why.words();
+        }
+        *down = recovered.is_err();
+        recovered
+    }
+
+    async fn attend(&self) -> Trouble {
+        loop {
+            let more = self.due.notified();
+            match self.next_duty() {
+                // Whether more came or it is time: both are looked at.
+                Some(at) => drop(timeout_at(at.into(), more).await),
+                None => more.await,
+            }
+            if let Err(trouble) = self.do_duties() {
+                return trouble;
+            }
+        }
+    }
+
+    async fn load(&self, names: &[&[u8]]) -> Result<Vec<Found>, Trouble> {
+        // One handle for all of them, and not for longer: a failed database cannot be opened again before all are gone.
+        let store = self.store()?;
+        Ok(names.iter().map(|name| store.load(name)).collect())
+    }
+
+    async fn commit(&self, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {
+        self.write(&mut lock(&self.duties), group)
+    }
+
+    /// Everything that was committed becomes durable, whatever the mode: an orderly stop loses nothing.
+    async fn close(&self) {
+        let mut duties = lock(&self.duties);
+        if !duties.down
+            && let Err(trouble) = self.sync(&mut duties)
+        {
+            tracing::error!("{}", trouble.what);
+        }
+        let clean = !duties.down;
+        self.take("storage has stopped".into());
+        let Some(mut directory) = duties.directory.take() else { return };
+        // A store that is not running needs none, and the seal may need the room.
+        directory.reserve.release();
+        if clean && let Err(error) = directory.seal() {
+            tracing::warn!("{error}; the next start will check the journals more thoroughly");
         }
     }
 }

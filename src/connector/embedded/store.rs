@@ -7,7 +7,7 @@ use super::names::Whole;
 use super::record;
 use super::stamp::{Key, REMOVAL, Stamp, VALUE};
 use crate::storage::names::Names;
-use deepstream_engine::{Fault, StoreBatch, Stored};
+use crate::storage::{Expected, Found, Refused, Why, Write};
 use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, PersistMode};
 use rustix::process::{Resource, getrlimit};
 use std::path::Path;
@@ -96,52 +96,50 @@ impl Store {
 
     /// Writes the first batch of all: nothing but its stamp.
     pub(super) fn begin(&self) -> Result<(), Error> {
-        match self.commit(std::iter::empty(), true) {
-            Ok(()) => Ok(()),
+        match self.commit(&[], true) {
+            Ok(_) => Ok(()),
             Err(CommitError::Broken(error)) => Err(error),
             Err(CommitError::Refused(why)) => Err(std::io::Error::other(why).into()),
         }
     }
 
-    /// Writes these batches as one, all or nothing but for names that cannot be stored, and syncs it if asked. Every name
-    /// occurs once: a shard promises it for its batch, and a name belongs to one shard.
-    pub(super) fn commit<'a>(
-        &self,
-        batches: impl Iterator<Item = &'a StoreBatch>,
-        sync: bool,
-    ) -> Result<(), CommitError> {
+    /// Writes a group as one, all or nothing but for what is too late, and syncs it if asked. Every name occurs once.
+    pub(super) fn commit(&self, group: &[Write<'_>], sync: bool) -> Result<Vec<Refused>, CommitError> {
         self.wait_for_backlog()?;
         let durability = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
-        let mut write = self.database.batch().durability(Some(durability));
+        let mut batch = self.database.batch().durability(Some(durability));
         let Stamps { key, number, durable } = &*self.stamps;
-        let mut sum = key.sum();
-        for batch in batches {
-            for entry in &batch.entries {
-                let name = batch.name(entry);
-                if Whole.place(name).is_err() {
+        let (mut sum, mut refused) = (key.sum(), Vec::new());
+        for (entry, write) in group.iter().enumerate() {
+            let &Write { name, version, value, expected } = write;
+            if expected != Expected::Anything {
+                // One thread writes: what is found is still there when it is replaced.
+                let found = self.load(name).map_err(CommitError::Refused)?;
+                if !expected.allows(write, found.as_ref()) {
+                    refused.push(Refused { entry, why: Why::Conflict });
                     continue;
                 }
-                if let Some(value) = batch.value(entry) {
-                    let room = Vec::with_capacity(value.len() + 32);
-                    let bytes = record::encode(name, entry.version, value, room).map_err(CommitError::Refused)?;
-                    sum.add(VALUE, name, &bytes);
-                    write.insert(&self.records, name, bytes);
-                } else {
-                    sum.add(REMOVAL, name, &[]);
-                    write.remove(&self.records, name);
-                }
+            }
+            if let Some(value) = value {
+                let room = Vec::with_capacity(value.len() + 32);
+                let bytes = record::encode(name, version, value, room).map_err(CommitError::Refused)?;
+                sum.add(VALUE, name, &bytes);
+                batch.insert(&self.records, name, bytes);
+            } else {
+                sum.add(REMOVAL, name, &[]);
+                batch.remove(&self.records, name);
             }
         }
         let next = number.load(Ordering::Relaxed) + 1;
         let (durable_until, floor) = (durable.load(Ordering::Relaxed), self.database.seqno());
         let stamp = Stamp { number: next, durable: durable_until, floor, sum: sum.finish() };
-        write.insert(&self.records, key.name(), key.encode(stamp));
-        write.commit()?;
+        batch.insert(&self.records, key.name(), key.encode(stamp));
+        batch.commit()?;
         number.store(next, Ordering::Relaxed);
         if sync {
             durable.store(next, Ordering::Relaxed);
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// Makes durable what was committed without sync.
@@ -158,16 +156,15 @@ impl Store {
     }
 
     /// Looks one record up.
-    pub(super) fn load(&self, name: &[u8]) -> Result<Option<Stored>, Fault> {
-        let failed =
-            |why: &str| Fault::Failed(format!("record {}: {why}", String::from_utf8_lossy(name).escape_debug()));
-        debug_assert!(Whole.place(name).is_ok(), "no client asks for it");
+    pub(super) fn load(&self, name: &[u8]) -> Found {
+        let failed = |why: &str| Err(format!("record {}: {why}", String::from_utf8_lossy(name).escape_debug()));
+        debug_assert!(Whole.place(name).is_ok(), "nobody asks for it");
         match self.records.get(name) {
             Ok(None) => Ok(None),
             Ok(Some(bytes)) => {
-                record::decode(name, &bytes).map(Some).map_err(|why| failed(&format!("what is stored {why}")))
+                record::decode(name, &bytes).map(Some).or_else(|why| failed(&format!("what is stored {why}")))
             }
-            Err(error) => Err(failed(&words(&error))),
+            Err(error) => failed(&words(&error)),
         }
     }
 

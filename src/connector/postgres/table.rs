@@ -36,6 +36,30 @@ pub(super) struct Shape {
     kind: Kind,
 }
 
+impl Kind {
+    /// What makes a text a value.
+    fn cast(self) -> &'static str {
+        match self {
+            Self::None | Self::Text => "",
+            Self::Json => "::json",
+            Self::Jsonb => "::jsonb",
+        }
+    }
+
+    /// What makes a value something that can be compared.
+    fn compared(self) -> &'static str {
+        if self == Self::Json { "::text" } else { "" }
+    }
+}
+
+impl Shape {
+    /// The version of a row, of the old kind too.
+    fn version_of(self, row: &str) -> String {
+        let old = format!("COALESCE(({row}.val::text::json->>'_v')::int4, 0)");
+        if self.versioned { format!("COALESCE({row}.version::int4, {old})") } else { old }
+    }
+}
+
 /// The tables of one schema.
 pub(super) struct Tables {
     schema: String,
@@ -136,21 +160,56 @@ impl Tables {
 
     /// Writes the rows of `$1` (ids), `$2` (versions) and `$3` (values).
     pub(super) fn upsert(&self, table: &str, shape: Shape) -> String {
-        let cast = match shape.kind {
-            Kind::None | Kind::Text => "",
-            Kind::Json => "::json",
-            Kind::Jsonb => "::jsonb",
-        };
         format!(
-            "INSERT INTO {} (id, version, val) SELECT i, v, d{cast} FROM unnest($1, $2, $3) AS r(i, v, d) \
+            "INSERT INTO {} (id, version, val) SELECT i, v, d{} FROM unnest($1, $2, $3) AS r(i, v, d) \
              ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version, val = EXCLUDED.val",
+            self.full(table),
+            shape.kind.cast()
+        )
+    }
+
+    /// Makes the rows of `$1` (ids), `$2` (versions) and `$3` (values), and gives back the ids of those that were made, or
+    /// are there exactly so.
+    pub(super) fn insert(&self, table: &str, shape: Shape) -> String {
+        let (cast, compared) = (shape.kind.cast(), shape.kind.compared());
+        format!(
+            "INSERT INTO {} AS t (id, version, val) SELECT i, v, d{cast} FROM unnest($1, $2, $3) AS r(i, v, d) \
+             ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version \
+             WHERE t.version = EXCLUDED.version AND t.val{compared} = EXCLUDED.val{compared} RETURNING t.id::text",
             self.full(table)
+        )
+    }
+
+    /// Replaces those rows of `$1` (ids), `$2` (versions) and `$3` (values) which have the versions of `$4`, or are there
+    /// exactly so already, and gives back their ids.
+    pub(super) fn replace(&self, table: &str, shape: Shape) -> String {
+        let (cast, compared) = (shape.kind.cast(), shape.kind.compared());
+        format!(
+            "UPDATE {} AS t SET version = r.v, val = r.d{cast} FROM unnest($1, $2, $3, $4) AS r(i, v, d, e) \
+             WHERE t.id = r.i AND ({} = r.e OR (t.version = r.v AND t.val{compared} = (r.d{cast}){compared})) \
+             RETURNING t.id::text",
+            self.full(table),
+            shape.version_of("t")
         )
     }
 
     /// Removes the rows with the ids `$1`.
     pub(super) fn delete(&self, table: &str) -> String {
         format!("DELETE FROM {} WHERE id = ANY($1)", self.full(table))
+    }
+
+    /// Removes those rows with the ids `$1` which have the versions of `$2`.
+    pub(super) fn delete_expected(&self, table: &str, shape: Shape) -> String {
+        format!(
+            "DELETE FROM {} AS t USING unnest($1, $2) AS r(i, e) WHERE t.id = r.i AND {} = r.e",
+            self.full(table),
+            shape.version_of("t")
+        )
+    }
+
+    /// Those of the ids `$1` that are there.
+    pub(super) fn ids(&self, table: &str) -> String {
+        format!("SELECT id::text FROM {} WHERE id = ANY($1)", self.full(table))
     }
 
     /// Makes a table. In a transaction of its own, so that one that exists since is no harm.

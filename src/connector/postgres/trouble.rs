@@ -2,78 +2,47 @@
 //! lasting only what waiting cannot cure. *Does not* wait.
 
 use crate::config::Postgres as Settings;
+use crate::storage::{Kind, Trouble};
 use std::error::Error as _;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-/// Why a database cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("PostgreSQL, database {place}: {what}; {hint}")]
-pub struct PostgresError {
-    /// The database.
-    pub place: String,
-    /// What is wrong.
-    pub what: String,
-    /// What to do.
-    pub hint: String,
+/// A failure, told apart and in words.
+pub(super) fn trouble(settings: &Settings, error: &Error) -> Trouble {
+    Trouble::new(kind(error), words(error), hint(settings, error))
 }
 
-impl PostgresError {
-    pub(super) fn new(settings: &Settings, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { place: settings.place(), what: what.into(), hint: hint.into() }
+fn kind(error: &Error) -> Kind {
+    let Some(state) = error.code() else {
+        // Encoding a parameter is the only thing that fails on our side of a connection that lives.
+        return if error.is_closed() || is_io(error) { Kind::Away } else { Kind::Lasting };
+    };
+    match *state {
+        SqlState::UNDEFINED_TABLE
+        | SqlState::UNDEFINED_COLUMN
+        | SqlState::INVALID_SCHEMA_NAME
+        | SqlState::DATATYPE_MISMATCH
+        | SqlState::DUPLICATE_TABLE
+        | SqlState::DUPLICATE_COLUMN => return Kind::Changed,
+        SqlState::QUERY_CANCELED => return Kind::Busy,
+        // A name that is none, or a trigger that chokes on an id.
+        SqlState::SYNTAX_ERROR | SqlState::INVALID_NAME | SqlState::NAME_TOO_LONG => return Kind::Lasting,
+        _ => {}
     }
-
-    pub(super) fn of(settings: &Settings, error: &Error) -> Self {
-        Self::new(settings, words(error), hint(settings, error))
+    match state.code().get(..2) {
+        Some("08" | "57") => Kind::Away,
+        // What is wrong with data, keys, lengths, and what triggers say of it.
+        Some("22" | "23" | "38" | "39" | "44" | "54" | "P0") => Kind::Lasting,
+        // Locked, out of something, broken inside; or forbidden, which its administrator can change.
+        _ => Kind::Busy,
     }
 }
 
-/// What becomes of what failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// The connection is gone or will be: another one may do.
-    Away,
-    /// The database could not, or would not: the same may work later.
-    Busy,
-    /// A table or column is not what it was when last looked at.
-    Changed,
-    /// What was asked for cannot be done, however often it is asked for.
-    Lasting,
-}
-
-impl Trouble {
-    pub(super) fn of(error: &Error) -> Self {
-        let Some(state) = error.code() else {
-            // Encoding a parameter is the only thing that fails on our side of a connection that lives.
-            return if error.is_closed() || is_io(error) { Self::Away } else { Self::Lasting };
-        };
-        match *state {
-            SqlState::UNDEFINED_TABLE
-            | SqlState::UNDEFINED_COLUMN
-            | SqlState::INVALID_SCHEMA_NAME
-            | SqlState::DATATYPE_MISMATCH
-            | SqlState::DUPLICATE_TABLE
-            | SqlState::DUPLICATE_COLUMN => return Self::Changed,
-            SqlState::QUERY_CANCELED => return Self::Busy,
-            // A name that is none, or a trigger that chokes on an id.
-            SqlState::SYNTAX_ERROR | SqlState::INVALID_NAME | SqlState::NAME_TOO_LONG => return Self::Lasting,
-            _ => {}
-        }
-        match state.code().get(..2) {
-            Some("08" | "57") => Self::Away,
-            // What is wrong with data, keys, lengths, and what triggers say of it.
-            Some("22" | "23" | "38" | "39" | "44" | "54" | "P0") => Self::Lasting,
-            // Locked, out of something, broken inside; or forbidden, which its administrator can change.
-            _ => Self::Busy,
-        }
-    }
-
-    /// Whether it may be another at the next try to start.
-    pub(super) fn passes(error: &Error) -> bool {
-        match error.code() {
-            Some(state) => matches!(state.code().get(..2), Some("08" | "40" | "53" | "57" | "XX")),
-            None => Self::of(error) == Self::Away,
-        }
+/// Whether it may be another at the next try to start.
+pub(super) fn passes(error: &Error) -> bool {
+    match error.code() {
+        Some(state) => matches!(state.code().get(..2), Some("08" | "40" | "53" | "57" | "XX")),
+        None => kind(error) == Kind::Away,
     }
 }
 
@@ -82,7 +51,7 @@ fn is_io(error: &Error) -> bool {
 }
 
 /// A failure in words.
-pub(super) fn words(error: &Error) -> String {
+fn words(error: &Error) -> String {
     if let Some(database) = error.as_db_error() {
         // Of what a constraint refuses, the detail is the row, and a row is a record: the log is no place for it.
         let told = database.detail().filter(|_| !database.code().code().starts_with("23"));
@@ -96,12 +65,15 @@ pub(super) fn words(error: &Error) -> String {
 }
 
 /// What to do about it.
-pub(super) fn hint(settings: &Settings, error: &Error) -> String {
+fn hint(settings: &Settings, error: &Error) -> String {
     let Settings { user, .. } = settings;
     let database = settings.database();
     let Some(state) = error.code() else {
         if is_io(error) {
             return "start PostgreSQL there, or correct host and port in storage.options".to_owned();
+        }
+        if error.is_closed() {
+            return "see the log of the database".to_owned();
         }
         return "check storage.options".to_owned();
     };

@@ -2,7 +2,7 @@ use super::batch::{END, END_MAGIC, ITEM, START};
 use super::*;
 use crate::connector::embedded::stamp::{Stamp, VALUE};
 use crate::connector::embedded::store::Store;
-use deepstream_engine::StoreBatch;
+use crate::storage::{Expected, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
 fn key() -> Key {
@@ -181,14 +181,12 @@ fn the_database_writes_what_we_read() {
     let store = Store::open(&path, key(), 64 << 20).unwrap();
     store.begin().unwrap();
     let long = vec![b'v'; 70_000];
-    let mut batch = StoreBatch::default();
-    batch.push(b"name", 3, Some(b"{}"));
-    batch.push(b"\x01\x02\x03", 1, None);
-    batch.push(b"long", 1, Some(&long));
-    store.commit([&batch].into_iter(), true).unwrap();
-    store.commit([&batch].into_iter(), false).unwrap();
+    let write = |name, version, value| Write { name, version, value, expected: Expected::Anything };
+    let group = [write(b"name", 3, Some(b"{}")), write(b"\x01\x02\x03", 1, None), write(b"long", 1, Some(&long))];
+    store.commit(&group, true).unwrap();
+    store.commit(&group, false).unwrap();
     store.sync().unwrap();
-    store.commit([&batch].into_iter(), true).unwrap();
+    store.commit(&group, true).unwrap();
     drop(store);
     assert_eq!(std::fs::read(path.join("version")).unwrap(), END_MAGIC, "the number of the format");
     let journals = read(&path).unwrap();

@@ -1,0 +1,315 @@
+//! *Owns* how a group becomes one transaction. *Promises* that nothing in it is waited for before all of it is sent, and that
+//! a condition is judged by the statement that writes. *Does not* try again: a group that the database refuses comes again
+//! in halves.
+
+use super::layout;
+use super::load::inexact;
+use super::table::{Shape, announcer, schema};
+use super::trouble::trouble;
+use super::{Postgres, layout::Layout};
+use crate::log::{Level, note};
+use crate::storage::{Expected, Kind, Refused, Trouble, Why, Write};
+use std::collections::{BTreeMap, HashSet};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error};
+
+/// One row to write; without a value, to remove.
+struct Row<'g> {
+    version: i32,
+    value: Option<&'g str>,
+    expected: Expected,
+    at: usize,
+}
+
+/// The rows of a table, by id.
+type Rows<'g> = BTreeMap<&'g str, Row<'g>>;
+
+/// Rows by table and id: in the same order on every server, so that no two wait for each other.
+type Plan<'g> = BTreeMap<&'g str, Rows<'g>>;
+
+/// One transaction. What has no table that can take it is refused.
+pub(super) async fn commit(postgres: &Postgres, client: &Client, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {
+    let (plan, mut refused) = plan(&postgres.layout, group);
+    let failed = |error: &Error| {
+        let trouble = trouble(&postgres.settings, error);
+        if trouble.kind == Kind::Changed {
+            for table in plan.keys() {
+                postgres.tables.forget(table);
+            }
+        }
+        trouble
+    };
+    let shapes = ready(postgres, client, &plan).await.map_err(|error| failed(&error))?;
+    let mut steps = vec![plain(client, "BEGIN")];
+    let mut conditional = Vec::new();
+    for (table, rows) in &plan {
+        match usable(table, shapes.get(table), rows) {
+            // Without a table nothing is there, neither to remove nor to be expected.
+            Ok(None) => {}
+            Ok(Some(shape)) => {
+                for step in statements(postgres, client, table, shape, rows) {
+                    if let Some(judged) = step.judged {
+                        conditional.push((steps.len(), *table, judged));
+                    }
+                    steps.push(step.future);
+                }
+            }
+            Err(why) => {
+                refused.extend(rows.values().map(|row| Refused { entry: row.at, why: Why::Unstorable(why.clone()) }));
+            }
+        }
+    }
+    steps.push(plain(client, "COMMIT"));
+    let told = together(steps).await.map_err(|error| failed(&error))?;
+    for (step, table, judged) in conditional {
+        let told: HashSet<&str> = told[step].iter().map(String::as_str).collect();
+        let lost = plan[table].iter().filter(|(id, row)| judged.lost(row, told.contains(*id)));
+        refused.extend(lost.map(|(_, row)| Refused { entry: row.at, why: Why::Conflict }));
+    }
+    Ok(refused)
+}
+
+/// Where everything goes.
+fn plan<'g>(layout: &'g Layout, group: &'g [Write<'g>]) -> (Plan<'g>, Vec<Refused>) {
+    let (mut plan, mut refused) = (Plan::new(), Vec::new());
+    for (at, write) in group.iter().enumerate() {
+        let value = write.value.map(std::str::from_utf8).transpose();
+        match (layout.row(write.name), value) {
+            (Ok(layout::Row { table, id }), Ok(value)) => {
+                let Write { version, expected, .. } = *write;
+                plan.entry(table).or_default().insert(id, Row { version, value, expected, at });
+            }
+            (Err(why), _) => refused.push(Refused { entry: at, why: Why::Unstorable(why.to_string()) }),
+            (Ok(_), Err(_)) => {
+                refused.push(Refused { entry: at, why: Why::Unstorable("the value is not UTF-8".to_owned()) });
+            }
+        }
+    }
+    (plan, refused)
+}
+
+/// What a table looks like, if it takes these rows; `None`: there is none, and nothing to put there.
+fn usable(table: &str, shape: Option<&Shape>, rows: &Rows<'_>) -> Result<Option<Shape>, String> {
+    match shape {
+        Some(shape) if !shape.exact => Err(inexact(table)),
+        None if rows.values().any(|row| row.value.is_some()) => {
+            // An index is one: that of the primary key of the table `users` is called `users_pkey`.
+            Err(format!("table {table} cannot be made, because something else in the schema has its name"))
+        }
+        shape => Ok(shape.copied()),
+    }
+}
+
+/// Makes the tables that a plan lacks; what all of them look like then.
+async fn ready<'p>(
+    postgres: &Postgres,
+    client: &Client,
+    plan: &'p Plan<'_>,
+) -> Result<BTreeMap<&'p str, Shape>, Error> {
+    postgres.tables.look_at(client, plan.keys().copied()).await?;
+    let mut shapes = BTreeMap::new();
+    for (table, rows) in plan {
+        if let Some(shape) = made(postgres, client, table, rows).await? {
+            shapes.insert(*table, shape);
+        }
+    }
+    Ok(shapes)
+}
+
+/// What a table looks like, once it is there and can take a version; `None`: there is none, and nothing to put there.
+async fn made(postgres: &Postgres, client: &Client, table: &str, rows: &Rows<'_>) -> Result<Option<Shape>, Error> {
+    let (tables, settings) = (&postgres.tables, &postgres.settings);
+    let wanted = rows.values().any(|row| row.value.is_some());
+    match tables.shape(table) {
+        None if wanted => {
+            let create = tables.create(table);
+            let mut result = client.batch_execute(&create).await;
+            if result.as_ref().is_err_and(|error| error.code() == Some(&SqlState::INVALID_SCHEMA_NAME)) {
+                client.batch_execute(&schema(settings)).await?;
+                if settings.notifications.of_rows() {
+                    client.batch_execute(&announcer(settings)).await?;
+                }
+                result = client.batch_execute(&create).await;
+            }
+            let exists = |error: &Error| {
+                error.code().is_some_and(|code| [SqlState::DUPLICATE_TABLE, SqlState::UNIQUE_VIOLATION].contains(code))
+            };
+            // Somebody else has made it meanwhile.
+            result.or_else(|error| if exists(&error) { Ok(()) } else { Err(error) })?;
+        }
+        Some(shape) if wanted && !shape.versioned => {
+            let text =
+                format!("table {table} of an old release is given the column version; old rows stay as they are");
+            note(Level::Info, "POSTGRES", &text);
+            client.batch_execute(&tables.modernise(table)).await?;
+        }
+        shape => return Ok(shape),
+    }
+    tables.forget(table);
+    tables.look_at(client, std::iter::once(table)).await?;
+    Ok(tables.shape(table))
+}
+
+/// Something to send, sent when it is first polled, and the ids it gives back.
+type Sent<'s> = Pin<Box<dyn Future<Output = Result<Vec<String>, Error>> + 's>>;
+
+/// Which rows of a table a statement judges by what it gives back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Judged {
+    /// Those to be replaced; it gives back those that were.
+    Replaced,
+    /// Those to be made; it gives back those that were.
+    Made,
+    /// Those to be removed under a condition; it gives back those that are still there.
+    Left,
+}
+
+impl Judged {
+    /// Whether a row is lost to another writer.
+    fn lost(self, row: &Row<'_>, told: bool) -> bool {
+        match (row.expected, row.value.is_some()) {
+            (Expected::Version(_), true) => self == Self::Replaced && !told,
+            (Expected::Nothing, true) => self == Self::Made && !told,
+            (Expected::Version(_) | Expected::Nothing, false) => self == Self::Left && told,
+            (Expected::Anything, _) => false,
+        }
+    }
+}
+
+struct Step<'s> {
+    future: Sent<'s>,
+    judged: Option<Judged>,
+}
+
+fn plain<'s>(client: &'s Client, sql: &'static str) -> Sent<'s> {
+    Box::pin(async move { client.batch_execute(sql).await.map(|()| Vec::new()) })
+}
+
+/// What a statement is given of rows.
+#[derive(Default)]
+struct Columns<'s> {
+    ids: Vec<&'s str>,
+    versions: Vec<i32>,
+    values: Vec<&'s str>,
+    expected: Vec<i32>,
+}
+
+impl<'s> Columns<'s> {
+    fn push(&mut self, id: &'s str, row: &Row<'s>) {
+        self.ids.push(id);
+        self.versions.push(row.version);
+        self.values.push(row.value.unwrap_or_default());
+        self.expected.extend(if let Expected::Version(version) = row.expected { Some(version) } else { None });
+    }
+}
+
+/// What writes some rows of a table and removes others.
+fn statements<'s>(
+    postgres: &Postgres,
+    client: &'s Client,
+    table: &str,
+    shape: Shape,
+    rows: &'s Rows<'s>,
+) -> Vec<Step<'s>> {
+    let [mut put, mut gone, mut replaced, mut made, mut taken] = [(); 5].map(|()| Columns::default());
+    let mut asked: Vec<&str> = Vec::new();
+    for (id, row) in rows {
+        match (row.expected, row.value.is_some()) {
+            (Expected::Anything, true) => put.push(id, row),
+            (Expected::Anything, false) => gone.push(id, row),
+            (Expected::Version(_), true) => replaced.push(id, row),
+            (Expected::Nothing, true) => made.push(id, row),
+            (expected, false) => {
+                if expected != Expected::Nothing {
+                    taken.push(id, row);
+                }
+                asked.push(id);
+            }
+        }
+    }
+    let (tables, text, numbers) = (&postgres.tables, Type::TEXT_ARRAY, Type::INT4_ARRAY);
+    let mut steps: Vec<Step<'s>> = Vec::new();
+    // In an order that all servers have in common; nothing of one row is in two of them but the last two.
+    if !put.ids.is_empty() {
+        let sql = tables.upsert(table, shape);
+        let (text, numbers) = (text.clone(), numbers.clone());
+        let future = Box::pin(async move {
+            let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+                [(&put.ids, text.clone()), (&put.versions, numbers), (&put.values, text)];
+            client.execute_typed(&sql, &parameters).await.map(|_| Vec::new())
+        });
+        steps.push(Step { future, judged: None });
+    }
+    if !gone.ids.is_empty() {
+        let sql = tables.delete(table);
+        let text = text.clone();
+        let future =
+            Box::pin(async move { client.execute_typed(&sql, &[(&gone.ids, text)]).await.map(|_| Vec::new()) });
+        steps.push(Step { future, judged: None });
+    }
+    if !replaced.ids.is_empty() {
+        let sql = tables.replace(table, shape);
+        let (text, numbers) = (text.clone(), numbers.clone());
+        let future = Box::pin(async move {
+            let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+                (&replaced.ids, text.clone()),
+                (&replaced.versions, numbers.clone()),
+                (&replaced.values, text),
+                (&replaced.expected, numbers),
+            ];
+            ids(client, &sql, &parameters).await
+        });
+        steps.push(Step { future, judged: Some(Judged::Replaced) });
+    }
+    if !made.ids.is_empty() {
+        let sql = tables.insert(table, shape);
+        let (text, numbers) = (text.clone(), numbers.clone());
+        let future = Box::pin(async move {
+            let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+                [(&made.ids, text.clone()), (&made.versions, numbers), (&made.values, text)];
+            ids(client, &sql, &parameters).await
+        });
+        steps.push(Step { future, judged: Some(Judged::Made) });
+    }
+    if !taken.ids.is_empty() {
+        let sql = tables.delete_expected(table, shape);
+        let text = text.clone();
+        let future = Box::pin(async move {
+            client.execute_typed(&sql, &[(&taken.ids, text), (&taken.expected, numbers)]).await.map(|_| Vec::new())
+        });
+        steps.push(Step { future, judged: None });
+    }
+    if !asked.is_empty() {
+        let sql = tables.ids(table);
+        let future = Box::pin(async move { ids(client, &sql, &[(&asked, text)]).await });
+        steps.push(Step { future, judged: Some(Judged::Left) });
+    }
+    steps
+}
+
+async fn ids(client: &Client, sql: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<String>, Error> {
+    client.query_typed(sql, parameters).await?.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Sends all of it in order before it waits for any of it. The first failure, which is the cause of the others.
+async fn together(mut steps: Vec<Sent<'_>>) -> Result<Vec<Vec<String>>, Error> {
+    let mut results: Vec<Option<Result<Vec<String>, Error>>> = steps.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        let mut done = true;
+        for (step, result) in steps.iter_mut().zip(&mut results) {
+            if result.is_none() {
+                match step.as_mut().poll(context) {
+                    Poll::Ready(ended) => *result = Some(ended),
+                    Poll::Pending => done = false,
+                }
+            }
+        }
+        if done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    results.into_iter().flatten().collect()
+}

@@ -1,0 +1,88 @@
+//! *Owns* how many records are looked up at once: one statement per table, all on their way together. *Promises* never to
+//! take what somebody else wrote for a record if it is none. *Does not* try again.
+
+use super::trouble::trouble;
+use super::{Postgres, layout};
+use crate::config::NESTING_MAX;
+use crate::storage::{Found, Kind, Trouble};
+use deepstream_engine::Stored;
+use deepstream_json::{Fault as JsonFault, Malformed, Scratch, check};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error, Row};
+
+/// Ids of one table, each with the places of the names that it stands for.
+type Ids<'n> = HashMap<&'n str, Vec<usize>>;
+
+pub(super) async fn load(postgres: &Postgres, client: Arc<Client>, names: &[&[u8]]) -> Result<Vec<Found>, Trouble> {
+    let mut found: Vec<Found> = names.iter().map(|_| Ok(None)).collect();
+    let mut wanted: HashMap<&str, Ids<'_>> = HashMap::new();
+    for (index, name) in names.iter().enumerate() {
+        match postgres.layout.row(name) {
+            Ok(layout::Row { table, id }) => wanted.entry(table).or_default().entry(id).or_default().push(index),
+            Err(refusal) => found[index] = Err(refusal.to_string()),
+        }
+    }
+    let (tables, settings) = (&postgres.tables, &postgres.settings);
+    let seen = tables.look_at(&client, wanted.keys().copied()).await;
+    seen.map_err(|error| trouble(settings, &error))?;
+    let mut asked = Vec::new();
+    for (table, ids) in &wanted {
+        // Where there is no table there is no record.
+        let Some(shape) = tables.shape(table) else { continue };
+        if !shape.exact {
+            for index in ids.values().flatten() {
+                found[*index] = Err(inexact(table));
+            }
+            continue;
+        }
+        let own: Vec<String> = ids.keys().map(|id| (*id).to_owned()).collect();
+        let rows = tokio::spawn(select(Arc::clone(&client), tables.select(table, shape), own));
+        asked.push((*table, ids, rows));
+    }
+    for (table, ids, rows) in asked {
+        let Ok(rows) = rows.await else { return Err(Trouble::new(Kind::Busy, "a lookup was given up", "")) };
+        rows.and_then(|rows| settle(&rows, ids, &mut found)).map_err(|error| {
+            let trouble = trouble(settings, &error);
+            if trouble.kind == Kind::Changed {
+                tables.forget(table);
+            }
+            trouble
+        })?;
+    }
+    Ok(found)
+}
+
+async fn select(client: Arc<Client>, statement: String, ids: Vec<String>) -> Result<Vec<Row>, Error> {
+    client.query_typed(&statement, &[(&ids, Type::TEXT_ARRAY)]).await
+}
+
+/// Why nothing is read from a table, nor written to it.
+pub(super) fn inexact(table: &str) -> String {
+    format!(
+        "the column id of table {table} may take different names for one: make it text, of a deterministic collation"
+    )
+}
+
+fn settle(rows: &[Row], ids: &Ids<'_>, found: &mut [Found]) -> Result<(), Error> {
+    // Whatever was accepted once is read again, also after `limits.nestingMax` was lowered.
+    let mut scratch = Scratch::with_depth_max(NESTING_MAX as usize);
+    for row in rows {
+        let (id, value, version): (&str, &str, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        // Whoever can write to the table can write anything.
+        let record = match check(value.as_bytes(), &mut scratch) {
+            // It may be no document, which no client could have written: it is told as it is, and a path that is written makes
+            // it one.
+            Ok(_) => Ok(Some(Stored { version, value: value.as_bytes().to_vec() })),
+            Err(Malformed { fault: JsonFault::TooDeep, .. }) => {
+                Err(format!("the value in the database is nested deeper than {NESTING_MAX}"))
+            }
+            Err(_) => Err("the value in the database is no JSON".to_owned()),
+        };
+        for index in ids.get(id).into_iter().flatten() {
+            found[*index].clone_from(&record);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! *Owns* the threads of a store, their runtimes, and the lanes to them. *Promises* that a store which was started answers
+//! every client until it is dropped, and writes what was handed over before it ends; and that its threads, and those which
+//! the driver starts, run on the CPUs they were given. *Does not* know what store it is.
+
+use super::bell::{Bell, Ear};
+use super::driver::{Driver, Trouble};
+use super::health::{Health, first, keep};
+use super::reading::Reader;
+use super::writing::Writer;
+use super::{AtomicCounters, Client, Counters, Waker};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::{LocalSet, spawn_local};
+
+/// How to run a store.
+pub struct Options {
+    /// How long a lookup may take.
+    pub load_timeout: Duration,
+    /// How long the start waits for a store that cannot be reached.
+    pub start_timeout: Duration,
+    /// CPUs of the storage threads and those that the driver starts; empty: wherever the kernel puts them.
+    pub cpus: Vec<usize>,
+    /// One per shard.
+    pub wakers: Vec<Waker>,
+    /// Of somebody who is no shard and wants a client too.
+    pub outsider: Option<Waker>,
+}
+
+/// Why a store cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{place}: {what}; {hint}")]
+pub struct OpenError {
+    /// Which, as configured.
+    pub place: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl OpenError {
+    pub(super) fn new(place: String, Trouble { what, hint, .. }: Trouble) -> Self {
+        Self { place, what, hint }
+    }
+}
+
+/// What the tasks of a store share.
+pub(super) struct Shared {
+    pub(super) health: Health,
+    pub(super) counters: AtomicCounters,
+    pub(super) stopping: AtomicBool,
+}
+
+/// A running store.
+pub struct Storage {
+    /// One per shard, in order; to be taken by the cores.
+    pub clients: Vec<Client>,
+    /// Of the outsider.
+    pub outsider: Option<Client>,
+    shared: Arc<Shared>,
+    syncs: Box<dyn Fn() -> u64 + Send + Sync>,
+    bells: [Arc<Bell>; 2],
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Opens a store and starts its threads.
+pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, OpenError> {
+    let driver = Arc::new(driver);
+    let names = driver.names();
+    let [(reads, read_bell), (writes, write_bell)] = [Ear::new(), Ear::new()].map(|ear| {
+        let bell = ear.bell();
+        (ear, bell)
+    });
+    let (mut clients, mut read_lanes, mut write_lanes) = (Vec::new(), Vec::new(), Vec::new());
+    let shards = options.wakers.len();
+    options.wakers.extend(options.outsider.take());
+    for _ in &options.wakers {
+        let (client, read, write) = Client::new(Arc::clone(&names), Arc::clone(&read_bell), Arc::clone(&write_bell));
+        clients.push(client);
+        read_lanes.push(read);
+        write_lanes.push(write);
+    }
+    let outsider = if clients.len() > shards { clients.pop() } else { None };
+    let shared = Arc::new(Shared {
+        health: Health::new(),
+        counters: AtomicCounters::default(),
+        stopping: AtomicBool::new(false),
+    });
+    let of_syncs = Arc::clone(&driver);
+    let mut storage = Storage {
+        clients,
+        outsider,
+        shared: Arc::clone(&shared),
+        syncs: Box::new(move || of_syncs.syncs()),
+        bells: [read_bell, write_bell],
+        threads: Vec::new(),
+    };
+    let reader = Reader::new(
+        Arc::clone(&driver),
+        Arc::clone(&shared),
+        read_lanes,
+        options.wakers.clone(),
+        reads,
+        options.load_timeout,
+    );
+    let writer = Writer {
+        driver: Arc::clone(&driver),
+        shared: Arc::clone(&shared),
+        names,
+        lanes: write_lanes,
+        wakers: options.wakers,
+        shards,
+        ear: writes,
+        first: 0,
+    };
+    let place = driver.place();
+    let (started, when_started) = mpsc::channel();
+    let (read, all_read) = oneshot::channel();
+    let (own, apart) = if D::MANNER.blocking { (None, Some((reader, read))) } else { (Some((reader, read)), None) };
+    let (cpus, patience) = (options.cpus.clone(), options.start_timeout);
+    let run = move || {
+        // The store is opened on this thread, pinned, because threads that it starts inherit the CPUs.
+        let ready = ready::<D>(&*driver, &cpus);
+        let Ok(runtime) = ready.map_err(|error| started.send(Err(error))) else { return };
+        LocalSet::new().block_on(&runtime, async move {
+            if let Err(error) = first(&*driver, patience).await {
+                // Whoever starts us waits for it.
+                let _ = started.send(Err(error));
+                return;
+            }
+            // Nobody waits any more only if the start has given up: then nothing was handed over.
+            if started.send(Ok(())).is_ok() {
+                serve(driver, writer, own, all_read).await;
+            }
+        });
+    };
+    storage.threads.push(spawn(&place, D::MANNER.thread, run)?);
+    let gave_up = || Err(failed(&place, "it gave up while it was opened", "see the lines before this one"));
+    when_started.recv().unwrap_or_else(|_| gave_up())?;
+    if let Some((reader, read)) = apart {
+        let name = format!("{}-read", D::MANNER.thread);
+        let (pinned, when_pinned) = mpsc::channel();
+        let cpus = options.cpus;
+        let run = move || {
+            // A store that is open runs where it is told to: the other thread was pinned the same way.
+            let Ok(runtime) = ready::<D>(&*reader.driver, &cpus) else { return };
+            // Nobody waits for it only if the start has given up.
+            let _ = pinned.send(());
+            LocalSet::new().block_on(&runtime, reader.run());
+            // The store is closed once nobody reads from it any more.
+            let _ = read.send(());
+        };
+        // It ends first: the other one closes the store.
+        storage.threads.insert(0, spawn(&place, &name, run)?);
+        let _ = when_pinned.recv();
+    }
+    Ok(storage)
+}
+
+/// The life of a store that is open.
+async fn serve<D: Driver>(
+    driver: Arc<D>,
+    mut writer: Writer<D>,
+    reader: Option<(Reader<D>, oneshot::Sender<()>)>,
+    all_read: oneshot::Receiver<()>,
+) {
+    let keeper = spawn_local(keep(Arc::clone(&driver), Arc::clone(&writer.shared)));
+    if let Some((reader, read)) = reader {
+        spawn_local(async move {
+            reader.run().await;
+            let _ = read.send(());
+        });
+    }
+    writer.run().await;
+    // Fails only if the reader has ended early, which is as good.
+    let _ = all_read.await;
+    keeper.abort();
+    let _ = keeper.await;
+    driver.close().await;
+    writer.end();
+}
+
+/// What a thread of a store runs on: its CPUs, and what it waits with.
+fn ready<D: Driver>(driver: &D, cpus: &[usize]) -> Result<Runtime, OpenError> {
+    crate::service::run_on(cpus).map_err(|why| {
+        let what = format!("its threads cannot run on the CPUs {cpus:?}: {why}");
+        failed(&driver.place(), &what, "configure CPUs that this machine has and allows")
+    })?;
+    let runtime = Builder::new_current_thread().enable_all().thread_name(format!("{}-help", D::MANNER.thread)).build();
+    runtime.map_err(|error| limited(&driver.place(), "its threads cannot wait for anything", &error))
+}
+
+fn spawn(place: &str, name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
+    spawned.map_err(|error| limited(place, "a thread for it cannot be started", &error))
+}
+
+fn limited(place: &str, what: &str, error: &io::Error) -> OpenError {
+    failed(place, &format!("{what}: {error}"), "check the limits of this machine")
+}
+
+fn failed(place: &str, what: &str, hint: &str) -> OpenError {
+    OpenError { place: place.to_owned(), what: what.to_owned(), hint: hint.to_owned() }
+}
+
+impl Storage {
+    /// One client per shard, in order, and the outsider's. Once.
+    pub fn take_clients(&mut self) -> (Vec<Client>, Option<Client>) {
+        (std::mem::take(&mut self.clients), self.outsider.take())
+    }
+
+    /// What was done so far.
+    pub fn counters(&self) -> Counters {
+        Counters { syncs: (self.syncs)(), ..self.shared.counters.read() }
+    }
+
+    /// Writes what was handed over, closes the store and ends the threads. Clients may outlive it; they answer with faults
+    /// from then on.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.bells.iter().for_each(|bell| bell.ring());
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a storage thread had ended early");
+            }
+        }
+    }
+}

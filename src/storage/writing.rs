@@ -1,0 +1,229 @@
+//! *Owns* the task that writes: group commit. *Promises* that a batch is answered well only after the commit that holds it,
+//! and that what the shards had at the same time shares one. *Does not* give up on a store that is worth waiting for
+//! ([`Manner::waits`](super::Manner)): the group waits, and with it the shards it came from, whose next batches gather what is
+//! newest. Only an end of the server meanwhile, and records that cannot be stored, end badly.
+//!
+//! **A commit whose answer was lost** is done again: to write the same twice does no harm.
+//!
+//! **One record must not keep the others from being stored.** A group that the store refuses as a whole is written again in
+//! halves, down to the records it is for, and those are answered as refused.
+
+use super::bell::Ear;
+use super::client::{WriteLane, Written};
+use super::driver::{Driver, Expected, Kind, Refused, Trouble, Why, Write};
+use super::health::{Opening, RETRY_FIRST};
+use super::names::Names;
+use super::{Shared, Waker};
+use crate::log::{Level, note};
+use deepstream_engine::{Fault, Refusal, StoreBatch};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
+
+/// Bytes of a group at which no further batch joins it.
+const GROUP_BYTES: usize = 8 << 20;
+/// How long a server that stops waits for a store that is away.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+/// How often a store may turn out to be different before it counts as a failure.
+const LOOKS_MAX: usize = 4;
+
+pub(super) struct Writer<D> {
+    pub(super) driver: Arc<D>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) names: Arc<dyn Names>,
+    pub(super) lanes: Vec<WriteLane>,
+    pub(super) wakers: Vec<Waker>,
+    /// Lanes of shards; one beyond them is an outsider's.
+    pub(super) shards: usize,
+    pub(super) ear: Ear,
+    /// The lane that is asked first: turns, so that a capped group does not favour low shards.
+    pub(super) first: usize,
+}
+
+/// A batch, and the lane it came from.
+type Grouped = (usize, StoreBatch);
+
+/// What of a group cannot be stored: which batch, which of its entries, and why.
+type Refusals = Vec<(usize, Refusal)>;
+
+impl<D: Driver> Writer<D> {
+    /// Writes until the server stops.
+    pub(super) async fn run(&mut self) {
+        loop {
+            // Read before gathering: a batch that came before the stop is written.
+            let stopping = self.shared.stopping.load(Ordering::Acquire);
+            let group = self.gather();
+            if !group.is_empty() {
+                let result = self.write(&group).await;
+                self.answer(group, &result);
+                // What else there is to do for the store has its turn, too: a driver that blocks never waits.
+                yield_now().await;
+            } else if stopping {
+                break;
+            } else {
+                let (lanes, stopping) = (&self.lanes, &self.shared.stopping);
+                let has_work = || lanes.iter().any(|lane| !lane.batches.is_empty()) || stopping.load(Ordering::Acquire);
+                self.ear.wait(has_work).await;
+            }
+        }
+    }
+
+    /// Nobody answers any more. A core that sleeps with a batch on its way finds the lane abandoned.
+    pub(super) fn end(self) {
+        drop(self.lanes);
+        self.wakers.iter().for_each(|waker| waker());
+    }
+
+    /// Takes the batches that are there, one per shard at most. An outsider's goes alone: a name belongs to one shard,
+    /// and so occurs once in what shards write together, but an outsider's may be the name of any.
+    fn gather(&mut self) -> Vec<Grouped> {
+        let (count, mut bytes, mut group) = (self.lanes.len(), 0, Vec::new());
+        for turn in 0..count {
+            let index = (self.first + turn) % count;
+            let alone = index >= self.shards;
+            if bytes < GROUP_BYTES
+                && (!alone || group.is_empty())
+                && let Ok(batch) = self.lanes[index].batches.pop()
+            {
+                bytes += batch.bytes.len();
+                group.push((index, batch));
+                if alone {
+                    break;
+                }
+            }
+        }
+        self.first = (self.first + 1) % count.max(1);
+        group
+    }
+
+    fn answer(&mut self, group: Vec<Grouped>, result: &Result<Refusals, Fault>) {
+        if result.is_ok() {
+            let records: usize = group.iter().map(|(_, batch)| batch.entries.len()).sum();
+            let counters = &self.shared.counters;
+            counters.commits.fetch_add(1, Ordering::Relaxed);
+            counters.batches.fetch_add(group.len() as u64, Ordering::Relaxed);
+            counters.records.fetch_add(records as u64, Ordering::Relaxed);
+        }
+        for (number, (lane, batch)) in group.into_iter().enumerate() {
+            let result = match result {
+                Err(fault) => Err(fault.clone()),
+                Ok(refusals) => of_batch(number, refusals),
+            };
+            // Cannot be full: a client has at most as many batches on their way as the lane has room. A core that is
+            // gone does not miss the answer.
+            let _ = self.lanes[lane].answers.push(Written { batch, result });
+            self.wakers[lane]();
+        }
+    }
+
+    /// Writes a group; answers what cannot be written.
+    async fn write(&self, group: &[Grouped]) -> Result<Refusals, Fault> {
+        let (mut writes, mut places, mut refusals) = (Vec::new(), Vec::new(), Refusals::new());
+        for (number, (_, batch)) in group.iter().enumerate() {
+            for (entry, stored) in (0..).zip(&batch.entries) {
+                let (name, value) = (batch.name(stored), batch.value(stored));
+                match self.names.place(name) {
+                    Ok(_) => {
+                        writes.push(Write { name, version: stored.version, value, expected: Expected::Anything });
+                        places.push((number, entry));
+                    }
+                    // What cannot be stored is removed already.
+                    Err(_) if value.is_none() => {}
+                    Err(why) => refusals.push((number, Refusal { entry, why: why.to_string() })),
+                }
+            }
+        }
+        // What is still to be written, the first last.
+        let mut ranges = vec![(0, writes.len())];
+        while let Some((start, end)) = ranges.pop() {
+            let range = start..end;
+            let refused = match self.commit(&writes[range.clone()]).await? {
+                Ok(refused) => refused,
+                Err(trouble) if range.len() <= 1 => vec![Refused { entry: 0, why: Why::Unstorable(trouble.what) }],
+                Err(_) => {
+                    let middle = range.start + range.len() / 2;
+                    ranges.push((middle, end));
+                    ranges.push((start, middle));
+                    continue;
+                }
+            };
+            refusals.extend(refused.into_iter().filter_map(|Refused { entry, why }| {
+                let why = match why {
+                    Why::Unstorable(why) => why,
+                    Why::Conflict => "another writer was faster".to_owned(),
+                };
+                places.get(range.start + entry).map(|&(number, entry)| (number, Refusal { entry, why }))
+            }));
+        }
+        Ok(refusals)
+    }
+
+    /// Has it written, however long that takes, if the store is worth waiting for; or says that it can never be.
+    async fn commit(&self, writes: &[Write<'_>]) -> Result<Result<Vec<Refused>, Trouble>, Fault> {
+        let manner = D::MANNER;
+        let failed = |why: &str| Fault::Failed(format!("{}: {why}", self.driver.place()));
+        let stopping = || self.shared.stopping.load(Ordering::Acquire);
+        let (mut pause, mut looks) = (RETRY_FIRST, 0);
+        loop {
+            let opening = match self.shared.health.now() {
+                Ok(opening) => opening,
+                Err(why) if !manner.waits => return Err(failed(&why.words())),
+                Err(_) => self.wait(writes.len()).await?,
+            };
+            let trouble = match self.driver.commit(writes).await {
+                Ok(refused) => return Ok(Ok(refused)),
+                Err(trouble) => trouble,
+            };
+            looks += usize::from(trouble.kind == Kind::Changed);
+            match trouble.kind {
+                Kind::Lasting => return Ok(Err(trouble)),
+                Kind::Changed if looks <= LOOKS_MAX => {}
+                Kind::Away => {
+                    self.shared.health.report(opening, &trouble);
+                    if !manner.waits {
+                        return Err(failed(&trouble.words()));
+                    }
+                }
+                Kind::Busy | Kind::Changed => {
+                    let why = format!("cannot write: {}", trouble.words());
+                    if !manner.waits {
+                        return Err(failed(&trouble.words()));
+                    }
+                    note(Level::Error, manner.event, &format!("{}: {why}. It is tried again", self.driver.place()));
+                    if stopping() {
+                        return Err(failed(&why));
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(manner.retry_max);
+                }
+            }
+        }
+    }
+
+    /// Waits for a store that is away, but not when the server ends.
+    async fn wait(&self, records: usize) -> Result<Opening, Fault> {
+        loop {
+            let stopping = self.shared.stopping.load(Ordering::Acquire);
+            match timeout(LAST_WAIT, self.shared.health.open()).await {
+                Ok(opening) => return Ok(opening),
+                Err(_) if stopping => {
+                    let why = format!("{} is away and the server ends", self.driver.place());
+                    note(Level::Error, D::MANNER.event, &format!("{why}: {records} records were not written"));
+                    return Err(Fault::Failed(why));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// What of it concerns one batch: of each entry the first reason.
+fn of_batch(number: usize, refusals: &Refusals) -> Result<(), Fault> {
+    let own = refusals.iter().filter(|(of, _)| *of == number);
+    let mut own: Vec<Refusal> = own.map(|(_, refusal)| refusal.clone()).collect();
+    own.sort_by_key(|refusal| refusal.entry);
+    own.dedup_by_key(|refusal| refusal.entry);
+    if own.is_empty() { Ok(()) } else { Err(Fault::Refused(own)) }
+}

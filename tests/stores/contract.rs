@@ -1,0 +1,346 @@
+//! What every driver is held to, whatever it is (`src/storage/driver.rs`): each is opened behind the server's own threads and
+//! lanes, and once without them, for what only the cluster will ask.
+
+use deepstream::storage::{self, Client, Driver, Expected, Found, Options, Storage, Waker, Why, Write};
+use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
+use std::future::Future;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Far beyond what anything here takes; only a hang reaches it.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A driver that is to be tested, and the means to do to its store what happens to stores.
+pub(crate) trait Subject {
+    type Driver: Driver;
+
+    /// A driver on the one store of this test: what one wrote, the next one reads.
+    fn driver(&self) -> Self::Driver;
+
+    /// Takes the store away from under the driver, or brings it back. `false`: it cannot be done to this one.
+    fn away(&self, _away: bool) -> bool {
+        false
+    }
+}
+
+/// A name, a version, and a value or the wish to remove.
+type Change<'c> = (&'c [u8], i32, Option<&'c [u8]>);
+
+#[derive(Default)]
+struct Signal {
+    rung: Mutex<bool>,
+    bell: Condvar,
+}
+
+/// A store with clients, and somebody who waits for their answers.
+pub(crate) struct Rig {
+    storage: Storage,
+    clients: Vec<Client>,
+    signal: Arc<Signal>,
+}
+
+impl Rig {
+    fn open(subject: &impl Subject, shards: usize) -> Self {
+        let signal = Arc::new(Signal::default());
+        let waker = || {
+            let signal = Arc::clone(&signal);
+            Arc::new(move || {
+                *signal.rung.lock().unwrap() = true;
+                signal.bell.notify_all();
+            }) as Waker
+        };
+        let options = Options {
+            load_timeout: Duration::from_millis(500),
+            start_timeout: Duration::from_secs(5),
+            cpus: Vec::new(),
+            wakers: (0..shards).map(|_| waker()).collect(),
+            outsider: None,
+        };
+        let mut storage = storage::start(subject.driver(), options).unwrap();
+        let clients = storage.take_clients().0;
+        Self { storage, clients, signal }
+    }
+
+    fn answers(&mut self, shard: usize, wanted: usize) -> Vec<Outcome> {
+        let (mut answers, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+        while answers.len() < wanted {
+            let mut rung = self.signal.rung.lock().unwrap();
+            while !self.clients[shard].has_answers() {
+                assert!(Instant::now() < deadline, "no answer");
+                rung = self.signal.bell.wait_timeout(rung, Duration::from_secs(1)).unwrap().0;
+            }
+            *rung = false;
+            drop(rung);
+            self.clients[shard].poll(&mut |outcome, _| answers.push(outcome));
+        }
+        answers
+    }
+
+    fn send(&mut self, shard: usize, writes: &[Change<'_>]) {
+        let mut batch = StoreBatch { ticket: Ticket(1), ..StoreBatch::default() };
+        for (name, version, value) in writes {
+            batch.push(name, *version, *value);
+        }
+        self.clients[shard].store(batch);
+    }
+
+    fn written(&mut self, shard: usize) -> Result<(), Fault> {
+        match self.answers(shard, 1).remove(0) {
+            Outcome::Stored { result, .. } => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn store(&mut self, shard: usize, writes: &[Change<'_>]) -> Result<(), Fault> {
+        self.send(shard, writes);
+        self.written(shard)
+    }
+
+    fn load(&mut self, shard: usize, names: &[&[u8]]) -> Vec<Result<Option<Stored>, Fault>> {
+        for (ticket, name) in (0..).zip(names) {
+            self.clients[shard].load(Ticket(ticket), (*name).into());
+        }
+        let mut answers = self.answers(shard, names.len());
+        answers.sort_by_key(|answer| if let Outcome::Loaded { ticket, .. } = answer { ticket.0 } else { u64::MAX });
+        let result = |answer| match answer {
+            Outcome::Loaded { result, .. } => result.map(|found| found.map(plain)),
+            other => panic!("{other:?}"),
+        };
+        answers.into_iter().map(result).collect()
+    }
+}
+
+/// A record whose value is written as this test writes values: a store may keep JSON as such.
+fn plain(Stored { version, value }: Stored) -> Stored {
+    let json: serde_json::Value = serde_json::from_slice(&value).unwrap();
+    Stored { version, value: json.to_string().into_bytes() }
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "it is compared with answers")]
+fn record(version: i32, value: &[u8]) -> Option<Stored> {
+    Some(plain(Stored { version, value: value.to_vec() }))
+}
+
+async fn load(driver: &impl Driver, names: &[&[u8]]) -> Vec<Found> {
+    let found = driver.load(names).await.unwrap();
+    found.into_iter().map(|found| found.map(|found| found.map(plain))).collect()
+}
+
+/// Runs a driver's own future.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, future)
+}
+
+pub(crate) fn holds(subject: &impl Subject) {
+    keeps_versions_values_and_removals(subject);
+    keeps_hostile_names_apart_or_refuses_them(subject);
+    keeps_big_groups_of_many_shards(subject);
+    refuses_entries_one_by_one(subject);
+    writes_under_a_condition(subject);
+    ends_with_work_in_flight(subject);
+    goes_away_and_comes_back(subject);
+}
+
+fn keeps_versions_values_and_removals(subject: &impl Subject) {
+    let mut rig = Rig::open(subject, 1);
+    let big = format!("\"{}\"", "x".repeat(1 << 20));
+    let values: [&[u8]; 4] = [b"{}", br#"{"a":[1,2.5,null,"\u00e9"]}"#, b"[\"list\"]", big.as_bytes()];
+    let names: [&[u8]; 4] = [b"kept/1", b"kept/2", b"plain", "kept/\u{1f600}".as_bytes()];
+    for version in [1, i32::MAX, 0] {
+        for (name, value) in names.iter().zip(values) {
+            rig.store(0, &[(name, version, Some(value))]).unwrap();
+        }
+        let found = rig.load(0, &names);
+        assert_eq!(found, values.map(|value| Ok(record(version, value))), "version {version}");
+    }
+    rig.store(0, &[(b"kept/1", 5, None), (b"plain", 2, Some(b"1")), (b"kept/never", 1, None)]).unwrap();
+    drop(rig);
+    let mut rig = Rig::open(subject, 1);
+    let found = rig.load(0, &[b"kept/1", b"plain", b"kept/never", b"kept/2", b"kept/2"]);
+    let two = Ok(record(0, values[1]));
+    assert_eq!(found, [Ok(None), Ok(record(2, b"1")), Ok(None), two.clone(), two], "opened again");
+}
+
+fn keeps_hostile_names_apart_or_refuses_them(subject: &impl Subject) {
+    let mut rig = Rig::open(subject, 1);
+    let long = [b"t/".to_vec(), vec![b'n'; 700]].concat();
+    let longer = [long.clone(), b"!".to_vec()].concat();
+    let names: Vec<&[u8]> = vec![
+        b"a",
+        b"A",
+        b"a ",
+        b" a",
+        b"a/b",
+        b"a//b",
+        b"a/b/",
+        b"a;b",
+        b"ab",
+        b"a\"b",
+        b"a'b",
+        b"a\\b",
+        b"a\0b",
+        b"a%b",
+        b"a_b",
+        b"a.b",
+        b"a:b",
+        b"a/$b",
+        b"default/a",
+        b"a\n",
+        b"\xff",
+        b"\xfe",
+        "\u{e9}".as_bytes(),
+        "e\u{301}".as_bytes(),
+        b"",
+        b"/a",
+        b"a/",
+        &long,
+        &longer,
+    ];
+    let values: Vec<Vec<u8>> = (0..names.len()).map(|n| n.to_string().into_bytes()).collect();
+    let writes: Vec<_> =
+        names.iter().zip(&values).zip(1..).map(|((name, value), n)| (*name, n, Some(&**value))).collect();
+    let refused: Vec<u32> = match rig.store(0, &writes) {
+        Ok(()) => Vec::new(),
+        Err(Fault::Refused(refused)) => refused.iter().map(|refusal| refusal.entry).collect(),
+        Err(fault) => panic!("{fault:?}"),
+    };
+    for (n, found) in (0..).zip(rig.load(0, &names)) {
+        let name = String::from_utf8_lossy(names[n as usize]);
+        if refused.contains(&n) {
+            assert!(matches!(found, Err(Fault::Unstorable(_))), "{name:?}: {found:?}");
+        } else {
+            assert_eq!(found, Ok(record(n as i32 + 1, &values[n as usize])), "{name:?}");
+        }
+    }
+    let gone: Vec<_> = names.iter().map(|name| (*name, 1, None)).collect();
+    rig.store(0, &gone).expect("a removal of what cannot be there is done");
+    for found in rig.load(0, &names) {
+        assert!(matches!(found, Ok(None) | Err(Fault::Unstorable(_))), "{found:?}");
+    }
+}
+
+fn keeps_big_groups_of_many_shards(subject: &impl Subject) {
+    const RECORDS: usize = 1000;
+    let mut rig = Rig::open(subject, 4);
+    let names: Vec<Vec<String>> =
+        (0..4).map(|s| (0..RECORDS).map(|n| format!("big{}/{s}.{n}", n % 3)).collect()).collect();
+    for round in 1..4 {
+        for (shard, names) in names.iter().enumerate() {
+            let writes: Vec<_> = names.iter().map(|name| (name.as_bytes(), round, Some(&b"{\"big\":1}"[..]))).collect();
+            rig.send(shard, &writes);
+        }
+        for shard in 0..4 {
+            rig.written(shard).unwrap();
+        }
+    }
+    for (shard, names) in names.iter().enumerate() {
+        let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+        assert!(rig.load(shard, &names).iter().all(|found| *found == Ok(record(3, b"{\"big\":1}"))));
+    }
+    let counters = rig.storage.counters();
+    assert_eq!((counters.batches, counters.records, counters.loads), (12, 12_000, 4000));
+    assert!(counters.commits <= counters.batches, "{counters:?}");
+}
+
+fn refuses_entries_one_by_one(subject: &impl Subject) {
+    let mut rig = Rig::open(subject, 1);
+    // Longer than any store takes.
+    let long = vec![b'n'; 70_000];
+    let (bad, good) = (&*long, Some(&b"{}"[..]));
+    let answer = rig.store(0, &[(b"one/1", 1, good), (bad, 1, good), (b"one/2", 1, good), (bad, 2, None)]);
+    let Err(Fault::Refused(refused)) = answer else { panic!("{answer:?}") };
+    assert_eq!(refused.iter().map(|refusal| refusal.entry).collect::<Vec<_>>(), [1]);
+    assert!(!refused[0].why.is_empty());
+    assert_eq!(rig.load(0, &[b"one/1", b"one/2"]), [Ok(record(1, b"{}")), Ok(record(1, b"{}"))]);
+}
+
+fn writes_under_a_condition(subject: &impl Subject) {
+    let conflict = |entry| storage::Refused { entry, why: Why::Conflict };
+    let write = |name: &'static str, version, value: Option<&'static str>, expected| Write {
+        name: name.as_bytes(),
+        version,
+        value: value.map(str::as_bytes),
+        expected,
+    };
+    let driver = subject.driver();
+    run(async {
+        driver.open().await.unwrap();
+        let group = [
+            write("if/new", 1, Some("{\"n\":1}"), Expected::Nothing),
+            write("if/other", 1, Some("{\"o\":1}"), Expected::Anything),
+            write("if/gone", 1, None, Expected::Version(3)),
+            write("nowhere/x", 2, Some("{}"), Expected::Version(1)),
+        ];
+        assert_eq!(driver.commit(&group).await, Ok(vec![conflict(3)]));
+        // Done again, as after an answer that was lost, it is done.
+        assert_eq!(driver.commit(&group).await, Ok(vec![conflict(3)]));
+        let group = [
+            write("if/new", 2, Some("{\"n\":2}"), Expected::Version(1)),
+            write("if/other", 7, Some("{\"o\":7}"), Expected::Version(6)),
+            write("if/third", 1, Some("{}"), Expected::Nothing),
+        ];
+        assert_eq!(driver.commit(&group).await, Ok(vec![conflict(1)]), "of two writers one is too late");
+        assert_eq!(driver.commit(&group).await, Ok(vec![conflict(1)]));
+        let found = load(&driver, &[b"if/new", b"if/other", b"if/third", b"nowhere/x"]).await;
+        let third = Ok(record(1, b"{}"));
+        assert_eq!(found, [Ok(record(2, b"{\"n\":2}")), Ok(record(1, b"{\"o\":1}")), third, Ok(None)]);
+        let late = [
+            write("if/new", 9, Some("{\"n\":9}"), Expected::Nothing),
+            write("if/other", 9, None, Expected::Version(2)),
+            write("if/third", 9, None, Expected::Version(1)),
+        ];
+        let mut refused = driver.commit(&late).await.unwrap();
+        refused.sort_by_key(|refused| refused.entry);
+        assert_eq!(refused, [conflict(0), conflict(1)]);
+        let found = load(&driver, &[b"if/new", b"if/other", b"if/third"]).await;
+        assert_eq!(found, [Ok(record(2, b"{\"n\":2}")), Ok(record(1, b"{\"o\":1}")), Ok(None)]);
+        driver.close().await;
+        assert!(driver.commit(&group).await.is_err(), "it is closed");
+        assert!(driver.load(&[b"if/new"]).await.is_err(), "it is closed");
+    });
+}
+
+fn ends_with_work_in_flight(subject: &impl Subject) {
+    let mut rig = Rig::open(subject, 2);
+    rig.send(0, &[(b"end/a", 7, Some(b"{}"))]);
+    rig.send(1, &[(b"end/b", 8, Some(b"{}"))]);
+    rig.clients[0].load(Ticket(3), (*b"end/none").into());
+    let Rig { storage, mut clients, .. } = rig;
+    drop(storage);
+    let mut answers = Vec::new();
+    for client in &mut clients {
+        client.poll(&mut |outcome, _| answers.push(outcome));
+        assert!(!client.has_answers());
+        client.load(Ticket(4), (*b"end/a").into());
+        client.poll(&mut |outcome, _| assert!(matches!(outcome, Outcome::Loaded { result: Err(_), .. })));
+    }
+    let well = answers.iter().filter(|answer| match answer {
+        Outcome::Stored { result: Ok(()), .. } | Outcome::Loaded { result: Ok(None), .. } => true,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(well.count(), 3);
+    let found = Rig::open(subject, 1).load(0, &[b"end/a", b"end/b"]);
+    assert_eq!(found, [Ok(record(7, b"{}")), Ok(record(8, b"{}"))]);
+}
+
+fn goes_away_and_comes_back(subject: &impl Subject) {
+    let mut rig = Rig::open(subject, 2);
+    rig.store(0, &[(b"away/a", 1, Some(b"{}"))]).unwrap();
+    if !subject.away(true) {
+        return;
+    }
+    rig.send(0, &[(b"away/a", 2, Some(b"{}"))]);
+    let found = rig.load(1, &[b"away/a"]).remove(0);
+    assert!(matches!(found, Err(Fault::Timeout | Fault::Failed(_))), "{found:?}");
+    subject.away(false);
+    // Whoever waits was waited for; whoever does not comes back, as the engine does.
+    let mut answer = rig.written(0);
+    let deadline = Instant::now() + PATIENCE;
+    while answer.is_err() {
+        assert!(Instant::now() < deadline, "{answer:?}");
+        answer = rig.store(0, &[(b"away/a", 2, Some(b"{}"))]);
+    }
+    assert_eq!(rig.load(1, &[b"away/a"]), [Ok(record(2, b"{}"))]);
+    assert!(rig.storage.counters().reopens > 0);
+}
