@@ -8,17 +8,21 @@
 //! One task writes, another reads, so that a lookup never waits for a commit.
 
 pub(crate) mod bell;
+pub mod cache;
 pub(crate) mod client;
 pub mod driver;
 mod health;
 pub mod names;
 mod reading;
 mod service;
+mod tiered;
 mod writing;
 
+pub use cache::{Cache, Entry};
 pub use client::{Client, LOADS_MAX};
 pub use driver::{Driver, Expected, Found, Kind, Manner, Refused, Trouble, Why, Write};
 pub use service::{OpenError, Options, Storage, start};
+pub use tiered::Tiered;
 
 use service::Shared;
 use std::sync::Arc;

@@ -127,7 +127,7 @@ async fn load(driver: &impl Driver, names: &[&[u8]]) -> Vec<Found> {
 }
 
 /// Runs a driver's own future.
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, future)
 }

@@ -1,6 +1,7 @@
 //! One suite, run over every store: what the server may rely on, whoever keeps the records.
 
 mod contract;
+mod memory;
 mod postgres;
 mod toy;
 
@@ -60,4 +61,21 @@ fn postgres_holds_the_contract() {
 #[test]
 fn a_toy_holds_the_contract() {
     holds(&toy::World::default());
+}
+
+#[test]
+fn a_cache_in_memory_holds_the_contract() {
+    memory::holds(&memory::Memory::default());
+}
+
+#[test]
+fn a_cache_before_a_store_is_a_store() {
+    holds(&memory::Before(memory::Memory::default(), toy::World::default()));
+    holds(&memory::Before(memory::Memory::default(), Directory::new("tiered", Durability::None)));
+}
+
+#[test]
+fn a_cache_before_a_store_spares_it_lookups_and_never_makes_a_version_go_back() {
+    memory::order_holds(&memory::Before(memory::Memory::default(), toy::World::default()));
+    memory::order_holds(&memory::Before(memory::Memory::default(), Directory::new("ordered", Durability::None)));
 }

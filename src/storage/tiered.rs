@@ -1,0 +1,277 @@
+//! A cache before a store: a driver made of both.
+//!
+//! *Owns* the order in which they are asked. *Promises* what every driver does, as far as its store does; that a cache which
+//! is away, slow or wiped is no outage; and that it never makes a version go back while this process runs. *Does not* read
+//! from a cache that may be behind.
+//!
+//! * **A lookup** asks the cache, for what it does not know the store, and tells the cache what was found.
+//! * **A commit** has the cache forget, then the store write, then the cache remember, and has ended after all three. So a
+//!   process that dies in between leaves nothing old behind.
+//! * **What a lookup found is not told** if a commit of the same name was under way at any moment of it: it may be older.
+//! * **While the cache is away** names that are written are kept in mind, and forgotten there before it is asked again. A
+//!   process that dies meanwhile cannot: then the cache is to be flushed, and the log said so when the cache went.
+
+use super::cache::{Cache, Entry};
+use super::driver::{Driver, Expected, Found, Manner, Refused, Trouble, Write};
+use super::health::{RETRY_FIRST, first_of};
+use super::names::Names;
+use crate::log::{Level, note};
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as Guarded, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{sleep, timeout};
+
+/// A cache that takes longer is slower than what it is to spare us.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Names that are kept in mind, of each kind; above it all names count as among them.
+const NAMES_MAX: usize = 1 << 20;
+
+/// See the module.
+pub struct Tiered<C, S> {
+    cache: C,
+    store: S,
+    /// Whether the cache is asked.
+    trusted: AtomicBool,
+    /// It is no longer.
+    lost: Notify,
+    /// Held by whoever changes the cache.
+    turn: Mutex<()>,
+    state: Guarded<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the cache may be behind in.
+    suspects: Noted,
+    /// What was committed while a lookup was under way.
+    touched: Noted,
+    lookups: usize,
+}
+
+/// Names, or all of them.
+#[derive(Default)]
+struct Noted {
+    names: HashSet<Box<[u8]>>,
+    all: bool,
+}
+
+impl Noted {
+    fn add(&mut self, group: &[Write<'_>]) {
+        if self.names.len() + group.len() > NAMES_MAX {
+            self.all = true;
+        } else {
+            self.names.extend(group.iter().map(|write| Box::from(write.name)));
+        }
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        self.all || self.names.contains(name)
+    }
+}
+
+/// A lookup under way.
+struct Lookup<'t>(&'t Guarded<State>);
+
+impl<'t> Lookup<'t> {
+    fn begin(state: &'t Guarded<State>) -> Self {
+        lock(state).lookups += 1;
+        Self(state)
+    }
+}
+
+impl Drop for Lookup<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(self.0);
+        state.lookups -= 1;
+        if state.lookups == 0 {
+            state.touched = Noted::default();
+        }
+    }
+}
+
+fn lock(state: &Guarded<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<C: Cache, S: Driver> Tiered<C, S> {
+    /// A cache before a store.
+    pub fn new(cache: C, store: S) -> Self {
+        let (trusted, lost) = (AtomicBool::new(false), Notify::new());
+        Self { cache, store, trusted, lost, turn: Mutex::default(), state: Guarded::default() }
+    }
+
+    /// What the cache answers, if it is there and quick; otherwise it is not asked any more.
+    async fn asked<T>(&self, answer: impl Future<Output = Result<T, Trouble>>) -> Option<T> {
+        if !self.trusted.load(Ordering::Acquire) {
+            return None;
+        }
+        let why = match timeout(PATIENCE, answer).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(trouble)) => trouble.words(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        if self.trusted.swap(false, Ordering::AcqRel) {
+            let text = format!(
+                "cache {}: {why}. The store alone is asked until it is back; flush it if this server ends before",
+                self.cache.place()
+            );
+            note(Level::Error, "CACHE", &text);
+            self.lost.notify_one();
+        }
+        None
+    }
+
+    /// Has the cache forget what it is behind in; from then on it is asked.
+    async fn trust(&self) -> Result<(), Trouble> {
+        self.cache.open().await?;
+        let _turn = self.turn.lock().await;
+        // They stay in mind until they are forgotten there, also if this is given up halfway. None joins them meanwhile: who
+        // adds one has the turn.
+        let (all, names) = {
+            let State { suspects, .. } = &*lock(&self.state);
+            (suspects.all, suspects.names.iter().cloned().collect::<Vec<_>>())
+        };
+        if all {
+            let what = "it is behind in too many records";
+            return Err(Trouble::new(super::Kind::Busy, what, "flush it, and restart the server"));
+        }
+        let names: Vec<&[u8]> = names.iter().map(|name| &**name).collect();
+        self.cache.delete(&names).await?;
+        lock(&self.state).suspects = Noted::default();
+        self.trusted.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Brings the cache back whenever it is away. Never ends.
+    async fn revive(&self) -> Trouble {
+        loop {
+            let mut pause = RETRY_FIRST;
+            while !self.trusted.load(Ordering::Acquire) {
+                sleep(pause).await;
+                pause = (pause * 2).min(S::MANNER.retry_max);
+                if timeout(pause.max(PATIENCE), self.trust()).await.is_ok_and(|result| result.is_ok()) {
+                    note(Level::Info, "CACHE", &format!("cache {} is back", self.cache.place()));
+                }
+            }
+            self.lost.notified().await;
+        }
+    }
+
+    /// Tells the cache what a lookup found in the store, unless it was written meanwhile.
+    async fn fill(&self, names: &[&[u8]], found: &[Found]) {
+        let _turn = self.turn.lock().await;
+        let entries: Vec<Entry<'_>> = {
+            let state = lock(&self.state);
+            let known = names.iter().zip(found).filter(|(name, _)| !state.touched.has(name));
+            known
+                .filter_map(|(name, found)| found.as_ref().ok()?.as_ref().map(|stored| (name, stored)))
+                .map(|(name, stored)| Entry { name, version: stored.version, value: &stored.value })
+                .collect()
+        };
+        if !entries.is_empty() {
+            self.asked(self.cache.set(&entries)).await;
+        }
+    }
+
+    /// Changes the cache because of a commit; what it may be behind in afterwards is kept in mind.
+    async fn change(&self, group: &[Write<'_>], change: impl Future<Output = Result<(), Trouble>>) {
+        {
+            let mut state = lock(&self.state);
+            if state.lookups > 0 {
+                state.touched.add(group);
+            }
+        }
+        let _turn = self.turn.lock().await;
+        if self.asked(change).await.is_none() {
+            lock(&self.state).suspects.add(group);
+        }
+    }
+}
+
+impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
+    const MANNER: Manner = S::MANNER;
+
+    fn place(&self) -> String {
+        self.store.place()
+    }
+
+    fn names(&self) -> Arc<dyn Names> {
+        Arc::new(Both(self.cache.names(), self.store.names()))
+    }
+
+    fn rounds(&self) -> usize {
+        self.store.rounds()
+    }
+
+    fn syncs(&self) -> u64 {
+        self.store.syncs()
+    }
+
+    /// A cache that is away is no reason not to begin.
+    async fn open(&self) -> Result<(), Trouble> {
+        self.store.open().await?;
+        if !self.trusted.load(Ordering::Acquire)
+            && let Ok(Err(why)) = timeout(PATIENCE, self.trust()).await
+        {
+            note(Level::Warn, "CACHE", &format!("cache {}: {}. It is tried again", self.cache.place(), why.words()));
+        }
+        Ok(())
+    }
+
+    async fn attend(&self) -> Trouble {
+        first_of(self.store.attend(), self.revive()).await
+    }
+
+    async fn load(&self, names: &[&[u8]]) -> Result<Vec<Found>, Trouble> {
+        let _lookup = Lookup::begin(&self.state);
+        let mut found = self.asked(self.cache.get(names)).await.unwrap_or_default();
+        found.resize(names.len(), Ok(None));
+        let missing: Vec<usize> = (0..names.len()).filter(|at| !matches!(found[*at], Ok(Some(_)))).collect();
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let asked: Vec<&[u8]> = missing.iter().map(|at| names[*at]).collect();
+        let stored = self.store.load(&asked).await?;
+        self.fill(&asked, &stored).await;
+        for (at, stored) in missing.into_iter().zip(stored) {
+            found[at] = stored;
+        }
+        Ok(found)
+    }
+
+    async fn commit(&self, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {
+        let names: Vec<&[u8]> = group.iter().map(|write| write.name).collect();
+        self.change(group, self.cache.delete(&names)).await;
+        let refused = self.store.commit(group).await?;
+        let done: Vec<Write<'_>> = {
+            let lost: HashSet<usize> = refused.iter().map(|refused| refused.entry).collect();
+            let kept = group.iter().enumerate().filter(|(at, _)| !lost.contains(at));
+            kept.map(|(_, write)| *write).collect()
+        };
+        // What was written under a condition others write, too: whoever reads it next asks the store.
+        let own = done.iter().filter(|write| write.expected == Expected::Anything);
+        let entries: Vec<Entry<'_>> = own
+            .filter_map(|write| write.value.map(|value| Entry { name: write.name, version: write.version, value }))
+            .collect();
+        self.change(&done, self.cache.set(&entries)).await;
+        Ok(refused)
+    }
+
+    async fn close(&self) {
+        self.trusted.store(false, Ordering::Release);
+        self.cache.close().await;
+        self.store.close().await;
+    }
+}
+
+/// What both of them can keep.
+struct Both(Arc<dyn Names>, Arc<dyn Names>);
+
+impl Names for Both {
+    fn place<'n>(&'n self, name: &'n [u8]) -> Result<super::names::Place<'n>, super::names::Refusal> {
+        self.0.place(name).and_then(|_| self.1.place(name))
+    }
+}
