@@ -1,6 +1,7 @@
 //! The server as a library: what waits. What decides lives in the crates under `shards/`.
 //!
-//! *Owns* sockets, storage, configuration, logging and the process. *Promises* that `main.rs` only connects these parts.
+//! *Owns* sockets, storage, configuration, logging and the process. *Promises* that `main.rs` only connects these parts, and that
+//! another program can start a server as it does ([`server`]).
 //! *Does not* decide what a message means.
 
 pub mod auth;
@@ -18,6 +19,7 @@ pub mod note;
 pub mod permissions;
 pub mod proxies;
 pub mod reload;
+pub mod server;
 pub mod service;
 pub mod storage;
 

@@ -3,7 +3,8 @@
 use deepstream::cli::{self, Command};
 use deepstream::config::{self, LatencyProfile, Loaded, Placement, StartArguments, Topology};
 use deepstream::log::{self, Level, note};
-use deepstream::{VERSION, command, doctor, host, permissions};
+use deepstream::server::foreground;
+use deepstream::{VERSION, command, doctor, permissions};
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
@@ -101,7 +102,7 @@ fn start(arguments: &StartArguments) -> ExitCode {
     note(Level::Info, "INFO", &format!("server name: {}", loaded.config.server_name));
     note(Level::Info, "INFO", &format!("deepstream version: {VERSION}"));
     loaded.announce();
-    match host::run(&loaded.config, &placement, arguments) {
+    match foreground::run(&loaded.config, &placement, arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             note(Level::Fatal, error.event(), &error.to_string());

@@ -24,6 +24,18 @@ pub trait Part {
     fn adopt(&self, from: &Config, to: &mut Config);
 }
 
+/// Has all parts build what this configuration asks for: what puts it in force, or what is wrong with it.
+pub fn prepare(parts: &[Box<dyn Part>], config: &Config) -> Result<Vec<Swap>, Vec<String>> {
+    let (mut swaps, mut errors) = (Vec::new(), Vec::new());
+    for part in parts {
+        match part.prepare(config) {
+            Ok(swap) => swaps.push(swap),
+            Err(error) => errors.push(format!("{}: {error}", part.name())),
+        }
+    }
+    if errors.is_empty() { Ok(swaps) } else { Err(errors) }
+}
+
 /// Reads the configuration again, for as long as the server runs.
 pub struct Reloader<'a> {
     arguments: &'a StartArguments,
@@ -69,14 +81,8 @@ impl<'a> Reloader<'a> {
     fn prepare(&self) -> Result<(Config, Vec<Swap>), Vec<String>> {
         let loaded = config::load(self.arguments)
             .map_err(|errors| errors.0.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        let (mut swaps, mut errors) = (Vec::new(), Vec::new());
-        for part in &self.parts {
-            match part.prepare(&loaded.config) {
-                Ok(swap) => swaps.push(swap),
-                Err(error) => errors.push(format!("{}: {error}", part.name())),
-            }
-        }
-        if errors.is_empty() { Ok((loaded.config, swaps)) } else { Err(errors) }
+        let swaps = prepare(&self.parts, &loaded.config)?;
+        Ok((loaded.config, swaps))
     }
 
     /// Remembers what is in force now, and says what of the new configuration is not.

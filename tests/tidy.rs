@@ -165,6 +165,7 @@ const SERVER: &[Modules] = &[Modules {
                 "reload",
             ],
         ),
+        ("server", &["log", "service", "config", "monitor", "reload", "host"]),
         ("doctor", &["config", "host"]),
         ("cli", &["credentials", "config"]),
         ("permissions", &["config", "cli"]),

@@ -75,6 +75,13 @@ pub fn resolve(topology: &Topology, cores: &Cores) -> Result<Placement, Misplace
     }
     let chosen = choose(topology, &usable, cores)?;
     let count = cores.count.unwrap_or(chosen.len());
+    if count == 0 {
+        return Err(Misplaced {
+            key: "count",
+            what: "a server without shards serves nobody".to_owned(),
+            hint: "give it at least one".to_owned(),
+        });
+    }
     let explicit = matches!(cores.shards, CpuChoice::List(_));
     if cores.pin && explicit && !cores.allow_overlap && count > chosen.len() {
         return Err(Misplaced {

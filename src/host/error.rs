@@ -1,6 +1,7 @@
 //! Why a server does not start, and what to do about it.
 
 use super::ring::Missing;
+use crate::config::Misplaced;
 use crate::storage::OpenError;
 use std::io;
 
@@ -50,6 +51,9 @@ pub enum StartError {
     /// Logins cannot be judged.
     #[error("authentication: {0}")]
     Auth(String),
+    /// There is no place for the threads on this machine.
+    #[error("cores.{}: {}; {}", .0.key, .0.what, .0.hint)]
+    Placement(Misplaced),
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(io::Error),

@@ -1,0 +1,68 @@
+//! A server that is all its process does: it ends when a signal says so, and reads its configuration again on another.
+//!
+//! *Owns* what signals do to a server, and the exit code. *Promises* that a second signal ends at once what the first one is
+//! ending in order. *Does not* know how a server is put together.
+
+use super::{Builder, GIVE_UP};
+use crate::config::{Config, Placement, StartArguments};
+use crate::host::StartError;
+use crate::log::{Level, note};
+use crate::reload::Reloader;
+use crate::service::{self, Signal};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+
+/// What can happen to a running server.
+enum Event {
+    Signal(Signal),
+    Ended,
+}
+
+/// Exit code after a second signal, or when cores did not end in time.
+const EXIT_IMPATIENT: u8 = 130;
+
+/// Serves until a signal says otherwise; SIGHUP reads the configuration again, as `arguments` say. Gives the exit code.
+pub fn run(config: &Config, placement: &Placement, arguments: &StartArguments) -> Result<u8, StartError> {
+    let (tell, events) = channel();
+    let on_end = tell.clone();
+    service::on_signals(move |signal| drop(tell.send(Event::Signal(signal)))).map_err(StartError::Signals)?;
+    let builder = Builder::new(config.clone()).placement(placement.clone());
+    let server = builder.on_end(move || drop(on_end.send(Event::Ended))).start()?;
+    note(Level::Info, "INFO", "Deepstream started");
+    let mut reloader = Reloader::new(arguments, config, server.parts());
+    // Cores end only when they are told to: until then events are signals.
+    while let Ok(Event::Signal(signal)) = events.recv() {
+        match signal {
+            Signal::Reload => drop(reloader.reload()),
+            Signal::Report => server.inner.report(),
+            Signal::Stop(name) => {
+                note(Level::Info, "INFO", &format!("received {name}: stopping"));
+                break;
+            }
+        }
+    }
+    drop(reloader);
+    server.inner.ask_to_stop();
+    let mut running = server.inner.shards();
+    let mut patience = config.limits.drain_timeout;
+    while running > 0 {
+        match events.recv_timeout(patience) {
+            Ok(Event::Ended) => running -= 1,
+            Ok(Event::Signal(Signal::Reload)) => {}
+            Ok(Event::Signal(Signal::Report)) => server.inner.report(),
+            Ok(Event::Signal(Signal::Stop(name))) => {
+                note(Level::Warn, "INFO", &format!("received {name} again: ending at once"));
+                return Ok(EXIT_IMPATIENT);
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) if server.inner.gave_up() => return Ok(EXIT_IMPATIENT),
+            Err(RecvTimeoutError::Timeout) => {
+                note(Level::Warn, "INFO", "limits.drainTimeoutMs is over: closing what is left");
+                server.inner.give_up();
+                patience = GIVE_UP;
+            }
+        }
+    }
+    server.inner.finish();
+    note(Level::Info, "INFO", "Deepstream stopped");
+    Ok(0)
+}

@@ -1,0 +1,125 @@
+//! Servers inside of another program: `deepstream::server`.
+
+use deepstream::config::{AuthMethod, Config, FileAuth, JwtAuth, Storage, User};
+use deepstream::credentials::KeySource;
+use deepstream::server::{Builder, Server, Stopped};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn config() -> Config {
+    let mut config = Config { storage: Storage::Memory, ..Config::default() };
+    "127.0.0.1".clone_into(&mut config.http.host);
+    // Wherever there is room.
+    config.http.port = 0;
+    config.cores.count = Some(2);
+    config.cores.allow_overlap = true;
+    config.cores.pin = false;
+    config
+}
+
+/// The status and the body of an answer.
+fn post(server: &Server, path: &str, body: &Value) -> (u16, String) {
+    let mut socket = TcpStream::connect(server.address()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let body = body.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    socket.write_all((head + &body).as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.trim().to_owned()).unwrap_or_default())
+}
+
+fn write(server: &Server, name: &str, data: &Value) -> Value {
+    let write = json!({ "topic": "record", "action": "write", "recordName": name, "data": data });
+    let (status, body) = post(server, "/api", &json!({ "body": [write] }));
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+fn read(server: &Server, name: &str) -> Value {
+    let read = json!({ "topic": "record", "action": "read", "recordName": name });
+    let (status, body) = post(server, "/api", &json!({ "body": [read] }));
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str::<Value>(&body).unwrap()["body"][0]["data"].clone()
+}
+
+/// What all shards of a server say of a figure.
+fn figure(server: &Server, name: &str) -> u64 {
+    server.snapshots().iter().filter_map(|snapshot| snapshot.number(name)).sum()
+}
+
+#[test]
+fn servers_start_side_by_side_and_leave_nothing_behind() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&ended);
+    let builder = Builder::new(config()).on_end(move || {
+        counted.fetch_add(1, Ordering::AcqRel);
+    });
+    let (one, other) = (builder.start().unwrap(), Builder::new(config()).start().unwrap());
+    assert_ne!(one.address(), other.address());
+    assert_eq!(write(&one, "a", &json!({ "n": 1 }))["result"], "SUCCESS");
+    assert_eq!(read(&one, "a"), json!({ "n": 1 }));
+    assert_eq!(read(&other, "a"), Value::Null, "it is another server");
+    assert_eq!(figure(&one, "resident_records"), 1);
+    assert_eq!(figure(&other, "resident_records"), 0);
+    assert_eq!(one.snapshots().len(), 2, "one for each shard, and no storage");
+
+    let address = one.address();
+    assert_eq!(one.stop(), Stopped::InOrder);
+    assert_eq!(ended.load(Ordering::Acquire), 2);
+    let mut again = config();
+    again.http.port = address.port();
+    let again = Builder::new(again).start().expect("the port is free again");
+    assert_eq!(read(&again, "a"), Value::Null, "it is a new server");
+    assert_eq!(again.stop(), Stopped::InOrder);
+    assert_eq!(write(&other, "b", &json!({}))["result"], "SUCCESS");
+    assert_eq!(other.stop(), Stopped::InOrder);
+}
+
+#[test]
+fn another_configuration_is_put_in_force_whole_or_not_at_all() {
+    let server = Builder::new(config()).start().unwrap();
+    let login = |name: &str| post(&server, "/api/auth", &json!({ "username": name, "password": "p" })).0;
+    assert_eq!(login("ann"), 200);
+
+    let user = User { name: "bob".into(), password: "p".into(), server_data: None, client_data: None };
+    let mut file = FileAuth::default();
+    file.users.push(user);
+    file.report = true;
+    server.reload(&Config { auth: vec![AuthMethod::File(file)], ..config() }).unwrap();
+    assert_eq!((login("ann"), login("bob")), (401, 200));
+
+    let mut jwt = JwtAuth::default();
+    jwt.keys = KeySource::Secret(String::new());
+    let broken = AuthMethod::Jwt(jwt);
+    let errors = server.reload(&Config { auth: vec![AuthMethod::Open, broken], ..config() }).unwrap_err();
+    assert!(errors[0].starts_with("users and keys: "), "{errors:?}");
+    assert_eq!((login("ann"), login("bob")), (401, 200));
+    server.stop();
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why_and_leaves_nothing() {
+    let first = Builder::new(config()).start().unwrap();
+    let mut taken = config();
+    taken.http.port = first.address().port();
+    let error = Builder::new(taken).start().err().expect("the port is taken").to_string();
+    assert!(error.contains("cannot listen on"), "{error}");
+    let mut nowhere = config();
+    nowhere.cores.count = Some(0);
+    let error = Builder::new(nowhere).start().err().expect("there is no shard").to_string();
+    assert!(error.starts_with("cores."), "{error}");
+    assert_eq!(write(&first, "a", &json!({}))["result"], "SUCCESS");
+    drop(first);
+}
