@@ -153,14 +153,6 @@ fn honoured_keys_arrive() {
         ("connectionEndpoints: [{type: ws-text, options: {textAfterSilence: 0}}]", |c| c.text_after_ms().is_none()),
         ("connectionEndpoints: [{type: ws-text}]", |c| c.text_after_ms() == Some(1000)),
         ("connectionEndpoints: [{type: ws-binary}]", |c| c.text_after_ms().is_none()),
-        (
-            "connectionEndpoints: [{type: ws-binary, options: {unauthenticatedClientTimeout: 800}}, {type: ws-text}]",
-            |c| c.text_after_ms() == Some(400),
-        ),
-        (
-            "connectionEndpoints: [{type: ws-binary, options: {unauthenticatedClientTimeout: false}}, {type: ws-text}]",
-            |c| c.text_after_ms() == Some(1000),
-        ),
         ("enabledFeatures: {event: false, rpc: false}", |c| {
             !c.features.event && !c.features.rpc && c.features.record && c.features.presence
         }),

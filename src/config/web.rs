@@ -68,13 +68,9 @@ impl Config {
     }
 
     /// On the path of ws-binary: the silence in milliseconds after which a client is spoken to in text, if text is spoken at all.
-    /// Whatever is configured, it comes before whoever is silent is closed.
     pub fn text_after_ms(&self) -> Option<u32> {
-        let endpoint = |protocol| self.endpoints.iter().find(|endpoint| endpoint.protocol == protocol);
-        let after_ms = Some(endpoint(Protocol::Text)?.text_after_silence_ms).filter(|&ms| ms > 0)?;
-        let closed = endpoint(Protocol::Binary).and_then(|endpoint| endpoint.unauthenticated_client_timeout);
-        let half_ms = closed.map(|after| u32::try_from(after.as_millis() / 2).unwrap_or(u32::MAX).max(1));
-        Some(half_ms.map_or(after_ms, |half_ms| after_ms.min(half_ms)))
+        let text = self.endpoints.iter().find(|endpoint| endpoint.protocol == Protocol::Text)?;
+        Some(text.text_after_silence_ms).filter(|&ms| ms > 0)
     }
 }
 

@@ -83,13 +83,6 @@ describe('one path for both generations', { skip: REFERENCE }, () => {
     await untilData(record, { late: true })
   })
 
-  test('who is silent is spoken to before it would be closed, however short that is', async (t) => {
-    const strict = await serverFor(t, { endpoint: { unauthenticatedClientTimeout: 600 } })
-    const text = await Text.open(t, strict, { path: PATH })
-    assert.equal(await text.take(), 'C|CH+')
-    assert.equal(await text.ask('A|REQ|{}+'), 'A|A+')
-  })
-
   test('where it is switched off, silence is waited out, and the log names the path', async (t) => {
     const strict = await serverFor(t, { textEndpoint: { textAfterSilence: 0 }, endpoint: { unauthenticatedClientTimeout: 200 } })
     const text = await Text.open(t, strict, { path: PATH })
