@@ -10,7 +10,7 @@ mod tidy_support;
 
 use deepstream_wire::Action;
 use std::collections::BTreeSet;
-use tidy_support::{Line, Modules, Source, keys, names, tree};
+use tidy_support::{Line, MODULES, Modules, Source, keys, names, tree};
 
 /// Crate, its manifest's folder, and what it may import of ours.
 const IMPORTS: &[(&str, &str, &[&str])] = &[
@@ -24,154 +24,6 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("perf", "perf", &["wire"]),
     ("deepstream", "", &["json", "wire", "pattern", "valve", "engine", "mesh"]),
 ];
-/// Crates with walls inside.
-const MODULES: &[Modules] = &[Modules {
-    folder: "shards/engine/src",
-    in_circles: 20,
-    rows: &[
-        ("census", &["edge/session", "ident", "shard"]),
-        (
-            "delivery",
-            &[
-                "edge/burden",
-                "edge/session",
-                "edge/subscribers",
-                "ident",
-                "limits",
-                "output",
-                "owner/names",
-                "packet",
-                "tape",
-            ],
-        ),
-        ("edge", &[]),
-        ("edge/burden", &["delivery", "edge/session", "ident", "limits", "output", "shard", "tape"]),
-        ("edge/gather", &["ident", "packet", "shard"]),
-        (
-            "edge/route",
-            &[
-                "edge/session",
-                "edge/subscribers",
-                "ident",
-                "output",
-                "owner/filters",
-                "owner/permit",
-                "packet",
-                "shard",
-            ],
-        ),
-        (
-            "edge/session",
-            &["edge/burden", "ident", "limits", "output", "owner/withheld", "packet", "shard", "tape", "timer"],
-        ),
-        ("edge/subscribers", &["ident", "packet"]),
-        ("edge/takeover", &["edge/subscribers", "ident", "output", "packet", "shard"]),
-        ("endpoint", &["tape"]),
-        ("ident", &[]),
-        ("limits", &[]),
-        ("output", &["ident", "owner/permit", "tape"]),
-        ("owner", &[]),
-        ("owner/event", &["delivery", "ident", "output", "packet", "shard"]),
-        ("owner/filters", &["delivery", "edge/subscribers", "ident", "owner/names", "packet", "shard"]),
-        (
-            "owner/listen",
-            &["delivery", "edge/subscribers", "ident", "output", "owner/permit", "packet", "shard", "timer"],
-        ),
-        ("owner/member", &["edge/subscribers", "ident", "packet", "shard"]),
-        ("owner/names", &["ident", "owner/listen", "owner/record"]),
-        (
-            "owner/permit",
-            &[
-                "edge/subscribers",
-                "ident",
-                "output",
-                "owner/listen",
-                "owner/record",
-                "packet",
-                "shard",
-                "tape",
-                "timer",
-            ],
-        ),
-        ("owner/presence", &["delivery", "edge/gather", "edge/subscribers", "ident", "output", "packet", "shard"]),
-        (
-            "owner/record",
-            &["census", "delivery", "ident", "output", "owner/permit", "owner/withheld", "packet", "shard", "timer"],
-        ),
-        ("owner/rpc", &["edge/session", "ident", "limits", "owner/names", "packet", "shard", "timer"]),
-        ("owner/withheld", &["ident", "limits", "output", "owner/record", "packet", "shard"]),
-        ("packet", &["ident", "output", "owner/listen", "owner/permit"]),
-        ("pull", &["delivery", "edge/burden", "ident", "output", "packet", "shard", "tape"]),
-        (
-            "shard",
-            &[
-                "delivery",
-                "edge/gather",
-                "edge/session",
-                "edge/subscribers",
-                "edge/takeover",
-                "endpoint",
-                "ident",
-                "limits",
-                "output",
-                "owner/filters",
-                "owner/listen",
-                "owner/names",
-                "owner/permit",
-                "owner/presence",
-                "owner/record",
-                "owner/rpc",
-                "owner/withheld",
-                "packet",
-                "tape",
-                "timer",
-            ],
-        ),
-        ("tape", &["endpoint", "ident", "limits", "output", "owner/listen", "owner/permit", "packet", "shard"]),
-        ("timer", &["ident"]),
-    ],
-}];
-/// Of the server itself.
-const SERVER: &[Modules] = &[Modules {
-    folder: "src",
-    // A connector is configured, and the configuration refuses tables of users that no store could keep.
-    in_circles: 2,
-    rows: &[
-        ("log", &[]),
-        ("service", &[]),
-        ("credentials", &[]),
-        ("proxies", &[]),
-        ("storage", &["log", "service"]),
-        ("config", &["log", "credentials", "proxies", "storage", "connector"]),
-        ("connector", &["log", "storage", "config"]),
-        ("auth", &["log", "service", "credentials", "proxies", "storage", "config"]),
-        ("endpoint", &["proxies", "config"]),
-        ("monitor", &["storage"]),
-        ("note", &["log", "config"]),
-        ("reload", &["log", "config"]),
-        (
-            "host",
-            &[
-                "log",
-                "service",
-                "proxies",
-                "storage",
-                "config",
-                "connector",
-                "auth",
-                "endpoint",
-                "monitor",
-                "note",
-                "reload",
-            ],
-        ),
-        ("server", &["log", "service", "config", "monitor", "reload", "host"]),
-        ("doctor", &["config", "host"]),
-        ("cli", &["credentials", "config"]),
-        ("permissions", &["config", "cli"]),
-        ("command", &["crate", "credentials", "config", "cli"]),
-    ],
-}];
 /// Crates that decide: no clock, thread, socket, file or randomly seeded map.
 const PURE: &[&str] = &["shards/json/", "shards/wire/", "shards/pattern/", "shards/valve/", "shards/engine/"];
 /// Where `unsafe` may stand.
@@ -239,7 +91,7 @@ fn unlisted_imports(files: &[Source]) -> Vec<String> {
 }
 
 fn tables() -> impl Iterator<Item = &'static Modules> {
-    MODULES.iter().chain(SERVER)
+    MODULES.iter()
 }
 
 fn unlisted_arrows(files: &[Source]) -> Vec<String> {

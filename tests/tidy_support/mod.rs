@@ -3,8 +3,10 @@
 mod book;
 mod documents;
 mod modules;
+mod rooms;
 
 pub(crate) use modules::Modules;
+pub(crate) use rooms::MODULES;
 use std::fs;
 use std::path::Path;
 
