@@ -72,6 +72,8 @@ impl Shard {
                 .filter_map(|&conn| self.delivery.sessions.get(conn)?.withheld.as_ref())
                 .map(|it| it.len())
                 .sum(),
+            parked_messages: self.parking.messages,
+            parked_bytes: self.parking.bytes,
             ..Census::default()
         };
         self.records.count(&mut census);

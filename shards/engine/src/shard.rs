@@ -12,6 +12,7 @@ use crate::output::{Fault, Flow, Note, Outcome, Peer, Reason};
 use crate::owner::filters::Filters;
 use crate::owner::listen::{AttemptId, Listening};
 use crate::owner::names::Names;
+use crate::owner::park::Parking;
 use crate::owner::permit::{InquiryId, Permissions, Permit, Sampled};
 use crate::owner::presence::Everyone;
 use crate::owner::record::Records;
@@ -150,6 +151,7 @@ pub struct Shard {
     pub(crate) subscribers: Subscribers,
     pub(crate) names: Names,
     pub(crate) filters: Filters,
+    pub(crate) parking: Parking,
     pub(crate) records: Records,
     pub(crate) gathers: Gathers,
     pub(crate) calls: Calls,
@@ -179,6 +181,7 @@ impl Shard {
             subscribers: Subscribers::new(cores, hasher.clone()),
             names: Names::default(),
             filters: Filters::new(permit.has_rules(), permit.guarded()),
+            parking: Parking::default(),
             records: Records::new(&options),
             gathers: Gathers::default(),
             calls: Calls::new(core, &options),

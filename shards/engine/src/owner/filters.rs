@@ -165,8 +165,8 @@ impl Shard {
     pub(crate) fn filter_subscribe(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
         let topic = message.head.action.topic();
         let slot = self.names.find_or_insert(topic, message.name(), message.head.name_hash);
-        let name = self.names.at_mut(slot);
-        if !std::mem::replace(&mut name.is_filter, true) {
+        let listened = self.names.at_mut(slot).listened_mut();
+        if listened.is_some_and(|listened| !std::mem::replace(&mut listened.is_filter, true)) {
             self.filters.insert(topic, message.name(), slot);
         }
         self.join(conn, tag, slot);
@@ -198,8 +198,8 @@ impl Shard {
     /// Nobody subscribes to what may be a filter any more.
     pub(crate) fn forget_filter(&mut self, slot: u32) {
         let Some(name) = self.names.get_mut(slot).filter(|name| name.interest.is_empty()) else { return };
-        if std::mem::take(&mut name.is_filter) {
-            self.filters.remove(name.topic, &name.name);
+        if name.listened_mut().is_some_and(|listened| std::mem::take(&mut listened.is_filter)) {
+            self.filters.remove(name.topic(), &name.name);
         }
     }
 }

@@ -25,7 +25,7 @@ impl Shard {
         let first = name.interest.is_empty();
         name.interest.add(conn, wire);
         let epoch = name.epoch;
-        let provided = !name.is_filter && self.listen_subscribed(slot, conn, first, lone);
+        let provided = !name.is_filter() && self.listen_subscribed(slot, conn, first, lone);
         if conn.core == self.core {
             self.joined(self.core, conn, tag, slot, epoch, provided);
         } else {

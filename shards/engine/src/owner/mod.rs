@@ -9,6 +9,7 @@ pub(crate) mod filters;
 pub(crate) mod listen;
 mod member;
 pub(crate) mod names;
+pub(crate) mod park;
 pub(crate) mod permit;
 pub(crate) mod presence;
 pub(crate) mod record;

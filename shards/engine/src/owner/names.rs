@@ -6,6 +6,7 @@
 
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::owner::listen::Provision;
+use crate::owner::park::Waiting;
 use crate::owner::record::Record;
 use deepstream_wire::{Topic, Wire};
 use hashbrown::HashTable;
@@ -105,24 +106,10 @@ pub(crate) struct Provider {
     pub(crate) place: u32,
 }
 
-/// A name this shard owns.
-#[derive(Debug)]
-pub(crate) struct OwnedName {
-    pub(crate) topic: Topic,
-    pub(crate) hash: u64,
-    /// Which life of the name's subscriptions this is; changes when they are all ended at once.
-    pub(crate) epoch: u32,
-    pub(crate) name: Box<[u8]>,
-    pub(crate) interest: Interest,
-    /// The record of that name, for names on topic RECORD.
-    pub(crate) record: Record,
-    /// Connections logged in as the user of that name, for names on topic PRESENCE.
-    pub(crate) online: u32,
-    /// Who answers calls of that name, for names on topic RPC.
-    pub(crate) providers: Vec<Provider>,
-    /// Calls of that name under way.
-    pub(crate) calls: u32,
-    /// Who provides it, or is asked to, for names on topics EVENT and RECORD.
+/// What a name of topic EVENT or RECORD is besides: one that listeners can be asked to provide.
+#[derive(Debug, Default)]
+pub(crate) struct Listened {
+    /// Who provides it, or is asked to.
     pub(crate) provision: Option<Box<Provision>>,
     /// When a search for a provider last found nobody.
     pub(crate) search_failed_at: Nanos,
@@ -130,15 +117,190 @@ pub(crate) struct OwnedName {
     pub(crate) is_filter: bool,
 }
 
+/// What a name is, by its topic.
+#[derive(Debug)]
+enum What {
+    Event(Listened),
+    Record(Listened, Record),
+    Rpc {
+        /// Who answers calls of that name.
+        providers: Vec<Provider>,
+        /// Calls of that name under way.
+        calls: u32,
+    },
+    Presence {
+        /// Connections logged in as the user of that name.
+        online: u32,
+    },
+}
+
+impl What {
+    fn of(topic: Topic) -> Self {
+        match topic {
+            Topic::Event => Self::Event(Listened::default()),
+            Topic::Record => Self::Record(Listened::default(), Record::default()),
+            Topic::Rpc => Self::Rpc { providers: Vec::new(), calls: 0 },
+            Topic::Presence => Self::Presence { online: 0 },
+            Topic::Parser | Topic::Connection | Topic::Auth => unreachable!("a topic without names"),
+        }
+    }
+}
+
+/// Whoever found a slot knows what topic it is of. A core that does not must not go on.
+#[cold]
+fn mistaken() -> ! {
+    unreachable!("the name is of another topic")
+}
+
+/// A name this shard owns.
+#[derive(Debug)]
+pub(crate) struct OwnedName {
+    pub(crate) hash: u64,
+    /// Which life of the name's subscriptions this is; changes when they are all ended at once.
+    pub(crate) epoch: u32,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) interest: Interest,
+    /// Messages about it that cannot be handled yet.
+    pub(crate) waiting: Waiting,
+    what: What,
+}
+
 impl OwnedName {
+    #[inline]
+    pub(crate) fn topic(&self) -> Topic {
+        match self.what {
+            What::Event(_) => Topic::Event,
+            What::Record(..) => Topic::Record,
+            What::Rpc { .. } => Topic::Rpc,
+            What::Presence { .. } => Topic::Presence,
+        }
+    }
+
+    /// The record of that name, if it is one.
+    #[inline]
+    pub(crate) fn as_record(&self) -> Option<&Record> {
+        match &self.what {
+            What::Record(_, record) => Some(record),
+            _ => None,
+        }
+    }
+
+    /// As [`OwnedName::as_record`], to change it.
+    #[inline]
+    pub(crate) fn as_record_mut(&mut self) -> Option<&mut Record> {
+        match &mut self.what {
+            What::Record(_, record) => Some(record),
+            _ => None,
+        }
+    }
+
+    /// The record of a name that is one.
+    #[inline]
+    pub(crate) fn record(&self) -> &Record {
+        self.as_record().unwrap_or_else(|| mistaken())
+    }
+
+    /// As [`OwnedName::record`], to change it.
+    #[inline]
+    pub(crate) fn record_mut(&mut self) -> &mut Record {
+        self.as_record_mut().unwrap_or_else(|| mistaken())
+    }
+
+    /// What listeners have to do with it, if its topic is one that is listened to.
+    #[inline]
+    pub(crate) fn listened(&self) -> Option<&Listened> {
+        match &self.what {
+            What::Event(listened) | What::Record(listened, _) => Some(listened),
+            What::Rpc { .. } | What::Presence { .. } => None,
+        }
+    }
+
+    /// As [`OwnedName::listened`], to change it.
+    #[inline]
+    pub(crate) fn listened_mut(&mut self) -> Option<&mut Listened> {
+        match &mut self.what {
+            What::Event(listened) | What::Record(listened, _) => Some(listened),
+            What::Rpc { .. } | What::Presence { .. } => None,
+        }
+    }
+
+    /// Who provides it, or is asked to.
+    #[inline]
+    pub(crate) fn provision(&self) -> Option<&Provision> {
+        self.listened()?.provision.as_deref()
+    }
+
+    /// As [`OwnedName::provision`], to change it.
+    pub(crate) fn provision_mut(&mut self) -> Option<&mut Provision> {
+        self.listened_mut()?.provision.as_deref_mut()
+    }
+
+    /// Whether it stands for all names that fit it.
+    #[inline]
+    pub(crate) fn is_filter(&self) -> bool {
+        self.listened().is_some_and(|listened| listened.is_filter)
+    }
+
+    /// Who answers calls of that name.
+    #[inline]
+    pub(crate) fn providers(&self) -> &[Provider] {
+        match &self.what {
+            What::Rpc { providers, .. } => providers,
+            _ => &[],
+        }
+    }
+
+    /// As [`OwnedName::providers`], to change them: of a name that is called.
+    #[inline]
+    pub(crate) fn providers_mut(&mut self) -> &mut Vec<Provider> {
+        match &mut self.what {
+            What::Rpc { providers, .. } => providers,
+            _ => mistaken(),
+        }
+    }
+
+    /// How many calls are under way, of a name that is called.
+    #[inline]
+    pub(crate) fn calls_mut(&mut self) -> &mut u32 {
+        match &mut self.what {
+            What::Rpc { calls, .. } => calls,
+            _ => mistaken(),
+        }
+    }
+
+    /// How many connections are logged in as the user of that name.
+    pub(crate) fn online(&self) -> u32 {
+        match self.what {
+            What::Presence { online } => online,
+            _ => 0,
+        }
+    }
+
+    /// As [`OwnedName::online`], to change it: of a name that is a user's.
+    pub(crate) fn online_mut(&mut self) -> &mut u32 {
+        match &mut self.what {
+            What::Presence { online } => online,
+            _ => mistaken(),
+        }
+    }
+
+    /// Whether messages about it have to wait.
+    #[inline]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.waiting.judging || self.as_record().is_some_and(Record::is_busy)
+    }
+
     /// Whether nobody needs it: no subscriber, no value, no provider, no work in flight.
     fn is_idle(&self) -> bool {
         self.interest.is_empty()
-            && self.record.is_idle()
-            && self.online == 0
-            && self.providers.is_empty()
-            && self.calls == 0
-            && self.provision.is_none()
+            && self.waiting.is_idle()
+            && self.provision().is_none()
+            && match &self.what {
+                What::Event(_) => true,
+                What::Record(_, record) => record.is_idle(),
+                What::Rpc { providers, calls } => providers.is_empty() && *calls == 0,
+                What::Presence { online } => *online == 0,
+            }
     }
 }
 
@@ -160,7 +322,7 @@ impl Names {
         self.by_name
             .find(hash, |&slot| {
                 let other = &table[slot as usize];
-                other.hash == hash && other.topic == topic && *other.name == *name
+                other.hash == hash && other.topic() == topic && *other.name == *name
             })
             .copied()
     }
@@ -171,18 +333,12 @@ impl Names {
         }
         let epoch = self.next_epoch();
         let slot = self.table.insert(OwnedName {
-            topic,
             hash,
             epoch,
             name: name.into(),
             interest: Interest::default(),
-            record: Record::default(),
-            online: 0,
-            providers: Vec::new(),
-            calls: 0,
-            provision: None,
-            search_failed_at: Nanos::default(),
-            is_filter: false,
+            waiting: Waiting::default(),
+            what: What::of(topic),
         }) as u32;
         let table = &self.table;
         self.by_name.insert_unique(hash, slot, |&slot| table[slot as usize].hash);

@@ -239,7 +239,7 @@ impl Shard {
             return self.join(conn, tag, slot);
         }
         let found = self.names.find(Topic::Presence, message.name(), message.head.name_hash);
-        let online = found.is_some_and(|slot| self.names.at(slot).online > 0);
+        let online = found.is_some_and(|slot| self.names.at(slot).online() > 0);
         self.settle_at_edge(conn, tag, false, Some(i32::from(online)));
     }
 
@@ -268,14 +268,14 @@ impl Shard {
         let user = identity.user.as_bytes();
         let hash = hash_name(&self.hasher, user);
         let slot = self.names.find_or_insert(Topic::Presence, user, hash);
-        let name = self.names.at_mut(slot);
-        debug_assert!(online || name.online > 0, "a user leaves as often as it joined");
+        let count = self.names.at_mut(slot).online_mut();
+        debug_assert!(online || *count > 0, "a user leaves as often as it joined");
         let changed = if online {
-            name.online += 1;
-            name.online == 1
+            *count += 1;
+            *count == 1
         } else {
-            name.online = name.online.saturating_sub(1);
-            name.online == 0
+            *count = count.saturating_sub(1);
+            *count == 0
         };
         if changed {
             if online {

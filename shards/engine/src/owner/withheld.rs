@@ -20,7 +20,7 @@
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::limits::Limits;
 use crate::output::Note;
-use crate::owner::record::Parked;
+use crate::owner::park::Parked;
 use crate::packet::{Lane, Packet, Parcel, Tag};
 use crate::shard::Shard;
 use ahash::RandomState;
@@ -154,9 +154,9 @@ impl Shard {
             return false;
         }
         let name = self.names.at(slot);
-        let bytes = name.record.answer_len() + name.name.len() + ANSWER_BYTES;
+        let bytes = name.record().answer_len() + name.name.len() + ANSWER_BYTES;
         // What one connection asks is answered in its order.
-        if !name.record.withholds_from(conn) && self.may_answer(conn, tag, bytes) {
+        if !name.record().withholds_from(conn) && self.may_answer(conn, tag, bytes) {
             return false;
         }
         if self.delivery.verbose {
@@ -167,7 +167,7 @@ impl Shard {
             });
         }
         let parcel = shortened(conn, tag, message);
-        self.names.at_mut(slot).record.withhold(parcel.clone());
+        self.names.at_mut(slot).record_mut().withhold(parcel.clone());
         let told = Tag { part: u32::try_from(bytes).unwrap_or(u32::MAX), ..tag };
         let parcel = Parcel { tag: told, ..parcel };
         if conn.core == self.core {
@@ -192,7 +192,7 @@ impl Shard {
 
     /// A fetch came. What is to be done: nothing if it was done before, for the sake of order, or if its connection is gone.
     pub(crate) fn takes_fetch(&mut self, slot: u32, conn: ConnId, tag: Tag) -> Option<Parcel> {
-        let parcel = self.names.at_mut(slot).record.unwithhold(conn, tag);
+        let parcel = self.names.at_mut(slot).record_mut().unwithhold(conn, tag);
         parcel.filter(|_| self.delivery.wire(conn).is_some())
     }
 
@@ -206,7 +206,9 @@ impl Shard {
         message: &Message<&[u8]>,
     ) -> bool {
         let done = is_reading(message.head.action) || (is_write(message.head.action) && tag.is_fetch());
-        !done && self.names.at(slot).record.withholds_from(conn) && !self.conflicts(slot, message)
+        !done
+            && self.names.at(slot).as_record().is_some_and(|record| record.withholds_from(conn))
+            && !self.conflicts(slot, message)
     }
 
     /// A connection has more to say of a name of which answers to it are withheld: they wait in front of that, as what is told
@@ -219,8 +221,8 @@ impl Shard {
 
     /// The first answer that is withheld from a connection, as a message that waits.
     pub(crate) fn unwithheld(&mut self, slot: u32, conn: ConnId) -> Option<Parked> {
-        let tag = self.names.at(slot).record.first_withheld(conn)?.tag;
-        let parcel = self.names.at_mut(slot).record.unwithhold(conn, tag)?;
+        let tag = self.names.at(slot).record().first_withheld(conn)?.tag;
+        let parcel = self.names.at_mut(slot).record_mut().unwithhold(conn, tag)?;
         let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
         Some(self.parked(conn, parcel.tag.yielded(), &message))
     }

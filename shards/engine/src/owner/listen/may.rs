@@ -25,7 +25,7 @@ impl Shard {
     /// Whether the user of a listener may listen to a name of this core by its name.
     pub(super) fn may_listen_to(&mut self, slot: u32, listener: u32, found: &mut Found) -> Said {
         let name = self.names.at(slot);
-        let (right, action) = listening(name.topic);
+        let (right, action) = listening(name.topic());
         if !self.permit.guards(right, &name.name) {
             let Some(ruleset) = self.permit.ruleset() else { return Said::Yes };
             // Most rules are the same for everybody and everything, and cost no copy of the name.
@@ -46,7 +46,7 @@ impl Shard {
     pub(crate) fn standing_provision(&self, slot: u32) -> Option<Standing> {
         let (attempt, conn) = self.told_of(slot)?;
         let name = self.names.at(slot);
-        Some(Standing::Provision { attempt, conn, topic: name.topic, name: name.name.clone() })
+        Some(Standing::Provision { attempt, conn, topic: name.topic(), name: name.name.clone() })
     }
 
     /// Other rules are in force, and all that was begun under older ones was judged by them: what was not offered because of

@@ -245,7 +245,7 @@ impl Shard {
             return;
         };
         let slot = self.names.find(topic, subscription, message.head.name_hash);
-        let asked = slot.filter(|&slot| self.names.at(slot).provision.as_ref().is_some_and(|it| it.is_told(listener)));
+        let asked = slot.filter(|&slot| self.names.at(slot).provision().is_some_and(|it| it.is_told(listener)));
         match asked {
             Some(slot) if accepted => self.accepted_by(slot),
             Some(slot) => self.lost(slot),

@@ -69,17 +69,17 @@ impl Shard {
     /// provider.
     pub(crate) fn listen_subscribed(&mut self, slot: u32, conn: ConnId, first: bool, lone: Option<ConnId>) -> bool {
         let name = self.names.at(slot);
-        if let Some(provision) = &name.provision {
-            let is_told = provision.provides() && name.topic == Topic::Record;
+        if let Some(provision) = name.provision() {
+            let is_told = provision.provides() && name.topic() == Topic::Record;
             if first {
                 self.go_on_for_new(slot);
             }
             return is_told;
         }
-        if self.listening.is_empty() || !is_listened(name.topic) {
+        if self.listening.is_empty() || !is_listened(name.topic()) {
             return false;
         }
-        let topic = name.topic;
+        let topic = name.topic();
         if first {
             self.search(slot);
         } else if let Some(lone) = lone.filter(|&lone| lone != conn && self.listening.listens_on(lone, topic)) {
@@ -94,7 +94,7 @@ impl Shard {
     /// search or long before it, is to be asked for the new one too, if whoever is asked now does not provide.
     fn go_on_for_new(&mut self, slot: u32) {
         let Some(Provision { listener, stage: Stage::Asked { search, .. }, .. }) =
-            self.names.at_mut(slot).provision.as_deref_mut()
+            self.names.at_mut(slot).provision_mut()
         else {
             return;
         };
@@ -103,7 +103,7 @@ impl Shard {
 
     /// A subscriber of a name is gone: perhaps the last, or the last but its provider.
     pub(crate) fn listen_unsubscribed(&mut self, slot: u32) {
-        let Some(provision) = &self.names.at(slot).provision else { return };
+        let Some(provision) = self.names.at(slot).provision() else { return };
         if self.is_wanted_of(slot, provision.listener) {
             return;
         }
@@ -140,7 +140,7 @@ impl Shard {
 
     fn tell_removed(&mut self, slot: u32, listener: u32) {
         let name = self.names.at(slot);
-        let (name, removed) = (name.name.clone(), words(name.topic).removed);
+        let (name, removed) = (name.name.clone(), words(name.topic()).removed);
         self.tell_listener(listener, removed, &name);
     }
 
@@ -162,13 +162,13 @@ impl Shard {
     }
 
     fn ask_next(&mut self, slot: u32, mut search: Box<Search>) {
-        debug_assert!(self.names.at(slot).provision.is_none(), "one is asked at a time");
+        debug_assert!(self.names.at(slot).provision().is_none(), "one is asked at a time");
         let name = self.names.at(slot);
         if name.interest.is_empty() {
             return;
         }
         let lone = name.interest.only();
-        self.listening.line_up(&mut search, name.topic, &name.name, lone);
+        self.listening.line_up(&mut search, name.topic(), &name.name, lone);
         while let Some(listener) = self.listening.next_in_line(&mut search) {
             match self.offer(slot, listener, search) {
                 Ok(()) => return,
@@ -183,7 +183,9 @@ impl Shard {
         let passed: BTreeSet<u64> =
             search.own.iter().filter(|&(_, &conn)| lone != Some(conn)).map(|(&order, _)| order).collect();
         if passed.is_empty() {
-            self.names.at_mut(slot).search_failed_at = self.delivery.now;
+            if let Some(listened) = self.names.at_mut(slot).listened_mut() {
+                listened.search_failed_at = self.delivery.now;
+            }
             return;
         }
         // Who is passed over still may not be alone any more before these have answered.
@@ -239,7 +241,7 @@ impl Shard {
 
     /// Who was told of a name, to be asked or to provide it, and by which question.
     pub(super) fn told_of(&self, slot: u32) -> Option<(AttemptId, ConnId)> {
-        let provision = self.names.get(slot)?.provision.as_deref()?;
+        let provision = self.names.get(slot)?.provision()?;
         let told = provision.is_told(provision.listener);
         let conn = self.listening.listeners[provision.listener as usize].conn;
         told.then_some((AttemptId { slot, attempt: provision.attempt }, conn))
@@ -260,7 +262,7 @@ impl Shard {
     }
 
     fn provision_of(&self, id: AttemptId) -> Option<&Provision> {
-        let provision = self.names.get(id.slot)?.provision.as_deref()?;
+        let provision = self.names.get(id.slot)?.provision()?;
         (provision.attempt == id.attempt).then_some(provision)
     }
 
@@ -273,20 +275,22 @@ impl Shard {
         asked.names.push(slot);
         asked.asked += 1;
         self.listening.asked += 1;
-        self.names.at_mut(slot).provision = Some(Box::new(Provision { listener, place, attempt, stage }));
+        if let Some(listened) = self.names.at_mut(slot).listened_mut() {
+            listened.provision = Some(Box::new(Provision { listener, place, attempt, stage }));
+        }
         AttemptId { slot, attempt }
     }
 
     /// The listener a name is tied to may be told of it, and is.
     fn put_question(&mut self, slot: u32) {
-        let Some(Provision { listener, attempt, stage, .. }) = self.names.at_mut(slot).provision.as_deref_mut() else {
+        let Some(Provision { listener, attempt, stage, .. }) = self.names.at_mut(slot).provision_mut() else {
             return;
         };
         let (listener, attempt) = (*listener, *attempt);
         let Stage::Judged(search) = std::mem::replace(stage, Stage::Provides) else { return };
         let key = TimerKey::ListenResponse(AttemptId { slot, attempt });
         let timer = self.set_timer(self.options.listen_response_timeout_ns, key);
-        if let Some(provision) = &mut self.names.at_mut(slot).provision {
+        if let Some(provision) = self.names.at_mut(slot).provision_mut() {
             provision.stage = Stage::Asked { timer, search };
         }
         self.note_turn(slot, listener, Turn::Asked);
@@ -294,14 +298,14 @@ impl Shard {
         let found = Outgoing {
             name: Some(listener.pattern.source().as_bytes()),
             subscription: Some(&name.name),
-            ..Outgoing::new(words(name.topic).found)
+            ..Outgoing::new(words(name.topic()).found)
         };
         self.delivery.reply(listener.conn, &found);
     }
 
     /// Nobody is asked for a name, and nobody provides it, any more.
     fn release(&mut self, slot: u32) -> Option<Box<Provision>> {
-        let provision = self.names.at_mut(slot).provision.take()?;
+        let provision = self.names.at_mut(slot).listened_mut()?.provision.take()?;
         if let Stage::Asked { timer, .. } = &provision.stage {
             self.timers.cancel(*timer);
         }
@@ -314,7 +318,7 @@ impl Shard {
         self.listening.asked -= was_asked;
         listener.names.swap_remove(provision.place as usize);
         let moved = listener.names.get(provision.place as usize).copied();
-        if let Some(other) = moved.and_then(|moved| self.names.at_mut(moved).provision.as_mut()) {
+        if let Some(other) = moved.and_then(|moved| self.names.at_mut(moved).provision_mut()) {
             other.place = provision.place;
         }
         self.wake_newcomer(provision.listener);
@@ -323,7 +327,7 @@ impl Shard {
 
     /// Whoever was asked accepts.
     pub(super) fn accepted_by(&mut self, slot: u32) {
-        let Some(provision) = &self.names.at(slot).provision else { return };
+        let Some(provision) = self.names.at(slot).provision() else { return };
         let listener = provision.listener;
         if provision.provides() {
             return;
@@ -333,7 +337,7 @@ impl Shard {
             self.passed_over(slot);
             return self.lost(slot);
         }
-        if let Some(provision) = &mut self.names.at_mut(slot).provision
+        if let Some(provision) = self.names.at_mut(slot).provision_mut()
             && let Stage::Asked { timer, .. } = std::mem::replace(&mut provision.stage, Stage::Provides)
         {
             self.timers.cancel(timer);
@@ -348,7 +352,7 @@ impl Shard {
     /// Whoever is asked would provide, but only for itself: it is asked again if others come before the search is over.
     fn passed_over(&mut self, slot: u32) {
         let Some(Provision { listener, stage: Stage::Asked { search, .. }, .. }) =
-            self.names.at_mut(slot).provision.as_deref_mut()
+            self.names.at_mut(slot).provision_mut()
         else {
             return;
         };
@@ -361,7 +365,7 @@ impl Shard {
             let (name, listener) = (self.names.at(slot), &self.listening.listeners[listener as usize]);
             let note = Note::Listener {
                 turn,
-                topic: name.topic.name(),
+                topic: name.topic().name(),
                 name: String::from_utf8_lossy(&name.name).into(),
                 pattern: listener.pattern.source().into(),
                 conn: listener.conn,
@@ -392,7 +396,7 @@ impl Shard {
         let knows = self.delivery.wire(listener.conn).is_some_and(|wire| !wire.is_text());
         if knows && self.is_wanted_of(id.slot, provision.listener) && !listener.leaving {
             let name = self.names.at(id.slot);
-            let late = Outgoing { subscription: Some(&name.name), ..Outgoing::new(words(name.topic).timeout) };
+            let late = Outgoing { subscription: Some(&name.name), ..Outgoing::new(words(name.topic()).timeout) };
             self.delivery.reply(listener.conn, &late);
         }
         self.lost(id.slot);
@@ -401,7 +405,7 @@ impl Shard {
 
     fn tell_subscribers(&mut self, slot: u32, action: Action) {
         let name = self.names.at(slot);
-        if name.topic != Topic::Record {
+        if name.topic() != Topic::Record {
             return;
         }
         let audience = Audience::others(&name.interest, slot, ConnId::NOBODY);

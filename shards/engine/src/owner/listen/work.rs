@@ -222,7 +222,7 @@ impl Shard {
     /// Whether a slot holds a subscribed name that nobody provides or is asked for.
     fn is_unprovided(&self, slot: u32) -> bool {
         let name = self.names.get(slot);
-        name.is_some_and(|name| is_listened(name.topic) && !name.interest.is_empty() && name.provision.is_none())
+        name.is_some_and(|name| is_listened(name.topic()) && !name.interest.is_empty() && name.provision().is_none())
     }
 
     /// The name at the cursor for all newcomers; what it cost.
@@ -233,7 +233,7 @@ impl Shard {
         }
         let name = self.names.at(slot);
         let lone = name.interest.only();
-        let tried = self.listening.line_up_newcomers(name.topic, &name.name, lone);
+        let tried = self.listening.line_up_newcomers(name.topic(), &name.name, lone);
         let mut cost = if tried > FEW { SEARCH } else { tried * COMPARE };
         let mut denied = BTreeSet::new();
         while let Some(listener) = self.listening.next_newcomer(&denied) {
@@ -266,7 +266,7 @@ impl Shard {
     /// One name for one newcomer; what it cost.
     fn scan(&mut self, listener: u32, slot: u32) -> usize {
         let Listener { topic, conn, .. } = self.listening.listeners[listener as usize];
-        if !self.is_unprovided(slot) || self.names.at(slot).topic != topic {
+        if !self.is_unprovided(slot) || self.names.at(slot).topic() != topic {
             return PASS;
         }
         let name = &self.names.at(slot).name;
@@ -281,7 +281,9 @@ impl Shard {
     fn rematch(&mut self, slot: u32, anew: bool) -> usize {
         let cooldown = if anew { 0 } else { self.options.listen_cooldown_ns };
         let now = self.delivery.now;
-        if !self.is_unprovided(slot) || now.since(self.names.at(slot).search_failed_at) < cooldown {
+        if !self.is_unprovided(slot)
+            || self.names.at(slot).listened().is_some_and(|it| now.since(it.search_failed_at) < cooldown)
+        {
             return PASS;
         }
         self.search(slot);

@@ -5,7 +5,7 @@ use super::inquiry::Found;
 use super::{Question, Said, Standing, Steps};
 use crate::edge::subscribers::hash_name;
 use crate::ident::ConnId;
-use crate::owner::record::{Run, Step};
+use crate::owner::park::{Run, Step};
 use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_valve::Right;
@@ -37,7 +37,7 @@ impl Shard {
         }
         if self.permit.busy_names > 0
             && let Some(slot) = self.names.find(topic, message.name(), message.head.name_hash)
-            && self.names.at(slot).record.is_busy()
+            && self.names.at(slot).is_busy()
         {
             let parked = self.parked(conn, tag, message);
             return self.park(slot, parked);

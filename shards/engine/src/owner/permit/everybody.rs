@@ -11,7 +11,7 @@ use super::judge::{Case, Source};
 use super::{Found, Question};
 use crate::edge::subscribers::hash_name;
 use crate::ident::ConnId;
-use crate::owner::record::Run;
+use crate::owner::park::Run;
 use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_valve::{Choice, Right, Verdict};

@@ -8,13 +8,14 @@ use super::Standing;
 use crate::edge::subscribers::hash_name;
 use crate::ident::ConnId;
 use crate::owner::listen::AttemptId;
-use crate::owner::record::{Glimpse, Peeker, Run};
+use crate::owner::park::Run;
+use crate::owner::record::{Glimpse, Peeker};
 use crate::packet::{Lane, Packet};
 use crate::shard::{Shard, TimerKey};
 use crate::tape::codec::structs;
 use crate::timer::TimerId;
 use bytes::Bytes;
-use deepstream_wire::{Message, Topic};
+use deepstream_wire::Message;
 
 /// Names an inquiry; stale once it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +165,7 @@ impl Shard {
         if !run.waited && !self.has_room(message.bytes.len()) {
             return self.forget_inquiry(&mut run.found);
         }
-        self.names.at_mut(slot).record.set_judging(true);
+        self.names.at_mut(slot).waiting.judging = true;
         self.permit.busy_names += 1;
         let found = Found { reloaded: run.reloaded, ..std::mem::take(&mut run.found) };
         self.suspend(found, Then::Name(slot));
@@ -245,8 +246,8 @@ impl Shard {
             Then::Nothing => debug_assert!(false, "an inquiry belongs to a message"),
             Then::Name(slot) => {
                 let name = self.names.at_mut(slot);
-                name.record.set_judging(false);
-                let waits_for_storage = name.topic == Topic::Record && name.record.is_busy();
+                name.waiting.judging = false;
+                let waits_for_storage = name.is_busy();
                 self.permit.busy_names -= 1;
                 if !waits_for_storage {
                     self.run_parked(slot, Run { reloaded: found.reloaded, found, ..Run::default() });

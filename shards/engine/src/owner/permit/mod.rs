@@ -23,7 +23,7 @@ mod sampler;
 mod shadow;
 
 use crate::ident::{ConnId, Nanos};
-use crate::owner::record::Run;
+use crate::owner::park::Run;
 use crate::packet::{Identity, Lane, Packet, Tag};
 use crate::shard::{Shard, TimerKey};
 use crate::tape::Kind;

@@ -13,7 +13,7 @@ use super::{Denial, Question, Said, Steps};
 use crate::edge::subscribers::hash_name;
 use crate::ident::ConnId;
 use crate::owner::listen::{AttemptId, listening};
-use crate::owner::record::Run;
+use crate::owner::park::Run;
 use crate::packet::Tag;
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
@@ -178,7 +178,7 @@ impl Shard {
     /// The last of a name's providers, where there is one: the others are taken with it, see [`Shard::revise`].
     fn standing_providers(&self, slot: u32) -> Option<Standing> {
         let name = self.names.get(slot)?;
-        let conn = name.providers.last()?.conn;
+        let conn = name.providers().last()?.conn;
         Some(Standing::Provider { conn, name: name.name.clone(), hash: name.hash })
     }
 
@@ -188,7 +188,7 @@ impl Shard {
             && found.is_new()
         {
             let others = self.names.find(Topic::Rpc, name, *hash).map(|slot| {
-                let providers = &self.names.at(slot).providers;
+                let providers = self.names.at(slot).providers();
                 providers.iter().rev().skip(1).map(|provider| provider.conn).collect::<Vec<_>>()
             });
             for conn in others.unwrap_or_default() {
@@ -266,7 +266,8 @@ impl Shard {
             }
             Standing::Provider { name, hash, .. } => {
                 let slot = self.names.find(Topic::Rpc, name, *hash);
-                let provides = |&slot: &u32| self.names.at(slot).providers.iter().any(|provider| provider.conn == conn);
+                let provides =
+                    |&slot: &u32| self.names.at(slot).providers().iter().any(|provider| provider.conn == conn);
                 let slot = slot.filter(provides);
                 slot.is_some_and(|slot| {
                     self.end_providing(conn, slot);

@@ -13,7 +13,7 @@ impl Shard {
     /// Makes a record's value known. `false`: storage was asked, and the record is busy until it answers.
     pub(crate) fn load(&mut self, slot: u32) -> bool {
         if !self.is_stored(slot) {
-            self.names.at_mut(slot).record.residence = Residence::Missing;
+            self.names.at_mut(slot).record_mut().residence = Residence::Missing;
             return true;
         }
         let ticket = self.delivery.ticket();
@@ -21,14 +21,14 @@ impl Shard {
         self.records.loads.insert(ticket, (slot, timer));
         self.delivery.counters.loads += 1;
         let name = self.names.at_mut(slot);
-        name.record.residence = Residence::Loading;
+        name.record_mut().residence = Residence::Loading;
         self.delivery.asks.push(Ask::Load { ticket, name: name.name.clone() });
         false
     }
 
     /// What storage knew of a record that was loading.
     pub(super) fn settle_load(&mut self, slot: u32, found: Option<Stored>) {
-        let record = &mut self.names.at_mut(slot).record;
+        let record = self.names.at_mut(slot).record_mut();
         record.barred = None;
         match found {
             Some(stored) => {
@@ -45,7 +45,7 @@ impl Shard {
 
     /// Charges a resident value against the memory budget, and lets cold ones go if there are too many.
     pub(super) fn charge(&mut self, slot: u32) {
-        let record = &mut self.names.at_mut(slot).record;
+        let record = self.names.at_mut(slot).record_mut();
         let bytes = record.value.capacity() + OVERHEAD_BYTES;
         self.records.resident_bytes = self.records.resident_bytes - record.charged + bytes;
         record.charged = bytes;
@@ -56,7 +56,7 @@ impl Shard {
 
     /// A record's value leaves memory; `residence` says what is known without it.
     pub(super) fn vacate(&mut self, slot: u32, residence: Residence) {
-        let record = &mut self.names.at_mut(slot).record;
+        let record = self.names.at_mut(slot).record_mut();
         self.records.resident -= 1;
         self.records.resident_bytes -= record.charged;
         record.charged = 0;
@@ -77,13 +77,15 @@ impl Shard {
             if slot == keep || self.names.get(slot).is_none() {
                 continue;
             }
-            let record = &mut self.names.at_mut(slot).record;
+            let name = self.names.at_mut(slot);
+            let waits = !name.waiting.is_empty();
+            let Some(record) = name.as_record_mut() else { continue };
             if record.touched {
                 record.touched = false;
                 continue;
             }
             let settled = record.residence == Residence::Resident && !record.queued && !record.in_flight;
-            if settled && record.work.is_none() && self.is_stored(slot) {
+            if settled && record.work.is_none() && !waits && self.is_stored(slot) {
                 self.vacate(slot, Residence::Unknown);
                 self.delivery.counters.evicted += 1;
                 self.names.remove_if_idle(slot);

@@ -22,10 +22,11 @@
 //! INVALID_VERSION, behind the conflict, which does not say that it is the acknowledgement: whoever writes again at once knows
 //! the version.
 
+use super::Residence;
 use super::write::{FORCE, converted};
-use super::{Residence, Run, Step};
 use crate::ident::ConnId;
 use crate::output::Note;
+use crate::owner::park::{Run, Step};
 use crate::owner::withheld::is_write;
 use crate::packet::Tag;
 use crate::shard::Shard;
@@ -74,7 +75,7 @@ impl Shard {
             return Step::Done;
         }
         let Some(shown) = self.may_be_shown(slot, conn, tag, message, run) else { return Step::Wait };
-        if shown || self.names.at(slot).record.withholds_from(conn) {
+        if shown || self.names.at(slot).record().withholds_from(conn) {
             let mut kept = *message;
             kept.head.flags.clear(AHEAD);
             if !matches!(conflict, Conflict::Exists { .. }) {
@@ -88,9 +89,9 @@ impl Shard {
         // Text has an acknowledgement of its own for either conflict, which is written with it.
         let refused = awaited && matches!(conflict, Conflict::Ahead { .. }) && !over_http && !is_text;
         let name = self.names.at(slot);
-        let document = match name.record.residence {
+        let document = match name.record().residence {
             _ if !shown => (!over_http).then_some(NOTHING),
-            Residence::Resident => Some(&name.record.value[..]),
+            Residence::Resident => Some(&name.record().value[..]),
             _ => Some(NOTHING),
         };
         let answer = Outgoing {
@@ -128,11 +129,11 @@ impl Shard {
         message: &Message<&[u8]>,
         run: &mut Run,
     ) -> Step {
-        let record = &self.names.at(slot).record;
+        let record = self.names.at(slot).record();
         if record.residence == Residence::Unknown && !self.load(slot) {
             return Step::Wait;
         }
-        let current = self.names.at(slot).record.head().max(0);
+        let current = self.names.at(slot).record().head().max(0);
         let ahead = message.head.flags.has(AHEAD);
         let conflict = if ahead { Conflict::Ahead { current } } else { Conflict::Exists { current } };
         let step = self.conflict(slot, conn, tag, message, run, conflict);
@@ -144,7 +145,7 @@ impl Shard {
 
     /// Whether a message is a write that can only conflict with the record as it is.
     pub(crate) fn conflicts(&mut self, slot: u32, message: &Message<&[u8]>) -> bool {
-        let record = &self.names.at(slot).record;
+        let record = self.names.at(slot).record();
         let version = message.head.version;
         is_write(message.head.action)
             && record.residence == Residence::Resident

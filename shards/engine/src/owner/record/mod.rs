@@ -11,8 +11,8 @@
 
 mod cache;
 mod conflict;
+mod loaded;
 mod notify;
-mod park;
 mod peek;
 mod permit;
 mod read;
@@ -23,6 +23,7 @@ mod write;
 use crate::census::Census;
 use crate::ident::{ConnId, Ticket};
 use crate::output::Note;
+use crate::owner::park::{Run, Step};
 use crate::owner::permit::Said;
 use crate::owner::withheld::{can_be_withheld, is_reading, is_write};
 use crate::packet::{Parcel, Tag};
@@ -31,7 +32,6 @@ use crate::timer::TimerId;
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Outgoing};
 use hashbrown::HashMap;
-pub(crate) use park::{Parked, Run};
 pub(crate) use peek::{Glance, Glimpse, Peeker};
 use std::collections::VecDeque;
 use store::{Ack, InFlight};
@@ -62,10 +62,6 @@ pub(crate) struct Record {
     queued: bool,
     /// In the batch that storage works on.
     in_flight: bool,
-    /// A message about the name waits for records that a permission rule refers to. Names of every topic wait this way.
-    judging: bool,
-    /// What waited for it is being done. What that leads to may come back to this name, which must not be forgotten under it.
-    running: bool,
     version: i32,
     value: Vec<u8>,
     /// Bytes this record is charged with against the memory budget.
@@ -80,8 +76,6 @@ pub(crate) struct Record {
 
 #[derive(Debug, Default)]
 struct Work {
-    /// Messages that came while the record was busy, in order.
-    parked: VecDeque<Parked>,
     /// Writes to acknowledge, in order of their versions.
     acks: VecDeque<Ack>,
     /// Permission rules that refer to the record, and wait for its value.
@@ -109,18 +103,11 @@ impl Record {
             && self.work.is_none()
             && !self.queued
             && !self.in_flight
-            && !self.judging
-            && !self.running
     }
 
     /// Whether messages have to wait.
     pub(crate) fn is_busy(&self) -> bool {
-        self.judging || matches!(self.residence, Residence::Loading | Residence::Removing)
-    }
-
-    /// A message about the name waits for records of others, or does no more.
-    pub(crate) fn set_judging(&mut self, on: bool) {
-        self.judging = on;
+        matches!(self.residence, Residence::Loading | Residence::Removing)
     }
 
     /// The version, or -1 where there is no record.
@@ -162,9 +149,9 @@ impl Record {
     }
 
     /// Gives the memory for waiting things back once nothing waits.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         if self.work.as_ref().is_some_and(|work| {
-            let quiet = work.parked.is_empty() && work.acks.is_empty() && work.withheld.is_empty();
+            let quiet = work.acks.is_empty() && work.withheld.is_empty();
             quiet && work.peekers.is_empty() && work.removal.is_none()
         }) {
             self.work = None;
@@ -177,8 +164,6 @@ impl Record {
 pub(crate) struct Records {
     /// Reads from storage under way: the name's slot, and the timer that ends the wait.
     loads: HashMap<Ticket, (u32, TimerId), RandomState>,
-    parked_messages: usize,
-    parked_bytes: usize,
     /// Slots to be stored or removed, oldest first.
     queue: VecDeque<u32>,
     /// The batch storage works on.
@@ -201,8 +186,6 @@ impl Records {
         let [a, b, c, d] = options.seeds;
         Self {
             loads: HashMap::with_hasher(RandomState::with_seeds(a, b, c, d)),
-            parked_messages: 0,
-            parked_bytes: 0,
             queue: VecDeque::new(),
             batch: None,
             in_flight: Vec::new(),
@@ -218,24 +201,12 @@ impl Records {
     }
 
     pub(crate) fn count(&self, census: &mut Census) {
-        census.parked_messages = self.parked_messages;
-        census.parked_bytes = self.parked_bytes;
         census.pending_loads = self.loads.len();
         census.pending_write_acks = self.pending_acks;
         census.dirty_records = self.queue.len() + self.in_flight.len();
         census.resident_records = self.resident;
         census.resident_bytes = self.resident_bytes;
     }
-}
-
-/// What became of a message.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Step {
-    /// It is answered, or will be.
-    Done,
-    /// The value is being loaded; run it again then.
-    Wait,
 }
 
 impl Shard {
@@ -254,7 +225,7 @@ impl Shard {
         } else {
             message
         };
-        if self.names.at(slot).record.is_busy() {
+        if self.names.at(slot).is_busy() {
             self.park_withheld(slot, conn);
             let parked = self.parked(conn, tag, message);
             return self.park(slot, parked);
@@ -274,7 +245,14 @@ impl Shard {
     }
 
     /// Handles one message now, or starts what has to come first.
-    fn perform(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>, run: &mut Run) -> Step {
+    pub(crate) fn perform(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        message: &Message<&[u8]>,
+        run: &mut Run,
+    ) -> Step {
         let action = message.head.action;
         let reading = is_reading(action);
         if !reading && tag.is_fetch() && is_write(action) {
@@ -286,7 +264,7 @@ impl Shard {
             return step;
         }
         if self.has_shadow() && !(reading && tag.is_fetch()) && !(action == Action::RecordNotify && run.reloaded) {
-            if needs_value(action) && self.names.at(slot).record.residence == Residence::Unknown && !self.load(slot) {
+            if needs_value(action) && self.names.at(slot).record().residence == Residence::Unknown && !self.load(slot) {
                 return Step::Wait;
             }
             self.compare_record(slot, conn, tag, message, run, Said::Yes);
@@ -304,10 +282,10 @@ impl Shard {
             _ => {}
         }
         debug_assert!(needs_value(action), "the others are done");
-        if self.names.at(slot).record.residence == Residence::Unknown && !self.load(slot) {
+        if self.names.at(slot).record().residence == Residence::Unknown && !self.load(slot) {
             return Step::Wait;
         }
-        self.names.at_mut(slot).record.touched = true;
+        self.names.at_mut(slot).record_mut().touched = true;
         match action {
             _ if reading => {
                 if !self.withhold(slot, conn, tag, message) {
@@ -343,7 +321,7 @@ impl Shard {
     /// Refuses to make a record of a name under which storage keeps none. `false`: it keeps one, for all that is known,
     /// and nothing was said.
     fn refuse_if_barred(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>) -> bool {
-        let Some(why) = self.names.at(slot).record.barred.clone() else { return false };
+        let Some(why) = self.names.at(slot).record().barred.clone() else { return false };
         let user = self.delivery.user(conn).unwrap_or_default().into();
         let name = String::from_utf8_lossy(message.name()).into();
         self.refuse_because(conn, message, Action::RecordUpdateError, Some(&told(&why)));

@@ -1,8 +1,9 @@
 //! NOTIFY: storage was changed behind the server's back (docs/records.md §8).
 
-use super::{Residence, Step};
+use super::Residence;
 use crate::delivery::Audience;
 use crate::ident::ConnId;
+use crate::owner::park::Step;
 use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_wire::{Action, Outgoing, Topic};
@@ -13,14 +14,14 @@ impl Shard {
     pub(super) fn notify(&mut self, slot: u32, conn: ConnId, tag: Tag, reloaded: bool) -> Step {
         let stored = self.is_stored(slot);
         let name = self.names.at(slot);
-        let settled = !name.record.queued && !name.record.in_flight;
+        let settled = !name.record().queued && !name.record().in_flight;
         if stored && settled && !reloaded {
-            if name.record.residence == Residence::Resident {
+            if name.record().residence == Residence::Resident {
                 self.vacate(slot, Residence::Unknown);
             }
             if self.names.at(slot).interest.is_empty() {
                 // Nobody to tell; the next reader finds what storage has.
-                self.names.at_mut(slot).record.residence = Residence::Unknown;
+                self.names.at_mut(slot).record_mut().residence = Residence::Unknown;
                 self.settle_at_edge(conn, tag, false, None);
                 return Step::Done;
             }
@@ -34,15 +35,15 @@ impl Shard {
     }
 
     fn tell_all(&mut self, slot: u32) {
-        if self.names.at(slot).record.residence != Residence::Resident {
+        if self.names.at(slot).record().residence != Residence::Resident {
             return self.end_subscriptions(slot, ConnId::NOBODY);
         }
         let name = self.names.at(slot);
         let audience = Audience::others(&name.interest, slot, ConnId::NOBODY);
         let update = |_| Outgoing {
             name: Some(&name.name),
-            version: Some(name.record.version),
-            data: Some(&name.record.value),
+            version: Some(name.record().version),
+            data: Some(&name.record().value),
             ..Outgoing::new(Action::RecordUpdate)
         };
         self.delivery.fan_out(&self.subscribers, audience, update);

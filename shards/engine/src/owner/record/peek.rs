@@ -50,7 +50,7 @@ impl Shard {
             None if !self.is_stored_name(name) => return Glimpse::Missing,
             None => self.names.find_or_insert(Topic::Record, name, hash),
         };
-        let record = &mut self.names.at_mut(slot).record;
+        let record = self.names.at_mut(slot).record_mut();
         let known = record.work.as_ref().and_then(|work| work.removal).is_some_and(|removal| removal.known);
         record.touched = true;
         let residence = record.residence;
@@ -68,7 +68,7 @@ impl Shard {
         let Some(slot) = self.names.find(Topic::Record, name, hash) else {
             return if self.is_stored_name(name) { Glance::Unknown } else { Glance::Missing };
         };
-        let record = &self.names.at(slot).record;
+        let record = self.names.at(slot).record();
         let known = record.work.as_ref().and_then(|work| work.removal).is_some_and(|removal| removal.known);
         match record.residence {
             Residence::Resident => Glance::Here(slot),
@@ -81,17 +81,17 @@ impl Shard {
 
     /// The value of a record that was glimpsed here.
     pub(crate) fn value_of(&self, slot: u32) -> &[u8] {
-        &self.names.at(slot).record.value
+        &self.names.at(slot).record().value
     }
 
     /// A record that was glanced at was used: it stays in memory as if it had been read.
     pub(crate) fn used(&mut self, slot: u32) {
-        self.names.at_mut(slot).record.touched = true;
+        self.names.at_mut(slot).record_mut().touched = true;
     }
 
     /// Somebody waits for the value of a record that is being loaded.
     pub(crate) fn wait_for_value(&mut self, slot: u32, peeker: Peeker) {
-        self.names.at_mut(slot).record.work().peekers.push(peeker);
+        self.names.at_mut(slot).record_mut().work().peekers.push(peeker);
     }
 
     /// Another core asks for a record.
@@ -109,7 +109,7 @@ impl Shard {
 
     /// It is known what a record is, or that it cannot be had.
     pub(super) fn answer_peekers(&mut self, slot: u32, failed: bool) {
-        let record = &mut self.names.at_mut(slot).record;
+        let record = self.names.at_mut(slot).record_mut();
         let Some(work) = record.work.as_mut().filter(|work| !work.peekers.is_empty()) else { return };
         let peekers = std::mem::take(&mut work.peekers);
         let value = match record.residence {

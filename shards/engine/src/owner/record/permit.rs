@@ -4,8 +4,9 @@
 //! every step is allowed, and that what a rule saw is what the message then meets: the name is busy until it is judged.
 //! *Does not* ask for a value that no rule reads.
 
-use super::{Residence, Run, Step};
+use super::Residence;
 use crate::ident::ConnId;
+use crate::owner::park::{Run, Step};
 use crate::owner::permit::{Document, Question, Said, Steps};
 use crate::packet::Tag;
 use crate::shard::Shard;
@@ -32,7 +33,7 @@ impl Shard {
         let mut question = Question::of(conn, tag, message, run);
         question.slot = Some(slot);
         let said = self.judge(&question, &steps, &mut run.found);
-        let residence = self.names.at(slot).record.residence;
+        let residence = self.names.at(slot).record().residence;
         let said = match said {
             Said::Yes if may_create(message) => match residence {
                 Residence::Unknown if run.failed => Said::Yes,
@@ -112,7 +113,7 @@ impl Shard {
         for &(right, action) in steps_of(message.head.action) {
             steps.add(right, action);
         }
-        if may_create(message) && self.names.at(slot).record.residence != Residence::Resident {
+        if may_create(message) && self.names.at(slot).record().residence != Residence::Resident {
             steps.add(Right::RecordCreate, Action::RecordCreate);
         }
         let mut question = Question::of(conn, tag, message, run);
@@ -122,12 +123,12 @@ impl Shard {
 
     /// Whether it is known what a record is.
     pub(crate) fn is_known(&self, slot: u32) -> bool {
-        self.names.at(slot).record.residence != Residence::Unknown
+        self.names.at(slot).record().residence != Residence::Unknown
     }
 
     /// `oldData`: the record as it is; as it will be read, where reading it creates it.
     pub(crate) fn old_document(&self, slot: u32, action: Action) -> Document<'_> {
-        let record = &self.names.at(slot).record;
+        let record = self.names.at(slot).record();
         match record.residence {
             Residence::Resident => Document::Text(&record.value),
             _ if action == Action::RecordSubscribeCreateAndRead => Document::Text(b"{}"),
@@ -137,7 +138,7 @@ impl Shard {
 
     /// Puts the document that a write leads to where [`Shard::merged_document`] finds it; an error says why there is none.
     pub(crate) fn merge(&mut self, slot: u32, message: &Message<&[u8]>) -> Result<(), String> {
-        let exists = self.names.at(slot).record.residence == Residence::Resident;
+        let exists = self.names.at(slot).record().residence == Residence::Resident;
         if !exists && message.head.action != Action::RecordCreateAndPatch && !may_create(message) {
             let name = String::from_utf8_lossy(message.name());
             return Err(format!("Tried to apply patch to non-existant record {name}"));

@@ -1,7 +1,8 @@
 //! Reading and subscribing (docs/records.md §3).
 
-use super::Residence;
+use super::{Record, Residence};
 use crate::ident::ConnId;
+use crate::owner::names::OwnedName;
 use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_wire::{Action, Message, Outgoing, Wire};
@@ -10,7 +11,7 @@ impl Shard {
     /// READ: the value, or that there is none.
     pub(super) fn read(&mut self, slot: u32, conn: ConnId) {
         let name = self.names.at(slot);
-        if name.record.residence == Residence::Resident {
+        if name.record().residence == Residence::Resident {
             return self.respond(slot, conn);
         }
         let missing = Outgoing {
@@ -27,7 +28,7 @@ impl Shard {
         let name = self.names.at(slot);
         let head = Outgoing {
             name: Some(&name.name),
-            version: Some(name.record.head()),
+            version: Some(name.record().head()),
             correlation_id: message.correlation_id(),
             ..Outgoing::new(Action::RecordHeadResponse)
         };
@@ -39,7 +40,7 @@ impl Shard {
         if tag.joins() {
             self.join(conn, tag.alone(), slot);
         }
-        let version = self.names.get(slot).map_or(-1, |name| name.record.head());
+        let version = self.names.get(slot).and_then(OwnedName::as_record).map_or(-1, Record::head);
         self.settle_at_edge(conn, tag, false, Some(version));
     }
 
@@ -53,8 +54,8 @@ impl Shard {
     /// create it twice nor undo a write that came between (docs/records.md §3).
     pub(super) fn subscribe_create_and_read(&mut self, slot: u32, conn: ConnId, tag: Tag) {
         let name = self.names.at(slot);
-        if name.record.residence == Residence::Missing {
-            if name.record.barred.is_some() {
+        if name.record().residence == Residence::Missing {
+            if name.record().barred.is_some() {
                 let name = name.name.clone();
                 // The edge forgets the subscription first: whoever asks again once told must not count as subscribed.
                 self.settle_at_edge(conn, tag, true, None);
@@ -86,7 +87,7 @@ impl Shard {
 
     /// A new record: version 0, `{}`.
     fn create(&mut self, slot: u32) {
-        let record = &mut self.names.at_mut(slot).record;
+        let record = self.names.at_mut(slot).record_mut();
         record.residence = Residence::Resident;
         record.version = 0;
         record.value.clear();
@@ -99,11 +100,12 @@ impl Shard {
 
     fn respond(&mut self, slot: u32, conn: ConnId) {
         let Some(name) = self.names.get(slot) else { return };
-        let resident = name.record.residence == Residence::Resident;
+        let Some(record) = name.as_record() else { return };
+        let resident = record.residence == Residence::Resident;
         let response = Outgoing {
             name: Some(&name.name),
-            version: Some(name.record.head()),
-            data: Some(if resident { &name.record.value } else { b"{}" }),
+            version: Some(record.head()),
+            data: Some(if resident { &record.value } else { b"{}" }),
             ..Outgoing::new(Action::RecordReadResponse)
         };
         self.delivery.reply(conn, &response);

@@ -1,9 +1,10 @@
 //! Deleting (docs/records.md §7).
 
-use super::{Removal, Residence, Run};
+use super::{Removal, Residence};
 use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::output::Note;
+use crate::owner::park::Run;
 use crate::shard::Shard;
 use deepstream_wire::{Action, Outgoing, Topic};
 
@@ -11,11 +12,11 @@ impl Shard {
     /// DELETE. What is stored is removed from storage first; until then the record stands, and whatever else is asked of
     /// it waits. Deleting what does not exist succeeds.
     pub(super) fn delete(&mut self, slot: u32, conn: ConnId, overtaken: bool) {
-        let residence = self.names.at(slot).record.residence;
+        let residence = self.names.at(slot).record().residence;
         if residence == Residence::Missing || !self.is_stored(slot) {
             return self.deleted(slot, conn, overtaken);
         }
-        let record = &mut self.names.at_mut(slot).record;
+        let record = self.names.at_mut(slot).record_mut();
         if residence == Residence::Unknown {
             // Removed unread; there is nothing to keep if that fails.
             record.version = 0;
@@ -29,11 +30,11 @@ impl Shard {
 
     /// Storage removed the record.
     pub(super) fn removed(&mut self, slot: u32) {
-        let Some(removal) = self.names.at_mut(slot).record.work().removal.take() else { return };
+        let Some(removal) = self.names.at_mut(slot).record_mut().work().removal.take() else { return };
         self.deleted(slot, removal.conn, removal.overtaken);
         if !removal.known {
             // There is no such record; whether storage would keep one, only storage can say.
-            self.names.at_mut(slot).record.residence = Residence::Unknown;
+            self.names.at_mut(slot).record_mut().residence = Residence::Unknown;
         }
         self.answer_peekers(slot, false);
         self.run_parked(slot, Run::default());
@@ -41,9 +42,9 @@ impl Shard {
 
     /// Storage did not remove the record: it stands, and what waited goes on with it.
     pub(super) fn removal_failed(&mut self, slot: u32) {
-        let Some(removal) = self.names.at_mut(slot).record.work().removal.take() else { return };
+        let Some(removal) = self.names.at_mut(slot).record_mut().work().removal.take() else { return };
         if removal.known {
-            self.names.at_mut(slot).record.residence = Residence::Resident;
+            self.names.at_mut(slot).record_mut().residence = Residence::Resident;
             self.store_soon(slot);
         } else {
             self.vacate(slot, Residence::Unknown);
@@ -56,7 +57,7 @@ impl Shard {
     /// Storage takes too long to remove the record. Whoever waits is told; the removal itself goes on, because storage
     /// may have done it already.
     pub(super) fn removal_late(&mut self, slot: u32) {
-        let Some(removal) = &mut self.names.at_mut(slot).record.work().removal else { return };
+        let Some(removal) = &mut self.names.at_mut(slot).record_mut().work().removal else { return };
         let conn = std::mem::replace(&mut removal.conn, ConnId::NOBODY);
         self.refuse_removal(slot, conn);
         self.answer_peekers(slot, true);
@@ -76,10 +77,10 @@ impl Shard {
     /// The record is gone: the deleter is told, the others are told, and nobody subscribes any more. A deleter that was
     /// subscribed although it asked for that later is one of the others, too.
     fn deleted(&mut self, slot: u32, conn: ConnId, overtaken: bool) {
-        if matches!(self.names.at(slot).record.residence, Residence::Resident | Residence::Removing) {
+        if matches!(self.names.at(slot).record().residence, Residence::Resident | Residence::Removing) {
             self.vacate(slot, Residence::Missing);
         }
-        self.names.at_mut(slot).record.residence = Residence::Missing;
+        self.names.at_mut(slot).record_mut().residence = Residence::Missing;
         let name = String::from_utf8_lossy(&self.names.at(slot).name).into();
         self.delivery.note(Note::RecordDeleted { name });
         // Edges forget the subscriptions first: a deleter that subscribes anew once told must not count as subscribed.

@@ -7,6 +7,7 @@
 use super::{Residence, told};
 use crate::ident::{ConnId, Nanos, Ticket};
 use crate::output::{Fault, Note, Refusal, StoreBatch};
+use crate::owner::names::OwnedName;
 use crate::shard::{Shard, TimerKey};
 use deepstream_wire::{Action, Outgoing};
 use smallvec::SmallVec;
@@ -49,7 +50,7 @@ impl Shard {
         if !self.is_stored(slot) {
             return;
         }
-        let record = &mut self.names.at_mut(slot).record;
+        let record = self.names.at_mut(slot).record_mut();
         self.records.unstored_bytes = self.records.unstored_bytes - record.unstored + record.value.len();
         record.unstored = record.value.len();
         if !record.queued {
@@ -65,11 +66,12 @@ impl Shard {
         while batch.bytes.len() < room {
             let Some(slot) = self.records.queue.pop_front() else { break };
             let name = self.names.at_mut(slot);
-            name.record.queued = false;
-            name.record.in_flight = true;
-            let removal = name.record.residence == Residence::Removing;
-            let version = name.record.version;
-            batch.push(&name.name, version, (!removal).then_some(&name.record.value[..]));
+            let record = name.record_mut();
+            record.queued = false;
+            record.in_flight = true;
+            let removal = record.residence == Residence::Removing;
+            let version = record.version;
+            batch.push(&name.name, version, (!removal).then_some(&name.record().value[..]));
             self.records.in_flight.push(InFlight { slot, version, removal });
         }
         self.delivery.counters.stores += batch.entries.len() as u64;
@@ -105,7 +107,7 @@ impl Shard {
             self.delivery.note(Note::StoreRefused { records, name, why });
         }
         for (index, entry) in entries.drain(..).enumerate() {
-            self.names.at_mut(entry.slot).record.in_flight = false;
+            self.names.at_mut(entry.slot).record_mut().in_flight = false;
             let refusal = refused.map(|refused| {
                 let place = refused.binary_search_by_key(&(index as u32), |refusal| refusal.entry);
                 place.ok().map(|place| &*refused[place].why)
@@ -133,7 +135,8 @@ impl Shard {
         let slots: Vec<u32> = self.records.in_flight.iter().map(|entry| entry.slot).collect();
         for slot in slots.into_iter().chain(self.records.queue.clone()) {
             self.fail_acks(slot, None, |ack| ack.since.0 <= started);
-            if self.names.get(slot).is_some_and(|name| name.record.residence == Residence::Removing) {
+            if self.names.get(slot).and_then(OwnedName::as_record).is_some_and(|it| it.residence == Residence::Removing)
+            {
                 self.removal_late(slot);
             }
         }
@@ -173,13 +176,13 @@ impl Shard {
     }
 
     fn after_store(&mut self, slot: u32) {
-        self.names.at_mut(slot).record.rest();
+        self.names.at_mut(slot).record_mut().rest();
         self.names.remove_if_idle(slot);
     }
 
     /// A record that is stored, and has not changed since, no longer counts as unstored.
     fn settle_unstored(&mut self, slot: u32) {
-        let record = &mut self.names.at_mut(slot).record;
+        let record = self.names.at_mut(slot).record_mut();
         if !record.queued {
             self.records.unstored_bytes -= record.unstored;
             record.unstored = 0;
@@ -189,7 +192,7 @@ impl Shard {
     fn release_acks(&mut self, slot: u32, version: i32) {
         loop {
             let name = self.names.at_mut(slot);
-            let Some(work) = &mut name.record.work else { return };
+            let Some(work) = &mut name.record_mut().work else { return };
             if work.acks.front().is_none_or(|ack| ack.version > version) {
                 return;
             }
@@ -208,7 +211,7 @@ impl Shard {
     fn fail_acks(&mut self, slot: u32, why: Option<&[u8]>, fails: impl Fn(&Ack) -> bool) {
         loop {
             let Some(name) = self.names.get_mut(slot) else { return };
-            let Some(work) = &mut name.record.work else { return };
+            let Some(work) = name.as_record_mut().and_then(|record| record.work.as_mut()) else { return };
             if !work.acks.front().is_some_and(&fails) {
                 return;
             }

@@ -1,11 +1,12 @@
 //! Writing: check, version, apply, tell (docs/records.md §4, §5, §6).
 
+use super::Residence;
 use super::conflict::Conflict;
 use super::store::Ack;
-use super::{Residence, Run, Step};
 use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::output::Note;
+use crate::owner::park::{Run, Step};
 use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_json::{Kind, Limits, PatchError, kind_of};
@@ -38,7 +39,7 @@ impl Shard {
             return Err(None);
         }
         let creates = matches!(action, Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch);
-        let record = &self.names.at(slot).record;
+        let record = self.names.at(slot).record();
         let exists = record.residence == Residence::Resident;
         let current = if exists { record.version } else { 0 };
         // A client that sets a path of a record it never read asks for an ack with version -1 and relies on the record
@@ -105,7 +106,7 @@ impl Shard {
             depth_max: self.options.limits.nesting_max,
             ..Limits::default()
         };
-        let record = &self.names.at(slot).record;
+        let record = self.names.at(slot).record();
         let before: &[u8] = if record.residence == Residence::Resident { &record.value } else { b"{}" };
         let after = &mut self.records.value;
         let data = message.data();
@@ -128,7 +129,7 @@ impl Shard {
 
     /// The scratch value becomes the record. Cannot fail.
     fn commit(&mut self, slot: u32, version: i32) {
-        let record = &mut self.names.at_mut(slot).record;
+        let record = self.names.at_mut(slot).record_mut();
         debug_assert_eq!(record.barred, None, "a record that cannot be stored is not made");
         if record.residence != Residence::Resident {
             record.residence = Residence::Resident;
@@ -147,8 +148,8 @@ impl Shard {
             let name = self.names.at(slot);
             self.delivery.notes.push(Note::RecordChanged {
                 name: String::from_utf8_lossy(&name.name).into(),
-                version: name.record.version,
-                value: name.record.value[..].into(),
+                version: name.record().version,
+                value: name.record().value[..].into(),
                 writer,
             });
         }
@@ -163,7 +164,7 @@ impl Shard {
         if self.is_stored(slot) {
             self.records.pending_acks += 1;
             let ack = Ack { conn, version, since: self.delivery.now, correlation_id: correlation_id.into() };
-            self.names.at_mut(slot).record.work().acks.push_back(ack);
+            self.names.at_mut(slot).record_mut().work().acks.push_back(ack);
         } else {
             let ack = Outgoing {
                 name: Some(message.name()),
@@ -193,10 +194,10 @@ impl Shard {
         let audience = Audience { differs: multi, ..Audience::others(&name.interest, slot, except) };
         let told = |wire: Wire| match action {
             Action::RecordPatch | Action::RecordPatchMulti if !wire.knows_patches() => {
-                Outgoing { action: Action::RecordUpdate, data: Some(&name.record.value), ..change }
+                Outgoing { action: Action::RecordUpdate, data: Some(&name.record().value), ..change }
             }
             Action::RecordPatchMulti if !wire.knows_patch_multi() => {
-                Outgoing { action: Action::RecordUpdate, data: Some(&name.record.value), ..change }
+                Outgoing { action: Action::RecordUpdate, data: Some(&name.record().value), ..change }
             }
             Action::RecordPatch => {
                 let erased = message.head.action == Action::RecordErase;

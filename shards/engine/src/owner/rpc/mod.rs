@@ -48,13 +48,13 @@ impl Shard {
         } else {
             let max = self.options.limits.subscriptions_per_connection_max;
             let name = self.names.at_mut(slot);
-            let provided = Provided { slot, at: name.providers.len() as u32 };
+            let provided = Provided { slot, at: name.providers().len() as u32 };
             let Some(place) = self.calls.provides(conn, provided, max) else {
                 self.names.remove_if_idle(slot);
                 self.invalid(conn, message, message.name());
                 return self.settle_at_edge(conn, tag, true, None);
             };
-            name.providers.push(Provider { conn, place });
+            name.providers_mut().push(Provider { conn, place });
         }
         self.settle_at_edge(conn, tag, false, None);
     }
@@ -82,7 +82,7 @@ impl Shard {
     /// Where a connection stands among the providers of a name, if it is one: looked up in whichever is shorter, the
     /// name's list or the connection's. A popular name has thousands of providers that come and go.
     fn provider_at(&self, conn: ConnId, slot: u32) -> Option<usize> {
-        let providers = &self.names.at(slot).providers;
+        let providers = self.names.at(slot).providers();
         let all = || providers.iter().position(|provider| provider.conn == conn);
         let names = self.calls.provided_by(conn);
         if providers.len() <= names.len() {
@@ -99,7 +99,7 @@ impl Shard {
     /// Takes a provider off a name, if it is one.
     fn withdraw(&mut self, conn: ConnId, slot: u32) {
         let Some(at) = self.provider_at(conn, slot) else { return };
-        let providers = &mut self.names.at_mut(slot).providers;
+        let providers = self.names.at_mut(slot).providers_mut();
         let place = providers.swap_remove(at).place;
         if let Some(moved) = providers.get(at) {
             self.calls.stands_at(moved.conn, moved.place, at as u32);
@@ -107,7 +107,7 @@ impl Shard {
         if let Some(moved) = self.calls.provides_no_more(conn, place)
             && let Some(at) = self.provider_at(conn, moved)
         {
-            self.names.at_mut(moved).providers[at].place = place;
+            self.names.at_mut(moved).providers_mut()[at].place = place;
         }
     }
 
@@ -123,7 +123,7 @@ impl Shard {
         if !self.calls.has_room(message.data().map_or(0, <[u8]>::len), &self.options.limits) {
             return self.delivery.reply(conn, &refuse(Action::RpcAcceptTimeout));
         }
-        self.names.at_mut(slot).calls += 1;
+        *self.names.at_mut(slot).calls_mut() += 1;
         let call = self.calls.begin(slot, conn, id, message.data());
         self.ask_provider(call, provider, message.verbatim(said_of_call(message)));
     }
@@ -138,7 +138,7 @@ impl Shard {
             tried.binary_search(&provider).is_err() && session(provider).is_none_or(Session::is_told)
         };
         let quick = |provider: ConnId| session(provider).is_none_or(|session| session.backlog() <= high_water);
-        let providers = &self.names.at(slot).providers;
+        let providers = self.names.at(slot).providers();
         // As a rule the first draw will do, however many they are.
         for _ in 0..DRAWS.min(providers.len()) {
             let drawn = providers[self.calls.chance(providers.len())].conn;
@@ -283,7 +283,7 @@ impl Shard {
     fn end_call(&mut self, call: CallId) {
         let Some((slot, timer)) = self.calls.end(call) else { return };
         self.timers.cancel(timer);
-        self.names.at_mut(slot).calls -= 1;
+        *self.names.at_mut(slot).calls_mut() -= 1;
         self.names.remove_if_idle(slot);
     }
 
@@ -293,7 +293,7 @@ impl Shard {
     pub(crate) fn departed(&mut self, conn: ConnId, oversized: bool) {
         let provided = self.calls.forget_provider(conn);
         for name in &provided {
-            self.names.at_mut(name.slot).providers.retain(|provider| provider.conn != conn);
+            self.names.at_mut(name.slot).providers_mut().retain(|provider| provider.conn != conn);
         }
         for call in self.calls.of_requestor(conn) {
             self.calls.abandon(call);
