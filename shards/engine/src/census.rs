@@ -45,7 +45,9 @@ impl Shard {
         let ids = self.delivery.sessions.ids();
         let backlog = |&conn: &ConnId| self.delivery.sessions.get(conn).map_or(0, Session::backlog);
         let [patterns, listeners, provided_names, asked_names] = self.listening.counts();
-        let mut census = Census {
+        let [pending_loads, pending_write_acks, dirty_records, resident_records, resident_bytes] =
+            self.records.counts();
+        Census {
             connections: self.delivery.sessions.len(),
             strangers: self.delivery.strangers.len(),
             edge_names: self.subscribers.name_count(),
@@ -54,7 +56,7 @@ impl Shard {
             gathers: self.gathers.len(),
             calls: self.calls.len(),
             callers: self.calls.party_count(),
-            everyone: self.everyone.len(),
+            everyone: self.watchers.len() + self.everyone.len(),
             bearers: self.bearers.len(),
             patterns,
             listeners,
@@ -74,9 +76,11 @@ impl Shard {
                 .sum(),
             parked_messages: self.parking.messages,
             parked_bytes: self.parking.bytes,
-            ..Census::default()
-        };
-        self.records.count(&mut census);
-        census
+            pending_loads,
+            pending_write_acks,
+            dirty_records,
+            resident_records,
+            resident_bytes,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Small names for things: cores, connections, tickets, moments.
 
+use ahash::RandomState;
+
 /// A core, and the shard it hosts: 0 .. cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CoreId(pub u16);
@@ -42,6 +44,11 @@ impl ConnId {
         let plain = unmixed(number);
         Self { core: CoreId((plain >> 48) as u16), generation: (plain >> 32) as u16, slot: plain as u32 }
     }
+}
+
+/// Hashes names; the same seeds on every core of a process.
+pub(crate) fn hash_name(hasher: &RandomState, name: &[u8]) -> u64 {
+    hasher.hash_one(name)
 }
 
 /// Spreads a number over all of its bits (the finalizer of splitmix64).

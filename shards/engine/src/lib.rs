@@ -19,6 +19,8 @@ mod delivery;
 mod edge;
 mod endpoint;
 mod owner;
+mod pattern;
+mod permissions;
 mod pull;
 mod shard;
 pub mod tape;
@@ -35,7 +37,7 @@ pub use output::{
     Account, Ask, Difference, Expiry, Fault, Flow, Frames, Headers, Login, Note, Outbox, Outcome, Peer, Reason,
     Refusal, StoreBatch, StoreEntry, Stored, Turn,
 };
-pub use owner::permit::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};
 pub use owner::withheld::is_reading;
 pub use packet::{Identity, Lane, Packet, Parcel, Tag};
+pub use permissions::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};
 pub use shard::{Options, Shard};

@@ -4,7 +4,7 @@
 //! *Promises* that everything frequent is written in place, into memory that is cleared and used again.
 
 use crate::ident::{ConnId, Nanos, Ticket};
-use crate::owner::permit::{Sampled, ShadowTally};
+use crate::permissions::{Sampled, ShadowTally};
 use crate::tape::codec::structs;
 use bytes::Bytes;
 use deepstream_wire::{Unreadable, Wire};

@@ -7,8 +7,8 @@
 
 use crate::ident::{ConnId, Nanos};
 use crate::output::Frames;
-use crate::owner::listen::NamePattern;
-use crate::owner::permit::{InquiryId, Permissions};
+use crate::pattern::NamePattern;
+use crate::permissions::{InquiryId, Permissions};
 use bytes::Bytes;
 use deepstream_wire::{Head, Topic, Wire};
 use std::sync::Arc;
@@ -40,6 +40,14 @@ pub struct Identity {
     pub server_data: Option<Box<[u8]>>,
     /// The name under which it is connected once; a user's clients have different ones.
     pub client: Option<Box<[u8]>>,
+}
+
+impl Identity {
+    /// The user and the name of a client that is connected once, as one: no name holds the byte between them.
+    pub(crate) fn client_key(&self) -> Option<Box<[u8]>> {
+        let client = self.client.as_deref()?;
+        Some([self.user.as_bytes(), b"\0", client].concat().into())
+    }
 }
 
 /// Ties a request to what waits for it at the edge. All-default means that nothing does.

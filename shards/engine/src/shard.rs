@@ -2,9 +2,9 @@
 
 use crate::delivery::{Delivery, Source};
 use crate::edge::gather::Gathers;
+use crate::edge::presence::Watchers;
 use crate::edge::session::table::{Session, State};
 use crate::edge::subscribers::Subscribers;
-use crate::edge::takeover::Bearers;
 use crate::endpoint::Endpoints;
 use crate::ident::{ConnId, CoreId, Nanos, Ticket};
 use crate::limits::Limits;
@@ -13,16 +13,18 @@ use crate::owner::filters::Filters;
 use crate::owner::listen::{AttemptId, Listening};
 use crate::owner::names::Names;
 use crate::owner::park::Parking;
-use crate::owner::permit::{InquiryId, Permissions, Permit, Sampled};
+use crate::owner::permit::Permit;
 use crate::owner::presence::Everyone;
 use crate::owner::record::Records;
 use crate::owner::rpc::{CallId, Calls};
+use crate::owner::takeover::Bearers;
 use crate::owner::withheld::Unasked;
-use crate::packet::{Lane, Packet, Tag};
+use crate::packet::{Lane, Packet};
+use crate::permissions::{InquiryId, Permissions, Sampled};
 use crate::tape::Kind;
 use crate::timer::{TimerId, Wheel};
 use ahash::RandomState;
-use deepstream_wire::{Action, Flags, Message, Topic, Unreadable};
+use deepstream_wire::{Message, Unreadable};
 use std::sync::Arc;
 
 /// How a shard behaves; the same for every shard of a process.
@@ -156,6 +158,7 @@ pub struct Shard {
     pub(crate) gathers: Gathers,
     pub(crate) calls: Calls,
     pub(crate) unasked: Unasked,
+    pub(crate) watchers: Watchers,
     pub(crate) everyone: Everyone,
     pub(crate) bearers: Bearers,
     pub(crate) listening: Listening,
@@ -186,7 +189,8 @@ impl Shard {
             gathers: Gathers::default(),
             calls: Calls::new(core, &options),
             unasked: Unasked::new(&options.limits, cores, hasher.clone()),
-            everyone: Everyone::new(hasher.clone()),
+            watchers: Watchers::new(hasher.clone()),
+            everyone: Everyone::default(),
             bearers: Bearers::new(hasher.clone()),
             listening: Listening::new(&options),
             permit,
@@ -436,48 +440,7 @@ impl Shard {
     }
 }
 
-/// Owner side: requests of any core's connections.
 impl Shard {
-    /// Does what a connection asked of a name this core owns.
-    pub(crate) fn request(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
-        // Filters were judged at the edge, by all names that fit.
-        if self.permit.judges() && !message.head.flags.has(Flags::FILTER) {
-            return self.judge_and_do(conn, tag, message);
-        }
-        self.act(conn, tag, message);
-    }
-
-    /// The same, once it is permitted; records see to that themselves.
-    pub(crate) fn act(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
-        match message.head.action {
-            Action::EventEmit => self.emit(conn, message),
-            Action::EventSubscribe | Action::RecordSubscribe if message.head.flags.has(Flags::FILTER) => {
-                self.filter_subscribe(conn, tag, message);
-            }
-            Action::EventSubscribe => self.event_subscribe(conn, tag, message),
-            Action::EventListenAccept
-            | Action::EventListenReject
-            | Action::RecordListenAccept
-            | Action::RecordListenReject => self.listener_answered(conn, message),
-            action if action.topic() == Topic::Rpc => self.rpc(conn, tag, message),
-            action if action.topic() == Topic::Presence => self.presence(conn, tag, message),
-            _ => self.record(conn, tag, message),
-        }
-    }
-
-    /// Lets a paused connection be read again, unless its login is being judged: that ends with the verdict alone.
-    pub(crate) fn resume(&mut self, conn: ConnId) {
-        if let Some(session) = self.delivery.sessions.get_mut(conn)
-            && session.paused
-            && !session.is_judged()
-        {
-            session.paused = false;
-            // Nothing was read meanwhile: that it was silent is no fault of its own.
-            session.heard_at = self.delivery.now;
-            self.delivery.resumed.push(conn);
-        }
-    }
-
     /// Sets a timer.
     pub(crate) fn set_timer(&mut self, after_ns: u64, key: TimerKey) -> TimerId {
         self.timers.insert(self.delivery.now.after(after_ns), key)

@@ -5,9 +5,14 @@
 //! *Promises* that what a connection says of one name reaches the name's owner in the order it was said.
 //! *Does not* know what a name holds: that is its owner's.
 
+mod begin;
 pub(crate) mod burden;
 pub(crate) mod gather;
+mod listen;
+mod member;
+pub(crate) mod presence;
 mod route;
 pub(crate) mod session;
 pub(crate) mod subscribers;
-pub(crate) mod takeover;
+mod takeover;
+pub(crate) mod withheld;

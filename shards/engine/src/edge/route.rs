@@ -5,8 +5,8 @@
 //! here. *Does not* judge a message against state: that is the owner's.
 
 use crate::edge::session::table::State;
-use crate::edge::subscribers::{Subscribe, hash_name};
-use crate::ident::{ConnId, CoreId};
+use crate::edge::subscribers::Subscribe;
+use crate::ident::{ConnId, CoreId, hash_name};
 use crate::output::{Flow, Note};
 use crate::owner::filters::filter_hash;
 use crate::owner::permit::Denial;
@@ -464,6 +464,19 @@ impl Shard {
             return Flow::Pause;
         }
         Flow::Continue
+    }
+
+    /// Lets a paused connection be read again, unless its login is being judged: that ends with the verdict alone.
+    pub(crate) fn resume(&mut self, conn: ConnId) {
+        if let Some(session) = self.delivery.sessions.get_mut(conn)
+            && session.paused
+            && !session.is_judged()
+        {
+            session.paused = false;
+            // Nothing was read meanwhile: that it was silent is no fault of its own.
+            session.heard_at = self.delivery.now;
+            self.delivery.resumed.push(conn);
+        }
     }
 
     /// The other cores.

@@ -273,8 +273,3 @@ impl Subscribers {
         left
     }
 }
-
-/// Hashes names; the same seeds on every core of a process.
-pub(crate) fn hash_name(hasher: &RandomState, name: &[u8]) -> u64 {
-    hasher.hash_one(name)
-}

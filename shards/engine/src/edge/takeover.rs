@@ -1,90 +1,22 @@
-//! Clients that may be connected once: whoever connects under the name of one that is there ends that.
-//!
-//! *Owns* which connection bears which name, on the core that the name's hash falls to. *Promises* that of those who logged in
-//! under one name the last is left, whatever cores they are on; and that the others are told why they are closed. A name is
-//! one of its user's: guessing another's ends nobody. *Does not* know where names come from: only clients of MQTT have them.
-//!
-//! Who is the last is told by the moments of the logins, not by the order in which the owner hears of them: they come on a
-//! lane from each core, and an owner that loses its CPU between two lanes sees the later one first.
+//! Connections of clients that may be connected once: what their edge tells the owner of the client's name, and does when
+//! another took it over. `owner/takeover.rs` is the other half.
 
-use crate::edge::subscribers::hash_name;
-use crate::ident::{ConnId, Nanos};
+use crate::ident::{ConnId, hash_name};
 use crate::output::Reason;
 use crate::packet::{Identity, Lane, Packet};
 use crate::shard::Shard;
-use ahash::RandomState;
-use hashbrown::hash_map::{Entry, HashMap};
 use std::sync::Arc;
-
-/// Who bears the names that this core owns.
-#[derive(Debug)]
-pub(crate) struct Bearers(HashMap<Box<[u8]>, Bearer, RandomState>);
-
-/// A connection, and when it logged in.
-#[derive(Clone, Copy, Debug)]
-struct Bearer {
-    conn: ConnId,
-    since: Nanos,
-}
-
-impl Bearers {
-    pub(crate) fn new(hasher: RandomState) -> Self {
-        Self(HashMap::with_hasher(hasher))
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-/// The user and the name, as one: no name holds the byte between them.
-fn key_of(identity: &Identity) -> Option<Box<[u8]>> {
-    let client = identity.client.as_deref()?;
-    Some([identity.user.as_bytes(), b"\0", client].concat().into())
-}
 
 impl Shard {
     /// A connection logged in, or is gone.
     pub(crate) fn bears(&mut self, conn: ConnId, identity: &Arc<Identity>, on: bool) {
-        let Some(key) = key_of(identity) else { return };
+        let Some(key) = identity.client_key() else { return };
         let owner = self.owner_of(hash_name(&self.hasher, &key));
         let at = self.delivery.now;
         if owner == self.core {
             self.borne(conn, at, key, on);
         } else {
             self.delivery.post(owner, Lane::Requests, Packet::Bears { conn, at, identity: Arc::clone(identity), on });
-        }
-    }
-
-    /// The owner hears of it.
-    pub(crate) fn bears_here(&mut self, conn: ConnId, at: Nanos, identity: &Identity, on: bool) {
-        if let Some(key) = key_of(identity) {
-            self.borne(conn, at, key, on);
-        }
-    }
-
-    fn borne(&mut self, conn: ConnId, at: Nanos, key: Box<[u8]>, on: bool) {
-        if !on {
-            // Somebody else's by now, if it was taken over.
-            if self.bearers.0.get(&key).is_some_and(|bearer| bearer.conn == conn) {
-                self.bearers.0.remove(&key);
-            }
-            return;
-        }
-        let bearer = Bearer { conn, since: at };
-        let former = match self.bearers.0.entry(key) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(bearer);
-                return;
-            }
-            Entry::Occupied(known) if known.get().conn == conn => return,
-            Entry::Occupied(known) if known.get().since > at => conn,
-            Entry::Occupied(mut known) => known.insert(bearer).conn,
-        };
-        if former.core == self.core {
-            self.taken_over(former);
-        } else {
-            self.delivery.post(former.core, Lane::Deliveries, Packet::TakenOver(former));
         }
     }
 

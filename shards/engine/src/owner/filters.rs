@@ -8,8 +8,8 @@
 //! told, as most of them are not in memory.
 
 use crate::delivery::{Audience, Delivery};
-use crate::edge::subscribers::{Subscribers, hash_name};
-use crate::ident::{ConnId, CoreId};
+use crate::edge::subscribers::Subscribers;
+use crate::ident::{ConnId, CoreId, hash_name};
 use crate::owner::names::Names;
 use crate::packet::Tag;
 use crate::shard::Shard;

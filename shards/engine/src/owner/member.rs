@@ -1,16 +1,12 @@
-//! Membership: a subscription is counted at the owner of its name and known at the edge of its connection.
+//! Membership at the owner of a name, who counts the subscriptions; `edge/member.rs` is the other half.
 //!
-//! *Promises* that the owner's count of a core is exact whatever crosses on the way, and that a member is told of a
-//! provider once its own subscription counts, never on account of one before.
-//! *Does not* keep the tables: those are `owner`'s and `subscribers`'.
+//! *Promises* that the owner's count of a core is exact whatever crosses on the way.
+//! *Does not* keep the table: that is `names`'.
 
-use crate::edge::subscribers::Left;
-use crate::ident::{ConnId, CoreId};
+use crate::ident::ConnId;
 use crate::packet::{Lane, Packet, Tag};
 use crate::shard::Shard;
-use deepstream_wire::{Action, Outgoing, Topic};
 
-/// Owner side.
 impl Shard {
     /// Counts a subscription and tells the edge.
     pub(crate) fn join(&mut self, conn: ConnId, tag: Tag, slot: u32) {
@@ -52,66 +48,6 @@ impl Shard {
             self.settled(self.core, conn, tag, refused, version);
         } else {
             self.delivery.post(conn.core, Lane::Deliveries, Packet::Settled { conn, tag, refused, version });
-        }
-    }
-}
-
-/// Edge side: what owners answer.
-impl Shard {
-    /// An owner counted a subscription.
-    pub(crate) fn joined(&mut self, owner: CoreId, conn: ConnId, tag: Tag, slot: u32, epoch: u32, provided: bool) {
-        // A connection slot may have a new user by now; the table is asked about the one who subscribed.
-        let alive = self.delivery.sessions.get(conn).is_some();
-        let joined = if alive {
-            self.subscribers.joined(conn, tag, owner, slot, epoch)
-        } else {
-            Err(Left { owner, slot, epoch })
-        };
-        match joined {
-            // Here, not at the owner: who left meanwhile, or came again, is not told of what was before.
-            Ok(()) if provided => {
-                let has = Outgoing {
-                    name: Some(self.subscribers.name(tag.name_id)),
-                    ..Outgoing::new(Action::RecordHasProvider)
-                };
-                self.delivery.reply(conn, &has);
-            }
-            Ok(()) => {}
-            Err(left) => {
-                self.leave(conn, left);
-            }
-        }
-        if tag.rules != self.permit.generation() && tag.joins() {
-            self.revise_subscription(conn, tag);
-        }
-        self.settle(tag, false, None);
-    }
-
-    /// An owner is done with a part of a bulk message.
-    pub(crate) fn settled(&mut self, owner: CoreId, conn: ConnId, tag: Tag, refused: bool, version: Option<i32>) {
-        if tag.part == Tag::EVERYBODY {
-            self.everyone_confirmed(owner, conn, tag);
-        }
-        if refused && tag.joins() && self.delivery.sessions.get(conn).is_some() {
-            self.subscribers.refused(conn, tag);
-        }
-        self.settle(tag, refused, version);
-    }
-
-    /// Tells an owner that a subscriber is gone.
-    pub(crate) fn leave(&mut self, conn: ConnId, left: Left) {
-        if left.owner == self.core {
-            self.left(conn, left.slot, left.epoch);
-        } else {
-            let packet = Packet::Leave { conn, slot: left.slot, epoch: left.epoch };
-            self.delivery.post(left.owner, Lane::Requests, packet);
-        }
-    }
-
-    /// UNSUBSCRIBE of one name.
-    pub(crate) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) {
-        if let Some(left) = self.subscribers.unsubscribe(conn, topic, name, hash) {
-            self.leave(conn, left);
         }
     }
 }

@@ -13,5 +13,7 @@ pub(crate) mod park;
 pub(crate) mod permit;
 pub(crate) mod presence;
 pub(crate) mod record;
+mod request;
 pub(crate) mod rpc;
+pub(crate) mod takeover;
 pub(crate) mod withheld;

@@ -11,13 +11,14 @@
 //! A write that conflicts is answered with the record too, and whoever counts on from a version that was never its own has
 //! many of them under way. What is fetched of it is the answer alone: it conflicted, whatever version the record has by then.
 //!
-//! *Owns* the edge's list of what is to be fetched, and the owner's account of what it told strangers unasked. *Promises* that
+//! *Owns* the owner's account of what it told strangers unasked; the edge's list of what is to be fetched is in
+//! `edge/withheld.rs`. *Promises* that
 //! a connection's outbox is never filled beyond its high-water mark by answers to its own readings and to its own writes that
 //! conflict, unless by a single one; that whatever was withheld is fetched, if only to be forgotten; that what one connection
 //! says of one name is done in the order it was said, withheld or not. *Does not* hold back what others do: a fan-out is told
 //! to whoever subscribes.
 
-use crate::ident::{ConnId, CoreId, Nanos};
+use crate::ident::{ConnId, Nanos};
 use crate::limits::Limits;
 use crate::output::Note;
 use crate::owner::park::Parked;
@@ -27,7 +28,6 @@ use ahash::RandomState;
 use bytes::Bytes;
 use deepstream_wire::{Action, Flags, Head, Message, Span};
 use hashbrown::HashMap;
-use std::collections::VecDeque;
 
 /// What an answer is in bytes beside its name and its value, roughly.
 const ANSWER_BYTES: usize = 64;
@@ -38,59 +38,6 @@ const UNASKED_BYTES_MIN: usize = 16 << 10;
 /// How long an owner remembers what it told a stranger, unless the same message asks for more: time enough for the stranger's
 /// edge to notice, and to read no more.
 const REMEMBERED_NS: u64 = 50_000_000;
-
-/// What was withheld from one connection, at its edge.
-#[derive(Debug, Default)]
-pub(crate) struct Withheld {
-    /// To be fetched, in the order in which it was withheld. `tag.part`: the bytes of the answer.
-    waiting: VecDeque<(CoreId, Parcel)>,
-    /// Being fetched: by number, with the bytes of the answer.
-    fetched: Vec<(u32, usize)>,
-    fetched_bytes: usize,
-    number: u32,
-    /// Somebody is fetching further up the stack.
-    busy: bool,
-}
-
-impl Withheld {
-    /// Whether anything waits to be fetched.
-    pub(crate) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// How much is withheld.
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.fetched.len()
-    }
-
-    /// What is to be fetched, of a connection that is gone.
-    pub(crate) fn into_waiting(self) -> VecDeque<(CoreId, Parcel)> {
-        self.waiting
-    }
-
-    /// What is to be fetched next, if there is room beside what waits in the outbox already.
-    fn next(&mut self, backlog: usize, high_water: usize) -> Option<(CoreId, Parcel)> {
-        let (_, first) = self.waiting.front()?;
-        let bytes = first.tag.part as usize;
-        let fits = backlog + self.fetched_bytes + bytes <= high_water;
-        let alone = self.fetched.is_empty() && backlog <= high_water / 2;
-        if !fits && !alone {
-            return None;
-        }
-        let (owner, mut parcel) = self.waiting.pop_front()?;
-        self.number = Tag::fetch_number(self.number);
-        self.fetched.push((self.number, bytes));
-        self.fetched_bytes += bytes;
-        parcel.tag.part = self.number;
-        Some((owner, parcel))
-    }
-
-    fn arrived(&mut self, number: u32) {
-        if let Some(place) = self.fetched.iter().position(|&(other, _)| other == number) {
-            self.fetched_bytes -= self.fetched.remove(place).1;
-        }
-    }
-}
 
 /// What owners told strangers unasked.
 #[derive(Debug)]
@@ -146,7 +93,6 @@ impl Unasked {
     }
 }
 
-/// Owner side.
 impl Shard {
     /// A reading, or a write that conflicts, is about to be answered: if there is no room for the answer it is withheld. Whether it is.
     pub(crate) fn withhold(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> bool {
@@ -185,7 +131,7 @@ impl Shard {
         }
         let high_water = self.delivery.high_water();
         let Some(session) = self.delivery.sessions.get(conn) else { return true };
-        let fetched = session.withheld.as_ref().map_or(0, |withheld| withheld.fetched_bytes);
+        let fetched = session.withheld.as_ref().map_or(0, |withheld| withheld.fetched_bytes());
         let backlog = session.backlog() + fetched;
         backlog == 0 || backlog + bytes <= high_water
     }
@@ -236,79 +182,6 @@ impl Shard {
             self.fetched(conn, tag.part);
         } else {
             self.delivery.post(conn.core, Lane::Deliveries, Packet::Fetched(conn, tag.part));
-        }
-    }
-}
-
-/// Edge side.
-impl Shard {
-    /// An owner withholds an answer.
-    pub(crate) fn withheld(&mut self, owner: CoreId, parcel: Parcel) {
-        let conn = parcel.conn;
-        match self.delivery.sessions.get_mut(conn) {
-            Some(session) => {
-                session.withheld.get_or_insert_default().waiting.push_back((owner, parcel));
-                self.fetch_withheld(conn);
-            }
-            None => self.give_up(owner, parcel),
-        }
-    }
-
-    /// One that was fetched was told, or will not be.
-    pub(crate) fn fetched(&mut self, conn: ConnId, number: u32) {
-        let withheld = self.delivery.sessions.get_mut(conn).and_then(|session| session.withheld.as_mut());
-        if let Some(withheld) = withheld {
-            withheld.arrived(number);
-            self.fetch_withheld(conn);
-        }
-    }
-
-    /// Fetches what there is room for.
-    pub(crate) fn fetch_withheld(&mut self, conn: ConnId) {
-        loop {
-            let high_water = self.delivery.high_water();
-            let Some(session) = self.delivery.sessions.get_mut(conn).filter(|session| session.is_told()) else {
-                return;
-            };
-            let backlog = session.backlog();
-            let Some(withheld) = session.withheld.as_mut().filter(|withheld| !withheld.busy) else { return };
-            let Some((owner, parcel)) = withheld.next(backlog, high_water) else {
-                if withheld.len() == 0 {
-                    session.withheld = None;
-                }
-                return self.read_on(conn);
-            };
-            withheld.busy = true;
-            self.ask_again(owner, parcel);
-            let session = self.delivery.sessions.get_mut(conn);
-            if let Some(withheld) = session.and_then(|session| session.withheld.as_mut()) {
-                withheld.busy = false;
-            }
-        }
-    }
-
-    /// A connection that was paused because of what waits for it is read again once that is little.
-    pub(crate) fn read_on(&mut self, conn: ConnId) {
-        let low_water = self.delivery.high_water() / 2;
-        let session = self.delivery.sessions.get(conn);
-        if session.is_some_and(|session| session.paused && session.backlog() <= low_water && !session.is_behind()) {
-            self.resume(conn);
-        }
-    }
-
-    /// Its connection is gone, and the owner is to forget it.
-    pub(crate) fn give_up(&mut self, owner: CoreId, mut parcel: Parcel) {
-        parcel.tag = parcel.tag.yielded();
-        self.ask_again(owner, parcel);
-    }
-
-    fn ask_again(&mut self, owner: CoreId, mut parcel: Parcel) {
-        parcel.tag.rules = self.permit.generation();
-        if owner == self.core {
-            let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
-            self.request(parcel.conn, parcel.tag, &message);
-        } else {
-            self.delivery.post(owner, Lane::Requests, Packet::Request(parcel));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The connections of one core: who they are, how far they are, what waits for them.
 
 use crate::edge::burden::Borrowed;
+use crate::edge::withheld::Withheld;
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::output::{Outbox, Peer, Reason};
-use crate::owner::withheld::Withheld;
 use crate::packet::Identity;
 use crate::timer::TimerId;
 use bytes::Bytes;

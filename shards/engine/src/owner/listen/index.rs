@@ -111,8 +111,8 @@ fn number(run: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::Index;
-    use crate::owner::listen::NamePattern;
-    use crate::owner::listen::pattern::Matcher;
+    use crate::pattern::Matcher;
+    use crate::pattern::NamePattern;
     use ahash::RandomState;
     use std::collections::BTreeSet;
 

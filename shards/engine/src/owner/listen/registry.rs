@@ -1,9 +1,9 @@
 //! Who listens for what, as this shard was told: every listener of every core.
 
 use super::index::{Index, Run};
-use super::pattern::{Matcher, NamePattern};
 use super::work::{FEW, Newcomer, Work};
 use crate::ident::{ConnId, mixed};
+use crate::pattern::{Matcher, NamePattern};
 use crate::shard::Options;
 use crate::timer::TimerId;
 use ahash::RandomState;
@@ -34,14 +34,14 @@ struct Entry {
 /// One connection that listens to one pattern.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(super) conn: ConnId,
-    pub(super) topic: Topic,
-    pub(super) pattern: Arc<NamePattern>,
+    pub(crate) conn: ConnId,
+    pub(crate) topic: Topic,
+    pub(crate) pattern: Arc<NamePattern>,
     entry: u32,
     /// Counts listeners, so that one names no other that came in its place.
     pub(super) order: u64,
     /// It listens no more; what it provides is being handed over.
-    pub(super) leaving: bool,
+    pub(crate) leaving: bool,
     /// Slots of the names it was asked for or provides.
     pub(super) names: Vec<u32>,
     /// Of those, the ones it has not answered for.
@@ -95,7 +95,7 @@ pub(crate) struct Listening {
     shuffle: bool,
     entries: Slab<Entry>,
     by_source: HashTable<u32>,
-    pub(super) listeners: Slab<Listener>,
+    pub(crate) listeners: Slab<Listener>,
     of_conn: HashMap<ConnId, Vec<u32>, RandomState>,
     indices: [Index; 2],
     /// Counts listeners.
@@ -169,7 +169,7 @@ impl Listening {
     }
 
     /// How many patterns a connection listens to.
-    pub(super) fn count_of(&self, conn: ConnId) -> usize {
+    pub(crate) fn count_of(&self, conn: ConnId) -> usize {
         self.of_conn.get(&conn).map_or(0, Vec::len)
     }
 
@@ -183,7 +183,7 @@ impl Listening {
     }
 
     /// The compiled form of a pattern that somebody listens to already.
-    pub(super) fn compiled(&self, topic: Topic, source: &str) -> Option<Arc<NamePattern>> {
+    pub(crate) fn compiled(&self, topic: Topic, source: &str) -> Option<Arc<NamePattern>> {
         self.entry(topic, source).map(|entry| self.entries[entry as usize].pattern.clone())
     }
 
@@ -201,7 +201,7 @@ impl Listening {
     }
 
     /// A connection's listener to a pattern.
-    pub(super) fn find(&self, conn: ConnId, topic: Topic, source: &str) -> Option<u32> {
+    pub(crate) fn find(&self, conn: ConnId, topic: Topic, source: &str) -> Option<u32> {
         let entry = self.entry(topic, source)?;
         let of_conn = self.of_conn.get(&conn)?;
         // Whichever list is shorter.

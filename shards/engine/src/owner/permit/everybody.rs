@@ -9,8 +9,7 @@
 
 use super::judge::{Case, Source};
 use super::{Found, Question};
-use crate::edge::subscribers::hash_name;
-use crate::ident::ConnId;
+use crate::ident::{ConnId, hash_name};
 use crate::owner::park::Run;
 use crate::packet::Tag;
 use crate::shard::Shard;

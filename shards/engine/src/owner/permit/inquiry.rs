@@ -5,26 +5,16 @@
 //! a stale permission is worse than a slow one.
 
 use super::Standing;
-use crate::edge::subscribers::hash_name;
-use crate::ident::ConnId;
+use crate::ident::{ConnId, hash_name};
 use crate::owner::listen::AttemptId;
 use crate::owner::park::Run;
 use crate::owner::record::{Glimpse, Peeker};
 use crate::packet::{Lane, Packet};
+use crate::permissions::InquiryId;
 use crate::shard::{Shard, TimerKey};
-use crate::tape::codec::structs;
 use crate::timer::TimerId;
 use bytes::Bytes;
 use deepstream_wire::Message;
-
-/// Names an inquiry; stale once it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InquiryId {
-    index: u32,
-    generation: u32,
-}
-
-structs! { InquiryId { index: index, generation: generation } }
 
 /// How far a message's judgement came.
 #[derive(Debug, Default)]
@@ -172,7 +162,7 @@ impl Shard {
     }
 
     /// A connection waits; nothing more of it is read.
-    pub(super) fn hold_connection(&mut self, conn: ConnId, message: &Message<&[u8]>, found: Found) {
+    pub(crate) fn hold_connection(&mut self, conn: ConnId, message: &Message<&[u8]>, found: Found) {
         let message = Message { head: message.head, bytes: message.bytes.into() };
         if let Some(session) = self.delivery.sessions.get_mut(conn) {
             session.asking = true;

@@ -3,9 +3,10 @@
 use super::guard::choose_within;
 use super::inquiry::{Found, Sight};
 use super::nearby::{AllSeen, Nearby};
-use super::{Denial, Document, Question, Said, Sampled, Steps};
+use super::{Denial, Document, Question, Said, Steps};
 use crate::output::Note;
 use crate::packet::Identity;
+use crate::permissions::Sampled;
 use crate::shard::Shard;
 use deepstream_valve::{
     AtHand, Captures, Choice, Context, Judged, Reference, Right, Rule, Ruleset, Thrown, User, Verdict, explain, judge,

@@ -25,6 +25,7 @@ mod shadow;
 use crate::ident::{ConnId, Nanos};
 use crate::owner::park::Run;
 use crate::packet::{Identity, Lane, Packet, Tag};
+use crate::permissions::{InquiryId, Permissions, ShadowTally};
 use crate::shard::{Shard, TimerKey};
 use crate::tape::Kind;
 use crate::timer::TimerId;
@@ -32,13 +33,10 @@ pub(crate) use deepstream_valve::Document;
 use deepstream_valve::{Choices, Right, Ruleset};
 use deepstream_wire::{Action, Message};
 pub(crate) use deny::Denial;
-pub use inquiry::InquiryId;
 pub(crate) use inquiry::{Found, Inquiry};
 use revise::Revision;
 pub(crate) use revise::Standing;
-pub use sampler::Sampled;
 use sampler::Sampler;
-pub use shadow::{Shadow, ShadowTally};
 use slab::Slab;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -50,37 +48,6 @@ const PAST_MAX: usize = 4;
 /// Generations are counted round.
 fn is_newer(generation: u32, than: u32) -> bool {
     (1..=u32::MAX / 2).contains(&generation.wrapping_sub(than))
-}
-
-/// What all shards judge by.
-#[derive(Debug)]
-pub struct Permissions {
-    /// Tells these from others; later ones have a larger one.
-    pub generation: u32,
-    /// The rules; `None`: everybody may do everything.
-    pub ruleset: Option<Arc<Ruleset>>,
-    /// Rules that are asked beside those, if there are any.
-    pub shadow: Option<Arc<Shadow>>,
-    /// How often one rule may be asked, records that it refers to being fetched in between.
-    pub rounds_max: u32,
-    /// How often choices of rules that were not used meanwhile are forgotten.
-    pub sweep_ns: u64,
-    /// Records whose names begin with one of these are nobody's, unless the path of a rule begins with it, too: tables of
-    /// authentication, each with its slash.
-    pub guarded: Vec<Box<[u8]>>,
-}
-
-impl Default for Permissions {
-    fn default() -> Self {
-        Self {
-            generation: 0,
-            ruleset: None,
-            shadow: None,
-            rounds_max: 3,
-            sweep_ns: 60_000_000_000,
-            guarded: Vec::new(),
-        }
-    }
 }
 
 /// A shard's side of it.

@@ -4,7 +4,7 @@
 //! seen, by which rounds are charged and caches kept warm. *Does not* load or ask other cores: what is not near is fetched.
 
 use super::inquiry::{Found, Sight};
-use crate::edge::subscribers::hash_name;
+use crate::ident::hash_name;
 use crate::owner::record::Glance;
 use crate::shard::Shard;
 use deepstream_valve::AtHand;

@@ -10,8 +10,7 @@
 
 use super::inquiry::Found;
 use super::{Denial, Question, Said, Steps};
-use crate::edge::subscribers::hash_name;
-use crate::ident::ConnId;
+use crate::ident::{ConnId, hash_name};
 use crate::owner::listen::{AttemptId, listening};
 use crate::owner::park::Run;
 use crate::packet::Tag;
@@ -161,9 +160,9 @@ impl Shard {
                 });
                 (Some(Revision::Listeners(place + 1)), standing)
             }
-            Revision::Watchers(left) => match left.min(self.everyone.watcher_count()).checked_sub(1) {
+            Revision::Watchers(left) => match left.min(self.watchers.len()).checked_sub(1) {
                 Some(place) => {
-                    let standing = self.everyone.watcher(place).map(|conn| Standing::Watcher { conn });
+                    let standing = self.watchers.at(place).map(|conn| Standing::Watcher { conn });
                     (Some(Revision::Watchers(place)), standing)
                 }
                 None => (Some(Revision::Providers(0)), None),
@@ -260,9 +259,9 @@ impl Shard {
             // It listens on, to other names: it is told to stop, and nothing else.
             Standing::Provision { attempt, .. } => return self.end_provision(*attempt),
             Standing::Watcher { .. } => {
-                let before = self.everyone.watcher_count();
+                let before = self.watchers.len();
                 self.unsubscribe_all(conn);
-                self.everyone.watcher_count() < before
+                self.watchers.len() < before
             }
             Standing::Provider { name, hash, .. } => {
                 let slot = self.names.find(Topic::Rpc, name, *hash);

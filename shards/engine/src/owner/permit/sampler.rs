@@ -5,17 +5,9 @@
 
 use crate::ident::Nanos;
 use crate::output::Note;
+use crate::permissions::Sampled;
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
-
-/// What is told in samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sampled {
-    /// Rules that failed.
-    RuleFailures,
-    /// What a candidate judges otherwise than the rules in force.
-    ShadowDifferences,
-}
 
 /// See the module.
 #[derive(Debug)]

@@ -10,27 +10,14 @@
 use super::guard::choose_within;
 use super::inquiry::{Found, Sight};
 use super::judge::{Case, Source, choose, source_of};
-use super::{Denial, Question, Said, Sampled, Steps};
-use crate::edge::subscribers::hash_name;
+use super::{Denial, Question, Said, Steps};
+use crate::ident::hash_name;
 use crate::output::{Difference, Note};
 use crate::owner::record::Glance;
+use crate::permissions::{Sampled, Shadow, ShadowTally};
 use crate::shard::Shard;
 use deepstream_valve::{Choice, Right, Ruleset, Thrown, Verdict, judge, too_many_rounds};
 use deepstream_wire::Action;
-use std::sync::Arc;
-
-/// Rules that are asked and not obeyed.
-#[derive(Debug)]
-pub struct Shadow {
-    /// What they say.
-    pub ruleset: Arc<Ruleset>,
-    /// Their file, for people.
-    pub file: Box<str>,
-    /// The file of the rules in force, for people.
-    pub live_file: Box<str>,
-    /// Differences that the log is told in a minute; the others are counted.
-    pub samples_per_minute_max: u32,
-}
 
 /// What a candidate says.
 enum Opinion {
@@ -39,17 +26,6 @@ enum Opinion {
     Fails(Thrown),
     /// It would have to look for something.
     Undecided,
-}
-
-/// What came of a candidate on one shard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "see the counters of the same names")]
-pub struct ShadowTally {
-    pub judged: u64,
-    pub would_allow: u64,
-    pub would_deny: u64,
-    pub would_fail: u64,
-    pub undecided: u64,
 }
 
 impl Shard {

@@ -20,7 +20,6 @@ mod remove;
 mod store;
 mod write;
 
-use crate::census::Census;
 use crate::ident::{ConnId, Ticket};
 use crate::output::Note;
 use crate::owner::park::{Run, Step};
@@ -200,12 +199,10 @@ impl Records {
         }
     }
 
-    pub(crate) fn count(&self, census: &mut Census) {
-        census.pending_loads = self.loads.len();
-        census.pending_write_acks = self.pending_acks;
-        census.dirty_records = self.queue.len() + self.in_flight.len();
-        census.resident_records = self.resident;
-        census.resident_bytes = self.resident_bytes;
+    /// Loads, acknowledgements and stores that are to come, and values in memory with their bytes.
+    pub(crate) fn counts(&self) -> [usize; 5] {
+        let dirty = self.queue.len() + self.in_flight.len();
+        [self.loads.len(), self.pending_acks, dirty, self.resident, self.resident_bytes]
     }
 }
 

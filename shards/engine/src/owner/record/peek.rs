@@ -6,8 +6,8 @@
 
 use super::Residence;
 use crate::ident::CoreId;
-use crate::owner::permit::InquiryId;
 use crate::packet::{Lane, Packet};
+use crate::permissions::InquiryId;
 use crate::shard::Shard;
 use bytes::Bytes;
 use deepstream_wire::Topic;

@@ -21,24 +21,24 @@ impl NamePattern {
     }
 
     /// Every name that matches contains one text of each of these sets.
-    pub(super) fn required(&self) -> &[Vec<Box<[u8]>>] {
+    pub(crate) fn required(&self) -> &[Vec<Box<[u8]>>] {
         &self.required
     }
 
     /// What names that match are like.
-    pub(super) fn shape(&self) -> &Shape {
+    pub(crate) fn shape(&self) -> &Shape {
         self.pattern.shape()
     }
 
     /// Roughly the steps that matching takes per byte of a name.
-    pub(super) fn states(&self) -> usize {
+    pub(crate) fn states(&self) -> usize {
         self.pattern.len()
     }
 }
 
 /// Compares names with patterns.
 #[derive(Debug)]
-pub(super) struct Matcher {
+pub(crate) struct Matcher {
     steps_max: u64,
     scratch: Scratch,
     /// A name that is not ASCII, as JavaScript sees it.
@@ -47,12 +47,12 @@ pub(super) struct Matcher {
 }
 
 impl Matcher {
-    pub(super) fn new(steps_max: usize) -> Self {
+    pub(crate) fn new(steps_max: usize) -> Self {
         Self { steps_max: steps_max as u64, scratch: Scratch::default(), units: Vec::new(), traits: Traits::default() }
     }
 
     /// Takes the name that is to be compared next; `false` if it is no text.
-    pub(super) fn take(&mut self, name: &[u8]) -> bool {
+    pub(crate) fn take(&mut self, name: &[u8]) -> bool {
         self.units.clear();
         if name.is_ascii() {
             self.traits = Traits::of(name, name.len());
@@ -65,12 +65,12 @@ impl Matcher {
     }
 
     /// What the name that was taken is like.
-    pub(super) fn traits(&self) -> Traits {
+    pub(crate) fn traits(&self) -> Traits {
         self.traits
     }
 
     /// Whether a pattern matches the name that was taken.
-    pub(super) fn matches(&mut self, pattern: &NamePattern, name: &[u8]) -> Result<bool, Exhausted> {
+    pub(crate) fn matches(&mut self, pattern: &NamePattern, name: &[u8]) -> Result<bool, Exhausted> {
         if !pattern.shape().admits(&self.traits) {
             return Ok(false);
         }

@@ -1,0 +1,73 @@
+//! What is judged where it comes in, before it is begun: listening, and what is about everybody.
+
+use crate::ident::{ConnId, hash_name};
+use crate::owner::permit::{Found, Question, Said, Steps};
+use crate::packet::Tag;
+use crate::shard::Shard;
+use deepstream_valve::Right;
+use deepstream_wire::{Action, Flags, Message, Topic};
+
+impl Shard {
+    /// LISTEN, and what is about everybody's presence: begun if it may be. Whoever has to wait for that is not read from
+    /// meanwhile, so that nothing it says later overtakes.
+    pub(crate) fn judge_and_begin(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        if self.permit.judges() {
+            return self.judge_beginning(conn, message, Found::default());
+        }
+        self.begin(conn, message);
+    }
+
+    fn judge_beginning(&mut self, conn: ConnId, message: &Message<&[u8]>, mut found: Found) {
+        let action = message.head.action;
+        let right = match action {
+            Action::EventListen => Right::EventListen,
+            Action::RecordListen => Right::RecordListen,
+            _ => Right::PresenceAllow,
+        };
+        let name = match action.topic() {
+            Topic::Presence => None,
+            _ => Some(message.name()),
+        };
+        let mut steps = Steps::default();
+        steps.add(right, action);
+        let question = Question {
+            conn,
+            tag: Tag { rules: self.permit.generation(), ..Tag::default() },
+            who: None,
+            message,
+            name,
+            hash: name.map_or(0, |name| hash_name(&self.hasher, name)),
+            listened: false,
+            slot: None,
+            failed: false,
+        };
+        let said = self.judge(&question, &steps, &mut found);
+        if self.has_shadow() {
+            self.compare(&question, &steps, &found, said);
+        }
+        match said {
+            Said::Yes => self.begin(conn, message),
+            Said::No(denial) => {
+                let name = name.filter(|_| message.head.flags.has(Flags::NAME));
+                self.tell_denial(conn, message, name, denial);
+            }
+            Said::Ask | Said::Load => self.hold_connection(conn, message, found),
+        }
+    }
+
+    fn begin(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        match message.head.action {
+            Action::PresenceQueryAll => self.query_all(conn, message),
+            Action::PresenceSubscribeAll => self.subscribe_all(conn, message),
+            _ => self.listen(conn, message),
+        }
+    }
+
+    /// A connection that waited goes on.
+    pub(crate) fn begin_again(&mut self, conn: ConnId, message: &Message<&[u8]>, found: Found) {
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        session.asking = false;
+        self.judge_beginning(conn, message, found);
+        self.resume(conn);
+    }
+}

@@ -1,0 +1,212 @@
+//! Who is online, as connections ask for it and are told of it; `owner/presence.rs` is the other half.
+//!
+//! *Owns* this core's subscribers of everybody. *Promises* that they are told by an owner what happened since it knew of them,
+//! and of nobody whom they may not know of.
+
+use crate::edge::gather::Gather;
+use crate::ident::{ConnId, CoreId, hash_name};
+use crate::output::Frames;
+use crate::packet::{Identity, Lane, Packet, Tag};
+use crate::shard::Shard;
+use ahash::RandomState;
+use deepstream_wire::{Action, Message, Outgoing};
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The id of users who logged in without one; upstream hides them.
+const INVISIBLE: &str = "OPEN";
+
+/// A connection that watches everybody.
+#[derive(Debug)]
+struct Watcher {
+    conn: ConnId,
+    /// Which bulk message it came with.
+    attempt: u32,
+    /// Owners that know of it, one bit each. What others say was meant for those who watched before.
+    confirmed: SmallVec<[u64; 1]>,
+}
+
+/// Those of this core's connections that watch everybody.
+#[derive(Debug)]
+pub(crate) struct Watchers {
+    members: Vec<Watcher>,
+    /// Where each of them stands.
+    places: HashMap<ConnId, u32, RandomState>,
+}
+
+impl Watchers {
+    pub(crate) fn new(hasher: RandomState) -> Self {
+        Self { members: Vec::new(), places: HashMap::with_hasher(hasher) }
+    }
+
+    /// One of them, by its place.
+    pub(crate) fn at(&self, place: usize) -> Option<ConnId> {
+        self.members.get(place).map(|watcher| watcher.conn)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// One that is none yet.
+    fn add(&mut self, conn: ConnId, attempt: u32) {
+        self.places.insert(conn, self.members.len() as u32);
+        self.members.push(Watcher { conn, attempt, confirmed: SmallVec::new() });
+    }
+
+    /// An owner knows of a watcher.
+    fn confirm(&mut self, owner: CoreId, conn: ConnId, attempt: u32) {
+        let place = self.places.get(&conn).map(|&place| place as usize);
+        let Some(watcher) = place.map(|place| &mut self.members[place]).filter(|it| it.attempt == attempt) else {
+            return;
+        };
+        let (word, bit) = bit_of(owner);
+        if watcher.confirmed.len() <= word {
+            watcher.confirmed.resize(word + 1, 0);
+        }
+        watcher.confirmed[word] |= bit;
+    }
+
+    /// `false` if it was none.
+    fn remove(&mut self, conn: ConnId) -> bool {
+        let Some(place) = self.places.remove(&conn) else { return false };
+        self.members.swap_remove(place as usize);
+        if let Some(moved) = self.members.get(place as usize) {
+            self.places.insert(moved.conn, place);
+        }
+        true
+    }
+}
+
+fn bit_of(core: CoreId) -> (usize, u64) {
+    (core.index() / 64, 1 << (core.index() % 64))
+}
+
+impl Shard {
+    /// A connection was let in, and is welcome once that is counted; or is gone.
+    pub(crate) fn presence_changed(&mut self, conn: ConnId, identity: Arc<Identity>, online: bool) {
+        if !self.options.presence || &*identity.user == INVISIBLE {
+            return self.admitted(conn);
+        }
+        let owner = self.owner_of(hash_name(&self.hasher, identity.user.as_bytes()));
+        if owner == self.core {
+            self.count_presence(conn, &identity, online);
+        } else {
+            self.delivery.post(owner, Lane::Requests, Packet::Presence { conn, identity, online });
+        }
+    }
+
+    /// QUERY_ALL: every owner is asked for its users.
+    pub(crate) fn query_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        let whole = self.gathers.begin(conn, message);
+        for core in self.peers() {
+            let tag = self.gathers.part(whole, 0);
+            self.delivery.post(core, Lane::Requests, Packet::Users { conn, tag });
+        }
+        let tag = self.gathers.part(whole, 0);
+        self.users(conn, tag);
+        self.settle(whole, false, None);
+    }
+
+    /// One owner's users.
+    pub(crate) fn users_online(&mut self, tag: Tag, users: Box<[Box<[u8]>]>) {
+        self.gathers.add_users(tag, users);
+        self.settle(tag, false, None);
+    }
+
+    /// All owners answered: everybody online but the asker, in order of their names, so that who asks twice can compare.
+    pub(crate) fn answer_query_all(&mut self, gather: &Gather) {
+        let asker = self.delivery.user(gather.conn).unwrap_or_default().as_bytes();
+        let mut names: Vec<&[u8]> = gather.users.iter().map(|user| &**user).filter(|&user| user != asker).collect();
+        if self.permit.judges() {
+            names.retain(|user| self.may_know_of(gather.conn, user));
+        }
+        names.sort_unstable();
+        let message = gather.message.borrowed();
+        let answer = Outgoing {
+            names: &names,
+            correlation_id: message.correlation_id(),
+            ..Outgoing::new(Action::PresenceQueryAllResponse)
+        };
+        self.delivery.reply(gather.conn, &answer);
+    }
+
+    /// The owners of all names of a QUERY answered: `{"user":bool,…}`.
+    pub(crate) fn answer_query(&mut self, gather: &Gather) {
+        let message = gather.message.borrowed();
+        let mut data = vec![b'{'];
+        let mut told = BTreeSet::new();
+        for (name, online) in message.names().zip(&gather.versions) {
+            // Who is asked for twice is one member of the answer.
+            let Some(online) = online.filter(|_| told.insert(name)) else { continue };
+            if data.len() > 1 {
+                data.push(b',');
+            }
+            deepstream_json::write_string(name, &mut data);
+            data.extend_from_slice(if online > 0 { b":true" } else { b":false" });
+        }
+        data.push(b'}');
+        let answer = Outgoing {
+            correlation_id: message.correlation_id(),
+            data: Some(&data),
+            ..Outgoing::new(Action::PresenceQueryResponse)
+        };
+        self.delivery.reply(gather.conn, &answer);
+    }
+
+    /// SUBSCRIBE_ALL: acknowledged when every owner knows.
+    pub(crate) fn subscribe_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        if self.watchers.places.contains_key(&conn) {
+            let answer = Outgoing {
+                original_action: Some(message.head.action),
+                ..Outgoing::new(Action::PresenceMultipleSubscriptions)
+            };
+            self.delivery.reply(conn, &answer);
+            return self.acknowledge(conn, message, false);
+        }
+        let whole = self.gathers.begin(conn, message);
+        self.watchers.add(conn, whole.gather_generation);
+        for core in self.peers() {
+            let tag = self.gathers.part(whole, Tag::EVERYBODY);
+            self.delivery.post(core, Lane::Requests, Packet::Everyone { conn, tag, on: true });
+        }
+        let tag = self.gathers.part(whole, Tag::EVERYBODY);
+        self.everyone_on(conn, tag, true);
+        self.settle(whole, false, None);
+    }
+
+    /// UNSUBSCRIBE_ALL, or the connection is gone.
+    pub(crate) fn unsubscribe_all(&mut self, conn: ConnId) {
+        if !self.watchers.remove(conn) || !self.watchers.members.is_empty() {
+            return;
+        }
+        for core in self.peers() {
+            self.delivery.post(core, Lane::Requests, Packet::Everyone { conn, tag: Tag::default(), on: false });
+        }
+        self.everyone_on(conn, Tag::default(), false);
+    }
+
+    /// An owner knows of a subscriber of everybody, who is told what it says from here on.
+    pub(crate) fn everyone_confirmed(&mut self, owner: CoreId, conn: ConnId, tag: Tag) {
+        self.watchers.confirm(owner, conn, tag.gather_generation);
+    }
+
+    /// A user joined or left; to those of this core's subscribers of everybody who may know of it.
+    pub(crate) fn tell_everyone(&mut self, owner: CoreId, user: &[u8], frames: &Frames) {
+        let (word, bit) = bit_of(owner);
+        let judges = self.permit.judges();
+        for place in 0..self.watchers.members.len() {
+            let watcher = &self.watchers.members[place];
+            let conn = watcher.conn;
+            if watcher.confirmed.get(word).is_some_and(|bits| bits & bit != 0)
+                && let Some(wire) = self.delivery.wire(conn)
+                && (!judges || self.may_know_of(conn, user))
+            {
+                self.delivery.deliver(conn, frames.of(wire).clone());
+            }
+        }
+    }
+}

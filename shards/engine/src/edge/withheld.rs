@@ -1,0 +1,138 @@
+//! Answers that wait with their owners until there is room for them: what is to be fetched for whom. Why, and the other half,
+//! is in `owner/withheld.rs`.
+
+use crate::ident::{ConnId, CoreId};
+use crate::packet::{Lane, Packet, Parcel, Tag};
+use crate::shard::Shard;
+use deepstream_wire::Message;
+use std::collections::VecDeque;
+
+/// What was withheld from one connection, at its edge.
+#[derive(Debug, Default)]
+pub(crate) struct Withheld {
+    /// To be fetched, in the order in which it was withheld. `tag.part`: the bytes of the answer.
+    waiting: VecDeque<(CoreId, Parcel)>,
+    /// Being fetched: by number, with the bytes of the answer.
+    fetched: Vec<(u32, usize)>,
+    fetched_bytes: usize,
+    number: u32,
+    /// Somebody is fetching further up the stack.
+    busy: bool,
+}
+
+impl Withheld {
+    /// Whether anything waits to be fetched.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// How much is withheld.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len() + self.fetched.len()
+    }
+
+    /// What is to be fetched, of a connection that is gone.
+    pub(crate) fn into_waiting(self) -> VecDeque<(CoreId, Parcel)> {
+        self.waiting
+    }
+
+    /// What is to be fetched next, if there is room beside what waits in the outbox already.
+    fn next(&mut self, backlog: usize, high_water: usize) -> Option<(CoreId, Parcel)> {
+        let (_, first) = self.waiting.front()?;
+        let bytes = first.tag.part as usize;
+        let fits = backlog + self.fetched_bytes + bytes <= high_water;
+        let alone = self.fetched.is_empty() && backlog <= high_water / 2;
+        if !fits && !alone {
+            return None;
+        }
+        let (owner, mut parcel) = self.waiting.pop_front()?;
+        self.number = Tag::fetch_number(self.number);
+        self.fetched.push((self.number, bytes));
+        self.fetched_bytes += bytes;
+        parcel.tag.part = self.number;
+        Some((owner, parcel))
+    }
+
+    /// Bytes of the answers that are being fetched.
+    pub(crate) fn fetched_bytes(&self) -> usize {
+        self.fetched_bytes
+    }
+
+    fn arrived(&mut self, number: u32) {
+        if let Some(place) = self.fetched.iter().position(|&(other, _)| other == number) {
+            self.fetched_bytes -= self.fetched.remove(place).1;
+        }
+    }
+}
+
+impl Shard {
+    /// An owner withholds an answer.
+    pub(crate) fn withheld(&mut self, owner: CoreId, parcel: Parcel) {
+        let conn = parcel.conn;
+        match self.delivery.sessions.get_mut(conn) {
+            Some(session) => {
+                session.withheld.get_or_insert_default().waiting.push_back((owner, parcel));
+                self.fetch_withheld(conn);
+            }
+            None => self.give_up(owner, parcel),
+        }
+    }
+
+    /// One that was fetched was told, or will not be.
+    pub(crate) fn fetched(&mut self, conn: ConnId, number: u32) {
+        let withheld = self.delivery.sessions.get_mut(conn).and_then(|session| session.withheld.as_mut());
+        if let Some(withheld) = withheld {
+            withheld.arrived(number);
+            self.fetch_withheld(conn);
+        }
+    }
+
+    /// Fetches what there is room for.
+    pub(crate) fn fetch_withheld(&mut self, conn: ConnId) {
+        loop {
+            let high_water = self.delivery.high_water();
+            let Some(session) = self.delivery.sessions.get_mut(conn).filter(|session| session.is_told()) else {
+                return;
+            };
+            let backlog = session.backlog();
+            let Some(withheld) = session.withheld.as_mut().filter(|withheld| !withheld.busy) else { return };
+            let Some((owner, parcel)) = withheld.next(backlog, high_water) else {
+                if withheld.len() == 0 {
+                    session.withheld = None;
+                }
+                return self.read_on(conn);
+            };
+            withheld.busy = true;
+            self.ask_again(owner, parcel);
+            let session = self.delivery.sessions.get_mut(conn);
+            if let Some(withheld) = session.and_then(|session| session.withheld.as_mut()) {
+                withheld.busy = false;
+            }
+        }
+    }
+
+    /// A connection that was paused because of what waits for it is read again once that is little.
+    pub(crate) fn read_on(&mut self, conn: ConnId) {
+        let low_water = self.delivery.high_water() / 2;
+        let session = self.delivery.sessions.get(conn);
+        if session.is_some_and(|session| session.paused && session.backlog() <= low_water && !session.is_behind()) {
+            self.resume(conn);
+        }
+    }
+
+    /// Its connection is gone, and the owner is to forget it.
+    pub(crate) fn give_up(&mut self, owner: CoreId, mut parcel: Parcel) {
+        parcel.tag = parcel.tag.yielded();
+        self.ask_again(owner, parcel);
+    }
+
+    fn ask_again(&mut self, owner: CoreId, mut parcel: Parcel) {
+        parcel.tag.rules = self.permit.generation();
+        if owner == self.core {
+            let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
+            self.request(parcel.conn, parcel.tag, &message);
+        } else {
+            self.delivery.post(owner, Lane::Requests, Packet::Request(parcel));
+        }
+    }
+}
