@@ -41,7 +41,7 @@ const CLOCKS: &[(&str, &str)] = &[
     ("perf/", "measures"),
 ];
 /// Sources whose matches over actions a lint looks at: nothing stands there for all other actions.
-const MATCHES_WATCHED: [&str; 1] = ["shards/wire/src"];
+const MATCHES_WATCHED: [&str; 2] = ["shards/wire/src", "shards/engine/src/edge/route.rs"];
 /// Tests that pause although they wait for nothing.
 const PAUSES: &[(&str, &str)] = &[("tests/storage/crash.rs", "kills at a random moment")];
 const FILE_LINES_MAX: usize = 600;
@@ -209,8 +209,9 @@ fn unwatched_matches(files: &[Source]) -> Vec<String> {
         let watched: Vec<&str> =
             warned.filter_map(|pair| pair[1].code.trim_end_matches(';').split(' ').next_back()).collect();
         for file in files.iter().filter(|file| file.is_under(folder) && !file.is_test()) {
-            let module = file.path[folder.len() + 1..].split(['/', '.']).next().unwrap_or_default();
-            let is_watched = whole || watched.contains(&module);
+            let module = file.path[folder.len()..].trim_start_matches('/').split(['/', '.']).next().unwrap_or_default();
+            let own = file.lines.iter().any(|line| line.code.contains(&format!("#![warn{LINT}")));
+            let is_watched = whole || own || watched.contains(&module);
             for (number, line) in file.numbered().filter(|(_, line)| !line.test) {
                 let arm = line.code.split_once("=>").is_some_and(|(arm, _)| arm.contains("Action::"));
                 let silenced = line.code.contains(LINT) && !line.code.contains("warn(");

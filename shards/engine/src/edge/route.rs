@@ -3,6 +3,7 @@
 //! *Owns* the way from a connection to an owner. *Promises* that messages of one connection about one name arrive in
 //! order, that an owner knows a connection before it hears from it, and that what no owner needs to see is answered
 //! here. *Does not* judge a message against state: that is the owner's.
+#![warn(clippy::wildcard_enum_match_arm)]
 
 use crate::edge::session::table::State;
 use crate::edge::subscribers::Subscribe;
@@ -14,24 +15,28 @@ use crate::packet::{Lane, Packet, Parcel, Tag};
 use crate::shard::Shard;
 use bytes::Bytes;
 use deepstream_json::{Fault, Malformed};
-use deepstream_wire::{Action, Flags, Head, Message, Outgoing, Span, Topic, Wire};
+use deepstream_wire::{Action, Flags, Head, Kind, Message, Outgoing, Span, Topic, Wire};
 
 impl Shard {
     /// A message of a logged-in connection.
     pub(crate) fn route(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
-        let owner = match message.head.action {
-            Action::ConnectionPing => {
+        let action = message.head.action;
+        let owner = match action.kind() {
+            Kind::Session if action == Action::ConnectionPing => {
                 self.say(conn, Action::ConnectionPong);
                 None
             }
-            Action::AuthRequest if self.may_extend(conn) => return self.extend(conn, message),
+            Kind::Session if action == Action::AuthRequest && self.may_extend(conn) => {
+                return self.extend(conn, message);
+            }
             // Answers to what the server led with; the one to the challenge may come late.
-            Action::ConnectionPong | Action::ConnectionChallenge
-                if !self.delivery.wire(conn).is_some_and(Wire::is_challenged) =>
+            Kind::Session
+                if action.topic() == Topic::Connection
+                    && !self.delivery.wire(conn).is_some_and(Wire::is_challenged) =>
             {
                 None
             }
-            action if !self.serves(action.topic()) => {
+            _ if !self.serves(action.topic()) => {
                 let answer = Outgoing {
                     original_topic: Some(action.topic()),
                     original_action: Some(action),
@@ -42,56 +47,35 @@ impl Shard {
                 self.unexpected(conn, "UNKNOWN_TOPIC", action.topic().name());
                 None
             }
-            Action::EventEmit
-            | Action::RecordRead
-            | Action::RecordHead
-            | Action::RecordDelete
-            | Action::RecordUpdate
-            | Action::RecordPatch
-            | Action::RecordErase
-            | Action::RecordPatchMulti
-            | Action::RecordCreateAndUpdate
-            | Action::RecordCreateAndPatch => self.single(conn, message),
-            Action::RpcRequest
-            | Action::RpcAccept
-            | Action::RpcResponse
-            | Action::RpcReject
-            | Action::RpcRequestError => self.call(conn, message),
-            Action::RpcProvide | Action::RpcUnprovide | Action::PresenceQuery | Action::RecordNotify => {
+            Kind::Single => self.single(conn, message),
+            Kind::Call => self.call(conn, message),
+            Kind::Bulk => {
                 self.bulk_ask(conn, message);
                 None
             }
-            Action::EventListen | Action::RecordListen | Action::PresenceQueryAll | Action::PresenceSubscribeAll => {
+            Kind::Listen | Kind::Everybody => {
                 self.judge_and_begin(conn, message);
                 None
             }
-            Action::EventUnlisten | Action::RecordUnlisten => {
+            Kind::Unlisten => {
                 self.unlisten(conn, message);
                 None
             }
-            Action::EventListenAccept
-            | Action::EventListenReject
-            | Action::RecordListenAccept
-            | Action::RecordListenReject => self.listener_said(conn, message),
-            Action::PresenceUnsubscribeAll => {
+            Kind::ListenAnswer => self.listener_said(conn, message),
+            Kind::UnsubscribeAll => {
                 self.unsubscribe_all(conn);
                 self.acknowledge(conn, message, false);
                 None
             }
-            Action::EventSubscribe
-            | Action::PresenceSubscribe
-            | Action::RecordSubscribe
-            | Action::RecordSubscribeAndHead
-            | Action::RecordSubscribeAndRead
-            | Action::RecordSubscribeCreateAndRead => {
+            Kind::Subscribe => {
                 self.bulk_subscribe(conn, message);
                 None
             }
-            Action::EventUnsubscribe | Action::PresenceUnsubscribe | Action::RecordUnsubscribe => {
+            Kind::Unsubscribe => {
                 self.bulk_unsubscribe(conn, message);
                 None
             }
-            action => {
+            Kind::Session | Kind::Server => {
                 self.unexpected(conn, "UNKNOWN_ACTION", action.name());
                 None
             }
@@ -161,7 +145,7 @@ impl Shard {
             Topic::Event => Action::EventInvalidMessageData,
             Topic::Rpc => Action::RpcInvalidMessageData,
             Topic::Presence => Action::PresenceInvalidUsers,
-            _ => Action::RecordInvalidMessageData,
+            Topic::Record | Topic::Parser | Topic::Connection | Topic::Auth => Action::RecordInvalidMessageData,
         };
         // Clients of the text protocol are shown what they sent; others would not survive data that is no JSON.
         let wire = self.delivery.wire(conn);
@@ -370,7 +354,9 @@ impl Shard {
         let (answer, original) = match action.topic() {
             Topic::Event => (Action::EventMultipleSubscriptions, action),
             Topic::Presence => (Action::PresenceMultipleSubscriptions, action),
-            _ => (Action::RecordMultipleSubscriptions, Action::RecordSubscribe),
+            Topic::Record | Topic::Rpc | Topic::Parser | Topic::Connection | Topic::Auth => {
+                (Action::RecordMultipleSubscriptions, Action::RecordSubscribe)
+            }
         };
         let outgoing = Outgoing { name: Some(name), original_action: Some(original), ..Outgoing::new(answer) };
         self.delivery.reply(conn, &outgoing);

@@ -7,17 +7,40 @@ use crate::owner::park::{Run, Step};
 use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_valve::Right;
-use deepstream_wire::{Action, Message, Topic};
+use deepstream_wire::{Action, EventRequest, Message, PresenceRequest, Request, RpcRequest, Topic};
 
 /// The right to say something of a name, on topics other than RECORD; `None`: nobody is asked.
 fn right_of(action: Action) -> Option<Right> {
-    Some(match action {
-        Action::EventEmit => Right::EventPublish,
-        Action::EventSubscribe => Right::EventSubscribe,
-        Action::RpcProvide => Right::RpcProvide,
-        Action::RpcRequest => Right::RpcRequest,
-        Action::PresenceSubscribe | Action::PresenceQuery => Right::PresenceAllow,
-        _ => return None,
+    Some(match action.request()? {
+        Request::Event(EventRequest::Emit) => Right::EventPublish,
+        Request::Event(EventRequest::Subscribe) => Right::EventSubscribe,
+        Request::Rpc(RpcRequest::Provide) => Right::RpcProvide,
+        Request::Rpc(RpcRequest::Request) => Right::RpcRequest,
+        Request::Presence(PresenceRequest::Subscribe | PresenceRequest::Query) => Right::PresenceAllow,
+        // Judged where it comes in, or not at all: it ends something, or answers what was asked.
+        Request::Event(
+            EventRequest::Listen
+            | EventRequest::Unsubscribe
+            | EventRequest::Unlisten
+            | EventRequest::ListenAccept
+            | EventRequest::ListenReject,
+        )
+        | Request::Rpc(
+            RpcRequest::Unprovide
+            | RpcRequest::Accept
+            | RpcRequest::Response
+            | RpcRequest::Reject
+            | RpcRequest::RequestError,
+        )
+        | Request::Presence(
+            PresenceRequest::QueryAll
+            | PresenceRequest::SubscribeAll
+            | PresenceRequest::Unsubscribe
+            | PresenceRequest::UnsubscribeAll,
+        )
+        | Request::Record(_)
+        | Request::Connection(_)
+        | Request::Auth(_) => return None,
     })
 }
 

@@ -12,7 +12,7 @@ use deepstream_valve::{
     AtHand, Captures, Choice, Context, Judged, Reference, Right, Rule, Ruleset, Thrown, User, Verdict, explain, judge,
     too_many_rounds,
 };
-use deepstream_wire::Action;
+use deepstream_wire::{Action, EventRequest, RecordRequest, Request, RpcRequest};
 use smallvec::SmallVec;
 
 /// A step on its way through the rules.
@@ -362,12 +362,53 @@ impl Shard {
 
 /// Where a rule's `data` comes from (docs/permissions.md §3).
 pub(super) fn source_of(action: Action) -> Source {
-    match action {
-        Action::EventEmit | Action::RpcRequest | Action::RecordUpdate | Action::RecordCreateAndUpdate => {
-            Source::Message
+    match action.request() {
+        Some(
+            Request::Event(EventRequest::Emit)
+            | Request::Rpc(RpcRequest::Request)
+            | Request::Record(RecordRequest::Update | RecordRequest::CreateAndUpdate),
+        ) => Source::Message,
+        Some(Request::Record(RecordRequest::Patch | RecordRequest::CreateAndPatch | RecordRequest::PatchMulti)) => {
+            Source::Merged
         }
-        Action::RecordPatch | Action::RecordCreateAndPatch | Action::RecordPatchMulti => Source::Merged,
-        _ => Source::Nowhere,
+        Some(
+            Request::Event(
+                EventRequest::Subscribe
+                | EventRequest::Unsubscribe
+                | EventRequest::Listen
+                | EventRequest::Unlisten
+                | EventRequest::ListenAccept
+                | EventRequest::ListenReject,
+            )
+            | Request::Rpc(
+                RpcRequest::Provide
+                | RpcRequest::Unprovide
+                | RpcRequest::Accept
+                | RpcRequest::Response
+                | RpcRequest::Reject
+                | RpcRequest::RequestError,
+            )
+            | Request::Record(
+                RecordRequest::Read
+                | RecordRequest::Head
+                | RecordRequest::Delete
+                | RecordRequest::Erase
+                | RecordRequest::Notify
+                | RecordRequest::Subscribe
+                | RecordRequest::SubscribeAndHead
+                | RecordRequest::SubscribeAndRead
+                | RecordRequest::SubscribeCreateAndRead
+                | RecordRequest::Unsubscribe
+                | RecordRequest::Listen
+                | RecordRequest::Unlisten
+                | RecordRequest::ListenAccept
+                | RecordRequest::ListenReject,
+            )
+            | Request::Presence(_)
+            | Request::Connection(_)
+            | Request::Auth(_),
+        )
+        | None => Source::Nowhere,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::owner::permit::{Document, Question, Said, Steps};
 use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_valve::Right;
-use deepstream_wire::{Action, Flags, Message};
+use deepstream_wire::{Action, Flags, Message, RecordRequest, Request};
 
 /// A version that asks for "whatever comes next".
 const FORCE: i32 = -1;
@@ -158,35 +158,57 @@ impl Shard {
 
 /// Steps that do not depend on whether there is such a record. Setting data creates first, always (docs/permissions.md §2).
 fn steps_of(action: Action) -> &'static [(Right, Action)] {
-    match action {
-        Action::RecordUpdate => &[(Right::RecordWrite, Action::RecordUpdate)],
-        Action::RecordPatch => &[(Right::RecordWrite, Action::RecordPatch)],
-        Action::RecordPatchMulti => &[(Right::RecordWrite, Action::RecordPatchMulti)],
-        Action::RecordErase => &[(Right::RecordDelete, Action::RecordErase)],
-        Action::RecordDelete => &[(Right::RecordDelete, Action::RecordDelete)],
-        Action::RecordNotify => &[(Right::RecordNotify, Action::RecordNotify)],
-        Action::RecordCreateAndUpdate => {
+    let Some(Request::Record(said)) = action.request() else { return &[(Right::RecordRead, Action::RecordRead)] };
+    match said {
+        RecordRequest::Update => &[(Right::RecordWrite, Action::RecordUpdate)],
+        RecordRequest::Patch => &[(Right::RecordWrite, Action::RecordPatch)],
+        RecordRequest::PatchMulti => &[(Right::RecordWrite, Action::RecordPatchMulti)],
+        RecordRequest::Erase => &[(Right::RecordDelete, Action::RecordErase)],
+        RecordRequest::Delete => &[(Right::RecordDelete, Action::RecordDelete)],
+        RecordRequest::Notify => &[(Right::RecordNotify, Action::RecordNotify)],
+        RecordRequest::CreateAndUpdate => {
             &[(Right::RecordCreate, Action::RecordCreate), (Right::RecordWrite, Action::RecordUpdate)]
         }
-        Action::RecordCreateAndPatch => {
+        RecordRequest::CreateAndPatch => {
             &[(Right::RecordCreate, Action::RecordCreate), (Right::RecordWrite, Action::RecordPatch)]
         }
-        Action::RecordHead => &[(Right::RecordRead, Action::RecordHead)],
-        Action::RecordSubscribe => &[(Right::RecordRead, Action::RecordSubscribe)],
-        Action::RecordSubscribeAndHead => &[(Right::RecordRead, Action::RecordSubscribeAndHead)],
-        Action::RecordSubscribeAndRead => &[(Right::RecordRead, Action::RecordSubscribeAndRead)],
-        // READ, and what SUBSCRIBECREATEANDREAD comes to.
-        _ => &[(Right::RecordRead, Action::RecordRead)],
+        RecordRequest::Head => &[(Right::RecordRead, Action::RecordHead)],
+        RecordRequest::Subscribe => &[(Right::RecordRead, Action::RecordSubscribe)],
+        RecordRequest::SubscribeAndHead => &[(Right::RecordRead, Action::RecordSubscribeAndHead)],
+        RecordRequest::SubscribeAndRead => &[(Right::RecordRead, Action::RecordSubscribeAndRead)],
+        // What SUBSCRIBECREATEANDREAD comes to, as well.
+        RecordRequest::Read
+        | RecordRequest::SubscribeCreateAndRead
+        // Not judged here: they are where they come in, or need no right.
+        | RecordRequest::Unsubscribe
+        | RecordRequest::Listen
+        | RecordRequest::Unlisten
+        | RecordRequest::ListenAccept
+        | RecordRequest::ListenReject => &[(Right::RecordRead, Action::RecordRead)],
     }
 }
 
 /// Whether a message brings a record into being that is not there, beside those that say so first (see `write`).
 fn may_create(message: &Message<&[u8]>) -> bool {
-    match message.head.action {
-        Action::RecordSubscribeCreateAndRead => true,
-        Action::RecordUpdate | Action::RecordPatch | Action::RecordPatchMulti | Action::RecordErase => {
+    let Some(Request::Record(said)) = message.head.action.request() else { return false };
+    match said {
+        RecordRequest::SubscribeCreateAndRead => true,
+        RecordRequest::Update | RecordRequest::Patch | RecordRequest::PatchMulti | RecordRequest::Erase => {
             message.head.flags.has(Flags::IS_WRITE_ACK) && message.head.version == FORCE
         }
-        _ => false,
+        RecordRequest::CreateAndUpdate
+        | RecordRequest::CreateAndPatch
+        | RecordRequest::Read
+        | RecordRequest::Head
+        | RecordRequest::Delete
+        | RecordRequest::Notify
+        | RecordRequest::Subscribe
+        | RecordRequest::SubscribeAndHead
+        | RecordRequest::SubscribeAndRead
+        | RecordRequest::Unsubscribe
+        | RecordRequest::Listen
+        | RecordRequest::Unlisten
+        | RecordRequest::ListenAccept
+        | RecordRequest::ListenReject => false,
     }
 }

@@ -20,16 +20,19 @@ use crate::packet::Tag;
 use crate::shard::{Shard, TimerKey};
 use calls::Provided;
 pub(crate) use calls::{CallId, Calls};
-use deepstream_wire::{Action, Flags, Message, Outgoing, Topic};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Request, RpcRequest, Topic};
 
 impl Shard {
     /// A message on topic RPC about a name this core owns.
     pub(crate) fn rpc(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
-        match message.head.action {
-            Action::RpcProvide => self.provide(conn, tag, message),
-            Action::RpcUnprovide => self.unprovide(conn, tag, message),
-            Action::RpcRequest => self.request_call(conn, message),
-            _ => self.provider_said(conn, message),
+        let Some(Request::Rpc(said)) = message.head.action.request() else { return };
+        match said {
+            RpcRequest::Provide => self.provide(conn, tag, message),
+            RpcRequest::Unprovide => self.unprovide(conn, tag, message),
+            RpcRequest::Request => self.request_call(conn, message),
+            RpcRequest::Accept | RpcRequest::Response | RpcRequest::Reject | RpcRequest::RequestError => {
+                self.provider_said(conn, message);
+            }
         }
     }
 
