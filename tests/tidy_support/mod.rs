@@ -29,6 +29,8 @@ pub(crate) struct Line {
     pub(crate) text: String,
     /// The same without comments and without what is between quotes. For files that are not Rust: as written.
     pub(crate) code: String,
+    /// Without comments; what is between quotes stays.
+    pub(crate) uncommented: String,
     /// Whether it is only ever compiled for tests.
     pub(crate) test: bool,
 }
@@ -37,10 +39,16 @@ impl Source {
     /// Cuts a text into lines and says what they are.
     pub(crate) fn new(path: &str, text: &str) -> Self {
         let rust = path.ends_with(".rs");
-        let code = if rust { code_of(text) } else { text.to_owned() };
-        let line = |(text, code): (&str, &str)| Line { text: text.to_owned(), code: code.to_owned(), test: false };
-        let mut source =
-            Self { path: path.to_owned(), lines: text.split('\n').zip(code.split('\n')).map(line).collect() };
+        let code = if rust { code_of(text, Strings::Blanked) } else { text.to_owned() };
+        let uncommented = if rust { code_of(text, Strings::Kept) } else { uncommented(text) };
+        let lines = text.split('\n').zip(code.split('\n').zip(uncommented.split('\n')));
+        let line = |(text, (code, uncommented)): (&str, (&str, &str))| Line {
+            text: text.to_owned(),
+            code: code.to_owned(),
+            uncommented: uncommented.to_owned(),
+            test: false,
+        };
+        let mut source = Self { path: path.to_owned(), lines: lines.map(line).collect() };
         source.mark_tests();
         source
     }
@@ -117,8 +125,15 @@ pub(crate) fn tree() -> Vec<Source> {
     found
 }
 
-/// Blanks comments and the insides of strings and characters; every other byte keeps its place.
-fn code_of(text: &str) -> String {
+/// What becomes of what is between quotes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strings {
+    Blanked,
+    Kept,
+}
+
+/// Blanks comments and, if told to, the insides of strings and characters; every other byte keeps its place.
+fn code_of(text: &str, strings: Strings) -> String {
     let marks: Vec<char> = text.chars().collect();
     let (mut code, mut at) = (String::with_capacity(text.len()), 0);
     while at < marks.len() {
@@ -133,12 +148,24 @@ fn code_of(text: &str) -> String {
         if end == at {
             code.push(marks[at]);
             at += 1;
+        } else if marks[at] != '/' && strings == Strings::Kept {
+            code.extend(&marks[at..end]);
+            at = end;
         } else {
             code.extend(marks[at..end].iter().map(|&mark| if mark == '\n' { '\n' } else { ' ' }));
             at = end;
         }
     }
     code
+}
+
+/// A script without its comments: lines that are one, and what follows a ` //` on others, which is no address.
+fn uncommented(text: &str) -> String {
+    let lines = text.split('\n').map(|line| {
+        let starts = |mark: &&str| line.trim_start().starts_with(*mark);
+        if ["//", "/*", "*"].iter().any(starts) { "" } else { line.split(" //").next().unwrap_or(line) }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn until(marks: &[char], from: usize, ends: impl Fn(&[char]) -> bool) -> usize {
