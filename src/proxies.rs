@@ -3,34 +3,25 @@
 //! *Owns* which proxies are believed. *Promises* that an address nobody vouches for is never taken: `X-Forwarded-For` counts
 //! from its end, as long as whoever added an entry is a proxy of ours. *Does not* resolve names.
 
+use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// Addresses that begin alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u32,
-}
+pub struct Network(IpNet);
 
 impl Network {
     /// Reads `10.0.0.0/8`, or one address.
     pub fn read(text: &str) -> Option<Self> {
         let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-        let address: IpAddr = address.trim().parse().ok()?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.map_or(Some(bits), |prefix| prefix.trim().parse().ok())?;
-        (prefix <= bits).then_some(Self { address, prefix })
+        let alone = IpNet::from(address.trim().parse::<IpAddr>().ok()?);
+        let prefix = prefix.map_or(Some(alone.prefix_len()), |prefix| prefix.trim().parse().ok())?;
+        IpNet::new(alone.addr(), prefix).ok().map(Self)
     }
 
     /// Whether an address is one of them.
     pub fn holds(&self, address: IpAddr) -> bool {
-        let (own, other, bits) = match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => (u128::from(own.to_bits()), u128::from(other.to_bits()), 32),
-            (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits(), other.to_bits(), 128),
-            _ => return false,
-        };
-        // Nothing is left of a shift by all bits.
-        (own ^ other).checked_shr(bits - self.prefix).unwrap_or(0) == 0
+        self.0.contains(&address)
     }
 }
 
