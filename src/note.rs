@@ -49,6 +49,7 @@ pub(crate) fn no_descriptors(count: u64, max: usize) {
     note(Level::Warn, "CONNECTION_ERROR", &text);
 }
 
+#[expect(clippy::too_many_lines, reason = "a table: one row a note")]
 fn words(what: &Note, party: &Party) -> Option<(Level, &'static str, String)> {
     Some(match what {
         Note::IncomingConnection { remote, referer, .. } => {

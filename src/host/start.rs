@@ -102,13 +102,8 @@ pub fn start(
     for line in placement.describe() {
         note(Level::Info, "INFO", &line);
     }
-    let http = &config.http;
-    let (tls, mqtt_tls) = (Tls::new(Side::Web, config)?, Tls::new(Side::Mqtt, config)?);
-    let mut doors: Vec<Doors> = (0..cores).map(|_| Vec::new()).collect();
-    let addresses = open_web(config, tls.as_ref(), &mut doors)?;
-    let address = addresses[0];
-    let (mqtt_addresses, mqtt_lines) = open_mqtt(config, mqtt_tls.as_ref(), &mut doors)?;
-    let tls = tls.into_iter().chain(mqtt_tls).collect();
+    let mut front = Front::open(config, cores)?;
+    let doors = std::mem::take(&mut front.doors);
     let wakers = (0..cores).map(|_| Waker::new()).collect::<Result<Vec<_>, _>>();
     let wakers = wakers.map_err(|error| StartError::Core { core: 0, what: error.to_string() })?;
     let slots = slots_per_ring(LATTICE_BYTES, cores, size_of::<Packet>()).min(SLOTS_MAX);
@@ -131,6 +126,7 @@ pub fn start(
     let unix_ns = clock.unix_ns();
     let start_tapes = |directory: &PathBuf| Tapes::start(directory, cores, &placement.services, unix_ns);
     let tapes = config.tape.as_ref().map(start_tapes).transpose()?;
+    let (address, tls) = (front.web[0], std::mem::take(&mut front.tls));
     let mut server = Server {
         address,
         control,
@@ -178,30 +174,7 @@ pub fn start(
         // A core that ended since is found when it is joined.
         let _ = tell.send(Arc::clone(&doorbells));
     }
-    let securely = |door: usize| if http.tls.is_some() && door + 1 == addresses.len() { "https" } else { "http" };
-    for (door, address) in addresses.iter().enumerate() {
-        let line = format!("Listening for {} connections on {}:{}", securely(door), http.host, address.port());
-        note(Level::Info, "INFO", &line);
-    }
-    note(Level::Info, "INFO", &format!("Listening for health checks on path {}", http.health_check_path));
-    let held = config.outbox_bytes_total_max() >> 20;
-    note(Level::Info, "INFO", &format!("connections may hold {held} MiB together (limits.outboxBytesTotalMax)"));
-    note(Level::Info, "INFO", &format!("permission ready: {}", config.permission.title()));
-    for endpoint in &config.endpoints {
-        note(Level::Info, "INFO", &format!("connectionEndpoint ready: {}", endpoint.protocol.title()));
-    }
-    if config.http_endpoint.is_some() {
-        note(Level::Info, "INFO", "connectionEndpoint ready: HTTP connection endpoint");
-    }
-    for line in mqtt_lines {
-        note(Level::Info, "INFO", &line);
-    }
-    for address in addresses {
-        protect::announce(config, Door::Web, address);
-    }
-    for address in mqtt_addresses {
-        protect::announce(config, Door::Mqtt, address);
-    }
+    front.announce(config);
     Ok(server)
 }
 
@@ -214,6 +187,57 @@ fn ports(port: u16, tls: Option<&Tls>, secure_port: Option<u16>) -> Vec<(u16, Op
     match (tls, secure_port) {
         (Some(tls), Some(secure_port)) => vec![(port, None), (secure_port, Some(tls))],
         (tls, _) => vec![(port, tls)],
+    }
+}
+
+/// What the server listens on, and what of it is given away on the way: listeners to cores, certificates to the server.
+struct Front {
+    /// Of each core.
+    doors: Vec<Doors>,
+    /// Of each side that has certificates.
+    tls: Vec<Tls>,
+    web: Vec<SocketAddr>,
+    mqtt: Vec<SocketAddr>,
+    /// What the log says of MQTT.
+    mqtt_lines: Vec<String>,
+}
+
+impl Front {
+    fn open(config: &Config, cores: usize) -> Result<Self, StartError> {
+        let (tls, mqtt_tls) = (Tls::new(Side::Web, config)?, Tls::new(Side::Mqtt, config)?);
+        let mut doors: Vec<Doors> = (0..cores).map(|_| Vec::new()).collect();
+        let web = open_web(config, tls.as_ref(), &mut doors)?;
+        let (mqtt, mqtt_lines) = open_mqtt(config, mqtt_tls.as_ref(), &mut doors)?;
+        Ok(Self { doors, tls: tls.into_iter().chain(mqtt_tls).collect(), web, mqtt, mqtt_lines })
+    }
+
+    /// Tells what is listened on, what is spoken there, and who may.
+    fn announce(&self, config: &Config) {
+        let http = &config.http;
+        let securely = |door: usize| if http.tls.is_some() && door + 1 == self.web.len() { "https" } else { "http" };
+        for (door, address) in self.web.iter().enumerate() {
+            let line = format!("Listening for {} connections on {}:{}", securely(door), http.host, address.port());
+            note(Level::Info, "INFO", &line);
+        }
+        note(Level::Info, "INFO", &format!("Listening for health checks on path {}", http.health_check_path));
+        let held = config.outbox_bytes_total_max() >> 20;
+        note(Level::Info, "INFO", &format!("connections may hold {held} MiB together (limits.outboxBytesTotalMax)"));
+        note(Level::Info, "INFO", &format!("permission ready: {}", config.permission.title()));
+        for endpoint in &config.endpoints {
+            note(Level::Info, "INFO", &format!("connectionEndpoint ready: {}", endpoint.protocol.title()));
+        }
+        if config.http_endpoint.is_some() {
+            note(Level::Info, "INFO", "connectionEndpoint ready: HTTP connection endpoint");
+        }
+        for line in &self.mqtt_lines {
+            note(Level::Info, "INFO", line);
+        }
+        for &address in &self.web {
+            protect::announce(config, Door::Web, address);
+        }
+        for &address in &self.mqtt {
+            protect::announce(config, Door::Mqtt, address);
+        }
     }
 }
 

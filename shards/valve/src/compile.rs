@@ -223,30 +223,12 @@ impl Compiler {
                 self.patterns.push((**pattern).clone());
                 self.emit(Op::Pattern(self.patterns.len() as u32 - 1), tree, false);
             }
-            Node::Variable(variable) => {
-                match variable {
-                    Variable::Data => self.uses.data = true,
-                    Variable::OldData => self.uses.old_data = true,
-                    _ => self.uses.context = true,
-                }
-                self.emit(Op::Variable(*variable), tree, true);
-            }
+            Node::Variable(variable) => self.variable(*variable, tree),
             Node::Unknown(name) => {
                 let name = self.text(name.as_bytes());
                 self.emit(Op::Unknown(name), tree, true);
             }
-            Node::Template(texts, parts) => {
-                for (index, text) in texts.iter().enumerate() {
-                    let text = self.text(text);
-                    self.emit(Op::Text(text), tree, false);
-                    if let Some(part) = parts.get(index) {
-                        self.compile(part);
-                        // Each is made text before the next is evaluated.
-                        self.emit(Op::Key, part, false);
-                    }
-                }
-                self.emit(Op::Template((texts.len() + parts.len()) as u32), tree, true);
-            }
+            Node::Template(texts, parts) => self.template(texts, parts, tree),
             Node::Array(items) => {
                 let count = self.all(items);
                 self.emit(Op::Array(count), tree, true);
@@ -260,26 +242,17 @@ impl Compiler {
                 self.emit(Op::Object(members.len() as u32), tree, true);
             }
             Node::Member { object, name, optional } => {
-                self.compile(object);
-                if *optional {
-                    self.leave(Op::LeaveChain(0), tree);
-                }
+                self.object(object, *optional, tree);
                 let name = self.text(name);
                 self.emit(Op::Member(name), tree, true);
             }
             Node::Index { object, key, optional } => {
-                self.compile(object);
-                if *optional {
-                    self.leave(Op::LeaveChain(0), tree);
-                }
+                self.object(object, *optional, tree);
                 self.compile(key);
                 self.emit(Op::Index, tree, true);
             }
             Node::Call { object, name, arguments, skip_object, skip_method } => {
-                self.compile(object);
-                if *skip_object {
-                    self.leave(Op::LeaveChain(0), tree);
-                }
+                self.object(object, *skip_object, tree);
                 let name = self.text(name);
                 self.emit(Op::Method(name), tree, false);
                 if *skip_method {
@@ -293,14 +266,7 @@ impl Compiler {
                 let count = self.all(arguments);
                 self.emit(Op::Reference(count), tree, true);
             }
-            Node::Chain(inner) => {
-                self.leaving.push(Vec::new());
-                self.compile(inner);
-                for jump in self.leaving.pop().unwrap_or_default() {
-                    self.land(jump);
-                }
-                self.meet(tree);
-            }
+            Node::Chain(inner) => self.chain(inner, tree),
             Node::Unary(operator, argument) => {
                 self.compile(argument);
                 self.emit(Op::Unary(*operator), tree, true);
@@ -310,29 +276,8 @@ impl Compiler {
                 self.compile(right);
                 self.emit(Op::Binary(*operator), tree, true);
             }
-            Node::Logical(operator, left, right) => {
-                self.compile(left);
-                let jump = match operator {
-                    Logical::And => Op::JumpIfFalsy(0),
-                    Logical::Or => Op::JumpIfTruthy(0),
-                    Logical::Else => Op::JumpIfPresent(0),
-                };
-                let jump = self.emit(jump, tree, false);
-                self.emit(Op::Pop, tree, false);
-                self.compile(right);
-                self.land(jump);
-                self.meet(tree);
-            }
-            Node::Conditional(test, then, otherwise) => {
-                self.compile(test);
-                let unless = self.emit(Op::JumpUnless(0), tree, false);
-                self.compile(then);
-                let done = self.emit(Op::Jump(0), tree, false);
-                self.land(unless);
-                self.compile(otherwise);
-                self.land(done);
-                self.meet(tree);
-            }
+            Node::Logical(operator, left, right) => self.logical(*operator, left, right, tree),
+            Node::Conditional(test, then, otherwise) => self.conditional(test, then, otherwise, tree),
             Node::Sequence(trees) => {
                 for (index, part) in trees.iter().enumerate() {
                     if index > 0 {
@@ -342,5 +287,69 @@ impl Compiler {
                 }
             }
         }
+    }
+
+    fn variable(&mut self, variable: Variable, tree: &Tree) {
+        match variable {
+            Variable::Data => self.uses.data = true,
+            Variable::OldData => self.uses.old_data = true,
+            _ => self.uses.context = true,
+        }
+        self.emit(Op::Variable(variable), tree, true);
+    }
+
+    fn template(&mut self, texts: &[Box<[u8]>], parts: &[Tree], tree: &Tree) {
+        for (index, text) in texts.iter().enumerate() {
+            let text = self.text(text);
+            self.emit(Op::Text(text), tree, false);
+            if let Some(part) = parts.get(index) {
+                self.compile(part);
+                // Each is made text before the next is evaluated.
+                self.emit(Op::Key, part, false);
+            }
+        }
+        self.emit(Op::Template((texts.len() + parts.len()) as u32), tree, true);
+    }
+
+    /// What something is taken of; `?.` behind it leaves the chain where it is not there.
+    fn object(&mut self, object: &Tree, optional: bool, tree: &Tree) {
+        self.compile(object);
+        if optional {
+            self.leave(Op::LeaveChain(0), tree);
+        }
+    }
+
+    fn chain(&mut self, inner: &Tree, tree: &Tree) {
+        self.leaving.push(Vec::new());
+        self.compile(inner);
+        for jump in self.leaving.pop().unwrap_or_default() {
+            self.land(jump);
+        }
+        self.meet(tree);
+    }
+
+    fn logical(&mut self, operator: Logical, left: &Tree, right: &Tree, tree: &Tree) {
+        self.compile(left);
+        let jump = match operator {
+            Logical::And => Op::JumpIfFalsy(0),
+            Logical::Or => Op::JumpIfTruthy(0),
+            Logical::Else => Op::JumpIfPresent(0),
+        };
+        let jump = self.emit(jump, tree, false);
+        self.emit(Op::Pop, tree, false);
+        self.compile(right);
+        self.land(jump);
+        self.meet(tree);
+    }
+
+    fn conditional(&mut self, test: &Tree, then: &Tree, otherwise: &Tree, tree: &Tree) {
+        self.compile(test);
+        let unless = self.emit(Op::JumpUnless(0), tree, false);
+        self.compile(then);
+        let done = self.emit(Op::Jump(0), tree, false);
+        self.land(unless);
+        self.compile(otherwise);
+        self.land(done);
+        self.meet(tree);
     }
 }

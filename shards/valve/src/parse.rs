@@ -9,8 +9,9 @@
 use deepstream_pattern::Pattern;
 use oxc::allocator::Allocator;
 use oxc::ast::ast::{
-    Argument, ArrayExpressionElement, CallExpression, ChainElement, Expression, ObjectExpression, ObjectPropertyKind,
-    PropertyKey, PropertyKind, Statement, StaticMemberExpression, TemplateLiteral,
+    Argument, ArrayExpression, ArrayExpressionElement, CallExpression, ChainElement, Expression, LogicalExpression,
+    ObjectExpression, ObjectPropertyKind, PropertyKey, PropertyKind, RegExpLiteral, Statement, StaticMemberExpression,
+    TemplateLiteral,
 };
 use oxc::parser::{ParseOptions, Parser};
 use oxc::span::{GetSpan, SourceType, Span};
@@ -225,32 +226,10 @@ impl Reader<'_> {
             Expression::NullLiteral(_) => Node::Null,
             Expression::NumericLiteral(literal) => Node::Number(literal.value),
             Expression::StringLiteral(literal) => Node::Text(units(literal.value.as_str(), literal.lone_surrogates)),
-            Expression::RegExpLiteral(literal) => {
-                let pattern = Pattern::new(literal.regex.pattern.text.as_str(), &literal.regex.flags.to_string());
-                let pattern = pattern.map_err(|error| {
-                    let at = literal.span.start + 1 + error.at().unwrap_or(0) as u32;
-                    let what = format!("SyntaxError: Invalid regular expression: {error}");
-                    self.refuse(what, Span::new(at, at))
-                })?;
-                Node::Pattern(Box::new(pattern))
-            }
+            Expression::RegExpLiteral(literal) => self.pattern(literal)?,
             Expression::TemplateLiteral(template) => self.template(template)?,
             Expression::Identifier(identifier) => self.identifier(identifier.name.as_str(), identifier.span)?,
-            Expression::ArrayExpression(array) => {
-                let mut items = Vec::new();
-                for element in &array.elements {
-                    items.push(match element {
-                        ArrayExpressionElement::SpreadElement(spread) => {
-                            return Err(self.refuse("spreading is not supported", spread.span));
-                        }
-                        ArrayExpressionElement::Elision(hole) => {
-                            return Err(self.refuse("holes in arrays are not supported", hole.span));
-                        }
-                        element => self.read(element.to_expression())?,
-                    });
-                }
-                Node::Array(items)
-            }
+            Expression::ArrayExpression(array) => self.array(array)?,
             Expression::ObjectExpression(object) => self.object(object)?,
             Expression::StaticMemberExpression(member) => self.member(member)?,
             Expression::ComputedMemberExpression(member) => Node::Index {
@@ -259,38 +238,13 @@ impl Reader<'_> {
                 optional: member.optional,
             },
             Expression::CallExpression(call) => self.call(call)?,
-            Expression::ChainExpression(chain) => Node::Chain(Box::new(match &chain.expression {
-                ChainElement::CallExpression(call) => placed(self.call(call)?, call.span),
-                ChainElement::ComputedMemberExpression(member) => {
-                    let (object, key) = (self.boxed(&member.object)?, self.boxed(&member.expression)?);
-                    placed(Node::Index { object, key, optional: member.optional }, member.span)
-                }
-                ChainElement::StaticMemberExpression(member) => placed(self.member(member)?, member.span),
-                other => return Err(self.refuse("this is not supported", other.span())),
-            })),
+            Expression::ChainExpression(chain) => self.chain(&chain.expression)?,
             Expression::UnaryExpression(unary) => self.unary(unary.operator, &unary.argument, unary.span)?,
             Expression::BinaryExpression(binary) => {
                 let (left, right) = (self.boxed(&binary.left)?, self.boxed(&binary.right)?);
                 Node::Binary(binary_of(binary.operator), left, right)
             }
-            Expression::LogicalExpression(logical) => {
-                let mixes = |side: &Expression<'_>| match side {
-                    Expression::LogicalExpression(inner) => {
-                        (inner.operator == LogicalOperator::Coalesce) != (logical.operator == LogicalOperator::Coalesce)
-                    }
-                    _ => false,
-                };
-                // The parser leaves that to a later pass.
-                if mixes(&logical.left) || mixes(&logical.right) {
-                    return refuse("SyntaxError: ?? beside && or || needs brackets");
-                }
-                let operator = match logical.operator {
-                    LogicalOperator::And => Logical::And,
-                    LogicalOperator::Or => Logical::Or,
-                    LogicalOperator::Coalesce => Logical::Else,
-                };
-                Node::Logical(operator, self.boxed(&logical.left)?, self.boxed(&logical.right)?)
-            }
+            Expression::LogicalExpression(logical) => self.logical(logical)?,
             Expression::ConditionalExpression(conditional) => Node::Conditional(
                 self.boxed(&conditional.test)?,
                 self.boxed(&conditional.consequent)?,
@@ -313,6 +267,64 @@ impl Reader<'_> {
             Expression::ThisExpression(_) => return refuse("this is not supported"),
             _ => return refuse("this expression is not supported"),
         })
+    }
+
+    fn pattern(&self, literal: &RegExpLiteral<'_>) -> Result<Node, Refused> {
+        let pattern = Pattern::new(literal.regex.pattern.text.as_str(), &literal.regex.flags.to_string());
+        let pattern = pattern.map_err(|error| {
+            let at = literal.span.start + 1 + error.at().unwrap_or(0) as u32;
+            let what = format!("SyntaxError: Invalid regular expression: {error}");
+            self.refuse(what, Span::new(at, at))
+        })?;
+        Ok(Node::Pattern(Box::new(pattern)))
+    }
+
+    fn array(&mut self, array: &ArrayExpression<'_>) -> Result<Node, Refused> {
+        let mut items = Vec::new();
+        for element in &array.elements {
+            items.push(match element {
+                ArrayExpressionElement::SpreadElement(spread) => {
+                    return Err(self.refuse("spreading is not supported", spread.span));
+                }
+                ArrayExpressionElement::Elision(hole) => {
+                    return Err(self.refuse("holes in arrays are not supported", hole.span));
+                }
+                element => self.read(element.to_expression())?,
+            });
+        }
+        Ok(Node::Array(items))
+    }
+
+    /// What stands between the first `?.` and where undefined leaves.
+    fn chain(&mut self, inner: &ChainElement<'_>) -> Result<Node, Refused> {
+        Ok(Node::Chain(Box::new(match inner {
+            ChainElement::CallExpression(call) => placed(self.call(call)?, call.span),
+            ChainElement::ComputedMemberExpression(member) => {
+                let (object, key) = (self.boxed(&member.object)?, self.boxed(&member.expression)?);
+                placed(Node::Index { object, key, optional: member.optional }, member.span)
+            }
+            ChainElement::StaticMemberExpression(member) => placed(self.member(member)?, member.span),
+            other => return Err(self.refuse("this is not supported", other.span())),
+        })))
+    }
+
+    fn logical(&mut self, logical: &LogicalExpression<'_>) -> Result<Node, Refused> {
+        let mixes = |side: &Expression<'_>| match side {
+            Expression::LogicalExpression(inner) => {
+                (inner.operator == LogicalOperator::Coalesce) != (logical.operator == LogicalOperator::Coalesce)
+            }
+            _ => false,
+        };
+        // The parser leaves that to a later pass.
+        if mixes(&logical.left) || mixes(&logical.right) {
+            return Err(self.refuse("SyntaxError: ?? beside && or || needs brackets", logical.span));
+        }
+        let operator = match logical.operator {
+            LogicalOperator::And => Logical::And,
+            LogicalOperator::Or => Logical::Or,
+            LogicalOperator::Coalesce => Logical::Else,
+        };
+        Ok(Node::Logical(operator, self.boxed(&logical.left)?, self.boxed(&logical.right)?))
     }
 
     fn member(&mut self, member: &StaticMemberExpression<'_>) -> Result<Node, Refused> {

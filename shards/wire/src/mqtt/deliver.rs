@@ -46,6 +46,7 @@ impl Session {
         self.stage = Stage::Over;
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table: one arm an action")]
     fn message<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>>(
         &mut self,
         said: &Said<'_>,
