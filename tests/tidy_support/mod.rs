@@ -4,6 +4,7 @@ mod book;
 mod documents;
 mod modules;
 mod rooms;
+mod supply;
 
 pub(crate) use modules::Modules;
 pub(crate) use rooms::MODULES;
