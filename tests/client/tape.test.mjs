@@ -13,7 +13,7 @@ import { BINARY, REFERENCE, SHARDS, Server } from './server.mjs'
 import { atEnd, unique, until, within } from './until.mjs'
 
 const skip = REFERENCE
-const SIM = process.env.DEEPSTREAM_SIM ?? path.join(path.dirname(BINARY), 'sim')
+const SIM = process.env.DEEPSTREAM_SIM ?? path.join(path.dirname(BINARY), '../checked/sim')
 /** Names enough that every shard owns some. */
 const NAMES = Array.from({ length: 16 }, (_, number) => `tape/${number}`)
 const OPEN = {

@@ -1,5 +1,5 @@
 //! Every interleaving and every permitted reordering of the sleep protocol, within loom's bounds. Run with
-//! `RUSTFLAGS="--cfg loom" cargo test -p deepstream-mesh --release --test loom`.
+//! `RUSTFLAGS=--cfg=loom CARGO_TARGET_DIR=target/loom cargo test -p deepstream-mesh --profile checked --test loom`.
 //!
 //! Real sleep is modelled by a thread that never looks again unless its bell comes: a lost wake-up is a deadlock, which loom
 //! reports.
