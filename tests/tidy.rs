@@ -14,6 +14,7 @@ use tidy_support::{Line, MODULES, Modules, Source, keys, names, tree};
 
 /// Crate, its manifest's folder, and what it may import of ours.
 const IMPORTS: &[(&str, &str, &[&str])] = &[
+    ("cpulist", "shards/cpulist", &[]),
     ("json", "shards/json", &[]),
     ("mesh", "shards/mesh", &[]),
     ("wire", "shards/wire", &["json"]),
@@ -21,8 +22,8 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("valve", "shards/valve", &["json", "pattern"]),
     ("engine", "shards/engine", &["json", "wire", "pattern", "valve"]),
     ("sim", "shards/sim", &["json", "wire", "valve", "engine"]),
-    ("perf", "perf", &["wire"]),
-    ("deepstream", "", &["json", "wire", "pattern", "valve", "engine", "mesh"]),
+    ("perf", "perf", &["cpulist", "wire"]),
+    ("deepstream", "", &["cpulist", "json", "wire", "pattern", "valve", "engine", "mesh"]),
 ];
 /// Crates that decide: no clock, thread, socket, file or randomly seeded map.
 const PURE: &[&str] = &["shards/json/", "shards/wire/", "shards/pattern/", "shards/valve/", "shards/engine/"];

@@ -6,7 +6,6 @@
 
 mod arguments;
 mod auth;
-mod cpulist;
 mod default;
 mod error;
 mod find;
@@ -30,7 +29,7 @@ mod web;
 
 pub use arguments::StartArguments;
 pub use auth::{ITERATIONS_MAX, KEY_LENGTH_MAX};
-pub use cpulist::{format as format_cpulist, parse as parse_cpulist};
+pub use deepstream_cpulist::{format as format_cpulist, parse as parse_cpulist};
 pub(crate) use error::unreadable;
 pub use error::{ConfigError, ConfigErrors, EXIT_CODE};
 pub use methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, StorageAuth, User};
@@ -49,6 +48,7 @@ pub use web::HttpEndpoint;
 
 use crate::credentials::PasswordHash;
 use crate::log::{Colors, Level, note};
+use deepstream_cpulist as cpulist;
 use node::{Node, Step};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};

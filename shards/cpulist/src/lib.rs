@@ -1,4 +1,8 @@
-//! CPU sets as the kernel writes them: `2-7,10,12-15:2`.
+//! CPU sets as the kernel, the configuration and the latency harness write them: `2-7,10,12-15:2`.
+//!
+//! *Owns* that form. *Promises* that CPUs come in the order written, and that what is wrong is named. *Does not* know which CPUs
+//! there are.
+#![forbid(unsafe_code)]
 
 /// The CPUs of a list, in the order written. Ranges may have a stride: `0-8:2` is 0, 2, 4, 6, 8.
 pub fn parse(text: &str) -> Result<Vec<usize>, String> {
