@@ -1,5 +1,5 @@
 //! The table of rule cases in `tests/permissions`, judged as `deepstream permissions test` judges it. The same cases are
-//! tried on a running server by `tests/client/permission-table.test.mjs`.
+//! tried on a running server by `tests/client/suites/permission-table.test.mjs`.
 
 use deepstream::cli::PermissionsCommand;
 use deepstream::permissions;

@@ -12,6 +12,7 @@ const README_BYTES_MAX: usize = 6 * 1024;
 const SUMMARY: &str = "docs/SUMMARY.md";
 const GLOSSARY: &str = "docs/glossary.md";
 const ACTIONS: &str = "docs/protobuf-protocol.md";
+const CLIENTS: &str = "tests/client";
 /// Set, tables are written in place of being compared.
 const VARIABLE: &str = "DEEPSTREAM_WRITE_DOCS";
 /// Folders whose files documents name.
@@ -211,17 +212,48 @@ fn readme_is_short() {
 #[test]
 fn the_table_of_actions_in_the_documentation_is_the_one_that_is_read() {
     let table = table_of_actions();
+    hold(ACTIONS, "actions", &table);
+}
+
+/// Compares what stands between two marks of a document with a table, or writes it there if told to.
+fn hold(path: &str, mark: &str, table: &[String]) {
     let files = tree();
-    let document = files.iter().find(|file| file.path == ACTIONS).expect("the protocol has a chapter");
-    let (found, begin, end) = between(document, "actions").expect("the chapter has marks for the table");
+    let document = files.iter().find(|file| file.path == path).unwrap_or_else(|| panic!("{path} exists"));
+    let (found, begin, end) = between(document, mark).unwrap_or_else(|| panic!("{path} has marks for {mark}"));
     if std::env::var_os(VARIABLE).is_some() {
         let lines = document.lines.iter().map(|line| line.text.clone());
         let before = lines.clone().take(begin + 1);
-        let written: Vec<String> = before.chain(table.clone()).chain(lines.skip(end)).collect();
-        fs::write(root().join(ACTIONS), written.join("\n")).expect("the chapter can be written");
+        let written: Vec<String> = before.chain(table.iter().cloned()).chain(lines.skip(end)).collect();
+        fs::write(root().join(path), written.join("\n")).expect("the document can be written");
         return;
     }
-    assert!(found == table, "{ACTIONS} is not up to date: run {VARIABLE}=1 cargo test --test tidy actions");
+    assert!(found == table, "{path} is not up to date: run {VARIABLE}=1 cargo test --test tidy book");
+}
+
+/// What a script says of itself before anything else.
+fn opening(script: &Source) -> String {
+    let comment = script.lines.iter().map(|line| line.text.as_str()).map_while(|text| text.strip_prefix("// "));
+    comment.collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
+
+#[test]
+fn the_suites_of_clients_and_their_helpers_are_listed_with_what_they_say_of_themselves() {
+    let files = tree();
+    let mut table = Vec::new();
+    for (folder, ending) in
+        [("suites", ".test.mjs"), ("attack", ".test.mjs"), ("heavy", ".test.mjs"), ("helpers", ".mjs")]
+    {
+        let place = format!("{CLIENTS}/{folder}/");
+        table.extend([String::new(), format!("## {folder}"), String::new(), "| | |".into(), "|---|---|".into()]);
+        for script in files.iter().filter(|file| file.is_under(&place) && file.path.ends_with(ending)) {
+            let name = script.path.strip_prefix(&place).and_then(|file| file.strip_suffix(ending));
+            let (name, opening) = (name.expect("it is in the folder"), opening(script));
+            assert!(!opening.is_empty(), "{}: does not say what it proves", script.path);
+            table.push(format!("| [{name}]({folder}/{name}{ending}) | {opening} |"));
+        }
+    }
+    table.push(String::new());
+    hold(&format!("{CLIENTS}/README.md"), "suites", &table);
 }
 
 /// The rules can fail: one breach each, planted.

@@ -1,6 +1,6 @@
 //! Every pattern of `javascript.jsonl` against every name of its first line, compared with what a JavaScript engine says.
 //!
-//! `tests/client/patterns.test.mjs` asks the JavaScript engine at hand whether the file still tells the truth.
+//! `tests/client/suites/patterns.test.mjs` asks the JavaScript engine at hand whether the file still tells the truth.
 
 use deepstream_pattern::{Budget, Input, Pattern, Scratch};
 use serde::Deserialize;

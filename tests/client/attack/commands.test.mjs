@@ -8,12 +8,12 @@ import { rm } from 'node:fs/promises'
 import { createHmac, pbkdf2Sync } from 'node:crypto'
 import path from 'node:path'
 import { describe, test } from 'node:test'
-import { loggedIn } from '../clients.mjs'
-import { freePort } from '../ports.mjs'
-import { Raw } from '../raw.mjs'
-import { BINARY, Server, configuration, serverFor, workspace } from '../server.mjs'
-import { atEnd, until, within } from '../until.mjs'
-import { AUTH, TOPIC } from '../wire.mjs'
+import { loggedIn } from '../helpers/clients.mjs'
+import { freePort } from '../helpers/ports.mjs'
+import { Raw } from '../helpers/raw.mjs'
+import { BINARY, Server, configuration, serverFor, workspace } from '../helpers/server.mjs'
+import { atEnd, until, within } from '../helpers/until.mjs'
+import { AUTH, TOPIC } from '../helpers/wire.mjs'
 
 /** Runs the program to its end; answers {code, out, err}. */
 async function run (t, args, { input, cwd, env = {}, command = BINARY } = {}) {

@@ -3,12 +3,12 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { freePort } from '../ports.mjs'
-import { Raw, assertFields } from '../raw.mjs'
-import { Server, serverFor } from '../server.mjs'
-import { connect } from '../tcp.mjs'
-import { atEnd, unique, until, within } from '../until.mjs'
-import { RECORD } from '../wire.mjs'
+import { freePort } from '../helpers/ports.mjs'
+import { Raw, assertFields } from '../helpers/raw.mjs'
+import { Server, serverFor } from '../helpers/server.mjs'
+import { connect } from '../helpers/tcp.mjs'
+import { atEnd, unique, until, within } from '../helpers/until.mjs'
+import { RECORD } from '../helpers/wire.mjs'
 
 const wrap = (files) => ['prlimit', `--nofile=${files}:${files}`]
 

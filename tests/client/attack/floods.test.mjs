@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { post } from '../http.mjs'
-import { Raw, assertFields } from '../raw.mjs'
-import { serverFor } from '../server.mjs'
-import { atEnd, until } from '../until.mjs'
-import { Webhook } from '../webhook.mjs'
-import { AUTH, TOPIC } from '../wire.mjs'
+import { post } from '../helpers/http.mjs'
+import { Raw, assertFields } from '../helpers/raw.mjs'
+import { serverFor } from '../helpers/server.mjs'
+import { atEnd, until } from '../helpers/until.mjs'
+import { Webhook } from '../helpers/webhook.mjs'
+import { AUTH, TOPIC } from '../helpers/wire.mjs'
 
 const from = (address) => ({ headers: { 'x-forwarded-for': address } })
 const limits = { refusedLoginsPerAddressMax: 0, refusedLoginsPerUserMax: 0 }

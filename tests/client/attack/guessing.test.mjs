@@ -2,15 +2,15 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { loggedIn } from '../clients.mjs'
-import { post } from '../http.mjs'
-import { Json } from '../json.mjs'
-import { mqttServer, tried } from '../mqtt.mjs'
-import { Raw, assertFields } from '../raw.mjs'
-import { serverFor } from '../server.mjs'
-import { Text } from '../text.mjs'
-import { atEnd, until, within } from '../until.mjs'
-import { AUTH, TOPIC } from '../wire.mjs'
+import { loggedIn } from '../helpers/clients.mjs'
+import { post } from '../helpers/http.mjs'
+import { Json } from '../helpers/json.mjs'
+import { mqttServer, tried } from '../helpers/mqtt.mjs'
+import { Raw, assertFields } from '../helpers/raw.mjs'
+import { serverFor } from '../helpers/server.mjs'
+import { Text } from '../helpers/text.mjs'
+import { atEnd, until, within } from '../helpers/until.mjs'
+import { AUTH, TOPIC } from '../helpers/wire.mjs'
 
 const read = { topic: 'record', action: 'head', recordName: 'x' }
 const file = { type: 'file', options: { users: { ann: { password: 'right' }, bob: { password: 'right' } } } }

@@ -2,14 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { loggedIn } from '../clients.mjs'
-import { Json } from '../json.mjs'
-import { Raw } from '../raw.mjs'
-import { serverFor } from '../server.mjs'
-import { connect, frame } from '../tcp.mjs'
-import { Text } from '../text.mjs'
-import { atEnd, until } from '../until.mjs'
-import { AUTH, CONNECTION, EVENT, TOPIC, encode } from '../wire.mjs'
+import { loggedIn } from '../helpers/clients.mjs'
+import { Json } from '../helpers/json.mjs'
+import { Raw } from '../helpers/raw.mjs'
+import { serverFor } from '../helpers/server.mjs'
+import { connect, frame } from '../helpers/tcp.mjs'
+import { Text } from '../helpers/text.mjs'
+import { atEnd, until } from '../helpers/until.mjs'
+import { AUTH, CONNECTION, EVENT, TOPIC, encode } from '../helpers/wire.mjs'
 
 const HEARTBEAT = 300
 /** Long enough for a connection to be closed several times over. */

@@ -5,12 +5,12 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, test } from 'node:test'
-import { user } from '../clients.mjs'
-import { oldLoggedIn } from '../old-clients.mjs'
-import { Raw } from '../raw.mjs'
-import { Server, serverFor } from '../server.mjs'
-import { atEnd, until } from '../until.mjs'
-import { EVENT, RECORD, TOPIC } from '../wire.mjs'
+import { user } from '../helpers/clients.mjs'
+import { oldLoggedIn } from '../helpers/old-clients.mjs'
+import { Raw } from '../helpers/raw.mjs'
+import { Server, serverFor } from '../helpers/server.mjs'
+import { atEnd, until } from '../helpers/until.mjs'
+import { EVENT, RECORD, TOPIC } from '../helpers/wire.mjs'
 
 const OPEN = {
   record: { '*': { create: true, read: true, write: true, delete: true, listen: true, notify: true } },

@@ -3,15 +3,15 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { loggedIn, ready } from '../clients.mjs'
-import { batch } from '../http.mjs'
-import { Json } from '../json.mjs'
-import { CONNECT, PUBLISH, bare, mqttServer } from '../mqtt.mjs'
-import { Raw } from '../raw.mjs'
-import { serverFor } from '../server.mjs'
-import { Text } from '../text.mjs'
-import { until, within } from '../until.mjs'
-import { EVENT, RECORD, RPC, TOPIC } from '../wire.mjs'
+import { loggedIn, ready } from '../helpers/clients.mjs'
+import { batch } from '../helpers/http.mjs'
+import { Json } from '../helpers/json.mjs'
+import { CONNECT, PUBLISH, bare, mqttServer } from '../helpers/mqtt.mjs'
+import { Raw } from '../helpers/raw.mjs'
+import { serverFor } from '../helpers/server.mjs'
+import { Text } from '../helpers/text.mjs'
+import { until, within } from '../helpers/until.mjs'
+import { EVENT, RECORD, RPC, TOPIC } from '../helpers/wire.mjs'
 
 const nested = (depth) => '['.repeat(depth) + ']'.repeat(depth)
 const MAX = 128

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, test } from 'node:test'
 import WebSocket from 'ws'
-import { post, talk } from '../http.mjs'
-import { serverFor } from '../server.mjs'
-import { atEnd, until, within } from '../until.mjs'
+import { post, talk } from '../helpers/http.mjs'
+import { serverFor } from '../helpers/server.mjs'
+import { atEnd, until, within } from '../helpers/until.mjs'
 
 const GOOD = 'https://good.example'
 const PATHS = ['/deepstream', '/deepstream-v3', '/deepstream-json']

@@ -8,10 +8,10 @@ import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { Raw } from '../raw.mjs'
-import { freePort } from '../ports.mjs'
-import { configuration, Server } from '../server.mjs'
-import { atEnd, until, within } from '../until.mjs'
+import { Raw } from '../helpers/raw.mjs'
+import { freePort } from '../helpers/ports.mjs'
+import { configuration, Server } from '../helpers/server.mjs'
+import { atEnd, until, within } from '../helpers/until.mjs'
 
 const run = promisify(execFile)
 const here = path.dirname(fileURLToPath(import.meta.url))

@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { connected, mqttServer } from '../mqtt.mjs'
-import { Raw, assertFields } from '../raw.mjs'
-import { serverFor } from '../server.mjs'
-import { EVENT, RECORD, TOPIC } from '../wire.mjs'
+import { connected, mqttServer } from '../helpers/mqtt.mjs'
+import { Raw, assertFields } from '../helpers/raw.mjs'
+import { serverFor } from '../helpers/server.mjs'
+import { EVENT, RECORD, TOPIC } from '../helpers/wire.mjs'
 
 const OPEN = {
   record: { create: true, read: true, write: true, delete: true, listen: true, notify: true },

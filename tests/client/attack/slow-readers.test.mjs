@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { Raw, assertFields } from '../raw.mjs'
-import { serverFor } from '../server.mjs'
-import { connect, messages, said, UPGRADE } from '../tcp.mjs'
-import { atEnd, unique, until } from '../until.mjs'
-import { AUTH, CONNECTION, EVENT, RECORD, TOPIC, encode } from '../wire.mjs'
+import { Raw, assertFields } from '../helpers/raw.mjs'
+import { serverFor } from '../helpers/server.mjs'
+import { connect, messages, said, UPGRADE } from '../helpers/tcp.mjs'
+import { atEnd, unique, until } from '../helpers/until.mjs'
+import { AUTH, CONNECTION, EVENT, RECORD, TOPIC, encode } from '../helpers/wire.mjs'
 
 const MB = 1 << 20
 /** What a slow reader takes at a time. */

@@ -7,10 +7,10 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { describe, test } from 'node:test'
-import { Raw, assertFields } from '../raw.mjs'
-import { serverFor } from '../server.mjs'
-import { atEnd, until } from '../until.mjs'
-import { RECORD } from '../wire.mjs'
+import { Raw, assertFields } from '../helpers/raw.mjs'
+import { serverFor } from '../helpers/server.mjs'
+import { atEnd, until } from '../helpers/until.mjs'
+import { RECORD } from '../helpers/wire.mjs'
 
 const ROUNDS = Number(process.env.DEEPSTREAM_DISK_ROUNDS ?? 3)
 /** Room enough to open again, write and answer. */

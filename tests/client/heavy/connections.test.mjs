@@ -5,10 +5,10 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import net from 'node:net'
 import { test } from 'node:test'
-import { Raw } from '../raw.mjs'
-import { serverFor } from '../server.mjs'
-import { atEnd, until } from '../until.mjs'
-import { AUTH, CONNECTION, EVENT, TOPIC, encode } from '../wire.mjs'
+import { Raw } from '../helpers/raw.mjs'
+import { serverFor } from '../helpers/server.mjs'
+import { atEnd, until } from '../helpers/until.mjs'
+import { AUTH, CONNECTION, EVENT, TOPIC, encode } from '../helpers/wire.mjs'
 
 const WANTED = Number(process.env.DEEPSTREAM_CONNECTIONS ?? 10_000)
 const SUBSCRIBERS = 1000

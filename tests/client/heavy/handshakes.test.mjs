@@ -5,11 +5,11 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { Raw } from '../raw.mjs'
-import { SHARDS } from '../server.mjs'
-import { startSecured } from '../tls.mjs'
-import { atEnd, until, within } from '../until.mjs'
-import { EVENT } from '../wire.mjs'
+import { Raw } from '../helpers/raw.mjs'
+import { SHARDS } from '../helpers/server.mjs'
+import { startSecured } from '../helpers/tls.mjs'
+import { atEnd, until, within } from '../helpers/until.mjs'
+import { EVENT } from '../helpers/wire.mjs'
 
 const CONNECTS = Number(process.env.DEEPSTREAM_TLS_CONNECTS ?? 500)
 const CLIENTS = 100

@@ -7,10 +7,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Raw } from '../raw.mjs'
-import { serverFor } from '../server.mjs'
-import { until } from '../until.mjs'
-import { RECORD } from '../wire.mjs'
+import { Raw } from '../helpers/raw.mjs'
+import { serverFor } from '../helpers/server.mjs'
+import { until } from '../helpers/until.mjs'
+import { RECORD } from '../helpers/wire.mjs'
 
 const ROUNDS = Number(process.env.DEEPSTREAM_KILL_ROUNDS ?? 20)
 const SEED = Number(process.env.DEEPSTREAM_SEED ?? Date.now() % 2 ** 31)

@@ -7,10 +7,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { serverFor } from '../server.mjs'
-import { connect, frame, messages, said, UPGRADE } from '../tcp.mjs'
-import { unique, within } from '../until.mjs'
-import { AUTH, CONNECTION, EVENT, PRESENCE, RECORD, RPC, TOPIC, encode } from '../wire.mjs'
+import { serverFor } from '../helpers/server.mjs'
+import { connect, frame, messages, said, UPGRADE } from '../helpers/tcp.mjs'
+import { unique, within } from '../helpers/until.mjs'
+import { AUTH, CONNECTION, EVENT, PRESENCE, RECORD, RPC, TOPIC, encode } from '../helpers/wire.mjs'
 
 const CYCLES = Number(process.env.DEEPSTREAM_LEAK_CYCLES ?? 3000)
 /** Tables, pools and caches grow to their size in these. */

@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { loggedIn, ready, readyList, untilData, untilVersion } from '../clients.mjs'
-import { Postgres } from '../postgres.mjs'
-import { Raw } from '../raw.mjs'
-import { Server } from '../server.mjs'
-import { atEnd, until, within } from '../until.mjs'
-import { RECORD, TOPIC } from '../wire.mjs'
+import { loggedIn, ready, readyList, untilData, untilVersion } from '../helpers/clients.mjs'
+import { Postgres } from '../helpers/postgres.mjs'
+import { Raw } from '../helpers/raw.mjs'
+import { Server } from '../helpers/server.mjs'
+import { atEnd, until, within } from '../helpers/until.mjs'
+import { RECORD, TOPIC } from '../helpers/wire.mjs'
 
 let postgres
 before(async () => { postgres = await Postgres.start() })

@@ -7,10 +7,10 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { Raw } from '../raw.mjs'
-import { Server } from '../server.mjs'
-import { atEnd, until } from '../until.mjs'
-import { EVENT, TOPIC } from '../wire.mjs'
+import { Raw } from '../helpers/raw.mjs'
+import { Server } from '../helpers/server.mjs'
+import { atEnd, until } from '../helpers/until.mjs'
+import { EVENT, TOPIC } from '../helpers/wire.mjs'
 
 const CLIENTS = Number(process.env.DEEPSTREAM_RELOAD_CLIENTS ?? 100)
 const SECONDS = Number(process.env.DEEPSTREAM_RELOAD_SECONDS ?? 5)

@@ -7,11 +7,11 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
-import { Raw, assertFields } from '../raw.mjs'
-import { SHARDS, Server } from '../server.mjs'
-import { UPGRADE, connect, frame, messages, said } from '../tcp.mjs'
-import { until, unique, within } from '../until.mjs'
-import { AUTH, CONNECTION, EVENT, RECORD, RPC, TOPIC, encode, envelope } from '../wire.mjs'
+import { Raw, assertFields } from '../helpers/raw.mjs'
+import { SHARDS, Server } from '../helpers/server.mjs'
+import { UPGRADE, connect, frame, messages, said } from '../helpers/tcp.mjs'
+import { until, unique, within } from '../helpers/until.mjs'
+import { AUTH, CONNECTION, EVENT, RECORD, RPC, TOPIC, encode, envelope } from '../helpers/wire.mjs'
 
 const DROPS = Number(process.env.DEEPSTREAM_TORTURE_DROPS ?? 5000)
 const AT_ONCE = 50
