@@ -5,7 +5,8 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use deepstream::connector::embedded::{Durability, Embedded};
-use deepstream::storage::{self, Client, Options, Storage, Waker};
+use deepstream::service::Waker;
+use deepstream::storage::{self, Client, Options, Storage};
 use deepstream_engine::{Outcome, StoreBatch, Ticket};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -121,9 +121,16 @@ fn unargued_unsafe(files: &[Source]) -> Vec<String> {
 fn stray_runtimes(files: &[Source]) -> Vec<String> {
     let mut found = breaches(files, |file| !file.is_under("src/host/"), |line| named(line, &["glommio", "io_uring"]));
     let off_core = |file: &Source| {
-        ["src/connector/", "src/storage/", "src/auth/", "tests/stores/"].iter().any(|place| file.is_under(place))
+        ["src/service/", "src/connector/", "src/storage/", "src/auth/", "tests/stores/"]
+            .iter()
+            .any(|place| file.is_under(place))
     };
     found.extend(breaches(files, |file| !off_core(file), |line| named(line, &["tokio"])));
+    // One home for threads and runtimes, but for the log's, to which services write.
+    let at_home = |file: &Source| ["src/service/", "src/log.rs"].iter().any(|place| file.is_under(place));
+    let begins = ["thread::Builder", "thread::spawn", "runtime::Builder", "new_current_thread"];
+    let server = |file: &Source| file.is_under("src/") && !at_home(file) && !file.is_test();
+    found.extend(breaches(files, server, |line| named(line, &begins).filter(|_| !line.test)));
     found
 }
 
@@ -459,6 +466,7 @@ fn planted_breaches_are_found() {
         (unargued_unsafe, "src/host/ring.rs", "// because\nunsafe { g() }"),
         (stray_runtimes, "src/endpoint/http.rs", "use glommio::net::TcpStream;"),
         (stray_runtimes, "src/host/core.rs", "use tokio::net;"),
+        (stray_runtimes, "src/auth/desk.rs", "let thread = std::thread::Builder::new();"),
         (stray_clocks, "src/host/core.rs", "let now = Instant::now();"),
         (random_maps, "shards/wire/src/link.rs", "let map = HashMap::new();"),
         (unwraps, "src/main.rs", "let x = y().unwrap();\n#[cfg(test)]\nmod tests { fn f() { y().unwrap(); } }"),

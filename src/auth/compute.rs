@@ -4,6 +4,7 @@
 
 use super::origin::Origin;
 use super::turns::{Turn, Turns};
+use crate::service;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use tokio::sync::oneshot;
 
@@ -22,14 +23,9 @@ impl Compute {
         let (queue, work) = unbounded();
         let threads = cpus.len().max(1);
         for _ in 0..threads {
-            let (work, cpus): (Receiver<Work>, _) = (work.clone(), cpus.to_vec());
-            let run = move || {
-                // Elsewhere it hashes as well; the thread that judges has told of it.
-                let _ = crate::service::run_on(&cpus);
-                work.iter().for_each(|work| work());
-            };
-            // It ends once nobody can hand it anything more.
-            drop(std::thread::Builder::new().name("auth-hash".into()).spawn(run)?);
+            let work: Receiver<Work> = work.clone();
+            // Elsewhere it hashes as well; the thread that judges tells of it. It ends once nobody can hand it anything more.
+            drop(service::worker("auth-hash", cpus, move |_| work.iter().for_each(|work| work()))?);
         }
         Ok(Self { queue, turns: Turns::new(threads) })
     }

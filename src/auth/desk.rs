@@ -14,6 +14,7 @@ use super::verdict::{Answer as Told, Barred, Request, Verdict};
 use crate::config::AuthMethod;
 use crate::log::{Level, note, note_from};
 use crate::proxies::Network;
+use crate::service::{Pinned, Plan, Service, Thread, Waker};
 use crate::storage;
 use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender, unbounded};
@@ -23,13 +24,10 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::Poll;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-/// Threads for looking up host names, which the system only does while the caller waits.
-const LOOKUP_THREADS: usize = 64;
 /// To a login that finds too many before it.
 pub(super) const BUSY: &[u8] = br#"{"error":"too many logins are waiting, try again"}"#;
 /// To a login that the server stops before it is judged.
@@ -58,7 +56,7 @@ pub struct Options {
     /// CPUs of the thread; empty: wherever the kernel puts it.
     pub cpus: Vec<usize>,
     /// Makes a core look at its answers; one per shard.
-    pub wakers: Vec<storage::Waker>,
+    pub wakers: Vec<Waker>,
     /// The way to the store, if there is one, and what it was given to wake us.
     pub storage: Option<(storage::Client, StorageBell)>,
 }
@@ -186,7 +184,7 @@ struct Ask {
 struct Reply {
     conn: ConnId,
     answers: Sender<Answer>,
-    waker: storage::Waker,
+    waker: Waker,
     done: bool,
 }
 
@@ -227,7 +225,7 @@ pub struct Client {
     asks: mpsc::UnboundedSender<Ask>,
     answers_in: Sender<Answer>,
     answers: Receiver<Answer>,
-    waker: storage::Waker,
+    waker: Waker,
     /// Logins whose answer is awaited; without a word for the thread if they were called off.
     awaited: HashMap<ConnId, Option<oneshot::Sender<()>>>,
     shares: Shares,
@@ -307,7 +305,7 @@ pub struct Auth {
     tools: Arc<Tools>,
     runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
 }
 
 /// Starts judging logins.
@@ -315,14 +313,10 @@ pub fn start(options: Options) -> Result<Auth, String> {
     let Options { methods, headers, logins_max, login_bytes_max, webhooks_max, .. } = options;
     let (storage_timeout, name_bytes_max) = (options.storage_timeout, options.name_bytes_max);
     let (cpus, wakers) = (options.cpus, options.wakers);
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(LOOKUP_THREADS)
-        .thread_name("auth-lookup")
-        .build()
-        .map_err(|error| error.to_string())?;
-    let handle = runtime.handle().clone();
-    let records = options.storage.map(|(client, bell)| Records::new(client, bell, &handle));
+    let service = Service::new(Plan { name: "auth", helper: "auth-lookup", cpus: &cpus });
+    let service = service.map_err(|error| error.to_string())?;
+    let runtime = service.handle();
+    let records = options.storage.map(|(client, bell)| Records::new(client, bell, &runtime));
     let compute = Compute::start(&cpus).map_err(|error| error.to_string())?;
     let (guesses, proxies, began) = (Mutex::new(Guesses::new(options.guesses)), options.proxies, Instant::now());
     let tools =
@@ -336,7 +330,7 @@ pub fn start(options: Options) -> Result<Auth, String> {
     });
     shared.put(chain);
     let (asks, mut to_judge) = mpsc::unbounded_channel::<Ask>();
-    let client = |waker: storage::Waker| {
+    let client = |waker: Waker| {
         let (answers_in, answers) = unbounded();
         let (shared, asks) = (shared.clone(), asks.clone());
         let (awaited, shares) = (HashMap::new(), Shares::new(logins_max, login_bytes_max));
@@ -345,29 +339,26 @@ pub fn start(options: Options) -> Result<Auth, String> {
     let clients = wakers.into_iter().map(client).collect();
     let (stop, mut stopped) = oneshot::channel();
     let (for_thread, tools_of_thread) = (shared.clone(), tools.clone());
-    let run = move || {
-        if let Err(why) = crate::service::run_on(&cpus) {
+    // Once it ends, logins under way are dropped, which answers them.
+    let main = move |pinned: Pinned| async move {
+        if let Err(why) = pinned {
             note(Level::Warn, "INFO", &format!("logins are judged on other CPUs than configured: {why}"));
         }
-        runtime.block_on(async {
-            current(&for_thread).warm_up();
-            while let Some(ask) = next(&mut to_judge, &mut stopped).await {
-                let (chain, tools) = (current(&for_thread), tools_of_thread.clone());
-                tokio::spawn(async move {
-                    let Ask { data, peer, reply, off } = ask;
-                    match unless_called_off(judge(chain, data, peer, tools), off).await {
-                        Ok(login) => reply.send(login),
-                        Err(true) => reply.send(Login::Unjudged { client_data: BUSY.into() }),
-                        Err(false) => reply.forget(),
-                    }
-                });
-            }
-        });
-        // Logins under way are dropped, which answers them; a host name being looked up is not waited for.
-        runtime.shutdown_background();
+        current(&for_thread).warm_up();
+        while let Some(ask) = next(&mut to_judge, &mut stopped).await {
+            let (chain, tools) = (current(&for_thread), tools_of_thread.clone());
+            tokio::spawn(async move {
+                let Ask { data, peer, reply, off } = ask;
+                match unless_called_off(judge(chain, data, peer, tools), off).await {
+                    Ok(login) => reply.send(login),
+                    Err(true) => reply.send(Login::Unjudged { client_data: BUSY.into() }),
+                    Err(false) => reply.forget(),
+                }
+            });
+        }
     };
-    let thread = std::thread::Builder::new().name("auth".into()).spawn(run).map_err(|error| error.to_string())?;
-    Ok(Auth { clients, shared, tools, runtime: handle, stop: Some(stop), thread: Some(thread) })
+    let thread = service.start(main).map_err(|error| error.to_string())?;
+    Ok(Auth { clients, shared, tools, runtime, stop: Some(stop), thread: Some(thread) })
 }
 
 fn current(shared: &Shared) -> Arc<Chain> {
@@ -404,11 +395,7 @@ impl Auth {
 impl Drop for Auth {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            note(Level::Error, "INFO", "the thread that judges logins had ended early");
-        }
+        drop(self.thread.take());
     }
 }
 

@@ -31,7 +31,7 @@ pub(in crate::auth) fn tools() -> Tools {
 /// A desk with one client, and what hears its waker.
 fn desk(methods: Vec<AuthMethod>, logins_max: usize, login_bytes_max: usize) -> (Auth, Client, mpsc::Receiver<()>) {
     let (ring, rung) = mpsc::channel();
-    let waker: storage::Waker = Arc::new(move || {
+    let waker: Waker = Arc::new(move || {
         let _ = ring.send(());
     });
     let options = Options {

@@ -4,7 +4,8 @@
 
 use super::origin::Origin;
 use super::turns::Turns;
-use crate::storage::{self, Waker};
+use crate::service::Waker;
+use crate::storage;
 use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -20,6 +20,7 @@ use crate::endpoint::http::Service;
 use crate::log::{Level, note};
 use crate::monitor::{self, Monitor, Snapshot, Source};
 use crate::reload::Part;
+use crate::service;
 use crate::storage::{self, Storage};
 use deepstream_engine::{CoreId, Options, Packet, Shard};
 use deepstream_mesh::{Lattice, Port, slots_per_ring};
@@ -108,7 +109,7 @@ pub fn start(
     let wakers = wakers.map_err(|error| StartError::Core { core: 0, what: error.to_string() })?;
     let slots = slots_per_ring(LATTICE_BYTES, cores, size_of::<Packet>()).min(SLOTS_MAX);
     let ports = Lattice::new(cores, slots);
-    let core_wakers: Vec<storage::Waker> = ports.iter().zip(&wakers).map(core_waker).collect();
+    let core_wakers: Vec<service::Waker> = ports.iter().zip(&wakers).map(core_waker).collect();
     let bell = StorageBell::default();
     let mut storage = open_storage(config, placement, core_wakers.clone(), &bell)?;
     let (clients, outsider) = storage.as_mut().map_or_else(Default::default, Storage::take_clients);
@@ -285,7 +286,7 @@ fn open_door(host: &str, port: u16, kind: &DoorKind, doors: &mut [Doors]) -> Res
 fn open_storage(
     config: &Config,
     placement: &Placement,
-    wakers: Vec<storage::Waker>,
+    wakers: Vec<service::Waker>,
     bell: &StorageBell,
 ) -> Result<Option<Storage>, StartError> {
     let options = storage::Options {
@@ -301,7 +302,7 @@ fn open_storage(
 }
 
 /// Makes a core look at what it is given from a thread that is no core.
-fn core_waker((port, waker): (&Port<Packet>, &Waker)) -> storage::Waker {
+fn core_waker((port, waker): (&Port<Packet>, &Waker)) -> service::Waker {
     let (bell, waker) = (port.bell(), waker.clone());
     Arc::new(move || {
         if bell.needs_ring() {
@@ -313,7 +314,7 @@ fn core_waker((port, waker): (&Port<Packet>, &Waker)) -> storage::Waker {
 fn start_auth(
     config: &Config,
     placement: &Placement,
-    wakers: Vec<storage::Waker>,
+    wakers: Vec<service::Waker>,
     storage: Option<(storage::Client, StorageBell)>,
 ) -> Result<Auth, StartError> {
     let shards = wakers.len();

@@ -7,6 +7,7 @@
 
 use super::error::StartError;
 use crate::log::{Level, note};
+use crate::service;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -59,14 +60,12 @@ impl Tapes {
         let reels: Vec<Reel> = (0..shards).map(reel).collect();
         let shared = reels.iter().map(|reel| Arc::clone(&reel.shared)).collect();
         let writer = Writer { files, shared, words };
-        let cpus = cpus.to_vec();
-        let run = move || {
-            if let Err(why) = crate::service::run_on(&cpus) {
+        let thread = service::worker("tape", cpus, move |pinned| {
+            if let Err(why) = pinned {
                 note(Level::Warn, "INFO", &format!("the thread that writes tapes runs anywhere: {why}"));
             }
             writer.run();
-        };
-        let thread = std::thread::Builder::new().name("tape".to_owned()).spawn(run);
+        });
         let thread = thread.map_err(|error| failed(directory, &error))?;
         write_on_panic(reels.clone(), sender.clone());
         for shard in 0..shards {

@@ -2,7 +2,7 @@
 //! load and every batch, whatever happens to the threads; and that no store is asked for a name of which it keeps none.
 //! *Does not* retry: the engine does.
 
-use super::bell::Bell;
+use crate::service::bell::Bell;
 use crate::storage::names::Names;
 use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
 use rtrb::{Consumer, Producer, RingBuffer};

@@ -1,13 +1,12 @@
 //! Keeping records: what every store has in common, whoever keeps them.
 //!
-//! *Owns* the contract with drivers ([`driver`]), and everything around them that is the same for all: threads, lanes to and
-//! from the cores, grouping, tries, timeouts, counters, the law of names. *Promises* that no call of a core ever blocks, that
+//! *Owns* the contract with drivers ([`driver`]), and everything around them that is the same for all: lanes to and from the cores,
+//! grouping, tries, timeouts, counters, the law of names. *Promises* that no call of a core ever blocks, that
 //! every load and every batch is answered, and that a batch is answered well only once it is as durable as the store can
 //! make it. *Does not* keep anything itself: the members of `src/connector` do.
 //!
 //! One task writes, another reads, so that a lookup never waits for a commit.
 
-pub(crate) mod bell;
 pub mod cache;
 pub(crate) mod client;
 pub mod driver;
@@ -25,11 +24,7 @@ pub use service::{OpenError, Options, Storage, start};
 pub use tiered::Tiered;
 
 use service::Shared;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Makes a core look at its answers. Called from storage threads, after the answers are there.
-pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// What was done since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,10 @@
 //! hide the others.
 
 use super::Shared;
-use super::Waker;
-use super::bell::Ear;
 use super::client::{Load, Loaded, ReadLane};
 use super::driver::{Driver, Kind};
+use crate::service::Waker;
+use crate::service::bell::Ear;
 use deepstream_engine::{Fault, Stored};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};

@@ -1,21 +1,20 @@
-//! *Owns* the threads of a store, their runtimes, and the lanes to them. *Promises* that a store which was started answers
+//! *Owns* the threads of a store, and the lanes to them. *Promises* that a store which was started answers
 //! every client until it is dropped, and writes what was handed over before it ends; and that its threads, and those which
 //! the driver starts, run on the CPUs they were given. *Does not* know what store it is.
 
-use super::bell::{Bell, Ear};
 use super::driver::{Driver, Trouble};
 use super::health::{Health, first, keep};
 use super::reading::Reader;
 use super::writing::Writer;
-use super::{AtomicCounters, Client, Counters, Waker};
+use super::{AtomicCounters, Client, Counters};
+use crate::service::bell::{Bell, Ear};
+use crate::service::{Pinned, Plan, Service, Thread, Waker};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 
 /// How to run a store.
 pub struct Options {
@@ -65,7 +64,7 @@ pub struct Storage {
     shared: Arc<Shared>,
     syncs: Box<dyn Fn() -> u64 + Send + Sync>,
     bells: [Arc<Bell>; 2],
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Thread>,
 }
 
 /// Opens a store and starts its threads.
@@ -123,40 +122,34 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
     let (read, all_read) = oneshot::channel();
     let (own, apart) = if D::MANNER.blocking { (None, Some((reader, read))) } else { (Some((reader, read)), None) };
     let (cpus, patience) = (options.cpus.clone(), options.start_timeout);
-    let run = move || {
+    let main = move |pinned: Pinned| async move {
         // The store is opened on this thread, pinned, because threads that it starts inherit the CPUs.
-        let ready = ready::<D>(&*driver, &cpus);
-        let Ok(runtime) = ready.map_err(|error| started.send(Err(error))) else { return };
-        LocalSet::new().block_on(&runtime, async move {
-            if let Err(error) = first(&*driver, patience).await {
-                // Whoever starts us waits for it.
-                let _ = started.send(Err(error));
-                return;
-            }
-            // Nobody waits any more only if the start has given up: then nothing was handed over.
-            if started.send(Ok(())).is_ok() {
-                serve(driver, writer, own, all_read).await;
-            }
-        });
+        let opened = match pinned {
+            Ok(()) => first(&*driver, patience).await,
+            Err(why) => Err(misplaced(&driver.place(), &cpus, &why)),
+        };
+        let is_open = opened.is_ok();
+        // Nobody waits any more only if the start has given up: then nothing was handed over.
+        if started.send(opened).is_ok() && is_open {
+            serve(driver, writer, own, all_read).await;
+        }
     };
-    storage.threads.push(spawn(&place, D::MANNER.thread, run)?);
+    storage.threads.push(thread(&place, D::MANNER.thread, &options.cpus, main)?);
     let gave_up = || Err(failed(&place, "it gave up while it was opened", "see the lines before this one"));
     when_started.recv().unwrap_or_else(|_| gave_up())?;
     if let Some((reader, read)) = apart {
         let name = format!("{}-read", D::MANNER.thread);
-        let (pinned, when_pinned) = mpsc::channel();
-        let cpus = options.cpus;
-        let run = move || {
-            // A store that is open runs where it is told to: the other thread was pinned the same way.
-            let Ok(runtime) = ready::<D>(&*reader.driver, &cpus) else { return };
+        let (tell, when_pinned) = mpsc::channel();
+        // Where it runs is known to be possible: the other thread was pinned the same way.
+        let main = move |_: Pinned| async move {
             // Nobody waits for it only if the start has given up.
-            let _ = pinned.send(());
-            LocalSet::new().block_on(&runtime, reader.run());
+            let _ = tell.send(());
+            reader.run().await;
             // The store is closed once nobody reads from it any more.
             let _ = read.send(());
         };
         // It ends first: the other one closes the store.
-        storage.threads.insert(0, spawn(&place, &name, run)?);
+        storage.threads.insert(0, thread(&place, &name, &options.cpus, main)?);
         let _ = when_pinned.recv();
     }
     Ok(storage)
@@ -185,19 +178,21 @@ async fn serve<D: Driver>(
     writer.end();
 }
 
-/// What a thread of a store runs on: its CPUs, and what it waits with.
-fn ready<D: Driver>(driver: &D, cpus: &[usize]) -> Result<Runtime, OpenError> {
-    crate::service::run_on(cpus).map_err(|why| {
-        let what = format!("its threads cannot run on the CPUs {cpus:?}: {why}");
-        failed(&driver.place(), &what, "configure CPUs that this machine has and allows")
-    })?;
-    let runtime = Builder::new_current_thread().enable_all().thread_name(format!("{}-help", D::MANNER.thread)).build();
-    runtime.map_err(|error| limited(&driver.place(), "its threads cannot wait for anything", &error))
+/// Starts one of a store's threads.
+fn thread<F: Future<Output = ()>>(
+    place: &str,
+    name: &str,
+    cpus: &[usize],
+    main: impl FnOnce(Pinned) -> F + Send + 'static,
+) -> Result<Thread, OpenError> {
+    let service = Service::new(Plan { name, helper: &format!("{name}-help"), cpus });
+    let service = service.map_err(|error| limited(place, "its threads cannot wait for anything", &error))?;
+    service.start(main).map_err(|error| limited(place, "a thread for it cannot be started", &error))
 }
 
-fn spawn(place: &str, name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
-    let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
-    spawned.map_err(|error| limited(place, "a thread for it cannot be started", &error))
+fn misplaced(place: &str, cpus: &[usize], why: &str) -> OpenError {
+    let what = format!("its threads cannot run on the CPUs {cpus:?}: {why}");
+    failed(place, &what, "configure CPUs that this machine has and allows")
 }
 
 fn limited(place: &str, what: &str, error: &io::Error) -> OpenError {
@@ -230,10 +225,7 @@ impl Drop for Storage {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::Release);
         self.bells.iter().for_each(|bell| bell.ring());
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a storage thread had ended early");
-            }
-        }
+        // One after the other, as they are to end.
+        self.threads.drain(..).for_each(drop);
     }
 }

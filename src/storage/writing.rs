@@ -8,13 +8,14 @@
 //! **One record must not keep the others from being stored.** A group that the store refuses as a whole is written again in
 //! halves, down to the records it is for, and those are answered as refused.
 
-use super::bell::Ear;
+use super::Shared;
 use super::client::{WriteLane, Written};
 use super::driver::{Driver, Expected, Kind, Refused, Trouble, Why, Write};
 use super::health::{Opening, RETRY_FIRST};
 use super::names::Names;
-use super::{Shared, Waker};
 use crate::log::{Level, note};
+use crate::service::Waker;
+use crate::service::bell::Ear;
 use deepstream_engine::{Fault, Refusal, StoreBatch};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
 use deepstream::connector::embedded::{Durability, Embedded};
-use deepstream::storage::{self, OpenError, Options, Storage, Waker};
+use deepstream::service::Waker;
+use deepstream::storage::{self, OpenError, Options, Storage};
 use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};

@@ -143,7 +143,7 @@ pub(crate) const MODULES: &[Modules] = &[
         in_circles: 2,
         rows: &[
             ("log", &[]),
-            ("service", &[]),
+            ("service", &["log"]),
             ("credentials", &[]),
             ("proxies", &[]),
             ("storage", &["log", "service"]),

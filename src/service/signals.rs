@@ -1,9 +1,6 @@
-//! The process as its supervisor and its kernel see it: signals, and where its helper threads run.
-//!
-//! *Owns* which signals mean what. *Promises* that none is missed once [`on_signals`] returned. *Does not* stop or reload
-//! anything.
+//! *Owns* what signals mean. *Promises* that none is missed once [`on_signals`] returned. *Does not* stop or
+//! reload anything.
 
-use rustix::thread::{CpuSet, sched_setaffinity};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::io;
@@ -33,19 +30,4 @@ pub fn on_signals(mut told: impl FnMut(Signal) + Send + 'static) -> io::Result<(
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(deliver).map(drop)
-}
-
-/// Binds the calling thread, and those it starts, to these CPUs; none: wherever the kernel puts it.
-pub(crate) fn run_on(cpus: &[usize]) -> Result<(), String> {
-    if cpus.is_empty() {
-        return Ok(());
-    }
-    let mut set = CpuSet::new();
-    for &cpu in cpus {
-        if cpu >= CpuSet::MAX_CPU {
-            return Err("there is no such CPU".to_owned());
-        }
-        set.set(cpu);
-    }
-    sched_setaffinity(None, &set).map_err(|error| error.to_string())
 }

@@ -1,4 +1,4 @@
-//! *Owns* how a core wakes a task that stores. *Promises* that ringing never blocks, that it costs one load while the sleeper
+//! *Owns* how a core wakes a task of a service. *Promises* that ringing never blocks, that it costs one load while the sleeper
 //! is awake, and that no ring is lost. *Does not* say what there is to do.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ impl Bell {
     }
 
     /// Wakes the sleeper if it sleeps. Call after the work has been published.
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         // Pairs with the fence in `listen`: either we see it asleep, or it sees the work in its second look.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
