@@ -20,7 +20,8 @@
 //!   authentication, which asks storage, and then storage.
 //! * **Panic.** The program ends with the first one (`main.rs`). In another program, a task that panics ends alone. What it held is
 //!   dropped, and so is, with main, everything on its thread: whoever owes a shard an answer gives it when he is dropped, or
-//!   leaves an abandoned queue, which the shard takes for a failure. The shards go on, and the log says which thread it was.
+//!   leaves an abandoned queue, which the shard takes for a failure. The shards go on, and once the server stops, the log says which
+//!   thread it was.
 //!
 //! ## What shards hand over, and are handed
 //!

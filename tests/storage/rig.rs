@@ -56,7 +56,15 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn open(path: &Path, durability: Durability, shards: usize) -> Self {
-        Self::try_open(path, durability, shards).unwrap()
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Self::try_open(path, durability, shards) {
+                Ok(rig) => return rig,
+                // A process that a test beside this one has just started holds all our locks until it becomes its program.
+                Err(error) if error.what.contains("in use") && Instant::now() < deadline => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     pub(crate) fn try_open(path: &Path, durability: Durability, shards: usize) -> Result<Self, OpenError> {

@@ -1,7 +1,8 @@
 //! What every driver is held to, whatever it is (`src/storage/driver.rs`): each is opened behind the server's own threads and
 //! lanes, and once without them, for what only the cluster will ask.
 
-use deepstream::storage::{self, Client, Driver, Expected, Found, Options, Storage, Waker, Why, Write};
+use deepstream::service::Waker;
+use deepstream::storage::{self, Client, Driver, Expected, Found, Options, Storage, Why, Write};
 use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
 use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex};
@@ -49,14 +50,22 @@ impl Rig {
                 signal.bell.notify_all();
             }) as Waker
         };
-        let options = Options {
+        let options = || Options {
             load_timeout: Duration::from_millis(500),
             start_timeout: Duration::from_secs(5),
             cpus: Vec::new(),
             wakers: (0..shards).map(|_| waker()).collect(),
             outsider: None,
         };
-        let mut storage = storage::start(subject.driver(), options).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let mut storage = loop {
+            match storage::start(subject.driver(), options()) {
+                Ok(storage) => break storage,
+                // A process that a test beside this one has just started holds all our locks until it becomes its program.
+                Err(error) if error.what.contains("in use") && Instant::now() < deadline => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        };
         let clients = storage.take_clients().0;
         Self { storage, clients, signal }
     }
