@@ -9,6 +9,7 @@ pub(crate) const MODULES: &[Modules] = &[
         in_circles: 18,
         rows: &[
             ("census", &["edge/session", "ident", "shard"]),
+            ("codec", &[]),
             (
                 "delivery",
                 &[
@@ -50,10 +51,10 @@ pub(crate) const MODULES: &[Modules] = &[
             ("edge/subscribers", &["ident", "packet"]),
             ("edge/takeover", &["ident", "output", "packet", "shard"]),
             ("edge/withheld", &["ident", "packet", "shard"]),
-            ("endpoint", &["tape/codec"]),
+            ("endpoint", &["codec"]),
             ("ident", &[]),
             ("limits", &[]),
-            ("output", &["ident", "permissions", "tape/codec"]),
+            ("output", &["ident", "permissions"]),
             ("owner", &[]),
             ("owner/event", &["delivery", "ident", "output", "packet", "shard"]),
             ("owner/filters", &["delivery", "edge/subscribers", "ident", "owner/names", "packet", "shard"]),
@@ -97,9 +98,9 @@ pub(crate) const MODULES: &[Modules] = &[
             ("owner/rpc", &["edge/session", "ident", "limits", "owner/names", "packet", "shard", "timer"]),
             ("owner/takeover", &["ident", "packet", "shard"]),
             ("owner/withheld", &["ident", "limits", "output", "owner/park", "packet", "shard"]),
-            ("packet", &["ident", "output", "pattern", "permissions"]),
+            ("packet", &["codec", "ident", "output", "pattern", "permissions"]),
             ("pattern", &[]),
-            ("permissions", &["tape/codec"]),
+            ("permissions", &["codec"]),
             ("pull", &["delivery", "edge/burden", "ident", "output", "packet", "shard", "tape"]),
             (
                 "shard",
@@ -129,11 +130,7 @@ pub(crate) const MODULES: &[Modules] = &[
                     "timer",
                 ],
             ),
-            (
-                "tape",
-                &["endpoint", "ident", "limits", "output", "packet", "pattern", "permissions", "shard", "tape/codec"],
-            ),
-            ("tape/codec", &[]),
+            ("tape", &["codec", "endpoint", "ident", "limits", "output", "packet", "permissions", "shard"]),
             ("timer", &["ident"]),
         ],
     },

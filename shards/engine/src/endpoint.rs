@@ -1,6 +1,6 @@
 //! What holds for a connection by what it speaks.
 
-use crate::tape::codec::structs;
+use crate::codec::structs;
 use deepstream_wire::Wire;
 
 /// The endpoints' settings, by what is spoken there.

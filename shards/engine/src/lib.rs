@@ -15,6 +15,7 @@ pub mod output;
 pub mod packet;
 
 mod census;
+mod codec;
 mod delivery;
 mod edge;
 mod endpoint;
@@ -38,6 +39,6 @@ pub use output::{
     Refusal, StoreBatch, StoreEntry, Stored, Turn,
 };
 pub use owner::withheld::is_reading;
-pub use packet::{Identity, Lane, Packet, Parcel, Tag};
+pub use packet::{Identity, Lane, NoPacket, Packet, Parcel, Tag};
 pub use permissions::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};
 pub use shard::{Options, Shard};

@@ -5,7 +5,6 @@
 
 use crate::ident::{ConnId, Nanos, Ticket};
 use crate::permissions::{Sampled, ShadowTally};
-use crate::tape::codec::structs;
 use bytes::Bytes;
 use deepstream_wire::{Unreadable, Wire};
 use std::sync::Arc;
@@ -98,8 +97,6 @@ impl Spare {
 /// One message, encoded once for every wire that some receiver speaks; an entry is empty where nobody does.
 #[derive(Clone, Debug)]
 pub struct Frames(Arc<[Bytes; Wire::COUNT]>);
-
-structs! { Frames { 0: frames } }
 
 impl Frames {
     /// Shares these encodings, indexed by wire.

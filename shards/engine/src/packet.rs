@@ -1,9 +1,11 @@
 //! What crosses between cores.
 //!
-//! *Owns* the shapes. *Promises* that a packet fits a ring slot. *Does not* know rings.
+//! *Owns* the shapes, and their bytes (`packet/form.rs`). *Promises* that a packet fits a ring slot. *Does not* know rings.
 //!
 //! Requests go from edge to owner, deliveries from owner to edge; the two lanes are never mixed (house rule: requests
 //! may wait for deliveries, deliveries wait for nobody).
+
+mod form;
 
 use crate::ident::{ConnId, Nanos};
 use crate::output::Frames;
@@ -11,6 +13,7 @@ use crate::pattern::NamePattern;
 use crate::permissions::{InquiryId, Permissions};
 use bytes::Bytes;
 use deepstream_wire::{Head, Topic, Wire};
+pub use form::NoPacket;
 use std::sync::Arc;
 
 /// Which of the two rings of a pair.

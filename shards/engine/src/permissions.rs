@@ -2,7 +2,7 @@
 //!
 //! *Owns* the shapes. *Does not* judge: that is `owner/permit`.
 
-use crate::tape::codec::structs;
+use crate::codec::structs;
 use deepstream_valve::{Right, Ruleset};
 use std::sync::Arc;
 

@@ -9,23 +9,22 @@
 //! is acted upon; and that a shard without a tape pays one branch per input. *Does not* write files or play: the host and
 //! the simulator do.
 
-pub(crate) mod codec;
 mod read;
 mod shapes;
 
 pub use read::{Entry, FrameHead, Header, Input};
 
+use crate::codec::Put;
 use crate::ident::{CoreId, Nanos};
 use crate::output::Outbox;
 use crate::shard::{Options, Shard};
-use codec::Put;
 pub(crate) use read::Kind;
 use std::fmt;
 use std::io::Write;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// How every tape begins; the number is that of the format.
-pub const OPENING: &[u8] = b"deepstream tape 12\n";
+pub const OPENING: &[u8] = b"deepstream tape 13\n";
 /// What the hash that places names on cores makes of this tells two builds with different hashes apart.
 const PLACED: &str = "deepstream";
 

@@ -1,7 +1,7 @@
 //! What stands on a tape.
 
-use super::codec::{Get, byte};
 use super::{Parts, checksum, placed};
+use crate::codec::{Get, byte};
 use crate::ident::{ConnId, CoreId, Nanos};
 use crate::output::{Headers, Outcome, Peer};
 use crate::packet::{Lane, Packet};

@@ -1,33 +1,16 @@
-//! What the engine's and the wire's types look like on a tape. Those with private fields say it where they are.
+//! What types look like that stand on tapes only. Those with private fields say it where they are; what packets are made of is in
+//! `packet/form.rs`.
 
-use super::codec::{Get, Put, enums, structs};
+use crate::codec::{Get, Put, enums, structs};
 use crate::endpoint::Endpoint;
-use crate::ident::{ConnId, CoreId, Nanos, Ticket};
+use crate::ident::Ticket;
 use crate::limits::Limits;
 use crate::output::{Account, Expiry, Fault, Login, Outcome, Peer, Refusal, Stored};
-use crate::packet::{Identity, Lane, Packet, Parcel, Tag};
-use crate::pattern::NamePattern;
-use crate::permissions::{Permissions, Shadow};
 use crate::shard::Options;
-use deepstream_valve::check::{At, Outline, RuleOutline};
-use deepstream_valve::{Paths, Ruleset};
-use deepstream_wire::{Action, Flags, Head, Message, Span, Topic, Unreadable, Wire, Word};
+use deepstream_wire::{Message, Unreadable, Word};
 
 structs! {
-    CoreId { 0: number }
-    ConnId { core: core, generation: generation, slot: slot }
-    Nanos { 0: ns }
     Ticket { 0: number }
-    Tag {
-        name_id: name_id,
-        attempt: attempt,
-        gather: gather,
-        gather_generation: gather_generation,
-        part: part,
-        rules: rules,
-    }
-    Identity { user: user, wire: wire, client: client, client_data: client_data, server_data: server_data }
-    Parcel { conn: conn, tag: tag, head: head, bytes: bytes }
     Peer { remote: remote, referer: referer, headers: headers, is_secured: is_secured }
     Stored { version: version, value: value }
     Refusal { entry: entry, why: why }
@@ -44,19 +27,6 @@ structs! {
         unauthenticated_timeout_ns: unauthenticated_timeout_ns,
         auth_attempts_max: auth_attempts_max,
         log_invalid_auth_data: log_invalid_auth_data,
-    }
-    Flags { 0: bits }
-    Span { start: start, len: len }
-    Head {
-        name_hash: name_hash,
-        version: version,
-        flags: flags,
-        action: action,
-        name: name,
-        data: data,
-        correlation_id: correlation_id,
-        path: path,
-        names: names,
     }
     Limits {
         connections_max: connections_max,
@@ -108,38 +78,9 @@ structs! {
         permissions: permissions,
         unix_ns: unix_ns,
     }
-    Permissions {
-        generation: generation,
-        ruleset: ruleset,
-        shadow: shadow,
-        rounds_max: rounds_max,
-        sweep_ns: sweep_ns,
-        guarded: guarded,
-    }
-    Shadow { ruleset: ruleset, file: file, live_file: live_file, samples_per_minute_max: samples_per_minute_max }
-    At { line: line, column: column }
-    Outline { made_of: made_of, paths: paths, rules: rules }
-    RuleOutline { section: section, kind: kind, path: path, at: at, text: text }
 }
 
 enums! {
-    Paths {
-        0 Regular {}
-        1 Literal {}
-    }
-    Lane {
-        0 Requests {}
-        1 Deliveries {}
-    }
-    Wire {
-        0 Protobuf {}
-        1 ProtobufNoMulti {}
-        2 Text {}
-        3 Json {}
-        4 Http {}
-        5 Mqtt {}
-        6 TextSdk {}
-    }
     Unreadable {
         0 Malformed {}
         1 Topic { 0: topic }
@@ -164,30 +105,6 @@ enums! {
         1 Stored { ticket: ticket, result: result }
         2 Authenticated { conn: conn, login: login }
     }
-    Packet {
-        0 Request { 0: parcel }
-        1 Introduce { 0: conn, 1: identity }
-        2 Farewell { 0: conn, 1: oversized }
-        3 Leave { conn: conn, slot: slot, epoch: epoch }
-        4 Presence { conn: conn, identity: identity, online: online }
-        5 Everyone { conn: conn, tag: tag, on: on }
-        6 Listen { conn: conn, tag: tag, topic: topic, pattern: pattern, on: on }
-        7 Users { conn: conn, tag: tag }
-        8 Peek { inquiry: inquiry, place: place, hash: hash, name: name }
-        9 Rules { 0: permissions }
-        10 Peeked { inquiry: inquiry, place: place, found: found }
-        11 Online { tag: tag, users: users }
-        12 Reply { 0: conn, 1: bytes }
-        13 FanOut { slot: slot, end: end, except: except, frames: frames }
-        14 Joined { conn: conn, tag: tag, slot: slot, epoch: epoch, provided: provided }
-        15 Settled { conn: conn, tag: tag, refused: refused, version: version }
-        16 Bears { conn: conn, at: at, identity: identity, on: on }
-        17 TakenOver { 0: conn }
-        18 Counted { 0: conn }
-        19 Withheld { 0: parcel }
-        20 Fetched { 0: conn, 1: number }
-        21 Announced { user: user, frames: frames }
-    }
 }
 
 impl Put for Word {
@@ -202,32 +119,6 @@ impl Get<'_> for Word {
     }
 }
 
-impl Put for Topic {
-    fn put(&self, to: &mut Vec<u8>) {
-        to.push(*self as u8);
-    }
-}
-
-impl Get<'_> for Topic {
-    fn get(from: &mut &[u8]) -> Option<Self> {
-        Self::from_code(super::codec::byte(from)?.into())
-    }
-}
-
-impl Put for Action {
-    fn put(&self, to: &mut Vec<u8>) {
-        self.topic().put(to);
-        to.push(self.code());
-    }
-}
-
-impl Get<'_> for Action {
-    fn get(from: &mut &[u8]) -> Option<Self> {
-        let topic = Topic::get(from)?;
-        Self::from_code(topic, super::codec::byte(from)?.into())
-    }
-}
-
 impl Put for Message<&[u8]> {
     fn put(&self, to: &mut Vec<u8>) {
         (&self.head, self.bytes).put(to);
@@ -237,29 +128,5 @@ impl Put for Message<&[u8]> {
 impl<'a> Get<'a> for Message<&'a [u8]> {
     fn get(from: &mut &'a [u8]) -> Option<Self> {
         Some(Self { head: Get::get(from)?, bytes: Get::get(from)? })
-    }
-}
-
-impl Put for NamePattern {
-    fn put(&self, to: &mut Vec<u8>) {
-        self.source().put(to);
-    }
-}
-
-impl Get<'_> for NamePattern {
-    fn get(from: &mut &[u8]) -> Option<Self> {
-        Self::compile(Get::get(from)?).ok()
-    }
-}
-
-impl Put for Ruleset {
-    fn put(&self, to: &mut Vec<u8>) {
-        self.outline().put(to);
-    }
-}
-
-impl Get<'_> for Ruleset {
-    fn get(from: &mut &[u8]) -> Option<Self> {
-        Self::of_outline(Outline::get(from)?).ok()
     }
 }

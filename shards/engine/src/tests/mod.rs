@@ -3,6 +3,7 @@
 mod burden;
 mod conflicts;
 mod events;
+mod form;
 mod guard;
 mod listen;
 mod listened;

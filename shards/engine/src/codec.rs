@@ -1,7 +1,9 @@
-//! How values lie on a tape: numbers by seven bits a byte, the least first; texts behind their length; choices by a number.
+//! How values are written as bytes, for tapes and for other nodes: numbers by seven bits a byte, the least first; texts behind
+//! their length; choices by a number.
 //!
-//! *Owns* the two directions. *Promises* that reading ends within the bytes there are and that what was put comes back; a
-//! field added to a type must be named where the type is, or nothing compiles. *Does not* know what the values mean.
+//! *Owns* the two directions. *Promises* that reading any bytes gives a value or none, within the bytes there are; that what was
+//! put comes back; a field added to a type must be named where the type is, or nothing compiles. *Does not* know what the
+//! values mean.
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -19,41 +21,46 @@ pub(crate) trait Get<'a>: Sized {
 /// Structs, field by field.
 macro_rules! structs {
     ($($type:ty { $($field:tt : $name:ident),* $(,)? })*) => {$(
-        impl $crate::tape::codec::Put for $type {
+        impl $crate::codec::Put for $type {
             fn put(&self, to: &mut Vec<u8>) {
                 let Self { $($field: $name),* } = self;
-                $($crate::tape::codec::Put::put($name, to);)*
+                $($crate::codec::Put::put($name, to);)*
             }
         }
 
-        impl $crate::tape::codec::Get<'_> for $type {
+        impl $crate::codec::Get<'_> for $type {
             fn get(from: &mut &[u8]) -> Option<Self> {
-                $(let $name = $crate::tape::codec::Get::get(from)?;)*
+                $(let $name = $crate::codec::Get::get(from)?;)*
                 Some(Self { $($field: $name),* })
             }
         }
     )*};
 }
 
-/// Enums, variant by variant; the number is what stands on the tape.
+/// Enums, variant by variant; the number is what is written. What stands behind `as` is the number of the form, which is written
+/// before it; another one is not read.
 macro_rules! enums {
-    ($($type:ty { $($number:literal $variant:ident { $($field:tt : $name:ident),* $(,)? })* })*) => {$(
-        impl $crate::tape::codec::Put for $type {
+    ($($type:ty $(as $form:path)? { $($number:literal $variant:ident { $($field:tt : $name:ident),* $(,)? })* })*) => {$(
+        impl $crate::codec::Put for $type {
             fn put(&self, to: &mut Vec<u8>) {
+                $(to.push($form);)?
                 match self {
                     $(Self::$variant { $($field: $name),* } => {
                         to.push($number);
-                        $($crate::tape::codec::Put::put($name, to);)*
+                        $($crate::codec::Put::put($name, to);)*
                     })*
                 }
             }
         }
 
-        impl $crate::tape::codec::Get<'_> for $type {
+        impl $crate::codec::Get<'_> for $type {
             fn get(from: &mut &[u8]) -> Option<Self> {
-                match $crate::tape::codec::byte(from)? {
+                $(if $crate::codec::byte(from)? != $form {
+                    return None;
+                })?
+                match $crate::codec::byte(from)? {
                     $($number => {
-                        $(let $name = $crate::tape::codec::Get::get(from)?;)*
+                        $(let $name = $crate::codec::Get::get(from)?;)*
                         Some(Self::$variant { $($field: $name),* })
                     })*
                     _ => None,
@@ -87,9 +94,11 @@ impl Get<'_> for u64 {
         let mut number = 0;
         for shift in (0..Self::BITS).step_by(7) {
             let next = byte(from)?;
-            number |= Self::from(next & 0x7f) << shift;
+            let bits = Self::from(next & 0x7f);
+            number |= bits << shift;
             if next < 0x80 {
-                return Some(number);
+                // Bits that no number of this size has were not put.
+                return (number >> shift == bits).then_some(number);
             }
         }
         None

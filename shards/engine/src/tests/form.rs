@@ -1,0 +1,283 @@
+//! The bytes of packets: what was written is read, whatever is read is a packet or none.
+
+use crate::ident::{ConnId, CoreId, Nanos};
+use crate::output::Frames;
+use crate::packet::{Identity, NoPacket, Packet, Parcel, Tag};
+use crate::pattern::NamePattern;
+use crate::permissions::{InquiryId, Permissions, Shadow};
+use bytes::Bytes;
+use deepstream_valve::Ruleset;
+use deepstream_valve::check::check_rows;
+use deepstream_wire::{Action, Flags, Head, Span, Topic, Wire};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// How many kinds of packets there are.
+const KINDS: u8 = 22;
+/// The kinds that are lists.
+const LISTS: [u8; 2] = [9, 11];
+
+/// What packets are made of, drawn from bytes; nothing but zeros once they are used up.
+struct Draw<'a> {
+    left: &'a [u8],
+    /// Bytes that were drawn to be carried.
+    carried: usize,
+}
+
+impl Draw<'_> {
+    fn number(&mut self) -> u64 {
+        let (&width, rest) = self.left.split_first().unwrap_or((&0, &[]));
+        let (number, rest) = rest.split_at(rest.len().min(usize::from(width % 9)));
+        self.left = rest;
+        number.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+    }
+
+    fn small(&mut self) -> u32 {
+        self.number() as u32
+    }
+
+    fn yes(&mut self) -> bool {
+        self.number() & 1 == 1
+    }
+
+    fn bytes(&mut self) -> Bytes {
+        let wanted = self.small() as usize % 300;
+        let len = wanted.min(self.left.len());
+        let (bytes, rest) = self.left.split_at(len);
+        self.left = rest;
+        self.carried += len;
+        Bytes::copy_from_slice(bytes)
+    }
+
+    fn boxed(&mut self) -> Box<[u8]> {
+        self.bytes().to_vec().into()
+    }
+
+    fn option<T>(&mut self, draw: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.yes().then(|| draw(self))
+    }
+
+    fn text(&mut self) -> Box<str> {
+        let text: String = "é.a-z/0".repeat(5).chars().take(self.small() as usize % 30).collect();
+        self.carried += text.len();
+        text.into()
+    }
+
+    fn conn(&mut self) -> ConnId {
+        ConnId { core: CoreId(self.small() as u16), generation: self.small() as u16, slot: self.small() }
+    }
+
+    fn tag(&mut self) -> Tag {
+        let [name_id, attempt, gather, gather_generation, part, rules] = [(); 6].map(|()| self.small());
+        Tag { name_id, attempt, gather, gather_generation, part, rules }
+    }
+
+    fn identity(&mut self) -> Arc<Identity> {
+        Arc::new(Identity {
+            user: self.text(),
+            wire: Wire::ALL[self.small() as usize % Wire::COUNT],
+            client: self.option(Self::boxed),
+            client_data: self.option(Self::boxed),
+            server_data: self.option(Self::boxed),
+        })
+    }
+
+    fn parcel(&mut self) -> Parcel {
+        let action = [Action::EventEmit, Action::RecordPatch, Action::RpcRequest][self.small() as usize % 3];
+        let [name, data, correlation_id, path, names] =
+            [(); 5].map(|()| Span { start: self.small(), len: self.small() });
+        let (version, flags) = (self.small().cast_signed(), Flags(self.small() as u16));
+        let head = Head {
+            name_hash: self.number(),
+            version,
+            flags,
+            name,
+            data,
+            correlation_id,
+            path,
+            names,
+            ..Head::new(action)
+        };
+        Parcel { conn: self.conn(), tag: self.tag(), head, bytes: self.bytes() }
+    }
+
+    fn frames(&mut self) -> Frames {
+        let mut frames = [const { Bytes::new() }; Wire::COUNT];
+        for wire in 0..Wire::COUNT {
+            frames[wire] = match self.option(Self::small) {
+                Some(twin) if wire > 0 => frames[twin as usize % wire].clone(),
+                _ => self.bytes(),
+            };
+        }
+        Frames::new(frames)
+    }
+
+    fn ruleset(&mut self) -> Arc<Ruleset> {
+        let text = ["true", "user.id === 'a'", "_('r/' + $x) !== null"][self.small() as usize % 3];
+        Arc::new(check_rows(&[("record", "r/$x", "read", text)]).expect("good rules").ruleset)
+    }
+
+    fn permissions(&mut self) -> Arc<Permissions> {
+        let shadow = |draw: &mut Self| {
+            Arc::new(Shadow {
+                ruleset: draw.ruleset(),
+                file: draw.text(),
+                live_file: draw.text(),
+                samples_per_minute_max: draw.small(),
+            })
+        };
+        Arc::new(Permissions {
+            generation: self.small(),
+            ruleset: self.option(Self::ruleset),
+            shadow: self.option(shadow),
+            rounds_max: self.small(),
+            sweep_ns: self.number(),
+            guarded: (0..self.small() % 4).map(|_| self.boxed()).collect(),
+        })
+    }
+
+    fn inquiry(&mut self) -> InquiryId {
+        InquiryId { index: self.small(), generation: self.small() }
+    }
+
+    fn packet(&mut self, kind: u8) -> Packet {
+        match kind {
+            0 => Packet::Request(self.parcel()),
+            1 => Packet::Introduce(self.conn(), self.identity()),
+            2 => Packet::Farewell(self.conn(), self.yes()),
+            3 => Packet::Leave { conn: self.conn(), slot: self.small(), epoch: self.small() },
+            4 => Packet::Presence { conn: self.conn(), identity: self.identity(), online: self.yes() },
+            5 => Packet::Everyone { conn: self.conn(), tag: self.tag(), on: self.yes() },
+            6 => {
+                let topic = if self.yes() { Topic::Event } else { Topic::Record };
+                let pattern = NamePattern::compile(&self.text()).expect("a pattern");
+                Packet::Listen { conn: self.conn(), tag: self.tag(), topic, pattern: Arc::new(pattern), on: self.yes() }
+            }
+            7 => Packet::Users { conn: self.conn(), tag: self.tag() },
+            8 => Packet::Peek { inquiry: self.inquiry(), place: self.small(), hash: self.number(), name: self.boxed() },
+            9 => Packet::Rules(self.permissions()),
+            10 => {
+                let found = if self.yes() { Ok(self.option(Self::bytes)) } else { Err(()) };
+                Packet::Peeked { inquiry: self.inquiry(), place: self.small(), found }
+            }
+            11 => {
+                let users = (0..self.small() % 9).map(|_| self.boxed()).collect();
+                Packet::Online { tag: self.tag(), users }
+            }
+            12 => Packet::Reply(self.conn(), self.bytes()),
+            13 => {
+                let (slot, end) = (self.small(), self.yes());
+                Packet::FanOut { slot, end, except: self.conn(), frames: self.frames() }
+            }
+            14 => {
+                let (conn, tag, provided) = (self.conn(), self.tag(), self.yes());
+                Packet::Joined { conn, tag, slot: self.small(), epoch: self.small(), provided }
+            }
+            15 => {
+                let version = self.option(|draw| draw.small().cast_signed());
+                Packet::Settled { conn: self.conn(), tag: self.tag(), refused: self.yes(), version }
+            }
+            16 => {
+                let at = Nanos(self.number());
+                Packet::Bears { conn: self.conn(), at, identity: self.identity(), on: self.yes() }
+            }
+            17 => Packet::TakenOver(self.conn()),
+            18 => Packet::Counted(self.conn()),
+            19 => Packet::Withheld(self.parcel()),
+            20 => Packet::Fetched(self.conn(), self.small()),
+            _ => Packet::Announced { user: self.boxed(), frames: self.frames() },
+        }
+    }
+}
+
+fn written(packet: &Packet) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet.write(&mut bytes).expect("short enough");
+    bytes
+}
+
+fn drawn() -> impl Strategy<Value = (u8, Vec<u8>)> {
+    (0..KINDS, prop::collection::vec(any::<u8>(), 0..600))
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read((kind, bytes) in drawn()) {
+        let mut draw = Draw { left: &bytes, carried: 0 };
+        let packet = draw.packet(kind);
+        let bytes = written(&packet);
+        prop_assert_eq!(bytes[1], kind);
+        if !LISTS.contains(&kind) {
+            prop_assert!(bytes.len() <= draw.carried + Packet::OVERHEAD_BYTES_MAX, "{} of {packet:?}", bytes.len());
+        }
+        let read = Packet::read(&bytes).expect("what was written");
+        prop_assert_eq!(format!("{:?}", &read), format!("{:?}", &packet));
+        prop_assert_eq!(written(&read), &bytes[..]);
+        // Nothing is left out, nothing left over.
+        prop_assert_eq!(Packet::read(&bytes[..bytes.len() - 1]).unwrap_err(), NoPacket::Malformed);
+        prop_assert_eq!(Packet::read(&[&bytes[..], &[0]].concat()).unwrap_err(), NoPacket::Malformed);
+    }
+
+    #[test]
+    fn whatever_is_read_is_a_packet_or_none(
+        (kind, bytes) in drawn(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        end in any::<prop::sample::Index>(),
+        cut in any::<bool>(),
+    ) {
+        let mut bytes = written(&Draw { left: &bytes, carried: 0 }.packet(kind));
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if cut {
+            bytes.truncate(end.index(bytes.len()));
+        }
+        match Packet::read(&bytes) {
+            Ok(packet) => {
+                // It may have been written at greater length, never at less.
+                let again = written(&packet);
+                prop_assert!(again.len() <= bytes.len());
+                prop_assert_eq!(written(&Packet::read(&again).expect("what was written")), again);
+            }
+            Err(NoPacket::Form(form)) => prop_assert_eq!(form, bytes[0]),
+            Err(why) => prop_assert_eq!(why, NoPacket::Malformed),
+        }
+    }
+
+    #[test]
+    fn noise_is_a_packet_or_none(kind in 0..=KINDS, noise in prop::collection::vec(any::<u8>(), 0..200)) {
+        let form = written(&Packet::Counted(ConnId::NOBODY))[0];
+        let read = Packet::read(&[&[form, kind], &noise[..]].concat());
+        prop_assert!(kind < KINDS || read.unwrap_err() == NoPacket::Malformed);
+    }
+}
+
+#[test]
+fn packet_of_another_form_is_told_from_what_is_none() {
+    let mut bytes = written(&Packet::Counted(ConnId::NOBODY));
+    bytes[0] += 1;
+    assert_eq!(Packet::read(&bytes).unwrap_err(), NoPacket::Form(bytes[0]));
+    assert_eq!(Packet::read(&[]).unwrap_err(), NoPacket::Malformed);
+}
+
+#[test]
+fn number_of_too_many_bits_is_none() {
+    let fetched = |number: &[u8]| Packet::read(&[&written(&Packet::Fetched(ConnId::NOBODY, 0))[..13], number].concat());
+    assert!(matches!(fetched(&[0xff, 1]), Ok(Packet::Fetched(ConnId::NOBODY, 0xff))));
+    let wide = |last| [&[0x80; 9][..], &[last]].concat();
+    for number in [&wide(1)[..], &wide(2), &[0x80; 11], &[0x80, 0x80, 0x80, 0x80, 0x10]] {
+        assert_eq!(fetched(number).unwrap_err(), NoPacket::Malformed, "{number:?}");
+    }
+}
+
+#[test]
+fn encoding_that_wires_share_is_written_once() {
+    let frame = Bytes::from(vec![7; 10_000]);
+    let frames = Frames::new([const { Bytes::new() }; Wire::COUNT].map(|_| frame.clone()));
+    let packet = Packet::FanOut { slot: 0, end: false, except: ConnId::NOBODY, frames };
+    let bytes = written(&packet);
+    assert!(bytes.len() < frame.len() + Packet::OVERHEAD_BYTES_MAX, "{}", bytes.len());
+    let Ok(Packet::FanOut { frames, .. }) = Packet::read(&bytes) else { panic!("what was written") };
+    assert!(Wire::ALL.iter().all(|&wire| *frames.of(wire) == frame));
+}
