@@ -5,13 +5,13 @@ import { describe, test } from 'node:test'
 import { loggedIn } from '../helpers/clients.mjs'
 import { Json } from '../helpers/json.mjs'
 import { Raw } from '../helpers/raw.mjs'
-import { serverFor } from '../helpers/server.mjs'
+import { LIVELY, serverFor } from '../helpers/server.mjs'
 import { connect, frame } from '../helpers/tcp.mjs'
 import { Text } from '../helpers/text.mjs'
 import { atEnd, until } from '../helpers/until.mjs'
 import { AUTH, CONNECTION, EVENT, TOPIC, encode } from '../helpers/wire.mjs'
 
-const HEARTBEAT = 300
+const HEARTBEAT = LIVELY
 /** Long enough for a connection to be closed several times over. */
 const LONG = 8 * HEARTBEAT
 

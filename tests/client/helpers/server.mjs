@@ -13,6 +13,12 @@ import { addWitness, atEnd, until, within } from './until.mjs'
 
 const here = path.dirname(fileURLToPath(import.meta.url))
 export const BINARY = path.resolve(process.env.DEEPSTREAM_BIN ?? path.join(here, '../../../target/release/deepstream'))
+/**
+ * Milliseconds between heartbeats for tests in which somebody must not be closed: two of them are what a busy machine may
+ * keep a living client from its turn.
+ */
+export const LIVELY = 500
+
 export const SHARDS = Number(process.env.DEEPSTREAM_SHARDS ?? 2)
 /** The processes that run. Those that a test left behind do not outlive it. */
 const running = new Set()

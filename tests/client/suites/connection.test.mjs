@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import WebSocket from 'ws'
 import { clientFor, loggedIn, ready, untilData } from '../helpers/clients.mjs'
 import { Raw, assertFields } from '../helpers/raw.mjs'
-import { REFERENCE, Server, serverFor } from '../helpers/server.mjs'
+import { LIVELY, REFERENCE, Server, serverFor } from '../helpers/server.mjs'
 import { until, unique, within } from '../helpers/until.mjs'
 import { AUTH, CONNECTION, EVENT, PARSER, RECORD, TOPIC, encode } from '../helpers/wire.mjs'
 
@@ -57,14 +57,13 @@ describe('the official client', () => {
   })
 
   test('the client keeps its connection over many heartbeats', async (t) => {
-    const quick = await serverFor(t, { endpoint: { heartbeatInterval: 60 } })
-    const client = await loggedIn(t, quick, { heartbeatInterval: 50 })
+    const quick = await serverFor(t, { endpoint: { heartbeatInterval: LIVELY } })
+    const client = await loggedIn(t, quick, { heartbeatInterval: 0.8 * LIVELY })
     const probe = await Raw.login(t, quick)
-    let pongs = 0
-    while (pongs < 8) {
+    const end = Date.now() + 5 * LIVELY
+    while (Date.now() < end) {
       await probe.untilPong()
-      pongs += 1
-      await until('time passes', ((end) => () => Date.now() > end)(Date.now() + 40))
+      await until('time passes', ((next) => () => Date.now() > next)(Date.now() + LIVELY / 4))
     }
     assert.equal(client.states.filter((state) => state === 'RECONNECTING').length, 0)
     assert.equal(client.getConnectionState(), 'OPEN')
@@ -218,7 +217,7 @@ describe('timeouts', () => {
   })
 
   test('a silent connection is closed after two heartbeats, a talking one is not', async (t) => {
-    const quick = await serverFor(t, { endpoint: { heartbeatInterval: 150 } })
+    const quick = await serverFor(t, { endpoint: { heartbeatInterval: LIVELY } })
     // A WebSocket that answers the server's question whether it lives is not silent.
     const [silent, talking] = [await Raw.login(t, quick, { autoPong: false }), await Raw.login(t, quick)]
     const timer = setInterval(() => talking.send(TOPIC.CONNECTION, { action: CONNECTION.PING }), 50)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { Json, PATH } from '../helpers/json.mjs'
 import { Raw, assertFields } from '../helpers/raw.mjs'
-import { REFERENCE, Server, serverFor } from '../helpers/server.mjs'
+import { LIVELY, REFERENCE, Server, serverFor } from '../helpers/server.mjs'
 import { connect, frame } from '../helpers/tcp.mjs'
 import { atEnd, until, unique, within } from '../helpers/until.mjs'
 import { AUTH, CONNECTION, EVENT, PARSER, PRESENCE, RECORD, RPC, TOPIC } from '../helpers/wire.mjs'
@@ -70,7 +70,7 @@ describe('connection and login', { skip }, () => {
     const late = await Json.open(t, quick)
     assert.deepEqual(await late.take(), { topic: TOPIC.CONNECTION, action: CONNECTION.AUTHENTICATION_TIMEOUT })
     await within('the close', late.closed)
-    const short = await serverFor(t, { jsonEndpoint: { heartbeatInterval: 100 } })
+    const short = await serverFor(t, { jsonEndpoint: { heartbeatInterval: LIVELY } })
     const [silent, alive] = [await Json.login(t, short, {}, { autoPong: false }), await login(t, short)]
     const timer = setInterval(() => alive.say(PING), 20)
     atEnd(t, () => clearInterval(timer))

@@ -8,7 +8,7 @@ import {
   oldClientFor, oldLoggedIn, oldLogin, oldMake, oldReady, oldReadyList, oldSet, oldSetData, untilError
 } from '../helpers/old-clients.mjs'
 import { Proxy } from '../helpers/proxy.mjs'
-import { REFERENCE, Server, serverFor } from '../helpers/server.mjs'
+import { LIVELY, REFERENCE, Server, serverFor } from '../helpers/server.mjs'
 import { until, unique, within } from '../helpers/until.mjs'
 
 const skip = REFERENCE
@@ -50,10 +50,10 @@ describe('connection', { skip }, () => {
   })
 
   test('it stays over many heartbeats, because the server pings', async (t) => {
-    const quick = await serverFor(t, { textEndpoint: { heartbeatInterval: 60 } })
-    const client = await oldLoggedIn(t, quick, { heartbeatInterval: 80 })
-    const prober = await oldLoggedIn(t, quick, { heartbeatInterval: 80 })
-    const end = Date.now() + 600
+    const quick = await serverFor(t, { textEndpoint: { heartbeatInterval: LIVELY } })
+    const client = await oldLoggedIn(t, quick, { heartbeatInterval: 1.2 * LIVELY })
+    const prober = await oldLoggedIn(t, quick, { heartbeatInterval: 1.2 * LIVELY })
+    const end = Date.now() + 5 * LIVELY
     await until('time passes', () => Date.now() > end)
     const seen = calls()
     await subscribed(client, unique('alive'), seen, prober)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { batch } from '../helpers/http.mjs'
 import { Raw, assertFields } from '../helpers/raw.mjs'
-import { REFERENCE, Server, serverFor } from '../helpers/server.mjs'
+import { LIVELY, REFERENCE, Server, serverFor } from '../helpers/server.mjs'
 import { Text } from '../helpers/text.mjs'
 import { until, unique, within } from '../helpers/until.mjs'
 import { EVENT, RECORD, TOPIC } from '../helpers/wire.mjs'
@@ -60,7 +60,7 @@ describe('connection and login', { skip }, () => {
   })
 
   test('the server pings, and closes who does not answer', async (t) => {
-    const quick = await serverFor(t, { textEndpoint: { heartbeatInterval: 100 } })
+    const quick = await serverFor(t, { textEndpoint: { heartbeatInterval: LIVELY } })
     const [silent, answering] = [await Text.login(t, quick), await Text.login(t, quick)]
     let pings = 0
     answering.socket.on('message', (data) => {
