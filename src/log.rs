@@ -5,8 +5,9 @@
 //! is logged; that what somebody asked the server for is not crowded out by what clients provoke; and that one event is
 //! one line, whatever names from the network it carries. *Does not* format anything below the configured level.
 //!
-//! Lines travel as `tracing` events, so that what libraries say arrives on the same way; of theirs, only warnings and
-//! errors are written. Our own modules may say something that way, too: it is a line like any other.
+//! Everything of ours that is logged goes through [`note`] and its siblings: a line has an event that can be searched for, and
+//! a level, and what `tracing` has no words for, fatal lines and answers, is no exception. Lines travel as `tracing` events
+//! underneath, so that what libraries say arrives on the same way; of theirs, only warnings and errors are written.
 
 mod settings;
 
@@ -96,6 +97,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const QUEUE_LINES: usize = 8192;
 /// Room behind them that only answers are given.
 const ANSWER_LINES: usize = 1024;
+/// The target of our own lines; that of a library's is its module.
 const OURS: &str = "deepstream";
 
 /// Whether lines of this level are written; ask before building a costly message.
@@ -116,22 +118,17 @@ pub fn set_level(level: Level) {
 
 /// Logs `EVENT | message`.
 pub fn note(level: Level, event: &str, message: &str) {
-    note_in("", level, event, message);
-}
-
-/// Logs `NAMESPACE | EVENT | message`.
-pub fn note_in(namespace: &str, level: Level, event: &str, message: &str) {
-    emit(Urgency::Ordinary, (namespace, ""), level, event, message);
+    emit(Urgency::Ordinary, "", level, event, message);
 }
 
 /// Logs `EVENT | message`, which somebody at this address gave cause for: JSON lines have it as a field.
 pub fn note_from(level: Level, event: &str, message: &str, address: &str) {
-    emit(Urgency::Ordinary, ("", address), level, event, message);
+    emit(Urgency::Ordinary, address, level, event, message);
 }
 
 /// Logs `EVENT | message`, because somebody asked for it: it finds room where ordinary lines find none.
 pub fn answer(level: Level, event: &str, message: &str) {
-    emit(Urgency::Answer, ("", ""), level, event, message);
+    emit(Urgency::Answer, "", level, event, message);
 }
 
 /// What becomes of a line while the queue is full.
@@ -152,14 +149,14 @@ impl Urgency {
     }
 }
 
-fn emit(urgency: Urgency, (namespace, address): (&str, &str), level: Level, event: &str, message: &str) {
+fn emit(urgency: Urgency, address: &str, level: Level, event: &str, message: &str) {
     if !is_enabled(level) {
         return;
     }
     let urgency = if level >= Level::Fatal { Urgency::LastWords } else { urgency } as u64;
     macro_rules! emit {
         ($level:ident) => {
-            tracing::event!(target: OURS, tracing::Level::$level, urgency, namespace, address, event, message)
+            tracing::event!(target: OURS, tracing::Level::$level, urgency, address, event, message)
         };
     }
     match level {
@@ -419,11 +416,6 @@ fn escape_into(line: &mut String, text: &str) {
     }
 }
 
-/// Whether one of our own modules says something. Crates that only begin with the same letters are none.
-fn is_ours(target: &str) -> bool {
-    target.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-}
-
 /// What controls a terminal, ends a line for some reader, or has the rest of it shown from right to left.
 fn is_hostile(c: char) -> bool {
     c.is_control()
@@ -439,7 +431,7 @@ struct Sink {
 
 impl<S: tracing::Subscriber> Layer<S> for Sink {
     fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
-        metadata.is_event() && (is_ours(metadata.target()) || *metadata.level() <= tracing::Level::WARN)
+        metadata.is_event() && (metadata.target() == OURS || *metadata.level() <= tracing::Level::WARN)
     }
 
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
@@ -453,16 +445,12 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
             tracing::Level::INFO => Level::Info,
             _ => Level::Debug,
         };
-        let noted = metadata.target() == OURS;
-        if !noted && !is_enabled(level) {
+        let ours = metadata.target() == OURS;
+        if !ours && !is_enabled(level) {
             return;
         }
         let line = || {
-            let (space, event) = match metadata.target() {
-                _ if noted => (&*parts.namespace, &*parts.event),
-                target if is_ours(target) => ("", level.name()),
-                target => (target, level.name()),
-            };
+            let (space, event) = if ours { ("", &*parts.event) } else { (metadata.target(), level.name()) };
             self.form.line(level, (space, &parts.address), event, &parts.message)
         };
         if parts.urgency == Urgency::LastWords {
@@ -478,7 +466,6 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
 #[derive(Default)]
 struct Parts {
     urgency: Urgency,
-    namespace: String,
     address: String,
     event: String,
     message: String,
@@ -493,7 +480,6 @@ impl Visit for Parts {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "namespace" => value.clone_into(&mut self.namespace),
             "address" => value.clone_into(&mut self.address),
             "event" => value.clone_into(&mut self.event),
             "message" => value.clone_into(&mut self.message),

@@ -186,15 +186,15 @@ fn a_stuck_reader_costs_lines_that_are_counted_and_never_a_caller() {
 }
 
 #[test]
-fn our_own_modules_are_heard_at_every_level_and_libraries_from_warnings_on() {
+fn our_own_lines_are_heard_at_every_level_and_those_of_libraries_from_warnings_on() {
     let (written, lines) = channel();
     let out = || Box::new(Gate { open: Arc::default(), written: written.clone() });
     let (sink, guard) = sink(16, Output { form: form(LogFormat::Human, false), out: out(), err: out() });
     set_level(Level::Info);
     tracing::subscriber::with_default(tracing_subscriber::registry().with(sink), || {
-        tracing::info!(target: "deepstream::storage::writer", "storage is back");
-        tracing::debug!(target: "deepstream::storage::writer", "below the level");
-        tracing::error!(target: "deepstream::storage::writer", "storage cannot write");
+        note(Level::Info, "STORAGE", "storage is back");
+        note(Level::Debug, "STORAGE", "below the level");
+        note(Level::Error, "STORAGE", "storage cannot write");
         tracing::info!(target: "deepstream_other", "nobody wants to know");
         tracing::info!(target: "library", "nobody wants to know");
         tracing::warn!(target: "library", "something is wrong");
@@ -204,7 +204,7 @@ fn our_own_modules_are_heard_at_every_level_and_libraries_from_warnings_on() {
     drop(written);
     let lines: Vec<String> = lines.iter().collect();
     let expected =
-        ["INFO | storage is back\n", "ERROR | storage cannot write\n", "library | WARN | something is wrong\n"];
+        ["STORAGE | storage is back\n", "STORAGE | storage cannot write\n", "library | WARN | something is wrong\n"];
     assert_eq!(lines.concat().lines().count(), 3, "{lines:?}");
     for line in expected {
         assert!(lines.concat().contains(line), "{line}: {lines:?}");

@@ -41,6 +41,11 @@ const CLOCKS: &[(&str, &str)] = &[
     ("shards/sim/src/bin/", "reports how long a run took"),
     ("perf/", "measures"),
 ];
+/// Where a line may be written other than by `note` and its siblings.
+const LOG_LINES: &[(&str, &str)] = &[
+    ("src/log.rs", "is the log"),
+    ("src/main.rs", "answers whoever typed a command, and what keeps the log from starting"),
+];
 /// Sources whose matches over actions a lint looks at: nothing stands there for all other actions.
 const MATCHES_WATCHED: [&str; 2] = ["shards/wire/src", "shards/engine/src/edge/route.rs"];
 /// Tests that pause although they wait for nothing.
@@ -132,6 +137,14 @@ fn stray_runtimes(files: &[Source]) -> Vec<String> {
     let server = |file: &Source| file.is_under("src/") && !at_home(file) && !file.is_test();
     found.extend(breaches(files, server, |line| named(line, &begins).filter(|_| !line.test)));
     found
+}
+
+/// What is told an operator, past the log: without an event, in another format, or waiting for whoever reads it.
+fn stray_log_lines(files: &[Source]) -> Vec<String> {
+    let elsewhere = |file: &Source| {
+        file.is_under("src/") && !file.is_test() && !LOG_LINES.iter().any(|(place, _)| file.is_under(place))
+    };
+    breaches(files, elsewhere, |line| named(line, &["tracing", "println!", "eprintln!"]).filter(|_| !line.test))
 }
 
 fn stray_clocks(files: &[Source]) -> Vec<String> {
@@ -369,6 +382,11 @@ fn runtimes_are_named_only_in_their_folders() {
 }
 
 #[test]
+fn what_the_operator_is_told_goes_through_the_log() {
+    assert_none("told past the log", &stray_log_lines(&tree()));
+}
+
+#[test]
 fn time_is_an_argument_outside_of_the_clock() {
     assert_none("clocks are read", &stray_clocks(&tree()));
 }
@@ -468,6 +486,9 @@ fn planted_breaches_are_found() {
         (stray_runtimes, "src/host/core.rs", "use tokio::net;"),
         (stray_runtimes, "src/auth/desk.rs", "let thread = std::thread::Builder::new();"),
         (stray_clocks, "src/host/core.rs", "let now = Instant::now();"),
+        (stray_log_lines, "src/storage/service.rs", "tracing::error!(\"a thread has ended\");"),
+        (stray_log_lines, "src/host/core.rs", "use tracing::warn;"),
+        (stray_log_lines, "src/auth/desk.rs", "eprintln!(\"no\");\n#[cfg(test)]\nmod tests { fn f() { println!(); } }"),
         (random_maps, "shards/wire/src/link.rs", "let map = HashMap::new();"),
         (unwraps, "src/main.rs", "let x = y().unwrap();\n#[cfg(test)]\nmod tests { fn f() { y().unwrap(); } }"),
         (unwraps, "src/main.rs", "#[cfg(test)]\nmod tests;\nlet x = y().unwrap();"),

@@ -8,10 +8,12 @@ use super::journal;
 use super::manifest;
 use super::place::Place;
 use super::reserve::Reserve;
+use super::say;
 use super::seal::{self, Seal};
 use super::stamp::Key;
 use super::store::Store;
 use super::watermark::Watermark;
+use crate::log::Level;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -111,7 +113,7 @@ impl Directory {
             }
             Seal::Broken(what) => return Err(StorageError::damaged(&self.path, what)),
             Seal::Absent if exists => {
-                tracing::info!("storage was not closed in order; its journals are checked");
+                say(Level::Info, "storage was not closed in order; its journals are checked");
                 self.prepare()?;
             }
             Seal::Absent => {}
@@ -172,7 +174,8 @@ impl Directory {
             directory.write_marker()
         };
         convert(self).map_err(|error| self.cannot("convert it from format 1", &error))?;
-        tracing::info!("storage was converted from format {FORMAT_WITHOUT_STAMPS} to format {FORMAT}");
+        let text = format!("storage was converted from format {FORMAT_WITHOUT_STAMPS} to format {FORMAT}");
+        say(Level::Info, &text);
         Ok(())
     }
 

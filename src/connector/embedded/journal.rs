@@ -20,8 +20,10 @@ mod batch;
 mod tests;
 
 use super::damage::Damage;
+use super::say;
 use super::stamp::Key;
 use super::watermark::Watermark;
+use crate::log::Level;
 use batch::Batch;
 use std::fs::File;
 use std::io::{self, Write};
@@ -71,7 +73,8 @@ pub(super) fn prepare(database: &Path, key: &Key, watermark: &Watermark) -> Resu
     }
     for (journal, &readable) in journals.iter().zip(&walk.readable) {
         if !is_empty(&journal.bytes[readable..]) {
-            tracing::warn!("journal {}: an unfinished write at byte {readable} is dropped", journal.name());
+            let text = format!("journal {}: an unfinished write at byte {readable} is dropped", journal.name());
+            say(Level::Warn, &text);
         }
     }
     Ok(settle(&journals, &walk.readable)?)

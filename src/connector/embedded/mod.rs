@@ -32,6 +32,7 @@ mod watermark;
 
 pub use names::Whole;
 
+use crate::log::{Level, note};
 use crate::storage::names::Names;
 use crate::storage::{Driver, Found, Kind, Manner, Refused, Trouble, Write};
 use directory::{Directory, MOVED_HINT};
@@ -45,6 +46,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 const RESERVE_RETRY: Duration = Duration::from_mins(1);
+/// The event of its log lines.
+const EVENT: &str = "STORAGE";
 
 /// What a good answer to a batch means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,10 +131,11 @@ impl Embedded {
         self.put(directory.open()?);
         // Without the reserve the store works as long as there is room.
         if let Some(what) = directory.reserve.too_small() {
-            tracing::warn!("storage: {what}");
+            say(Level::Warn, &what);
         }
         if let Err(why) = directory.reserve.take() {
-            tracing::warn!("storage: {why}; without, it may not recover from a full disk until there is more room");
+            let text = format!("{why}; without, it may not recover from a full disk until there is more room");
+            say(Level::Warn, &text);
             duties.reserve_at = Some(Instant::now() + RESERVE_RETRY);
         }
         duties.directory = Some(directory);
@@ -208,7 +212,7 @@ impl Embedded {
         if reserve_at.is_some_and(|at| now >= at) {
             *reserve_at = match directory.reserve.take() {
                 Ok(()) => {
-                    tracing::info!("the disk has room for the reserve now");
+                    say(Level::Info, "the disk has room for the reserve now");
                     None
                 }
                 Err(_) => Some(now + RESERVE_RETRY),
@@ -248,18 +252,23 @@ fn check_place(directory: &mut Directory, moved: &mut Option<String>) -> Result<
     match directory.check_place() {
         Ok(()) => {
             if moved.take().is_some() {
-                tracing::info!("the storage directory is back; writes go on");
+                say(Level::Info, "the storage directory is back; writes go on");
             }
             Ok(())
         }
         Err(what) => {
             let why = format!("storage is elsewhere: {what}");
             if moved.replace(what).is_none() {
-                tracing::error!("{why}; {MOVED_HINT}; nothing is written until then");
+                say(Level::Error, &format!("{why}; {MOVED_HINT}; nothing is written until then"));
             }
             Err(Trouble::new(Kind::Busy, why, MOVED_HINT))
         }
     }
+}
+
+/// Logs something about this store.
+fn say(level: Level, text: &str) {
+    note(level, EVENT, text);
 }
 
 fn never_opened() -> Trouble {
@@ -269,7 +278,7 @@ fn never_opened() -> Trouble {
 impl Driver for Embedded {
     const MANNER: Manner = Manner {
         thread: "storage",
-        event: "STORAGE",
+        event: EVENT,
         blocking: true,
         waits: false,
         round: 64,
@@ -334,7 +343,7 @@ impl Driver for Embedded {
         if !duties.down
             && let Err(trouble) = self.sync(&mut duties)
         {
-            tracing::error!("{}", trouble.what);
+            say(Level::Error, &trouble.what);
         }
         let clean = !duties.down;
         self.take("storage has stopped".into());
@@ -342,7 +351,7 @@ impl Driver for Embedded {
         // A store that is not running needs none, and the seal may need the room.
         directory.reserve.release();
         if clean && let Err(error) = directory.seal() {
-            tracing::warn!("{error}; the next start will check the journals more thoroughly");
+            say(Level::Warn, &format!("{error}; the next start will check the journals more thoroughly"));
         }
     }
 }
