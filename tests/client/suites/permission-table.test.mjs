@@ -83,7 +83,8 @@ function busyName ({ action, name }) {
 async function login (server, username) {
   const raw = await Raw.challenged(server)
   raw.send(TOPIC.AUTH, { action: AUTH.REQUEST, data: JSON.stringify({ username, password: 'p' }) })
-  assert.equal((await raw.take()).action, AUTH.AUTH_SUCCESSFUL)
+  const answer = await raw.take()
+  assert.equal(answer.action, AUTH.AUTH_SUCCESSFUL, `the login of ${username} was answered ${JSON.stringify(answer)}`)
   return raw
 }
 
