@@ -90,6 +90,9 @@ impl Level {
 /// Lines below this level are not written. Off until a sink is installed.
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Off as u8);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+static LINES: AtomicU64 = AtomicU64::new(0);
+static WARNINGS: AtomicU64 = AtomicU64::new(0);
+static ERRORS: AtomicU64 = AtomicU64::new(0);
 
 /// How long the last words of a process wait for a reader that is stuck.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -106,9 +109,23 @@ pub fn is_enabled(level: Level) -> bool {
     level as u8 >= LEVEL.load(Ordering::Relaxed) && level != Level::Off
 }
 
-/// Lines dropped so far because the queue was full.
-pub fn dropped_lines() -> u64 {
-    DROPPED.load(Ordering::Relaxed)
+/// What became of log lines, in this process, since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Lines written.
+    pub lines: u64,
+    /// Warnings among them.
+    pub warnings: u64,
+    /// Errors among them.
+    pub errors: u64,
+    /// Lines dropped because the queue was full.
+    pub dropped_lines: u64,
+}
+
+/// What became of log lines so far.
+pub fn counters() -> Counters {
+    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    Counters { lines: read(&LINES), warnings: read(&WARNINGS), errors: read(&ERRORS), dropped_lines: read(&DROPPED) }
 }
 
 /// Changes the level of a running server.
@@ -315,6 +332,12 @@ impl Output {
 
     /// Nobody can be told that a log line could not be written: errors are dropped here.
     fn write(&mut self, level: Level, line: &[u8]) {
+        LINES.fetch_add(1, Ordering::Relaxed);
+        match level {
+            Level::Warn => drop(WARNINGS.fetch_add(1, Ordering::Relaxed)),
+            Level::Error | Level::Fatal => drop(ERRORS.fetch_add(1, Ordering::Relaxed)),
+            Level::Debug | Level::Info | Level::Off => {}
+        }
         let _ = if self.form.goes_to_err(level) { self.err.write_all(line) } else { self.out.write_all(line) };
     }
 

@@ -1,14 +1,19 @@
 //! Servers inside of another program: `deepstream::server`.
 
+use deepstream::auth::{Accepted, Judging, Method, Request, Tools, Verdict};
 use deepstream::config::{AuthMethod, Config, FileAuth, JwtAuth, Storage, User};
 use deepstream::credentials::KeySource;
+use deepstream::monitor::{Figures, Reader, Snapshot, Source};
 use deepstream::server::{Builder, Server, Stopped};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+#[path = "stores/toy.rs"]
+mod toy;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -73,7 +78,9 @@ fn servers_start_side_by_side_and_leave_nothing_behind() {
     assert_eq!(read(&other, "a"), Value::Null, "it is another server");
     assert_eq!(figure(&one, "resident_records"), 1);
     assert_eq!(figure(&other, "resident_records"), 0);
-    assert_eq!(one.snapshots().len(), 2, "one for each shard, and no storage");
+    let sources: Vec<Source> = one.snapshots().iter().map(|snapshot| snapshot.source).collect();
+    let services = ["auth", "listeners", "process", "log"].map(Source::Service);
+    assert_eq!(sources, [&[Source::Shard(0), Source::Shard(1)][..], &services].concat(), "there is no storage");
 
     let address = one.address();
     assert_eq!(one.stop(), Stopped::InOrder);
@@ -122,4 +129,74 @@ fn a_server_that_cannot_start_says_why_and_leaves_nothing() {
     assert!(error.starts_with("cores."), "{error}");
     assert_eq!(write(&first, "a", &json!({}))["result"], "SUCCESS");
     drop(first);
+}
+
+/// Lets in who says the word.
+struct Password(&'static str);
+
+impl Method for Password {
+    fn judge<'j>(&'j self, request: &'j Request, _: &'j Tools) -> Judging<'j> {
+        let fits = request.text("password") == Some(self.0);
+        let accepted = || Verdict::Accepted(Accepted { id: request.user(), ..Accepted::default() });
+        Box::pin(std::future::ready(if fits { Some(accepted()) } else { Verdict::no(true, Some("say the word")) }))
+    }
+}
+
+/// Hands all figures over until nobody takes them.
+struct Feed(mpsc::SyncSender<Vec<Snapshot>>);
+
+impl Reader for Feed {
+    fn name(&self) -> &'static str {
+        "feed"
+    }
+
+    async fn run(self, figures: Figures) {
+        while self.0.send(figures.read().await).is_ok() {}
+    }
+}
+
+#[test]
+fn a_program_brings_members_of_its_own() {
+    let (world, (tell, told)) = (toy::World::default(), mpsc::sync_channel(0));
+    let config = Config { auth: vec![AuthMethod::Member("password".into())], ..config() };
+    let builder = || Builder::new(config.clone()).authentication("password", Password("please"));
+    let driver = || toy::Toy(world.clone(), AtomicBool::new(false));
+    let server = builder().storage(driver()).monitor(Feed(tell)).start().unwrap();
+
+    let login = |password: &str| post(&server, "/api/auth", &json!({ "username": "ann", "password": password }));
+    assert_eq!((login("please").0, login("now")), (200, (401, r#"{"error":"say the word"}"#.to_owned())));
+    server.reload(&config).unwrap();
+    assert_eq!(login("please").0, 200, "it is there after a reload, too");
+
+    let token = json!({ "username": "ann", "password": "please" });
+    let body = json!([{ "topic": "record", "action": "write", "recordName": "a", "data": { "n": 1 } }]);
+    let (status, answer) = post(&server, "/api", &json!({ "authData": token, "body": body }));
+    assert!(status == 200 && answer.contains("SUCCESS"), "{answer}");
+
+    let number = |of: &str, figure: &str| {
+        let snapshots = told.recv_timeout(PATIENCE).expect("it reads on");
+        let services =
+            snapshots.iter().filter(|snapshot| matches!(snapshot.source, Source::Service(name) if name == of));
+        services.filter_map(|snapshot| snapshot.number(figure)).sum::<u64>()
+    };
+    // What was read before all that happened is in the way.
+    let deadline = Instant::now() + PATIENCE;
+    while number("storage", "records") < 1 {
+        assert!(Instant::now() < deadline, "nothing is stored");
+    }
+    assert_eq!((number("auth", "accepted"), number("auth", "refused"), number("auth", "under_way")), (3, 1, 0));
+    assert!(number("process", "resident_bytes") > 0 && number("listeners", "listeners") == 2);
+
+    // This one blocks while nobody takes what it has, which a server that stops would wait for.
+    drop(told);
+    assert_eq!(server.stop(), Stopped::InOrder);
+    assert_eq!(world.records.lock().unwrap()[&b"a"[..]].value, br#"{"n":1}"#);
+    let again = builder().storage(driver()).start().unwrap();
+    let body = json!([{ "topic": "record", "action": "read", "recordName": "a" }]);
+    let (_, answer) = post(&again, "/api", &json!({ "authData": token, "body": body }));
+    assert!(answer.contains(r#""data":{"n":1}"#), "{answer}");
+    again.stop();
+
+    let unknown = Builder::new(config.clone()).start().err().expect("nobody brought it").to_string();
+    assert_eq!(unknown, "authentication: no member is called password");
 }

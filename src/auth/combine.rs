@@ -6,9 +6,10 @@ use super::desk::Tools;
 use super::method::{Method, build};
 use super::verdict::{Request, Verdict};
 use crate::config::AuthMethod;
+use std::sync::Arc;
 
 /// See the module.
-pub(super) struct Chain(Vec<Box<dyn Method>>);
+pub(super) struct Chain(Vec<Arc<dyn Method>>);
 
 impl Chain {
     /// Fails if one of them cannot be built.

@@ -5,7 +5,9 @@
 
 use super::combine::Chain;
 use super::compute::Compute;
+use super::counts::{Counters, Counts};
 use super::guesses::{GuessLimits, Guesses, Weighed};
+use super::method::Method;
 use super::open;
 use super::origin::Origin;
 use super::records::{Records, StorageBell};
@@ -59,6 +61,8 @@ pub struct Options {
     pub wakers: Vec<Waker>,
     /// The way to the store, if there is one, and what it was given to wake us.
     pub storage: Option<(storage::Client, StorageBell)>,
+    /// Methods that the program brought, by name.
+    pub members: HashMap<String, Arc<dyn Method>>,
 }
 
 /// What is the same for all cores, and replaced by a reload.
@@ -69,6 +73,7 @@ struct Shared {
     /// Somebody wants to see request headers.
     wants_headers: AtomicBool,
     headers: Vec<String>,
+    counts: Counts,
 }
 
 impl Shared {
@@ -82,18 +87,24 @@ impl Shared {
 }
 
 /// What ways of logging in need of the outside.
-pub(super) struct Tools {
+pub struct Tools {
     pub(super) compute: Compute,
     pub(super) webhooks_max: usize,
     pub(super) storage_timeout: Duration,
     pub(super) name_bytes_max: usize,
     pub(super) records: Option<Records>,
+    pub(super) members: HashMap<String, Arc<dyn Method>>,
     guesses: Mutex<Guesses>,
     proxies: Vec<Network>,
     began: Instant,
 }
 
 impl Tools {
+    /// The method that the program brought under this name.
+    pub(super) fn member(&self, name: &str) -> Option<Arc<dyn Method>> {
+        self.members.get(name).cloned()
+    }
+
     fn guesses(&self) -> (MutexGuard<'_, Guesses>, u64) {
         // Not from zero: a moment that lies before everything is none.
         let now_ms = 1 + self.began.elapsed().as_millis() as u64;
@@ -112,7 +123,7 @@ impl Tools {
     }
 
     /// To be asked again where a login has waited: others of its address may have been refused meanwhile.
-    pub(super) fn admit(&self, request: &Request) -> Result<(), Barred> {
+    pub fn admit(&self, request: &Request) -> Result<(), Barred> {
         match self.weigh(request) {
             Weighed::Never(until) => Err(Barred(until)),
             Weighed::Now | Weighed::Late(_) => Ok(()),
@@ -183,6 +194,7 @@ struct Ask {
 
 struct Reply {
     conn: ConnId,
+    shared: Arc<Shared>,
     answers: Sender<Answer>,
     waker: Waker,
     done: bool,
@@ -200,6 +212,9 @@ impl Reply {
 
     fn answer(&mut self, login: Login) {
         self.done = true;
+        // Before whoever waits goes on: what he then reads holds him.
+        self.shared.counts.left();
+        self.shared.counts.answered(&login);
         // A core that is gone does not miss it.
         let _ = self.answers.send(Answer { conn: self.conn, login });
         (self.waker)();
@@ -208,6 +223,8 @@ impl Reply {
     /// Nobody waits for it.
     fn forget(mut self) {
         self.done = true;
+        self.shared.counts.left();
+        self.shared.counts.called_off();
     }
 }
 
@@ -245,12 +262,14 @@ impl Client {
             }
         }
         if !fits {
+            self.shared.counts.crowded_out();
             return Some(Login::Unjudged { client_data: BUSY.into() });
         }
         let (word, off) = oneshot::channel();
         self.awaited.insert(conn, Some(word));
-        let (answers, waker) = (self.answers_in.clone(), self.waker.clone());
-        let reply = Reply { conn, answers, waker, done: false };
+        self.shared.counts.came();
+        let (shared, answers, waker) = (self.shared.clone(), self.answers_in.clone(), self.waker.clone());
+        let reply = Reply { conn, shared, answers, waker, done: false };
         // If the thread is gone, dropping what was not sent answers it.
         drop(self.asks.send(Ask { data, peer, reply, off }));
         None
@@ -304,8 +323,8 @@ pub struct Auth {
     shared: Arc<Shared>,
     tools: Arc<Tools>,
     runtime: Handle,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<Thread>,
+    /// Dropped, it judges no more.
+    _thread: Thread,
 }
 
 /// Starts judging logins.
@@ -316,17 +335,28 @@ pub fn start(options: Options) -> Result<Auth, String> {
     let service = Service::new(Plan { name: "auth", helper: "auth-lookup", cpus: &cpus });
     let service = service.map_err(|error| error.to_string())?;
     let runtime = service.handle();
+    let members = options.members;
     let records = options.storage.map(|(client, bell)| Records::new(client, bell, &runtime));
     let compute = Compute::start(&cpus).map_err(|error| error.to_string())?;
     let (guesses, proxies, began) = (Mutex::new(Guesses::new(options.guesses)), options.proxies, Instant::now());
-    let tools =
-        Arc::new(Tools { compute, webhooks_max, storage_timeout, name_bytes_max, records, guesses, proxies, began });
+    let tools = Arc::new(Tools {
+        compute,
+        webhooks_max,
+        storage_timeout,
+        name_bytes_max,
+        records,
+        members,
+        guesses,
+        proxies,
+        began,
+    });
     let chain = Chain::new(&methods, &tools)?;
     let shared = Arc::new(Shared {
         chain: RwLock::new(Arc::new(Chain::new(&[], &tools)?)),
         open: AtomicBool::new(false),
         wants_headers: AtomicBool::new(false),
         headers,
+        counts: Counts::default(),
     });
     shared.put(chain);
     let (asks, mut to_judge) = mpsc::unbounded_channel::<Ask>();
@@ -337,46 +367,43 @@ pub fn start(options: Options) -> Result<Auth, String> {
         Client { shared, asks, answers_in, answers, waker, awaited, shares }
     };
     let clients = wakers.into_iter().map(client).collect();
-    let (stop, mut stopped) = oneshot::channel();
     let (for_thread, tools_of_thread) = (shared.clone(), tools.clone());
-    // Once it ends, logins under way are dropped, which answers them.
+    // Once it is dropped, so are logins under way, which answers them.
     let main = move |pinned: Pinned| async move {
         if let Err(why) = pinned {
             note(Level::Warn, "INFO", &format!("logins are judged on other CPUs than configured: {why}"));
         }
         current(&for_thread).warm_up();
-        while let Some(ask) = next(&mut to_judge, &mut stopped).await {
+        while let Some(ask) = to_judge.recv().await {
             let (chain, tools) = (current(&for_thread), tools_of_thread.clone());
             tokio::spawn(async move {
                 let Ask { data, peer, reply, off } = ask;
                 match unless_called_off(judge(chain, data, peer, tools), off).await {
                     Ok(login) => reply.send(login),
-                    Err(true) => reply.send(Login::Unjudged { client_data: BUSY.into() }),
+                    Err(true) => {
+                        reply.shared.counts.crowded_out();
+                        reply.send(Login::Unjudged { client_data: BUSY.into() });
+                    }
                     Err(false) => reply.forget(),
                 }
             });
         }
     };
-    let thread = service.start(main).map_err(|error| error.to_string())?;
-    Ok(Auth { clients, shared, tools, runtime, stop: Some(stop), thread: Some(thread) })
+    let thread = service.start_until_dropped(main).map_err(|error| error.to_string())?;
+    Ok(Auth { clients, shared, tools, runtime, _thread: thread })
 }
 
 fn current(shared: &Shared) -> Arc<Chain> {
     shared.chain.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// The next login to judge; `None` once it is over.
-async fn next(asks: &mut mpsc::UnboundedReceiver<Ask>, stopped: &mut oneshot::Receiver<()>) -> Option<Ask> {
-    std::future::poll_fn(|context| {
-        if std::pin::Pin::new(&mut *stopped).poll(context).is_ready() {
-            return Poll::Ready(None);
-        }
-        asks.poll_recv(context)
-    })
-    .await
-}
-
 impl Auth {
+    /// Reads what was done so far, for as long as anybody likes to.
+    pub fn counters(&self) -> impl Fn() -> Counters + Send + Sync + use<> {
+        let shared = self.shared.clone();
+        move || shared.counts.read()
+    }
+
     /// Builds what another configuration asks for, without using it yet. What it gives puts it in force, for all cores
     /// at once: a login is judged by the old ways or by the new ones, never by some of each.
     pub fn prepare(&self, methods: &[AuthMethod]) -> Result<impl FnOnce() + Send + use<>, String> {
@@ -389,13 +416,6 @@ impl Auth {
             chain.warm_up();
             shared.put(chain);
         })
-    }
-}
-
-impl Drop for Auth {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        drop(self.thread.take());
     }
 }
 

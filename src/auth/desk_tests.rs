@@ -24,8 +24,8 @@ pub(in crate::auth) fn tools() -> Tools {
         GuessLimits { per_address: 0, per_user: 0, window: Duration::from_mins(10), delay_max: Duration::ZERO };
     let guesses = Mutex::new(Guesses::new(limits));
     let storage_timeout = Duration::from_secs(1);
-    let (records, proxies) = (None, Vec::new());
-    Tools { compute, webhooks_max: 1, storage_timeout, name_bytes_max: 2048, records, guesses, proxies, began }
+    let (records, proxies, members) = (None, Vec::new(), HashMap::new());
+    Tools { compute, webhooks_max: 1, storage_timeout, name_bytes_max: 2048, records, members, guesses, proxies, began }
 }
 
 /// A desk with one client, and what hears its waker.
@@ -52,6 +52,7 @@ fn desk(methods: Vec<AuthMethod>, logins_max: usize, login_bytes_max: usize) -> 
         cpus: Vec::new(),
         wakers: vec![waker],
         storage: None,
+        members: HashMap::new(),
     };
     let mut auth = start(options).unwrap();
     let client = auth.clients.remove(0);

@@ -55,7 +55,7 @@ impl File {
 impl Tools {
     /// Whether this password is the stored one. Takes its time for one that does not exist, too. Who was refused too often
     /// by the time it is his turn is not told.
-    pub(super) async fn verify(
+    pub async fn verify(
         &self,
         request: &Request,
         hash: Option<PasswordHash>,

@@ -1,7 +1,8 @@
 //! The joint at which ways of logging in hang, and the list of those there are.
 //!
-//! *Owns* the contract and the list: a new way is a file beside this one, its line in [`build`], and its section of the
-//! configuration. *Promises* that nothing else in `auth` names one of them. *Does not* judge.
+//! *Owns* the contract and the list: a new way is a file beside this one, its line in `build`, and its section of the
+//! configuration; or it is brought by the program that starts the server. *Promises* that nothing else in `auth` names one of
+//! them. *Does not* judge.
 //!
 //! What is asked of a method:
 //!
@@ -13,6 +14,8 @@
 //!   [`Tools::admit`] once the turn is there.
 //! * A wrong password of a user there is counts as a guess: [`Request::miss`].
 //! * Nothing in it blocks: what takes CPU goes to the threads that hash, by way of [`Tools`].
+//! * One that the program brings is the same after a configuration was read again: `warm_up` may be called once more, and
+//!   `inherit` with itself.
 
 use super::desk::Tools;
 use super::file::File;
@@ -24,13 +27,14 @@ use super::verdict::{Request, Verdict};
 use crate::config::AuthMethod;
 use std::any::Any;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// A verdict that may have to be waited for; `None`: nobody this method knows. A login takes a box of it a method: beside
 /// what judging does, that is nothing.
-pub(super) type Judging<'j> = Pin<Box<dyn Future<Output = Option<Verdict>> + Send + 'j>>;
+pub type Judging<'j> = Pin<Box<dyn Future<Output = Option<Verdict>> + Send + 'j>>;
 
 /// One way of logging in; see the module.
-pub(super) trait Method: Any + Send + Sync {
+pub trait Method: Any + Send + Sync {
     /// Judges a login.
     fn judge<'j>(&'j self, request: &'j Request, tools: &'j Tools) -> Judging<'j>;
 
@@ -53,13 +57,14 @@ pub(super) trait Method: Any + Send + Sync {
 }
 
 /// The list: one line a method. Fails on what only shows when it is built: certificates of this machine that cannot be read.
-pub(super) fn build(settings: &AuthMethod, tools: &Tools) -> Result<Box<dyn Method>, String> {
+pub(super) fn build(settings: &AuthMethod, tools: &Tools) -> Result<Arc<dyn Method>, String> {
     Ok(match settings {
-        AuthMethod::Open => Box::new(Open),
-        AuthMethod::File(settings) => Box::new(File::new(settings)),
-        AuthMethod::Http(settings) => Box::new(Webhook::new(settings, tools)?),
-        AuthMethod::Storage(settings) => Box::new(Table::new(settings)),
-        AuthMethod::Jwt(settings) => Box::new(Jwt::new(settings)?),
+        AuthMethod::Open => Arc::new(Open),
+        AuthMethod::File(settings) => Arc::new(File::new(settings)),
+        AuthMethod::Http(settings) => Arc::new(Webhook::new(settings, tools)?),
+        AuthMethod::Storage(settings) => Arc::new(Table::new(settings)),
+        AuthMethod::Jwt(settings) => Arc::new(Jwt::new(settings)?),
+        AuthMethod::Member(name) => tools.member(name).ok_or_else(|| format!("no member is called {name}"))?,
     })
 }
 

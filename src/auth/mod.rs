@@ -14,6 +14,7 @@
 
 mod combine;
 mod compute;
+mod counts;
 mod desk;
 mod fetch;
 mod file;
@@ -30,6 +31,9 @@ mod storage;
 mod turns;
 mod verdict;
 
-pub use desk::{Auth, Client, Options, start};
+pub use counts::Counters;
+pub use desk::{Auth, Client, Options, Tools, start};
 pub use guesses::GuessLimits;
+pub use method::{Judging, Method};
 pub use records::StorageBell;
+pub use verdict::{Accepted, Barred, Request, Verdict};

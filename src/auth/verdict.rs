@@ -20,7 +20,7 @@ const UNABLE: &str = "nobody could judge this login, which says nothing about it
 
 /// A login as it is judged.
 #[derive(Debug)]
-pub(super) struct Request {
+pub struct Request {
     /// A JSON object or array.
     pub(super) data: Value,
     pub(super) peer: Arc<Peer>,
@@ -42,12 +42,12 @@ impl Request {
     }
 
     /// Notes that a guess at somebody's password was wrong, whatever else becomes of the login.
-    pub(super) fn miss(&self) {
+    pub fn miss(&self) {
         self.missed.store(true, Ordering::Relaxed);
     }
 
     /// Notes that only somebody who was let in before can have this data.
-    pub(super) fn excuse(&self) {
+    pub fn excuse(&self) {
         self.excused.store(true, Ordering::Relaxed);
     }
 
@@ -59,19 +59,30 @@ impl Request {
     }
 
     /// The name under which somebody tries to log in, if there is one: webhooks have names of their own for it.
-    pub(super) fn user(&self) -> Option<String> {
+    pub fn user(&self) -> Option<String> {
         ["username", "user", "email"].into_iter().find_map(|field| id_of(self.data.get(field)?))
     }
 
+    /// All that the client sent: any JSON.
+    pub fn data(&self) -> &Value {
+        &self.data
+    }
+
+    /// The connection it came on.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     /// A field that is text.
-    pub(super) fn text(&self, field: &str) -> Option<&str> {
+    pub fn text(&self, field: &str) -> Option<&str> {
         self.data.get(field)?.as_str()
     }
 }
 
 /// The final answer of a way of logging in. One that does not know the user gives none.
 #[derive(Debug, PartialEq)]
-pub(super) enum Verdict {
+pub enum Verdict {
+    /// It is let in.
     Accepted(Accepted),
     /// With data for the client.
     Refused(Option<Value>),
@@ -82,31 +93,38 @@ pub(super) enum Verdict {
         /// Nobody else is asked.
         last: bool,
     },
+    /// It is not judged.
     Barred(Barred),
 }
 
 /// It is not judged: too many were refused, and may be after this time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Barred(pub(super) Duration);
+pub struct Barred(pub(super) Duration);
 
+/// Who is let in.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Accepted {
-    pub(super) id: Option<String>,
-    pub(super) client_data: Option<Value>,
-    pub(super) server_data: Option<Value>,
-    pub(super) token: Option<Value>,
-    pub(super) expiry: Option<Expiry>,
+pub struct Accepted {
+    /// The user's id; without one it is `OPEN`.
+    pub id: Option<String>,
+    /// For the client.
+    pub client_data: Option<Value>,
+    /// For permission rules.
+    pub server_data: Option<Value>,
+    /// For who logs in over HTTP: what to log in with from now on.
+    pub token: Option<Value>,
+    /// When it has to log in again.
+    pub expiry: Option<Expiry>,
 }
 
 impl Verdict {
     /// A no with a reason for the client, if a no is an answer here; else the next one is asked.
-    pub(super) fn no(report: bool, error: Option<&str>) -> Option<Self> {
+    pub fn no(report: bool, error: Option<&str>) -> Option<Self> {
         report.then(|| Self::Refused(error.map(|error| json!({ "error": error }))))
     }
 
     /// No verdict, and why, in a word of upstream's where it has one. Where a no is an answer nobody else is asked: that
     /// the one who knows is away must not open a door behind it.
-    pub(super) fn unable(report: bool, error: &str) -> Self {
+    pub fn unable(report: bool, error: &str) -> Self {
         Self::Unable { told: json!({ "error": error, "message": UNABLE }), last: report }
     }
 }

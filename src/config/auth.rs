@@ -153,7 +153,7 @@ fn report(config: &mut Config, on: bool) {
             | AuthMethod::Storage(StorageAuth { raw_report, .. })
             | AuthMethod::Jwt(JwtAuth { raw_report, .. }),
         ) => *raw_report = Some(on),
-        Some(AuthMethod::Open) | None => {}
+        Some(AuthMethod::Open | AuthMethod::Member(_)) | None => {}
     }
 }
 
@@ -301,7 +301,7 @@ pub(super) fn settle(root: &Node, config: &mut Config) -> Vec<Complaint> {
     for (method, (steps, node)) in config.auth.iter_mut().zip(entries(root)) {
         let mut at = Settling { steps, node, complaints: &mut complaints };
         match method {
-            AuthMethod::Open => {}
+            AuthMethod::Open | AuthMethod::Member(_) => {}
             AuthMethod::File(file) => {
                 file.report = reports(file.raw_report, several);
                 file.hash = at.hash(&file.raw_hash);

@@ -19,6 +19,8 @@ pub enum AuthMethod {
     Storage(StorageAuth),
     /// Whoever holds a signed token.
     Jwt(JwtAuth),
+    /// One that the program brings which starts this server, by the name it gave it; no file says this.
+    Member(String),
 }
 
 /// `type: file`.
@@ -174,6 +176,7 @@ impl AuthMethod {
                 KeySource::Url(url) => format!("JWT with keys from {}", without_credentials(url)),
                 _ => "JWT".to_owned(),
             },
+            Self::Member(name) => name.clone(),
         }
     }
 }

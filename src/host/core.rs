@@ -12,12 +12,13 @@ use super::descriptors::Descriptors;
 use super::endings::Endings;
 use super::refusals::Refusals;
 use super::ring::{Completion, Ring};
+use super::services::Clients;
 use super::socket::Sockets;
 use super::tape::Reel;
 use super::tls::Tls;
 use super::trim::Trim;
 use crate::endpoint::http::Service;
-use crate::monitor::Monitor;
+use crate::monitor::Figures;
 use crate::{auth, note, storage};
 use deepstream_engine::{Ask, CoreId, Lane, Nanos, Outcome, Packet, Shard, StoreBatch};
 use deepstream_mesh::{Lane as Track, Port};
@@ -88,7 +89,7 @@ pub(super) struct Core {
     pub(super) refusals: Refusals,
     pub(super) trim: Trim,
     counted_drained: bool,
-    monitor: Arc<Monitor>,
+    figures: Figures,
     /// The last of its questions that was answered.
     answered: usize,
     /// Generation of the permission rules that the shard was given.
@@ -117,14 +118,13 @@ pub(super) struct Parts {
     pub(super) shard: Shard,
     pub(super) ring: Ring,
     pub(super) port: Port<Packet>,
-    pub(super) storage: Option<storage::Client>,
-    pub(super) auth: auth::Client,
+    pub(super) clients: Clients,
     pub(super) link_config: LinkConfig,
     pub(super) web: Service,
     pub(super) doors: Vec<DoorKind>,
     pub(super) clock: Clock,
     pub(super) control: Arc<Control>,
-    pub(super) monitor: Arc<Monitor>,
+    pub(super) figures: Figures,
     pub(super) idle_spin: Option<Duration>,
     pub(super) reel: Option<Reel>,
     pub(super) descriptors: Arc<Descriptors>,
@@ -136,14 +136,13 @@ impl Core {
             mut shard,
             mut ring,
             port,
-            storage,
-            auth,
+            clients: (storage, auth),
             link_config,
             web,
             doors,
             clock,
             control,
-            monitor,
+            figures,
             idle_spin,
             reel,
             descriptors,
@@ -174,7 +173,7 @@ impl Core {
             refusals: Refusals::new(descriptors),
             trim: Trim::default(),
             counted_drained: false,
-            monitor,
+            figures,
             answered: 0,
             rules: 0,
             enough: 0,
@@ -208,7 +207,7 @@ impl Core {
             self.shard.end_tape();
             reel.hand_over();
         }
-        self.monitor.leave(self.id.index());
+        self.figures.monitor().leave(self.id.index());
         self.turn_ns
     }
 
@@ -230,9 +229,9 @@ impl Core {
         if !self.stopping && self.control.is_stopping() {
             self.stop();
         }
-        if self.monitor.asked() != self.answered {
-            self.answered = self.monitor.asked();
-            self.monitor.tell(self.id.index(), self.answered, self.snapshot());
+        if self.figures.monitor().asked() != self.answered {
+            self.answered = self.figures.monitor().asked();
+            self.figures.monitor().tell(self.id.index(), self.answered, self.snapshot());
         }
         if self.control.generation() != self.rules {
             self.rules = self.control.generation();
@@ -529,7 +528,7 @@ impl Core {
     /// Whether the process wants something of this core that it has not done yet.
     fn is_asked(&self) -> bool {
         self.control.is_stopping() != self.stopping
-            || self.monitor.asked() != self.answered
+            || self.figures.monitor().asked() != self.answered
             || self.control.generation() != self.rules
     }
 

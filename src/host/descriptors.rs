@@ -11,8 +11,9 @@ use super::error::StartError;
 use crate::config::{AuthMethod, Config, Limits, Storage};
 use crate::connector::embedded;
 use crate::log::{Level, note};
+use crate::monitor::Listeners;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Files that are opened and closed again: by a reload, for looking up names, for a report.
 const PASSING: usize = 16;
@@ -30,6 +31,8 @@ pub(super) struct Descriptors {
     max: AtomicUsize,
     /// How many may be accepted before anybody could refuse one.
     burst: AtomicUsize,
+    listeners: AtomicUsize,
+    refused: AtomicU64,
 }
 
 impl Descriptors {
@@ -53,6 +56,22 @@ impl Descriptors {
         left / 2 > self.burst.load(Ordering::Relaxed)
     }
 
+    /// A connection was refused for want of them.
+    pub(super) fn refused_one(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What all listeners together have, and have done.
+    pub(super) fn counters(&self) -> Listeners {
+        let read = |count: &AtomicUsize| count.load(Ordering::Relaxed) as u64;
+        Listeners {
+            listeners: read(&self.listeners),
+            open_connections: read(&self.open),
+            connections_max: read(&self.max),
+            no_descriptor: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
     /// How many connections there may be.
     pub(super) fn max(&self) -> usize {
         self.max.load(Ordering::Relaxed)
@@ -60,7 +79,7 @@ impl Descriptors {
 
     #[cfg(test)]
     pub(super) fn of(max: usize, burst: usize) -> Self {
-        Self { open: AtomicUsize::new(0), max: AtomicUsize::new(max), burst: AtomicUsize::new(burst) }
+        Self { max: AtomicUsize::new(max), burst: AtomicUsize::new(burst), ..Self::default() }
     }
 
     /// Everything of the server is there but its connections: what is left is theirs, up to what the rest may still open.
@@ -78,6 +97,7 @@ impl Descriptors {
         }
         self.max.store(max, Ordering::Relaxed);
         self.burst.store(queues, Ordering::Relaxed);
+        self.listeners.store(listeners, Ordering::Relaxed);
         let wanted = config.limits.connections_max;
         let (level, fewer) = judged(max, wanted);
         let text = format!(

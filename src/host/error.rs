@@ -51,6 +51,9 @@ pub enum StartError {
     /// Logins cannot be judged.
     #[error("authentication: {0}")]
     Auth(String),
+    /// What shows figures cannot be started.
+    #[error("a reader of figures cannot be started: {0}")]
+    Reader(io::Error),
     /// There is no place for the threads on this machine.
     #[error("cores.{}: {}; {}", .0.key, .0.what, .0.hint)]
     Placement(Misplaced),

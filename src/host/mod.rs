@@ -20,6 +20,7 @@ mod renewal;
 mod report;
 mod request;
 mod ring;
+mod services;
 mod socket;
 mod start;
 mod tape;
@@ -28,7 +29,8 @@ mod trim;
 mod verdicts;
 
 pub use error::StartError;
-pub use start::{REPORT_PATIENCE, Server, start};
+pub use services::Members;
+pub use start::{Server, start};
 pub use tls::TlsError;
 
 /// Whether this kernel gives what the cores are built on, and what they would have to do without.

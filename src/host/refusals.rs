@@ -55,6 +55,7 @@ impl Core {
             let _ = net::send(stream, UNAVAILABLE, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         }
         self.refusals.no_descriptor += 1;
+        self.refusals.descriptors.refused_one();
         self.refusals.tell(self.now);
     }
 }

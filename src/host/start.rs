@@ -10,18 +10,16 @@ use super::descriptors::{self, Descriptors};
 use super::error::StartError;
 use super::renewal::{Logins, Rights};
 use super::ring::{Doorbell, Ring};
+use super::services::{Clients, Members, Services, core_waker};
 use super::tape::{Reel, Tapes};
 use super::tls::{Side, Tls};
 use super::{listen, protect, report};
-use crate::auth::{self, Auth, StorageBell};
-use crate::config::{AuthMethod, Config, Door, Placement, WebSocketEndpoint};
-use crate::connector;
+use crate::config::{Config, Door, Placement, WebSocketEndpoint};
 use crate::endpoint::http::Service;
 use crate::log::{Level, note};
-use crate::monitor::{self, Monitor, Snapshot, Source};
+use crate::monitor::Figures;
 use crate::reload::Part;
 use crate::service;
-use crate::storage::{self, Storage};
 use deepstream_engine::{CoreId, Options, Packet, Shard};
 use deepstream_mesh::{Lattice, Port, slots_per_ring};
 use deepstream_wire::{Endpoint, Gate, LinkConfig, Medium, mqtt};
@@ -46,19 +44,15 @@ const EXECUTOR_RING_DEPTH: usize = 16;
 /// The executor's time slice. It must not end before the turn has begun, see [`Core::run`]; after that it is of no interest.
 const EXECUTOR_SLICE: Duration = Duration::from_hours(1);
 
-/// How long a shard may take to say what it holds: it does so once a turn.
-pub const REPORT_PATIENCE: Duration = Duration::from_secs(2);
-
 /// A running server.
 pub struct Server {
     address: SocketAddr,
     control: Arc<Control>,
-    monitor: Arc<Monitor>,
+    figures: Figures,
     wakers: Vec<Waker>,
     tls: Vec<Tls>,
     cores: Vec<ExecutorJoinHandle<Result<Histogram<u64>, String>>>,
-    auth: Option<Arc<Auth>>,
-    storage: Option<Storage>,
+    services: Services,
     tapes: Option<Tapes>,
 }
 
@@ -74,13 +68,12 @@ struct Seed {
     /// Its listeners, each with what its connections are secured with.
     doors: Doors,
     waker: Waker,
-    storage: Option<storage::Client>,
-    auth: auth::Client,
+    clients: Clients,
     link_config: LinkConfig,
     web: Service,
     clock: Clock,
     control: Arc<Control>,
-    monitor: Arc<Monitor>,
+    figures: Figures,
     idle_spin: Option<Duration>,
     /// Where what comes in is written down, if it is.
     reel: Option<Reel>,
@@ -91,10 +84,11 @@ struct Seed {
     descriptors: Arc<Descriptors>,
 }
 
-/// Starts a server: its storage, its cores, its listeners. `ended` is called by every core that ends.
+/// Starts a server: its services, its cores, its listeners. `ended` is called by every core that ends.
 pub fn start(
     config: &Config,
     placement: &Placement,
+    members: Members,
     ended: impl Fn() + Clone + Send + 'static,
 ) -> Result<Server, StartError> {
     descriptors::raise_limit();
@@ -110,19 +104,13 @@ pub fn start(
     let slots = slots_per_ring(LATTICE_BYTES, cores, size_of::<Packet>()).min(SLOTS_MAX);
     let ports = Lattice::new(cores, slots);
     let core_wakers: Vec<service::Waker> = ports.iter().zip(&wakers).map(core_waker).collect();
-    let bell = StorageBell::default();
-    let mut storage = open_storage(config, placement, core_wakers.clone(), &bell)?;
-    let (clients, outsider) = storage.as_mut().map_or_else(Default::default, Storage::take_clients);
-    let mut clients = clients.into_iter();
-    let mut auth = start_auth(config, placement, core_wakers, outsider.map(|client| (client, bell)))?;
-    let auth_clients = std::mem::take(&mut auth.clients);
+    let (services, clients) = Services::start(config, placement, &core_wakers, members)?;
 
     let permissions = Arc::new(config.permissions(0));
     let control = Arc::new(Control::new(cores, Arc::clone(&permissions), config.is_open().is_some()));
     let (ready, readiness) = channel();
     let descriptors = Arc::new(Descriptors::default());
     let listeners = doors.iter().map(Vec::len).sum::<usize>();
-    let auth = Some(Arc::new(auth));
     let (clock, seeds) = (Clock::start(), random_seeds());
     let unix_ns = clock.unix_ns();
     let start_tapes = |directory: &PathBuf| Tapes::start(directory, cores, &placement.services, unix_ns);
@@ -131,33 +119,36 @@ pub fn start(
     let mut server = Server {
         address,
         control,
-        monitor: Arc::new(Monitor::new(cores)),
+        figures: Figures::new(cores, wake_all(&wakers), services.figures(Arc::clone(&descriptors))),
         wakers,
         tls,
         cores: Vec::new(),
-        auth,
-        storage,
+        services,
         tapes,
     };
     let mut tell_peers = Vec::new();
-    for ((port, doors), auth) in ports.into_iter().zip(doors).zip(auth_clients) {
+    for ((port, doors), clients) in ports.into_iter().zip(doors).zip(clients) {
         let core = port.core();
         let (tell, peers) = channel();
         tell_peers.push(tell);
         let seed = Seed {
             shard: CoreId(core as u16),
             cores: cores as u16,
-            options: Options { permissions: Arc::clone(&permissions), unix_ns, ..config.engine_options(cores, seeds) },
+            options: Options {
+                permissions: Arc::clone(&permissions),
+                unix_ns,
+                storage: server.services.keep_records(),
+                ..config.engine_options(cores, seeds)
+            },
             port,
             doors,
             waker: server.wakers[core].clone(),
-            storage: clients.next(),
-            auth,
+            clients,
             link_config: link_config(config),
             web: Service::of(config),
             clock,
             control: Arc::clone(&server.control),
-            monitor: Arc::clone(&server.monitor),
+            figures: server.figures.clone(),
             idle_spin: config.cores.latency_profile.idle_spin(),
             reel: server.tapes.as_ref().map(|tapes| tapes.reel(core)),
             ready: ready.clone(),
@@ -175,6 +166,7 @@ pub fn start(
         // A core that ended since is found when it is joined.
         let _ = tell.send(Arc::clone(&doorbells));
     }
+    server.services.start_readers(&server.figures, placement)?;
     front.announce(config);
     Ok(server)
 }
@@ -283,74 +275,6 @@ fn open_door(host: &str, port: u16, kind: &DoorKind, doors: &mut [Doors]) -> Res
     Ok(address)
 }
 
-fn open_storage(
-    config: &Config,
-    placement: &Placement,
-    wakers: Vec<service::Waker>,
-    bell: &StorageBell,
-) -> Result<Option<Storage>, StartError> {
-    let options = storage::Options {
-        load_timeout: config.record.storage_retrieval_timeout,
-        start_timeout: config.initialization_timeout,
-        cpus: placement.services.clone(),
-        wakers,
-        outsider: Some(bell.waker()),
-    };
-    let (storage, what) = connector::open(&config.storage, options)?;
-    note(Level::Info, "INFO", &format!("storage ready: {what}"));
-    Ok(storage)
-}
-
-/// Makes a core look at what it is given from a thread that is no core.
-fn core_waker((port, waker): (&Port<Packet>, &Waker)) -> service::Waker {
-    let (bell, waker) = (port.bell(), waker.clone());
-    Arc::new(move || {
-        if bell.needs_ring() {
-            waker.wake();
-        }
-    })
-}
-
-fn start_auth(
-    config: &Config,
-    placement: &Placement,
-    wakers: Vec<service::Waker>,
-    storage: Option<(storage::Client, StorageBell)>,
-) -> Result<Auth, StartError> {
-    let shards = wakers.len();
-    let options = auth::Options {
-        methods: config.auth.clone(),
-        headers: config.http.headers.clone(),
-        logins_max: config.limits.logins_max.div_ceil(shards),
-        login_bytes_max: config.limits.login_bytes_max.div_ceil(shards),
-        guesses: auth::GuessLimits {
-            per_address: config.limits.refused_logins_per_address_max,
-            per_user: config.limits.refused_logins_per_user_max,
-            window: config.limits.refused_logins_window,
-            delay_max: config.limits.login_delay_max,
-        },
-        proxies: config.http.trusted_proxies.clone(),
-        webhooks_max: descriptors::webhooks_max(config),
-        storage_timeout: config.record.storage_retrieval_timeout,
-        name_bytes_max: config.limits.name_bytes_max,
-        cpus: placement.services.clone(),
-        wakers,
-        storage,
-    };
-    let auth = auth::start(options).map_err(StartError::Auth)?;
-    let methods: Vec<String> = config.auth.iter().map(AuthMethod::description).collect();
-    let description = match methods.as_slice() {
-        [method] => method.clone(),
-        methods => {
-            let numbered = methods.iter().enumerate().map(|(index, method)| format!("{index}) {method}"));
-            numbered.collect::<Vec<_>>().join(", ")
-        }
-    };
-    note(Level::Info, "INFO", &format!("authentication ready: {description}"));
-    protect::announce_users(config);
-    Ok(auth)
-}
-
 fn link_endpoint(endpoint: &WebSocketEndpoint) -> Endpoint {
     Endpoint {
         path: endpoint.url_path.clone(),
@@ -433,14 +357,13 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
         shard,
         ring,
         port: seed.port,
-        storage: seed.storage,
-        auth: seed.auth,
+        clients: seed.clients,
         link_config: seed.link_config,
         web: seed.web,
         doors,
         clock: seed.clock,
         control: seed.control,
-        monitor: seed.monitor,
+        figures: seed.figures,
         idle_spin: seed.idle_spin,
         reel: seed.reel,
         descriptors: seed.descriptors,
@@ -467,6 +390,12 @@ fn await_cores(cores: usize, readiness: &Receiver<(usize, Readiness)>) -> Result
     Ok(doorbells.into_iter().flatten().collect())
 }
 
+/// Wakes all cores.
+fn wake_all(wakers: &[Waker]) -> impl Fn() + Send + Sync + use<> {
+    let wakers = wakers.to_vec();
+    move || wakers.iter().for_each(Waker::wake)
+}
+
 /// The standard library draws its hash keys from the operating system: randomness without another dependency.
 fn random_seeds() -> [u64; 4] {
     std::array::from_fn(|index| RandomState::new().hash_one(index))
@@ -485,43 +414,27 @@ impl Server {
 
     /// What of it can be replaced while it runs.
     pub fn parts(&self) -> Vec<Box<dyn Part>> {
-        let logins = self.auth.iter().map(|auth| Box::new(Logins(Arc::clone(auth))) as Box<dyn Part>);
+        let logins = self.services.auth().into_iter().map(|auth| Box::new(Logins(Arc::clone(auth))) as Box<dyn Part>);
         let rights = Rights { control: Arc::clone(&self.control), wakers: self.wakers.clone() };
         let logins = logins.chain([Box::new(rights) as Box<dyn Part>]);
         logins.chain(self.tls.iter().map(|tls| Box::new(tls.clone()) as Box<dyn Part>)).collect()
     }
 
-    /// What every shard and every service holds and has done: whoever shows figures reads this. Of a shard that does not answer
-    /// for [`REPORT_PATIENCE`], nothing.
-    pub fn snapshots(&self) -> Vec<Snapshot> {
-        let (_, shards) = self.ask_shards();
-        shards.into_iter().flatten().chain(self.services()).collect()
+    /// Where its figures are read.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     /// Logs what every shard and every service holds and has done.
     pub fn report(&self) {
-        let (number, shards) = self.ask_shards();
+        let (number, shards) = self.figures.ask_shards();
         for (shard, snapshot) in shards.iter().enumerate() {
             match snapshot {
                 Some(snapshot) => report::write(number, snapshot),
                 None => report::silent(number, shard),
             }
         }
-        self.services().for_each(|snapshot| report::write(number, &snapshot));
-    }
-
-    fn ask_shards(&self) -> (usize, Vec<Option<Snapshot>>) {
-        let question = self.monitor.ask();
-        self.wake();
-        (question, self.monitor.wait(question, REPORT_PATIENCE))
-    }
-
-    /// What runs once, off the shards.
-    fn services(&self) -> impl Iterator<Item = Snapshot> {
-        let storage = self.storage.as_ref().map(Storage::counters);
-        storage
-            .map(|counters| Snapshot::of(Source::Service("storage"), |to| monitor::storage(&counters, to)))
-            .into_iter()
+        self.figures.services().for_each(|snapshot| report::write(number, &snapshot));
     }
 
     /// Asks all cores to close their connections and end.
@@ -546,7 +459,7 @@ impl Server {
         self.wakers.iter().for_each(Waker::wake);
     }
 
-    /// Waits for the cores, which must have been asked to stop, then for storage.
+    /// Waits for the cores, which must have been asked to stop, then for the services.
     pub fn finish(mut self) {
         for (number, core) in self.cores.drain(..).enumerate() {
             match core.join() {
@@ -564,9 +477,7 @@ impl Server {
                 Err(error) => note(Level::Error, "INFO", &format!("shard {number} failed: {error}")),
             }
         }
-        // Before the store, which it asks.
-        drop(self.auth.take());
-        drop(self.storage.take());
+        self.services.end();
         if let Some(tapes) = self.tapes.take() {
             tapes.finish();
         }

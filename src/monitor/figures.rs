@@ -1,15 +1,34 @@
 //! THE LIST of figures: name, kind, unit and help of each, in the order in which they are told.
 //!
-//! *Promises* that no field of what the engine and storage count is missing: it would not compile.
+//! *Promises* that no field of what the engine and the services count is missing: it would not compile.
 
 use super::{Figure, Kind, Reading, Unit, Value};
+use crate::auth::Counters as Auth;
+use crate::log::Counters as Log;
+use crate::service::process::Usage;
 use crate::storage::Counters as Storage;
 use deepstream_engine::{Census, Counters};
 use hdrhistogram::Histogram;
 
-/// Declares the figures of a struct of numbers, and a function that reads them.
+/// What all listeners together have, and have done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listeners {
+    /// Sockets that are listened on.
+    pub listeners: u64,
+    /// Connections that are open.
+    pub open_connections: u64,
+    /// As many may be.
+    pub connections_max: u64,
+    /// Connections refused for want of file descriptors.
+    pub no_descriptor: u64,
+}
+
+/// Declares the figures of a struct of numbers, and a function that reads them: all of one kind, or each with its own.
 macro_rules! figures {
     ($(#[$about:meta])* $vis:vis $read:ident of $type:ident as $kind:ident: $($name:ident $unit:ident $help:literal)*) => {
+        figures! { $(#[$about])* $vis $read of $type: $($name $kind $unit $help)* }
+    };
+    ($(#[$about:meta])* $vis:vis $read:ident of $type:ident: $($name:ident $kind:ident $unit:ident $help:literal)*) => {
         $(#[$about])*
         $vis fn $read(of: &$type, to: &mut Vec<Reading>) {
             static FIGURES: &[Figure] = &[
@@ -89,6 +108,45 @@ figures! {
     records Items "Records in the batches."
     loads Items "Records looked up."
     reopens Items "Times the database came back after a failure."
+}
+
+figures! {
+    /// What authentication has in hand and did.
+    pub auth of Auth:
+    under_way Gauge Items "Logins that wait for their verdict."
+    accepted Counter Items "Logins let in; those that nobody has to judge are counted by shards alone."
+    refused Counter Items "Logins refused."
+    unjudged Counter Items "Logins that nobody could judge."
+    barred Counter Items "Logins not judged because too many like them were refused."
+    called_off Counter Items "Logins that nobody waited for any more."
+    crowded_out Counter Items "Logins for which there was no room among those under way."
+}
+
+figures! {
+    /// What the listeners have and did.
+    pub listeners of Listeners:
+    listeners Gauge Items "Sockets that are listened on, one a shard and port."
+    open_connections Gauge Items "Connections that are open."
+    connections_max Gauge Items "Connections that may be open, with the file descriptors there are."
+    no_descriptor Counter Items "Connections refused for want of file descriptors."
+}
+
+figures! {
+    /// What the process uses.
+    pub process of Usage:
+    resident_bytes Gauge Bytes "Memory of the process that is really there."
+    threads Gauge Items "Threads of the process."
+    open_files Gauge Items "Open files of the process, sockets among them."
+    cpu_ns Counter Nanoseconds "Time that all threads together have spent on CPUs."
+}
+
+figures! {
+    /// What became of log lines.
+    pub log of Log as Counter:
+    lines Items "Log lines written."
+    warnings Items "Warnings among them."
+    errors Items "Errors among them."
+    dropped_lines Items "Log lines dropped because their reader is too slow."
 }
 
 static SOCKETS: Figure =

@@ -1,12 +1,16 @@
 //! What a running server can tell in figures.
 //!
-//! *Owns* what a figure is, the list of all of them ([`figures`]), and the way by which shards hand theirs to whoever asks.
+//! *Owns* what a figure is, the list of all of them (`figures`), the way by which shards hand theirs to whoever asks, and the
+//! joint for whoever shows them ([`Reader`]).
 //! *Promises* one [`Snapshot`] a shard and a service, each figure declared once with name, unit, kind and help, and that a
 //! shard spends nothing on it until somebody asks. *Does not* show anything: whoever shows figures reads snapshots.
 
 mod figures;
+mod reader;
 
-pub use figures::{shard, sockets, storage, turns};
+pub use figures::{Listeners, auth, listeners, log, process, shard, sockets, storage, turns};
+pub use reader::{Figures, PATIENCE, Reader};
+pub(crate) use reader::{Read, Start, starting};
 
 use hdrhistogram::Histogram;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -190,8 +194,14 @@ mod tests {
             sockets(0, to);
             turns(&turn_ns, to);
         });
-        let of_storage = Snapshot::of(Source::Service("storage"), |to| storage(&Stored::default(), to));
-        for snapshot in [of_shard, of_storage] {
+        let services = Snapshot::of(Source::Service("all together"), |to| {
+            storage(&Stored::default(), to);
+            auth(&crate::auth::Counters::default(), to);
+            listeners(&Listeners::default(), to);
+            process(&crate::service::process::usage(), to);
+            log(&crate::log::counters(), to);
+        });
+        for snapshot in [of_shard, services] {
             let names: BTreeSet<&str> = snapshot.readings.iter().map(|reading| reading.figure.name).collect();
             assert_eq!(names.len(), snapshot.readings.len(), "two figures of {:?} share a name", snapshot.source);
             for Reading { figure, value } in &snapshot.readings {

@@ -12,13 +12,23 @@
 //! println!("{}", server.address());
 //! server.stop();
 //! ```
+//!
+//! Beside the configuration, the program may bring members of its own: what keeps records ([`Builder::storage`]), what judges
+//! logins ([`Builder::authentication`]), and what shows figures ([`Builder::monitor`]). `docs/library.md` has an example of each.
 
 pub mod foreground;
 
+/// The samples of the book, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/library.md")]
+struct Book;
+
+use crate::auth::Method;
 use crate::config::{self, Config, Placement, Topology};
-use crate::host::{self, StartError};
-use crate::monitor::Snapshot;
+use crate::host::{self, Members, StartError};
+use crate::monitor::{Reader, Snapshot};
 use crate::reload::{self, Part};
+use crate::storage::Driver;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -32,18 +42,38 @@ const GIVE_UP: Duration = Duration::from_secs(2);
 pub struct Builder {
     config: Config,
     placement: Option<Placement>,
+    members: Members,
     on_end: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Builder {
     /// Of a server that does what this says.
     pub fn new(config: Config) -> Self {
-        Self { config, placement: None, on_end: Box::new(|| {}) }
+        Self { config, placement: None, members: Members::default(), on_end: Box::new(|| {}) }
     }
 
     /// Puts its threads there, and not where [`config::resolve`] finds room for them on this machine.
     pub fn placement(self, placement: Placement) -> Self {
         Self { placement: Some(placement), ..self }
+    }
+
+    /// Keeps records with this, whatever the configuration says of storage.
+    pub fn storage(mut self, driver: impl Driver) -> Self {
+        self.members.storage(driver);
+        self
+    }
+
+    /// Judges logins with this where [`Config::auth`] has [`AuthMethod::Member`](config::AuthMethod::Member) of this name, also after
+    /// a reload.
+    pub fn authentication(mut self, name: &str, method: impl Method) -> Self {
+        self.members.authentication(name, method);
+        self
+    }
+
+    /// Shows figures with this. There may be several.
+    pub fn monitor(mut self, reader: impl Reader) -> Self {
+        self.members.reader(reader);
+        self
     }
 
     /// Called, on its thread, by every shard that ends.
@@ -53,14 +83,14 @@ impl Builder {
 
     /// Starts it. Once this returns, clients can connect.
     pub fn start(self) -> Result<Server, StartError> {
-        let Self { config, placement, on_end } = self;
+        let Self { config, placement, members, on_end } = self;
         let placement = match placement {
             Some(placement) => placement,
             None => config::resolve(&Topology::of_this_machine(), &config.cores).map_err(StartError::Placement)?,
         };
         let (tell, ended) = channel();
         let on_end = Arc::new(on_end);
-        let inner = host::start(&config, &placement, move || {
+        let inner = host::start(&config, &placement, members, move || {
             // Nobody listens any more if the start failed.
             let _ = tell.send(());
             on_end();
@@ -93,7 +123,7 @@ impl Server {
 
     /// What every shard and service holds and has done.
     pub fn snapshots(&self) -> Vec<Snapshot> {
-        self.inner.snapshots()
+        self.inner.figures().snapshots()
     }
 
     /// Puts users, keys, certificates and rules of another configuration in force, or none of them, and says why.

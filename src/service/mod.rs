@@ -15,8 +15,9 @@
 //!
 //! * **Start.** Its owner makes it, may spawn tasks on it, and starts it with its *main* future, which begins on the thread and
 //!   is told whether that runs where it should.
-//! * **Stop.** Its owner tells main to end, in the way that both have agreed upon, and drops the `Thread`, which waits. Once main
-//!   has ended, all other tasks are dropped where they stand. A server stops its shards first, then what shows figures, then
+//! * **Stop.** Its owner drops the `Thread`, which waits. A main future that leaves nothing undone is dropped where it stands
+//!   (`start_until_dropped`); one that has to finish first, as storage, was told before, in a way of its own. Once main has ended,
+//!   all other tasks are dropped where they stand. A server stops its shards first, then what shows figures, then
 //!   authentication, which asks storage, and then storage.
 //! * **Panic.** The program ends with the first one (`main.rs`). In another program, a task that panics ends alone. What it held is
 //!   dropped, and so is, with main, everything on its thread: whoever owes a shard an answer gives it when he is dropped, or
@@ -30,6 +31,7 @@
 //! queue of that core, and only then is its [`Waker`] called.
 
 pub(crate) mod bell;
+pub mod process;
 mod signals;
 mod thread;
 

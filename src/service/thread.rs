@@ -4,8 +4,11 @@
 use crate::log::{Level, note};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::thread::{Builder, JoinHandle};
 use tokio::runtime::{self, Handle, Runtime};
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 /// Threads of one service that do what the system only does while the caller waits, such as looking up host names.
@@ -57,18 +60,41 @@ impl Service {
             runtime.shutdown_background();
         };
         let handle = worker(&name, &cpus, life)?;
-        Ok(Thread { name, handle: Some(handle) })
+        Ok(Thread { name, stop: None, handle: Some(handle) })
+    }
+
+    /// The same, for a future that leaves nothing undone wherever it stands: it ends when the thread is dropped.
+    pub(crate) fn start_until_dropped<F: Future<Output = ()>>(
+        self,
+        main: impl FnOnce(Pinned) -> F + Send + 'static,
+    ) -> io::Result<Thread> {
+        let (stop, mut stopped) = oneshot::channel::<()>();
+        let mut thread = self.start(move |pinned| async move {
+            let mut main = pin!(main(pinned));
+            std::future::poll_fn(|context| {
+                if Pin::new(&mut stopped).poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                main.as_mut().poll(context)
+            })
+            .await;
+        })?;
+        thread.stop = Some(stop);
+        Ok(thread)
     }
 }
 
-/// The running thread of a service. Dropped, it is waited for: whoever has it must have told its main future to end.
+/// The running thread of a service. Dropped, it is waited for: a main future that is to end by itself must have been told so.
 pub(crate) struct Thread {
     name: String,
+    /// Tells a main future that does not end by itself; to be dropped.
+    stop: Option<oneshot::Sender<()>>,
     handle: Option<JoinHandle<()>>,
 }
 
 impl Drop for Thread {
     fn drop(&mut self) {
+        drop(self.stop.take());
         if let Some(handle) = self.handle.take()
             && handle.join().is_err()
         {
@@ -84,11 +110,11 @@ pub(crate) fn worker(
     work: impl FnOnce(Pinned) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let cpus = cpus.to_vec();
-    Builder::new().name(name.to_owned()).spawn(move || work(pin(&cpus)))
+    Builder::new().name(name.to_owned()).spawn(move || work(bind(&cpus)))
 }
 
 /// Binds the calling thread, and those it starts, to these CPUs.
-fn pin(cpus: &[usize]) -> Pinned {
+fn bind(cpus: &[usize]) -> Pinned {
     if cpus.is_empty() {
         return Ok(());
     }
@@ -107,7 +133,6 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
     use std::time::Duration;
-    use tokio::sync::oneshot;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -134,7 +159,7 @@ mod tests {
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = service.start(|_| async move { drop(stopped.await) }).unwrap();
-        assert!(told.try_recv().is_err(), "it runs until it is told to end");
+        assert!(told.try_recv().is_err(), "it runs until main has ended");
         drop(stop);
         drop(thread);
         assert_eq!(told.try_recv(), Ok("dropped"), "and nothing is left once its thread has been waited for");
@@ -143,8 +168,8 @@ mod tests {
     #[test]
     fn a_task_that_panics_ends_alone_and_what_it_held_is_dropped() {
         let (service, (tell, told)) = (service(&[]), mpsc::channel());
-        let (handle, (stop, stopped)) = (service.handle(), oneshot::channel::<()>());
-        let thread = service.start(|_| async move { drop(stopped.await) }).unwrap();
+        let handle = service.handle();
+        let thread = service.start_until_dropped(|_| std::future::pending()).unwrap();
         let held = Held(tell.clone());
         handle.spawn(async move {
             let _held = held;
@@ -153,7 +178,6 @@ mod tests {
         assert_eq!(told.recv_timeout(PATIENCE), Ok("dropped"));
         handle.spawn(async move { tell.send("alive") });
         assert_eq!(told.recv_timeout(PATIENCE), Ok("alive"));
-        drop(stop);
         drop(thread);
     }
 

@@ -62,7 +62,7 @@ pub struct Storage {
     /// Of the outsider.
     pub outsider: Option<Client>,
     shared: Arc<Shared>,
-    syncs: Box<dyn Fn() -> u64 + Send + Sync>,
+    syncs: Arc<dyn Fn() -> u64 + Send + Sync>,
     bells: [Arc<Bell>; 2],
     threads: Vec<Thread>,
 }
@@ -90,12 +90,13 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
         counters: AtomicCounters::default(),
         stopping: AtomicBool::new(false),
     });
-    let of_syncs = Arc::clone(&driver);
+    // Whoever reads counters keeps no store open.
+    let of_syncs = Arc::downgrade(&driver);
     let mut storage = Storage {
         clients,
         outsider,
         shared: Arc::clone(&shared),
-        syncs: Box::new(move || of_syncs.syncs()),
+        syncs: Arc::new(move || of_syncs.upgrade().map_or(0, |driver| driver.syncs())),
         bells: [read_bell, write_bell],
         threads: Vec::new(),
     };
@@ -211,7 +212,13 @@ impl Storage {
 
     /// What was done so far.
     pub fn counters(&self) -> Counters {
-        Counters { syncs: (self.syncs)(), ..self.shared.counters.read() }
+        self.reader()()
+    }
+
+    /// Reads what was done so far, for as long as anybody likes to.
+    pub fn reader(&self) -> impl Fn() -> Counters + Send + Sync + use<> {
+        let (shared, syncs) = (Arc::clone(&self.shared), Arc::clone(&self.syncs));
+        move || Counters { syncs: syncs(), ..shared.counters.read() }
     }
 
     /// Writes what was handed over, closes the store and ends the threads. Clients may outlive it; they answer with faults

@@ -148,7 +148,7 @@ pub(crate) const MODULES: &[Modules] = &[
             ("connector", &["log", "storage", "config"]),
             ("auth", &["log", "service", "credentials", "proxies", "storage", "config"]),
             ("endpoint", &["proxies", "config"]),
-            ("monitor", &["storage"]),
+            ("monitor", &["log", "service", "storage", "auth"]),
             ("note", &["log", "config"]),
             ("reload", &["log", "config"]),
             (
@@ -167,7 +167,7 @@ pub(crate) const MODULES: &[Modules] = &[
                     "reload",
                 ],
             ),
-            ("server", &["log", "service", "config", "monitor", "reload", "host"]),
+            ("server", &["log", "service", "storage", "config", "auth", "monitor", "reload", "host"]),
             ("doctor", &["config", "host"]),
             ("cli", &["credentials", "config"]),
             ("permissions", &["config", "cli"]),
