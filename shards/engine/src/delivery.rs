@@ -199,9 +199,11 @@ impl Delivery {
         self.append(conn, |wire, outbox, spare| {
             let out = outbox.open(spare);
             let before = out.len();
-            match wire.encoding() {
-                Wire::Protobuf => pass_on(topic, body, out),
-                wire => encode(wire, &anew(), out),
+            let encoding = wire.encoding();
+            if encoding == Wire::Protobuf {
+                pass_on(topic, body, out);
+            } else {
+                encode(encoding, &anew(), out);
             }
             out.len() - before
         });
@@ -410,7 +412,15 @@ impl Delivery {
         let since = match reason {
             Reason::HeartbeatMissing | Reason::NeverSpoke => session.heard_at,
             Reason::SlowConsumerStalled => session.stepped_at,
-            _ => self.now,
+            Reason::SlowConsumerFull
+            | Reason::Overburdened
+            | Reason::AuthenticationTimeout
+            | Reason::InvalidAuth
+            | Reason::TooManyAuthAttempts
+            | Reason::LoginUnjudged
+            | Reason::SessionExpired
+            | Reason::TakenOver
+            | Reason::Shutdown => self.now,
         };
         if !matches!(session.state, State::Connected) {
             let before = session.outbox.bytes.len();
@@ -428,7 +438,14 @@ impl Delivery {
             Reason::SlowConsumerFull | Reason::SlowConsumerStalled => self.counters.slow_consumers += 1,
             Reason::HeartbeatMissing | Reason::NeverSpoke => self.counters.heartbeats_missed += 1,
             Reason::AuthenticationTimeout => self.counters.authentication_timeouts += 1,
-            _ => {}
+            // Dropped ones are counted where they are.
+            Reason::Overburdened
+            | Reason::InvalidAuth
+            | Reason::TooManyAuthAttempts
+            | Reason::LoginUnjudged
+            | Reason::SessionExpired
+            | Reason::TakenOver
+            | Reason::Shutdown => {}
         }
         self.closes.push((conn, reason));
         self.note(Note::Closed { conn, user, remote, wire, reason, waited_ns: self.now.since(since) });

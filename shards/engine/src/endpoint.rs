@@ -26,7 +26,7 @@ fn place(wire: Wire) -> usize {
     match wire {
         Wire::ProtobufNoMulti => Wire::Protobuf as usize,
         Wire::TextSdk => Wire::Text as usize,
-        _ => wire as usize,
+        Wire::Protobuf | Wire::Text | Wire::Json | Wire::Http | Wire::Mqtt => wire as usize,
     }
 }
 

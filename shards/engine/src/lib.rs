@@ -8,6 +8,7 @@
 //! *Promises* to run every input to completion; order per connection and name; one encoding per message and wire.
 //! *Does not* block, sleep, read clocks, open sockets or touch disks.
 #![forbid(unsafe_code)]
+#![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod ident;
 pub mod limits;
@@ -38,7 +39,7 @@ pub use output::{
     Account, Ask, Difference, Expiry, Fault, Flow, Frames, Headers, Login, Note, Outbox, Outcome, Peer, Reason,
     Refusal, StoreBatch, StoreEntry, Stored, Turn,
 };
-pub use owner::withheld::is_reading;
+pub use owner::deed::is_reading;
 pub use packet::{Identity, Lane, NoPacket, Packet, Parcel, Tag};
 pub use permissions::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};
 pub use shard::{Options, Shard};

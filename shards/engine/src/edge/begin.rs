@@ -5,7 +5,65 @@ use crate::owner::permit::{Found, Question, Said, Steps};
 use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_valve::Right;
-use deepstream_wire::{Action, Flags, Message, Topic};
+use deepstream_wire::{Action, EventRequest, Flags, Message, PresenceRequest, RecordRequest, Request};
+
+/// What is judged here.
+#[derive(Clone, Copy, Debug)]
+enum Beginning {
+    /// By this right.
+    Listen(Right),
+    QueryAll,
+    SubscribeAll,
+}
+
+impl Beginning {
+    /// `None`: it is judged elsewhere, or by nobody.
+    fn of(action: Action) -> Option<Self> {
+        match action.request()? {
+            Request::Event(EventRequest::Listen) => Some(Self::Listen(Right::EventListen)),
+            Request::Record(RecordRequest::Listen) => Some(Self::Listen(Right::RecordListen)),
+            Request::Presence(PresenceRequest::QueryAll) => Some(Self::QueryAll),
+            Request::Presence(PresenceRequest::SubscribeAll) => Some(Self::SubscribeAll),
+            Request::Event(
+                EventRequest::Emit
+                | EventRequest::Subscribe
+                | EventRequest::Unsubscribe
+                | EventRequest::Unlisten
+                | EventRequest::ListenAccept
+                | EventRequest::ListenReject,
+            )
+            | Request::Record(
+                RecordRequest::Read
+                | RecordRequest::Head
+                | RecordRequest::Update
+                | RecordRequest::Patch
+                | RecordRequest::PatchMulti
+                | RecordRequest::Erase
+                | RecordRequest::CreateAndUpdate
+                | RecordRequest::CreateAndPatch
+                | RecordRequest::Delete
+                | RecordRequest::Notify
+                | RecordRequest::Subscribe
+                | RecordRequest::SubscribeAndHead
+                | RecordRequest::SubscribeAndRead
+                | RecordRequest::SubscribeCreateAndRead
+                | RecordRequest::Unsubscribe
+                | RecordRequest::Unlisten
+                | RecordRequest::ListenAccept
+                | RecordRequest::ListenReject,
+            )
+            | Request::Presence(
+                PresenceRequest::Query
+                | PresenceRequest::Subscribe
+                | PresenceRequest::Unsubscribe
+                | PresenceRequest::UnsubscribeAll,
+            )
+            | Request::Rpc(_)
+            | Request::Connection(_)
+            | Request::Auth(_) => None,
+        }
+    }
+}
 
 impl Shard {
     /// LISTEN, and what is about everybody's presence: begun if it may be. Whoever has to wait for that is not read from
@@ -19,14 +77,10 @@ impl Shard {
 
     fn judge_beginning(&mut self, conn: ConnId, message: &Message<&[u8]>, mut found: Found) {
         let action = message.head.action;
-        let right = match action {
-            Action::EventListen => Right::EventListen,
-            Action::RecordListen => Right::RecordListen,
-            _ => Right::PresenceAllow,
-        };
-        let name = match action.topic() {
-            Topic::Presence => None,
-            _ => Some(message.name()),
+        let Some(beginning) = Beginning::of(action) else { return };
+        let (right, name) = match beginning {
+            Beginning::Listen(right) => (right, Some(message.name())),
+            Beginning::QueryAll | Beginning::SubscribeAll => (Right::PresenceAllow, None),
         };
         let mut steps = Steps::default();
         steps.add(right, action);
@@ -56,10 +110,11 @@ impl Shard {
     }
 
     fn begin(&mut self, conn: ConnId, message: &Message<&[u8]>) {
-        match message.head.action {
-            Action::PresenceQueryAll => self.query_all(conn, message),
-            Action::PresenceSubscribeAll => self.subscribe_all(conn, message),
-            _ => self.listen(conn, message),
+        match Beginning::of(message.head.action) {
+            Some(Beginning::Listen(_)) => self.listen(conn, message),
+            Some(Beginning::QueryAll) => self.query_all(conn, message),
+            Some(Beginning::SubscribeAll) => self.subscribe_all(conn, message),
+            None => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::ident::ConnId;
 use crate::packet::Tag;
 use crate::shard::Shard;
-use deepstream_wire::{Action, Message, Outgoing};
+use deepstream_wire::{Action, EventRequest, Message, Outgoing, PresenceRequest, RecordRequest, Request, RpcRequest};
 use slab::Slab;
 
 /// One bulk message.
@@ -111,25 +111,68 @@ impl Shard {
             return;
         }
         let message = gather.message.borrowed();
-        match message.head.action {
-            Action::PresenceQuery => return self.answer_query(gather),
-            Action::PresenceQueryAll => return self.answer_query_all(gather),
-            Action::EventListen | Action::EventUnlisten | Action::RecordListen | Action::RecordUnlisten => {
-                return self.acknowledge_listen(gather.conn, &message);
+        let Some(request) = message.head.action.request() else { return };
+        match request {
+            Request::Presence(PresenceRequest::Query) => self.answer_query(gather),
+            Request::Presence(PresenceRequest::QueryAll) => self.answer_query_all(gather),
+            Request::Event(EventRequest::Listen | EventRequest::Unlisten)
+            | Request::Record(RecordRequest::Listen | RecordRequest::Unlisten) => {
+                self.acknowledge_listen(gather.conn, &message);
             }
-            _ => {}
+            Request::Record(RecordRequest::SubscribeAndHead) => {
+                self.answer_heads(gather);
+                self.acknowledge(gather.conn, &message, false);
+            }
+            Request::Record(RecordRequest::Notify) => self.acknowledge(gather.conn, &message, true),
+            Request::Event(EventRequest::Subscribe)
+            | Request::Record(
+                RecordRequest::Subscribe | RecordRequest::SubscribeAndRead | RecordRequest::SubscribeCreateAndRead,
+            )
+            | Request::Rpc(RpcRequest::Provide | RpcRequest::Unprovide)
+            | Request::Presence(PresenceRequest::Subscribe | PresenceRequest::SubscribeAll) => {
+                self.acknowledge(gather.conn, &message, false);
+            }
+            Request::Event(
+                EventRequest::Emit
+                | EventRequest::Unsubscribe
+                | EventRequest::ListenAccept
+                | EventRequest::ListenReject,
+            )
+            | Request::Record(
+                RecordRequest::Read
+                | RecordRequest::Head
+                | RecordRequest::Update
+                | RecordRequest::Patch
+                | RecordRequest::PatchMulti
+                | RecordRequest::Erase
+                | RecordRequest::CreateAndUpdate
+                | RecordRequest::CreateAndPatch
+                | RecordRequest::Delete
+                | RecordRequest::Unsubscribe
+                | RecordRequest::ListenAccept
+                | RecordRequest::ListenReject,
+            )
+            | Request::Presence(PresenceRequest::Unsubscribe | PresenceRequest::UnsubscribeAll)
+            | Request::Rpc(
+                RpcRequest::Request
+                | RpcRequest::Accept
+                | RpcRequest::Response
+                | RpcRequest::Reject
+                | RpcRequest::RequestError,
+            )
+            | Request::Connection(_)
+            | Request::Auth(_) => debug_assert!(false, "no parts of it are asked for"),
         }
-        if message.head.action == Action::RecordSubscribeAndHead {
-            let versions: Vec<(&[u8], i32)> = message
-                .names()
-                .zip(&gather.versions)
-                .filter_map(|(name, version)| version.map(|version| (name, version)))
-                .collect();
-            let bulk = Outgoing { versions: &versions, ..Outgoing::new(Action::RecordHeadResponseBulk) };
-            self.delivery.reply(gather.conn, &bulk);
-        }
-        let echo = message.head.action == Action::RecordNotify;
-        self.acknowledge(gather.conn, &message, echo);
+    }
+
+    /// The versions of all names that a SUBSCRIBEANDHEAD was about.
+    fn answer_heads(&mut self, gather: &Gather) {
+        let message = gather.message.borrowed();
+        let names = message.names().zip(&gather.versions);
+        let versions: Vec<(&[u8], i32)> =
+            names.filter_map(|(name, version)| version.map(|version| (name, version))).collect();
+        let bulk = Outgoing { versions: &versions, ..Outgoing::new(Action::RecordHeadResponseBulk) };
+        self.delivery.reply(gather.conn, &bulk);
     }
 
     /// Acknowledges a bulk message; `echo` repeats its names (docs/protobuf-protocol.md §8).

@@ -3,7 +3,6 @@
 //! *Owns* the way from a connection to an owner. *Promises* that messages of one connection about one name arrive in
 //! order, that an owner knows a connection before it hears from it, and that what no owner needs to see is answered
 //! here. *Does not* judge a message against state: that is the owner's.
-#![warn(clippy::wildcard_enum_match_arm)]
 
 use crate::edge::session::table::State;
 use crate::edge::subscribers::Subscribe;
@@ -15,7 +14,52 @@ use crate::packet::{Lane, Packet, Parcel, Tag};
 use crate::shard::Shard;
 use bytes::Bytes;
 use deepstream_json::{Fault, Malformed};
-use deepstream_wire::{Action, Flags, Head, Kind, Message, Outgoing, Span, Topic, Wire};
+use deepstream_wire::{Action, Flags, Head, Kind, Message, Outgoing, RecordRequest, Request, Span, Topic, Wire};
+
+/// What a subscriber is told besides that the subscription stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Besides {
+    Nothing,
+    /// The record's version.
+    Version,
+    Value,
+}
+
+/// Of a message that subscribes.
+fn told_besides(action: Action) -> Besides {
+    match action.request() {
+        Some(Request::Record(RecordRequest::SubscribeAndRead | RecordRequest::SubscribeCreateAndRead)) => {
+            Besides::Value
+        }
+        Some(Request::Record(RecordRequest::SubscribeAndHead)) => Besides::Version,
+        Some(
+            Request::Record(
+                RecordRequest::Subscribe
+                | RecordRequest::Read
+                | RecordRequest::Head
+                | RecordRequest::Update
+                | RecordRequest::Patch
+                | RecordRequest::PatchMulti
+                | RecordRequest::Erase
+                | RecordRequest::CreateAndUpdate
+                | RecordRequest::CreateAndPatch
+                | RecordRequest::Delete
+                | RecordRequest::Notify
+                | RecordRequest::Unsubscribe
+                | RecordRequest::Listen
+                | RecordRequest::Unlisten
+                | RecordRequest::ListenAccept
+                | RecordRequest::ListenReject,
+            )
+            | Request::Event(_)
+            | Request::Rpc(_)
+            | Request::Presence(_)
+            | Request::Connection(_)
+            | Request::Auth(_),
+        )
+        | None => Besides::Nothing,
+    }
+}
 
 impl Shard {
     /// A message of a logged-in connection.
@@ -231,7 +275,7 @@ impl Shard {
         }
         let action = message.head.action;
         // A read's answer is its READ_RESPONSE; its ack only says that the request came in (docs/protobuf-protocol.md §8).
-        let reads = matches!(action, Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead);
+        let reads = told_besides(action) == Besides::Value;
         let mut names = message.names().peekable();
         let room = self.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
         let early = reads && self.delivery.wire(conn).is_some_and(Wire::is_acknowledged_early);
@@ -277,7 +321,7 @@ impl Shard {
             Subscribe::Duplicate => {
                 self.duplicate(conn, message.head.action, name);
                 let action = message.head.action;
-                if matches!(action, Action::EventSubscribe | Action::RecordSubscribe | Action::PresenceSubscribe) {
+                if told_besides(action) == Besides::Nothing {
                     self.gathers.stands(whole);
                     return true;
                 }

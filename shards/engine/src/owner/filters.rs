@@ -178,7 +178,9 @@ impl Shard {
         let Some(ruleset) = self.permit.ruleset() else { return true };
         let (right, action) = match topic {
             Topic::Event => (Right::EventSubscribe, Action::EventSubscribe),
-            _ => (Right::RecordRead, Action::RecordSubscribe),
+            Topic::Record | Topic::Rpc | Topic::Presence | Topic::Parser | Topic::Connection | Topic::Auth => {
+                (Right::RecordRead, Action::RecordSubscribe)
+            }
         };
         let Some(identity) = self.delivery.identity_of(conn) else { return false };
         let Some(rules) = ruleset.choose_all(right, filter) else { return false };

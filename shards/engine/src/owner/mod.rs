@@ -4,6 +4,7 @@
 //! *Promises* that messages about one name are done in the order they came, whatever they wait for.
 //! *Does not* know sockets: it answers connections by their ids, wherever they are.
 
+pub(crate) mod deed;
 mod event;
 pub(crate) mod filters;
 pub(crate) mod listen;

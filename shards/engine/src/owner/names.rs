@@ -181,7 +181,7 @@ impl OwnedName {
     pub(crate) fn as_record(&self) -> Option<&Record> {
         match &self.what {
             What::Record(_, record) => Some(record),
-            _ => None,
+            What::Event(_) | What::Rpc { .. } | What::Presence { .. } => None,
         }
     }
 
@@ -190,7 +190,7 @@ impl OwnedName {
     pub(crate) fn as_record_mut(&mut self) -> Option<&mut Record> {
         match &mut self.what {
             What::Record(_, record) => Some(record),
-            _ => None,
+            What::Event(_) | What::Rpc { .. } | What::Presence { .. } => None,
         }
     }
 
@@ -246,7 +246,7 @@ impl OwnedName {
     pub(crate) fn providers(&self) -> &[Provider] {
         match &self.what {
             What::Rpc { providers, .. } => providers,
-            _ => &[],
+            What::Event(_) | What::Record(..) | What::Presence { .. } => &[],
         }
     }
 
@@ -255,7 +255,7 @@ impl OwnedName {
     pub(crate) fn providers_mut(&mut self) -> &mut Vec<Provider> {
         match &mut self.what {
             What::Rpc { providers, .. } => providers,
-            _ => mistaken(),
+            What::Event(_) | What::Record(..) | What::Presence { .. } => mistaken(),
         }
     }
 
@@ -264,7 +264,7 @@ impl OwnedName {
     pub(crate) fn calls_mut(&mut self) -> &mut u32 {
         match &mut self.what {
             What::Rpc { calls, .. } => calls,
-            _ => mistaken(),
+            What::Event(_) | What::Record(..) | What::Presence { .. } => mistaken(),
         }
     }
 
@@ -272,7 +272,7 @@ impl OwnedName {
     pub(crate) fn online(&self) -> u32 {
         match self.what {
             What::Presence { online } => online,
-            _ => 0,
+            What::Event(_) | What::Record(..) | What::Rpc { .. } => 0,
         }
     }
 
@@ -280,7 +280,7 @@ impl OwnedName {
     pub(crate) fn online_mut(&mut self) -> &mut u32 {
         match &mut self.what {
             What::Presence { online } => online,
-            _ => mistaken(),
+            What::Event(_) | What::Record(..) | What::Rpc { .. } => mistaken(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::owner::permit::Found;
 use crate::packet::{Identity, Tag};
 use crate::shard::Shard;
 use bytes::Bytes;
-use deepstream_wire::{Action, Head, Message, Topic};
+use deepstream_wire::{Action, Head, Message, Request, RpcRequest, Topic};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -159,7 +159,7 @@ impl Shard {
     fn last_parked_of(&self, slot: u32, conn: ConnId) -> Option<Action> {
         let queue = self.names.at(slot).waiting.parked.as_ref()?;
         let own = queue.0.iter().rev().filter(|parked| parked.conn == conn).map(|parked| parked.head.action);
-        own.into_iter().find(|action| matches!(action, Action::RpcProvide | Action::RpcUnprovide))
+        own.into_iter().find(|&action| is_about_providing(action))
     }
 
     fn unpark(&mut self, slot: u32) -> Option<Parked> {
@@ -253,5 +253,18 @@ impl Shard {
         while let Some(parked) = self.unpark(slot) {
             self.fail(slot, &parked, &Fault::Timeout);
         }
+    }
+}
+
+/// Whether a message begins or ends that its connection provides a name.
+fn is_about_providing(action: Action) -> bool {
+    let Some(Request::Rpc(said)) = action.request() else { return false };
+    match said {
+        RpcRequest::Provide | RpcRequest::Unprovide => true,
+        RpcRequest::Request
+        | RpcRequest::Accept
+        | RpcRequest::Response
+        | RpcRequest::Reject
+        | RpcRequest::RequestError => false,
     }
 }

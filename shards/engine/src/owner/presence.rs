@@ -34,12 +34,14 @@ impl Everyone {
 }
 
 impl Shard {
-    /// SUBSCRIBE or QUERY of one user.
-    pub(crate) fn presence(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
-        if message.head.action == Action::PresenceSubscribe {
-            let slot = self.names.find_or_insert(Topic::Presence, message.name(), message.head.name_hash);
-            return self.join(conn, tag, slot);
-        }
+    /// SUBSCRIBE of one user.
+    pub(crate) fn presence_subscribe(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+        let slot = self.names.find_or_insert(Topic::Presence, message.name(), message.head.name_hash);
+        self.join(conn, tag, slot);
+    }
+
+    /// QUERY of one user.
+    pub(crate) fn presence_query(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
         let found = self.names.find(Topic::Presence, message.name(), message.head.name_hash);
         let online = found.is_some_and(|slot| self.names.at(slot).online() > 0);
         self.settle_at_edge(conn, tag, false, Some(i32::from(online)));

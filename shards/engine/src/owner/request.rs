@@ -3,7 +3,7 @@
 use crate::ident::ConnId;
 use crate::packet::Tag;
 use crate::shard::Shard;
-use deepstream_wire::{Action, Flags, Message, Topic};
+use deepstream_wire::{EventRequest, Flags, Message, PresenceRequest, RecordRequest, Request};
 
 impl Shard {
     /// Does what a connection asked of a name this core owns.
@@ -17,19 +17,48 @@ impl Shard {
 
     /// The same, once it is permitted; records see to that themselves.
     pub(crate) fn act(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
-        match message.head.action {
-            Action::EventEmit => self.emit(conn, message),
-            Action::EventSubscribe | Action::RecordSubscribe if message.head.flags.has(Flags::FILTER) => {
+        let Some(request) = message.head.action.request() else { return };
+        let filter = message.head.flags.has(Flags::FILTER);
+        match request {
+            Request::Event(EventRequest::Subscribe) | Request::Record(RecordRequest::Subscribe) if filter => {
                 self.filter_subscribe(conn, tag, message);
             }
-            Action::EventSubscribe => self.event_subscribe(conn, tag, message),
-            Action::EventListenAccept
-            | Action::EventListenReject
-            | Action::RecordListenAccept
-            | Action::RecordListenReject => self.listener_answered(conn, message),
-            action if action.topic() == Topic::Rpc => self.rpc(conn, tag, message),
-            action if action.topic() == Topic::Presence => self.presence(conn, tag, message),
-            _ => self.record(conn, tag, message),
+            Request::Event(EventRequest::Emit) => self.emit(conn, message),
+            Request::Event(EventRequest::Subscribe) => self.event_subscribe(conn, tag, message),
+            Request::Event(EventRequest::ListenAccept | EventRequest::ListenReject)
+            | Request::Record(RecordRequest::ListenAccept | RecordRequest::ListenReject) => {
+                self.listener_answered(conn, message);
+            }
+            Request::Record(
+                RecordRequest::Read
+                | RecordRequest::Head
+                | RecordRequest::Update
+                | RecordRequest::Patch
+                | RecordRequest::PatchMulti
+                | RecordRequest::Erase
+                | RecordRequest::CreateAndUpdate
+                | RecordRequest::CreateAndPatch
+                | RecordRequest::Delete
+                | RecordRequest::Notify
+                | RecordRequest::Subscribe
+                | RecordRequest::SubscribeAndHead
+                | RecordRequest::SubscribeAndRead
+                | RecordRequest::SubscribeCreateAndRead,
+            ) => self.record(conn, tag, message),
+            Request::Rpc(said) => self.rpc(conn, tag, said, message),
+            Request::Presence(PresenceRequest::Subscribe) => self.presence_subscribe(conn, tag, message),
+            Request::Presence(PresenceRequest::Query) => self.presence_query(conn, tag, message),
+            // Edges tell owners of these by packets of their own, or not at all.
+            Request::Event(EventRequest::Unsubscribe | EventRequest::Listen | EventRequest::Unlisten)
+            | Request::Record(RecordRequest::Unsubscribe | RecordRequest::Listen | RecordRequest::Unlisten)
+            | Request::Presence(
+                PresenceRequest::QueryAll
+                | PresenceRequest::SubscribeAll
+                | PresenceRequest::Unsubscribe
+                | PresenceRequest::UnsubscribeAll,
+            )
+            | Request::Connection(_)
+            | Request::Auth(_) => debug_assert!(false, "no owner is asked for {}", message.head.action.name()),
         }
     }
 }

@@ -21,12 +21,13 @@
 use crate::ident::{ConnId, Nanos};
 use crate::limits::Limits;
 use crate::output::Note;
+use crate::owner::deed::{is_reading, is_write};
 use crate::owner::park::Parked;
 use crate::packet::{Lane, Packet, Parcel, Tag};
 use crate::shard::Shard;
 use ahash::RandomState;
 use bytes::Bytes;
-use deepstream_wire::{Action, Flags, Head, Message, Span};
+use deepstream_wire::{Flags, Head, Message, Span};
 use hashbrown::HashMap;
 
 /// What an answer is in bytes beside its name and its value, roughly.
@@ -206,27 +207,4 @@ fn shortened(conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Parcel {
         head.flags.set(Flags(message.head.flags.0 & (Flags::VERSION | Flags::IS_WRITE_ACK | Flags::IS_ERROR).0));
     }
     Parcel { conn, tag, head, bytes: Bytes::from(bytes) }
-}
-
-/// Whether the answer to a message can be withheld.
-pub(crate) fn can_be_withheld(action: Action) -> bool {
-    is_reading(action) || is_write(action)
-}
-
-/// Whether a message writes a record, and is answered with its value if it conflicts.
-pub(crate) fn is_write(action: Action) -> bool {
-    matches!(
-        action,
-        Action::RecordUpdate
-            | Action::RecordPatch
-            | Action::RecordPatchMulti
-            | Action::RecordErase
-            | Action::RecordCreateAndUpdate
-            | Action::RecordCreateAndPatch
-    )
-}
-
-/// Whether a message asks for a record's value, which may be large.
-pub fn is_reading(action: Action) -> bool {
-    matches!(action, Action::RecordRead | Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead)
 }

@@ -7,26 +7,53 @@ use crate::packet::Identity;
 use crate::shard::Shard;
 use bytes::Bytes;
 use deepstream_json::Kind;
-use deepstream_wire::{Action, Message, Outgoing, Topic, Unreadable, Wire};
+use deepstream_wire::{Action, AuthRequest, ConnectionRequest, Message, Outgoing, Request, Topic, Unreadable, Wire};
 use std::sync::Arc;
 
 impl Shard {
     /// A message before the login is complete.
     pub(crate) fn before_login(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
+        let Some(session) = self.delivery.sessions.get(conn) else { return Flow::Close };
         let action = message.head.action;
         let challenged = matches!(session.state, State::AwaitAuth);
-        match action {
+        match action.request() {
+            Some(Request::Connection(said)) => self.shake_hands(conn, said, message),
+            Some(Request::Auth(AuthRequest::Request)) if challenged => return self.login(conn, message),
+            // What the server alone says.
+            None if !challenged && action.topic() == Topic::Connection => {
+                self.unexpected(conn, "UNKNOWN_ACTION", action.name());
+            }
+            None if challenged && action.topic() == Topic::Auth => return self.refuse_login_message(conn),
+            Some(
+                Request::Auth(AuthRequest::Request)
+                | Request::Event(_)
+                | Request::Record(_)
+                | Request::Rpc(_)
+                | Request::Presence(_),
+            )
+            | None => {
+                let early = if challenged { Action::AuthInvalidMessage } else { Action::ConnectionInvalidMessage };
+                self.early(conn, early, action);
+            }
+        }
+        Flow::Continue
+    }
+
+    /// What the connection says about itself before its login.
+    fn shake_hands(&mut self, conn: ConnId, said: ConnectionRequest, message: &Message<&[u8]>) {
+        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let challenged = matches!(session.state, State::AwaitAuth);
+        match said {
             // Upstream stays silent before login; a client that waits for its user to log in would drop the connection
             // (docs/protobuf-protocol.md §6).
-            Action::ConnectionPing => self.say(conn, Action::ConnectionPong),
+            ConnectionRequest::Ping => self.say(conn, Action::ConnectionPong),
             // What the server led with, answered, or not: nobody has to before the login.
-            Action::ConnectionChallenge if session.wire.server_leads() => {
+            ConnectionRequest::Challenge if session.wire.server_leads() => {
                 session.wire = text_wire_of(session.wire, message.name());
                 self.say(conn, Action::ConnectionAccept);
             }
-            Action::ConnectionPong | Action::ConnectionChallenge if !session.wire.is_challenged() => {}
-            Action::ConnectionChallenge if !challenged => {
+            ConnectionRequest::Pong | ConnectionRequest::Challenge if !session.wire.is_challenged() => {}
+            ConnectionRequest::Challenge if !challenged => {
                 session.state = State::AwaitAuth;
                 if session.wire == Wire::Protobuf {
                     session.wire =
@@ -34,15 +61,13 @@ impl Shard {
                 }
                 self.say(conn, Action::ConnectionAccept);
             }
-            _ if !challenged && action.topic() == Topic::Connection => {
-                self.unexpected(conn, "UNKNOWN_ACTION", action.name());
+            ConnectionRequest::Pong if !challenged => {
+                self.unexpected(conn, "UNKNOWN_ACTION", message.head.action.name());
             }
-            _ if !challenged => self.early(conn, Action::ConnectionInvalidMessage, action),
-            Action::AuthRequest => return self.login(conn, message),
-            _ if action.topic() == Topic::Auth => return self.refuse_login_message(conn),
-            _ => self.early(conn, Action::AuthInvalidMessage, action),
+            ConnectionRequest::Pong | ConnectionRequest::Challenge => {
+                self.early(conn, Action::AuthInvalidMessage, message.head.action);
+            }
         }
-        Flow::Continue
     }
 
     /// Bytes that are no message, or one nobody knows, in any state.

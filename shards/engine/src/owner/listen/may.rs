@@ -17,7 +17,9 @@ use deepstream_wire::{Action, Message, Topic};
 pub(crate) fn listening(topic: Topic) -> (Right, Action) {
     match topic {
         Topic::Record => (Right::RecordListen, Action::RecordListen),
-        _ => (Right::EventListen, Action::EventListen),
+        Topic::Event | Topic::Rpc | Topic::Presence | Topic::Parser | Topic::Connection | Topic::Auth => {
+            (Right::EventListen, Action::EventListen)
+        }
     }
 }
 

@@ -320,7 +320,7 @@ impl Listening {
     fn underway(&self) -> u64 {
         let alone = self.work.iter().filter_map(|work| match work {
             Work::Alone { newcomer, .. } => Some(newcomer),
-            _ => None,
+            Work::Pass | Work::HandOver { .. } | Work::Rematch { .. } => None,
         });
         self.newcomers.front().into_iter().chain(alone).map(|newcomer| newcomer.order).min().unwrap_or(u64::MAX)
     }

@@ -46,7 +46,7 @@ impl Shard {
             let denial = match said {
                 _ if index < passed => None,
                 Said::No(denial) => Some(denial),
-                _ => return,
+                Said::Yes | Said::Load | Said::Ask => return,
             };
             self.compare_step(&shadow, question, (right, action), found, denial);
         }

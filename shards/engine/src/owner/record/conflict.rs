@@ -26,8 +26,8 @@ use super::Residence;
 use super::write::{FORCE, converted};
 use crate::ident::ConnId;
 use crate::output::Note;
+use crate::owner::deed::Deed;
 use crate::owner::park::{Run, Step};
-use crate::owner::withheld::is_write;
 use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_wire::{Action, Flags, Message, Outgoing, Wire};
@@ -92,7 +92,7 @@ impl Shard {
         let document = match name.record().residence {
             _ if !shown => (!over_http).then_some(NOTHING),
             Residence::Resident => Some(&name.record().value[..]),
-            _ => Some(NOTHING),
+            Residence::Unknown | Residence::Loading | Residence::Missing | Residence::Removing => Some(NOTHING),
         };
         let answer = Outgoing {
             name: Some(&name.name),
@@ -147,11 +147,11 @@ impl Shard {
     pub(crate) fn conflicts(&mut self, slot: u32, message: &Message<&[u8]>) -> bool {
         let record = self.names.at(slot).record();
         let version = message.head.version;
-        is_write(message.head.action)
-            && record.residence == Residence::Resident
+        let Some(Deed::Write(write)) = Deed::of(message.head.action) else { return false };
+        record.residence == Residence::Resident
             && version != FORCE
             && record.version.checked_add(1) != Some(version)
             && !self.is_hot(slot)
-            && self.is_sound(message)
+            && self.is_sound(write, message)
     }
 }

@@ -3,9 +3,9 @@
 use super::Residence;
 use crate::ident::Ticket;
 use crate::output::{Fault, Note, Stored};
+use crate::owner::deed::{Deed, Reading, can_be_withheld};
 use crate::owner::park::{Parked, Run, Step};
 use crate::owner::permit::Denial;
-use crate::owner::withheld::can_be_withheld;
 use crate::shard::Shard;
 use deepstream_wire::{Action, Outgoing, Topic};
 
@@ -43,7 +43,7 @@ impl Shard {
     fn fail_parked(&mut self, slot: u32, fault: &Fault) {
         let before = self.begin_running(slot);
         while let Some(parked) = self.next_parked(slot) {
-            if matches!(parked.head.action, Action::RecordSubscribe | Action::RecordDelete) {
+            if let Some(Deed::Subscribe | Deed::Delete) = Deed::of(parked.head.action) {
                 let (who, overtaken) = (parked.who.clone(), parked.overtaken);
                 let mut run = Run { failed: true, who, overtaken, ..Run::default() };
                 let step = self.perform(slot, parked.conn, parked.tag, &parked.message(), &mut run);
@@ -70,7 +70,7 @@ impl Shard {
             return self.deny(parked.conn, parked.tag, &message, Denial::Failed);
         }
         // Whoever subscribes without a value must be allowed to all the same.
-        if matches!(message.head.action, Action::RecordSubscribe | Action::RecordSubscribeAndHead)
+        if let Some(Deed::Subscribe | Deed::SubscribeAndHead) = Deed::of(message.head.action)
             && self.permit.judges()
         {
             let mut run = Run { failed: true, who: parked.who.clone(), ..Run::default() };
@@ -89,17 +89,17 @@ impl Shard {
             ..Outgoing::new(action)
         };
         let action = message.head.action;
-        match action {
-            Action::RecordRead | Action::RecordHead => {
+        match Deed::of(action) {
+            Some(Deed::Read(Reading::Plain) | Deed::Head) => {
                 let answer = Outgoing { correlation_id: message.correlation_id(), ..error(late, action) };
                 self.delivery.reply(parked.conn, &answer);
             }
-            Action::RecordSubscribeAndRead | Action::RecordSubscribeCreateAndRead => {
+            Some(Deed::Read(Reading::Subscribe | Reading::SubscribeCreate)) => {
                 // The edge forgets the subscription first: whoever asks again once told must not count as subscribed.
                 self.settle_at_edge(parked.conn, parked.tag, true, None);
                 self.delivery.reply(parked.conn, &error(late, action));
             }
-            Action::RecordSubscribeAndHead => {
+            Some(Deed::SubscribeAndHead) => {
                 self.overtake(slot, parked);
                 // Subscribed all the same: the client is resubscribing and only lacks the version.
                 if parked.tag.joins() {
@@ -108,18 +108,18 @@ impl Shard {
                 self.delivery.reply(parked.conn, &error(Action::RecordLoadError, Action::RecordHead));
                 self.settle_at_edge(parked.conn, parked.tag, false, None);
             }
-            Action::RecordNotify => {
+            Some(Deed::Notify) => {
                 let answer = Outgoing { correlation_id: message.correlation_id(), ..error(late, action) };
                 self.delivery.reply(parked.conn, &answer);
                 self.settle_at_edge(parked.conn, parked.tag, true, None);
             }
-            Action::RecordDelete => self.delivery.reply(parked.conn, &error(Action::RecordDeleteError, action)),
+            Some(Deed::Delete) => self.delivery.reply(parked.conn, &error(Action::RecordDeleteError, action)),
             // Needs no value, and has no way to be told of an error: it is done all the same.
-            Action::RecordSubscribe => {
+            Some(Deed::Subscribe) => {
                 self.overtake(slot, parked);
                 self.join_or_settle(slot, parked.conn, parked.tag);
             }
-            _ => self.refuse(parked.conn, &message, Action::RecordUpdateError),
+            Some(Deed::Write(_)) | None => self.refuse(parked.conn, &message, Action::RecordUpdateError),
         }
     }
 

@@ -22,9 +22,9 @@ mod write;
 
 use crate::ident::{ConnId, Ticket};
 use crate::output::Note;
+use crate::owner::deed::{Deed, Reading, can_be_withheld};
 use crate::owner::park::{Run, Step};
 use crate::owner::permit::Said;
-use crate::owner::withheld::{can_be_withheld, is_reading, is_write};
 use crate::packet::{Parcel, Tag};
 use crate::shard::{Options, Shard};
 use crate::timer::TimerId;
@@ -250,9 +250,14 @@ impl Shard {
         message: &Message<&[u8]>,
         run: &mut Run,
     ) -> Step {
-        let action = message.head.action;
-        let reading = is_reading(action);
-        if !reading && tag.is_fetch() && is_write(action) {
+        let Some(deed) = Deed::of(message.head.action) else {
+            debug_assert!(false, "nothing else is asked of records");
+            return Step::Done;
+        };
+        let fetched = tag.is_fetch();
+        if let Deed::Write(_) = deed
+            && fetched
+        {
             return self.withheld_conflict(slot, conn, tag, message, run);
         }
         if self.permit.judges()
@@ -260,48 +265,50 @@ impl Shard {
         {
             return step;
         }
-        if self.has_shadow() && !(reading && tag.is_fetch()) && !(action == Action::RecordNotify && run.reloaded) {
-            if needs_value(action) && self.names.at(slot).record().residence == Residence::Unknown && !self.load(slot) {
+        let is_read = matches!(deed, Deed::Read(_));
+        if self.has_shadow() && !(fetched && is_read) && !(deed == Deed::Notify && run.reloaded) {
+            if deed.needs_value() && self.names.at(slot).record().residence == Residence::Unknown && !self.load(slot) {
                 return Step::Wait;
             }
             self.compare_record(slot, conn, tag, message, run, Said::Yes);
         }
-        match action {
-            Action::RecordSubscribe => {
+        match deed {
+            Deed::Subscribe => {
                 self.join_or_settle(slot, conn, tag);
                 return Step::Done;
             }
-            Action::RecordDelete => {
+            Deed::Delete => {
                 self.delete(slot, conn, run.overtaken);
                 return Step::Done;
             }
-            Action::RecordNotify => return self.notify(slot, conn, tag, run.reloaded),
-            _ => {}
+            Deed::Notify => return self.notify(slot, conn, tag, run.reloaded),
+            Deed::Read(_) | Deed::Write(_) | Deed::Head | Deed::SubscribeAndHead => {}
         }
-        debug_assert!(needs_value(action), "the others are done");
+        debug_assert!(deed.needs_value(), "the others are done");
         if self.names.at(slot).record().residence == Residence::Unknown && !self.load(slot) {
             return Step::Wait;
         }
         self.names.at_mut(slot).record_mut().touched = true;
-        match action {
-            _ if reading => {
+        match deed {
+            Deed::Read(reading) => {
                 if !self.withhold(slot, conn, tag, message) {
-                    self.do_reading(slot, conn, tag, action);
+                    self.do_reading(slot, conn, tag, reading);
                 }
             }
-            Action::RecordHead => self.head(slot, conn, message),
-            Action::RecordSubscribeAndHead => self.subscribe_and_head(slot, conn, tag),
-            _ => return self.write(slot, conn, tag, message, run),
+            Deed::Write(write) => return self.write(slot, conn, tag, (write, message), run),
+            Deed::Head => self.head(slot, conn, message),
+            Deed::SubscribeAndHead => self.subscribe_and_head(slot, conn, tag),
+            Deed::Subscribe | Deed::Delete | Deed::Notify => {}
         }
         Step::Done
     }
 
     /// Answers a reading with the value.
-    pub(crate) fn do_reading(&mut self, slot: u32, conn: ConnId, tag: Tag, action: Action) {
-        match action {
-            Action::RecordRead => self.read(slot, conn),
-            Action::RecordSubscribeAndRead => self.subscribe_and_read(slot, conn, tag),
-            _ => self.subscribe_create_and_read(slot, conn, tag),
+    pub(crate) fn do_reading(&mut self, slot: u32, conn: ConnId, tag: Tag, reading: Reading) {
+        match reading {
+            Reading::Plain => self.read(slot, conn),
+            Reading::Subscribe => self.subscribe_and_read(slot, conn, tag),
+            Reading::SubscribeCreate => self.subscribe_create_and_read(slot, conn, tag),
         }
         self.fetch_over(conn, tag);
     }
@@ -351,9 +358,4 @@ fn told(why: &str) -> Vec<u8> {
     let mut json = Vec::with_capacity(why.len() + 2);
     deepstream_json::write_string(why.as_bytes(), &mut json);
     json
-}
-
-/// Whether a message waits until it is known what its record is.
-fn needs_value(action: Action) -> bool {
-    !matches!(action, Action::RecordSubscribe | Action::RecordDelete | Action::RecordNotify)
 }

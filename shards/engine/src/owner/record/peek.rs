@@ -115,7 +115,7 @@ impl Shard {
         let value = match record.residence {
             _ if failed => Err(()),
             Residence::Resident => Ok(Some(Bytes::copy_from_slice(&record.value))),
-            _ => Ok(None),
+            Residence::Unknown | Residence::Loading | Residence::Missing | Residence::Removing => Ok(None),
         };
         for peeker in peekers {
             self.answer_peeker(peeker, value.clone());

@@ -6,6 +6,7 @@
 
 use super::Residence;
 use crate::ident::ConnId;
+use crate::owner::deed::{Deed, Reading, Writing};
 use crate::owner::park::{Run, Step};
 use crate::owner::permit::{Document, Question, Said, Steps};
 use crate::packet::Tag;
@@ -44,9 +45,9 @@ impl Shard {
                     question.slot = Some(slot);
                     self.judge(&question, &steps, &mut run.found)
                 }
-                _ => Said::Yes,
+                Residence::Loading | Residence::Resident | Residence::Removing => Said::Yes,
             },
-            said => said,
+            Said::Yes | Said::No(_) | Said::Load | Said::Ask => said,
         };
         match said {
             Said::Yes => None,
@@ -131,19 +132,24 @@ impl Shard {
         let record = self.names.at(slot).record();
         match record.residence {
             Residence::Resident => Document::Text(&record.value),
-            _ if action == Action::RecordSubscribeCreateAndRead => Document::Text(b"{}"),
-            _ => Document::Missing,
+            Residence::Unknown | Residence::Loading | Residence::Missing | Residence::Removing => {
+                match Deed::of(action) {
+                    Some(Deed::Read(Reading::SubscribeCreate)) => Document::Text(b"{}"),
+                    _ => Document::Missing,
+                }
+            }
         }
     }
 
     /// Puts the document that a write leads to where [`Shard::merged_document`] finds it; an error says why there is none.
     pub(crate) fn merge(&mut self, slot: u32, message: &Message<&[u8]>) -> Result<(), String> {
         let exists = self.names.at(slot).record().residence == Residence::Resident;
-        if !exists && message.head.action != Action::RecordCreateAndPatch && !may_create(message) {
+        let Some(Deed::Write(write)) = Deed::of(message.head.action) else { return Err("Invalid patch".to_owned()) };
+        if !exists && write != Writing::CreateAndPatch && !may_create(message) {
             let name = String::from_utf8_lossy(message.name());
             return Err(format!("Tried to apply patch to non-existant record {name}"));
         }
-        if self.is_sound(message) && self.apply(slot, message).is_ok() {
+        if self.is_sound(write, message) && self.apply(slot, write, message).is_ok() {
             Ok(())
         } else {
             Err("Invalid patch".to_owned())

@@ -6,6 +6,7 @@ use super::store::Ack;
 use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::output::Note;
+use crate::owner::deed::{Deed, Writing};
 use crate::owner::park::{Run, Step};
 use crate::packet::Tag;
 use crate::shard::Shard;
@@ -17,9 +18,16 @@ pub(super) const FORCE: i32 = -1;
 
 impl Shard {
     /// Any of the writing actions. Only the answer to a conflict may have to wait.
-    pub(super) fn write(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>, run: &mut Run) -> Step {
-        match self.version_of(slot, conn, message) {
-            Ok(next) => self.write_version(slot, conn, message, next),
+    pub(super) fn write(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        (write, message): (Writing, &Message<&[u8]>),
+        run: &mut Run,
+    ) -> Step {
+        match self.version_of(slot, conn, write, message) {
+            Ok(next) => self.write_version(slot, conn, (write, message), next),
             Err(Some(conflict)) => return self.conflict(slot, conn, tag, message, run, conflict),
             Err(None) => {}
         }
@@ -27,18 +35,22 @@ impl Shard {
     }
 
     /// The version that a write makes; where it makes none, it is refused already, or what it conflicts with.
-    fn version_of(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>) -> Result<i32, Option<Conflict>> {
-        let action = message.head.action;
+    fn version_of(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        write: Writing,
+        message: &Message<&[u8]>,
+    ) -> Result<i32, Option<Conflict>> {
         let hot = self.is_hot(slot);
-        if hot && action == Action::RecordCreateAndPatch {
+        if hot && write == Writing::CreateAndPatch {
             self.refuse(conn, message, Action::RecordInvalidPatchOnHotpath);
             return Err(None);
         }
-        if !self.is_sound(message) {
+        if !self.is_sound(write, message) {
             self.refuse_unsound(conn, message);
             return Err(None);
         }
-        let creates = matches!(action, Action::RecordCreateAndUpdate | Action::RecordCreateAndPatch);
         let record = self.names.at(slot).record();
         let exists = record.residence == Residence::Resident;
         let current = if exists { record.version } else { 0 };
@@ -48,12 +60,12 @@ impl Shard {
         if !exists && self.refuse_if_barred(slot, conn, message) {
             return Err(None);
         }
-        if !exists && !creates && !asks_to_create {
+        if !exists && !write.creates() && !asks_to_create {
             self.refuse(conn, message, Action::RecordUpdateError);
             return Err(None);
         }
         // The hot path takes any version: its writers never read (docs/records.md §6).
-        let forced = message.head.version == FORCE || (hot && action == Action::RecordCreateAndUpdate);
+        let forced = message.head.version == FORCE || (hot && write == Writing::CreateAndUpdate);
         match current.checked_add(1) {
             Some(next) if forced || message.head.version == next => Ok(next),
             _ if forced => Err(Some(Conflict::Last { current })),
@@ -62,8 +74,8 @@ impl Shard {
         }
     }
 
-    fn write_version(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>, next: i32) {
-        if let Err(error) = self.apply(slot, message) {
+    fn write_version(&mut self, slot: u32, conn: ConnId, (write, message): (Writing, &Message<&[u8]>), next: i32) {
+        if let Err(error) = self.apply(slot, write, message) {
             return self.refuse_value(conn, message, error);
         }
         let value_bytes = self.records.value.len();
@@ -73,7 +85,7 @@ impl Shard {
         self.commit(slot, next);
         self.note_change(slot, Some(conn));
         self.acknowledge_write(slot, conn, message, next);
-        self.tell(slot, conn, message, next);
+        self.tell(slot, conn, (write, message), next);
     }
 
     pub(super) fn is_hot(&self, slot: u32) -> bool {
@@ -82,24 +94,26 @@ impl Shard {
     }
 
     /// What can be said of a write without knowing the record.
-    pub(super) fn is_sound(&mut self, message: &Message<&[u8]>) -> bool {
+    pub(super) fn is_sound(&mut self, write: Writing, message: &Message<&[u8]>) -> bool {
         if !message.head.flags.has(Flags::VERSION) {
             return false;
         }
-        match message.head.action {
-            Action::RecordUpdate | Action::RecordCreateAndUpdate => {
+        match write {
+            Writing::Update | Writing::CreateAndUpdate => {
                 let kind = message.data().and_then(kind_of);
                 matches!(kind, Some(Kind::Object | Kind::Array))
             }
-            Action::RecordPatchMulti => {
+            Writing::PatchMulti => {
                 message.data().is_some_and(|patches| deepstream_json::check_patches(patches, &mut self.json).is_ok())
             }
-            _ => message.path().is_some_and(|path| self.records.path.read(path).is_ok()),
+            Writing::Patch | Writing::CreateAndPatch | Writing::Erase => {
+                message.path().is_some_and(|path| self.records.path.read(path).is_ok())
+            }
         }
     }
 
     /// Computes the new value into the scratch buffer; the record itself is left alone.
-    pub(super) fn apply(&mut self, slot: u32, message: &Message<&[u8]>) -> Result<(), PatchError> {
+    pub(super) fn apply(&mut self, slot: u32, write: Writing, message: &Message<&[u8]>) -> Result<(), PatchError> {
         let limits = Limits {
             array_index_gap_max: self.options.limits.array_index_gap_max as u64,
             value_bytes_max: self.options.limits.record_bytes_max,
@@ -110,17 +124,17 @@ impl Shard {
         let before: &[u8] = if record.residence == Residence::Resident { &record.value } else { b"{}" };
         let after = &mut self.records.value;
         let data = message.data();
-        match message.head.action {
-            Action::RecordUpdate | Action::RecordCreateAndUpdate => {
+        match write {
+            Writing::Update | Writing::CreateAndUpdate => {
                 after.clear();
                 after.extend_from_slice(data.unwrap_or_default().trim_ascii());
                 if after.len() <= limits.value_bytes_max { Ok(()) } else { Err(PatchError::TooLarge) }
             }
-            Action::RecordPatchMulti => {
+            Writing::PatchMulti => {
                 deepstream_json::set_many(before, data.unwrap_or_default(), &limits, &mut self.json, after)
             }
-            Action::RecordErase => deepstream_json::remove(before, &self.records.path, &limits, after),
-            _ => match data {
+            Writing::Erase => deepstream_json::remove(before, &self.records.path, &limits, after),
+            Writing::Patch | Writing::CreateAndPatch => match data {
                 Some(data) => deepstream_json::set(before, &self.records.path, data, &limits, after),
                 None => deepstream_json::remove(before, &self.records.path, &limits, after),
             },
@@ -177,33 +191,36 @@ impl Shard {
     }
 
     /// Tells the other subscribers.
-    fn tell(&mut self, slot: u32, writer: ConnId, message: &Message<&[u8]>, version: i32) {
-        let action = match message.head.action {
-            Action::RecordCreateAndUpdate => Action::RecordUpdate,
-            Action::RecordCreateAndPatch | Action::RecordErase => Action::RecordPatch,
-            action => action,
+    fn tell(&mut self, slot: u32, writer: ConnId, (write, message): (Writing, &Message<&[u8]>), version: i32) {
+        let action = match write {
+            Writing::Update | Writing::CreateAndUpdate => Action::RecordUpdate,
+            Writing::Patch | Writing::CreateAndPatch | Writing::Erase => Action::RecordPatch,
+            Writing::PatchMulti => Action::RecordPatchMulti,
         };
         let name = self.names.at(slot);
         let change = Outgoing { name: Some(&name.name), version: Some(version), ..Outgoing::new(action) };
-        let multi = action == Action::RecordPatchMulti;
+        let multi = write == Writing::PatchMulti;
         // Most writers say the very version their write makes, and want no acknowledgement: the others are told the same.
         let path = if action == Action::RecordPatch { Flags::PATH } else { Flags::default() };
         let same = action == message.head.action && version == message.head.version;
         let verbatim = message.verbatim(Flags::NAME | Flags::DATA | Flags::VERSION | path).filter(|_| same);
         let except = if message.head.flags.has(Flags::ECHO) { ConnId::NOBODY } else { writer };
         let audience = Audience { differs: multi, ..Audience::others(&name.interest, slot, except) };
-        let told = |wire: Wire| match action {
-            Action::RecordPatch | Action::RecordPatchMulti if !wire.knows_patches() => {
-                Outgoing { action: Action::RecordUpdate, data: Some(&name.record().value), ..change }
+        let whole = || Outgoing { action: Action::RecordUpdate, data: Some(&name.record().value), ..change };
+        let told = |wire: Wire| match write {
+            Writing::PatchMulti if !wire.knows_patch_multi() => whole(),
+            Writing::Patch | Writing::CreateAndPatch | Writing::Erase | Writing::PatchMulti
+                if !wire.knows_patches() =>
+            {
+                whole()
             }
-            Action::RecordPatchMulti if !wire.knows_patch_multi() => {
-                Outgoing { action: Action::RecordUpdate, data: Some(&name.record().value), ..change }
+            Writing::Update | Writing::CreateAndUpdate | Writing::PatchMulti => {
+                Outgoing { data: message.data(), ..change }
             }
-            Action::RecordPatch => {
-                let erased = message.head.action == Action::RecordErase;
-                Outgoing { path: message.path(), data: message.data().filter(|_| !erased), ..change }
+            Writing::Patch | Writing::CreateAndPatch => {
+                Outgoing { path: message.path(), data: message.data(), ..change }
             }
-            _ => Outgoing { data: message.data(), ..change },
+            Writing::Erase => Outgoing { path: message.path(), ..change },
         };
         self.delivery.fan_out(&self.subscribers, audience, |wire| match verbatim {
             Some(body) if wire.encoding() == Wire::Protobuf && (wire.knows_patch_multi() || !multi) => {
@@ -241,7 +258,9 @@ impl Shard {
                 let max = limits.array_index_gap_max;
                 format!("further behind the end of an array than limits.arrayIndexGapMax ({max})")
             }
-            _ => return self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version),
+            PatchError::Malformed | PatchError::Path(_) | PatchError::NotPatches => {
+                return self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version);
+            }
         };
         let words = if self.delivery.wire(conn).is_some_and(Wire::is_text) { words } else { format!("\"{words}\"") };
         let data = Some(words.as_bytes());
@@ -273,9 +292,9 @@ impl Shard {
 
 /// Errors of a write on something to be created name the write it became (docs/protobuf-protocol.md §9).
 pub(super) fn converted(action: Action) -> Action {
-    match action {
-        Action::RecordCreateAndUpdate => Action::RecordUpdate,
-        Action::RecordCreateAndPatch => Action::RecordPatch,
-        action => action,
+    match Deed::of(action) {
+        Some(Deed::Write(Writing::CreateAndUpdate)) => Action::RecordUpdate,
+        Some(Deed::Write(Writing::CreateAndPatch)) => Action::RecordPatch,
+        _ => action,
     }
 }

@@ -20,18 +20,17 @@ use crate::packet::Tag;
 use crate::shard::{Shard, TimerKey};
 use calls::Provided;
 pub(crate) use calls::{CallId, Calls};
-use deepstream_wire::{Action, Flags, Message, Outgoing, Request, RpcRequest, Topic};
+use deepstream_wire::{Action, Flags, Message, Outgoing, RpcRequest, Topic};
 
 impl Shard {
     /// A message on topic RPC about a name this core owns.
-    pub(crate) fn rpc(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
-        let Some(Request::Rpc(said)) = message.head.action.request() else { return };
+    pub(crate) fn rpc(&mut self, conn: ConnId, tag: Tag, said: RpcRequest, message: &Message<&[u8]>) {
         match said {
             RpcRequest::Provide => self.provide(conn, tag, message),
             RpcRequest::Unprovide => self.unprovide(conn, tag, message),
             RpcRequest::Request => self.request_call(conn, message),
             RpcRequest::Accept | RpcRequest::Response | RpcRequest::Reject | RpcRequest::RequestError => {
-                self.provider_said(conn, message);
+                self.provider_said(conn, said, message);
             }
         }
     }
@@ -180,13 +179,13 @@ impl Shard {
     }
 
     /// ACCEPT, RESPONSE, REJECT or REQUEST_ERROR.
-    fn provider_said(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+    fn provider_said(&mut self, conn: ConnId, said: RpcRequest, message: &Message<&[u8]>) {
         let id = message.correlation_id().unwrap_or_default();
         let same_name = |call: &calls::Call| *self.names.at(call.slot).name == *message.name();
         let call = self.calls.find(conn, id).filter(|&call| self.calls.get(call).is_some_and(same_name));
         let Some(call) = call else {
             // Requests that crossed its UNPROVIDE are rejected by the client libraries; they went on without being told.
-            if message.head.action == Action::RpcReject && self.calls.gave_up(conn) {
+            if said == RpcRequest::Reject && self.calls.gave_up(conn) {
                 return;
             }
             let answer = Outgoing {
@@ -198,10 +197,13 @@ impl Shard {
             };
             return self.delivery.reply(conn, &answer);
         };
-        match message.head.action {
-            Action::RpcAccept => self.accepted(call, message),
-            Action::RpcReject => self.reroute(call),
-            _ => {
+        match said {
+            RpcRequest::Accept => self.accepted(call, message),
+            RpcRequest::Reject => self.reroute(call),
+            RpcRequest::Provide | RpcRequest::Unprovide | RpcRequest::Request => {
+                debug_assert!(false, "no provider's word");
+            }
+            RpcRequest::Response | RpcRequest::RequestError => {
                 self.pass_to_requestor(call, message);
                 self.end_call(call);
             }
