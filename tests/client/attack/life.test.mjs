@@ -32,12 +32,12 @@ const passed = (began, ms = LONG) => until('some time has passed', () => Date.no
 const line = (server, ...words) => until(`a line with ${words.join(', ')}`, () => server.log.split('\n').find((each) => words.every((word) => each.includes(word))))
 
 describe('whoever is there', () => {
-  test('an official client that pings a hundred times more seldom stays, receiving and idle', async (t) => {
+  test('an official client that pings sixty times more seldom stays, receiving and idle', async (t) => {
     const server = await quick(t)
     const [receiver, idle, publisher] = [
       await loggedIn(t, server, { heartbeatInterval: 30_000 }),
       await loggedIn(t, server, { heartbeatInterval: 30_000 }),
-      await loggedIn(t, server, { heartbeatInterval: 100 })
+      await loggedIn(t, server, { heartbeatInterval: LIVELY })
     ]
     let received = 0
     receiver.event.subscribe('tick', () => { received += 1 })
