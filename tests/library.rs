@@ -200,3 +200,25 @@ fn a_program_brings_members_of_its_own() {
     let unknown = Builder::new(config.clone()).start().err().expect("nobody brought it").to_string();
     assert_eq!(unknown, "authentication: no member is called password");
 }
+
+/// A server without connectors keeps records in memory, and says so before anybody relies on more.
+#[cfg(not(any(feature = "embedded", feature = "postgres")))]
+#[test]
+fn a_connector_that_was_not_built_is_refused_in_words() {
+    use deepstream::config::{StartArguments, load};
+    for (text, connector) in [
+        ("serverName: one", "embedded"),
+        ("storage: {type: default}", "embedded"),
+        ("storage: {options: {directory: data}}", "embedded"),
+        ("storage: {name: postgres, options: {user: ann}}", "postgres"),
+    ] {
+        let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("without-connectors.yml");
+        std::fs::write(&file, text).unwrap();
+        let mut arguments = StartArguments { config: Some(file), ..StartArguments::default() };
+        let refusal = load(&arguments).expect_err(text).to_string();
+        let words = format!("built without the connector {connector}: build it with --features {connector}");
+        assert!(refusal.contains(&words), "{text}: {refusal}");
+        arguments.memory = true;
+        assert_eq!(load(&arguments).expect(text).config.storage, Storage::Memory, "{text}");
+    }
+}

@@ -294,9 +294,9 @@ pub(super) fn settle(root: &Node, config: &mut Config) -> Vec<Complaint> {
         return Vec::new();
     }
     let several = config.auth.len() > 1;
-    let memory = config.storage == super::types::Storage::Memory;
+    let memory = config.storage == super::storage::Storage::Memory;
     let tables: Vec<String> = config.user_tables().map(str::to_owned).collect();
-    let keeps = config.storage.names();
+    let keeps = config.storage.kept().map(|kept| kept.names());
     let mut complaints = Vec::new();
     for (method, (steps, node)) in config.auth.iter_mut().zip(entries(root)) {
         let mut at = Settling { steps, node, complaints: &mut complaints };

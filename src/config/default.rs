@@ -1,14 +1,13 @@
 //! What holds where the file says nothing.
 
+use super::storage::Storage;
 use super::types::{
-    Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, Listen, Protocol, Record, Rpc,
-    Storage, WebSocketEndpoint,
+    Config, Cores, CpuChoice, Features, Http, LatencyProfile, Limits, Listen, Protocol, Record, Rpc, WebSocketEndpoint,
 };
 use super::web::HttpEndpoint;
 use crate::config::{AuthMethod, Permission};
 use crate::log::{Colors, Level, LogFormat, LogSettings, Timestamps};
 use crate::proxies::Network;
-use std::path::PathBuf;
 use std::time::Duration;
 
 impl Default for Config {
@@ -66,7 +65,7 @@ impl Default for Config {
                 memory_bytes_max: 1 << 30,
             },
             initialization_timeout: Duration::from_secs(2),
-            storage: Storage::Embedded { directory: PathBuf::from("data"), durability: Durability::Always },
+            storage: Storage::default(),
             cores: Cores {
                 shards: CpuChoice::Auto,
                 services: None,

@@ -7,6 +7,8 @@
 mod arguments;
 mod auth;
 mod default;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod error;
 mod find;
 mod logger;
@@ -17,9 +19,11 @@ mod mqtt;
 pub(crate) mod node;
 pub(crate) mod permissions;
 mod placement;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod protect;
 mod protocol;
+mod storage;
 mod table;
 mod text;
 mod topology;
@@ -30,19 +34,23 @@ mod web;
 pub use arguments::StartArguments;
 pub use auth::{ITERATIONS_MAX, KEY_LENGTH_MAX};
 pub use deepstream_cpulist::{format as format_cpulist, parse as parse_cpulist};
+#[cfg(feature = "embedded")]
+pub use embedded::{Durability, Embedded};
 pub(crate) use error::unreadable;
 pub use error::{ConfigError, ConfigErrors, EXIT_CODE};
 pub use methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, StorageAuth, User};
 pub use mqtt::MqttEndpoint;
 pub use permissions::{Permission, Rules};
 pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
+#[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresNotifications};
 pub use protect::{Door, REFUSAL};
+pub use storage::Storage;
 pub(crate) use table::NESTING_MAX;
 pub use topology::{Cpu, Topology};
 pub use types::{
-    Config, Cores, CpuChoice, Durability, Features, Http, LatencyProfile, Limits, Pem, Protocol, Record, Rpc, Storage,
-    Tls, WebSocketEndpoint,
+    Config, Cores, CpuChoice, Features, Http, LatencyProfile, Limits, Pem, Protocol, Record, Rpc, Tls,
+    WebSocketEndpoint,
 };
 pub use web::HttpEndpoint;
 
@@ -100,9 +108,9 @@ impl Loaded {
 
     /// What somebody should know who started without a configuration file.
     fn without_file(&self) -> String {
-        let records = match &self.config.storage {
-            Storage::Embedded { directory, .. } => format!("records are kept in {}", directory.display()),
-            _ => "records are kept in memory only".to_owned(),
+        let records = match self.config.storage.kept().and_then(|kept| kept.directory()) {
+            Some(directory) => format!("records are kept in {}", directory.display()),
+            None => "records are kept in memory only".to_owned(),
         };
         let (host, port) = (&self.config.http.host, self.config.http.port);
         let others = if self.config.is_meant(Door::Web) { "" } else { " from this machine, others are refused" };
@@ -184,7 +192,7 @@ fn read(
         config.http_endpoint = None;
     }
     let mut findings = walk::apply(&root, &mut config);
-    findings.complaints.extend(settle(&root, file, &mut config));
+    findings.complaints.extend(settle(&root, file, arguments, &mut config));
     let mut errors = std::mem::take(&mut prepared.faults);
     errors.extend(permissions::settle(&root, file, &prepared, &mut config));
     if !findings.complaints.is_empty() || !errors.is_empty() {
@@ -349,7 +357,7 @@ fn without_overridden(root: &mut Node, arguments: &StartArguments) {
 }
 
 /// What can only be judged once everything was read.
-fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
+fn settle(root: &Node, file: &Path, arguments: &StartArguments, config: &mut Config) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     let mut complain = |path: &[&str], what: &str, hint: &str| {
         let steps = path.iter().map(|key| Step::Key((*key).to_owned())).collect();
@@ -385,26 +393,12 @@ fn settle(root: &Node, file: &Path, config: &mut Config) -> Vec<Complaint> {
         complain(&["httpServer", "options", "allowAllOrigins"], what, "list the origins that browsers may come from");
     }
     settle_outbox(&at, config, &mut complain);
-    postgres::settle(config, &mut complain);
+    if !arguments.memory {
+        storage::demand(root, &mut complain);
+    }
+    storage::settle(file, root, config, &mut complain);
     let auth = auth::settle(root, config);
     settle_tls(file, config, &mut complain);
-    if let Storage::Embedded { directory, durability } = &mut config.storage {
-        // Paths in the file are seen from the file; the default is seen from where the server was started.
-        if at(&["storage", "options", "directory"]).is_some() {
-            *directory = file.parent().unwrap_or(Path::new("")).join(&*directory);
-        }
-        *directory = text::absolute(directory);
-        match (at(&["storage", "options", "intervalMs"]).map(Node::typed), durability) {
-            (Some(Node::Integer(ms)), Durability::Interval(every)) => {
-                *every = std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(1));
-            }
-            (Some(_), Durability::Always | Durability::None) => {
-                let path = ["storage", "options", "intervalMs"];
-                complain(&path, "means something only beside durability: interval", "remove one of the two");
-            }
-            _ => {}
-        }
-    }
     complaints.extend(auth);
     complaints
 }
@@ -495,8 +489,8 @@ fn override_with(config: &mut Config, arguments: &StartArguments, accepted: &mut
     if let Some(shards) = arguments.shards {
         config.cores.count = Some(shards);
     }
-    if let (Some(data), Storage::Embedded { directory, .. }) = (&arguments.data, &mut config.storage) {
-        *directory = text::absolute(data);
+    if let (Some(data), Some(kept)) = (&arguments.data, config.storage.kept_mut()) {
+        kept.move_to(text::absolute(data));
     }
     config.tape = arguments.tape.as_deref().map(text::absolute);
     if arguments.inspect.is_some() {

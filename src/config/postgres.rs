@@ -1,8 +1,10 @@
 //! PostgreSQL as storage: its settings, and its keys, which are upstream's and those of the client library upstream uses.
 
 use super::node::Node;
+use super::storage::{Complain, Storage};
 use super::table::{Literal, Row, Rule, count, host_text, milliseconds, row};
-use super::types::{Config, Storage};
+use super::types::Config;
+use std::path::Path;
 use std::time::Duration;
 use tokio_postgres::config::Host;
 
@@ -105,7 +107,7 @@ const OLD_TABLE: &str = "this key is from an old release: write defaultTable in 
                          tables is not supported, use a schema of its own";
 
 pub(super) static ROWS: &[Row] = &[
-    row("storage[postgres]", Rule::Kind(|c| c.storage = Storage::Postgres(Box::default()))),
+    row("storage[postgres]", Rule::Kind(|c| c.storage = Storage::of(Postgres::default()))),
     row("storage[postgres].options.connectionString", Rule::Text(connection_string)),
     row("storage[postgres].options.host", Rule::Text(host)),
     row("storage[postgres].options.port", count(1, 65_535, |c, port| with(c, |p| p.port = port as u16))),
@@ -151,9 +153,7 @@ pub(super) static ROWS: &[Row] = &[
 ];
 
 fn with(config: &mut Config, set: impl FnOnce(&mut Postgres)) {
-    if let Storage::Postgres(postgres) = &mut config.storage {
-        set(postgres);
-    }
+    config.storage.change(set);
 }
 
 fn name(config: &mut Config, text: &str, set: impl FnOnce(&mut Postgres, String)) -> Result<(), String> {
@@ -232,11 +232,11 @@ fn notifications(config: &mut Config, node: &Node) -> Result<(), String> {
 }
 
 /// What can only be judged once everything was read.
-pub(super) fn settle(config: &Config, complain: &mut impl FnMut(&[&str], &str, &str)) {
-    if let Storage::Postgres(postgres) = &config.storage
-        && postgres.user.is_empty()
-    {
-        let hint = "write user, password, host and database into its options, or a connectionString";
-        complain(&["storage"], "postgres has no user to log in with", hint);
-    }
+pub(super) fn settle(_: &Path, _: &Node, config: &mut Config, complain: &mut Complain<'_>) {
+    with(config, |postgres| {
+        if postgres.user.is_empty() {
+            let hint = "write user, password, host and database into its options, or a connectionString";
+            complain(&["storage"], "postgres has no user to log in with", hint);
+        }
+    });
 }

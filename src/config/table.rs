@@ -8,7 +8,8 @@
 
 use super::cpulist;
 use super::node::Node;
-use super::types::{Config, CpuChoice, Durability, LatencyProfile, Pem, Protocol, Storage, Tls, WebSocketEndpoint};
+use super::storage::Storage;
+use super::types::{Config, CpuChoice, LatencyProfile, Pem, Protocol, Tls, WebSocketEndpoint};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -114,7 +115,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
         .chain(super::web::ROWS)
         .chain(super::permissions::ROWS)
         .chain(super::mqtt::ROWS)
-        .chain(super::postgres::ROWS)
+        .chain(super::storage::rows())
 }
 
 static ROWS: &[Row] = &[
@@ -247,10 +248,6 @@ static ROWS: &[Row] = &[
     row("cache[memcached]", Rule::Later(CONNECTOR)),
     row("cache[hazelcast]", Rule::Later(CONNECTOR)),
     row("storage", Rule::Service { list: false, default: "default" }),
-    row("storage[default]", Rule::Kind(|_| ())),
-    row("storage[default].options.directory", Rule::Text(storage_directory)),
-    row("storage[default].options.durability", Rule::Text(durability)),
-    row("storage[default].options.intervalMs", milliseconds(1, set_interval)),
     row("storage[memory]", Rule::Kind(|c| c.storage = Storage::Memory)),
     row("storage[mongodb]", Rule::Later(CONNECTOR)),
     row("storage[rethinkdb]", Rule::Later(CONNECTOR)),
@@ -502,34 +499,6 @@ pub(super) fn prefixes(node: &Node, into: &mut Vec<String>) -> Result<(), String
         .collect::<Result<_, _>>()?;
     Ok(())
 }
-
-fn storage_directory(config: &mut Config, text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Err("the path of a directory".to_owned());
-    }
-    if let Storage::Embedded { directory, .. } = &mut config.storage {
-        *directory = PathBuf::from(text);
-    }
-    Ok(())
-}
-
-/// How often `interval` writes to the disk if nothing else is said.
-const INTERVAL: Duration = Duration::from_secs(1);
-
-fn durability(config: &mut Config, text: &str) -> Result<(), String> {
-    if let Storage::Embedded { durability, .. } = &mut config.storage {
-        *durability = match text {
-            "always" => Durability::Always,
-            "interval" => Durability::Interval(INTERVAL),
-            "none" => Durability::None,
-            _ => return Err("always, interval or none".to_owned()),
-        };
-    }
-    Ok(())
-}
-
-/// Means something only beside `durability: interval`, wherever that stands: applied once everything was read.
-fn set_interval(_: &mut Config, _: u64) {}
 
 fn shards(config: &mut Config, node: &Node) -> Result<(), String> {
     config.cores.shards = match node {

@@ -53,7 +53,7 @@ fn the_shipped_file_is_the_defaults_written_out() {
     let loaded =
         read(&directory.join("conf/config.yml"), SHIPPED, &StartArguments::default(), &|_| None).expect("good");
     let (generated, permission) = (loaded.config.server_name.clone(), loaded.config.permission.clone());
-    let storage = Storage::Embedded { directory: directory.join("data"), durability: Durability::Always };
+    let storage = Storage::of(Embedded { directory: directory.join("data"), durability: Durability::Always });
     let defaults = Config::default();
     // The shipped rules are all that the default leaves out.
     assert_eq!(Permission { rules: None, ..permission.clone() }, defaults.permission);
@@ -95,7 +95,7 @@ fn an_empty_file_means_defaults() {
         let loaded = good(text);
         let server_name = loaded.config.server_name.clone();
         let directory = std::env::current_dir().unwrap().join("data");
-        let storage = Storage::Embedded { directory, durability: Durability::Always };
+        let storage = Storage::of(Embedded { directory, durability: Durability::Always });
         assert_eq!(loaded.config, Config { server_name, storage, ..Config::default() }, "{text}");
     }
 }
@@ -232,10 +232,10 @@ fn honoured_keys_arrive() {
         ("storage: {type: memory}\ncache: {type: default}", |c| c.storage == Storage::Memory),
         ("storage: {options: {intervalMs: 250, durability: interval, directory: db}}", |c| {
             let durability = Durability::Interval(Duration::from_millis(250));
-            c.storage == Storage::Embedded { directory: "/etc/ds/db".into(), durability }
+            c.storage == Storage::of(Embedded { directory: "/etc/ds/db".into(), durability })
         }),
         ("storage: {options: {durability: none, directory: /var/db}}", |c| {
-            c.storage == Storage::Embedded { directory: "/var/db".into(), durability: Durability::None }
+            c.storage == Storage::of(Embedded { directory: "/var/db".into(), durability: Durability::None })
         }),
         (
             "cores: {shards: '2-4', services: '0', count: 2, pin: false, latencyProfile: spin, allowOverlap: true}",
@@ -446,7 +446,7 @@ fn what_is_wrong_is_told_with_file_line_key_and_hint() {
         ("auth:\n - type: nonne\n", "config.yml:2: auth[0].type: unknown type \"nonne\"; did you mean none?"),
         (
             "storage: {name: couchdb}",
-            "config.yml:1: storage.name: unknown name \"couchdb\"; known here: default, memory, postgres",
+            "config.yml:1: storage.name: unknown name \"couchdb\"; known here: memory, default, postgres",
         ),
         ("storage: {type: memory, option: {}}", "config.yml:1: storage.option: unknown key; did you mean options?"),
         (
@@ -538,7 +538,7 @@ fn flags_win_over_the_file() {
     let Loaded { config, accepted, .. } = with(text, &arguments).unwrap();
     assert_eq!((config.http.host.as_str(), config.http.port), ("::1", 9));
     assert_eq!((config.log.level, config.log.colors, config.cores.count), (Level::Warn, Colors::Always, Some(3)));
-    assert!(matches!(config.storage, Storage::Embedded { directory, .. } if directory == Path::new("/elsewhere")));
+    assert_eq!(config.storage.kept().and_then(|kept| kept.directory()), Some(Path::new("/elsewhere")));
     assert_eq!(accepted[0].0, "--inspect");
     let memory = StartArguments { memory: true, ..StartArguments::default() };
     assert_eq!(with("storage: {name: mongodb}", &memory).unwrap().config.storage, Storage::Memory);
@@ -560,7 +560,7 @@ fn files_are_loaded_literally_and_named_in_the_log() {
     assert_eq!(loaded.config.record.storage_exclusion_prefixes, ["a#b $& $1", "7x"]);
     assert_eq!(loaded.config.server_name, "it \"is\"");
     let directory = scratch.path().join("conf/db");
-    assert_eq!(loaded.config.storage, Storage::Embedded { directory, durability: Durability::Always });
+    assert_eq!(loaded.config.storage, Storage::of(Embedded { directory, durability: Durability::Always }));
     let names = scratch.path().join("names.yml");
     assert_eq!(loaded.loaded[0], format!("Loaded content from {} for fileLoad(../names.yml)", names.display()));
 }
@@ -674,8 +674,8 @@ fn mqtt_is_on_where_it_is_listed_and_takes_no_keys_of_others() {
 fn a_database_is_described_with_the_keys_of_upstream() {
     let postgres = |options: &str| {
         let loaded = good(&format!("storage: {{name: postgres, options: {{{options}}}}}"));
-        let Storage::Postgres(postgres) = loaded.config.storage else { panic!("{:?}", loaded.config.storage) };
-        (*postgres, loaded.accepted)
+        let postgres: &Postgres = loaded.config.storage.kept().unwrap().get().unwrap();
+        (postgres.clone(), loaded.accepted)
     };
     let (least, _) = postgres("user: ann");
     assert_eq!(least, Postgres { user: "ann".to_owned(), ..Postgres::default() });

@@ -6,12 +6,11 @@
 use super::methods::AuthMethod;
 use super::mqtt::MqttEndpoint;
 use super::permissions::Permission;
-use super::postgres::Postgres;
 pub use super::protocol::Protocol;
+use super::storage::Storage;
 use super::web::HttpEndpoint;
 use crate::log::{Level, LogSettings};
 use crate::proxies::Network;
-use crate::storage::names::Names;
 use deepstream_wire::Wire;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -183,44 +182,6 @@ pub struct Record {
     pub storage_hot_path_prefixes: Vec<String>,
     /// Bytes of record values kept in memory by the whole server before cold, stored ones are dropped.
     pub memory_bytes_max: usize,
-}
-
-/// `storage`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Storage {
-    /// The embedded store in a directory of this machine.
-    Embedded {
-        /// Absolute path of the directory.
-        directory: PathBuf,
-        /// When a write counts as kept.
-        durability: Durability,
-    },
-    /// Tables of a PostgreSQL database.
-    Postgres(Box<Postgres>),
-    /// Records live and die with the process.
-    Memory,
-}
-
-impl Storage {
-    /// What it says of names, if it is asked.
-    pub fn names(&self) -> Option<Box<dyn Names>> {
-        match self {
-            Self::Embedded { .. } => Some(Box::new(crate::connector::embedded::Whole)),
-            Self::Postgres(settings) => Some(Box::new(crate::connector::postgres::Layout::new(settings))),
-            Self::Memory => None,
-        }
-    }
-}
-
-/// `storage.options.durability`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// A write is acknowledged after it was fsynced.
-    Always,
-    /// Writes are acknowledged at once and fsynced this often.
-    Interval(Duration),
-    /// Writes are acknowledged at once; when they reach the disk is up to the operating system.
-    None,
 }
 
 /// `cores`.

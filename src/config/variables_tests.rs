@@ -77,7 +77,8 @@ fn a_number_that_is_a_text_is_the_text_that_was_written() {
         let text = format!("auth: [{{type: jwt, options: {{secret: {spelled}}}}}]");
         assert_eq!(secret(&given(&text, file, &[]).unwrap()), spelled);
         let text = format!("storage: {{name: postgres, options: {{user: u, password: {spelled}}}}}");
-        let Storage::Postgres(postgres) = given(&text, file, &[]).unwrap().config.storage else { panic!("{text}") };
+        let storage = given(&text, file, &[]).unwrap().config.storage;
+        let postgres: &Postgres = storage.kept().unwrap().get().unwrap();
         assert_eq!(postgres.password.as_deref(), Some(spelled));
         let text = format!("record: {{storageExclusionPrefixes: [{spelled}, ${{X}}]}}");
         let prefixes = given(&text, file, &[("X", "010")]).unwrap().config.record.storage_exclusion_prefixes;
@@ -194,8 +195,8 @@ fn loaded_files_and_their_names_go_by_the_same_law() {
     assert_eq!((seven.name.as_str(), seven.password.as_str()), ("007", "0123"));
     let AuthMethod::Jwt(JwtAuth { keys: KeySource::Secret(secret), .. }) = &loaded.config.auth[1] else { panic!() };
     assert_eq!(secret, "x-a #1: { b");
-    let Storage::Embedded { directory, .. } = &loaded.config.storage else { panic!() };
-    assert_eq!(*directory, scratch.path().join("sub/db #1"));
+    let directory = loaded.config.storage.kept().unwrap().directory().unwrap();
+    assert_eq!(directory, scratch.path().join("sub/db #1"));
     assert_eq!(loaded.unset, [], "what a loaded file does not get stays as it is");
     // A key of two names, and a section inside of a text.
     scratch.write("twice.yml", "${NAME}: {password: a}\n${OTHER}: {password: b}\n");

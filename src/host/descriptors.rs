@@ -8,8 +8,7 @@
 //! life of a connection.
 
 use super::error::StartError;
-use crate::config::{AuthMethod, Config, Limits, Storage};
-use crate::connector::embedded;
+use crate::config::{AuthMethod, Config, Limits};
 use crate::log::{Level, note};
 use crate::monitor::Listeners;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -17,8 +16,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Files that are opened and closed again: by a reload, for looking up names, for a report.
 const PASSING: usize = 16;
-/// Beside a database's connections: those that are being made while old ones are not gone.
-const DATABASE_SPARE: usize = 2;
 /// A server that cannot serve this many is none.
 const CONNECTIONS_MIN: usize = 4;
 /// What a limit that the kernel calls infinite is taken for.
@@ -149,11 +146,7 @@ pub(super) fn webhooks_max(config: &Config) -> usize {
 
 /// How many the rest may still open beside what is open when everything has been started.
 fn reserve(config: &Config, limit: usize) -> usize {
-    let storage = match &config.storage {
-        Storage::Embedded { .. } => embedded::files_max(limit),
-        Storage::Postgres(settings) => settings.connections + DATABASE_SPARE,
-        Storage::Memory => 0,
-    };
+    let storage = config.storage.kept().map_or(0, |kept| kept.files_max(limit));
     let asks = |method: &&AuthMethod| matches!(method, AuthMethod::Http(_));
     let webhooks = config.auth.iter().filter(asks).count() * webhooks_max(config);
     PASSING + storage + webhooks

@@ -9,7 +9,6 @@ use super::error::StartError;
 use super::protect;
 use crate::auth::{self, Auth, Method, StorageBell};
 use crate::config::{AuthMethod, Config, Placement};
-use crate::connector;
 use crate::log::{self, Level, note};
 use crate::monitor::{self, Figures, Read};
 use crate::service::{self, Thread, process};
@@ -136,9 +135,10 @@ fn open_storage(
         wakers,
         outsider: Some(bell.waker()),
     };
-    let (storage, what) = match store {
-        Some(open) => open(options).map(|(storage, what)| (Some(storage), what))?,
-        None => connector::open(&config.storage, options)?,
+    let (storage, what) = match (store, config.storage.kept()) {
+        (Some(open), _) => open(options).map(|(storage, what)| (Some(storage), what))?,
+        (None, Some(kept)) => (Some(kept.start(options)?), kept.place()),
+        (None, None) => (None, "none, records live and die with this process".to_owned()),
     };
     note(Level::Info, "INFO", &format!("storage ready: {what}"));
     Ok(storage)

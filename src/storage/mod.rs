@@ -14,6 +14,7 @@ mod health;
 pub mod names;
 mod reading;
 mod service;
+mod settings;
 mod tiered;
 mod writing;
 
@@ -21,6 +22,7 @@ pub use cache::{Cache, Entry};
 pub use client::{Client, LOADS_MAX};
 pub use driver::{Driver, Expected, Found, Kind, Manner, Refused, Trouble, Why, Write};
 pub use service::{OpenError, Options, Storage, start};
+pub use settings::{Comparable, Connector, Settings};
 pub use tiered::Tiered;
 
 use service::Shared;

@@ -1,6 +1,7 @@
 //! One suite, run over every store: what the server may rely on, whoever keeps the records.
 
 mod contract;
+mod law;
 mod memory;
 mod postgres;
 mod toy;

@@ -1,8 +1,7 @@
 //! A cache in the memory of the test, which can be taken away, slowed down and wiped; and what every cache is held to.
 
 use crate::contract::{Subject, run};
-use deepstream::connector::embedded::Whole;
-use deepstream::storage::names::Names;
+use deepstream::storage::names::{Names, Whole};
 use deepstream::storage::{Cache, Driver, Entry, Expected, Found, Kind, Tiered, Trouble, Write};
 use deepstream_engine::Stored;
 use std::collections::HashMap;

@@ -1,7 +1,6 @@
 //! A third driver: records in the memory of the test. What a driver is made of, and no more.
 
-use deepstream::connector::embedded::Whole;
-use deepstream::storage::names::Names;
+use deepstream::storage::names::{Names, Whole};
 use deepstream::storage::{Driver, Found, Kind, Manner, Refused, Trouble, Why, Write};
 use deepstream_engine::Stored;
 use std::collections::HashMap;

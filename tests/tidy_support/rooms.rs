@@ -137,15 +137,14 @@ pub(crate) const MODULES: &[Modules] = &[
     },
     Modules {
         folder: "src",
-        // A connector is configured, and the configuration refuses tables of users that no store could keep.
-        in_circles: 2,
+        in_circles: 0,
         rows: &[
             ("log", &[]),
             ("service", &["log"]),
             ("credentials", &[]),
             ("proxies", &[]),
             ("storage", &["log", "service"]),
-            ("config", &["log", "credentials", "proxies", "storage", "connector"]),
+            ("config", &["log", "credentials", "proxies", "storage"]),
             ("connector", &["log", "storage", "config"]),
             ("auth", &["log", "service", "credentials", "proxies", "storage", "config"]),
             ("endpoint", &["proxies", "config"]),
@@ -154,19 +153,7 @@ pub(crate) const MODULES: &[Modules] = &[
             ("reload", &["log", "config"]),
             (
                 "host",
-                &[
-                    "log",
-                    "service",
-                    "proxies",
-                    "storage",
-                    "config",
-                    "connector",
-                    "auth",
-                    "endpoint",
-                    "monitor",
-                    "note",
-                    "reload",
-                ],
+                &["log", "service", "proxies", "storage", "config", "auth", "endpoint", "monitor", "note", "reload"],
             ),
             ("server", &["log", "service", "storage", "config", "auth", "monitor", "reload", "host"]),
             ("doctor", &["config", "host"]),

@@ -21,7 +21,6 @@ mod directory;
 mod error;
 mod journal;
 mod manifest;
-mod names;
 mod place;
 mod record;
 mod reserve;
@@ -30,14 +29,17 @@ mod stamp;
 mod store;
 mod watermark;
 
-pub use names::Whole;
+pub use crate::config::Durability;
 
+use crate::config;
 use crate::log::{Level, note};
-use crate::storage::names::Names;
-use crate::storage::{Driver, Found, Kind, Manner, Refused, Trouble, Write};
+use crate::storage::names::{Names, Whole};
+use crate::storage::{
+    self, Driver, Found, Kind, Manner, OpenError, Options, Refused, Settings, Storage, Trouble, Write,
+};
 use directory::{Directory, MOVED_HINT};
 use error::{StorageError, words};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,20 +51,30 @@ const RESERVE_RETRY: Duration = Duration::from_mins(1);
 /// The event of its log lines.
 const EVENT: &str = "STORAGE";
 
-/// What a good answer to a batch means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// It survives a power cut: fsynced.
-    Always,
-    /// It survives the death of the process at once, and a power cut after this time.
-    Interval(Duration),
-    /// It survives the death of the process; the kernel decides when it reaches the disk.
-    None,
-}
+impl Settings for config::Embedded {
+    fn place(&self) -> String {
+        format!("Embedded Storage in {}", self.directory.display())
+    }
 
-/// Files that storage may have open at once in a process that may have so many.
-pub fn files_max(limit: usize) -> usize {
-    store::files_max(limit)
+    fn names(&self) -> Arc<dyn Names> {
+        Arc::new(Whole)
+    }
+
+    fn files_max(&self, limit: usize) -> usize {
+        store::files_max(limit)
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        Some(&self.directory)
+    }
+
+    fn move_to(&mut self, directory: PathBuf) {
+        self.directory = directory;
+    }
+
+    fn start(&self, options: Options) -> Result<Storage, OpenError> {
+        storage::start(Embedded::new(self.directory.clone(), self.durability), options)
+    }
 }
 
 /// A store in a directory.

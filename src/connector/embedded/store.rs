@@ -3,10 +3,9 @@
 //! error: after one, the whole database is dropped and opened again by the writer.
 
 use super::error::words;
-use super::names::Whole;
 use super::record;
 use super::stamp::{Key, REMOVAL, Stamp, VALUE};
-use crate::storage::names::Names;
+use crate::storage::names::{Names, Whole};
 use crate::storage::{Expected, Found, Refused, Why, Write};
 use fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, PersistMode};
 use rustix::process::{Resource, getrlimit};

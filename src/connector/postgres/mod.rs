@@ -14,14 +14,34 @@ pub use layout::Layout;
 
 use crate::config::Postgres as Settings;
 use crate::storage::names::Names;
-use crate::storage::{Driver, Found, Manner, Refused, Trouble, Write};
+use crate::storage::{self, Driver, Found, Manner, OpenError, Options, Refused, Storage, Trouble, Write};
 use pool::Pool;
 use std::sync::Arc;
 use std::time::Duration;
 use table::Tables;
 
+/// Beside its connections: those that are being made while old ones are not gone.
+const SPARE: usize = 2;
 /// Lookups on their way per connection.
 const ROUNDS: usize = 2;
+
+impl storage::Settings for Settings {
+    fn place(&self) -> String {
+        format!("PostgreSQL, database {}", Settings::place(self))
+    }
+
+    fn names(&self) -> Arc<dyn Names> {
+        Arc::new(Layout::new(self))
+    }
+
+    fn files_max(&self, _limit: usize) -> usize {
+        self.connections + SPARE
+    }
+
+    fn start(&self, options: Options) -> Result<Storage, OpenError> {
+        storage::start(Postgres::new(self.clone()), options)
+    }
+}
 
 /// A database.
 pub struct Postgres {
@@ -51,7 +71,7 @@ impl Driver for Postgres {
     };
 
     fn place(&self) -> String {
-        format!("PostgreSQL, database {}", self.settings.place())
+        storage::Settings::place(&self.settings)
     }
 
     fn names(&self) -> Arc<dyn Names> {
