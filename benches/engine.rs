@@ -6,7 +6,7 @@ mod common;
 
 use bare::{Bare, NOW, bytes};
 use common::Case;
-use deepstream_engine::{CoreId, Lane, Packet};
+use deepstream_engine::{Lane, Packet, Place};
 use deepstream_wire::{Action, Endpoint, Link, LinkConfig, LinkEvent, Outgoing, Wire, client, mqtt};
 use std::ops::ControlFlow;
 
@@ -145,7 +145,7 @@ fn hop(name: &'static str) -> Case {
     Case::once(name, move || {
         bare.say(publisher, &payload);
         let mut hops = 0;
-        bare.shard.take_packets(CoreId(1), Lane::Requests, |packets| packets.drain(..).for_each(|_| hops += 1));
+        bare.shard.take_packets(Place::alone(1), Lane::Requests, |packets| packets.drain(..).for_each(|_| hops += 1));
         hops
     })
 }
@@ -160,7 +160,7 @@ fn fan_out_to_cores(name: &'static str) -> Case {
         let conn = bare.client();
         bare.say(conn, &subscription(&topic));
         for packet in bare.packets(0, Lane::Requests) {
-            owner.shard.packet(NOW, CoreId(core as u16 + 1), packet);
+            owner.shard.packet(NOW, Place::alone(core as u16 + 1), packet);
         }
     }
     for core in 1..5 {
@@ -171,9 +171,9 @@ fn fan_out_to_cores(name: &'static str) -> Case {
         owner.say(publisher, &payload);
         let mut hops = 0;
         for core in 1..5 {
-            owner
-                .shard
-                .take_packets(CoreId(core), Lane::Deliveries, |packets| packets.drain(..).for_each(|_| hops += 1));
+            owner.shard.take_packets(Place::alone(core), Lane::Deliveries, |packets| {
+                packets.drain(..).for_each(|_| hops += 1);
+            });
         }
         hops
     })
@@ -189,10 +189,10 @@ fn deliver(name: &'static str) -> Case {
         let conn = edge.client();
         edge.say(conn, &subscription(&topic));
         for packet in edge.packets(0, Lane::Requests) {
-            owner.shard.packet(NOW, CoreId(1), packet);
+            owner.shard.packet(NOW, Place::alone(1), packet);
         }
         for packet in owner.packets(1, Lane::Deliveries) {
-            edge.shard.packet(NOW, CoreId(0), packet);
+            edge.shard.packet(NOW, Place::alone(0), packet);
         }
     }
     edge.flush();
@@ -202,7 +202,7 @@ fn deliver(name: &'static str) -> Case {
     };
     Case::once(name, move || {
         let packet = Packet::FanOut { slot, end, except, frames: frames.clone() };
-        edge.shard.packet(NOW, CoreId(0), packet);
+        edge.shard.packet(NOW, Place::alone(0), packet);
         edge.flush()
     })
 }
@@ -231,9 +231,9 @@ impl Shards {
         let Self { shards, moving } = self;
         for peer in (0..shards.len() as u16).filter(|&peer| peer != core) {
             for lane in Lane::ALL {
-                shards[core as usize].shard.take_packets(CoreId(peer), lane, |packets| moving.append(packets));
+                shards[core as usize].shard.take_packets(Place::alone(peer), lane, |packets| moving.append(packets));
                 for packet in moving.drain(..) {
-                    shards[peer as usize].shard.packet(NOW, CoreId(core), packet);
+                    shards[peer as usize].shard.packet(NOW, Place::alone(core), packet);
                 }
             }
         }

@@ -7,7 +7,7 @@ mod common;
 
 use bare::{Bare, NOW, bytes};
 use common::Case;
-use deepstream_engine::{CoreId, Lane, Options, Permissions};
+use deepstream_engine::{Lane, Options, Permissions, Place};
 use deepstream_valve::check::check_rows;
 use deepstream_wire::{Action, Outgoing};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ impl Pair {
             for (from, to) in [(0, 1), (1, 0)] {
                 for lane in Lane::ALL {
                     for packet in self.0[from].packets(to as u16, lane) {
-                        self.0[to].shard.packet(NOW, CoreId(from as u16), packet);
+                        self.0[to].shard.packet(NOW, Place::alone(from as u16), packet);
                         moved += 1;
                     }
                 }

@@ -198,12 +198,12 @@ fn spaced(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use deepstream_engine::{ConnId, CoreId};
+    use deepstream_engine::{ConnId, Place};
     use deepstream_wire::Unreadable;
 
     #[test]
     fn notes_read_as_upstream_writes_them() {
-        let conn = ConnId { core: CoreId(0), generation: 1, slot: 0 };
+        let conn = ConnId { core: Place::alone(0), generation: 1, slot: 0 };
         let cases = [
             (
                 Note::IncomingConnection { conn, remote: "127.0.0.1".into(), referer: "".into() },

@@ -491,7 +491,7 @@ fn planted_breaches_are_found() {
         (unlisted_imports, "shards/engine/Cargo.toml", "[dependencies]\ndeepstream-mesh.workspace = true"),
         (unlisted_imports, "perf/Cargo.toml", "[dev-dependencies]\ndeepstream-engine = \"1\""),
         (unlisted_imports, "Cargo.toml", "[target.'cfg(loom)'.dependencies]\ndeepstream-sim = \"1\""),
-        (unlisted_arrows, "shards/engine/src/edge/subscribers.rs", "use crate::{ident::CoreId, owner::{names}};"),
+        (unlisted_arrows, "shards/engine/src/edge/subscribers.rs", "use crate::{ident::Place, owner::{names}};"),
         (unlisted_arrows, "shards/engine/src/edge/session/table.rs", "fn f() { super::super::super::pull::g(); }"),
         (
             unlisted_arrows,

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each bench uses its part")]
 
 use deepstream_engine::{
-    Account, Ask, ConnId, CoreId, Headers, Lane, Login, Nanos, Options, Outbox, Outcome, Packet, Peer, Shard,
+    Account, Ask, ConnId, Headers, Lane, Login, Nanos, Options, Outbox, Outcome, Packet, Peer, Place, Shard,
 };
 use deepstream_wire::{Action, Outgoing, Wire, binary, encode};
 
@@ -22,7 +22,7 @@ impl Bare {
     }
 
     pub(crate) fn with(core: u16, cores: u16, options: Options) -> Self {
-        Self { shard: Shard::new(NOW, CoreId(core), cores, options), outbox: Outbox::default(), now: NOW }
+        Self { shard: Shard::new(NOW, Place::alone(core), cores, options), outbox: Outbox::default(), now: NOW }
     }
 
     pub(crate) fn client(&mut self) -> ConnId {
@@ -75,7 +75,7 @@ impl Bare {
     }
 
     pub(crate) fn packets(&mut self, to: u16, lane: Lane) -> Vec<Packet> {
-        self.shard.take_packets(CoreId(to), lane, std::mem::take)
+        self.shard.take_packets(Place::alone(to), lane, std::mem::take)
     }
 }
 

@@ -1,13 +1,13 @@
 use super::*;
 use crate::config::{FileAuth, StorageAuth, User};
 use crate::credentials::{Digest, PasswordHash};
-use deepstream_engine::CoreId;
+use deepstream_engine::Place;
 use std::sync::mpsc;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn conn(slot: u32) -> ConnId {
-    ConnId { core: CoreId(0), generation: 1, slot }
+    ConnId { core: Place::alone(0), generation: 1, slot }
 }
 
 /// Users whose passwords take `iterations` rounds to check.

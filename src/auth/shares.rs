@@ -101,10 +101,10 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use deepstream_engine::CoreId;
+    use deepstream_engine::Place;
 
     fn conn(slot: u32) -> ConnId {
-        ConnId { core: CoreId(0), generation: 1, slot }
+        ConnId { core: Place::alone(0), generation: 1, slot }
     }
 
     fn origin(n: u8) -> Origin {

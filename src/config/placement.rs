@@ -6,6 +6,7 @@
 use super::cpulist;
 use super::topology::{Cpu, Topology};
 use super::types::{Cores, CpuChoice};
+use deepstream_engine::Place;
 use std::collections::BTreeSet;
 
 /// Where one shard runs.
@@ -65,7 +66,7 @@ pub struct Misplaced {
 const OVERLAP_HINT: &str = "give them CPUs of their own, or set cores.allowOverlap to true";
 
 /// Largest number of shards: each pair has rings of its own.
-pub const SHARDS_MAX: usize = 1024;
+pub const SHARDS_MAX: usize = Place::CORES_MAX as usize;
 
 /// Places shards and services on the CPUs of `topology`.
 pub fn resolve(topology: &Topology, cores: &Cores) -> Result<Placement, Misplaced> {

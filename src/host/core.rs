@@ -20,7 +20,7 @@ use super::trim::Trim;
 use crate::endpoint::http::Service;
 use crate::monitor::Figures;
 use crate::{auth, note, storage};
-use deepstream_engine::{Ask, CoreId, Lane, Nanos, Outcome, Packet, Shard, StoreBatch};
+use deepstream_engine::{Ask, Lane, Nanos, Outcome, Packet, Place, Shard, StoreBatch};
 use deepstream_mesh::{Lane as Track, Port};
 use deepstream_wire::{LinkConfig, Medium};
 use hdrhistogram::Histogram;
@@ -59,7 +59,7 @@ const LANES: [(Lane, Track); 2] = [(Lane::Deliveries, Track::Deliveries), (Lane:
 
 /// See the module.
 pub(super) struct Core {
-    pub(super) id: CoreId,
+    pub(super) id: Place,
     pub(super) shard: Shard,
     pub(super) ring: Ring,
     pub(super) sockets: Sockets,
@@ -150,7 +150,7 @@ impl Core {
         shard.reserve(CONNECTIONS_ROOM);
         ring.reserve(CONNECTIONS_ROOM);
         Self {
-            id: CoreId(port.core() as u16),
+            id: Place::alone(port.core() as u16),
             shard,
             ring,
             sockets: Sockets::with_room(CONNECTIONS_ROOM),
@@ -335,7 +335,7 @@ impl Core {
         let mut taken = |this: &mut Self, lane| {
             for peer in 0..this.port.cores() {
                 let Self { port, shard, now, .. } = this;
-                let from = CoreId(peer as u16);
+                let from = Place::alone(peer as u16);
                 let enough = shard.posted_bytes() + OUTPUT_BYTES_PER_TURN;
                 for _ in 0..PACKETS_PER_TURN / PACKETS_AT_ONCE {
                     let count = port.take(peer, lane, PACKETS_AT_ONCE, |packet| shard.packet(*now, from, packet));
@@ -407,7 +407,7 @@ impl Core {
         for peer in (0..self.port.cores()).filter(|&peer| peer != self.id.index()) {
             for (lane, track) in LANES {
                 let Self { shard, port, .. } = self;
-                let to = CoreId(peer as u16);
+                let to = Place::alone(peer as u16);
                 let before = shard.packets(to, lane).len();
                 if before > 0 {
                     shard.take_packets(to, lane, |packets| port.send(peer, track, packets));
@@ -421,10 +421,10 @@ impl Core {
     }
 
     fn has_backlog(&mut self, lane: Lane) -> bool {
-        let id = self.id.0;
+        let id = self.id.core();
         (0..self.port.cores() as u16)
             .filter(|&peer| peer != id)
-            .any(|peer| !self.shard.packets(CoreId(peer), lane).is_empty())
+            .any(|peer| !self.shard.packets(Place::alone(peer), lane).is_empty())
     }
 
     /// What is to be stored waits until there is nothing else to take in, but not for long.
@@ -512,7 +512,7 @@ impl Core {
         let (id, cores) = (self.id.index(), self.port.cores());
         (0..cores).filter(|&peer| peer != id).any(|peer| {
             LANES.iter().any(|&(lane, track)| {
-                !self.shard.packets(CoreId(peer as u16), lane).is_empty() && !self.port.is_stuck(peer, track)
+                !self.shard.packets(Place::alone(peer as u16), lane).is_empty() && !self.port.is_stuck(peer, track)
             })
         })
     }

@@ -20,7 +20,7 @@ use crate::log::{Level, note};
 use crate::monitor::Figures;
 use crate::reload::Part;
 use crate::service;
-use deepstream_engine::{CoreId, Options, Packet, Shard};
+use deepstream_engine::{Options, Packet, Place, Shard};
 use deepstream_mesh::{Lattice, Port, slots_per_ring};
 use deepstream_wire::{Endpoint, Gate, LinkConfig, Medium, mqtt};
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement as Pin};
@@ -61,7 +61,7 @@ type Readiness = Result<(Doorbell, Vec<&'static str>), String>;
 
 /// What one core's thread starts with.
 struct Seed {
-    shard: CoreId,
+    shard: Place,
     cores: u16,
     options: Options,
     port: Port<Packet>,
@@ -132,7 +132,7 @@ pub fn start(
         let (tell, peers) = channel();
         tell_peers.push(tell);
         let seed = Seed {
-            shard: CoreId(core as u16),
+            shard: Place::alone(core as u16),
             cores: cores as u16,
             options: Options {
                 permissions: Arc::clone(&permissions),

@@ -9,7 +9,7 @@ use crate::edge::burden::Burden;
 use crate::edge::session::parting::parting_of;
 use crate::edge::session::table::{Closing, Session, Sessions, State};
 use crate::edge::subscribers::Subscribers;
-use crate::ident::{ConnId, CoreId, Nanos, Ticket};
+use crate::ident::{ConnId, Nanos, Place, Ticket};
 use crate::limits::Limits;
 use crate::output::{Ask, Frames, Note, Outbox, Reason, Spare};
 use crate::owner::names::Interest;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// Everything that leaves the shard.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    pub(crate) core: CoreId,
+    pub(crate) core: Place,
     pub(crate) limits: Limits,
     pub(crate) sessions: Sessions,
     /// Connections of other cores that have spoken to this one.
@@ -100,7 +100,7 @@ pub struct Counters {
 }
 
 impl Delivery {
-    pub(crate) fn new(core: CoreId, cores: u16, limits: Limits, verbose: bool, hasher: RandomState) -> Self {
+    pub(crate) fn new(core: Place, cores: u16, limits: Limits, verbose: bool, hasher: RandomState) -> Self {
         Self {
             core,
             limits,
@@ -334,7 +334,7 @@ impl Delivery {
     pub(crate) fn fan_out_here(
         &mut self,
         subscribers: &Subscribers,
-        owner: CoreId,
+        owner: Place,
         slot: u32,
         except: ConnId,
         source: Source<'_>,
@@ -380,7 +380,7 @@ impl Delivery {
     }
 
     /// Queues a packet for another core.
-    pub(crate) fn post(&mut self, to: CoreId, lane: Lane, packet: Packet) {
+    pub(crate) fn post(&mut self, to: Place, lane: Lane, packet: Packet) {
         debug_assert_ne!(to, self.core, "a core does not write to itself");
         self.counters.hops += 1;
         if let Some(tape) = &mut self.tape {
@@ -398,7 +398,7 @@ impl Delivery {
     }
 
     /// Whether a peer's backlog is so long that whoever adds to it should wait.
-    pub(crate) fn congested(&self, peer: CoreId) -> bool {
+    pub(crate) fn congested(&self, peer: Place) -> bool {
         self.packets[peer.index()][Lane::Requests as usize].len() >= self.limits.backlog_packets_max
     }
 

@@ -1,23 +1,62 @@
 //! Small names for things: cores, connections, tickets, moments.
 
 use ahash::RandomState;
+use std::fmt;
 
-/// A core, and the shard it hosts: 0 .. cores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CoreId(pub u16);
+/// A node of a cluster; a server alone is node 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u8);
 
-impl CoreId {
-    /// As an index into per-core tables.
+/// A core of a node, and the shard it hosts: who owns a name, and who hears it. Two bytes, so that an address is as small as
+/// within one node.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place(pub(crate) u16);
+
+impl Place {
+    const CORE_BITS: u32 = 10;
+    /// Cores of one node: they are numbered from 0.
+    pub const CORES_MAX: u16 = 1 << Self::CORE_BITS;
+    /// Nodes of one cluster: they are numbered from 0, and the number after the last is nobody's.
+    pub const NODES_MAX: u8 = (u16::MAX >> Self::CORE_BITS) as u8;
+
+    /// A core of a node.
+    pub const fn of(node: NodeId, core: u16) -> Self {
+        debug_assert!(node.0 < Self::NODES_MAX && core < Self::CORES_MAX, "there are so many");
+        Self((node.0 as u16) << Self::CORE_BITS | core)
+    }
+
+    /// A core of a server alone.
+    pub const fn alone(core: u16) -> Self {
+        Self::of(NodeId(0), core)
+    }
+
+    /// Its node.
+    pub const fn node(self) -> NodeId {
+        NodeId((self.0 >> Self::CORE_BITS) as u8)
+    }
+
+    /// Which of the node's cores.
+    pub const fn core(self) -> u16 {
+        self.0 & (Self::CORES_MAX - 1)
+    }
+
+    /// As an index into tables of one node's cores.
     pub fn index(self) -> usize {
-        self.0 as usize
+        self.core().into()
     }
 }
 
-/// A connection, anywhere in the process. A stale one is harmless: its generation no longer matches.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.node().0, self.core())
+    }
+}
+
+/// A connection, anywhere in a cluster. A stale one is harmless: its generation no longer matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
     /// The core that holds the socket.
-    pub core: CoreId,
+    pub core: Place,
     /// Counts the uses of the slot, wrapping.
     pub generation: u16,
     /// Index in that core's connection table; the host keys its sockets by it too.
@@ -26,7 +65,7 @@ pub struct ConnId {
 
 impl ConnId {
     /// A value no connection has; stands for "nobody" in packets.
-    pub const NOBODY: Self = Self { core: CoreId(u16::MAX), generation: u16::MAX, slot: u32::MAX };
+    pub const NOBODY: Self = Self { core: Place(u16::MAX), generation: u16::MAX, slot: u32::MAX };
 
     /// As an index into the owning core's tables.
     pub fn index(self) -> usize {
@@ -42,7 +81,7 @@ impl ConnId {
     #[allow(clippy::cast_possible_truncation, reason = "the parts of the number")]
     pub(crate) fn of_mixed(number: u64) -> Self {
         let plain = unmixed(number);
-        Self { core: CoreId((plain >> 48) as u16), generation: (plain >> 32) as u16, slot: plain as u32 }
+        Self { core: Place((plain >> 48) as u16), generation: (plain >> 32) as u16, slot: plain as u32 }
     }
 }
 

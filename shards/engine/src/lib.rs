@@ -33,7 +33,7 @@ mod timer;
 pub use census::Census;
 pub use delivery::Counters;
 pub use endpoint::{Endpoint, Endpoints};
-pub use ident::{ConnId, CoreId, Nanos, Ticket};
+pub use ident::{ConnId, Nanos, NodeId, Place, Ticket};
 pub use limits::Limits;
 pub use output::{
     Account, Ask, Difference, Expiry, Fault, Flow, Frames, Headers, Login, Note, Outbox, Outcome, Peer, Reason,

@@ -5,7 +5,7 @@
 
 use crate::delivery::{Counters, Delivery};
 use crate::edge::burden::Burden;
-use crate::ident::{ConnId, CoreId, Nanos};
+use crate::ident::{ConnId, Nanos, Place};
 use crate::output::{Ask, Deadline, Note, Outbox, Reason, StoreBatch};
 use crate::packet::{Lane, Packet};
 use crate::shard::Shard;
@@ -91,12 +91,12 @@ impl Shard {
     }
 
     /// Packets for a peer, in order.
-    pub fn packets(&self, to: CoreId, lane: Lane) -> &[Packet] {
+    pub fn packets(&self, to: Place, lane: Lane) -> &[Packet] {
         &self.delivery.packets[to.index()][lane as usize]
     }
 
     /// Has packets for a peer removed, from the front: those that the host's ring takes.
-    pub fn take_packets<T>(&mut self, to: CoreId, lane: Lane, take: impl FnOnce(&mut Vec<Packet>) -> T) -> T {
+    pub fn take_packets<T>(&mut self, to: Place, lane: Lane, take: impl FnOnce(&mut Vec<Packet>) -> T) -> T {
         let packets = &mut self.delivery.packets[to.index()][lane as usize];
         let before = packets.len();
         let result = take(packets);

@@ -6,7 +6,7 @@ use crate::edge::presence::Watchers;
 use crate::edge::session::table::{Session, State};
 use crate::edge::subscribers::Subscribers;
 use crate::endpoint::Endpoints;
-use crate::ident::{ConnId, CoreId, Nanos, Ticket};
+use crate::ident::{ConnId, Nanos, Place, Ticket};
 use crate::limits::Limits;
 use crate::output::{Fault, Flow, Note, Outcome, Peer, Reason};
 use crate::owner::filters::Filters;
@@ -145,7 +145,7 @@ pub(crate) fn hasher(options: &Options) -> RandomState {
 
 /// One core's share of the server. Owns its names and its connections; promises to run every input to completion.
 pub struct Shard {
-    pub(crate) core: CoreId,
+    pub(crate) core: Place,
     pub(crate) cores: u16,
     pub(crate) options: Options,
     pub(crate) hasher: RandomState,
@@ -166,14 +166,14 @@ pub struct Shard {
     pub(crate) timers: Wheel<TimerKey>,
     pub(crate) json: deepstream_json::Scratch,
     /// Connections whose socket rests because a peer's lane is long.
-    pub(crate) held_back: Vec<(CoreId, ConnId)>,
+    pub(crate) held_back: Vec<(Place, ConnId)>,
     due: Vec<TimerKey>,
 }
 
 /// Inputs.
 impl Shard {
     /// Shard `core` of `cores`.
-    pub fn new(now: Nanos, core: CoreId, cores: u16, options: Options) -> Self {
+    pub fn new(now: Nanos, core: Place, cores: u16, options: Options) -> Self {
         let hasher = hasher(&options);
         let delivery = Delivery::new(core, cores, options.limits.clone(), options.verbose, hasher.clone());
         let permit = Permit::new(options.permissions.clone());
@@ -340,7 +340,7 @@ impl Shard {
     }
 
     /// A packet of another core arrived.
-    pub fn packet(&mut self, now: Nanos, from: CoreId, packet: Packet) {
+    pub fn packet(&mut self, now: Nanos, from: Place, packet: Packet) {
         self.input(now, Kind::Packet, &(from, &packet));
         match packet {
             Packet::Request(parcel) => {

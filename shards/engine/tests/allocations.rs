@@ -2,7 +2,7 @@
 
 use allocation_counter::measure;
 use deepstream_engine::{
-    Account, Ask, ConnId, CoreId, Headers, Login, Nanos, Options, Outbox, Outcome, Peer, Permissions, Shard, StoreBatch,
+    Account, Ask, ConnId, Headers, Login, Nanos, Options, Outbox, Outcome, Peer, Permissions, Place, Shard, StoreBatch,
 };
 use deepstream_valve::check::{Row, check_rows};
 use deepstream_wire::{Action, Outgoing, Wire, binary, encode};
@@ -28,7 +28,7 @@ impl Bare {
         let ruleset = (!rules.is_empty()).then(|| Arc::new(ruleset));
         let permissions = Arc::new(Permissions { ruleset, ..Permissions::default() });
         let options = Options { storage: false, permissions, ..Options::default() };
-        Self { shard: Shard::new(NOW, CoreId(0), 1, options), stores: Some(StoreBatch::default()) }
+        Self { shard: Shard::new(NOW, Place::alone(0), 1, options), stores: Some(StoreBatch::default()) }
     }
 
     fn client(&mut self) -> ConnId {

@@ -136,7 +136,7 @@ pub fn replay_misled(mut tape: impl Read, mislead: impl FnOnce(&mut Options)) ->
         player.play(inputs, at.since(header.begun), entry, &head, &frame)?;
     }
     Ok(Played {
-        shard: (header.core.0, header.cores),
+        shard: (header.core.core(), header.cores),
         version: header.version,
         inputs,
         lasted_ns: at.since(header.begun),
@@ -285,7 +285,7 @@ fn describe_input(input: &Input<'_>) -> String {
     match input {
         Input::Received(conn, message) => format!("received of {conn:?}: {}", describe(message)),
         Input::LastWords(conn, message) => format!("last words of {conn:?}: {}", describe(message)),
-        Input::Packet(from, packet) => format!("packet from core {}: {}", from.0, describe_packet(packet)),
+        Input::Packet(from, packet) => format!("packet from core {}: {}", from.core(), describe_packet(packet)),
         Input::Adopted(permissions) => format!("permissions of generation {}", permissions.generation),
         other => {
             let mut shown = format!("{other:?}");

@@ -89,7 +89,7 @@ pub(crate) fn describe(message: &Message<&[u8]>) -> String {
 
 /// A packet in a line.
 pub(crate) fn describe_packet(packet: &Packet) -> String {
-    let conn = |conn: &ConnId| format!("{}.{}.{}", conn.core.0, conn.slot, conn.generation);
+    let conn = |conn: &ConnId| format!("{:?}.{}.{}", conn.core, conn.slot, conn.generation);
     match packet {
         Packet::Request(parcel) => {
             let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };

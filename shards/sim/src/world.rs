@@ -18,7 +18,7 @@ use crate::run::Run;
 use crate::store::{Fate, Store, Write};
 use crate::trace::{Trace, Tracing};
 use deepstream_engine::{
-    Account, ConnId, CoreId, Flow, Headers, Identity, Lane, Login, Nanos, Outbox, Outcome, Packet, Parcel, Peer, Shard,
+    Account, ConnId, Flow, Headers, Identity, Lane, Login, Nanos, Outbox, Outcome, Packet, Parcel, Peer, Place, Shard,
     StoreBatch,
 };
 use deepstream_wire::{Closing, Endpoint, Link, LinkConfig, LinkEvent, Wire};
@@ -86,7 +86,7 @@ pub(crate) struct World {
     /// Every connection there ever was.
     pub(crate) conns: Vec<Conn>,
     /// Every connection there ever was, by what the shards call it.
-    sockets: BTreeMap<(u16, u32, u16), usize>,
+    sockets: BTreeMap<ConnId, usize>,
     /// Those of which at least one end is left.
     pub(crate) live: Vec<usize>,
     pub(crate) clients: Vec<Client>,
@@ -135,7 +135,7 @@ impl World {
     pub(crate) fn of(plan: Plan, seed: u64, mutation: Mutation, tracing: Tracing) -> Self {
         let now = Nanos(1_000_000_000);
         let core = |index| Core {
-            shard: Shard::new(now, CoreId(index), plan.cores, mutation.misled(&plan)),
+            shard: Shard::new(now, Place::alone(index), plan.cores, mutation.misled(&plan)),
             sockets: Vec::new(),
             frozen_until: 0,
             waiting: vec![[0; 2]; plan.cores as usize],
@@ -409,7 +409,7 @@ impl World {
     /// A shard's packets for a peer enter the lane, as many as `count`.
     pub(crate) fn publish(&mut self, from: usize, to: usize, lane: Lane, count: usize) {
         let take = |packets: &mut Vec<Packet>| -> Vec<Packet> { packets.drain(..count).collect() };
-        let packets = self.cores[from].shard.take_packets(CoreId(to as u16), lane, take);
+        let packets = self.cores[from].shard.take_packets(Place::alone(to as u16), lane, take);
         self.lane(from, to, lane).packets.extend(packets);
         self.line(|| format!("publish {from}>{to} {lane:?} packets={count}"));
         self.pull(from);
@@ -490,7 +490,7 @@ impl World {
         if let Packet::Rules(permissions) = &packet {
             self.oracle.adopts(to, permissions.generation);
         }
-        self.cores[to].shard.packet(self.now, CoreId(from as u16), packet);
+        self.cores[to].shard.packet(self.now, Place::alone(from as u16), packet);
         self.pull(to);
     }
 

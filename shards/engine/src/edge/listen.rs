@@ -1,7 +1,7 @@
 //! LISTEN and UNLISTEN where they come in, and answers of listeners on their way to owners. What listening is, and the other
 //! half, is in `owner/listen`.
 
-use crate::ident::{ConnId, CoreId, hash_name};
+use crate::ident::{ConnId, Place, hash_name};
 use crate::output::Note;
 use crate::owner::listen::words;
 use crate::packet::{Lane, Packet, Tag};
@@ -100,7 +100,7 @@ impl Shard {
     }
 
     /// LISTEN_ACCEPT or LISTEN_REJECT: to the owner of the name it is about.
-    pub(crate) fn listener_said(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<CoreId> {
+    pub(crate) fn listener_said(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<Place> {
         let subscription = message.subscription().unwrap_or_default();
         if message.name().is_empty() || !self.is_name(subscription) {
             self.invalid(conn, message, message.name());

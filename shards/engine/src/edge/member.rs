@@ -4,14 +4,14 @@
 //! *Does not* keep the table: that is `subscribers`'.
 
 use crate::edge::subscribers::Left;
-use crate::ident::{ConnId, CoreId};
+use crate::ident::{ConnId, Place};
 use crate::packet::{Lane, Packet, Tag};
 use crate::shard::Shard;
 use deepstream_wire::{Action, Outgoing, Topic};
 
 impl Shard {
     /// An owner counted a subscription.
-    pub(crate) fn joined(&mut self, owner: CoreId, conn: ConnId, tag: Tag, slot: u32, epoch: u32, provided: bool) {
+    pub(crate) fn joined(&mut self, owner: Place, conn: ConnId, tag: Tag, slot: u32, epoch: u32, provided: bool) {
         // A connection slot may have a new user by now; the table is asked about the one who subscribed.
         let alive = self.delivery.sessions.get(conn).is_some();
         let joined = if alive {
@@ -40,7 +40,7 @@ impl Shard {
     }
 
     /// An owner is done with a part of a bulk message.
-    pub(crate) fn settled(&mut self, owner: CoreId, conn: ConnId, tag: Tag, refused: bool, version: Option<i32>) {
+    pub(crate) fn settled(&mut self, owner: Place, conn: ConnId, tag: Tag, refused: bool, version: Option<i32>) {
         if tag.part == Tag::EVERYBODY {
             self.everyone_confirmed(owner, conn, tag);
         }

@@ -4,7 +4,7 @@
 //! and of nobody whom they may not know of.
 
 use crate::edge::gather::Gather;
-use crate::ident::{ConnId, CoreId, hash_name};
+use crate::ident::{ConnId, Place, hash_name};
 use crate::output::Frames;
 use crate::packet::{Identity, Lane, Packet, Tag};
 use crate::shard::Shard;
@@ -58,7 +58,7 @@ impl Watchers {
     }
 
     /// An owner knows of a watcher.
-    fn confirm(&mut self, owner: CoreId, conn: ConnId, attempt: u32) {
+    fn confirm(&mut self, owner: Place, conn: ConnId, attempt: u32) {
         let place = self.places.get(&conn).map(|&place| place as usize);
         let Some(watcher) = place.map(|place| &mut self.members[place]).filter(|it| it.attempt == attempt) else {
             return;
@@ -81,7 +81,7 @@ impl Watchers {
     }
 }
 
-fn bit_of(core: CoreId) -> (usize, u64) {
+fn bit_of(core: Place) -> (usize, u64) {
     (core.index() / 64, 1 << (core.index() % 64))
 }
 
@@ -190,12 +190,12 @@ impl Shard {
     }
 
     /// An owner knows of a subscriber of everybody, who is told what it says from here on.
-    pub(crate) fn everyone_confirmed(&mut self, owner: CoreId, conn: ConnId, tag: Tag) {
+    pub(crate) fn everyone_confirmed(&mut self, owner: Place, conn: ConnId, tag: Tag) {
         self.watchers.confirm(owner, conn, tag.gather_generation);
     }
 
     /// A user joined or left; to those of this core's subscribers of everybody who may know of it.
-    pub(crate) fn tell_everyone(&mut self, owner: CoreId, user: &[u8], frames: &Frames) {
+    pub(crate) fn tell_everyone(&mut self, owner: Place, user: &[u8], frames: &Frames) {
         let (word, bit) = bit_of(owner);
         let judges = self.permit.judges();
         for place in 0..self.watchers.members.len() {

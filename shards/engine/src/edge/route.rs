@@ -6,7 +6,7 @@
 
 use crate::edge::session::table::State;
 use crate::edge::subscribers::Subscribe;
-use crate::ident::{ConnId, CoreId, hash_name};
+use crate::ident::{ConnId, Place, hash_name};
 use crate::output::{Flow, Note};
 use crate::owner::filters::filter_hash;
 use crate::owner::permit::Denial;
@@ -144,7 +144,7 @@ impl Shard {
     }
 
     /// A message about one name; its payload, if any, must be JSON.
-    fn single(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<CoreId> {
+    fn single(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<Place> {
         let checked = message.data().map_or(Ok(()), |data| deepstream_json::check(data, &mut self.json).map(drop));
         if checked.is_err() || !self.is_name(message.name()) {
             let deep = matches!(checked, Err(Malformed { fault: Fault::TooDeep, .. }));
@@ -161,7 +161,7 @@ impl Shard {
 
     /// A message of a call: besides a name it needs its correlation id. A caller's is bounded; a provider's is the
     /// caller's or one that was made up for it.
-    fn call(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<CoreId> {
+    fn call(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<Place> {
         let request = message.head.action == Action::RpcRequest;
         let max = if request { self.options.limits.name_bytes_max } else { usize::MAX };
         if message.correlation_id().is_none_or(|id| id.is_empty() || id.len() > max) {
@@ -220,19 +220,19 @@ impl Shard {
     }
 
     /// The core that owns a name.
-    pub(crate) fn owner_of(&self, hash: u64) -> CoreId {
+    pub(crate) fn owner_of(&self, hash: u64) -> Place {
         // The upper half of the hash, scaled: tables index with the lower bits.
-        CoreId((((hash >> 32) * u64::from(self.cores)) >> 32) as u16)
+        Place::alone((((hash >> 32) * u64::from(self.cores)) >> 32) as u16)
     }
 
     /// Sends a message about one name to its owner, which may be this core.
-    fn forward(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> CoreId {
+    fn forward(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Place {
         let head = Head { name_hash: hash_name(&self.hasher, message.name()), ..message.head };
         self.forward_hashed(conn, tag, Message { head, bytes: message.bytes })
     }
 
     /// The same, where the hash is filled in: of the name, or of what else the message is about.
-    pub(crate) fn forward_hashed(&mut self, conn: ConnId, tag: Tag, message: Message<&[u8]>) -> CoreId {
+    pub(crate) fn forward_hashed(&mut self, conn: ConnId, tag: Tag, message: Message<&[u8]>) -> Place {
         let tag = Tag { rules: self.permit.generation(), ..tag };
         let owner = self.owner_of(message.head.name_hash);
         if owner == self.core {
@@ -245,7 +245,7 @@ impl Shard {
     }
 
     /// Makes sure that another core knows a connection before it hears from it.
-    pub(crate) fn introduce(&mut self, core: CoreId, conn: ConnId) {
+    pub(crate) fn introduce(&mut self, core: Place, conn: ConnId) {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         let Some(identity) = session.identity.clone() else { return };
         if session.introduce(core) {
@@ -254,7 +254,7 @@ impl Shard {
     }
 
     /// Puts a parcel on another owner's lane, introducing the connection first if need be.
-    fn send(&mut self, owner: CoreId, parcel: Parcel) {
+    fn send(&mut self, owner: Place, parcel: Parcel) {
         self.introduce(owner, parcel.conn);
         self.delivery.post(owner, Lane::Requests, Packet::Request(parcel));
     }
@@ -356,7 +356,7 @@ impl Shard {
             self.tell_denial(conn, message, Some(filter), Denial::Denied);
             return false;
         }
-        for core in (0..self.cores).map(CoreId) {
+        for core in (0..self.cores).map(Place::alone) {
             let hash = filter_hash(&self.hasher, filter, core);
             let Subscribe::Ask(tag) = self.subscribers.subscribe(conn, topic, filter, hash, core) else { continue };
             let counted = self.gathers.part(whole, part);
@@ -376,7 +376,7 @@ impl Shard {
         message: &Message<&[u8]>,
         name: &[u8],
         hash: u64,
-        owner: CoreId,
+        owner: Place,
         copy: &std::cell::OnceCell<Bytes>,
     ) {
         let tag = Tag { rules: self.permit.generation(), ..tag };
@@ -422,8 +422,11 @@ impl Shard {
         for name in message.names() {
             let before = self.subscribers.count_of(conn);
             for core in (0..self.cores).take(if filter { usize::MAX } else { 1 }) {
-                let hash =
-                    if filter { filter_hash(&self.hasher, name, CoreId(core)) } else { hash_name(&self.hasher, name) };
+                let hash = if filter {
+                    filter_hash(&self.hasher, name, Place::alone(core))
+                } else {
+                    hash_name(&self.hasher, name)
+                };
                 self.unsubscribe(conn, topic, name, hash);
             }
             if self.subscribers.count_of(conn) < before {
@@ -467,7 +470,7 @@ impl Shard {
 
     /// Whether the connection's socket is to be read on. It rests while its own outbox, or the lane to the owner it just
     /// used, is long: backpressure falls on whoever causes it.
-    pub(crate) fn flow(&mut self, conn: ConnId, owner: Option<CoreId>) -> Flow {
+    pub(crate) fn flow(&mut self, conn: ConnId, owner: Option<Place>) -> Flow {
         let high_water = self.delivery.high_water();
         let congested = match owner {
             Some(owner) if owner != self.core => self.delivery.congested(owner).then_some(owner),
@@ -510,9 +513,9 @@ impl Shard {
     }
 
     /// The other cores.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = CoreId> + use<> {
+    pub(crate) fn peers(&self) -> impl Iterator<Item = Place> + use<> {
         let own = self.core;
-        (0..self.cores).map(CoreId).filter(move |&peer| peer != own)
+        (0..self.cores).map(Place::alone).filter(move |&peer| peer != own)
     }
 
     /// Lets those be read again whose peer's lane has drained.
@@ -529,7 +532,7 @@ impl Shard {
     }
 
     /// Whether a peer's lane is still so long that those who wait for it go on waiting.
-    pub(crate) fn is_held_back_by(&self, peer: CoreId) -> bool {
+    pub(crate) fn is_held_back_by(&self, peer: Place) -> bool {
         let low_water = self.options.limits.backlog_packets_max / 2;
         self.delivery.packets[peer.index()][Lane::Requests as usize].len() > low_water
     }

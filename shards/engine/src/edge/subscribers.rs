@@ -7,7 +7,7 @@
 //! A member is *pending* from the request until the owner's `Joined`. Leaving while pending forgets the member; the
 //! `Joined` that arrives later then finds nobody and is answered with a leave, so the owner's count stays exact.
 
-use crate::ident::{ConnId, CoreId};
+use crate::ident::{ConnId, Place};
 use crate::packet::Tag;
 use ahash::RandomState;
 use deepstream_wire::Topic;
@@ -21,7 +21,7 @@ const UNPLACED: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct EdgeName {
     pub(crate) topic: Topic,
-    pub(crate) owner: CoreId,
+    pub(crate) owner: Place,
     pub(crate) hash: u64,
     pub(crate) name: Box<[u8]>,
     /// The owner's slot and epoch; from the first `Joined` on.
@@ -54,7 +54,7 @@ pub(crate) enum Subscribe {
 /// What the owner must be told when somebody left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Left {
-    pub(crate) owner: CoreId,
+    pub(crate) owner: Place,
     pub(crate) slot: u32,
     pub(crate) epoch: u32,
 }
@@ -122,7 +122,7 @@ impl Subscribers {
     }
 
     /// Marks `conn` as wanting `name`.
-    pub(crate) fn subscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64, owner: CoreId) -> Subscribe {
+    pub(crate) fn subscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64, owner: Place) -> Subscribe {
         let id = self.intern(topic, name, hash, owner);
         // Never 0: that stands for "subscribes nothing".
         self.attempt = self.attempt.wrapping_add(1).max(1);
@@ -140,7 +140,7 @@ impl Subscribers {
     }
 
     /// The owner counted a subscription. `Err` if nobody wants it any more: the owner must be told.
-    pub(crate) fn joined(&mut self, conn: ConnId, tag: Tag, owner: CoreId, slot: u32, epoch: u32) -> Result<(), Left> {
+    pub(crate) fn joined(&mut self, conn: ConnId, tag: Tag, owner: Place, slot: u32, epoch: u32) -> Result<(), Left> {
         let left = Left { owner, slot, epoch };
         let member = self.members.get_mut(&(conn.slot, tag.name_id)).ok_or(left)?;
         if member.attempt != tag.attempt || member.place != UNPLACED {
@@ -191,19 +191,19 @@ impl Subscribers {
     }
 
     /// Connection slots of those who hear what the owner sends for its slot.
-    pub(crate) fn members(&self, owner: CoreId, slot: u32) -> &[u32] {
+    pub(crate) fn members(&self, owner: Place, slot: u32) -> &[u32] {
         self.by_owner(owner, slot).map_or(&[], |id| &self.names[id as usize].members)
     }
 
     /// Ends all subscriptions the owner counted for its slot, without telling it: it forgot them itself.
-    pub(crate) fn end(&mut self, owner: CoreId, slot: u32) {
+    pub(crate) fn end(&mut self, owner: Place, slot: u32) {
         let Some(id) = self.by_owner(owner, slot) else { return };
         while let Some(&conn) = self.names.get(id as usize).and_then(|name| name.members.last()) {
             self.forget(conn, id);
         }
     }
 
-    fn by_owner(&self, owner: CoreId, slot: u32) -> Option<u32> {
+    fn by_owner(&self, owner: Place, slot: u32) -> Option<u32> {
         let id = *self.by_slot[owner.index()].get(slot as usize)?;
         (id != UNPLACED).then_some(id)
     }
@@ -218,7 +218,7 @@ impl Subscribers {
             .copied()
     }
 
-    fn intern(&mut self, topic: Topic, name: &[u8], hash: u64, owner: CoreId) -> u32 {
+    fn intern(&mut self, topic: Topic, name: &[u8], hash: u64, owner: Place) -> u32 {
         if let Some(id) = self.find(topic, name, hash) {
             return id;
         }

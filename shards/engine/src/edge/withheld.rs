@@ -1,7 +1,7 @@
 //! Answers that wait with their owners until there is room for them: what is to be fetched for whom. Why, and the other half,
 //! is in `owner/withheld.rs`.
 
-use crate::ident::{ConnId, CoreId};
+use crate::ident::{ConnId, Place};
 use crate::packet::{Lane, Packet, Parcel, Tag};
 use crate::shard::Shard;
 use deepstream_wire::Message;
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(crate) struct Withheld {
     /// To be fetched, in the order in which it was withheld. `tag.part`: the bytes of the answer.
-    waiting: VecDeque<(CoreId, Parcel)>,
+    waiting: VecDeque<(Place, Parcel)>,
     /// Being fetched: by number, with the bytes of the answer.
     fetched: Vec<(u32, usize)>,
     fetched_bytes: usize,
@@ -32,12 +32,12 @@ impl Withheld {
     }
 
     /// What is to be fetched, of a connection that is gone.
-    pub(crate) fn into_waiting(self) -> VecDeque<(CoreId, Parcel)> {
+    pub(crate) fn into_waiting(self) -> VecDeque<(Place, Parcel)> {
         self.waiting
     }
 
     /// What is to be fetched next, if there is room beside what waits in the outbox already.
-    fn next(&mut self, backlog: usize, high_water: usize) -> Option<(CoreId, Parcel)> {
+    fn next(&mut self, backlog: usize, high_water: usize) -> Option<(Place, Parcel)> {
         let (_, first) = self.waiting.front()?;
         let bytes = first.tag.part as usize;
         let fits = backlog + self.fetched_bytes + bytes <= high_water;
@@ -67,7 +67,7 @@ impl Withheld {
 
 impl Shard {
     /// An owner withholds an answer.
-    pub(crate) fn withheld(&mut self, owner: CoreId, parcel: Parcel) {
+    pub(crate) fn withheld(&mut self, owner: Place, parcel: Parcel) {
         let conn = parcel.conn;
         match self.delivery.sessions.get_mut(conn) {
             Some(session) => {
@@ -121,12 +121,12 @@ impl Shard {
     }
 
     /// Its connection is gone, and the owner is to forget it.
-    pub(crate) fn give_up(&mut self, owner: CoreId, mut parcel: Parcel) {
+    pub(crate) fn give_up(&mut self, owner: Place, mut parcel: Parcel) {
         parcel.tag = parcel.tag.yielded();
         self.ask_again(owner, parcel);
     }
 
-    fn ask_again(&mut self, owner: CoreId, mut parcel: Parcel) {
+    fn ask_again(&mut self, owner: Place, mut parcel: Parcel) {
         parcel.tag.rules = self.permit.generation();
         if owner == self.core {
             let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };

@@ -4,7 +4,7 @@
 //! *Promises* that a slot is used again only after every core has left it.
 //! *Does not* know connections: a name with a hundred thousand listeners is a handful of counts here.
 
-use crate::ident::{ConnId, CoreId, Nanos};
+use crate::ident::{ConnId, Nanos, Place};
 use crate::owner::listen::Provision;
 use crate::owner::park::Waiting;
 use crate::owner::record::Record;
@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 #[derive(Clone, Copy, Debug)]
 struct CoreInterest {
-    core: CoreId,
+    core: Place,
     /// Wires spoken by subscribers there since the count was last 0.
     wires: u8,
     count: u32,
@@ -79,7 +79,7 @@ impl Interest {
 
     /// The wire of all subscribers, if they are on one core, which is `core`, and of one wire.
     #[inline]
-    pub(crate) fn only_wire_on(&self, core: CoreId) -> Option<Wire> {
+    pub(crate) fn only_wire_on(&self, core: Place) -> Option<Wire> {
         match self.cores[..] {
             [CoreInterest { core: only, wires, .. }] if only == core && wires.is_power_of_two() => {
                 Some(Wire::ALL[wires.trailing_zeros() as usize])
@@ -88,7 +88,7 @@ impl Interest {
         }
     }
 
-    pub(crate) fn cores(&self) -> impl Iterator<Item = CoreId> + '_ {
+    pub(crate) fn cores(&self) -> impl Iterator<Item = Place> + '_ {
         self.cores.iter().map(|interest| interest.core)
     }
 
@@ -414,7 +414,7 @@ mod tests {
 
     #[test]
     fn interest_tells_whose_it_is_alone() {
-        let conn = |core, slot, generation| ConnId { core: CoreId(core), generation, slot };
+        let conn = |core, slot, generation| ConnId { core: Place::alone(core), generation, slot };
         let (ann, bob, cid) = (conn(0, 3, 1), conn(0, 4, 1), conn(1, 3, 1));
         let mut interest = Interest::default();
         assert_eq!(interest.only(), None);

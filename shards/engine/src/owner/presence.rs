@@ -9,7 +9,7 @@
 //! owner knows which cores have such subscribers (upstream keeps them under a user name that a client can guess). Whoever
 //! asks for everybody is told of those whom it may ask for by name: `owner/permit/everybody.rs`.
 
-use crate::ident::{ConnId, CoreId, hash_name};
+use crate::ident::{ConnId, Place, hash_name};
 use crate::output::{Frames, Note};
 use crate::packet::{Identity, Lane, Packet, Tag};
 use crate::shard::Shard;
@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 #[derive(Debug, Default)]
 pub(crate) struct Everyone {
     /// Cores that have watchers, as this core was told.
-    cores: Vec<CoreId>,
+    cores: Vec<Place>,
     /// Slots of the users online whose names this core owns.
     online: BTreeSet<u32>,
 }

@@ -12,7 +12,7 @@
 
 use super::{Identity, Lane, Packet, Parcel, Tag};
 use crate::codec::{Get, Put, byte, enums, structs};
-use crate::ident::{ConnId, CoreId, Nanos};
+use crate::ident::{ConnId, Nanos, Place};
 use crate::output::Frames;
 use crate::pattern::NamePattern;
 use crate::permissions::{Permissions, Shadow};
@@ -71,7 +71,7 @@ impl Packet {
 }
 
 structs! {
-    CoreId { 0: number }
+    Place { 0: number }
     ConnId { core: core, generation: generation, slot: slot }
     Nanos { 0: ns }
     Tag {

@@ -15,7 +15,7 @@ mod shapes;
 pub use read::{Entry, FrameHead, Header, Input};
 
 use crate::codec::Put;
-use crate::ident::{CoreId, Nanos};
+use crate::ident::{Nanos, Place};
 use crate::output::Outbox;
 use crate::shard::{Options, Shard};
 pub(crate) use read::Kind;
@@ -24,7 +24,7 @@ use std::io::Write;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// How every tape begins; the number is that of the format.
-pub const OPENING: &[u8] = b"deepstream tape 13\n";
+pub const OPENING: &[u8] = b"deepstream tape 14\n";
 /// What the hash that places names on cores makes of this tells two builds with different hashes apart.
 const PLACED: &str = "deepstream";
 
@@ -173,4 +173,4 @@ fn placed(options: &Options) -> u64 {
 }
 
 /// The parts of a header as they are put.
-type Parts = (String, (CoreId, u16), (Nanos, u64), Options);
+type Parts = (String, (Place, u16), (Nanos, u64), Options);

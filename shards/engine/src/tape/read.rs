@@ -2,7 +2,7 @@
 
 use super::{Parts, checksum, placed};
 use crate::codec::{Get, byte};
-use crate::ident::{ConnId, CoreId, Nanos};
+use crate::ident::{ConnId, Nanos, Place};
 use crate::output::{Headers, Outcome, Peer};
 use crate::packet::{Lane, Packet};
 use crate::permissions::Permissions;
@@ -52,7 +52,7 @@ pub struct Header {
     /// Of the engine that wrote it.
     pub version: String,
     /// Which shard.
-    pub core: CoreId,
+    pub core: Place,
     /// Of how many.
     pub cores: u16,
     /// When it was made.
@@ -153,7 +153,7 @@ inputs! { 'a;
     /// [`Shard::disconnected`].
     12 Disconnected(conn: ConnId),
     /// [`Shard::packet`].
-    13 Packet(from_core: CoreId, packet: Packet),
+    13 Packet(from_core: Place, packet: Packet),
     /// [`Shard::completed`].
     14 Completed(outcome: Outcome),
     /// [`Shard::tick`].
@@ -171,7 +171,7 @@ inputs! { 'a;
     /// [`Shard::resumed`], where there was something.
     21 Resumed(),
     /// [`Shard::take_packets`], where so many were taken.
-    22 TakePackets(to: CoreId, lane: Lane, count: usize),
+    22 TakePackets(to: Place, lane: Lane, count: usize),
     /// [`Shard::asks`], where there was something.
     23 Asks(),
     /// [`Shard::notes`], where there was something.

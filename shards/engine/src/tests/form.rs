@@ -1,6 +1,6 @@
 //! The bytes of packets: what was written is read, whatever is read is a packet or none.
 
-use crate::ident::{ConnId, CoreId, Nanos};
+use crate::ident::{ConnId, Nanos, Place};
 use crate::output::Frames;
 use crate::packet::{Identity, NoPacket, Packet, Parcel, Tag};
 use crate::pattern::NamePattern;
@@ -64,7 +64,7 @@ impl Draw<'_> {
     }
 
     fn conn(&mut self) -> ConnId {
-        ConnId { core: CoreId(self.small() as u16), generation: self.small() as u16, slot: self.small() }
+        ConnId { core: Place(self.small() as u16), generation: self.small() as u16, slot: self.small() }
     }
 
     fn tag(&mut self) -> Tag {

@@ -1,5 +1,5 @@
 use super::rig::{Rig, about, bulk};
-use crate::{Census, ConnId, CoreId, Limits, Options, Packet};
+use crate::{Census, ConnId, Limits, Options, Packet, Place};
 use deepstream_wire::{Action, Outgoing};
 
 const MILLISECOND: u64 = 1_000_000;
@@ -961,7 +961,7 @@ fn a_listener_that_is_slow_to_answer_and_leaves_is_acknowledged_once() {
             leaves = false;
             rig.send_only(slow, &about(Action::EventUnlisten, "^n"));
             for packet in rig.take_packets(0, 1) {
-                rig.shards[1].packet(now, CoreId(0), packet);
+                rig.shards[1].packet(now, Place::alone(0), packet);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Some shards, wired together by hand, with clients whose frames are read back as lines of text.
 
 use crate::{
-    Account, Ask, ConnId, CoreId, Expiry, Fault, Flow, Headers, Lane, Login, Nanos, Note, Options, Outbox, Outcome,
-    Packet, Peer, Permissions, Reason, Refusal, Shard, StoreBatch, Stored,
+    Account, Ask, ConnId, Expiry, Fault, Flow, Headers, Lane, Login, Nanos, Note, Options, Outbox, Outcome, Packet,
+    Peer, Permissions, Place, Reason, Refusal, Shard, StoreBatch, Stored,
 };
 use deepstream_valve::check::check_rows;
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action, requestor_data, requestor_name, versions};
@@ -53,7 +53,7 @@ impl Rig {
     pub(super) fn with(cores: u16, options: &Options) -> Self {
         let now = Nanos(1_000_000_000);
         Self {
-            shards: (0..cores).map(|core| Shard::new(now, CoreId(core), cores, options.clone())).collect(),
+            shards: (0..cores).map(|core| Shard::new(now, Place::alone(core), cores, options.clone())).collect(),
             now,
             disk: Disk::Works,
             stored: BTreeMap::new(),
@@ -183,7 +183,7 @@ impl Rig {
     pub(super) fn take_packets(&mut self, from: usize, to: usize) -> Vec<Packet> {
         let mut taken = Vec::new();
         for lane in Lane::ALL {
-            self.shards[from].take_packets(CoreId(to as u16), lane, |packets| taken.append(packets));
+            self.shards[from].take_packets(Place::alone(to as u16), lane, |packets| taken.append(packets));
         }
         taken
     }
@@ -191,7 +191,7 @@ impl Rig {
     /// They arrive, and everything comes to rest.
     pub(super) fn give_packets(&mut self, from: usize, to: usize, packets: Vec<Packet>) {
         for packet in packets {
-            self.shards[to].packet(self.now, CoreId(from as u16), packet);
+            self.shards[to].packet(self.now, Place::alone(from as u16), packet);
         }
         self.settle();
     }
@@ -260,10 +260,10 @@ impl Rig {
             }
             for peer in (0..self.shards.len()).filter(|&peer| peer != core) {
                 for lane in Lane::ALL {
-                    let packets = self.shards[core].take_packets(CoreId(peer as u16), lane, std::mem::take);
+                    let packets = self.shards[core].take_packets(Place::alone(peer as u16), lane, std::mem::take);
                     for packet in packets {
                         moved = true;
-                        self.shards[peer].packet(self.now, CoreId(core as u16), packet);
+                        self.shards[peer].packet(self.now, Place::alone(core as u16), packet);
                     }
                 }
             }

@@ -72,7 +72,7 @@ impl World {
     pub(super) fn seat(&mut self, conn: Conn) -> usize {
         let (index, core, id) = (self.conns.len(), conn.core, conn.id);
         self.conns.push(conn);
-        self.sockets.insert((id.core.0, id.slot, id.generation), index);
+        self.sockets.insert(id, index);
         let sockets = &mut self.cores[core].sockets;
         let slot = id.index();
         if sockets.len() <= slot {

@@ -2,7 +2,7 @@
 
 use super::{Core, Pending, World};
 use crate::store::Load;
-use deepstream_engine::{Ask, ConnId, CoreId, Lane, Outbox, Reason};
+use deepstream_engine::{Ask, ConnId, Lane, Outbox, Place, Reason};
 use deepstream_wire::client::ServerEvent;
 
 impl World {
@@ -39,14 +39,14 @@ impl World {
     fn pull_notes(&mut self, core: usize) {
         for note in self.cores[core].shard.notes() {
             let sockets = &self.sockets;
-            self.oracle.noted(core, &note, |id| sockets.get(&(id.core.0, id.slot, id.generation)).copied());
+            self.oracle.noted(core, &note, |id| sockets.get(&id).copied());
         }
     }
 
     fn count_packets(&mut self, core: usize) {
         let Core { shard, waiting, .. } = &mut self.cores[core];
         for (peer, counts) in waiting.iter_mut().enumerate() {
-            *counts = Lane::ALL.map(|lane| shard.packets(CoreId(peer as u16), lane).len());
+            *counts = Lane::ALL.map(|lane| shard.packets(Place::alone(peer as u16), lane).len());
         }
     }
 

@@ -9,7 +9,7 @@
 //! clients every one of them is either nothing or a change of state.
 
 use crate::edge::session::login::identity_of;
-use crate::ident::{ConnId, CoreId};
+use crate::ident::{ConnId, Place};
 use crate::output::{Flow, Login, Note};
 use crate::packet::{Lane, Packet};
 use crate::shard::Shard;
@@ -56,7 +56,7 @@ impl Shard {
                 session.identity = Some(identity.clone());
                 if changed {
                     // Who was introduced before is told anew; the lane keeps the order.
-                    let known: Vec<CoreId> = session.introduced().collect();
+                    let known: Vec<Place> = session.introduced().collect();
                     for core in known {
                         self.delivery.post(core, Lane::Requests, Packet::Introduce(conn, identity.clone()));
                     }

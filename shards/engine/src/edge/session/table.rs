@@ -2,7 +2,7 @@
 
 use crate::edge::burden::Borrowed;
 use crate::edge::withheld::Withheld;
-use crate::ident::{ConnId, CoreId, Nanos};
+use crate::ident::{ConnId, Nanos, Place};
 use crate::output::{Outbox, Peer, Reason};
 use crate::packet::Identity;
 use crate::timer::TimerId;
@@ -156,7 +156,7 @@ impl Session {
     }
 
     /// Marks `core` as knowing this connection; `false` if it did already.
-    pub(crate) fn introduce(&mut self, core: CoreId) -> bool {
+    pub(crate) fn introduce(&mut self, core: Place) -> bool {
         let (word, bit) = (core.index() / 64, 1 << (core.index() % 64));
         if self.introduced.len() <= word {
             self.introduced.resize(word + 1, 0);
@@ -167,9 +167,9 @@ impl Session {
     }
 
     /// The cores that know this connection.
-    pub(crate) fn introduced(&self) -> impl Iterator<Item = CoreId> + '_ {
+    pub(crate) fn introduced(&self) -> impl Iterator<Item = Place> + '_ {
         self.introduced.iter().enumerate().flat_map(|(word, &bits)| {
-            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| CoreId((word * 64 + bit) as u16))
+            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| Place::alone((word * 64 + bit) as u16))
         })
     }
 }
@@ -177,13 +177,13 @@ impl Session {
 /// All connections of one core.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    core: CoreId,
+    core: Place,
     generation: u16,
     table: Slab<Session>,
 }
 
 impl Sessions {
-    pub(crate) fn new(core: CoreId) -> Self {
+    pub(crate) fn new(core: Place) -> Self {
         Self { core, generation: 0, table: Slab::new() }
     }
 

@@ -5,7 +5,7 @@
 //! refer back, and what is asked here must not depend on either. It waits for storage alone.
 
 use super::Residence;
-use crate::ident::CoreId;
+use crate::ident::Place;
 use crate::packet::{Lane, Packet};
 use crate::permissions::InquiryId;
 use crate::shard::Shard;
@@ -16,7 +16,7 @@ use deepstream_wire::Topic;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peeker {
     /// Where it is judged.
-    pub(crate) core: CoreId,
+    pub(crate) core: Place,
     pub(crate) inquiry: InquiryId,
     /// Which of the inquiry's records.
     pub(crate) place: u32,
@@ -95,7 +95,7 @@ impl Shard {
     }
 
     /// Another core asks for a record.
-    pub(crate) fn peek(&mut self, core: CoreId, inquiry: InquiryId, place: u32, hash: u64, name: &[u8]) {
+    pub(crate) fn peek(&mut self, core: Place, inquiry: InquiryId, place: u32, hash: u64, name: &[u8]) {
         let peeker = Peeker { core, inquiry, place };
         match self.glimpse(name, hash) {
             Glimpse::Here(slot) => {

@@ -2,7 +2,7 @@
 //!
 //! Nothing is allocated per call once the tables have grown: ended calls leave their buffers to the next ones.
 
-use crate::ident::{ConnId, CoreId, Nanos};
+use crate::ident::{ConnId, Nanos, Place};
 use crate::limits::Limits;
 use crate::shard::Options;
 use crate::timer::TimerId;
@@ -131,7 +131,7 @@ const BUFFERS_MAX: usize = 1024;
 const BUFFER_BYTES_MAX: usize = 4096;
 
 impl Calls {
-    pub(crate) fn new(core: CoreId, options: &Options) -> Self {
+    pub(crate) fn new(core: Place, options: &Options) -> Self {
         let [a, b, c, d] = options.seeds;
         let hasher = RandomState::with_seeds(a, b, c, d);
         Self {
