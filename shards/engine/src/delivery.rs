@@ -15,6 +15,7 @@ use crate::output::{Ask, Frames, Note, Outbox, Reason, Spare};
 use crate::owner::names::Interest;
 use crate::packet::{Identity, Lane, Packet};
 use crate::tape::Tape;
+use crate::view::Row;
 use ahash::RandomState;
 use bytes::Bytes;
 use deepstream_wire::encode::{encode, pass_on};
@@ -28,11 +29,12 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) core: Place,
+    places: Row,
     pub(crate) limits: Limits,
     pub(crate) sessions: Sessions,
     /// Connections of other cores that have spoken to this one.
     pub(crate) strangers: HashMap<ConnId, Arc<Identity>, RandomState>,
-    /// Packets per peer and lane.
+    /// Packets per peer, as they stand in the row, and lane.
     pub(crate) packets: Vec<[Vec<Packet>; 2]>,
     pub(crate) asks: Vec<Ask>,
     pub(crate) notes: Vec<Note>,
@@ -100,13 +102,14 @@ pub struct Counters {
 }
 
 impl Delivery {
-    pub(crate) fn new(core: Place, cores: u16, limits: Limits, verbose: bool, hasher: RandomState) -> Self {
+    pub(crate) fn new(core: Place, places: Row, limits: Limits, verbose: bool, hasher: RandomState) -> Self {
         Self {
             core,
+            packets: (0..places.count()).map(|_| Default::default()).collect(),
+            places,
             limits,
             sessions: Sessions::new(core),
             strangers: HashMap::with_hasher(hasher),
-            packets: (0..cores).map(|_| [Vec::new(), Vec::new()]).collect(),
             asks: Vec::new(),
             notes: Vec::new(),
             verbose,
@@ -386,7 +389,7 @@ impl Delivery {
         if let Some(tape) = &mut self.tape {
             tape.said(&(to, lane, &packet));
         }
-        self.packets[to.index()][lane as usize].push(packet);
+        self.packets_mut(to, lane).push(packet);
     }
 
     /// The host is about to be handed these.
@@ -399,7 +402,24 @@ impl Delivery {
 
     /// Whether a peer's backlog is so long that whoever adds to it should wait.
     pub(crate) fn congested(&self, peer: Place) -> bool {
-        self.packets[peer.index()][Lane::Requests as usize].len() >= self.limits.backlog_packets_max
+        self.packets(peer, Lane::Requests).len() >= self.limits.backlog_packets_max
+    }
+
+    /// Packets for a peer, in order.
+    pub(crate) fn packets(&self, to: Place, lane: Lane) -> &Vec<Packet> {
+        &self.packets[self.places.index(to)][lane as usize]
+    }
+
+    /// The same, to be added to or taken.
+    #[inline]
+    pub(crate) fn packets_mut(&mut self, to: Place, lane: Lane) -> &mut Vec<Packet> {
+        &mut self.packets[self.places.index(to)][lane as usize]
+    }
+
+    /// There are more places.
+    pub(crate) fn adopt_places(&mut self, places: Row) {
+        self.packets.resize_with(places.count(), Default::default);
+        self.places = places;
     }
 
     /// Ends a connection: what waits for it is sent, nothing more is read.

@@ -1,6 +1,5 @@
 //! Small names for things: cores, connections, tickets, moments.
 
-use ahash::RandomState;
 use std::fmt;
 
 /// A node of a cluster; a server alone is node 0.
@@ -83,11 +82,6 @@ impl ConnId {
         let plain = unmixed(number);
         Self { core: Place((plain >> 48) as u16), generation: (plain >> 32) as u16, slot: plain as u32 }
     }
-}
-
-/// Hashes names; the same seeds on every core of a process.
-pub(crate) fn hash_name(hasher: &RandomState, name: &[u8]) -> u64 {
-    hasher.hash_one(name)
 }
 
 /// Spreads a number over all of its bits (the finalizer of splitmix64).

@@ -29,6 +29,7 @@ pub mod tape;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod view;
 
 pub use census::Census;
 pub use delivery::Counters;
@@ -43,3 +44,4 @@ pub use owner::deed::is_reading;
 pub use packet::{Identity, Lane, NoPacket, Packet, Parcel, Tag};
 pub use permissions::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};
 pub use shard::{Options, Shard};
+pub use view::{Member, Unviewable, View};

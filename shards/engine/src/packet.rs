@@ -168,7 +168,7 @@ pub enum Packet {
     Bears {
         /// The connection.
         conn: ConnId,
-        /// When that was.
+        /// When that was, since the beginning of 1970.
         at: Nanos,
         /// Who it is.
         identity: Arc<Identity>,

@@ -92,12 +92,12 @@ impl Shard {
 
     /// Packets for a peer, in order.
     pub fn packets(&self, to: Place, lane: Lane) -> &[Packet] {
-        &self.delivery.packets[to.index()][lane as usize]
+        self.delivery.packets(to, lane)
     }
 
     /// Has packets for a peer removed, from the front: those that the host's ring takes.
     pub fn take_packets<T>(&mut self, to: Place, lane: Lane, take: impl FnOnce(&mut Vec<Packet>) -> T) -> T {
-        let packets = &mut self.delivery.packets[to.index()][lane as usize];
+        let packets = self.delivery.packets_mut(to, lane);
         let before = packets.len();
         let result = take(packets);
         let taken = before - packets.len();

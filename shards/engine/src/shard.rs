@@ -23,6 +23,7 @@ use crate::packet::{Lane, Packet};
 use crate::permissions::{InquiryId, Permissions, Sampled};
 use crate::tape::Kind;
 use crate::timer::{TimerId, Wheel};
+use crate::view::{NameHasher, Row, Unviewable, View};
 use ahash::RandomState;
 use deepstream_wire::{Message, Unreadable};
 use std::sync::Arc;
@@ -137,7 +138,7 @@ pub(crate) enum TimerKey {
     LeftOut(Sampled),
 }
 
-/// The hash that places names on cores.
+/// The hash of tables, and of names on a server alone.
 pub(crate) fn hasher(options: &Options) -> RandomState {
     let [a, b, c, d] = options.seeds;
     RandomState::with_seeds(a, b, c, d)
@@ -146,9 +147,9 @@ pub(crate) fn hasher(options: &Options) -> RandomState {
 /// One core's share of the server. Owns its names and its connections; promises to run every input to completion.
 pub struct Shard {
     pub(crate) core: Place,
-    pub(crate) cores: u16,
+    pub(crate) places: Row,
     pub(crate) options: Options,
-    pub(crate) hasher: RandomState,
+    pub(crate) hasher: NameHasher,
     pub(crate) delivery: Delivery,
     pub(crate) subscribers: Subscribers,
     pub(crate) names: Names,
@@ -172,23 +173,32 @@ pub struct Shard {
 
 /// Inputs.
 impl Shard {
-    /// Shard `core` of `cores`.
+    /// Shard `core` of a server alone, which has `cores`.
     pub fn new(now: Nanos, core: Place, cores: u16, options: Options) -> Self {
+        Self::with_places(now, core, Row::alone(core, cores), options)
+    }
+
+    /// The shard of a place of a view. All members of a cluster have the same seed of names; their options may differ.
+    pub fn member(now: Nanos, core: Place, view: Arc<View>, options: Options) -> Self {
+        Self::with_places(now, core, Row::member(core, view), options)
+    }
+
+    pub(crate) fn with_places(now: Nanos, core: Place, places: Row, options: Options) -> Self {
+        debug_assert!(places.has(core), "a shard is at one of the places");
         let hasher = hasher(&options);
-        let delivery = Delivery::new(core, cores, options.limits.clone(), options.verbose, hasher.clone());
+        let delivery = Delivery::new(core, places.clone(), options.limits.clone(), options.verbose, hasher.clone());
         let permit = Permit::new(options.permissions.clone());
         Self {
             core,
-            cores,
             delivery,
-            subscribers: Subscribers::new(cores, hasher.clone()),
+            subscribers: Subscribers::new(places.clone(), hasher.clone()),
             names: Names::default(),
             filters: Filters::new(permit.has_rules(), permit.guarded()),
             parking: Parking::default(),
             records: Records::new(&options),
             gathers: Gathers::default(),
             calls: Calls::new(core, &options),
-            unasked: Unasked::new(&options.limits, cores, hasher.clone()),
+            unasked: Unasked::new(&options.limits, places.count(), hasher.clone()),
             watchers: Watchers::new(hasher.clone()),
             everyone: Everyone::default(),
             bearers: Bearers::new(hasher.clone()),
@@ -198,7 +208,8 @@ impl Shard {
             json: deepstream_json::Scratch::with_depth_max(options.limits.nesting_max),
             held_back: Vec::new(),
             due: Vec::new(),
-            hasher,
+            hasher: places.hasher(hasher),
+            places,
             options,
         }
     }
@@ -321,7 +332,8 @@ impl Shard {
             self.leave(conn, left);
         }
         self.unsubscribe_all(conn);
-        for core in session.introduced() {
+        for index in session.introduced() {
+            let core = self.places.at(index);
             self.delivery.post(core, Lane::Requests, Packet::Farewell(conn, session.oversized));
         }
         self.departed(conn, session.oversized);
@@ -339,9 +351,30 @@ impl Shard {
         }
     }
 
-    /// A packet of another core arrived.
+    /// The view changed. From here on the shard goes by this one, if it is later and leaves what there is where it is: the same
+    /// seed, every slot with the node that has it, and every member in its place of the list. So nodes may join that own nothing.
+    /// They hear of what this shard says from here on. What their shards need of it from before, they are made with (permission
+    /// rules), or have no use for while they own no name (listeners, filters, who watches everybody).
+    ///
+    /// Everything else is refused and changes nothing: how a name moves, and what becomes of a node that is gone, is no matter of
+    /// a shard alone. A server alone has no view, and adopts none.
+    pub fn adopt_view(&mut self, now: Nanos, view: Arc<View>) -> Result<(), Unviewable> {
+        self.input(now, Kind::View, &view);
+        let adopted = self.places.adopt(view);
+        if adopted.is_ok() {
+            self.delivery.adopt_places(self.places.clone());
+            self.subscribers.adopt_places(self.places.clone());
+            self.unasked.share(&self.options.limits, self.places.count());
+        }
+        self.answers(adopted)
+    }
+
+    /// A packet of another core arrived, from one of the places of the view that is in force here: others are not heard.
     pub fn packet(&mut self, now: Nanos, from: Place, packet: Packet) {
         self.input(now, Kind::Packet, &(from, &packet));
+        if !self.places.has(from) {
+            return;
+        }
         match packet {
             Packet::Request(parcel) => {
                 let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };

@@ -10,7 +10,7 @@
 use crate::run::panic_text;
 use crate::trace::{describe, describe_packet};
 use deepstream_engine::tape::{Entry, FrameHead, Header, Input, OPENING};
-use deepstream_engine::{Nanos, Options, Outbox, Shard, StoreBatch};
+use deepstream_engine::{Nanos, Options, Outbox, Place, Shard, StoreBatch};
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read};
@@ -21,7 +21,7 @@ use std::rc::Rc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Played {
     /// Which shard, of how many.
-    pub shard: (u16, u16),
+    pub shard: (Place, u16),
     /// Of the engine that wrote it.
     pub version: String,
     /// Entries.
@@ -34,9 +34,14 @@ pub struct Played {
 
 impl fmt::Display for Played {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { shard: (core, cores), version, inputs, is_whole, .. } = self;
+        let Self { shard: (place, cores), version, inputs, is_whole, .. } = self;
         let seconds = self.lasted_ns as f64 / 1e9;
-        write!(f, "shard {core} of {cores}, written by {version}: {inputs} inputs in {seconds:.3} s, no difference")?;
+        let (node, core) = (place.node().0, place.core());
+        let node = if node == 0 { String::new() } else { format!(" of node {node}") };
+        write!(
+            f,
+            "shard {core} of {cores}{node}, written by {version}: {inputs} inputs in {seconds:.3} s, no difference"
+        )?;
         if *is_whole { Ok(()) } else { write!(f, "; cut off, what followed the last input was not compared") }
     }
 }
@@ -136,7 +141,7 @@ pub fn replay_misled(mut tape: impl Read, mislead: impl FnOnce(&mut Options)) ->
         player.play(inputs, at.since(header.begun), entry, &head, &frame)?;
     }
     Ok(Played {
-        shard: (header.core.core(), header.cores),
+        shard: (header.core, header.cores),
         version: header.version,
         inputs,
         lasted_ns: at.since(header.begun),
@@ -256,6 +261,7 @@ impl Player {
             Input::Flushed(conn, bytes) => shard.flushed(now, conn, bytes),
             Input::Disconnected(conn) => shard.disconnected(now, conn),
             Input::Packet(from, packet) => shard.packet(now, from, packet),
+            Input::View(view) => drop(shard.adopt_view(now, view)),
             Input::Completed(outcome) => shard.completed(now, outcome),
             Input::Tick() => shard.tick(now),
             Input::Adopted(permissions) => shard.adopt_permissions(now, permissions),
@@ -285,7 +291,7 @@ fn describe_input(input: &Input<'_>) -> String {
     match input {
         Input::Received(conn, message) => format!("received of {conn:?}: {}", describe(message)),
         Input::LastWords(conn, message) => format!("last words of {conn:?}: {}", describe(message)),
-        Input::Packet(from, packet) => format!("packet from core {}: {}", from.core(), describe_packet(packet)),
+        Input::Packet(from, packet) => format!("packet from {from:?}: {}", describe_packet(packet)),
         Input::Adopted(permissions) => format!("permissions of generation {}", permissions.generation),
         other => {
             let mut shown = format!("{other:?}");

@@ -1,9 +1,10 @@
 //! What is judged where it comes in, before it is begun: listening, and what is about everybody.
 
-use crate::ident::{ConnId, hash_name};
+use crate::ident::ConnId;
 use crate::owner::permit::{Found, Question, Said, Steps};
 use crate::packet::Tag;
 use crate::shard::Shard;
+use crate::view::hash_name;
 use deepstream_valve::Right;
 use deepstream_wire::{Action, EventRequest, Flags, Message, PresenceRequest, RecordRequest, Request};
 

@@ -1,12 +1,13 @@
 //! LISTEN and UNLISTEN where they come in, and answers of listeners on their way to owners. What listening is, and the other
 //! half, is in `owner/listen`.
 
-use crate::ident::{ConnId, Place, hash_name};
+use crate::ident::{ConnId, Place};
 use crate::output::Note;
 use crate::owner::listen::words;
 use crate::packet::{Lane, Packet, Tag};
 use crate::pattern::NamePattern;
 use crate::shard::Shard;
+use crate::view::hash_name;
 use deepstream_wire::{Head, Message, Outgoing, Topic, Wire};
 use std::sync::Arc;
 

@@ -4,10 +4,11 @@
 //! and of nobody whom they may not know of.
 
 use crate::edge::gather::Gather;
-use crate::ident::{ConnId, Place, hash_name};
+use crate::ident::{ConnId, Place};
 use crate::output::Frames;
 use crate::packet::{Identity, Lane, Packet, Tag};
 use crate::shard::Shard;
+use crate::view::hash_name;
 use ahash::RandomState;
 use deepstream_wire::{Action, Message, Outgoing};
 use hashbrown::HashMap;
@@ -24,7 +25,7 @@ struct Watcher {
     conn: ConnId,
     /// Which bulk message it came with.
     attempt: u32,
-    /// Owners that know of it, one bit each. What others say was meant for those who watched before.
+    /// Owners that know of it, one bit each, as they stand in the row. What others say was meant for those who watched before.
     confirmed: SmallVec<[u64; 1]>,
 }
 
@@ -58,12 +59,12 @@ impl Watchers {
     }
 
     /// An owner knows of a watcher.
-    fn confirm(&mut self, owner: Place, conn: ConnId, attempt: u32) {
+    fn confirm(&mut self, index: usize, conn: ConnId, attempt: u32) {
         let place = self.places.get(&conn).map(|&place| place as usize);
         let Some(watcher) = place.map(|place| &mut self.members[place]).filter(|it| it.attempt == attempt) else {
             return;
         };
-        let (word, bit) = bit_of(owner);
+        let (word, bit) = bit_of(index);
         if watcher.confirmed.len() <= word {
             watcher.confirmed.resize(word + 1, 0);
         }
@@ -81,8 +82,8 @@ impl Watchers {
     }
 }
 
-fn bit_of(core: Place) -> (usize, u64) {
-    (core.index() / 64, 1 << (core.index() % 64))
+fn bit_of(index: usize) -> (usize, u64) {
+    (index / 64, 1 << (index % 64))
 }
 
 impl Shard {
@@ -191,12 +192,12 @@ impl Shard {
 
     /// An owner knows of a subscriber of everybody, who is told what it says from here on.
     pub(crate) fn everyone_confirmed(&mut self, owner: Place, conn: ConnId, tag: Tag) {
-        self.watchers.confirm(owner, conn, tag.gather_generation);
+        self.watchers.confirm(self.places.index(owner), conn, tag.gather_generation);
     }
 
     /// A user joined or left; to those of this core's subscribers of everybody who may know of it.
     pub(crate) fn tell_everyone(&mut self, owner: Place, user: &[u8], frames: &Frames) {
-        let (word, bit) = bit_of(owner);
+        let (word, bit) = bit_of(self.places.index(owner));
         let judges = self.permit.judges();
         for place in 0..self.watchers.members.len() {
             let watcher = &self.watchers.members[place];

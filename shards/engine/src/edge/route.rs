@@ -6,12 +6,13 @@
 
 use crate::edge::session::table::State;
 use crate::edge::subscribers::Subscribe;
-use crate::ident::{ConnId, Place, hash_name};
+use crate::ident::{ConnId, Place};
 use crate::output::{Flow, Note};
 use crate::owner::filters::filter_hash;
 use crate::owner::permit::Denial;
 use crate::packet::{Lane, Packet, Parcel, Tag};
 use crate::shard::Shard;
+use crate::view::hash_name;
 use bytes::Bytes;
 use deepstream_json::{Fault, Malformed};
 use deepstream_wire::{Action, Flags, Head, Kind, Message, Outgoing, RecordRequest, Request, Span, Topic, Wire};
@@ -221,8 +222,7 @@ impl Shard {
 
     /// The core that owns a name.
     pub(crate) fn owner_of(&self, hash: u64) -> Place {
-        // The upper half of the hash, scaled: tables index with the lower bits.
-        Place::alone((((hash >> 32) * u64::from(self.cores)) >> 32) as u16)
+        self.places.owner(hash)
     }
 
     /// Sends a message about one name to its owner, which may be this core.
@@ -248,7 +248,7 @@ impl Shard {
     pub(crate) fn introduce(&mut self, core: Place, conn: ConnId) {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         let Some(identity) = session.identity.clone() else { return };
-        if session.introduce(core) {
+        if session.introduce(self.places.index(core)) {
             self.delivery.post(core, Lane::Requests, Packet::Introduce(conn, identity));
         }
     }
@@ -356,7 +356,7 @@ impl Shard {
             self.tell_denial(conn, message, Some(filter), Denial::Denied);
             return false;
         }
-        for core in (0..self.cores).map(Place::alone) {
+        for core in self.places.all() {
             let hash = filter_hash(&self.hasher, filter, core);
             let Subscribe::Ask(tag) = self.subscribers.subscribe(conn, topic, filter, hash, core) else { continue };
             let counted = self.gathers.part(whole, part);
@@ -421,12 +421,8 @@ impl Shard {
         }
         for name in message.names() {
             let before = self.subscribers.count_of(conn);
-            for core in (0..self.cores).take(if filter { usize::MAX } else { 1 }) {
-                let hash = if filter {
-                    filter_hash(&self.hasher, name, Place::alone(core))
-                } else {
-                    hash_name(&self.hasher, name)
-                };
+            for core in self.places.all().take(if filter { usize::MAX } else { 1 }) {
+                let hash = if filter { filter_hash(&self.hasher, name, core) } else { hash_name(&self.hasher, name) };
                 self.unsubscribe(conn, topic, name, hash);
             }
             if self.subscribers.count_of(conn) < before {
@@ -514,8 +510,7 @@ impl Shard {
 
     /// The other cores.
     pub(crate) fn peers(&self) -> impl Iterator<Item = Place> + use<> {
-        let own = self.core;
-        (0..self.cores).map(Place::alone).filter(move |&peer| peer != own)
+        self.places.peers()
     }
 
     /// Lets those be read again whose peer's lane has drained.
@@ -534,6 +529,6 @@ impl Shard {
     /// Whether a peer's lane is still so long that those who wait for it go on waiting.
     pub(crate) fn is_held_back_by(&self, peer: Place) -> bool {
         let low_water = self.options.limits.backlog_packets_max / 2;
-        self.delivery.packets[peer.index()][Lane::Requests as usize].len() > low_water
+        self.delivery.packets(peer, Lane::Requests).len() > low_water
     }
 }

@@ -9,6 +9,7 @@
 
 use crate::ident::{ConnId, Place};
 use crate::packet::Tag;
+use crate::view::Row;
 use ahash::RandomState;
 use deepstream_wire::Topic;
 use hashbrown::HashTable;
@@ -66,7 +67,8 @@ pub(crate) struct Subscribers {
     by_name: HashTable<u32>,
     /// Keyed by connection slot and name.
     members: HashMap<(u32, u32), Member, RandomState>,
-    /// Per owner: its slot → our name, or [`UNPLACED`].
+    places: Row,
+    /// Per owner, as it stands in the row: its slot → our name, or [`UNPLACED`].
     by_slot: Vec<Vec<u32>>,
     /// Per connection slot: its names.
     of_conn: Vec<Vec<u32>>,
@@ -74,15 +76,22 @@ pub(crate) struct Subscribers {
 }
 
 impl Subscribers {
-    pub(crate) fn new(cores: u16, hasher: RandomState) -> Self {
+    pub(crate) fn new(places: Row, hasher: RandomState) -> Self {
         Self {
             names: Slab::new(),
             by_name: HashTable::new(),
             members: HashMap::with_hasher(hasher),
-            by_slot: vec![Vec::new(); cores as usize],
+            by_slot: vec![Vec::new(); places.count()],
+            places,
             of_conn: Vec::new(),
             attempt: 0,
         }
+    }
+
+    /// There are more places.
+    pub(crate) fn adopt_places(&mut self, places: Row) {
+        self.by_slot.resize_with(places.count(), Vec::new);
+        self.places = places;
     }
 
     /// Names with at least one member or pending one.
@@ -151,7 +160,7 @@ impl Subscribers {
         name.members.push(conn.slot);
         name.slot = slot;
         name.epoch = epoch;
-        let slots = &mut self.by_slot[owner.index()];
+        let slots = &mut self.by_slot[self.places.index(owner)];
         if slots.len() <= slot as usize {
             slots.resize(slot as usize + 1, UNPLACED);
         }
@@ -204,7 +213,7 @@ impl Subscribers {
     }
 
     fn by_owner(&self, owner: Place, slot: u32) -> Option<u32> {
-        let id = *self.by_slot[owner.index()].get(slot as usize)?;
+        let id = *self.by_slot[self.places.index(owner)].get(slot as usize)?;
         (id != UNPLACED).then_some(id)
     }
 
@@ -260,7 +269,7 @@ impl Subscribers {
         }
         name.references -= 1;
         if name.members.is_empty() && name.slot != UNPLACED {
-            self.by_slot[name.owner.index()][name.slot as usize] = UNPLACED;
+            self.by_slot[self.places.index(name.owner)][name.slot as usize] = UNPLACED;
             name.slot = UNPLACED;
         }
         if name.references == 0 {

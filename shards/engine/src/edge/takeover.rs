@@ -1,10 +1,11 @@
 //! Connections of clients that may be connected once: what their edge tells the owner of the client's name, and does when
 //! another took it over. `owner/takeover.rs` is the other half.
 
-use crate::ident::{ConnId, hash_name};
+use crate::ident::{ConnId, Nanos};
 use crate::output::Reason;
 use crate::packet::{Identity, Lane, Packet};
 use crate::shard::Shard;
+use crate::view::hash_name;
 use std::sync::Arc;
 
 impl Shard {
@@ -12,7 +13,8 @@ impl Shard {
     pub(crate) fn bears(&mut self, conn: ConnId, identity: &Arc<Identity>, on: bool) {
         let Some(key) = identity.client_key() else { return };
         let owner = self.owner_of(hash_name(&self.hasher, &key));
-        let at = self.delivery.now;
+        // Nodes have but that in common.
+        let at = Nanos(self.delivery.now.0.saturating_add(self.options.unix_ns));
         if owner == self.core {
             self.borne(conn, at, key, on);
         } else {

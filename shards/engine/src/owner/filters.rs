@@ -9,11 +9,11 @@
 
 use crate::delivery::{Audience, Delivery};
 use crate::edge::subscribers::Subscribers;
-use crate::ident::{ConnId, Place, hash_name};
+use crate::ident::{ConnId, Place};
 use crate::owner::names::Names;
 use crate::packet::Tag;
 use crate::shard::Shard;
-use ahash::RandomState;
+use crate::view::{NameHasher, hash_name};
 use deepstream_valve::{Context, Right, User, Verdict, judge};
 use deepstream_wire::{Action, Message, Outgoing, Topic, Wire};
 use std::collections::BTreeMap;
@@ -155,7 +155,7 @@ fn is_plain(name: &[u8]) -> bool {
 }
 
 /// The hash of a filter as a name of one core: another one than that of the event or record that is really called so.
-pub(crate) fn filter_hash(hasher: &RandomState, filter: &[u8], core: Place) -> u64 {
+pub(crate) fn filter_hash(hasher: &NameHasher, filter: &[u8], core: Place) -> u64 {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     hash_name(hasher, filter) ^ (u64::from(core.0) + 1).wrapping_mul(SPREAD)
 }

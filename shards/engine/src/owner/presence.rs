@@ -9,10 +9,11 @@
 //! owner knows which cores have such subscribers (upstream keeps them under a user name that a client can guess). Whoever
 //! asks for everybody is told of those whom it may ask for by name: `owner/permit/everybody.rs`.
 
-use crate::ident::{ConnId, Place, hash_name};
+use crate::ident::{ConnId, Place};
 use crate::output::{Frames, Note};
 use crate::packet::{Identity, Lane, Packet, Tag};
 use crate::shard::Shard;
+use crate::view::hash_name;
 use bytes::Bytes;
 use deepstream_wire::encode::encode;
 use deepstream_wire::{Action, Message, Outgoing, Topic, Wire};

@@ -57,11 +57,17 @@ struct Told {
 }
 
 impl Unasked {
-    pub(crate) fn new(limits: &Limits, cores: u16, hasher: RandomState) -> Self {
+    pub(crate) fn new(limits: &Limits, owners: usize, hasher: RandomState) -> Self {
+        let mut unasked = Self { told: HashMap::with_hasher(hasher), bytes_max: 0, message: 0 };
+        unasked.share(limits, owners);
+        unasked
+    }
+
+    /// So many owners may tell a connection something unasked.
+    pub(crate) fn share(&mut self, limits: &Limits, owners: usize) {
         let high_water = limits.outbox_high_water_bytes;
         let least = high_water.min(UNASKED_BYTES_MIN);
-        let bytes_max = (high_water / 2 / usize::from(cores)).max(least);
-        Self { told: HashMap::with_hasher(hasher), bytes_max, message: 0 }
+        self.bytes_max = (high_water / 2 / owners).max(least);
     }
 
     /// What ties the requests of one bulk message together, for their owners.

@@ -18,9 +18,11 @@ use crate::codec::Put;
 use crate::ident::{Nanos, Place};
 use crate::output::Outbox;
 use crate::shard::{Options, Shard};
+use crate::view::View;
 pub(crate) use read::Kind;
 use std::fmt;
 use std::io::Write;
+use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// How every tape begins; the number is that of the format.
@@ -98,7 +100,7 @@ impl Shard {
         let (sink, placed) = (Box::new(sink), placed(&self.options));
         let mut tape = Tape { sink, digest: 0, at: now, frame: Vec::new(), said: Vec::new() };
         let version: &str = env!("CARGO_PKG_VERSION");
-        tape.frame(|to| (version, (self.core, self.cores), (now, placed), &self.options).put(to));
+        tape.frame(|to| (version, (self.core, self.places.of_tape()), (now, placed), &self.options).put(to));
         self.delivery.tape = Some(Box::new(tape));
     }
 
@@ -173,4 +175,4 @@ fn placed(options: &Options) -> u64 {
 }
 
 /// The parts of a header as they are put.
-type Parts = (String, (Place, u16), (Nanos, u64), Options);
+type Parts = (String, (Place, (u16, Option<Arc<View>>)), (Nanos, u64), Options);

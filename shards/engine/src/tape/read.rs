@@ -2,11 +2,12 @@
 
 use super::{Parts, checksum, placed};
 use crate::codec::{Get, byte};
-use crate::ident::{ConnId, Nanos, Place};
+use crate::ident::{ConnId, Nanos, NodeId, Place};
 use crate::output::{Headers, Outcome, Peer};
 use crate::packet::{Lane, Packet};
 use crate::permissions::Permissions;
 use crate::shard::{Options, Shard};
+use crate::view::View;
 use deepstream_wire::{Message, Unreadable, Wire};
 use std::sync::Arc;
 
@@ -53,8 +54,10 @@ pub struct Header {
     pub version: String,
     /// Which shard.
     pub core: Place,
-    /// Of how many.
+    /// Of how many of its node.
     pub cores: u16,
+    /// The view it was made with; none: a server alone.
+    pub view: Option<Arc<View>>,
     /// When it was made.
     pub begun: Nanos,
     /// What it was made with.
@@ -65,8 +68,12 @@ pub struct Header {
 impl Header {
     /// Reads it; `None` if it is no header.
     pub fn read(mut frame: &[u8]) -> Option<Self> {
-        let (version, (core, cores), (begun, placed), options) = Parts::get(&mut frame)?;
-        frame.is_empty().then_some(Self { version, core, cores, begun, options, placed })
+        let (version, (core, (cores, view)), (begun, placed), options) = Parts::get(&mut frame)?;
+        let is_placed = match &view {
+            None => core.node() == NodeId(0) && core.core() < cores,
+            Some(view) => view.has(core),
+        };
+        (frame.is_empty() && is_placed).then_some(Self { version, core, cores, view, begun, options, placed })
     }
 
     /// Whether this build places names on cores as the one that wrote it.
@@ -76,7 +83,10 @@ impl Header {
 
     /// The shard, as it began.
     pub fn shard(&self) -> Shard {
-        Shard::new(self.begun, self.core, self.cores, self.options.clone())
+        match &self.view {
+            None => Shard::new(self.begun, self.core, self.cores, self.options.clone()),
+            Some(view) => Shard::member(self.begun, self.core, Arc::clone(view), self.options.clone()),
+        }
     }
 }
 
@@ -184,6 +194,8 @@ inputs! { 'a;
     26 End(census: &'a str),
     /// [`Shard::heard`].
     27 Heard(conn: ConnId),
+    /// [`Shard::adopt_view`].
+    30 View(view: Arc<View>),
     /// [`Shard::turned`].
     29 Turned(conn: ConnId, wire: Wire),
 }

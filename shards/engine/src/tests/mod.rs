@@ -19,5 +19,6 @@ mod sessions;
 mod shadow;
 mod storage;
 mod takeover;
+mod view;
 mod wires;
 mod withheld;

@@ -1,5 +1,6 @@
 //! Some shards, wired together by hand, with clients whose frames are read back as lines of text.
 
+use crate::view::{Row, View};
 use crate::{
     Account, Ask, ConnId, Expiry, Fault, Flow, Headers, Lane, Login, Nanos, Note, Options, Outbox, Outcome, Packet,
     Peer, Permissions, Place, Reason, Refusal, Shard, StoreBatch, Stored,
@@ -31,12 +32,15 @@ pub(super) struct Rig {
     pub(super) stored: BTreeMap<Vec<u8>, (i32, Vec<u8>)>,
     pub(super) notes: Vec<Note>,
     pub(super) closed: Vec<(ConnId, Reason)>,
+    places: Vec<Place>,
     held: Vec<(usize, Ask)>,
     batches: Vec<Option<StoreBatch>>,
     inboxes: Vec<(ConnId, ServerReader, Vec<String>)>,
     /// What lies with the kernel for those who read only what they are told to take in.
     slow: Vec<(ConnId, Vec<u8>)>,
 }
+
+const NOW: Nanos = Nanos(1_000_000_000);
 
 /// Options under which nobody is closed for being silent.
 pub(super) fn patient() -> Options {
@@ -45,22 +49,53 @@ pub(super) fn patient() -> Options {
     options
 }
 
+/// A packet that goes to another node.
+fn carried(packet: &Packet) -> Packet {
+    let mut bytes = Vec::new();
+    packet.write(&mut bytes).expect("short enough");
+    Packet::read(&bytes).expect("what was written")
+}
+
 impl Rig {
     pub(super) fn new(cores: u16) -> Self {
         Self::with(cores, &Options::default())
     }
 
     pub(super) fn with(cores: u16, options: &Options) -> Self {
-        let now = Nanos(1_000_000_000);
+        let places: Vec<Place> = (0..cores).map(Place::alone).collect();
+        let shards = places.iter().map(|&core| Shard::new(NOW, core, cores, options.clone())).collect();
+        Self::of(shards, places)
+    }
+
+    /// One shard for each place of a view.
+    pub(super) fn viewing(view: &Arc<View>, options: &Options) -> Self {
+        let places: Vec<Place> = Row::member(Place::of(view.members()[0].node, 0), Arc::clone(view)).all().collect();
+        let shards = places.iter().map(|&core| Shard::member(NOW, core, Arc::clone(view), options.clone())).collect();
+        Self::of(shards, places)
+    }
+
+    /// All shards adopt a view, for whose other places there are shards from here on.
+    pub(super) fn adopt(&mut self, view: &Arc<View>, options: &Options) {
+        for shard in &mut self.shards {
+            assert_eq!(shard.adopt_view(self.now, Arc::clone(view)), Ok(()));
+        }
+        let joined = Self::viewing(view, options);
+        self.places = joined.places;
+        self.shards.extend(joined.shards.into_iter().skip(self.shards.len()));
+        self.batches.resize_with(self.shards.len(), || None);
+    }
+
+    fn of(shards: Vec<Shard>, places: Vec<Place>) -> Self {
         Self {
-            shards: (0..cores).map(|core| Shard::new(now, Place::alone(core), cores, options.clone())).collect(),
-            now,
+            batches: shards.iter().map(|_| None).collect(),
+            shards,
+            places,
+            now: NOW,
             disk: Disk::Works,
             stored: BTreeMap::new(),
             notes: Vec::new(),
             closed: Vec::new(),
             held: Vec::new(),
-            batches: (0..cores).map(|_| None).collect(),
             inboxes: Vec::new(),
             slow: Vec::new(),
         }
@@ -148,7 +183,8 @@ impl Rig {
 
     /// Hands a frame's payload in.
     pub(super) fn bytes_only(&mut self, conn: ConnId, payload: &[u8]) -> Flow {
-        let shard = &mut self.shards[conn.core.index()];
+        let core = self.core_of(conn);
+        let shard = &mut self.shards[core];
         let mut flow = Flow::Continue;
         for message in binary::messages(payload) {
             flow = match message {
@@ -173,7 +209,7 @@ impl Rig {
         let _ = self.bytes_only(conn, &frame[6..]);
         let login = format!(r#"{{"user":"{user}"}}"#);
         self.send_only(conn, &Outgoing { data: Some(login.as_bytes()), ..Outgoing::new(Action::AuthRequest) });
-        let core = conn.core.index();
+        let core = self.core_of(conn);
         for ask in self.shards[core].asks().collect::<Vec<_>>() {
             self.answer(core, ask);
         }
@@ -183,7 +219,7 @@ impl Rig {
     pub(super) fn take_packets(&mut self, from: usize, to: usize) -> Vec<Packet> {
         let mut taken = Vec::new();
         for lane in Lane::ALL {
-            self.shards[from].take_packets(Place::alone(to as u16), lane, |packets| taken.append(packets));
+            self.shards[from].take_packets(self.places[to], lane, |packets| taken.append(packets));
         }
         taken
     }
@@ -191,9 +227,14 @@ impl Rig {
     /// They arrive, and everything comes to rest.
     pub(super) fn give_packets(&mut self, from: usize, to: usize, packets: Vec<Packet>) {
         for packet in packets {
-            self.shards[to].packet(self.now, Place::alone(from as u16), packet);
+            self.shards[to].packet(self.now, self.places[from], packet);
         }
         self.settle();
+    }
+
+    /// Which shard's a connection is.
+    pub(super) fn core_of(&self, conn: ConnId) -> usize {
+        self.places.iter().position(|&place| place == conn.core).expect("a shard")
     }
 
     /// What the client was sent since it last looked.
@@ -203,7 +244,8 @@ impl Rig {
     }
 
     pub(super) fn drop_client(&mut self, conn: ConnId) {
-        self.shards[conn.core.index()].disconnected(self.now, conn);
+        let core = self.core_of(conn);
+        self.shards[core].disconnected(self.now, conn);
         self.settle();
     }
 
@@ -260,10 +302,12 @@ impl Rig {
             }
             for peer in (0..self.shards.len()).filter(|&peer| peer != core) {
                 for lane in Lane::ALL {
-                    let packets = self.shards[core].take_packets(Place::alone(peer as u16), lane, std::mem::take);
+                    let (from, to) = (self.places[core], self.places[peer]);
+                    let packets = self.shards[core].take_packets(to, lane, std::mem::take);
                     for packet in packets {
                         moved = true;
-                        self.shards[peer].packet(self.now, Place::alone(core as u16), packet);
+                        let packet = if from.node() == to.node() { packet } else { carried(&packet) };
+                        self.shards[peer].packet(self.now, from, packet);
                     }
                 }
             }
@@ -320,7 +364,8 @@ impl Rig {
     pub(super) fn read_some(&mut self, conn: ConnId, count: usize) -> usize {
         let (_, unread) = self.slow.iter_mut().find(|(slow, _)| *slow == conn).expect("a slow client");
         let bytes: Vec<u8> = unread.drain(..count.min(unread.len())).collect();
-        self.shards[conn.core.index()].flushed(self.now, conn, bytes.len());
+        let core = self.core_of(conn);
+        self.shards[core].flushed(self.now, conn, bytes.len());
         self.take_in(conn, &bytes);
         self.settle();
         self.unread(conn)
@@ -398,7 +443,7 @@ impl Rig {
     /// A name that this core owns.
     pub(super) fn name_on(&self, core: usize, prefix: &str) -> String {
         let owned = |name: &String| {
-            let hash = crate::ident::hash_name(&self.shards[0].hasher, name.as_bytes());
+            let hash = crate::view::hash_name(&self.shards[0].hasher, name.as_bytes());
             self.shards[0].owner_of(hash).index() == core
         };
         (0..1000).map(|number| format!("{prefix}{number}")).find(owned).expect("some name hashes there")

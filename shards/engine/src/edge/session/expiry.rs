@@ -9,7 +9,7 @@
 //! clients every one of them is either nothing or a change of state.
 
 use crate::edge::session::login::identity_of;
-use crate::ident::{ConnId, Place};
+use crate::ident::ConnId;
 use crate::output::{Flow, Login, Note};
 use crate::packet::{Lane, Packet};
 use crate::shard::Shard;
@@ -56,8 +56,9 @@ impl Shard {
                 session.identity = Some(identity.clone());
                 if changed {
                     // Who was introduced before is told anew; the lane keeps the order.
-                    let known: Vec<Place> = session.introduced().collect();
-                    for core in known {
+                    let known: Vec<usize> = session.introduced().collect();
+                    for index in known {
+                        let core = self.places.at(index);
                         self.delivery.post(core, Lane::Requests, Packet::Introduce(conn, identity.clone()));
                     }
                 }

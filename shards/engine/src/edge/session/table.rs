@@ -155,9 +155,9 @@ impl Session {
         self.visit.as_ref().map_or_else(Box::default, |visit| visit.peer.remote.clone())
     }
 
-    /// Marks `core` as knowing this connection; `false` if it did already.
-    pub(crate) fn introduce(&mut self, core: Place) -> bool {
-        let (word, bit) = (core.index() / 64, 1 << (core.index() % 64));
+    /// Marks the core that stands there in the row as knowing this connection; `false` if it did already.
+    pub(crate) fn introduce(&mut self, index: usize) -> bool {
+        let (word, bit) = (index / 64, 1 << (index % 64));
         if self.introduced.len() <= word {
             self.introduced.resize(word + 1, 0);
         }
@@ -166,11 +166,12 @@ impl Session {
         fresh
     }
 
-    /// The cores that know this connection.
-    pub(crate) fn introduced(&self) -> impl Iterator<Item = Place> + '_ {
-        self.introduced.iter().enumerate().flat_map(|(word, &bits)| {
-            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| Place::alone((word * 64 + bit) as u16))
-        })
+    /// Where the cores that know this connection stand in the row.
+    pub(crate) fn introduced(&self) -> impl Iterator<Item = usize> + '_ {
+        self.introduced
+            .iter()
+            .enumerate()
+            .flat_map(|(word, &bits)| (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit))
     }
 }
 

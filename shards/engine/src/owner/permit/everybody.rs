@@ -9,10 +9,11 @@
 
 use super::judge::{Case, Source};
 use super::{Found, Question};
-use crate::ident::{ConnId, hash_name};
+use crate::ident::ConnId;
 use crate::owner::park::Run;
 use crate::packet::Tag;
 use crate::shard::Shard;
+use crate::view::hash_name;
 use deepstream_valve::{Choice, Right, Verdict};
 use deepstream_wire::{Action, Message};
 

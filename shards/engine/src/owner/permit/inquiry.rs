@@ -5,7 +5,7 @@
 //! a stale permission is worse than a slow one.
 
 use super::Standing;
-use crate::ident::{ConnId, hash_name};
+use crate::ident::ConnId;
 use crate::owner::listen::AttemptId;
 use crate::owner::park::Run;
 use crate::owner::record::{Glimpse, Peeker};
@@ -13,6 +13,7 @@ use crate::packet::{Lane, Packet};
 use crate::permissions::InquiryId;
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
+use crate::view::hash_name;
 use bytes::Bytes;
 use deepstream_wire::Message;
 

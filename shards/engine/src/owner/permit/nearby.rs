@@ -4,9 +4,9 @@
 //! seen, by which rounds are charged and caches kept warm. *Does not* load or ask other cores: what is not near is fetched.
 
 use super::inquiry::{Found, Sight};
-use crate::ident::hash_name;
 use crate::owner::record::Glance;
 use crate::shard::Shard;
+use crate::view::hash_name;
 use deepstream_valve::AtHand;
 use smallvec::SmallVec;
 use std::cell::RefCell;

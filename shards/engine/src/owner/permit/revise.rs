@@ -10,12 +10,13 @@
 
 use super::inquiry::Found;
 use super::{Denial, Question, Said, Steps};
-use crate::ident::{ConnId, hash_name};
+use crate::ident::ConnId;
 use crate::owner::listen::{AttemptId, listening};
 use crate::owner::park::Run;
 use crate::packet::Tag;
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
+use crate::view::hash_name;
 use deepstream_valve::Right;
 use deepstream_wire::{Action, Message, Topic};
 

@@ -11,11 +11,11 @@ use super::guard::choose_within;
 use super::inquiry::{Found, Sight};
 use super::judge::{Case, Source, choose, source_of};
 use super::{Denial, Question, Said, Steps};
-use crate::ident::hash_name;
 use crate::output::{Difference, Note};
 use crate::owner::record::Glance;
 use crate::permissions::{Sampled, Shadow, ShadowTally};
 use crate::shard::Shard;
+use crate::view::hash_name;
 use deepstream_valve::{Choice, Right, Ruleset, Thrown, Verdict, judge, too_many_rounds};
 use deepstream_wire::Action;
 

@@ -1,0 +1,127 @@
+//! Names that are owned, and heard, on several nodes.
+
+use super::rig::{Rig, patient};
+use crate::ident::{ConnId, NodeId, Place};
+use crate::packet::Packet;
+use crate::view::{Member, Unviewable, View};
+use bytes::Bytes;
+use deepstream_wire::{Action, Outgoing};
+use std::sync::Arc;
+
+/// Nodes with so many cores, of which every other slot belongs to the first and the last of those named.
+fn view(epoch: u64, members: &[(u8, u16)], owners: [u8; 2]) -> Arc<View> {
+    let members = members.iter().map(|&(node, cores)| Member { node: NodeId(node), cores }).collect();
+    let slots = (0..View::SLOTS).map(|slot| NodeId(owners[slot % 2])).collect();
+    Arc::new(View::new(epoch, [5, 6], members, slots).expect("a view"))
+}
+
+fn bulk(rig: &mut Rig, conn: ConnId, action: Action, names: &[String]) {
+    let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+    rig.send(conn, &Outgoing { names: &names, correlation_id: Some(b"1"), ..Outgoing::new(action) });
+}
+
+/// No shard holds anything of anybody.
+fn assert_empty(rig: &Rig) {
+    for (core, shard) in rig.shards.iter().enumerate() {
+        assert_eq!(
+            shard.census(),
+            crate::Census { timers: shard.census().timers, ..crate::Census::default() },
+            "{core}"
+        );
+    }
+}
+
+fn emit(rig: &mut Rig, conn: ConnId, name: &str) {
+    let event = Outgoing { name: Some(name.as_bytes()), data: Some(b"1"), ..Outgoing::new(Action::EventEmit) };
+    rig.send(conn, &event);
+}
+
+#[test]
+fn what_is_said_on_one_node_is_heard_on_every_other() {
+    let mut rig = Rig::viewing(&view(1, &[(3, 2), (0, 1), (62, 1)], [62, 3]), &patient());
+    let clients: Vec<ConnId> = (0..4).map(|core| rig.client(core)).collect();
+    let names: Vec<String> = (0..40).map(|name| format!("e{name}")).collect();
+    for &client in &clients {
+        bulk(&mut rig, client, Action::EventSubscribe, &names);
+        assert_eq!(rig.read(client).len(), 1, "acknowledged");
+    }
+    let owned: Vec<usize> = rig.shards.iter().map(|shard| shard.census().owned_names).collect();
+    assert!(owned[0] > 3 && owned[1] > 3 && owned[2] == 0 && owned[3] > 10, "{owned:?}");
+    for name in &names {
+        emit(&mut rig, clients[2], name);
+    }
+    let told: Vec<usize> = clients.iter().map(|&client| rig.read(client).len()).collect();
+    assert_eq!(told, [40, 40, 0, 40]);
+    for client in clients {
+        rig.drop_client(client);
+    }
+    assert_empty(&rig);
+}
+
+#[test]
+fn node_that_joins_hears_and_is_heard_and_nothing_is_left_when_all_are_gone() {
+    let first = view(1, &[(1, 2)], [1, 1]);
+    let mut rig = Rig::viewing(&first, &patient());
+    let old = rig.client(1);
+    let listen = Outgoing { name: Some(b"^e"), correlation_id: Some(b"1"), ..Outgoing::new(Action::EventListen) };
+    rig.send(old, &listen);
+    rig.send(old, &Outgoing { correlation_id: Some(b"1"), ..Outgoing::new(Action::PresenceSubscribeAll) });
+    bulk(&mut rig, old, Action::EventSubscribe, &["f".to_owned(), "g".to_owned()]);
+    rig.read(old);
+    rig.adopt(&view(2, &[(1, 2), (0, 1)], [1, 1]), &patient());
+    let new = rig.user(2, "bea");
+    assert_eq!(rig.read(old).len(), 1, "who came");
+    emit(&mut rig, new, "f");
+    emit(&mut rig, new, "g");
+    assert_eq!(rig.read(old).len(), 2);
+    bulk(&mut rig, new, Action::EventSubscribe, &["e".to_owned(), "f".to_owned()]);
+    assert_eq!(rig.read(old).len(), 1, "somebody wants what is listened to");
+    emit(&mut rig, old, "f");
+    assert_eq!(rig.read(new).len(), 2, "acknowledged and told");
+    rig.send(old, &Outgoing { correlation_id: Some(b"1"), ..Outgoing::new(Action::PresenceUnsubscribeAll) });
+    rig.send(old, &Outgoing { correlation_id: Some(b"1"), ..Outgoing::new(Action::PresenceSubscribeAll) });
+    for client in [old, new] {
+        rig.drop_client(client);
+    }
+    assert_empty(&rig);
+}
+
+#[test]
+fn view_that_moves_something_changes_nothing() {
+    let mut rig = Rig::viewing(&view(5, &[(1, 1), (0, 1)], [1, 0]), &patient());
+    let client = rig.client(0);
+    bulk(&mut rig, client, Action::EventSubscribe, &["e".to_owned()]);
+    rig.read(client);
+    for (refused, why) in [
+        (view(5, &[(1, 1), (0, 1)], [1, 0]), Unviewable::Stale),
+        (view(6, &[(1, 1), (0, 1)], [1, 1]), Unviewable::Moved(1)),
+        (view(6, &[(1, 1)], [1, 1]), Unviewable::Gone(NodeId(0))),
+    ] {
+        let now = rig.now;
+        assert_eq!(rig.shards[0].adopt_view(now, refused), Err(why));
+    }
+    let other = rig.client(1);
+    emit(&mut rig, other, "e");
+    assert_eq!(rig.read(client).len(), 1);
+    let mut alone = Rig::new(1);
+    let now = alone.now;
+    assert_eq!(alone.shards[0].adopt_view(now, view(1, &[(0, 1)], [0, 0])), Err(Unviewable::Stale));
+}
+
+#[test]
+fn who_is_no_member_is_not_heard() {
+    let mut rig = Rig::viewing(&view(1, &[(1, 1), (0, 1)], [1, 0]), &patient());
+    let client = rig.client(0);
+    let now = rig.now;
+    let told = |rig: &mut Rig, from| {
+        let reply = Packet::Reply(client, Bytes::from_static(b"\x82\x02\x08\x05"));
+        rig.shards[0].packet(now, from, reply);
+        rig.settle();
+        rig.shards[0].counters().sent
+    };
+    let before = told(&mut rig, Place::of(NodeId(0), 0));
+    for stranger in [Place::of(NodeId(0), 1), Place::of(NodeId(2), 0), ConnId::NOBODY.core] {
+        assert_eq!(told(&mut rig, stranger), before, "{stranger:?}");
+    }
+    assert_eq!(told(&mut rig, Place::of(NodeId(0), 0)), before + 1);
+}
