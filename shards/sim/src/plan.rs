@@ -6,9 +6,10 @@
 use crate::rng::Rng;
 use crate::rules::Rules;
 use crate::workload::record::draw_names;
-use deepstream_engine::{Endpoint, Endpoints, Limits, Options, Stored};
+use deepstream_engine::{Endpoint, Endpoints, Limits, Member, NodeId, Options, Place, Stored, View};
 use deepstream_valve::Right;
 use deepstream_wire::Wire;
+use std::sync::Arc;
 
 /// One thing that could happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +114,8 @@ impl Topics {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) cores: u16,
+    /// The nodes that they are of, and whose names are whose; none: they are all of a server alone.
+    pub(crate) view: Option<Arc<View>>,
     pub(crate) clients: usize,
     pub(crate) event_names: usize,
     pub(crate) record_names: Vec<String>,
@@ -158,6 +161,7 @@ impl Plan {
         let cores = rng.pick(&[1, 2, 2, 3, 4, 5]);
         let mut plan = Self {
             cores,
+            view: None,
             clients: rng.between(1, 6) as usize,
             event_names: rng.between(1, 5) as usize,
             record_names: draw_names(rng),
@@ -288,6 +292,21 @@ impl Plan {
         let name = stored[rng.between(0, stored.len() as u64 - 1) as usize].as_bytes();
         self.barred = vec![name.into()];
         self.stored.retain(|(stored, _)| !self.barred.contains(stored));
+    }
+
+    /// The cores are of two nodes, more often than not. Either may own all names, or about so many as the other.
+    pub(crate) fn draw_nodes(&mut self, rng: &mut Rng) {
+        if self.cores < 2 || !rng.chance(60) {
+            return;
+        }
+        let first = rng.between(1, u64::from(self.cores) - 1) as u16;
+        let node = rng.between(0, u64::from(Place::NODES_MAX) - 1) as u8;
+        let nodes = [NodeId(node), NodeId((node + 1 + rng.between(0, 9) as u8) % Place::NODES_MAX)];
+        let members = nodes.into_iter().zip([first, self.cores - first]).map(|(node, cores)| Member { node, cores });
+        let share = rng.pick(&[0, 50, 50, 50, 100]);
+        let slots = (0..View::SLOTS).map(|_| nodes[usize::from(rng.chance(share))]).collect();
+        let view = View::new(1, [rng.bits(), rng.bits()], members.collect(), slots);
+        self.view = Some(Arc::new(view.expect("two nodes, each slot of one of them")));
     }
 
     /// Whether there are rules.

@@ -30,6 +30,8 @@ pub struct Run {
     pub prying: bool,
     /// Whether connections may hold little together; worlds of earlier failures knew no such bound.
     pub burdened: bool,
+    /// Whether the cores may be of two nodes; worlds of earlier failures knew one.
+    pub apart: bool,
 }
 
 /// A promise that did not hold.
@@ -76,6 +78,7 @@ impl Run {
             named: true,
             prying: true,
             burdened: true,
+            apart: true,
         }
     }
 

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 /// One core: its shard, and what the host keeps for it.
 pub(crate) struct Core {
+    pub(crate) place: Place,
     pub(crate) shard: Shard,
     /// Connection slots to connections.
     sockets: Vec<Option<usize>>,
@@ -128,14 +129,26 @@ impl World {
         if run.burdened {
             plan.draw_burden(&mut Rng::new(run.seed, "burden"));
         }
+        if run.apart {
+            plan.draw_nodes(&mut Rng::new(run.seed, "nodes"));
+        }
         Self::of(plan, run.seed, run.mutation, tracing)
     }
 
     /// A world of this plan.
     pub(crate) fn of(plan: Plan, seed: u64, mutation: Mutation, tracing: Tracing) -> Self {
         let now = Nanos(1_000_000_000);
-        let core = |index| Core {
-            shard: Shard::new(now, Place::alone(index), plan.cores, mutation.misled(&plan)),
+        let places: Vec<Place> = match &plan.view {
+            None => (0..plan.cores).map(Place::alone).collect(),
+            Some(view) => view.places().to_vec(),
+        };
+        let shard = |place| match &plan.view {
+            None => Shard::new(now, place, plan.cores, mutation.misled(&plan)),
+            Some(view) => Shard::member(now, place, Arc::clone(view), mutation.misled(&plan)),
+        };
+        let core = |&place| Core {
+            place,
+            shard: shard(place),
             sockets: Vec::new(),
             frozen_until: 0,
             waiting: vec![[0; 2]; plan.cores as usize],
@@ -155,7 +168,7 @@ impl World {
             now,
             waited_at: now,
             step: 0,
-            cores: (0..plan.cores).map(core).collect(),
+            cores: places.iter().map(core).collect(),
             lanes: (0..cores * cores * 2).map(|_| LaneQueue::default()).collect(),
             conns: Vec::new(),
             sockets: BTreeMap::new(),
@@ -236,6 +249,13 @@ impl World {
     pub(crate) fn frozen(&self, core: usize) -> bool {
         self.cores[core].frozen_until > self.step
     }
+}
+
+/// What arrives of a packet at another node: what its bytes say.
+fn carried(packet: &Packet) -> Packet {
+    let mut bytes = Vec::new();
+    packet.write(&mut bytes).expect("no world is so large");
+    Packet::read(&bytes).expect("what was written")
 }
 
 /// What happens to shards.
@@ -409,7 +429,11 @@ impl World {
     /// A shard's packets for a peer enter the lane, as many as `count`.
     pub(crate) fn publish(&mut self, from: usize, to: usize, lane: Lane, count: usize) {
         let take = |packets: &mut Vec<Packet>| -> Vec<Packet> { packets.drain(..count).collect() };
-        let packets = self.cores[from].shard.take_packets(Place::alone(to as u16), lane, take);
+        let (here, there) = (self.cores[from].place, self.cores[to].place);
+        let mut packets = self.cores[from].shard.take_packets(there, lane, take);
+        if here.node() != there.node() {
+            packets = packets.iter().map(carried).collect();
+        }
         self.lane(from, to, lane).packets.extend(packets);
         self.line(|| format!("publish {from}>{to} {lane:?} packets={count}"));
         self.pull(from);
@@ -490,7 +514,8 @@ impl World {
         if let Packet::Rules(permissions) = &packet {
             self.oracle.adopts(to, permissions.generation);
         }
-        self.cores[to].shard.packet(self.now, Place::alone(from as u16), packet);
+        let from = self.cores[from].place;
+        self.cores[to].shard.packet(self.now, from, packet);
         self.pull(to);
     }
 

@@ -185,7 +185,14 @@ fn repeated_denial_is_noticed() {
     assert_found(
         Mutation::RepeatDenial,
         300,
-        &["is denied again", "answered twice", "was answered before", "that is Answered was denied", "does not listen"],
+        &[
+            "is denied again",
+            "answered twice",
+            "was answered before",
+            "that is Answered was denied",
+            "does not listen",
+            "events: EVENT MESSAGE_DENIED",
+        ],
     );
 }
 

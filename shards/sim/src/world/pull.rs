@@ -2,7 +2,7 @@
 
 use super::{Core, Pending, World};
 use crate::store::Load;
-use deepstream_engine::{Ask, ConnId, Lane, Outbox, Place, Reason};
+use deepstream_engine::{Ask, ConnId, Lane, Outbox, Reason};
 use deepstream_wire::client::ServerEvent;
 
 impl World {
@@ -44,14 +44,15 @@ impl World {
     }
 
     fn count_packets(&mut self, core: usize) {
-        let Core { shard, waiting, .. } = &mut self.cores[core];
-        for (peer, counts) in waiting.iter_mut().enumerate() {
-            *counts = Lane::ALL.map(|lane| shard.packets(Place::alone(peer as u16), lane).len());
+        for peer in 0..self.cores.len() {
+            let (place, shard) = (self.cores[peer].place, &self.cores[core].shard);
+            self.cores[core].waiting[peer] = Lane::ALL.map(|lane| shard.packets(place, lane).len());
         }
     }
 
     pub(crate) fn socket(&self, id: ConnId) -> Option<usize> {
-        let index = (*self.cores[id.core.index()].sockets.get(id.index())?)?;
+        let core = self.cores.iter().find(|core| core.place == id.core)?;
+        let index = (*core.sockets.get(id.index())?)?;
         (self.conns[index].id == id).then_some(index)
     }
 
