@@ -4,13 +4,14 @@
 //! *Promises* that whatever happens, happens in one step, and that the same seed gives the same steps.
 //! *Does not* judge: what is said and done is shown to the oracles, which do.
 
+mod lanes;
 pub(crate) mod pry;
 mod pull;
 mod swap;
 
 use crate::client::Client;
 use crate::conn::Conn;
-use crate::mutation::{Mutation, Tampering};
+use crate::mutation::Mutation;
 use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::rng::Rng;
@@ -18,12 +19,12 @@ use crate::run::Run;
 use crate::store::{Fate, Store, Write};
 use crate::trace::{Trace, Tracing};
 use deepstream_engine::{
-    Account, ConnId, Flow, Headers, Identity, Lane, Login, Nanos, Outbox, Outcome, Packet, Parcel, Peer, Place, Shard,
-    StoreBatch,
+    Account, ConnId, Flow, Headers, Lane, Login, Nanos, Outbox, Outcome, Peer, Place, Shard, StoreBatch,
 };
 use deepstream_wire::{Closing, Endpoint, Link, LinkConfig, LinkEvent, Wire};
+use lanes::LaneQueue;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,13 +38,6 @@ pub(crate) struct Core {
     pub(crate) frozen_until: u64,
     /// Per peer and lane, how many packets the shard holds.
     waiting: Vec<[usize; 2]>,
-}
-
-/// One lane from one core to another.
-#[derive(Debug, Default)]
-pub(crate) struct LaneQueue {
-    pub(crate) packets: VecDeque<Packet>,
-    pub(crate) refuses_until: u64,
 }
 
 /// The streams a run draws from; each for one purpose, so that a new fault does not change old workloads.
@@ -251,13 +245,6 @@ impl World {
     }
 }
 
-/// What arrives of a packet at another node: what its bytes say.
-fn carried(packet: &Packet) -> Packet {
-    let mut bytes = Vec::new();
-    packet.write(&mut bytes).expect("no world is so large");
-    Packet::read(&bytes).expect("what was written")
-}
-
 /// What happens to shards.
 impl World {
     /// A client's socket is accepted by a core.
@@ -424,99 +411,6 @@ impl World {
         self.line(|| format!("flush conn={index} bytes={count}"));
         self.cores[core].shard.flushed(now, id, count);
         self.pull(core);
-    }
-
-    /// A shard's packets for a peer enter the lane, as many as `count`.
-    pub(crate) fn publish(&mut self, from: usize, to: usize, lane: Lane, count: usize) {
-        let take = |packets: &mut Vec<Packet>| -> Vec<Packet> { packets.drain(..count).collect() };
-        let (here, there) = (self.cores[from].place, self.cores[to].place);
-        let mut packets = self.cores[from].shard.take_packets(there, lane, take);
-        if here.node() != there.node() {
-            packets = packets.iter().map(carried).collect();
-        }
-        self.lane(from, to, lane).packets.extend(packets);
-        self.line(|| format!("publish {from}>{to} {lane:?} packets={count}"));
-        self.pull(from);
-    }
-
-    /// The next packet of a lane is delivered.
-    pub(crate) fn deliver(&mut self, from: usize, to: usize, lane: Lane) {
-        let Some(packet) = self.lane(from, to, lane).packets.pop_front() else { return };
-        let step = self.step;
-        self.trace.line(step, || format!("deliver {from}>{to} {}", crate::trace::describe_packet(&packet)));
-        let tampering = match self.mutation {
-            Mutation::None => Tampering::Keep,
-            mutation => mutation.tamper(&mut self.rng.faults, &packet),
-        };
-        match tampering {
-            Tampering::Keep => self.packet(from, to, packet),
-            Tampering::Lose => {}
-            Tampering::Repeat => {
-                if let Packet::FanOut { slot, end, except, frames } = &packet {
-                    let (slot, end, except, frames) = (*slot, *end, *except, frames.clone());
-                    self.packet(from, to, Packet::FanOut { slot, end, except, frames });
-                }
-                if let Packet::Request(parcel) = &packet {
-                    self.packet(from, to, Packet::Request(parcel.clone()));
-                }
-                if let Packet::Reply(conn, frame) = &packet {
-                    self.packet(from, to, Packet::Reply(*conn, frame.clone()));
-                }
-                self.packet(from, to, packet);
-            }
-            Tampering::Forge => {
-                let packet = match packet {
-                    Packet::Request(mut parcel) if self.mutation == Mutation::MixRules => {
-                        parcel.tag.rules -= 1;
-                        Packet::Request(parcel)
-                    }
-                    Packet::Request(parcel) => Packet::Request(self.forged(parcel)),
-                    Packet::Introduce(conn, identity) => {
-                        let other = self.plan.users.iter().find(|user| ***user != *identity.user);
-                        let user = other.map_or(identity.user.clone(), |user| user.as_str().into());
-                        let identity = Identity {
-                            user,
-                            wire: identity.wire,
-                            client: identity.client.clone(),
-                            client_data: identity.client_data.clone(),
-                            server_data: identity.server_data.clone(),
-                        };
-                        Packet::Introduce(conn, Arc::new(identity))
-                    }
-                    Packet::Reply(conn, frame) => Packet::Reply(conn, self.misinformed(conn, &frame)),
-                    Packet::Leave { conn, slot, epoch } => {
-                        // One that there never was, on the same core.
-                        Packet::Leave { conn: ConnId { slot: u32::MAX, ..conn }, slot, epoch }
-                    }
-                    other => other,
-                };
-                self.packet(from, to, packet);
-            }
-            Tampering::Swap => {
-                let second = self.lane(from, to, lane).packets.pop_front();
-                if let Some(second) = second {
-                    self.packet(from, to, second);
-                }
-                self.packet(from, to, packet);
-            }
-        }
-    }
-
-    /// What one connection said, said by another of its core.
-    fn forged(&mut self, parcel: Parcel) -> Parcel {
-        let core = parcel.conn.core;
-        let other = self.conns.iter().find(|conn| conn.alive && conn.id.core == core && conn.id != parcel.conn);
-        let conn = other.map_or(parcel.conn, |conn| conn.id);
-        Parcel { conn, ..parcel }
-    }
-
-    fn packet(&mut self, from: usize, to: usize, packet: Packet) {
-        if let Packet::Rules(permissions) = &packet {
-            self.oracle.adopts(to, permissions.generation);
-        }
-        let from = self.cores[from].place;
-        self.cores[to].shard.packet(self.now, from, packet);
-        self.pull(to);
     }
 
     /// A login is judged.
