@@ -5,6 +5,7 @@
 //! *Does not* decide what a message means.
 
 pub mod auth;
+pub mod bus;
 pub mod cli;
 pub mod command;
 pub mod config;

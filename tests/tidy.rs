@@ -129,9 +129,18 @@ fn unargued_unsafe(files: &[Source]) -> Vec<String> {
 fn stray_runtimes(files: &[Source]) -> Vec<String> {
     let mut found = breaches(files, |file| !file.is_under("src/host/"), |line| named(line, &["glommio", "io_uring"]));
     let off_core = |file: &Source| {
-        ["src/service/", "src/connector/", "src/storage/", "src/auth/", "src/monitor/reader.rs", "tests/stores/"]
-            .iter()
-            .any(|place| file.is_under(place))
+        [
+            "src/service/",
+            "src/connector/",
+            "src/storage/",
+            "src/bus/",
+            "src/auth/",
+            "src/monitor/reader.rs",
+            "tests/stores/",
+            "tests/busses/",
+        ]
+        .iter()
+        .any(|place| file.is_under(place))
     };
     found.extend(breaches(files, |file| !off_core(file), |line| named(line, &["tokio"])));
     // One home for threads and runtimes, but for the log's, to which services write.

@@ -149,6 +149,7 @@ pub(crate) const MODULES: &[Modules] = &[
             ("credentials", &[]),
             ("proxies", &[]),
             ("storage", &["log", "service"]),
+            ("bus", &["storage"]),
             ("config", &["log", "credentials", "proxies", "storage"]),
             ("connector", &["log", "storage", "config"]),
             ("auth", &["log", "service", "credentials", "proxies", "storage", "config"]),

@@ -1,0 +1,24 @@
+//! One suite, run over every bus: what the server may rely on, whoever carries packets between nodes.
+
+mod contract;
+
+use contract::{Subject, holds};
+use deepstream::bus::{Exchange, Node, Seat};
+
+impl Subject for Exchange {
+    type Bus = Seat;
+
+    fn bus(&self, node: Node, room: usize) -> Seat {
+        self.seat(node, room)
+    }
+
+    fn away(&self, away: bool) -> bool {
+        self.set_away(away);
+        true
+    }
+}
+
+#[test]
+fn the_exchange_of_a_process_holds_the_contract() {
+    holds(&Exchange::default());
+}
