@@ -15,6 +15,9 @@
 //!   because exactly this version and value is there already, is done: the answer to it was lost.
 //! * **A condition is judged by the store, together with the write**, so that of two writers on two machines one is told
 //!   [`Why::Conflict`].
+//! * **A fence is judged by the store, together with the write**: what whoever claimed a slot last has not written is refused with
+//!   [`Why::Deposed`], and a claim waits for commits behind an earlier one. So a node that was given up, and does not know it,
+//!   changes nothing more.
 //! * **An entry that can never be stored is refused alone** where the driver knows which it is. Where only the group as a
 //!   whole is refused it says [`Kind::Lasting`], and gets the group again in halves.
 //! * **Failures are told apart** ([`Kind`]). It neither waits nor tries again nor logs: all of that is written once, around it.
@@ -22,7 +25,7 @@
 //!
 //! ## What it may rely on
 //!
-//! * `open`, `commit`, `attend` and `close` are called on one thread, `commit` once at a time and each name once in a group.
+//! * `open`, `claim`, `commit`, `attend` and `close` are called on one thread, `commit` once at a time and each name once in a group.
 //!   `load` is called by as many at a time as [`rounds`](Driver::rounds) says; a name may occur twice in it.
 //! * `close` is called last, when everything handed over was written or given up.
 //! * A future that it returned may be dropped when its time is up.
@@ -52,6 +55,17 @@ pub struct Write<'w> {
     pub value: Option<&'w [u8]>,
     /// What must be there for it to be done.
     pub expected: Expected,
+    /// Who must own the slot of the name for it to be done, among nodes.
+    pub fence: Option<Fence>,
+}
+
+/// An owner of one of the slots that names are shared out by: whoever claimed it with this generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// Which.
+    pub slot: u16,
+    /// Whoever owns it later has a higher one.
+    pub generation: u64,
 }
 
 /// What must be there for a write to be done.
@@ -97,6 +111,8 @@ pub enum Why {
     Unstorable(String),
     /// Something else is there than was expected: another writer was faster.
     Conflict,
+    /// The slot was claimed with another generation, or not at all: the writer does not own the name.
+    Deposed,
 }
 
 /// What a lookup of one name gave: the record, that there is none, or why it cannot be read.
@@ -190,6 +206,10 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Looks up many records at a time; what became of each, in the same order.
     fn load(&self, names: &[&[u8]]) -> impl Future<Output = Result<Vec<Found>, Trouble>>;
+
+    /// Claims slots: from then on writes behind another [`Fence`] of theirs are refused, until a later generation claims them. Those
+    /// that a later one has already, which stay as they are. To claim the same again is no harm.
+    fn claim(&self, slots: &[u16], generation: u64) -> impl Future<Output = Result<Vec<u16>, Trouble>>;
 
     /// Writes a group; which of it was refused. All else is stored then.
     fn commit(&self, group: &[Write<'_>]) -> impl Future<Output = Result<Vec<Refused>, Trouble>>;

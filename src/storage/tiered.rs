@@ -242,6 +242,10 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
         Ok(found)
     }
 
+    async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<u16>, Trouble> {
+        self.store.claim(slots, generation).await
+    }
+
     async fn commit(&self, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {
         let names: Vec<&[u8]> = group.iter().map(|write| write.name).collect();
         self.change(group, self.cache.delete(&names)).await;
@@ -251,8 +255,8 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
             let kept = group.iter().enumerate().filter(|(at, _)| !lost.contains(at));
             kept.map(|(_, write)| *write).collect()
         };
-        // What was written under a condition others write, too: whoever reads it next asks the store.
-        let own = done.iter().filter(|write| write.expected == Expected::Anything);
+        // What was written under a condition or behind a fence others write, too: whoever reads it next asks the store.
+        let own = done.iter().filter(|write| write.expected == Expected::Anything && write.fence.is_none());
         let entries: Vec<Entry<'_>> = own
             .filter_map(|write| write.value.map(|value| Entry { name: write.name, version: write.version, value }))
             .collect();

@@ -127,7 +127,13 @@ impl<D: Driver> Writer<D> {
                 let (name, value) = (batch.name(stored), batch.value(stored));
                 match self.names.place(name) {
                     Ok(_) => {
-                        writes.push(Write { name, version: stored.version, value, expected: Expected::Anything });
+                        writes.push(Write {
+                            name,
+                            version: stored.version,
+                            value,
+                            expected: Expected::Anything,
+                            fence: None,
+                        });
                         places.push((number, entry));
                     }
                     // What cannot be stored is removed already.
@@ -154,6 +160,7 @@ impl<D: Driver> Writer<D> {
                 let why = match why {
                     Why::Unstorable(why) => why,
                     Why::Conflict => "another writer was faster".to_owned(),
+                    Why::Deposed => "another node owns this name".to_owned(),
                 };
                 places.get(range.start + entry).map(|&(number, entry)| (number, Refusal { entry, why }))
             }));

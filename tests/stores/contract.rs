@@ -2,7 +2,7 @@
 //! lanes, and once without them, for what only the cluster will ask.
 
 use deepstream::service::Waker;
-use deepstream::storage::{self, Client, Driver, Expected, Found, Options, Storage, Why, Write};
+use deepstream::storage::{self, Client, Driver, Expected, Fence, Found, Options, Storage, Why, Write};
 use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
 use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex};
@@ -147,6 +147,7 @@ pub(crate) fn holds(subject: &impl Subject) {
     keeps_big_groups_of_many_shards(subject);
     refuses_entries_one_by_one(subject);
     writes_under_a_condition(subject);
+    writes_behind_a_fence(subject);
     ends_with_work_in_flight(subject);
     goes_away_and_comes_back(subject);
 }
@@ -271,6 +272,7 @@ fn writes_under_a_condition(subject: &impl Subject) {
         version,
         value: value.map(str::as_bytes),
         expected,
+        fence: None,
     };
     let driver = subject.driver();
     run(async {
@@ -307,6 +309,61 @@ fn writes_under_a_condition(subject: &impl Subject) {
         driver.close().await;
         assert!(driver.commit(&group).await.is_err(), "it is closed");
         assert!(driver.load(&[b"if/new"]).await.is_err(), "it is closed");
+    });
+}
+
+fn writes_behind_a_fence(subject: &impl Subject) {
+    let deposed = |entry| storage::Refused { entry, why: Why::Deposed };
+    let write = |name: &'static str, version, slot, generation| Write {
+        name: name.as_bytes(),
+        version,
+        value: Some(b"{}"),
+        expected: Expected::Anything,
+        fence: Some(Fence { slot, generation }),
+    };
+    let driver = subject.driver();
+    run(async {
+        driver.open().await.unwrap();
+        let early = [write("fenced/a", 1, 7, 0), write("fenced/b", 1, 7, 3)];
+        assert_eq!(driver.commit(&early).await, Ok(vec![deposed(0), deposed(1)]), "nobody claimed the slot");
+        assert_eq!(driver.claim(&[7, 4095], 3).await, Ok(vec![]));
+        assert_eq!(driver.claim(&[7], 3).await, Ok(vec![]), "done again, it is done");
+        assert_eq!(driver.claim(&[7, 8, 0], 2).await, Ok(vec![7]), "it is too late for that one only");
+        let group = [
+            write("fenced/a", 1, 7, 3),
+            write("fenced/b", 2, 7, 2),
+            write("fenced/c", 3, 8, 2),
+            write("fenced/d", 4, 7, 4),
+            write("fenced/e", 5, 9, 3),
+            Write { fence: None, ..write("fenced/f", 6, 0, 0) },
+            Write { value: None, ..write("fenced/a", 7, 0, 1) },
+        ];
+        let mut refused = driver.commit(&group[..6]).await.unwrap();
+        refused.sort_by_key(|refused| refused.entry);
+        assert_eq!(refused, [deposed(1), deposed(3), deposed(4)]);
+        assert_eq!(driver.commit(&group[6..]).await, Ok(vec![deposed(0)]), "nor is anything removed");
+        let names: [&[u8]; 6] = [b"fenced/a", b"fenced/b", b"fenced/c", b"fenced/d", b"fenced/e", b"fenced/f"];
+        let versions = |found: Vec<Found>| -> Vec<Option<i32>> {
+            found.into_iter().map(|found| found.unwrap().map(|stored| stored.version)).collect()
+        };
+        let kept = [Some(1), None, Some(3), None, None, Some(6)];
+        assert_eq!(versions(load(&driver, &names).await), kept);
+        // What is done already is not done again by whoever does not own it any more.
+        assert_eq!(driver.claim(&[7], 4).await, Ok(vec![]));
+        assert_eq!(driver.commit(&group[..1]).await, Ok(vec![deposed(0)]));
+        let both = [
+            Write { expected: Expected::Version(9), ..write("fenced/a", 2, 7, 4) },
+            Write { expected: Expected::Version(3), ..write("fenced/c", 4, 8, 2) },
+        ];
+        assert_eq!(driver.commit(&both).await, Ok(vec![storage::Refused { entry: 0, why: Why::Conflict }]));
+        driver.close().await;
+        assert!(driver.claim(&[7], 5).await.is_err(), "it is closed");
+        let again = subject.driver();
+        again.open().await.unwrap();
+        assert_eq!(again.commit(&[write("fenced/a", 8, 7, 3)]).await, Ok(vec![deposed(0)]), "claims last");
+        assert_eq!(again.commit(&[write("fenced/a", 9, 7, 4)]).await, Ok(vec![]));
+        assert_eq!(versions(load(&again, &names[..3]).await), [Some(9), None, Some(4)]);
+        again.close().await;
     });
 }
 

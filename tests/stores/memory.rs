@@ -121,7 +121,7 @@ impl<S: Subject> Subject for Before<S> {
 }
 
 fn put(version: i32, value: &'static [u8]) -> [Write<'static>; 1] {
-    [Write { name: b"tiered", version, value: Some(value), expected: Expected::Anything }]
+    [Write { name: b"tiered", version, value: Some(value), expected: Expected::Anything, fence: None }]
 }
 
 async fn version(driver: &impl Driver) -> Option<i32> {

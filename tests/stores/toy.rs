@@ -4,8 +4,7 @@ use deepstream::storage::names::{Names, Whole};
 use deepstream::storage::{Driver, Found, Kind, Manner, Refused, Trouble, Why, Write};
 use deepstream_engine::Stored;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering};
 use std::time::Duration;
 
 /// What outlives its drivers.
@@ -13,6 +12,7 @@ use std::time::Duration;
 pub(crate) struct World {
     pub(crate) records: Arc<Mutex<HashMap<Vec<u8>, Stored>>>,
     pub(crate) away: Arc<AtomicBool>,
+    pub(crate) fences: Arc<Mutex<HashMap<u16, u64>>>,
 }
 
 /// With whether it is open.
@@ -48,11 +48,21 @@ impl Driver for Toy {
         Ok(names.iter().map(|name| Ok(records.get(*name).cloned())).collect())
     }
 
+    async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<u16>, Trouble> {
+        self.reached()?;
+        let mut fences = self.0.fences.lock().unwrap();
+        let (late, own): (Vec<u16>, Vec<u16>) = slots.iter().partition(|slot| fences.get(*slot) > Some(&generation));
+        fences.extend(own.into_iter().map(|slot| (slot, generation)));
+        Ok(late)
+    }
+
     async fn commit(&self, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {
         self.reached()?;
         let (mut records, mut refused) = (self.0.records.lock().unwrap(), Vec::new());
         for (entry, write) in group.iter().enumerate() {
-            if !write.expected.allows(write, records.get(write.name)) {
+            if write.fence.is_some_and(|own| self.0.fences.lock().unwrap().get(&own.slot) != Some(&own.generation)) {
+                refused.push(Refused { entry, why: Why::Deposed });
+            } else if !write.expected.allows(write, records.get(write.name)) {
                 refused.push(Refused { entry, why: Why::Conflict });
             } else if let Some(value) = write.value {
                 records.insert(write.name.to_vec(), Stored { version: write.version, value: value.to_vec() });

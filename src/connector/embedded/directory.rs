@@ -4,6 +4,7 @@
 use super::StorageError;
 use super::damage::Damage;
 use super::error::words;
+use super::fences::Fences;
 use super::journal;
 use super::manifest;
 use super::place::Place;
@@ -48,6 +49,7 @@ pub(super) struct Directory {
     key: Key,
     watermark: Watermark,
     pub(super) reserve: Reserve,
+    pub(super) fences: Fences,
     place: Option<Place>,
 }
 
@@ -89,7 +91,8 @@ impl Directory {
         };
         let watermark = Watermark::open(path).map_err(system("write into it"))?;
         let reserve = Reserve::new(path);
-        Ok(Self { path: path.to_path_buf(), marker, format, key, watermark, reserve, place: None })
+        let fences = Fences::read(path)?;
+        Ok(Self { path: path.to_path_buf(), marker, format, key, watermark, reserve, fences, place: None })
     }
 
     /// Opens the database; makes it first if there is none yet.

@@ -19,6 +19,7 @@
 mod damage;
 mod directory;
 mod error;
+mod fences;
 mod journal;
 mod manifest;
 mod place;
@@ -183,7 +184,7 @@ impl Embedded {
             check_place(directory, &mut duties.moved)?;
         }
         let always = matches!(self.durability, Durability::Always);
-        match store.commit(group, always) {
+        match store.commit(group, &directory.fences, always) {
             Ok(refused) => {
                 if always {
                     self.syncs.fetch_add(1, Ordering::Relaxed);
@@ -343,6 +344,16 @@ impl Driver for Embedded {
         // One handle for all of them, and not for longer: a failed database cannot be opened again before all are gone.
         let store = self.store()?;
         Ok(names.iter().map(|name| store.load(name)).collect())
+    }
+
+    async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<u16>, Trouble> {
+        // Nothing is claimed where nothing can be written.
+        self.store()?;
+        let mut duties = lock(&self.duties);
+        let Duties { directory: Some(directory), moved, .. } = &mut *duties else { return Err(never_opened()) };
+        check_place(directory, moved)?;
+        let claimed = directory.fences.claim(slots, generation);
+        claimed.map_err(|error| Trouble::new(Kind::Busy, format!("slots cannot be claimed: {error}"), "check the disk"))
     }
 
     async fn commit(&self, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {

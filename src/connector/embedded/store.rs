@@ -3,6 +3,7 @@
 //! error: after one, the whole database is dropped and opened again by the writer.
 
 use super::error::words;
+use super::fences::Fences;
 use super::record;
 use super::stamp::{Key, REMOVAL, Stamp, VALUE};
 use crate::storage::names::{Names, Whole};
@@ -95,22 +96,26 @@ impl Store {
 
     /// Writes the first batch of all: nothing but its stamp.
     pub(super) fn begin(&self) -> Result<(), Error> {
-        match self.commit(&[], true) {
+        match self.commit(&[], &Fences::default(), true) {
             Ok(_) => Ok(()),
             Err(CommitError::Broken(error)) => Err(error),
             Err(CommitError::Refused(why)) => Err(std::io::Error::other(why).into()),
         }
     }
 
-    /// Writes a group as one, all or nothing but for what is too late, and syncs it if asked. Every name occurs once.
-    pub(super) fn commit(&self, group: &[Write<'_>], sync: bool) -> Result<Vec<Refused>, CommitError> {
+    /// Writes a group as one, all or nothing but for what is too late or of somebody deposed, and syncs it if asked. Every name occurs once.
+    pub(super) fn commit(&self, group: &[Write<'_>], fences: &Fences, sync: bool) -> Result<Vec<Refused>, CommitError> {
         self.wait_for_backlog()?;
         let durability = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
         let mut batch = self.database.batch().durability(Some(durability));
         let Stamps { key, number, durable } = &*self.stamps;
         let (mut sum, mut refused) = (key.sum(), Vec::new());
         for (entry, write) in group.iter().enumerate() {
-            let &Write { name, version, value, expected } = write;
+            let &Write { name, version, value, expected, fence } = write;
+            if fence.is_some_and(|fence| !fences.hold(fence)) {
+                refused.push(Refused { entry, why: Why::Deposed });
+                continue;
+            }
             if expected != Expected::Anything {
                 // One thread writes: what is found is still there when it is replaced.
                 let found = self.load(name).map_err(CommitError::Refused)?;

@@ -1,15 +1,17 @@
-//! *Owns* how a group becomes one transaction. *Promises* that nothing in it is waited for before all of it is sent, and that
+//! *Owns* how a group becomes one transaction. *Promises* that nothing in it is waited for before all of it is sent, but for
+//! fences, which are looked at first, and that
 //! a condition is judged by the statement that writes. *Does not* try again: a group that the database refuses comes again
 //! in halves.
 
+use super::fences::{self, Held};
 use super::layout;
 use super::load::inexact;
 use super::table::{Shape, announcer, schema};
 use super::trouble::trouble;
 use super::{Postgres, layout::Layout};
 use crate::log::{Level, note};
-use crate::storage::{Expected, Kind, Refused, Trouble, Why, Write};
-use std::collections::{BTreeMap, HashSet};
+use crate::storage::{Expected, Fence, Kind, Refused, Trouble, Why, Write};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
@@ -22,6 +24,7 @@ struct Row<'g> {
     version: i32,
     value: Option<&'g str>,
     expected: Expected,
+    fence: Option<Fence>,
     at: usize,
 }
 
@@ -33,18 +36,26 @@ type Plan<'g> = BTreeMap<&'g str, Rows<'g>>;
 
 /// One transaction. What has no table that can take it is refused.
 pub(super) async fn commit(postgres: &Postgres, client: &Client, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {
-    let (plan, mut refused) = plan(&postgres.layout, group);
+    let (mut plan, mut refused) = plan(&postgres.layout, group);
+    let tables: Vec<&str> = plan.keys().copied().collect();
     let failed = |error: &Error| {
         let trouble = trouble(&postgres.settings, error);
         if trouble.kind == Kind::Changed {
-            for table in plan.keys() {
+            for table in &tables {
                 postgres.tables.forget(table);
             }
         }
         trouble
     };
     let shapes = ready(postgres, client, &plan).await.map_err(|error| failed(&error))?;
-    let mut steps = vec![plain(client, "BEGIN")];
+    let slots = slots(&plan);
+    let mut steps = Vec::new();
+    if slots.is_empty() {
+        steps.push(plain(client, "BEGIN"));
+    } else {
+        let held = fences::begin(postgres, client, slots).await.map_err(|error| failed(&error))?;
+        refused.extend(deposed(&mut plan, &held));
+    }
     let mut conditional = Vec::new();
     for (table, rows) in &plan {
         match usable(table, shapes.get(table), rows) {
@@ -80,8 +91,8 @@ fn plan<'g>(layout: &'g Layout, group: &'g [Write<'g>]) -> (Plan<'g>, Vec<Refuse
         let value = write.value.map(std::str::from_utf8).transpose();
         match (layout.row(write.name), value) {
             (Ok(layout::Row { table, id }), Ok(value)) => {
-                let Write { version, expected, .. } = *write;
-                plan.entry(table).or_default().insert(id, Row { version, value, expected, at });
+                let Write { version, expected, fence, .. } = *write;
+                plan.entry(table).or_default().insert(id, Row { version, value, expected, fence, at });
             }
             (Err(why), _) => refused.push(Refused { entry: at, why: Why::Unstorable(why.to_string()) }),
             (Ok(_), Err(_)) => {
@@ -90,6 +101,28 @@ fn plan<'g>(layout: &'g Layout, group: &'g [Write<'g>]) -> (Plan<'g>, Vec<Refuse
         }
     }
     (plan, refused)
+}
+
+/// The slots that are written to behind fences.
+fn slots(plan: &Plan<'_>) -> Vec<i32> {
+    let fences = plan.values().flat_map(Rows::values).filter_map(|row| row.fence);
+    let slots: BTreeSet<i32> = fences.map(|fence| i32::from(fence.slot)).collect();
+    slots.into_iter().collect()
+}
+
+/// Takes out of a plan what is behind a fence that does not hold.
+fn deposed(plan: &mut Plan<'_>, held: &Held) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    for rows in plan.values_mut() {
+        rows.retain(|_, row| {
+            let holds = row.fence.is_none_or(|fence| fences::holds(held, fence));
+            if !holds {
+                refused.push(Refused { entry: row.at, why: Why::Deposed });
+            }
+            holds
+        });
+    }
+    refused
 }
 
 /// What a table looks like, if it takes these rows; `None`: there is none, and nothing to put there.
@@ -105,11 +138,7 @@ fn usable(table: &str, shape: Option<&Shape>, rows: &Rows<'_>) -> Result<Option<
 }
 
 /// Makes the tables that a plan lacks; what all of them look like then.
-async fn ready<'p>(
-    postgres: &Postgres,
-    client: &Client,
-    plan: &'p Plan<'_>,
-) -> Result<BTreeMap<&'p str, Shape>, Error> {
+async fn ready<'p>(postgres: &Postgres, client: &Client, plan: &Plan<'p>) -> Result<BTreeMap<&'p str, Shape>, Error> {
     postgres.tables.look_at(client, plan.keys().copied()).await?;
     let mut shapes = BTreeMap::new();
     for (table, rows) in plan {

@@ -4,6 +4,7 @@
 //! commit is one transaction. *Does not* cache, or interpret values.
 
 mod commit;
+mod fences;
 mod layout;
 mod load;
 mod pool;
@@ -92,6 +93,10 @@ impl Driver for Postgres {
 
     async fn load(&self, names: &[&[u8]]) -> Result<Vec<Found>, Trouble> {
         load::load(self, self.pool.reader()?, names).await
+    }
+
+    async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<u16>, Trouble> {
+        fences::claim(self, &*self.pool.writer()?, slots, generation).await
     }
 
     async fn commit(&self, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {

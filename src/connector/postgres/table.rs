@@ -16,6 +16,9 @@ use tokio_postgres::{Client, Error};
 /// Taken by whoever makes something: several servers may start, or meet a new table, at the same time.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7238249176452101);";
 
+/// The table of fences. No name of a record leads to it: those with a semicolon are refused.
+const FENCES: &str = "fences;";
+
 /// The type of a table's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -210,6 +213,27 @@ impl Tables {
     /// Those of the ids `$1` that are there.
     pub(super) fn ids(&self, table: &str) -> String {
         format!("SELECT id::text FROM {} WHERE id = ANY($1)", self.full(table))
+    }
+
+    /// Makes the table of fences.
+    pub(super) fn fences(&self) -> String {
+        let full = self.full(FENCES);
+        format!("{LOCK} CREATE TABLE IF NOT EXISTS {full} (slot int PRIMARY KEY, generation bigint NOT NULL);")
+    }
+
+    /// Claims the slots `$1` with the generation `$2`, unless a later one has them, and gives back those that were claimed.
+    pub(super) fn claim(&self) -> String {
+        format!(
+            "INSERT INTO {} AS f (slot, generation) SELECT s, $2 FROM unnest($1) AS r(s) ORDER BY s \
+             ON CONFLICT (slot) DO UPDATE SET generation = EXCLUDED.generation \
+             WHERE f.generation <= EXCLUDED.generation RETURNING slot",
+            self.full(FENCES)
+        )
+    }
+
+    /// Which generations have the slots `$1`, until the transaction ends.
+    pub(super) fn hold(&self) -> String {
+        format!("SELECT slot, generation FROM {} WHERE slot = ANY($1) ORDER BY slot FOR SHARE", self.full(FENCES))
     }
 
     /// Makes a table. In a transaction of its own, so that one that exists since is no harm.

@@ -1,5 +1,6 @@
 use super::batch::{END, END_MAGIC, ITEM, START};
 use super::*;
+use crate::connector::embedded::fences::Fences;
 use crate::connector::embedded::stamp::{Stamp, VALUE};
 use crate::connector::embedded::store::Store;
 use crate::storage::{Expected, Write};
@@ -181,12 +182,13 @@ fn the_database_writes_what_we_read() {
     let store = Store::open(&path, key(), 64 << 20).unwrap();
     store.begin().unwrap();
     let long = vec![b'v'; 70_000];
-    let write = |name, version, value| Write { name, version, value, expected: Expected::Anything };
+    let write = |name, version, value| Write { name, version, value, expected: Expected::Anything, fence: None };
     let group = [write(b"name", 3, Some(b"{}")), write(b"\x01\x02\x03", 1, None), write(b"long", 1, Some(&long))];
-    store.commit(&group, true).unwrap();
-    store.commit(&group, false).unwrap();
+    let fences = Fences::default();
+    store.commit(&group, &fences, true).unwrap();
+    store.commit(&group, &fences, false).unwrap();
     store.sync().unwrap();
-    store.commit(&group, true).unwrap();
+    store.commit(&group, &fences, true).unwrap();
     drop(store);
     assert_eq!(std::fs::read(path.join("version")).unwrap(), END_MAGIC, "the number of the format");
     let journals = read(&path).unwrap();
