@@ -62,6 +62,8 @@ pub struct ConnId {
     pub slot: u32,
 }
 
+const _: () = assert!(size_of::<ConnId>() == 8, "addresses are in every packet and table");
+
 impl ConnId {
     /// A value no connection has; stands for "nobody" in packets.
     pub const NOBODY: Self = Self { core: Place(u16::MAX), generation: u16::MAX, slot: u32::MAX };

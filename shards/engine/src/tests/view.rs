@@ -2,13 +2,14 @@
 
 use super::rig::{Rig, patient};
 use crate::ident::{ConnId, NodeId, Place};
+use crate::output::Flow;
 use crate::packet::Packet;
 use crate::view::{Member, Unviewable, View};
 use bytes::Bytes;
-use deepstream_wire::{Action, Outgoing};
+use deepstream_wire::{Action, Flags, Outgoing, binary, encode};
 use std::sync::Arc;
 
-/// Nodes with so many cores, of which every other slot belongs to the first and the last of those named.
+/// Nodes with so many cores each; slots belong to the two owners in turn.
 fn view(epoch: u64, members: &[(u8, u16)], owners: [u8; 2]) -> Arc<View> {
     let members = members.iter().map(|&(node, cores)| Member { node: NodeId(node), cores }).collect();
     let slots = (0..View::SLOTS).map(|slot| NodeId(owners[slot % 2])).collect();
@@ -124,4 +125,35 @@ fn who_is_no_member_is_not_heard() {
         assert_eq!(told(&mut rig, stranger), before, "{stranger:?}");
     }
     assert_eq!(told(&mut rig, Place::of(NodeId(0), 0)), before + 1);
+}
+
+#[test]
+fn filter_is_told_of_names_that_any_node_owns() {
+    let mut rig = Rig::viewing(&view(1, &[(3, 2), (0, 1)], [0, 3]), &patient());
+    let (client, other) = (rig.client(1), rig.client(2));
+    let filter = |rig: &mut Rig, action| {
+        let mut payload = Vec::new();
+        let names: [&[u8]; 1] = [b"e/+"];
+        let message = Outgoing { names: &names, correlation_id: Some(b"1"), ..Outgoing::new(action) };
+        encode::encode_message(&message, &mut payload);
+        for mut message in binary::messages(&payload).flatten() {
+            message.head.flags.set(Flags::FILTER);
+            let now = rig.now;
+            assert_eq!(rig.shards[1].received(now, client, &message), Flow::Continue);
+        }
+        rig.settle();
+        assert_eq!(rig.read(client).len(), 1, "acknowledged");
+    };
+    filter(&mut rig, Action::EventSubscribe);
+    for name in 0..20 {
+        emit(&mut rig, other, &format!("e/{name}"));
+    }
+    assert_eq!(rig.read(client).len(), 20);
+    filter(&mut rig, Action::EventUnsubscribe);
+    emit(&mut rig, other, "e/1");
+    assert!(rig.read(client).is_empty());
+    for client in [client, other] {
+        rig.drop_client(client);
+    }
+    assert_empty(&rig);
 }
