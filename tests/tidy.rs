@@ -22,6 +22,7 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("valve", "shards/valve", &["json", "pattern"]),
     ("engine", "shards/engine", &["json", "wire", "pattern", "valve"]),
     ("sim", "shards/sim", &["json", "wire", "valve", "engine"]),
+    ("benches", "benches", &["wire", "valve", "engine", "mesh"]),
     ("perf", "perf", &["cpulist", "wire"]),
     ("deepstream", "", &["cpulist", "json", "wire", "pattern", "valve", "engine", "mesh"]),
 ];
