@@ -1,28 +1,32 @@
-//! One core: its shard, its sockets, its ends of the lattice, and the turn that moves everything between them.
+//! One core: its shard, its sockets, its peers, and the turn that moves everything between them.
 //!
-//! *Owns* the order of a turn and the decision to sleep. *Promises* that the core never sleeps while anything is left to do,
-//! that a turn is one system call beside one send for each socket that is told something (and one for each look in a long
-//! flush), and that a peer or client that is slow costs only itself.
+//! *Owns* the order of a turn, and of the end. *Promises* that a turn is one system call beside one send for each socket that is
+//! told something (and one for each look in a long flush), and that a peer or client that is slow costs only itself.
 //! *Does not* decide what a message means (the shard does) or how bytes reach the kernel (the ring does).
+
+mod sleep;
 
 use super::admission::Links;
 use super::clock::Clock;
 use super::control::Control;
 use super::descriptors::Descriptors;
 use super::endings::Endings;
+use super::gauges::Gauges;
+use super::listen::DoorKind;
+use super::peers::Peers;
 use super::refusals::Refusals;
 use super::ring::{Completion, Ring};
 use super::services::Clients;
 use super::socket::Sockets;
+use super::stores::Stores;
 use super::tape::Reel;
-use super::tls::Tls;
 use super::trim::Trim;
 use crate::endpoint::http::Service;
 use crate::monitor::Figures;
-use crate::{auth, note, storage};
-use deepstream_engine::{Ask, Lane, Nanos, Outcome, Packet, Place, Shard, StoreBatch};
-use deepstream_mesh::{Lane as Track, Port};
-use deepstream_wire::{LinkConfig, Medium};
+use crate::{auth, note};
+use deepstream_engine::{Ask, Nanos, Outcome, Packet, Shard};
+use deepstream_mesh::Port;
+use deepstream_wire::LinkConfig;
 use hdrhistogram::Histogram;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,33 +37,17 @@ const COMPLETIONS_PER_TURN: usize = 256;
 /// Bytes put into outboxes before they are flushed, rather than more taken in. A burst of messages with many subscribers
 /// would otherwise become gigabytes of outboxes in one turn, cold in every cache, before the first byte is sent.
 const OUTPUT_BYTES_PER_TURN: u64 = 1 << 20;
-/// Packets taken from one peer and lane in one turn.
-const PACKETS_PER_TURN: usize = 64;
-/// Of those, so many are taken at a time: no more once answers to them are as long as outboxes may be in a turn. On their way
-/// to another core they are nobody's.
-const PACKETS_AT_ONCE: usize = 4;
 /// Connections for which a core has room without its tables being moved. It is address space, about 600 bytes each, and memory
 /// only where it was used. Moving them as 5,000 connections came was a twelfth of what these cost.
 const CONNECTIONS_ROOM: usize = 16_384;
 /// How long after its beginning a turn still takes in more in the middle of its flush. What only a turn does waits until it is over:
 /// timers, logins, what storage answers, what the process asks.
 const LOOKS_NS_MAX: u64 = 4_000_000;
-/// How long what is to be stored waits for company while more comes in. A commit costs the same for one write and for many, and
-/// who was just told that a write is stored writes again: handed over at once, the first of them would go to the disk alone,
-/// and all others wait until it is back.
-const GATHER_NS_MAX: u64 = 100_000;
 /// How long accepting rests after it failed (no descriptors, no memory).
 const ACCEPT_REST_NS: u64 = 100_000_000;
-/// How often a stopping core looks whether the others are done.
-const STOP_STEP_NS: u64 = 5_000_000;
-/// Every how many turns one is measured.
-const SAMPLE_EVERY: u32 = 64;
-
-const LANES: [(Lane, Track); 2] = [(Lane::Deliveries, Track::Deliveries), (Lane::Requests, Track::Requests)];
 
 /// See the module.
 pub(super) struct Core {
-    pub(super) id: Place,
     pub(super) shard: Shard,
     pub(super) ring: Ring,
     pub(super) sockets: Sockets,
@@ -72,13 +60,9 @@ pub(super) struct Core {
     /// When this turn began.
     began: Nanos,
     pub(super) stopping: bool,
-    port: Port<Packet>,
-    storage: Option<storage::Client>,
+    peers: Peers,
+    stores: Stores,
     pub(super) auth: auth::Client,
-    /// Where the shard puts its next writes; away while storage has it.
-    batch: Option<StoreBatch>,
-    /// Since when something waits to be handed to storage that could be.
-    gathering: Option<Nanos>,
     clock: Clock,
     pub(super) control: Arc<Control>,
     /// How long to spin before sleeping; `None`: for ever.
@@ -87,30 +71,15 @@ pub(super) struct Core {
     reel: Option<Reel>,
     accept_again_at: Option<Nanos>,
     pub(super) refusals: Refusals,
-    pub(super) trim: Trim,
+    trim: Trim,
     counted_drained: bool,
-    figures: Figures,
-    /// The last of its questions that was answered.
-    answered: usize,
+    gauges: Gauges,
     /// Generation of the permission rules that the shard was given.
     rules: u32,
     /// How many bytes were put into outboxes, ever, when this turn takes in nothing more.
     enough: u64,
-    turns: u32,
-    pub(super) turn_ns: Histogram<u64>,
     /// What was told of connections that were ended.
     pub(super) endings: Endings,
-}
-
-/// What holds for the connections of a listener.
-#[derive(Clone, Debug)]
-pub(super) struct DoorKind {
-    /// What they speak.
-    pub(super) medium: Medium,
-    /// What they are secured with.
-    pub(super) tls: Option<Tls>,
-    /// Whether they are to come from other machines even while everybody could do everything.
-    pub(super) is_meant: bool,
 }
 
 /// What a core is made of.
@@ -147,10 +116,10 @@ impl Core {
             reel,
             descriptors,
         } = parts;
+        let peers = Peers::new(port);
         shard.reserve(CONNECTIONS_ROOM);
         ring.reserve(CONNECTIONS_ROOM);
         Self {
-            id: Place::alone(port.core() as u16),
             shard,
             ring,
             sockets: Sockets::with_room(CONNECTIONS_ROOM),
@@ -160,11 +129,10 @@ impl Core {
             now: clock.now(),
             began: clock.now(),
             stopping: false,
-            port,
-            storage,
+            stores: Stores::new(storage),
             auth,
-            batch: Some(StoreBatch::default()),
-            gathering: None,
+            gauges: Gauges::new(figures, peers.own()),
+            peers,
             clock,
             control,
             idle_spin_ns: idle_spin.map(|spin| spin.as_nanos() as u64),
@@ -173,12 +141,8 @@ impl Core {
             refusals: Refusals::new(descriptors),
             trim: Trim::default(),
             counted_drained: false,
-            figures,
-            answered: 0,
             rules: 0,
             enough: 0,
-            turns: 0,
-            turn_ns: Histogram::new_with_bounds(100, 1_000_000_000, 2).expect("the bounds are constants in order"),
             endings: Endings::default(),
         }
     }
@@ -207,8 +171,7 @@ impl Core {
             self.shard.end_tape();
             reel.hand_over();
         }
-        self.figures.monitor().leave(self.id.index());
-        self.turn_ns
+        self.gauges.leave()
     }
 
     /// What was written down goes to its file when there is nothing else to do, and ends if it cannot.
@@ -229,9 +192,8 @@ impl Core {
         if !self.stopping && self.control.is_stopping() {
             self.stop();
         }
-        if self.figures.monitor().asked() != self.answered {
-            self.answered = self.figures.monitor().asked();
-            self.figures.monitor().tell(self.id.index(), self.answered, self.snapshot());
+        if self.gauges.are_asked() {
+            self.gauges.tell(&self.shard, self.ring.socket_count());
         }
         if self.control.generation() != self.rules {
             self.rules = self.control.generation();
@@ -240,7 +202,7 @@ impl Core {
         self.enough = self.shard.counters().sent_bytes + OUTPUT_BYTES_PER_TURN;
         let mut worked = self.take_completions();
         worked |= self.shake_hands();
-        worked |= self.take_packets();
+        worked |= self.peers.take(&mut self.shard, self.now, OUTPUT_BYTES_PER_TURN);
         worked |= self.take_outcomes();
         if self.shard.next_deadline().is_some_and(|at| at <= self.now) {
             self.shard.tick(self.now);
@@ -251,36 +213,38 @@ impl Core {
         self.time_out_requests();
         self.refusals.tell(self.now);
         self.answer_asks();
-        worked |= self.publish();
-        self.gather_stores();
+        worked |= self.peers.publish(&mut self.shard, |peer| self.ring.ring_bell(peer));
+        self.stores.gather(&mut self.shard, self.now, self.clock);
         self.flush();
-        if self.gathering.is_some() && !self.has_input() {
-            self.hand_over_stores();
+        if self.stores.are_gathering() && !self.has_input() {
+            self.stores.hand_over(&mut self.shard, self.now);
         }
         self.write_notes();
         self.speak_to_silent();
         self.close_late();
-        self.trim();
+        self.trim.look(&mut self.shard, self.now);
         self.endings.tell_left_out(self.now);
-        self.measure(worked);
+        if worked {
+            self.gauges.turned(|| self.clock.now().since(self.began));
+        }
         worked
     }
 
     /// In the middle of a flush: takes in what came while it went on, so that those who are yet to be flushed take it along.
     pub(super) fn look(&mut self) {
-        self.gather_stores();
+        self.stores.gather(&mut self.shard, self.now, self.clock);
         let late = self.now.since(self.began) > LOOKS_NS_MAX;
-        if late || self.stopping || !(self.ring.has_completions() || self.port.has_input()) {
+        if late || self.stopping || !(self.ring.has_completions() || self.peers.has_input()) {
             return;
         }
         self.ring.submit();
         self.now = self.clock.now();
         self.take_completions();
-        self.take_packets();
+        self.peers.take(&mut self.shard, self.now, OUTPUT_BYTES_PER_TURN);
         self.answer_asks();
         self.hear_resumed();
         self.answer_asks();
-        self.publish();
+        self.peers.publish(&mut self.shard, |peer| self.ring.ring_bell(peer));
     }
 
     fn take_completions(&mut self) -> bool {
@@ -314,7 +278,7 @@ impl Core {
     fn completed(&mut self, completion: Completion) {
         match completion {
             Completion::Accepted(key, door) => self.accepted(key, door),
-            Completion::Refused(stream, door) => self.refuse(&stream, door),
+            Completion::Refused(stream, door) => self.refusals.refuse(&stream, &self.doors[door.0 as usize], self.now),
             Completion::AcceptFailed(error) => {
                 note::accept_failed(&error);
                 self.accept_again_at = Some(self.now.after(ACCEPT_REST_NS));
@@ -328,46 +292,12 @@ impl Core {
         }
     }
 
-    /// Deliveries always; requests only while all of our own deliveries are on their way, so that a core that cannot get rid
-    /// of its answers takes on no more questions.
-    fn take_packets(&mut self) -> bool {
-        let mut worked = false;
-        let mut taken = |this: &mut Self, lane| {
-            for peer in 0..this.port.cores() {
-                let Self { port, shard, now, .. } = this;
-                let from = Place::alone(peer as u16);
-                let enough = shard.posted_bytes() + OUTPUT_BYTES_PER_TURN;
-                for _ in 0..PACKETS_PER_TURN / PACKETS_AT_ONCE {
-                    let count = port.take(peer, lane, PACKETS_AT_ONCE, |packet| shard.packet(*now, from, packet));
-                    worked |= count > 0;
-                    if count < PACKETS_AT_ONCE || shard.posted_bytes() >= enough {
-                        break;
-                    }
-                }
-            }
-        };
-        taken(self, Track::Deliveries);
-        if !self.has_backlog(Lane::Deliveries) {
-            taken(self, Track::Requests);
-        }
-        worked
-    }
-
     fn take_outcomes(&mut self) -> bool {
-        let Self { storage, auth, shard, batch, now, .. } = self;
-        let (mut worked, mut judged) = (auth.has_answers(), Vec::new());
+        let (mut worked, mut judged) = (self.auth.has_answers(), Vec::new());
         if worked {
-            auth.poll(&mut |outcome| judged.push(outcome));
+            self.auth.poll(&mut |outcome| judged.push(outcome));
         }
-        if let Some(storage) = storage.as_mut().filter(|storage| storage.has_answers()) {
-            worked = true;
-            storage.poll(&mut |outcome, answered| {
-                if answered.is_some() {
-                    *batch = answered;
-                }
-                shard.completed(*now, outcome);
-            });
-        }
+        worked |= self.stores.poll(&mut self.shard, self.now);
         for outcome in judged {
             let asked = matches!(&outcome, Outcome::Authenticated { conn, login } if self.judged(*conn, login));
             if !asked {
@@ -385,12 +315,9 @@ impl Core {
                 return;
             }
             for ask in asks {
-                match (ask, &mut self.storage) {
-                    (Ask::Load { ticket, name }, Some(storage)) => storage.load(ticket, name),
-                    (Ask::Load { ticket, .. }, None) => {
-                        self.shard.completed(self.now, Outcome::Loaded { ticket, result: Ok(None) });
-                    }
-                    (Ask::Authenticate { conn, data, peer }, _) => {
+                match ask {
+                    Ask::Load { ticket, name } => self.stores.load(&mut self.shard, self.now, ticket, name),
+                    Ask::Authenticate { conn, data, peer } => {
                         if let Some(login) = self.auth.judge(conn, data, peer) {
                             self.judged(conn, &login);
                             self.shard.completed(self.now, Outcome::Authenticated { conn, login });
@@ -399,146 +326,6 @@ impl Core {
                 }
             }
         }
-    }
-
-    /// Packets to their rings, as far as there is room; bells to whoever sleeps over them.
-    fn publish(&mut self) -> bool {
-        let mut worked = false;
-        for peer in (0..self.port.cores()).filter(|&peer| peer != self.id.index()) {
-            for (lane, track) in LANES {
-                let Self { shard, port, .. } = self;
-                let to = Place::alone(peer as u16);
-                let before = shard.packets(to, lane).len();
-                if before > 0 {
-                    shard.take_packets(to, lane, |packets| port.send(peer, track, packets));
-                    worked |= shard.packets(to, lane).len() < before;
-                }
-            }
-        }
-        let Self { port, ring, .. } = self;
-        port.ring_sleepers(|peer| ring.ring_bell(peer));
-        worked
-    }
-
-    fn has_backlog(&mut self, lane: Lane) -> bool {
-        let id = self.id.core();
-        (0..self.port.cores() as u16)
-            .filter(|&peer| peer != id)
-            .any(|peer| !self.shard.packets(Place::alone(peer), lane).is_empty())
-    }
-
-    /// What is to be stored waits until there is nothing else to take in, but not for long.
-    fn gather_stores(&mut self) {
-        if self.batch.is_none() || !self.shard.has_stores() {
-            return;
-        }
-        let now = if self.gathering.is_some() { self.clock.now() } else { self.now };
-        let since = *self.gathering.get_or_insert(now);
-        if self.storage.is_none() || now.since(since) > GATHER_NS_MAX {
-            self.hand_over_stores();
-        }
-    }
-
-    fn hand_over_stores(&mut self) {
-        self.gathering = None;
-        let Some(mut batch) = self.batch.take() else { return };
-        if !self.shard.take_stores(self.now, &mut batch) {
-            self.batch = Some(batch);
-        } else if let Some(storage) = &mut self.storage {
-            storage.store(batch);
-        } else {
-            let stored = Outcome::Stored { ticket: batch.ticket, result: Ok(()) };
-            batch.clear();
-            self.batch = Some(batch);
-            self.shard.completed(self.now, stored);
-        }
-    }
-
-    fn measure(&mut self, worked: bool) {
-        if worked {
-            self.turns = self.turns.wrapping_add(1);
-            if self.turns.is_multiple_of(SAMPLE_EVERY) {
-                self.turn_ns.saturating_record(self.clock.now().since(self.began));
-            }
-        }
-    }
-
-    fn spins(&self) -> bool {
-        self.idle_spin_ns != Some(0)
-    }
-
-    /// Spins for a while, then sleeps until something happens or is due; but neither while the turn left something to do.
-    fn idle(&mut self) {
-        if self.has_left_over() {
-            return self.ring.submit();
-        }
-        let until = self.idle_spin_ns.map(|spin| self.now.after(spin));
-        let deadline = self.deadline();
-        if self.spins() {
-            self.ring.submit();
-            loop {
-                if self.has_input() || self.port.has_work() {
-                    return self.ring.submit();
-                }
-                let now = self.clock.now();
-                if deadline.is_some_and(|at| at <= now) || self.is_asked() {
-                    return;
-                }
-                if until.is_some_and(|until| until <= now) {
-                    break;
-                }
-                std::hint::spin_loop();
-            }
-        }
-        self.port.prepare_sleep();
-        let undone = self.has_input() || self.port.has_work() || self.is_asked();
-        if undone {
-            self.ring.submit();
-        } else {
-            let left = deadline.map(|at| Duration::from_nanos(at.since(self.clock.now())));
-            self.ring.sleep(left);
-        }
-        self.port.woke();
-    }
-
-    /// Whether the last turn's late steps made work for its early ones, which nothing from outside will ask for: a
-    /// connection closed at its end leaves packets for other cores, a lane that drained lets sockets be read again.
-    fn has_left_over(&mut self) -> bool {
-        self.shard.has_output(self.batch.is_none()) || self.sockets.has_ready() || self.has_packets()
-    }
-
-    /// Whether packets wait that were not offered to their ring yet, or that would fit now.
-    fn has_packets(&mut self) -> bool {
-        let (id, cores) = (self.id.index(), self.port.cores());
-        (0..cores).filter(|&peer| peer != id).any(|peer| {
-            LANES.iter().any(|&(lane, track)| {
-                !self.shard.packets(Place::alone(peer as u16), lane).is_empty() && !self.port.is_stuck(peer, track)
-            })
-        })
-    }
-
-    fn has_input(&mut self) -> bool {
-        self.ring.has_completions()
-            || self.port.has_input()
-            || self.auth.has_answers()
-            || self.sockets.has_handshakes()
-            || self.storage.as_ref().is_some_and(storage::Client::has_answers)
-    }
-
-    /// Whether the process wants something of this core that it has not done yet.
-    fn is_asked(&self) -> bool {
-        self.control.is_stopping() != self.stopping
-            || self.figures.monitor().asked() != self.answered
-            || self.control.generation() != self.rules
-    }
-
-    /// When something is due by itself.
-    fn deadline(&self) -> Option<Nanos> {
-        let stop = self.stopping.then(|| self.now.after(STOP_STEP_NS));
-        let sockets = [self.sockets.next_late(), self.sockets.next_request(), self.next_silent()];
-        let doors = [self.accept_again_at, self.refusals.due(), self.endings.next(), self.trim.due()];
-        let all = [self.shard.next_deadline(), stop].into_iter().chain(sockets).chain(doors);
-        all.flatten().min()
     }
 
     fn stop(&mut self) {
@@ -554,15 +341,13 @@ impl Core {
         if self.control.is_late() {
             return true;
         }
-        let quiet = self.ring.socket_count() == 0
-            && LANES.iter().all(|&(lane, _)| !self.has_backlog(lane))
-            && !self.port.has_input();
+        let quiet = self.ring.socket_count() == 0 && self.peers.have_all(&self.shard) && !self.peers.has_input();
         if quiet && !self.counted_drained {
             self.counted_drained = true;
             self.control.drained();
         }
         // Once all cores were quiet no connection is left that could ask for anything, and what was sent before has
         // arrived.
-        quiet && self.control.all_drained() && self.batch.is_some() && self.shard.census().dirty_records == 0
+        quiet && self.control.all_drained() && self.stores.are_back() && self.shard.census().dirty_records == 0
     }
 }

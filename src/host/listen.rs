@@ -3,11 +3,24 @@
 //! *Owns* resolving the address and binding. *Promises* that a port held by anybody else is noticed, even by another
 //! server that shares ports as this one does. *Does not* accept.
 
+use super::tls::Tls;
+use deepstream_wire::Medium;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::thread::sleep;
 use std::time::Duration;
+
+/// What holds for the connections of a listener.
+#[derive(Clone, Debug)]
+pub(super) struct DoorKind {
+    /// What they speak.
+    pub(super) medium: Medium,
+    /// What they are secured with.
+    pub(super) tls: Option<Tls>,
+    /// Whether they are to come from other machines even while everybody could do everything.
+    pub(super) is_meant: bool,
+}
 
 /// Longest queue of connections not accepted yet; the kernel cuts it to what it allows.
 const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";

@@ -12,8 +12,10 @@ mod core;
 mod descriptors;
 mod endings;
 mod error;
+mod gauges;
 mod http;
 mod listen;
+mod peers;
 mod protect;
 mod refusals;
 mod renewal;
@@ -23,6 +25,7 @@ mod ring;
 mod services;
 mod socket;
 mod start;
+mod stores;
 mod tape;
 mod tls;
 mod trim;
@@ -35,5 +38,8 @@ pub use tls::TlsError;
 
 /// Whether this kernel gives what the cores are built on, and what they would have to do without.
 pub fn probe() -> Result<Vec<&'static str>, StartError> {
-    ring::probe().map_err(|missing| StartError::missing(&missing))
+    ring::probe().map_err(|missing| {
+        let (what, remedy) = missing.words();
+        StartError::Kernel { what, remedy }
+    })
 }

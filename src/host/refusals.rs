@@ -1,9 +1,8 @@
-//! Connections that are refused for want of descriptors: said so to whoever understands it, and told to the log, not more often
-//! than anybody would read it.
+//! *Owns* what connections are told that are refused for want of descriptors. *Promises* that whoever speaks HTTP is told so, and
+//! the log not more often than anybody would read it. *Does not* decide who is refused: the ring does.
 
-use super::core::{Core, DoorKind};
 use super::descriptors::Descriptors;
-use super::ring::Door;
+use super::listen::DoorKind;
 use crate::note;
 use deepstream_engine::Nanos;
 use deepstream_wire::Medium;
@@ -44,18 +43,16 @@ impl Refusals {
         self.quiet_until = now.after(TELL_EVERY_NS);
         note::no_descriptors(std::mem::take(&mut self.no_descriptor), self.descriptors.max());
     }
-}
 
-impl Core {
-    /// There is no descriptor to spare for a connection. Who speaks HTTP on it is told, if that can be done at once.
-    pub(super) fn refuse(&mut self, stream: &TcpStream, door: Door) {
-        let DoorKind { medium, tls, .. } = &self.doors[door.0 as usize];
+    /// There is no descriptor to spare for a connection through a door of this kind. Who speaks HTTP on it is told, if that can
+    /// be done at once.
+    pub(super) fn refuse(&mut self, stream: &TcpStream, DoorKind { medium, tls, .. }: &DoorKind, now: Nanos) {
         if *medium == Medium::Web && tls.is_none() {
             // Whoever is not reached is told by the end of the connection.
             let _ = net::send(stream, UNAVAILABLE, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         }
-        self.refusals.no_descriptor += 1;
-        self.refusals.descriptors.refused_one();
-        self.refusals.tell(self.now);
+        self.no_descriptor += 1;
+        self.descriptors.refused_one();
+        self.tell(now);
     }
 }

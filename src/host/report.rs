@@ -2,9 +2,8 @@
 //!
 //! *Owns* the form of the lines. *Promises* that every figure of a snapshot is in one of them. *Does not* know the figures.
 
-use super::core::Core;
 use crate::log::{Level, answer};
-use crate::monitor::{self, Kind, Reading, Snapshot, Source, Value};
+use crate::monitor::{Kind, Reading, Snapshot, Source, Value};
 
 /// Whoever asks is to be told by a server that is otherwise silent, too.
 const LEVEL: Level = Level::Warn;
@@ -12,17 +11,6 @@ const LEVEL: Level = Level::Warn;
 const CENSUS: &str = "CENSUS";
 /// Event of the lines that tell what happened since the start.
 const COUNTERS: &str = "COUNTERS";
-
-impl Core {
-    /// What this core holds and has done.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        Snapshot::of(Source::Shard(self.id.index()), |to| {
-            monitor::shard(&self.shard.census(), self.shard.counters(), to);
-            monitor::sockets(self.ring.socket_count(), to);
-            monitor::turns(&self.turn_ns, to);
-        })
-    }
-}
 
 /// Logs what a shard or service holds and did, as `field=number` in one line each.
 pub(super) fn write(number: usize, snapshot: &Snapshot) {
@@ -60,6 +48,7 @@ fn field(Reading { figure, value }: &Reading) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor;
     use hdrhistogram::Histogram;
 
     #[test]

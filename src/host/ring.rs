@@ -36,7 +36,7 @@ pub(super) use heap::give_back;
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
 use rustix::net::{self, SendFlags};
 use sending::Sending;
-pub(super) use setup::{Missing, probe};
+pub(super) use setup::probe;
 use setup::{NO_BELL_MESSAGES, has_bell_messages, setup};
 use slab::Slab;
 use std::collections::VecDeque;

@@ -6,7 +6,6 @@
 use super::bell::Waker;
 use super::descriptors::{self, Descriptors};
 use super::error::StartError;
-use super::protect;
 use crate::auth::{self, Auth, Method, StorageBell};
 use crate::config::{AuthMethod, Config, Placement};
 use crate::log::{self, Level, note};
@@ -192,6 +191,5 @@ fn start_auth(
         }
     };
     note(Level::Info, "INFO", &format!("authentication ready: {description}"));
-    protect::announce_users(config);
     Ok(auth)
 }

@@ -13,8 +13,9 @@ mod silent;
 mod weigh;
 
 use super::admission::Links;
-use super::core::{Core, DoorKind};
+use super::core::Core;
 use super::http::Conversation;
+use super::listen::DoorKind;
 use super::ring::{Buffer, Door, Key, Taken};
 use super::tls::Session;
 use crate::auth;

@@ -5,15 +5,16 @@
 use super::bell::Waker;
 use super::clock::Clock;
 use super::control::Control;
-use super::core::{Core, DoorKind, Parts};
+use super::core::{Core, Parts};
 use super::descriptors::{self, Descriptors};
 use super::error::StartError;
+use super::listen::{self, DoorKind};
 use super::renewal::{Logins, Rights};
 use super::ring::{Doorbell, Ring};
 use super::services::{Clients, Members, Services, core_waker};
 use super::tape::{Reel, Tapes};
 use super::tls::{Side, Tls};
-use super::{listen, protect, report};
+use super::{protect, report};
 use crate::config::{Config, Door, Placement, WebSocketEndpoint};
 use crate::endpoint::http::Service;
 use crate::log::{Level, note};
@@ -105,6 +106,7 @@ pub fn start(
     let ports = Lattice::new(cores, slots);
     let core_wakers: Vec<service::Waker> = ports.iter().zip(&wakers).map(core_waker).collect();
     let (services, clients) = Services::start(config, placement, &core_wakers, members)?;
+    protect::announce_users(config);
 
     let permissions = Arc::new(config.permissions(0));
     let control = Arc::new(Control::new(cores, Arc::clone(&permissions), config.is_open().is_some()));

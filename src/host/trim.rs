@@ -1,8 +1,8 @@
-//! When a core gives memory back: once connections hold much less than they did, and a moment later.
+//! *Owns* when a core gives memory back: once connections hold much less than they did, and a moment later. *Promises* that a
+//! burst alone gives none back. *Does not* know whose it was.
 
-use super::core::Core;
 use super::ring;
-use deepstream_engine::Nanos;
+use deepstream_engine::{Nanos, Shard};
 
 /// Less than this is kept for what comes next.
 const WORTH_BYTES: usize = 8 << 20;
@@ -34,19 +34,17 @@ impl Trim {
         true
     }
 
+    /// Gives memory back, if it is time.
+    pub(super) fn look(&mut self, shard: &mut Shard, now: Nanos) {
+        if self.is_due(now, shard.held_bytes()) {
+            shard.forget_spare();
+            ring::give_back();
+        }
+    }
+
     /// When it will be time.
     pub(super) fn due(&self) -> Option<Nanos> {
         self.at
-    }
-}
-
-impl Core {
-    /// Gives memory back, if it is time.
-    pub(super) fn trim(&mut self) {
-        if self.trim.is_due(self.now, self.shard.held_bytes()) {
-            self.shard.forget_spare();
-            ring::give_back();
-        }
     }
 }
 

@@ -110,7 +110,8 @@ fn imports(file: &Source, module: &[String]) -> Vec<(usize, Vec<String>)> {
         for (at, _) in code.match_indices(root) {
             let before = code[..at].chars().next_back();
             // A part of a longer path is found with its beginning.
-            if before.is_some_and(|mark| is_word(mark) || mark == ':') {
+            // And who may see something is no import of it.
+            if before.is_some_and(|mark| is_word(mark) || mark == ':') || code[..at].ends_with("pub(in ") {
                 continue;
             }
             let mut path = if root == "crate::" { Vec::new() } else { module.to_vec() };

@@ -59,3 +59,39 @@ pub(in crate::host) enum Missing {
     /// The receive buffers were refused.
     Buffers(io::Error),
 }
+
+impl Missing {
+    /// What is missing, and how to get it.
+    pub(in crate::host) fn words(&self) -> (String, String) {
+        match self {
+            Self::Feature => (
+                "this kernel's io_uring is too old".to_owned(),
+                "deepstream needs Linux 6.0 or later (multishot receive)".to_owned(),
+            ),
+            Self::Ring(error) | Self::Buffers(error) => {
+                (format!("io_uring is not available: {error}"), remedy(error).to_owned())
+            }
+        }
+    }
+}
+
+/// What to do about an io_uring that is refused.
+fn remedy(error: &io::Error) -> &'static str {
+    let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+    match (error.raw_os_error(), disabled.as_deref().map(str::trim)) {
+        (_, Ok("2")) => "it is switched off on this machine: sysctl -w kernel.io_uring_disabled=0",
+        (Some(libc::EPERM), Ok("1")) => {
+            "it is for privileged processes only on this machine: sysctl -w kernel.io_uring_disabled=0, or put the \
+             server's user into the group of kernel.io_uring_group"
+        }
+        (Some(libc::EPERM | libc::ENOSYS | libc::EACCES), _) => {
+            "a seccomp profile forbids it, as those of Docker and containerd do: run the container with a profile that \
+             allows io_uring_setup, io_uring_enter and io_uring_register (--security-opt seccomp=...)"
+        }
+        (Some(libc::ENOMEM), _) => {
+            "the limit of locked memory is too low: raise it (ulimit -l 8192; LimitMEMLOCK=8M in a systemd unit)"
+        }
+        (Some(libc::EMFILE | libc::ENFILE), _) => "there are no file descriptors left: raise the limit (LimitNOFILE)",
+        _ => "deepstream needs Linux 6.0 or later with CONFIG_IO_URING",
+    }
+}

@@ -1,0 +1,81 @@
+//! *Owns* the decision of a core to sleep. *Promises* that it never does while anything is left to do, and that it is awake when
+//! something is due. *Does not* do any of it.
+
+use super::Core;
+use deepstream_engine::Nanos;
+use std::time::Duration;
+
+/// How often a stopping core looks whether the others are done.
+const STOP_STEP_NS: u64 = 5_000_000;
+
+impl Core {
+    pub(super) fn spins(&self) -> bool {
+        self.idle_spin_ns != Some(0)
+    }
+
+    /// Spins for a while, then sleeps until something happens or is due; but neither while the turn left something to do.
+    pub(super) fn idle(&mut self) {
+        if self.has_left_over() {
+            return self.ring.submit();
+        }
+        let until = self.idle_spin_ns.map(|spin| self.now.after(spin));
+        let deadline = self.deadline();
+        if self.spins() {
+            self.ring.submit();
+            loop {
+                if self.has_input() || self.peers.has_work() {
+                    return self.ring.submit();
+                }
+                let now = self.clock.now();
+                if deadline.is_some_and(|at| at <= now) || self.is_asked() {
+                    return;
+                }
+                if until.is_some_and(|until| until <= now) {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        self.peers.prepare_sleep();
+        let undone = self.has_input() || self.peers.has_work() || self.is_asked();
+        if undone {
+            self.ring.submit();
+        } else {
+            let left = deadline.map(|at| Duration::from_nanos(at.since(self.clock.now())));
+            self.ring.sleep(left);
+        }
+        self.peers.woke();
+    }
+
+    /// Whether the last turn's late steps made work for its early ones, which nothing from outside will ask for: a
+    /// connection closed at its end leaves packets for other cores, a lane that drained lets sockets be read again.
+    fn has_left_over(&mut self) -> bool {
+        self.shard.has_output(!self.stores.are_back())
+            || self.sockets.has_ready()
+            || self.peers.has_packets(&self.shard)
+    }
+
+    pub(super) fn has_input(&mut self) -> bool {
+        self.ring.has_completions()
+            || self.peers.has_input()
+            || self.auth.has_answers()
+            || self.sockets.has_handshakes()
+            || self.stores.has_answers()
+    }
+
+    /// Whether the process wants something of this core that it has not done yet.
+    fn is_asked(&self) -> bool {
+        self.control.is_stopping() != self.stopping
+            || self.gauges.are_asked()
+            || self.control.generation() != self.rules
+    }
+
+    /// When something is due by itself.
+    fn deadline(&self) -> Option<Nanos> {
+        let stop = self.stopping.then(|| self.now.after(STOP_STEP_NS));
+        let sockets = [self.sockets.next_late(), self.sockets.next_request(), self.next_silent()];
+        let doors = [self.accept_again_at, self.refusals.due(), self.endings.next(), self.trim.due()];
+        let all = [self.shard.next_deadline(), stop].into_iter().chain(sockets).chain(doors);
+        all.flatten().min()
+    }
+}

@@ -1,0 +1,92 @@
+//! A core's way to storage, and back.
+//!
+//! *Owns* the batch with which a shard's writes go there, and when they do. *Promises* that there is one batch on its way at a
+//! time, and that a shard without storage is answered as if everything were stored at once. *Does not* know what is written.
+
+use super::clock::Clock;
+use crate::storage::Client;
+use deepstream_engine::{Nanos, Outcome, Shard, StoreBatch, Ticket};
+
+/// How long what is to be stored waits for company while more comes in. A commit costs the same for one write and for many, and
+/// who was just told that a write is stored writes again: handed over at once, the first of them would go to the disk alone,
+/// and all others wait until it is back.
+const GATHER_NS_MAX: u64 = 100_000;
+
+/// See the module.
+pub(super) struct Stores {
+    client: Option<Client>,
+    /// Where the shard puts its next writes; away while storage has it.
+    batch: Option<StoreBatch>,
+    /// Since when something waits to be handed to storage that could be.
+    gathering: Option<Nanos>,
+}
+
+impl Stores {
+    pub(super) fn new(client: Option<Client>) -> Self {
+        Self { client, batch: Some(StoreBatch::default()), gathering: None }
+    }
+
+    /// Whether storage has answered anything.
+    pub(super) fn has_answers(&self) -> bool {
+        self.client.as_ref().is_some_and(Client::has_answers)
+    }
+
+    /// Gives the shard what storage has answered. Whether that was anything.
+    pub(super) fn poll(&mut self, shard: &mut Shard, now: Nanos) -> bool {
+        let Self { client, batch, .. } = self;
+        let Some(client) = client.as_mut().filter(|client| client.has_answers()) else { return false };
+        client.poll(&mut |outcome, answered| {
+            if answered.is_some() {
+                *batch = answered;
+            }
+            shard.completed(now, outcome);
+        });
+        true
+    }
+
+    /// Asks for a record.
+    pub(super) fn load(&mut self, shard: &mut Shard, now: Nanos, ticket: Ticket, name: Box<[u8]>) {
+        match &mut self.client {
+            Some(client) => client.load(ticket, name),
+            None => shard.completed(now, Outcome::Loaded { ticket, result: Ok(None) }),
+        }
+    }
+
+    /// What is to be stored waits until there is nothing else to take in, but not for long.
+    pub(super) fn gather(&mut self, shard: &mut Shard, now: Nanos, clock: Clock) {
+        if self.batch.is_none() || !shard.has_stores() {
+            return;
+        }
+        let moment = if self.gathering.is_some() { clock.now() } else { now };
+        let since = *self.gathering.get_or_insert(moment);
+        if self.client.is_none() || moment.since(since) > GATHER_NS_MAX {
+            self.hand_over(shard, now);
+        }
+    }
+
+    /// Whether something waits for company.
+    pub(super) fn are_gathering(&self) -> bool {
+        self.gathering.is_some()
+    }
+
+    /// What waits goes to storage.
+    pub(super) fn hand_over(&mut self, shard: &mut Shard, now: Nanos) {
+        self.gathering = None;
+        let Some(mut batch) = self.batch.take() else { return };
+        if !shard.take_stores(now, &mut batch) {
+            self.batch = Some(batch);
+        } else if let Some(client) = &mut self.client {
+            client.store(batch);
+        } else {
+            let stored = Outcome::Stored { ticket: batch.ticket, result: Ok(()) };
+            batch.clear();
+            self.batch = Some(batch);
+            shard.completed(now, stored);
+        }
+    }
+
+    /// Whether storage has nothing of this core.
+    pub(super) fn are_back(&self) -> bool {
+        self.batch.is_some()
+    }
+}
