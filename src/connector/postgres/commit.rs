@@ -218,6 +218,12 @@ fn plain<'s>(client: &'s Client, sql: &'static str) -> Sent<'s> {
     Box::pin(async move { client.batch_execute(sql).await.map(|()| Vec::new()) })
 }
 
+/// A parameter of a statement.
+enum Given<'s> {
+    Texts(Vec<&'s str>),
+    Numbers(Vec<i32>),
+}
+
 /// What a statement is given of rows.
 #[derive(Default)]
 struct Columns<'s> {
@@ -244,8 +250,7 @@ fn statements<'s>(
     shape: Shape,
     rows: &'s Rows<'s>,
 ) -> Vec<Step<'s>> {
-    let [mut put, mut gone, mut replaced, mut made, mut taken] = [(); 5].map(|()| Columns::default());
-    let mut asked: Vec<&str> = Vec::new();
+    let [mut put, mut gone, mut replaced, mut made, mut taken, mut asked] = [(); 6].map(|()| Columns::default());
     for (id, row) in rows {
         match (row.expected, row.value.is_some()) {
             (Expected::Anything, true) => put.push(id, row),
@@ -256,72 +261,43 @@ fn statements<'s>(
                 if expected != Expected::Nothing {
                     taken.push(id, row);
                 }
-                asked.push(id);
+                asked.push(id, row);
             }
         }
     }
-    let (tables, text, numbers) = (&postgres.tables, Type::TEXT_ARRAY, Type::INT4_ARRAY);
-    let mut steps: Vec<Step<'s>> = Vec::new();
+    let tables = &postgres.tables;
     // In an order that all servers have in common; nothing of one row is in two of them but the last two.
-    if !put.ids.is_empty() {
-        let sql = tables.upsert(table, shape);
-        let (text, numbers) = (text.clone(), numbers.clone());
-        let future = Box::pin(async move {
-            let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-                [(&put.ids, text.clone()), (&put.versions, numbers), (&put.values, text)];
-            client.execute_typed(&sql, &parameters).await.map(|_| Vec::new())
-        });
-        steps.push(Step { future, judged: None });
-    }
-    if !gone.ids.is_empty() {
-        let sql = tables.delete(table);
-        let text = text.clone();
-        let future =
-            Box::pin(async move { client.execute_typed(&sql, &[(&gone.ids, text)]).await.map(|_| Vec::new()) });
-        steps.push(Step { future, judged: None });
-    }
-    if !replaced.ids.is_empty() {
-        let sql = tables.replace(table, shape);
-        let (text, numbers) = (text.clone(), numbers.clone());
-        let future = Box::pin(async move {
-            let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
-                (&replaced.ids, text.clone()),
-                (&replaced.versions, numbers.clone()),
-                (&replaced.values, text),
-                (&replaced.expected, numbers),
-            ];
-            ids(client, &sql, &parameters).await
-        });
-        steps.push(Step { future, judged: Some(Judged::Replaced) });
-    }
-    if !made.ids.is_empty() {
-        let sql = tables.insert(table, shape);
-        let (text, numbers) = (text.clone(), numbers.clone());
-        let future = Box::pin(async move {
-            let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-                [(&made.ids, text.clone()), (&made.versions, numbers), (&made.values, text)];
-            ids(client, &sql, &parameters).await
-        });
-        steps.push(Step { future, judged: Some(Judged::Made) });
-    }
-    if !taken.ids.is_empty() {
-        let sql = tables.delete_expected(table, shape);
-        let text = text.clone();
-        let future = Box::pin(async move {
-            client.execute_typed(&sql, &[(&taken.ids, text), (&taken.expected, numbers)]).await.map(|_| Vec::new())
-        });
-        steps.push(Step { future, judged: None });
-    }
-    if !asked.is_empty() {
-        let sql = tables.ids(table);
-        let future = Box::pin(async move { ids(client, &sql, &[(&asked, text)]).await });
-        steps.push(Step { future, judged: Some(Judged::Left) });
-    }
-    steps
+    let (texts, numbers) = (Given::Texts, Given::Numbers);
+    let statements = [
+        (vec![texts(put.ids), numbers(put.versions), texts(put.values)], tables.upsert(table, shape), None),
+        (vec![texts(gone.ids)], tables.delete(table), None),
+        (
+            vec![texts(replaced.ids), numbers(replaced.versions), texts(replaced.values), numbers(replaced.expected)],
+            tables.replace(table, shape),
+            Some(Judged::Replaced),
+        ),
+        (
+            vec![texts(made.ids), numbers(made.versions), texts(made.values)],
+            tables.insert(table, shape),
+            Some(Judged::Made),
+        ),
+        (vec![texts(taken.ids), numbers(taken.expected)], tables.delete_expected(table, shape), None),
+        (vec![texts(asked.ids)], tables.ids(table), Some(Judged::Left)),
+    ];
+    let wanted = statements.into_iter().filter(|(given, ..)| !matches!(&given[0], Given::Texts(ids) if ids.is_empty()));
+    wanted.map(|(given, sql, judged)| Step { future: Box::pin(told(client, sql, given)), judged }).collect()
 }
 
-async fn ids(client: &Client, sql: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<String>, Error> {
-    client.query_typed(sql, parameters).await?.iter().map(|row| row.try_get(0)).collect()
+/// Has a statement executed, and gives back the ids that it tells.
+async fn told(client: &Client, sql: String, given: Vec<Given<'_>>) -> Result<Vec<String>, Error> {
+    let parameters: Vec<(&(dyn ToSql + Sync), Type)> = given
+        .iter()
+        .map(|given| match given {
+            Given::Texts(texts) => (texts as &(dyn ToSql + Sync), Type::TEXT_ARRAY),
+            Given::Numbers(numbers) => (numbers as &(dyn ToSql + Sync), Type::INT4_ARRAY),
+        })
+        .collect();
+    client.query_typed(&sql, &parameters).await?.iter().map(|row| row.try_get(0)).collect()
 }
 
 /// Sends all of it in order before it waits for any of it. The first failure, which is the cause of the others.
