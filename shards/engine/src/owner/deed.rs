@@ -85,7 +85,7 @@ impl Writing {
 
 /// Whether the answer to a message can be withheld.
 pub(crate) fn can_be_withheld(action: Action) -> bool {
-    is_reading(action) || is_write(action)
+    matches!(Deed::of(action), Some(Deed::Read(_) | Deed::Write(_)))
 }
 
 /// Whether a message writes a record, and is answered with its value if it conflicts.

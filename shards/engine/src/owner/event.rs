@@ -9,6 +9,7 @@ use deepstream_wire::{Action, Flags, Message, Outgoing, Said, Topic, Wire};
 
 impl Shard {
     /// EMIT: to every subscriber but the emitter; nobody listening is no error.
+    #[inline]
     pub(crate) fn emit(&mut self, conn: ConnId, message: &Message<&[u8]>) {
         if self.delivery.verbose {
             self.delivery.note(Note::Emitted {

@@ -21,7 +21,7 @@
 use crate::ident::{ConnId, Nanos};
 use crate::limits::Limits;
 use crate::output::Note;
-use crate::owner::deed::{is_reading, is_write};
+use crate::owner::deed::{Deed, is_write};
 use crate::owner::park::Parked;
 use crate::packet::{Lane, Packet, Parcel, Tag};
 use crate::shard::Shard;
@@ -158,10 +158,15 @@ impl Shard {
         tag: Tag,
         message: &Message<&[u8]>,
     ) -> bool {
-        let done = is_reading(message.head.action) || (is_write(message.head.action) && tag.is_fetch());
-        !done
-            && self.names.at(slot).as_record().is_some_and(|record| record.withholds_from(conn))
-            && !self.conflicts(slot, message)
+        if !self.names.at(slot).as_record().is_some_and(|record| record.withholds_from(conn)) {
+            return false;
+        }
+        let done = match Deed::of(message.head.action) {
+            Some(Deed::Read(_)) => true,
+            Some(Deed::Write(_)) => tag.is_fetch(),
+            Some(Deed::Head | Deed::SubscribeAndHead | Deed::Subscribe | Deed::Delete | Deed::Notify) | None => false,
+        };
+        !done && !self.conflicts(slot, message)
     }
 
     /// A connection has more to say of a name of which answers to it are withheld: they wait in front of that, as what is told
