@@ -98,7 +98,7 @@ pub(crate) const MODULES: &[Modules] = &[
                     "timer",
                 ],
             ),
-            ("owner/request", &["ident", "packet", "shard"]),
+            ("owner/request", &["ident", "owner/deed", "packet", "shard"]),
             ("owner/rpc", &["edge/session", "ident", "limits", "owner/names", "packet", "shard", "timer"]),
             ("owner/takeover", &["ident", "packet", "shard"]),
             ("owner/withheld", &["ident", "limits", "output", "owner/deed", "owner/park", "packet", "shard"]),

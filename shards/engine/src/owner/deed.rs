@@ -41,6 +41,12 @@ impl Deed {
     #[inline]
     pub(crate) fn of(action: Action) -> Option<Self> {
         let Request::Record(said) = action.request()? else { return None };
+        Self::of_request(said)
+    }
+
+    /// The same, of what is known to be about records.
+    #[inline]
+    pub(crate) fn of_request(said: RecordRequest) -> Option<Self> {
         Some(match said {
             RecordRequest::Read => Self::Read(Reading::Plain),
             RecordRequest::SubscribeAndRead => Self::Read(Reading::Subscribe),

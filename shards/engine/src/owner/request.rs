@@ -1,6 +1,7 @@
 //! What connections of any core ask of names that this core owns.
 
 use crate::ident::ConnId;
+use crate::owner::deed::Deed;
 use crate::packet::Tag;
 use crate::shard::Shard;
 use deepstream_wire::{EventRequest, Flags, Message, PresenceRequest, RecordRequest, Request};
@@ -29,28 +30,15 @@ impl Shard {
             | Request::Record(RecordRequest::ListenAccept | RecordRequest::ListenReject) => {
                 self.listener_answered(conn, message);
             }
-            Request::Record(
-                RecordRequest::Read
-                | RecordRequest::Head
-                | RecordRequest::Update
-                | RecordRequest::Patch
-                | RecordRequest::PatchMulti
-                | RecordRequest::Erase
-                | RecordRequest::CreateAndUpdate
-                | RecordRequest::CreateAndPatch
-                | RecordRequest::Delete
-                | RecordRequest::Notify
-                | RecordRequest::Subscribe
-                | RecordRequest::SubscribeAndHead
-                | RecordRequest::SubscribeAndRead
-                | RecordRequest::SubscribeCreateAndRead,
-            ) => self.record(conn, tag, message),
             Request::Rpc(said) => self.rpc(conn, tag, said, message),
             Request::Presence(PresenceRequest::Subscribe) => self.presence_subscribe(conn, tag, message),
             Request::Presence(PresenceRequest::Query) => self.presence_query(conn, tag, message),
+            Request::Record(said) => match Deed::of_request(said) {
+                Some(deed) => self.record(conn, tag, (deed, message)),
+                None => debug_assert!(false, "no owner is asked for {}", message.head.action.name()),
+            },
             // Edges tell owners of these by packets of their own, or not at all.
             Request::Event(EventRequest::Unsubscribe | EventRequest::Listen | EventRequest::Unlisten)
-            | Request::Record(RecordRequest::Unsubscribe | RecordRequest::Listen | RecordRequest::Unlisten)
             | Request::Presence(
                 PresenceRequest::QueryAll
                 | PresenceRequest::SubscribeAll

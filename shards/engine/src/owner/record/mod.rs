@@ -22,7 +22,7 @@ mod write;
 
 use crate::ident::{ConnId, Ticket};
 use crate::output::Note;
-use crate::owner::deed::{Deed, Reading, can_be_withheld};
+use crate::owner::deed::{Deed, Reading};
 use crate::owner::park::{Run, Step};
 use crate::owner::permit::Said;
 use crate::packet::{Parcel, Tag};
@@ -208,19 +208,19 @@ impl Records {
 
 impl Shard {
     /// A message about a record this core owns.
-    pub(crate) fn record(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+    pub(crate) fn record(&mut self, conn: ConnId, tag: Tag, (deed, message): (Deed, &Message<&[u8]>)) {
         let slot = self.names.find_or_insert(deepstream_wire::Topic::Record, message.name(), message.head.name_hash);
         let fetched;
-        let message = if tag.is_fetch() && can_be_withheld(message.head.action) {
+        let (deed, message) = if tag.is_fetch() && matches!(deed, Deed::Read(_) | Deed::Write(_)) {
             // The first that it was withheld of: of several that look alike to the edge, another may have been done since.
             let Some(parcel) = self.takes_fetch(slot, conn, tag) else {
                 self.names.remove_if_idle(slot);
                 return self.fetch_over(conn, tag);
             };
             fetched = parcel;
-            &Message { head: fetched.head, bytes: &fetched.bytes[..] }
+            (Deed::of(fetched.head.action).unwrap_or(deed), &Message { head: fetched.head, bytes: &fetched.bytes[..] })
         } else {
-            message
+            (deed, message)
         };
         if self.names.at(slot).is_busy() {
             self.park_withheld(slot, conn);
@@ -230,7 +230,7 @@ impl Shard {
         if self.comes_behind_withheld(slot, conn, tag, message) {
             return self.run_behind_withheld(slot, conn, tag, message);
         }
-        match self.perform(slot, conn, tag, message, &mut Run::default()) {
+        match self.perform_deed(slot, conn, tag, (deed, message), &mut Run::default()) {
             Step::Done => self.names.remove_if_idle(slot),
             Step::Wait => {
                 let parked = self.parked(conn, tag, message);
@@ -254,6 +254,17 @@ impl Shard {
             debug_assert!(false, "nothing else is asked of records");
             return Step::Done;
         };
+        self.perform_deed(slot, conn, tag, (deed, message), run)
+    }
+
+    fn perform_deed(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        tag: Tag,
+        (deed, message): (Deed, &Message<&[u8]>),
+        run: &mut Run,
+    ) -> Step {
         let fetched = tag.is_fetch();
         if let Deed::Write(_) = deed
             && fetched
