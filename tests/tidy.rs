@@ -160,6 +160,20 @@ fn stray_log_lines(files: &[Source]) -> Vec<String> {
     breaches(files, elsewhere, |line| named(line, &["tracing", "println!", "eprintln!"]).filter(|_| !line.test))
 }
 
+/// Connectors that are named where `docs/add-connector.md` does not send who adds one.
+fn stray_connectors(files: &[Source]) -> Vec<String> {
+    let places = [
+        "src/connector/",
+        "src/config/mod.rs",
+        "src/config/storage.rs",
+        "src/config/embedded.rs",
+        "src/config/postgres.rs",
+    ];
+    let elsewhere =
+        |file: &Source| file.is_under("src/") && !file.is_test() && !places.iter().any(|place| file.is_under(place));
+    breaches(files, elsewhere, |line| named(line, &["embedded", "postgres"]).filter(|_| !line.test))
+}
+
 fn stray_clocks(files: &[Source]) -> Vec<String> {
     let elsewhere = |file: &Source| !file.is_test() && !CLOCKS.iter().any(|(place, _)| file.is_under(place));
     breaches(files, elsewhere, |line| named(line, &["Instant::now", "SystemTime::now"]).filter(|_| !line.test))
@@ -414,6 +428,11 @@ fn runtimes_are_named_only_in_their_folders() {
 }
 
 #[test]
+fn connectors_are_named_where_the_documentation_says() {
+    assert_none("a connector is named outside of its places", &stray_connectors(&tree()));
+}
+
+#[test]
 fn what_the_operator_is_told_goes_through_the_log() {
     assert_none("told past the log", &stray_log_lines(&tree()));
 }
@@ -519,6 +538,7 @@ fn planted_breaches_are_found() {
         (stray_runtimes, "src/endpoint/http.rs", "use glommio::net::TcpStream;"),
         (stray_runtimes, "src/host/core.rs", "use tokio::net;"),
         (stray_runtimes, "src/auth/desk.rs", "let thread = std::thread::Builder::new();"),
+        (stray_connectors, "src/host/services.rs", "use crate::config::{Embedded, postgres};"),
         (stray_clocks, "src/host/core.rs", "let now = Instant::now();"),
         (stray_log_lines, "src/storage/service.rs", "tracing::error!(\"a thread has ended\");"),
         (stray_log_lines, "src/host/core.rs", "use tracing::warn;"),
