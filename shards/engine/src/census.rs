@@ -66,8 +66,8 @@ impl Shard {
             timers: self.timers.len() - self.permit.idle_timers(),
             inquiries: self.permit.inquiry_count(),
             outbox_bytes: ids.iter().map(backlog).sum(),
-            held_bytes: self.delivery.burden.held(),
-            packets: self.delivery.packets.iter().flatten().map(Vec::len).sum(),
+            held_bytes: self.delivery.sessions.burden.held(),
+            packets: self.delivery.outputs.packets.iter().flatten().map(Vec::len).sum(),
             held_back: self.held_back.len(),
             withheld: ids
                 .iter()

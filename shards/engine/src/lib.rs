@@ -20,6 +20,7 @@ mod codec;
 mod delivery;
 mod edge;
 mod endpoint;
+mod outputs;
 mod owner;
 mod pattern;
 mod permissions;
@@ -32,7 +33,6 @@ mod timer;
 mod view;
 
 pub use census::Census;
-pub use delivery::Counters;
 pub use endpoint::{Endpoint, Endpoints};
 pub use ident::{ConnId, Nanos, NodeId, Place, Ticket};
 pub use limits::Limits;
@@ -40,6 +40,7 @@ pub use output::{
     Account, Ask, Difference, Expiry, Fault, Flow, Frames, Headers, Login, Note, Outbox, Outcome, Peer, Reason,
     Refusal, StoreBatch, StoreEntry, Stored, Turn,
 };
+pub use outputs::Counters;
 pub use owner::deed::is_reading;
 pub use packet::{Identity, Lane, NoPacket, Packet, Parcel, Tag};
 pub use permissions::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};

@@ -3,10 +3,12 @@
 //! *Owns* nothing: all of it waits in the shard. *Promises* that each is handed out once, and that what a pull changes is on the
 //! tape like any input. *Does not* send.
 
-use crate::delivery::{Counters, Delivery};
+use crate::delivery::Delivery;
 use crate::edge::burden::Burden;
+use crate::edge::session::table::Sessions;
 use crate::ident::{ConnId, Nanos, Place};
-use crate::output::{Ask, Deadline, Note, Outbox, Reason, StoreBatch};
+use crate::output::{Ask, Deadline, Note, Outbox, Reason, Spare, StoreBatch};
+use crate::outputs::{Counters, Outputs};
 use crate::packet::{Lane, Packet};
 use crate::shard::Shard;
 use crate::tape::Kind;
@@ -23,15 +25,16 @@ impl Shard {
     /// for.
     #[inline]
     pub fn dirty(&mut self) -> Option<ConnId> {
-        if !self.delivery.dirty.is_empty() {
+        if !self.delivery.sessions.dirty.is_empty() {
             self.pulled(Kind::Dirty, &());
         }
         loop {
-            let conn = self.delivery.dirty.pop_front()?;
+            let conn = self.delivery.sessions.dirty.pop_front()?;
+            let high_water = self.options.limits.outbox_high_water_bytes;
             if let Some(session) = self.delivery.sessions.get_mut(conn) {
                 session.dirty = false;
                 // Deliveries alone may fill it: a client that only listens asks nothing by which it would be noticed.
-                if session.backlog() > self.delivery.limits.outbox_high_water_bytes {
+                if session.backlog() > high_water {
                     self.watch(conn);
                 }
                 return Some(self.answers(conn));
@@ -54,26 +57,26 @@ impl Shard {
 
     /// Gives the memory of an outbox that was sent back to those that begin to fill.
     pub fn reuse(&mut self, sent: Outbox) {
-        self.delivery.spare.put(sent.bytes);
+        self.delivery.sessions.spare.put(sent.bytes);
     }
 
     /// Connections to close once what they were sent is out, and why. One named a second time, or for
     /// [`Reason::Overburdened`], is dropped with whatever is unsent. To be asked for once outboxes were offered to their sockets.
     /// The host answers with [`Shard::disconnected`].
     pub fn closes(&mut self) -> Vec<(ConnId, Reason)> {
-        let over = self.delivery.is_overburdened();
-        if !over && self.delivery.burden.filling.is_empty() && self.delivery.closes.is_empty() {
+        let over = self.delivery.sessions.is_overburdened();
+        if !over && self.delivery.sessions.burden.filling.is_empty() && self.delivery.sessions.closes.is_empty() {
             return Vec::new();
         }
         self.pulled(Kind::Closes, &());
         // One that only listens is watched from here on too, not just one whose requests are held back.
-        while let Some(conn) = self.delivery.burden.filling.pop() {
+        while let Some(conn) = self.delivery.sessions.burden.filling.pop() {
             self.watch(conn);
         }
         if over {
-            self.delivery.relieve(Burden::held);
+            self.delivery.sessions.relieve(&mut self.delivery.outputs, Burden::held);
         }
-        let closes = std::mem::take(&mut self.delivery.closes);
+        let closes = std::mem::take(&mut self.delivery.sessions.closes);
         for &(conn, _) in &closes {
             self.watch(conn);
         }
@@ -82,22 +85,25 @@ impl Shard {
 
     /// Connections whose sockets are to be read again.
     pub fn resumed(&mut self) -> Drain<'_, ConnId> {
-        if !self.held_back.is_empty() || !self.delivery.resumed.is_empty() {
+        if !self.held_back.is_empty() || !self.delivery.sessions.resumed.is_empty() {
             self.pulled(Kind::Resumed, &());
             self.release_held_back();
-            self.delivery.shows(|delivery| &delivery.resumed);
+            let Delivery { sessions, outputs, .. } = &mut self.delivery;
+            if let Some(tape) = &mut outputs.tape {
+                tape.showed(&sessions.resumed);
+            }
         }
-        self.delivery.resumed.drain(..)
+        self.delivery.sessions.resumed.drain(..)
     }
 
     /// Packets for a peer, in order.
     pub fn packets(&self, to: Place, lane: Lane) -> &[Packet] {
-        self.delivery.packets(to, lane)
+        self.delivery.outputs.packets(to, lane)
     }
 
     /// Has packets for a peer removed, from the front: those that the host's ring takes.
     pub fn take_packets<T>(&mut self, to: Place, lane: Lane, take: impl FnOnce(&mut Vec<Packet>) -> T) -> T {
-        let packets = self.delivery.packets_mut(to, lane);
+        let packets = self.delivery.outputs.packets_mut(to, lane);
         let before = packets.len();
         let result = take(packets);
         let taken = before - packets.len();
@@ -109,25 +115,31 @@ impl Shard {
 
     /// Whether there are requests to the world.
     pub fn is_asking(&self) -> bool {
-        !self.delivery.asks.is_empty()
+        !self.delivery.outputs.asks.is_empty()
     }
 
     /// Requests to the world.
     pub fn asks(&mut self) -> Drain<'_, Ask> {
-        if !self.delivery.asks.is_empty() {
+        if !self.delivery.outputs.asks.is_empty() {
             self.pulled(Kind::Asks, &());
-            self.delivery.shows(|delivery| &delivery.asks);
+            let Outputs { asks, tape, .. } = &mut self.delivery.outputs;
+            if let Some(tape) = tape {
+                tape.showed(asks);
+            }
         }
-        self.delivery.asks.drain(..)
+        self.delivery.outputs.asks.drain(..)
     }
 
     /// What a human might want to know.
     pub fn notes(&mut self) -> Drain<'_, Note> {
-        if !self.delivery.notes.is_empty() {
+        if !self.delivery.outputs.notes.is_empty() {
             self.pulled(Kind::Notes, &());
-            self.delivery.shows(|delivery| &delivery.notes);
+            let Outputs { notes, tape, .. } = &mut self.delivery.outputs;
+            if let Some(tape) = tape {
+                tape.showed(notes);
+            }
         }
-        self.delivery.notes.drain(..)
+        self.delivery.outputs.notes.drain(..)
     }
 
     /// Whether there is something to be stored that [`Shard::take_stores`] would give.
@@ -143,7 +155,7 @@ impl Shard {
         }
         self.input(now, Kind::TakeStores, &());
         self.fill_stores(batch);
-        if let Some(tape) = &mut self.delivery.tape {
+        if let Some(tape) = &mut self.delivery.outputs.tape {
             tape.showed(&(batch.ticket, &batch.entries));
             tape.said(&batch.bytes);
         }
@@ -153,11 +165,12 @@ impl Shard {
     /// Whether the host has something to pull: a turn that left it there must be followed by another, not by sleep. Packets
     /// are left out, because only the host knows which of them wait for room; so are stores while `storage_is_busy`.
     pub fn has_output(&self, storage_is_busy: bool) -> bool {
-        let Delivery { dirty, closes, burden, resumed, asks, notes, .. } = &self.delivery;
+        let Sessions { dirty, closes, burden, resumed, .. } = &self.delivery.sessions;
+        let Outputs { asks, notes, .. } = &self.delivery.outputs;
         !dirty.is_empty()
             || !closes.is_empty()
             || !burden.filling.is_empty()
-            || self.delivery.is_overburdened()
+            || self.delivery.sessions.is_overburdened()
             || !resumed.is_empty()
             || !asks.is_empty()
             || !notes.is_empty()
@@ -165,13 +178,23 @@ impl Shard {
             || (!storage_is_busy && self.records.has_stores())
     }
 
+    /// Bytes that connections make this shard hold.
+    pub fn held_bytes(&self) -> usize {
+        self.delivery.sessions.burden.held()
+    }
+
+    /// Gives up the memory that is kept for outboxes that begin to fill.
+    pub fn forget_spare(&mut self) {
+        self.delivery.sessions.spare = Spare::default();
+    }
+
     /// Bytes of answers that were ever sent to other cores.
     pub fn posted_bytes(&self) -> u64 {
-        self.delivery.posted_bytes
+        self.delivery.outputs.posted_bytes
     }
 
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
-        &self.delivery.counters
+        &self.delivery.outputs.counters
     }
 }

@@ -1,6 +1,7 @@
 //! The shard: its inputs, its outputs, and who handles what.
 
 use crate::delivery::{Delivery, Source};
+use crate::edge::burden::Burden;
 use crate::edge::gather::Gathers;
 use crate::edge::presence::Watchers;
 use crate::edge::session::table::{Session, State};
@@ -226,11 +227,11 @@ impl Shard {
     pub fn connected(&mut self, now: Nanos, peer: Peer) -> Option<ConnId> {
         self.input(now, Kind::Connected, &peer);
         if self.delivery.sessions.len() >= self.options.limits.connections_max {
-            self.delivery.counters.refused_connections += 1;
-            self.delivery.note(Note::ConnectionsFull { remote: peer.remote });
+            self.delivery.outputs.counters.refused_connections += 1;
+            self.delivery.outputs.note(Note::ConnectionsFull { remote: peer.remote });
             return None;
         }
-        self.delivery.counters.connected += 1;
+        self.delivery.outputs.counters.connected += 1;
         let conn = self.delivery.sessions.open(now, peer);
         self.watch(conn);
         Some(self.answers(conn))
@@ -250,7 +251,7 @@ impl Shard {
         match session.state {
             State::Open => {
                 debug_assert!(!session.is_judged(), "the host hands in nothing while it was told to pause");
-                self.delivery.counters.received += 1;
+                self.delivery.outputs.counters.received += 1;
                 self.route(conn, message)
             }
             State::AwaitChallenge | State::AwaitAuth => self.before_login(conn, message),
@@ -285,7 +286,7 @@ impl Shard {
     /// The connection's link answers by itself: upgrade, pong.
     pub fn raw(&mut self, now: Nanos, conn: ConnId, bytes: &[u8]) {
         self.input(now, Kind::Raw, &(conn, bytes));
-        self.delivery.raw(conn, bytes);
+        self.delivery.sessions.raw(&mut self.delivery.outputs, conn, bytes);
     }
 
     /// The connection's link answers for the last time: nothing follows these bytes, whatever they do to its outbox. Whether that
@@ -295,7 +296,7 @@ impl Shard {
         if let Some(session) = self.delivery.sessions.get_mut(conn) {
             session.oversized = oversized;
         }
-        self.delivery.goodbye(conn, bytes);
+        self.delivery.sessions.goodbye(&mut self.delivery.outputs, conn, bytes);
     }
 
     /// The kernel took `bytes` of what was taken from this connection's outbox.
@@ -303,9 +304,9 @@ impl Shard {
     pub fn flushed(&mut self, now: Nanos, conn: ConnId, bytes: usize) {
         self.input(now, Kind::Flushed, &(conn, bytes));
         let low_water = self.options.limits.outbox_high_water_bytes / 2;
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let Some((session, burden)) = self.delivery.sessions.with_burden(conn) else { return };
         let bytes = bytes.min(session.unsent);
-        self.delivery.burden.sent(session, bytes);
+        burden.sent(session, bytes);
         session.unsent -= bytes;
         session.moved_at = now;
         session.step_bytes += bytes;
@@ -320,12 +321,34 @@ impl Shard {
         }
     }
 
+    /// Beside its outbox, so many bytes are kept for a connection: of answers that are still to be put there, and of messages
+    /// that have not come whole or are being dealt with. Whether connections are to be dropped at once for that: ask for
+    /// [`Shard::closes`].
+    #[must_use]
+    pub fn holds(&mut self, now: Nanos, conn: ConnId, unsent: usize, received: usize) -> bool {
+        self.input(now, Kind::Holds, &(conn, unsent, received));
+        let high_water = self.options.limits.outbox_high_water_bytes;
+        let Some((session, burden)) = self.delivery.sessions.with_burden(conn) else { return self.answers(false) };
+        burden.set_aside(session, unsent, received);
+        if session.backlog() > high_water && !session.filling {
+            session.filling = true;
+            (session.stepped_at, session.step_bytes) = (now, 0);
+            burden.filling.push(conn);
+        }
+        // It is no message that comes to many: there is nothing to wait for.
+        let much = self.delivery.sessions.burden.aside() > self.options.limits.outbox_bytes_total_max;
+        if much {
+            self.delivery.sessions.relieve(&mut self.delivery.outputs, Burden::aside);
+        }
+        self.answers(much)
+    }
+
     /// A socket is gone.
     pub fn disconnected(&mut self, now: Nanos, conn: ConnId) {
         self.input(now, Kind::Disconnected, &conn);
         let Some(mut session) = self.delivery.sessions.remove(conn) else { return };
         self.timers.cancel(session.timer);
-        self.delivery.burden.end(&mut session);
+        self.delivery.sessions.burden.end(&mut session);
         let mut leaving = Vec::new();
         self.subscribers.disconnected(conn, |left| leaving.push(left));
         for left in leaving {
@@ -334,7 +357,7 @@ impl Shard {
         self.unsubscribe_all(conn);
         for index in session.introduced() {
             let core = self.places.at(index);
-            self.delivery.post(core, Lane::Requests, Packet::Farewell(conn, session.oversized));
+            self.delivery.outputs.post(core, Lane::Requests, Packet::Farewell(conn, session.oversized));
         }
         self.departed(conn, session.oversized);
         self.listener_departed(conn);
@@ -347,7 +370,7 @@ impl Shard {
         }
         if session.wire.stays() && !matches!(session.state, State::Connected) {
             let (user, remote) = (session.user().map(Into::into), session.remote());
-            self.delivery.note(Note::Disconnected { user, remote });
+            self.delivery.outputs.note(Note::Disconnected { user, remote });
         }
     }
 
@@ -362,7 +385,7 @@ impl Shard {
         self.input(now, Kind::View, &view);
         let adopted = self.places.adopt(view);
         if adopted.is_ok() {
-            self.delivery.adopt_places(self.places.clone());
+            self.delivery.outputs.adopt_places(self.places.clone());
             self.subscribers.adopt_places(self.places.clone());
             self.unasked.share(&self.options.limits, self.places.count());
         }
@@ -398,7 +421,7 @@ impl Shard {
             Packet::Users { conn, tag } => self.users(conn, tag),
             Packet::Online { tag, users } => self.users_online(tag, users),
             Packet::Leave { conn, slot, epoch } => self.left(conn, slot, epoch),
-            Packet::Reply(conn, frame) => self.delivery.deliver(conn, frame),
+            Packet::Reply(conn, frame) => self.delivery.sessions.deliver(&mut self.delivery.outputs, conn, frame),
             Packet::FanOut { slot, end, except, frames } => {
                 self.delivery.fan_out_here(&self.subscribers, from, slot, except, Source::Frames(&frames));
                 if end {
@@ -476,6 +499,6 @@ impl Shard {
 impl Shard {
     /// Sets a timer.
     pub(crate) fn set_timer(&mut self, after_ns: u64, key: TimerKey) -> TimerId {
-        self.timers.insert(self.delivery.now.after(after_ns), key)
+        self.timers.insert(self.delivery.outputs.now.after(after_ns), key)
     }
 }

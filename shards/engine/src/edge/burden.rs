@@ -11,13 +11,11 @@
 //! *Does not* look in the middle of a turn: what a message puts into ten thousand outboxes counts once their sockets were
 //! offered it, when what is left is what clients have not taken.
 
-use crate::delivery::Delivery;
-use crate::edge::session::table::{Session, State};
-use crate::ident::{ConnId, Nanos};
+use crate::edge::session::table::{Session, Sessions, State};
+use crate::ident::ConnId;
 use crate::limits::Limits;
 use crate::output::{Note, Outbox, Reason};
-use crate::shard::Shard;
-use crate::tape::Kind;
+use crate::outputs::Outputs;
 use slab::Slab;
 
 /// Where the shard holds more than half of what it may, a connection's high-water mark is so many times lower.
@@ -56,6 +54,11 @@ impl Burden {
     /// Bytes held.
     pub(crate) fn held(&self) -> usize {
         self.held
+    }
+
+    /// Of those, what is kept beside outboxes.
+    pub(crate) fn aside(&self) -> usize {
+        self.aside
     }
 
     /// Unsent bytes above which a connection is read no more.
@@ -121,7 +124,7 @@ impl Burden {
     }
 
     /// What the host keeps of a connection beside its outbox.
-    fn set_aside(&mut self, session: &mut Session, unsent: usize, received: usize) {
+    pub(crate) fn set_aside(&mut self, session: &mut Session, unsent: usize, received: usize) {
         if !session.dropped {
             let before = session.unsent_aside + session.received_aside;
             self.held = self.held + unsent + received - before;
@@ -148,7 +151,7 @@ impl Burden {
     }
 }
 
-impl Delivery {
+impl Sessions {
     /// Unsent bytes above which a connection is read no more.
     pub(crate) fn high_water(&self) -> usize {
         self.burden.high_water(&self.limits)
@@ -160,69 +163,34 @@ impl Delivery {
     }
 
     /// Drops the heaviest connections until what is held of the others leaves some room.
-    pub(crate) fn relieve(&mut self, held: impl Fn(&Burden) -> usize) {
+    pub(crate) fn relieve(&mut self, outputs: &mut Outputs, held: impl Fn(&Burden) -> usize) {
         let bound = self.limits.outbox_bytes_total_max;
         let enough = bound - bound / RELIEF;
-        let Self { sessions, burden, .. } = &*self;
         let weigh = |conn: ConnId| {
-            let session = sessions.get(conn).filter(|session| !session.dropped)?;
-            Some((burden.weight(session), conn)).filter(|&(weight, _)| weight > 0)
+            let session = self.get(conn).filter(|session| !session.dropped)?;
+            Some((self.burden.weight(session), conn)).filter(|&(weight, _)| weight > 0)
         };
-        let mut heaviest: Vec<(usize, ConnId)> = sessions.ids().into_iter().filter_map(weigh).collect();
+        let mut heaviest: Vec<(usize, ConnId)> = self.ids().into_iter().filter_map(weigh).collect();
         heaviest.sort_unstable();
         while let Some((_, conn)) = heaviest.pop().filter(|_| held(&self.burden) > enough) {
-            self.drop_connection(conn);
+            self.drop_connection(outputs, conn);
         }
     }
 
     /// Ends a connection at once.
-    fn drop_connection(&mut self, conn: ConnId) {
-        let Some(session) = self.sessions.get_mut(conn) else { return };
-        self.burden.end(session);
+    fn drop_connection(&mut self, outputs: &mut Outputs, conn: ConnId) {
+        let Some((session, burden)) = self.with_burden(conn) else { return };
+        burden.end(session);
         session.dropped = true;
         session.outbox = Outbox::default();
         let reason = Reason::Overburdened;
         if !matches!(session.state, State::Closing) {
             session.state = State::Closing;
-            (session.moved_at, session.since) = (self.now, self.now);
+            (session.moved_at, session.since) = (outputs.now, outputs.now);
             let (user, remote, wire) = (session.user().map(Into::into), session.remote(), session.wire);
-            self.counters.slow_consumers += 1;
-            self.note(Note::Closed { conn, user, remote, wire, reason, waited_ns: 0 });
+            outputs.counters.slow_consumers += 1;
+            outputs.note(Note::Closed { conn, user, remote, wire, reason, waited_ns: 0 });
         }
         self.closes.push((conn, reason));
-    }
-}
-
-impl Shard {
-    /// Beside its outbox, so many bytes are kept for a connection: of answers that are still to be put there, and of messages
-    /// that have not come whole or are being dealt with. Whether connections are to be dropped at once for that: ask for
-    /// [`Shard::closes`].
-    #[must_use]
-    pub fn holds(&mut self, now: Nanos, conn: ConnId, unsent: usize, received: usize) -> bool {
-        self.input(now, Kind::Holds, &(conn, unsent, received));
-        let high_water = self.options.limits.outbox_high_water_bytes;
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return self.answers(false) };
-        self.delivery.burden.set_aside(session, unsent, received);
-        if session.backlog() > high_water && !session.filling {
-            session.filling = true;
-            (session.stepped_at, session.step_bytes) = (now, 0);
-            self.delivery.burden.filling.push(conn);
-        }
-        // It is no message that comes to many: there is nothing to wait for.
-        let much = self.delivery.burden.aside > self.options.limits.outbox_bytes_total_max;
-        if much {
-            self.delivery.relieve(|burden| burden.aside);
-        }
-        self.answers(much)
-    }
-
-    /// Bytes that connections make this shard hold.
-    pub fn held_bytes(&self) -> usize {
-        self.delivery.burden.held
-    }
-
-    /// Gives up the memory that is kept for outboxes that begin to fill.
-    pub fn forget_spare(&mut self) {
-        self.delivery.spare = crate::output::Spare::default();
     }
 }

@@ -63,7 +63,7 @@ impl Shard {
             let tag = self.gathers.part(whole, 0);
             self.introduce(core, conn);
             let packet = Packet::Listen { conn, tag, topic, pattern: pattern.clone(), on };
-            self.delivery.post(core, Lane::Requests, packet);
+            self.delivery.outputs.post(core, Lane::Requests, packet);
         }
         let tag = self.gathers.part(whole, 0);
         self.listen_changed(conn, tag, topic, pattern, on);
@@ -88,7 +88,11 @@ impl Shard {
                 };
                 self.delivery.reply(conn, &answer);
                 let user = self.delivery.user(conn).unwrap_or_default().into();
-                self.delivery.note(Note::InvalidPattern { user, pattern: source.into(), why: why.to_string().into() });
+                self.delivery.outputs.note(Note::InvalidPattern {
+                    user,
+                    pattern: source.into(),
+                    why: why.to_string().into(),
+                });
                 None
             }
         }
@@ -132,7 +136,7 @@ impl Shard {
         let pattern = self.listening.listeners[listener as usize].pattern.clone();
         for core in self.peers() {
             let packet = Packet::Listen { conn, tag: Tag::default(), topic, pattern: pattern.clone(), on: false };
-            self.delivery.post(core, Lane::Requests, packet);
+            self.delivery.outputs.post(core, Lane::Requests, packet);
         }
         self.listen_changed(conn, Tag::default(), topic, &pattern, false);
         true

@@ -56,7 +56,7 @@ impl Shard {
             self.left(conn, left.slot, left.epoch);
         } else {
             let packet = Packet::Leave { conn, slot: left.slot, epoch: left.epoch };
-            self.delivery.post(left.owner, Lane::Requests, packet);
+            self.delivery.outputs.post(left.owner, Lane::Requests, packet);
         }
     }
 

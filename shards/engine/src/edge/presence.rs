@@ -96,7 +96,7 @@ impl Shard {
         if owner == self.core {
             self.count_presence(conn, &identity, online);
         } else {
-            self.delivery.post(owner, Lane::Requests, Packet::Presence { conn, identity, online });
+            self.delivery.outputs.post(owner, Lane::Requests, Packet::Presence { conn, identity, online });
         }
     }
 
@@ -105,7 +105,7 @@ impl Shard {
         let whole = self.gathers.begin(conn, message);
         for core in self.peers() {
             let tag = self.gathers.part(whole, 0);
-            self.delivery.post(core, Lane::Requests, Packet::Users { conn, tag });
+            self.delivery.outputs.post(core, Lane::Requests, Packet::Users { conn, tag });
         }
         let tag = self.gathers.part(whole, 0);
         self.users(conn, tag);
@@ -172,7 +172,7 @@ impl Shard {
         self.watchers.add(conn, whole.gather_generation);
         for core in self.peers() {
             let tag = self.gathers.part(whole, Tag::EVERYBODY);
-            self.delivery.post(core, Lane::Requests, Packet::Everyone { conn, tag, on: true });
+            self.delivery.outputs.post(core, Lane::Requests, Packet::Everyone { conn, tag, on: true });
         }
         let tag = self.gathers.part(whole, Tag::EVERYBODY);
         self.everyone_on(conn, tag, true);
@@ -185,7 +185,7 @@ impl Shard {
             return;
         }
         for core in self.peers() {
-            self.delivery.post(core, Lane::Requests, Packet::Everyone { conn, tag: Tag::default(), on: false });
+            self.delivery.outputs.post(core, Lane::Requests, Packet::Everyone { conn, tag: Tag::default(), on: false });
         }
         self.everyone_on(conn, Tag::default(), false);
     }
@@ -206,7 +206,7 @@ impl Shard {
                 && let Some(wire) = self.delivery.wire(conn)
                 && (!judges || self.may_know_of(conn, user))
             {
-                self.delivery.deliver(conn, frames.of(wire).clone());
+                self.delivery.sessions.deliver(&mut self.delivery.outputs, conn, frames.of(wire).clone());
             }
         }
     }

@@ -131,7 +131,7 @@ impl Shard {
     /// Tells the log about a message that makes no sense where it came.
     pub(crate) fn unexpected(&mut self, conn: ConnId, event: &'static str, text: &str) {
         let user = self.delivery.user(conn).map(Into::into);
-        self.delivery.note(Note::Unexpected { conn, user, event, text: text.into() });
+        self.delivery.outputs.note(Note::Unexpected { conn, user, event, text: text.into() });
     }
 
     fn serves(&self, topic: Topic) -> bool {
@@ -249,14 +249,14 @@ impl Shard {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         let Some(identity) = session.identity.clone() else { return };
         if session.introduce(self.places.index(core)) {
-            self.delivery.post(core, Lane::Requests, Packet::Introduce(conn, identity));
+            self.delivery.outputs.post(core, Lane::Requests, Packet::Introduce(conn, identity));
         }
     }
 
     /// Puts a parcel on another owner's lane, introducing the connection first if need be.
     fn send(&mut self, owner: Place, parcel: Parcel) {
         self.introduce(owner, parcel.conn);
-        self.delivery.post(owner, Lane::Requests, Packet::Request(parcel));
+        self.delivery.outputs.post(owner, Lane::Requests, Packet::Request(parcel));
     }
 
     /// The names of a bulk message, or `false` if there are too many.
@@ -405,7 +405,7 @@ impl Shard {
         let outgoing = Outgoing { name: Some(name), original_action: Some(original), ..Outgoing::new(answer) };
         self.delivery.reply(conn, &outgoing);
         let user = self.delivery.user(conn).unwrap_or_default().into();
-        self.delivery.note(Note::MultipleSubscriptions { user, name: String::from_utf8_lossy(name).into() });
+        self.delivery.outputs.note(Note::MultipleSubscriptions { user, name: String::from_utf8_lossy(name).into() });
     }
 
     fn bulk_unsubscribe(&mut self, conn: ConnId, message: &Message<&[u8]>) {
@@ -457,21 +457,21 @@ impl Shard {
     }
 
     fn verbose_subscription(&mut self, event: &'static str, conn: ConnId, topic: Topic, name: &[u8]) {
-        if self.delivery.verbose {
+        if self.delivery.outputs.verbose {
             let user = self.delivery.user(conn).unwrap_or_default().into();
             let name = String::from_utf8_lossy(name).into();
-            self.delivery.note(Note::Subscription { event, topic: topic.name(), name, user });
+            self.delivery.outputs.note(Note::Subscription { event, topic: topic.name(), name, user });
         }
     }
 
     /// Whether the connection's socket is to be read on. It rests while its own outbox, or the lane to the owner it just
     /// used, is long: backpressure falls on whoever causes it.
     pub(crate) fn flow(&mut self, conn: ConnId, owner: Option<Place>) -> Flow {
-        let high_water = self.delivery.high_water();
+        let high_water = self.delivery.sessions.high_water();
         let congested = match owner {
-            Some(owner) if owner != self.core => self.delivery.congested(owner).then_some(owner),
+            Some(owner) if owner != self.core => self.delivery.outputs.congested(owner).then_some(owner),
             Some(_) => None,
-            None => self.peers().find(|&peer| self.delivery.congested(peer)),
+            None => self.peers().find(|&peer| self.delivery.outputs.congested(peer)),
         };
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
         if let State::Closing = session.state {
@@ -503,8 +503,8 @@ impl Shard {
         {
             session.paused = false;
             // Nothing was read meanwhile: that it was silent is no fault of its own.
-            session.heard_at = self.delivery.now;
-            self.delivery.resumed.push(conn);
+            session.heard_at = self.delivery.outputs.now;
+            self.delivery.sessions.resumed.push(conn);
         }
     }
 
@@ -529,6 +529,6 @@ impl Shard {
     /// Whether a peer's lane is still so long that those who wait for it go on waiting.
     pub(crate) fn is_held_back_by(&self, peer: Place) -> bool {
         let low_water = self.options.limits.backlog_packets_max / 2;
-        self.delivery.packets(peer, Lane::Requests).len() > low_water
+        self.delivery.outputs.packets(peer, Lane::Requests).len() > low_water
     }
 }

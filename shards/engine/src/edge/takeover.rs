@@ -14,11 +14,15 @@ impl Shard {
         let Some(key) = identity.client_key() else { return };
         let owner = self.owner_of(hash_name(&self.hasher, &key));
         // Nodes have but that in common.
-        let at = Nanos(self.delivery.now.0.saturating_add(self.options.unix_ns));
+        let at = Nanos(self.delivery.outputs.now.0.saturating_add(self.options.unix_ns));
         if owner == self.core {
             self.borne(conn, at, key, on);
         } else {
-            self.delivery.post(owner, Lane::Requests, Packet::Bears { conn, at, identity: Arc::clone(identity), on });
+            self.delivery.outputs.post(
+                owner,
+                Lane::Requests,
+                Packet::Bears { conn, at, identity: Arc::clone(identity), on },
+            );
         }
     }
 

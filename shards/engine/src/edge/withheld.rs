@@ -90,7 +90,7 @@ impl Shard {
     /// Fetches what there is room for.
     pub(crate) fn fetch_withheld(&mut self, conn: ConnId) {
         loop {
-            let high_water = self.delivery.high_water();
+            let high_water = self.delivery.sessions.high_water();
             let Some(session) = self.delivery.sessions.get_mut(conn).filter(|session| session.is_told()) else {
                 return;
             };
@@ -113,7 +113,7 @@ impl Shard {
 
     /// A connection that was paused because of what waits for it is read again once that is little.
     pub(crate) fn read_on(&mut self, conn: ConnId) {
-        let low_water = self.delivery.high_water() / 2;
+        let low_water = self.delivery.sessions.high_water() / 2;
         let session = self.delivery.sessions.get(conn);
         if session.is_some_and(|session| session.paused && session.backlog() <= low_water && !session.is_behind()) {
             self.resume(conn);
@@ -132,7 +132,7 @@ impl Shard {
             let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
             self.request(parcel.conn, parcel.tag, &message);
         } else {
-            self.delivery.post(owner, Lane::Requests, Packet::Request(parcel));
+            self.delivery.outputs.post(owner, Lane::Requests, Packet::Request(parcel));
         }
     }
 }

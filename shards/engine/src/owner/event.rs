@@ -11,8 +11,8 @@ impl Shard {
     /// EMIT: to every subscriber but the emitter; nobody listening is no error.
     #[inline]
     pub(crate) fn emit(&mut self, conn: ConnId, message: &Message<&[u8]>) {
-        if self.delivery.verbose {
-            self.delivery.note(Note::Emitted {
+        if self.delivery.outputs.verbose {
+            self.delivery.outputs.note(Note::Emitted {
                 name: String::from_utf8_lossy(message.name()).into(),
                 data: String::from_utf8_lossy(message.data().unwrap_or_default()).into(),
             });

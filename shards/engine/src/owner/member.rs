@@ -26,7 +26,7 @@ impl Shard {
             self.joined(self.core, conn, tag, slot, epoch, provided);
         } else {
             let packet = Packet::Joined { conn, tag, slot, epoch, provided };
-            self.delivery.post(conn.core, Lane::Deliveries, packet);
+            self.delivery.outputs.post(conn.core, Lane::Deliveries, packet);
         }
     }
 
@@ -47,7 +47,7 @@ impl Shard {
         if conn.core == self.core {
             self.settled(self.core, conn, tag, refused, version);
         } else {
-            self.delivery.post(conn.core, Lane::Deliveries, Packet::Settled { conn, tag, refused, version });
+            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Settled { conn, tag, refused, version });
         }
     }
 }

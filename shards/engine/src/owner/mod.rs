@@ -7,6 +7,7 @@
 pub(crate) mod deed;
 mod event;
 pub(crate) mod filters;
+pub(crate) mod interest;
 pub(crate) mod listen;
 mod member;
 pub(crate) mod names;

@@ -64,7 +64,7 @@ impl Shard {
         if conn.core == self.core {
             self.users_online(tag, users);
         } else {
-            self.delivery.post(conn.core, Lane::Deliveries, Packet::Online { tag, users });
+            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Online { tag, users });
         }
     }
 
@@ -94,7 +94,7 @@ impl Shard {
         if online && conn.core == self.core {
             self.admitted(conn);
         } else if online {
-            self.delivery.post(conn.core, Lane::Deliveries, Packet::Counted(conn));
+            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Counted(conn));
         }
     }
 
@@ -106,8 +106,8 @@ impl Shard {
             (Action::PresenceLeaveAll, Action::PresenceLeave)
         };
         let name = self.names.at(slot);
-        if self.delivery.verbose {
-            self.delivery.note(Note::Presence { user: String::from_utf8_lossy(&name.name).into(), online });
+        if self.delivery.outputs.verbose {
+            self.delivery.outputs.note(Note::Presence { user: String::from_utf8_lossy(&name.name).into(), online });
         }
         if !self.everyone.cores.is_empty() {
             let message = Outgoing { name: Some(&name.name), ..Outgoing::new(all) };
@@ -122,7 +122,7 @@ impl Shard {
                     self.tell_everyone(core, &user, &frames);
                 } else {
                     let packet = Packet::Announced { user: user.clone(), frames: frames.clone() };
-                    self.delivery.post(core, Lane::Deliveries, packet);
+                    self.delivery.outputs.post(core, Lane::Deliveries, packet);
                 }
             }
         }

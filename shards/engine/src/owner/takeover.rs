@@ -63,7 +63,7 @@ impl Shard {
         if former.core == self.core {
             self.taken_over(former);
         } else {
-            self.delivery.post(former.core, Lane::Deliveries, Packet::TakenOver(former));
+            self.delivery.outputs.post(former.core, Lane::Deliveries, Packet::TakenOver(former));
         }
     }
 }

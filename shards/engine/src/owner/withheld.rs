@@ -112,8 +112,8 @@ impl Shard {
         if !name.record().withholds_from(conn) && self.may_answer(conn, tag, bytes) {
             return false;
         }
-        if self.delivery.verbose {
-            self.delivery.note(Note::AnswerWithheld {
+        if self.delivery.outputs.verbose {
+            self.delivery.outputs.note(Note::AnswerWithheld {
                 name: String::from_utf8_lossy(message.name()).into(),
                 conn,
                 correlation_id: message.correlation_id().map(Into::into),
@@ -126,17 +126,17 @@ impl Shard {
         if conn.core == self.core {
             self.withheld(self.core, parcel);
         } else {
-            self.delivery.post(conn.core, Lane::Deliveries, Packet::Withheld(parcel));
+            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Withheld(parcel));
         }
         true
     }
 
     fn may_answer(&mut self, conn: ConnId, tag: Tag, bytes: usize) -> bool {
         if conn.core != self.core {
-            let now = self.delivery.now;
+            let now = self.delivery.outputs.now;
             return self.unasked.may_tell(conn, tag.gather_generation, bytes, now);
         }
-        let high_water = self.delivery.high_water();
+        let high_water = self.delivery.sessions.high_water();
         let Some(session) = self.delivery.sessions.get(conn) else { return true };
         let fetched = session.withheld.as_ref().map_or(0, |withheld| withheld.fetched_bytes());
         let backlog = session.backlog() + fetched;
@@ -193,7 +193,7 @@ impl Shard {
         if conn.core == self.core {
             self.fetched(conn, tag.part);
         } else {
-            self.delivery.post(conn.core, Lane::Deliveries, Packet::Fetched(conn, tag.part));
+            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Fetched(conn, tag.part));
         }
     }
 }

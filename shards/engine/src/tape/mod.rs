@@ -10,9 +10,11 @@
 //! the simulator do.
 
 mod read;
+pub(crate) mod recorder;
 mod shapes;
 
-pub use read::{Entry, FrameHead, Header, Input};
+pub use read::{Entry, Header, Input};
+pub use recorder::FrameHead;
 
 use crate::codec::Put;
 use crate::ident::{Nanos, Place};
@@ -20,108 +22,46 @@ use crate::output::Outbox;
 use crate::shard::{Options, Shard};
 use crate::view::View;
 pub(crate) use read::Kind;
+use recorder::Tape;
 use std::fmt;
-use std::io::Write;
 use std::sync::Arc;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// How every tape begins; the number is that of the format.
 pub const OPENING: &[u8] = b"deepstream tape 14\n";
 /// What the hash that places names on cores makes of this tells two builds with different hashes apart.
 const PLACED: &str = "deepstream";
 
-/// Where a shard's tape goes, frame by frame.
-type Sink = Box<dyn FnMut(&[u8])>;
-
-/// A tape under way.
-pub(crate) struct Tape {
-    sink: Sink,
-    /// Of all that was said so far.
-    digest: u64,
-    /// The moment of the last entry.
-    at: Nanos,
-    frame: Vec<u8>,
-    said: Vec<u8>,
-}
-
-impl fmt::Debug for Tape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tape").field("digest", &self.digest).field("at", &self.at).finish_non_exhaustive()
-    }
-}
-
-impl Tape {
-    /// The shard said something.
-    pub(crate) fn said(&mut self, what: &impl Put) {
-        self.said.clear();
-        what.put(&mut self.said);
-        self.digest = xxh3_64_with_seed(&self.said, self.digest);
-    }
-
-    /// The shard said something that is only ever shown.
-    pub(crate) fn showed(&mut self, what: &impl fmt::Debug) {
-        self.said.clear();
-        write!(self.said, "{what:?}").expect("memory takes everything");
-        self.digest = xxh3_64_with_seed(&self.said, self.digest);
-    }
-
-    fn write(&mut self, now: Nanos, kind: Kind, due: Option<Nanos>, what: &impl Put) {
-        self.said(&due);
-        let (digest, passed) = (self.digest as u32, now.0.wrapping_sub(self.at.0));
-        self.at = now;
-        self.frame(|to| {
-            to.extend_from_slice(&digest.to_le_bytes());
-            to.push(kind as u8);
-            passed.put(to);
-            what.put(to);
-        });
-    }
-
-    fn frame(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
-        self.frame.clear();
-        self.frame.extend_from_slice(&[0; FrameHead::LEN]);
-        fill(&mut self.frame);
-        let head = FrameHead::of(&self.frame[FrameHead::LEN..]).to_bytes();
-        self.frame[..FrameHead::LEN].copy_from_slice(&head);
-        (self.sink)(&self.frame);
-    }
-}
-
-fn checksum(bytes: &[u8]) -> u32 {
-    xxh3_64(bytes) as u32
-}
-
 impl Shard {
     /// From here on everything that comes in is written down, frame by frame, to `sink`. To be called right after the shard
     /// was made, at the moment it was made.
     pub fn begin_tape(&mut self, now: Nanos, mut sink: impl FnMut(&[u8]) + 'static) {
-        debug_assert_eq!(self.delivery.now, Nanos::default(), "nothing has come in yet");
+        debug_assert_eq!(self.delivery.outputs.now, Nanos::default(), "nothing has come in yet");
         sink(OPENING);
         let (sink, placed) = (Box::new(sink), placed(&self.options));
-        let mut tape = Tape { sink, digest: 0, at: now, frame: Vec::new(), said: Vec::new() };
+        let mut tape = Tape::new(now, sink);
         let version: &str = env!("CARGO_PKG_VERSION");
         tape.frame(|to| (version, (self.core, self.places.of_tape()), (now, placed), &self.options).put(to));
-        self.delivery.tape = Some(Box::new(tape));
+        self.delivery.outputs.tape = Some(Box::new(tape));
     }
 
     /// Nothing more is written down. The last entry is what the shard holds.
     pub fn end_tape(&mut self) {
-        let census = format!("{:?} {:?}", self.census(), self.delivery.counters);
+        let census = format!("{:?} {:?}", self.census(), self.delivery.outputs.counters);
         self.pulled(Kind::End, &census);
-        self.delivery.tape = None;
+        self.delivery.outputs.tape = None;
     }
 
     /// An input came in: its time is the present.
     #[inline]
     pub(crate) fn input(&mut self, now: Nanos, kind: Kind, what: &impl Put) {
-        self.delivery.now = now;
+        self.delivery.outputs.now = now;
         self.pulled(kind, what);
     }
 
     /// Something was pulled, or told without a time.
     #[inline]
     pub(crate) fn pulled(&mut self, kind: Kind, what: &impl Put) {
-        if self.delivery.tape.is_some() {
+        if self.delivery.outputs.tape.is_some() {
             self.write_down(kind, what);
         }
     }
@@ -130,15 +70,15 @@ impl Shard {
     #[inline(never)]
     fn write_down(&mut self, kind: Kind, what: &impl Put) {
         let due = self.timers.next_deadline();
-        if let Some(tape) = &mut self.delivery.tape {
-            tape.write(self.delivery.now, kind, due, what);
+        if let Some(tape) = &mut self.delivery.outputs.tape {
+            tape.write(self.delivery.outputs.now, kind as u8, due, what);
         }
     }
 
     /// What it answers its host.
     #[inline]
     pub(crate) fn answers<T: fmt::Debug>(&mut self, answer: T) -> T {
-        if self.delivery.tape.is_some() {
+        if self.delivery.outputs.tape.is_some() {
             self.show_answer(&answer);
         }
         answer
@@ -147,7 +87,7 @@ impl Shard {
     #[cold]
     #[inline(never)]
     fn show_answer(&mut self, answer: &impl fmt::Debug) {
-        if let Some(tape) = &mut self.delivery.tape {
+        if let Some(tape) = &mut self.delivery.outputs.tape {
             tape.showed(answer);
         }
     }
@@ -155,7 +95,7 @@ impl Shard {
     /// What a connection is sent.
     #[inline]
     pub(crate) fn says(&mut self, output: &Outbox) {
-        if self.delivery.tape.is_some() {
+        if self.delivery.outputs.tape.is_some() {
             self.say_output(output);
         }
     }
@@ -163,7 +103,7 @@ impl Shard {
     #[cold]
     #[inline(never)]
     fn say_output(&mut self, output: &Outbox) {
-        if let Some(tape) = &mut self.delivery.tape {
+        if let Some(tape) = &mut self.delivery.outputs.tape {
             output.pieces().for_each(|piece| tape.said(&piece));
         }
     }

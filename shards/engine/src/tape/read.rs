@@ -1,6 +1,6 @@
 //! What stands on a tape.
 
-use super::{Parts, checksum, placed};
+use super::{Parts, placed};
 use crate::codec::{Get, byte};
 use crate::ident::{ConnId, Nanos, NodeId, Place};
 use crate::output::{Headers, Outcome, Peer};
@@ -10,42 +10,6 @@ use crate::shard::{Options, Shard};
 use crate::view::View;
 use deepstream_wire::{Message, Unreadable, Wire};
 use std::sync::Arc;
-
-/// What stands before each frame: how long it is, and by what it is known to be whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FrameHead {
-    /// Bytes that follow.
-    pub len: u32,
-    sum: u32,
-}
-
-impl FrameHead {
-    /// Bytes of it.
-    pub const LEN: usize = 12;
-
-    pub(super) fn of(frame: &[u8]) -> Self {
-        Self { len: frame.len() as u32, sum: checksum(frame) }
-    }
-
-    pub(super) fn to_bytes(self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        bytes[..4].copy_from_slice(&self.len.to_le_bytes());
-        bytes[4..8].copy_from_slice(&checksum(&self.len.to_le_bytes()).to_le_bytes());
-        bytes[8..].copy_from_slice(&self.sum.to_le_bytes());
-        bytes
-    }
-
-    /// Reads one; `None` if it is damaged.
-    pub fn from_bytes(bytes: [u8; Self::LEN]) -> Option<Self> {
-        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        (number(4) == checksum(&bytes[..4])).then(|| Self { len: number(0), sum: number(8) })
-    }
-
-    /// Whether these are the bytes that followed it.
-    pub fn fits(self, frame: &[u8]) -> bool {
-        self == Self::of(frame)
-    }
-}
 
 /// The first frame: which shard it was, and how it was made.
 #[derive(Clone, Debug)]

@@ -25,7 +25,7 @@ impl Shard {
             peer.headers = headers;
             if wire.stays() {
                 let note = Note::IncomingConnection { conn, remote: peer.remote.clone(), referer: referer.into() };
-                self.delivery.note(note);
+                self.delivery.outputs.note(note);
             }
             self.watch(conn);
         }

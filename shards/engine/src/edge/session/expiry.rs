@@ -43,7 +43,7 @@ impl Shard {
 
     /// The verdict on a fresh login of an open session.
     pub(crate) fn extended(&mut self, conn: ConnId, login: Login) {
-        let now = self.delivery.now;
+        let now = self.delivery.outputs.now;
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         if let Some(visit) = &mut session.visit {
             visit.extending = false;
@@ -59,13 +59,13 @@ impl Shard {
                     let known: Vec<usize> = session.introduced().collect();
                     for index in known {
                         let core = self.places.at(index);
-                        self.delivery.post(core, Lane::Requests, Packet::Introduce(conn, identity.clone()));
+                        self.delivery.outputs.post(core, Lane::Requests, Packet::Introduce(conn, identity.clone()));
                     }
                 }
                 let answer =
                     Outgoing { data: identity.client_data.as_deref(), ..Outgoing::new(Action::AuthSuccessful) };
                 self.delivery.reply(conn, &answer);
-                self.delivery.note(Note::SessionExtended { user: identity.user.clone() });
+                self.delivery.outputs.note(Note::SessionExtended { user: identity.user.clone() });
             }
             Login::Accepted(_) => self.refuse_login(conn, Some(OTHER_USER)),
             Login::Refused { client_data } => self.refuse_login(conn, client_data.as_deref()),
@@ -81,7 +81,7 @@ impl Shard {
 
     /// Tells a client that its login will end.
     pub(crate) fn warn_of_expiry(&mut self, conn: ConnId) {
-        let now = self.delivery.now;
+        let now = self.delivery.outputs.now;
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         let Some(visit) = &mut session.visit else { return };
         visit.warn_at = None;

@@ -89,11 +89,11 @@ impl Shard {
             }
             State::Open => {
                 self.tell_unreadable(conn, what);
-                self.delivery.note(Note::Unreadable { conn, user, what });
+                self.delivery.outputs.note(Note::Unreadable { conn, user, what });
                 return self.flow(conn, None);
             }
         }
-        self.delivery.note(Note::Unreadable { conn, user, what });
+        self.delivery.outputs.note(Note::Unreadable { conn, user, what });
         Flow::Continue
     }
 
@@ -113,7 +113,7 @@ impl Shard {
 
     /// The verdict on a login.
     pub(crate) fn authenticated(&mut self, conn: ConnId, login: Login) {
-        let now = self.delivery.now;
+        let now = self.delivery.outputs.now;
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         if !session.is_judged() {
             return;
@@ -134,7 +134,7 @@ impl Shard {
                 let identity = Arc::new(identity_of(account, session, now));
                 session.identity = Some(identity.clone());
                 if identity.wire.stays() {
-                    self.delivery.note(Note::LoggedIn { user: identity.user.clone() });
+                    self.delivery.outputs.note(Note::LoggedIn { user: identity.user.clone() });
                     self.bears(conn, &identity, true);
                     self.presence_changed(conn, identity, true);
                 } else {
@@ -159,7 +159,7 @@ impl Shard {
         let identity = session.identity.clone();
         let data = identity.as_ref().and_then(|identity| identity.client_data.as_deref());
         self.delivery.reply(conn, &Outgoing { data, ..Outgoing::new(Action::AuthSuccessful) });
-        self.delivery.counters.logins += 1;
+        self.delivery.outputs.counters.logins += 1;
         self.watch(conn);
         self.resume(conn);
     }
@@ -171,14 +171,14 @@ impl Shard {
             session.state = State::AwaitAuth;
         }
         session.attempts += 1;
-        session.since = self.delivery.now;
+        session.since = self.delivery.outputs.now;
         let last = session.attempts >= self.options.endpoints.of(session.wire).auth_attempts_max;
         let data = session.visit.as_mut().and_then(|visit| visit.data.take());
         let remote = session.remote();
         let answer = Outgoing { data: client_data, ..Outgoing::new(Action::AuthUnsuccessful) };
         self.delivery.reply(conn, &answer);
-        self.delivery.counters.refused_logins += 1;
-        self.delivery.note(Note::LoginRefused { conn, remote, data });
+        self.delivery.outputs.counters.refused_logins += 1;
+        self.delivery.outputs.note(Note::LoginRefused { conn, remote, data });
         if last {
             self.say(conn, Action::AuthTooManyAttempts);
             self.delivery.close(conn, Reason::TooManyAuthAttempts);
@@ -188,7 +188,7 @@ impl Shard {
     /// A login that nobody could judge. It is no attempt, and gives no further time.
     pub(crate) fn leave_unjudged(&mut self, conn: ConnId, client_data: &[u8]) {
         let Some((wire, remote)) = self.end_of_login(conn) else { return };
-        self.delivery.note(Note::LoginUnjudged { remote });
+        self.delivery.outputs.note(Note::LoginUnjudged { remote });
         if wire.logs_in_once() {
             return self.delivery.close(conn, Reason::LoginUnjudged);
         }
@@ -198,8 +198,8 @@ impl Shard {
     /// A login that was not judged, because too many from its address were refused: nothing more is heard from there.
     fn bar(&mut self, conn: ConnId, client_data: &[u8]) {
         let Some((wire, remote)) = self.end_of_login(conn) else { return };
-        self.delivery.counters.refused_logins += 1;
-        self.delivery.note(Note::LoginBarred { remote });
+        self.delivery.outputs.counters.refused_logins += 1;
+        self.delivery.outputs.note(Note::LoginBarred { remote });
         if !wire.logs_in_once() {
             self.delivery.reply(conn, &Outgoing { data: Some(client_data), ..Outgoing::new(Action::AuthUnsuccessful) });
             self.say(conn, Action::AuthTooManyAttempts);
@@ -248,7 +248,7 @@ impl Shard {
         let data = Bytes::copy_from_slice(data);
         let visit = session.visit.get_or_insert_default();
         visit.data = self.options.endpoints.of(session.wire).log_invalid_auth_data.then(|| data.clone());
-        self.delivery.asks.push(Ask::Authenticate { conn, data, peer: visit.peer.clone() });
+        self.delivery.outputs.asks.push(Ask::Authenticate { conn, data, peer: visit.peer.clone() });
         Flow::Pause
     }
 

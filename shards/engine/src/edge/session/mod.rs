@@ -3,6 +3,7 @@
 mod carry;
 mod expiry;
 mod login;
+mod outboxes;
 pub(crate) mod parting;
 pub(crate) mod table;
 mod watch;

@@ -1,9 +1,10 @@
 //! The connections of one core: who they are, how far they are, what waits for them.
 
-use crate::edge::burden::Borrowed;
+use crate::edge::burden::{Borrowed, Burden};
 use crate::edge::withheld::Withheld;
 use crate::ident::{ConnId, Nanos, Place};
-use crate::output::{Outbox, Peer, Reason};
+use crate::limits::Limits;
+use crate::output::{Outbox, Peer, Reason, Spare};
 use crate::packet::Identity;
 use crate::timer::TimerId;
 use bytes::Bytes;
@@ -175,17 +176,35 @@ impl Session {
     }
 }
 
-/// All connections of one core.
+/// All connections of one core, and what is to be done for them.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    core: Place,
+    pub(super) core: Place,
     generation: u16,
-    table: Slab<Session>,
+    pub(super) table: Slab<Session>,
+    pub(crate) limits: Limits,
+    /// Those with something to send, in the order in which they are to be offered it.
+    pub(crate) dirty: VecDeque<ConnId>,
+    pub(crate) closes: Vec<Closing>,
+    /// Those that are to be read again.
+    pub(crate) resumed: Vec<ConnId>,
+    pub(crate) burden: Burden,
+    pub(crate) spare: Spare,
 }
 
 impl Sessions {
-    pub(crate) fn new(core: Place) -> Self {
-        Self { core, generation: 0, table: Slab::new() }
+    pub(crate) fn new(core: Place, limits: Limits) -> Self {
+        Self {
+            core,
+            generation: 0,
+            table: Slab::new(),
+            limits,
+            dirty: VecDeque::new(),
+            closes: Vec::new(),
+            resumed: Vec::new(),
+            burden: Burden::default(),
+            spare: Spare::default(),
+        }
     }
 
     /// Makes room for so many without moving any.
@@ -239,13 +258,14 @@ impl Sessions {
         self.table.get(conn.index()).filter(|session| session.generation == conn.generation)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
-        self.table.get_mut(conn.index()).filter(|session| session.generation == conn.generation)
+        find_mut(&mut self.table, conn)
     }
 
-    /// By slot alone, where the caller knows that the slot's present user is meant.
-    pub(crate) fn slot_mut(&mut self, slot: u32) -> Option<&mut Session> {
-        self.table.get_mut(slot as usize)
+    /// The same, beside what all connections make the shard hold.
+    pub(crate) fn with_burden(&mut self, conn: ConnId) -> Option<(&mut Session, &mut Burden)> {
+        find_mut(&mut self.table, conn).map(|session| (session, &mut self.burden))
     }
 
     /// The connection that has a slot now.
@@ -267,6 +287,12 @@ impl Sessions {
         };
         self.table.iter().map(id).collect()
     }
+}
+
+/// A connection in the table, if it is still the one that is meant.
+#[inline]
+pub(super) fn find_mut(table: &mut Slab<Session>, conn: ConnId) -> Option<&mut Session> {
+    table.get_mut(conn.index()).filter(|session| session.generation == conn.generation)
 }
 
 /// A connection that is to be closed, and why.

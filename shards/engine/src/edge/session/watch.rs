@@ -34,14 +34,14 @@ impl Shard {
     pub(crate) fn watch(&mut self, conn: ConnId) {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
         self.timers.cancel(session.timer);
-        let next = due_next(self.delivery.now, session, &self.options, &self.delivery.limits);
+        let next = due_next(self.delivery.outputs.now, session, &self.options, &self.options.limits);
         session.timer = self.timers.insert(next.1, TimerKey::Session(conn));
     }
 
     /// A connection's timer fired: it is at fault, is to be pinged, or was busy since and is watched on.
     pub(crate) fn session_due(&mut self, now: Nanos, conn: ConnId) {
         let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
-        let (due, deadline) = due_next(now, session, &self.options, &self.delivery.limits);
+        let (due, deadline) = due_next(now, session, &self.options, &self.options.limits);
         if deadline > now {
             return self.watch(conn);
         }
@@ -53,10 +53,10 @@ impl Shard {
             }
             Due::Probe => {
                 session.ping_at = now;
-                self.delivery.probe(conn);
+                self.delivery.sessions.probe(&mut self.delivery.outputs, conn);
             }
             // Named a second time: the host drops the socket with whatever is unsent.
-            Due::Close(Reason::Shutdown) => self.delivery.closes.push((conn, Reason::Shutdown)),
+            Due::Close(Reason::Shutdown) => self.delivery.sessions.closes.push((conn, Reason::Shutdown)),
             Due::Close(reason) => {
                 let waits = matches!(session.state, State::AwaitChallenge);
                 if reason == Reason::AuthenticationTimeout && !matches!(session.state, State::Connected) {

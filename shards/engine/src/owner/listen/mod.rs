@@ -146,7 +146,7 @@ impl Shard {
 
     fn note_slow_patterns(&mut self) {
         while let Some(pattern) = self.listening.slow.pop() {
-            self.delivery.note(Note::SlowPattern { pattern: pattern.source().into() });
+            self.delivery.outputs.note(Note::SlowPattern { pattern: pattern.source().into() });
         }
     }
 }

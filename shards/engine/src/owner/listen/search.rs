@@ -184,7 +184,7 @@ impl Shard {
             search.own.iter().filter(|&(_, &conn)| lone != Some(conn)).map(|(&order, _)| order).collect();
         if passed.is_empty() {
             if let Some(listened) = self.names.at_mut(slot).listened_mut() {
-                listened.search_failed_at = self.delivery.now;
+                listened.search_failed_at = self.delivery.outputs.now;
             }
             return;
         }
@@ -361,7 +361,7 @@ impl Shard {
     }
 
     fn note_turn(&mut self, slot: u32, listener: u32, turn: Turn) {
-        if self.delivery.verbose {
+        if self.delivery.outputs.verbose {
             let (name, listener) = (self.names.at(slot), &self.listening.listeners[listener as usize]);
             let note = Note::Listener {
                 turn,
@@ -370,7 +370,7 @@ impl Shard {
                 pattern: listener.pattern.source().into(),
                 conn: listener.conn,
             };
-            self.delivery.note(note);
+            self.delivery.outputs.note(note);
         }
     }
 

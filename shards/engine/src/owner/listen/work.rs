@@ -280,7 +280,7 @@ impl Shard {
 
     fn rematch(&mut self, slot: u32, anew: bool) -> usize {
         let cooldown = if anew { 0 } else { self.options.listen_cooldown_ns };
-        let now = self.delivery.now;
+        let now = self.delivery.outputs.now;
         if !self.is_unprovided(slot)
             || self.names.at(slot).listened().is_some_and(|it| now.since(it.search_failed_at) < cooldown)
         {

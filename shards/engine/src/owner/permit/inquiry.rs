@@ -117,7 +117,11 @@ impl Shard {
                 }
             } else {
                 let inquiry = self.inquire(found);
-                self.delivery.post(owner, Lane::Requests, Packet::Peek { inquiry, place, hash, name: name.clone() });
+                self.delivery.outputs.post(
+                    owner,
+                    Lane::Requests,
+                    Packet::Peek { inquiry, place, hash, name: name.clone() },
+                );
                 Sight::Coming
             };
             found.records.push((name, sight));

@@ -283,11 +283,11 @@ impl Shard {
     /// What rules call `now`.
     #[allow(clippy::cast_precision_loss, reason = "milliseconds fit")]
     pub(crate) fn now_ms(&self) -> f64 {
-        ((self.options.unix_ns + self.delivery.now.0) / 1_000_000) as f64
+        ((self.options.unix_ns + self.delivery.outputs.now.0) / 1_000_000) as f64
     }
 
     fn denied(&mut self, case: &Case<'_>, found: &Found) -> Said {
-        if self.delivery.verbose {
+        if self.delivery.outputs.verbose {
             let nearby = Nearby::of(self);
             let told = self.consult(case, found, false, Some(&nearby), |ruleset, _, context| {
                 explain(ruleset, case.right, context).to_string()
@@ -298,7 +298,7 @@ impl Shard {
     }
 
     fn failed(&mut self, case: &Case<'_>, thrown: &Thrown) -> Said {
-        self.delivery.counters.rule_failures += 1;
+        self.delivery.outputs.counters.rule_failures += 1;
         if !self.is_told(Sampled::RuleFailures) {
             return Said::No(Denial::Failed);
         }
@@ -311,7 +311,7 @@ impl Shard {
             name: lossy(case.question.name),
             why: thrown.to_string().into(),
         };
-        self.delivery.note(note);
+        self.delivery.outputs.note(note);
         Said::No(Denial::Failed)
     }
 
@@ -335,12 +335,12 @@ impl Shard {
             }
         });
         if let Some(note) = note {
-            self.delivery.note(note);
+            self.delivery.outputs.note(note);
         }
     }
 
     fn note_denial(&mut self, question: &Question<'_>, right: Right, action: Action, told: Option<String>) {
-        if !self.delivery.verbose {
+        if !self.delivery.outputs.verbose {
             return;
         }
         let (section, kind) = (right.section(), right.rule());
@@ -351,7 +351,7 @@ impl Shard {
         } else {
             "nobody may do that with this name"
         };
-        self.delivery.notes.push(Note::Denied {
+        self.delivery.outputs.notes.push(Note::Denied {
             user: user.map_or("", |identity| &identity.user).into(),
             action: action.name(),
             name: lossy(question.name),

@@ -279,7 +279,7 @@ impl Shard {
             return;
         }
         for core in self.peers() {
-            self.delivery.post(core, Lane::Requests, Packet::Rules(permissions.clone()));
+            self.delivery.outputs.post(core, Lane::Requests, Packet::Rules(permissions.clone()));
         }
         self.tell_shadow();
         self.permit.differences.tell_at_most(permissions.shadow.as_ref().map_or(0, |new| new.samples_per_minute_max));

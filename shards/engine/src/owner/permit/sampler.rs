@@ -64,7 +64,7 @@ impl Shard {
 
     /// Whether one more of these is told now. If not, it is counted with those that are left out.
     pub(super) fn is_told(&mut self, what: Sampled) -> bool {
-        let now = self.delivery.now;
+        let now = self.delivery.outputs.now;
         let sampler = self.sampler(what);
         if sampler.admits(now) {
             return true;
@@ -84,7 +84,7 @@ impl Shard {
             (std::mem::replace(&mut sampler.timer, TimerId::NONE), std::mem::take(&mut sampler.left_out));
         self.timers.cancel(timer);
         if count > 0 {
-            self.delivery.note(Note::LeftOut { what, count });
+            self.delivery.outputs.note(Note::LeftOut { what, count });
         }
     }
 }

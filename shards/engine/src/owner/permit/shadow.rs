@@ -80,7 +80,7 @@ impl Shard {
         denial: Option<Denial>,
     ) {
         let opinion = self.opinion(shadow, question, (right, action), found);
-        let counters = &mut self.delivery.counters;
+        let counters = &mut self.delivery.outputs.counters;
         counters.shadow_judged += 1;
         match (&opinion, denial) {
             (Opinion::Undecided, _) => {
@@ -239,13 +239,13 @@ impl Shard {
             live: live.into(),
             candidate: candidate.into(),
         };
-        self.delivery.note(Note::ShadowDiffers(Box::new(difference)));
+        self.delivery.outputs.note(Note::ShadowDiffers(Box::new(difference)));
     }
 
     /// Tells the log what came of the candidate, which is over.
     pub(crate) fn tell_shadow(&mut self) {
         self.tell_left_out(Sampled::ShadowDifferences);
-        let counters = &self.delivery.counters;
+        let counters = &self.delivery.outputs.counters;
         let now = ShadowTally {
             judged: counters.shadow_judged,
             would_allow: counters.shadow_would_allow,
@@ -265,7 +265,7 @@ impl Shard {
             && tally.judged > 0
         {
             let note = Note::ShadowOver { file: shadow.file.clone(), tally };
-            self.delivery.note(note);
+            self.delivery.outputs.note(note);
         }
     }
 }

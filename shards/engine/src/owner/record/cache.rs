@@ -16,13 +16,13 @@ impl Shard {
             self.names.at_mut(slot).record_mut().residence = Residence::Missing;
             return true;
         }
-        let ticket = self.delivery.ticket();
+        let ticket = self.delivery.outputs.ticket();
         let timer = self.set_timer(self.options.storage_timeout_ns, TimerKey::Load(ticket));
         self.records.loads.insert(ticket, (slot, timer));
-        self.delivery.counters.loads += 1;
+        self.delivery.outputs.counters.loads += 1;
         let name = self.names.at_mut(slot);
         name.record_mut().residence = Residence::Loading;
-        self.delivery.asks.push(Ask::Load { ticket, name: name.name.clone() });
+        self.delivery.outputs.asks.push(Ask::Load { ticket, name: name.name.clone() });
         false
     }
 
@@ -87,7 +87,7 @@ impl Shard {
             let settled = record.residence == Residence::Resident && !record.queued && !record.in_flight;
             if settled && record.work.is_none() && !waits && self.is_stored(slot) {
                 self.vacate(slot, Residence::Unknown);
-                self.delivery.counters.evicted += 1;
+                self.delivery.outputs.counters.evicted += 1;
                 self.names.remove_if_idle(slot);
             }
         }

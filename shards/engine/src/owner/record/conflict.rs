@@ -115,7 +115,7 @@ impl Shard {
         }
         let user = self.delivery.user(conn).unwrap_or_default().into();
         let name = String::from_utf8_lossy(message.name()).into();
-        self.delivery.note(Note::VersionExists { user, name, wanted: message.head.version, current });
+        self.delivery.outputs.note(Note::VersionExists { user, name, wanted: message.head.version, current });
         Step::Done
     }
 

@@ -31,7 +31,7 @@ impl Shard {
             }
             Err(fault) => {
                 let name = String::from_utf8_lossy(&self.names.at(slot).name).into();
-                self.delivery.note(Note::LoadFailed { name, fault: fault.clone() });
+                self.delivery.outputs.note(Note::LoadFailed { name, fault: fault.clone() });
                 self.names.at_mut(slot).record_mut().residence = Residence::Unknown;
                 self.answer_peekers(slot, true);
                 self.fail_parked(slot, &fault);

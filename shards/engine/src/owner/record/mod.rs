@@ -340,7 +340,7 @@ impl Shard {
         let user = self.delivery.user(conn).unwrap_or_default().into();
         let name = String::from_utf8_lossy(message.name()).into();
         self.refuse_because(conn, message, Action::RecordUpdateError, Some(&told(&why)));
-        self.delivery.note(Note::Unstorable { user, name, why });
+        self.delivery.outputs.note(Note::Unstorable { user, name, why });
         true
     }
 

@@ -127,7 +127,7 @@ impl Shard {
         if core == self.core {
             self.peeked(inquiry, place, found);
         } else {
-            self.delivery.post(core, Lane::Deliveries, Packet::Peeked { inquiry, place, found });
+            self.delivery.outputs.post(core, Lane::Deliveries, Packet::Peeked { inquiry, place, found });
         }
     }
 }

@@ -82,7 +82,7 @@ impl Shard {
         }
         self.names.at_mut(slot).record_mut().residence = Residence::Missing;
         let name = String::from_utf8_lossy(&self.names.at(slot).name).into();
-        self.delivery.note(Note::RecordDeleted { name });
+        self.delivery.outputs.note(Note::RecordDeleted { name });
         // Edges forget the subscriptions first: a deleter that subscribes anew once told must not count as subscribed.
         self.end_subscriptions(slot, if overtaken { ConnId::NOBODY } else { conn });
         let name = &self.names.at(slot).name;

@@ -74,8 +74,8 @@ impl Shard {
             batch.push(&name.name, version, (!removal).then_some(&name.record().value[..]));
             self.records.in_flight.push(InFlight { slot, version, removal });
         }
-        self.delivery.counters.stores += batch.entries.len() as u64;
-        batch.ticket = self.delivery.ticket();
+        self.delivery.outputs.counters.stores += batch.entries.len() as u64;
+        batch.ticket = self.delivery.outputs.ticket();
         let timer = self.set_timer(self.options.storage_timeout_ns, TimerKey::Stores(batch.ticket));
         self.records.batch = Some((batch.ticket, timer));
     }
@@ -95,7 +95,7 @@ impl Shard {
             Err(fault) => {
                 self.records.resting = true;
                 self.set_timer(RETRY_NS, TimerKey::StoreRetry);
-                self.delivery.note(Note::StoreFailed { records: entries.len(), fault: fault.clone() });
+                self.delivery.outputs.note(Note::StoreFailed { records: entries.len(), fault: fault.clone() });
                 None
             }
         };
@@ -104,7 +104,7 @@ impl Shard {
         {
             let name = String::from_utf8_lossy(&self.names.at(entry.slot).name).into();
             let (records, why) = (refused.map_or(0, <[_]>::len), first.why.as_str().into());
-            self.delivery.note(Note::StoreRefused { records, name, why });
+            self.delivery.outputs.note(Note::StoreRefused { records, name, why });
         }
         for (index, entry) in entries.drain(..).enumerate() {
             self.names.at_mut(entry.slot).record_mut().in_flight = false;
@@ -130,8 +130,8 @@ impl Shard {
         }
         let timer = self.set_timer(self.options.storage_timeout_ns, TimerKey::Stores(ticket));
         self.records.batch = Some((ticket, timer));
-        self.delivery.note(Note::StoreFailed { records: self.records.in_flight.len(), fault: Fault::Timeout });
-        let started = self.delivery.now.0.saturating_sub(self.options.storage_timeout_ns);
+        self.delivery.outputs.note(Note::StoreFailed { records: self.records.in_flight.len(), fault: Fault::Timeout });
+        let started = self.delivery.outputs.now.0.saturating_sub(self.options.storage_timeout_ns);
         let slots: Vec<u32> = self.records.in_flight.iter().map(|entry| entry.slot).collect();
         for slot in slots.into_iter().chain(self.records.queue.clone()) {
             self.fail_acks(slot, None, |ack| ack.since.0 <= started);

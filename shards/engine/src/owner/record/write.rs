@@ -158,9 +158,9 @@ impl Shard {
 
     /// Tells whoever listens closely what a record became.
     pub(super) fn note_change(&mut self, slot: u32, writer: Option<ConnId>) {
-        if self.delivery.verbose {
+        if self.delivery.outputs.verbose {
             let name = self.names.at(slot);
-            self.delivery.notes.push(Note::RecordChanged {
+            self.delivery.outputs.notes.push(Note::RecordChanged {
                 name: String::from_utf8_lossy(&name.name).into(),
                 version: name.record().version,
                 value: name.record().value[..].into(),
@@ -177,7 +177,7 @@ impl Shard {
         }
         if self.is_stored(slot) {
             self.records.pending_acks += 1;
-            let ack = Ack { conn, version, since: self.delivery.now, correlation_id: correlation_id.into() };
+            let ack = Ack { conn, version, since: self.delivery.outputs.now, correlation_id: correlation_id.into() };
             self.names.at_mut(slot).record_mut().work().acks.push_back(ack);
         } else {
             let ack = Outgoing {

@@ -155,7 +155,7 @@ impl Shard {
 
     /// Asks a provider. `body` is the caller's own words, if they are at hand, and nothing but what the provider is told.
     fn ask_provider(&mut self, id: CallId, provider: ConnId, body: Option<&[u8]>) {
-        let now = self.delivery.now;
+        let now = self.delivery.outputs.now;
         self.calls.asked(id, provider);
         let Some(call) = self.calls.get_mut(id) else { return };
         call.accept_due = now.after(self.options.rpc_ack_timeout_ns);
@@ -246,7 +246,7 @@ impl Shard {
 
     /// A call's timer fired: its provider did not accept in time, or did not answer in time, or may still answer.
     pub(crate) fn call_due(&mut self, id: CallId) {
-        let now = self.delivery.now;
+        let now = self.delivery.outputs.now;
         let Some(call) = self.calls.get_mut(id) else { return };
         if !call.accepted && call.accept_due <= now {
             self.fail_call(id, Action::RpcAcceptTimeout);
