@@ -50,8 +50,8 @@ impl Shard {
         Census {
             connections: self.delivery.sessions.len(),
             strangers: self.delivery.strangers.len(),
-            edge_names: self.subscribers.name_count(),
-            edge_members: self.subscribers.member_count(),
+            edge_names: self.delivery.subscribers.name_count(),
+            edge_members: self.delivery.subscribers.member_count(),
             owned_names: self.names.len(),
             gathers: self.gathers.len(),
             calls: self.calls.len(),

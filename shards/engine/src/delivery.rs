@@ -1,6 +1,6 @@
 //! Getting bytes to connections, here and on other cores.
 //!
-//! *Owns* the edge's sessions, what is said to other cores, and the identities of those cores' connections.
+//! *Owns* the edge's sessions and what they hear, what is said to other cores, and the identities of those cores' connections.
 //! *Promises* that a message is encoded once per wire present, whoever and how many receive it.
 //! *Does not* decide who is told what.
 
@@ -25,6 +25,8 @@ use std::sync::Arc;
 pub(crate) struct Delivery {
     core: Place,
     pub(crate) sessions: Sessions,
+    /// Which of them hear which name.
+    pub(crate) subscribers: Subscribers,
     pub(crate) outputs: Outputs,
     /// Connections of other cores that have spoken to this one.
     pub(crate) strangers: HashMap<ConnId, Arc<Identity>, RandomState>,
@@ -35,8 +37,9 @@ impl Delivery {
     pub(crate) fn new(core: Place, places: Row, limits: Limits, verbose: bool, hasher: RandomState) -> Self {
         Self {
             core,
-            outputs: Outputs::new(core, places, limits.backlog_packets_max, verbose),
+            outputs: Outputs::new(core, places.clone(), limits.backlog_packets_max, verbose),
             sessions: Sessions::new(core, limits),
+            subscribers: Subscribers::new(places, hasher.clone()),
             strangers: HashMap::with_hasher(hasher),
             scratch: [const { Vec::new() }; Wire::COUNT],
         }
@@ -76,6 +79,16 @@ impl Delivery {
         } else {
             self.strangers.get(&conn).map(|identity| identity.wire)
         }
+    }
+
+    /// Whether anything more is said to a connection, as far as this core knows.
+    pub(crate) fn is_told(&self, conn: ConnId) -> bool {
+        conn.core != self.core || self.sessions.get(conn).is_none_or(Session::is_told)
+    }
+
+    /// Bytes that wait for a connection's socket, as far as this core knows.
+    pub(crate) fn backlog(&self, conn: ConnId) -> usize {
+        if conn.core == self.core { self.sessions.get(conn).map_or(0, Session::backlog) } else { 0 }
     }
 
     /// Sends one message to one connection, wherever its socket is. A connection that is gone is passed over.
@@ -122,15 +135,10 @@ impl Delivery {
     }
 
     /// Sends one message to all subscribers of a name this core owns. `message` gives its form for a wire.
-    pub(crate) fn fan_out<'m, S: Into<Said<'m>>>(
-        &mut self,
-        subscribers: &Subscribers,
-        to: Audience<'_>,
-        message: impl Fn(Wire) -> S,
-    ) {
+    pub(crate) fn fan_out<'m, S: Into<Said<'m>>>(&mut self, to: Audience<'_>, message: impl Fn(Wire) -> S) {
         let Audience { interest, slot, except, end, differs } = to;
         if let Some(wire) = interest.only_wire_on(self.core)
-            && let Some(member) = self.sessions.only_one(subscribers.members(self.core, slot), except)
+            && let Some(member) = self.sessions.only_one(self.subscribers.members(self.core, slot), except)
         {
             // One who is told, and he is here: what he is told needs to lie nowhere before it lies in his outbox.
             return match message(wire).into() {
@@ -158,7 +166,7 @@ impl Delivery {
         let mut frames = None;
         for core in interest.cores() {
             if core == self.core {
-                self.fan_out_here(subscribers, core, slot, except, Source::Scratch(places));
+                self.fan_out_here(core, slot, except, Source::Scratch(places));
             } else {
                 let frames = frames.get_or_insert_with(|| share(&self.scratch, places)).clone();
                 self.outputs.post(core, Lane::Deliveries, Packet::FanOut { slot, end, except, frames });
@@ -167,15 +175,8 @@ impl Delivery {
     }
 
     /// Sends one encoded message to this core's subscribers of an owner's slot.
-    pub(crate) fn fan_out_here(
-        &mut self,
-        subscribers: &Subscribers,
-        owner: Place,
-        slot: u32,
-        except: ConnId,
-        source: Source<'_>,
-    ) {
-        let Self { sessions, outputs, scratch, .. } = self;
+    pub(crate) fn fan_out_here(&mut self, owner: Place, slot: u32, except: ConnId, source: Source<'_>) {
+        let Self { sessions, subscribers, outputs, scratch, .. } = self;
         let scratch = &*scratch;
         let frames: [&[u8]; Wire::COUNT] = Wire::ALL.map(|wire| match source {
             Source::Scratch(places) => places.of(wire, scratch),

@@ -5,7 +5,6 @@ use crate::edge::burden::Burden;
 use crate::edge::gather::Gathers;
 use crate::edge::presence::Watchers;
 use crate::edge::session::table::{Session, State};
-use crate::edge::subscribers::Subscribers;
 use crate::endpoint::Endpoints;
 use crate::ident::{ConnId, Nanos, Place, Ticket};
 use crate::limits::Limits;
@@ -152,7 +151,6 @@ pub struct Shard {
     pub(crate) options: Options,
     pub(crate) hasher: NameHasher,
     pub(crate) delivery: Delivery,
-    pub(crate) subscribers: Subscribers,
     pub(crate) names: Names,
     pub(crate) filters: Filters,
     pub(crate) parking: Parking,
@@ -192,7 +190,6 @@ impl Shard {
         Self {
             core,
             delivery,
-            subscribers: Subscribers::new(places.clone(), hasher.clone()),
             names: Names::default(),
             filters: Filters::new(permit.has_rules(), permit.guarded()),
             parking: Parking::default(),
@@ -350,7 +347,7 @@ impl Shard {
         self.timers.cancel(session.timer);
         self.delivery.sessions.burden.end(&mut session);
         let mut leaving = Vec::new();
-        self.subscribers.disconnected(conn, |left| leaving.push(left));
+        self.delivery.subscribers.disconnected(conn, |left| leaving.push(left));
         for left in leaving {
             self.leave(conn, left);
         }
@@ -386,7 +383,7 @@ impl Shard {
         let adopted = self.places.adopt(view);
         if adopted.is_ok() {
             self.delivery.outputs.adopt_places(self.places.clone());
-            self.subscribers.adopt_places(self.places.clone());
+            self.delivery.subscribers.adopt_places(self.places.clone());
             self.unasked.share(&self.options.limits, self.places.count());
         }
         self.answers(adopted)
@@ -423,9 +420,9 @@ impl Shard {
             Packet::Leave { conn, slot, epoch } => self.left(conn, slot, epoch),
             Packet::Reply(conn, frame) => self.delivery.sessions.deliver(&mut self.delivery.outputs, conn, frame),
             Packet::FanOut { slot, end, except, frames } => {
-                self.delivery.fan_out_here(&self.subscribers, from, slot, except, Source::Frames(&frames));
+                self.delivery.fan_out_here(from, slot, except, Source::Frames(&frames));
                 if end {
-                    self.subscribers.end(from, slot);
+                    self.delivery.subscribers.end(from, slot);
                 }
             }
             Packet::Announced { user, frames } => self.tell_everyone(from, &user, &frames),

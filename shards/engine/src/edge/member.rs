@@ -15,17 +15,15 @@ impl Shard {
         // A connection slot may have a new user by now; the table is asked about the one who subscribed.
         let alive = self.delivery.sessions.get(conn).is_some();
         let joined = if alive {
-            self.subscribers.joined(conn, tag, owner, slot, epoch)
+            self.delivery.subscribers.joined(conn, tag, owner, slot, epoch)
         } else {
             Err(Left { owner, slot, epoch })
         };
         match joined {
             // Here, not at the owner: who left meanwhile, or came again, is not told of what was before.
             Ok(()) if provided => {
-                let has = Outgoing {
-                    name: Some(self.subscribers.name(tag.name_id)),
-                    ..Outgoing::new(Action::RecordHasProvider)
-                };
+                let name: Box<[u8]> = self.delivery.subscribers.name(tag.name_id).into();
+                let has = Outgoing { name: Some(&name), ..Outgoing::new(Action::RecordHasProvider) };
                 self.delivery.reply(conn, &has);
             }
             Ok(()) => {}
@@ -45,7 +43,7 @@ impl Shard {
             self.everyone_confirmed(owner, conn, tag);
         }
         if refused && tag.joins() && self.delivery.sessions.get(conn).is_some() {
-            self.subscribers.refused(conn, tag);
+            self.delivery.subscribers.refused(conn, tag);
         }
         self.settle(tag, refused, version);
     }
@@ -62,7 +60,7 @@ impl Shard {
 
     /// UNSUBSCRIBE of one name.
     pub(crate) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) {
-        if let Some(left) = self.subscribers.unsubscribe(conn, topic, name, hash) {
+        if let Some(left) = self.delivery.subscribers.unsubscribe(conn, topic, name, hash) {
             self.leave(conn, left);
         }
     }

@@ -277,7 +277,7 @@ impl Shard {
         // A read's answer is its READ_RESPONSE; its ack only says that the request came in (docs/protobuf-protocol.md §8).
         let reads = told_besides(action) == Besides::Value;
         let mut names = message.names().peekable();
-        let room = self.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
+        let room = self.delivery.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
         let early = reads && self.delivery.wire(conn).is_some_and(Wire::is_acknowledged_early);
         if early && (names.peek().is_none() || (room && names.any(|name| self.is_name(name)))) {
             self.acknowledge(conn, message, true);
@@ -305,7 +305,7 @@ impl Shard {
         whole: Tag,
         copy: &std::cell::OnceCell<Bytes>,
     ) -> bool {
-        let room = self.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
+        let room = self.delivery.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
         if !self.is_name(name) || !room {
             self.invalid(conn, message, name);
             return false;
@@ -316,7 +316,7 @@ impl Shard {
         let topic = message.head.action.topic();
         let hash = hash_name(&self.hasher, name);
         let owner = self.owner_of(hash);
-        let mut tag = match self.subscribers.subscribe(conn, topic, name, hash, owner) {
+        let mut tag = match self.delivery.subscribers.subscribe(conn, topic, name, hash, owner) {
             Subscribe::Ask(tag) => tag,
             Subscribe::Duplicate => {
                 self.duplicate(conn, message.head.action, name);
@@ -358,7 +358,9 @@ impl Shard {
         }
         for core in self.places.all() {
             let hash = filter_hash(&self.hasher, filter, core);
-            let Subscribe::Ask(tag) = self.subscribers.subscribe(conn, topic, filter, hash, core) else { continue };
+            let Subscribe::Ask(tag) = self.delivery.subscribers.subscribe(conn, topic, filter, hash, core) else {
+                continue;
+            };
             let counted = self.gathers.part(whole, part);
             let tag = Tag { gather: counted.gather, gather_generation: counted.gather_generation, part, ..tag };
             self.forward_name(conn, tag, message, filter, hash, core, copy);
@@ -420,12 +422,12 @@ impl Shard {
             return self.invalid(conn, message, b"");
         }
         for name in message.names() {
-            let before = self.subscribers.count_of(conn);
+            let before = self.delivery.subscribers.count_of(conn);
             for core in self.places.all().take(if filter { usize::MAX } else { 1 }) {
                 let hash = if filter { filter_hash(&self.hasher, name, core) } else { hash_name(&self.hasher, name) };
                 self.unsubscribe(conn, topic, name, hash);
             }
-            if self.subscribers.count_of(conn) < before {
+            if self.delivery.subscribers.count_of(conn) < before {
                 self.verbose_subscription("UNSUBSCRIBE", conn, topic, name);
             }
         }

@@ -29,13 +29,13 @@ impl Shard {
         let body = message.verbatim(Flags::NAME | Flags::DATA);
         if let Some(slot) = self.names.find(Topic::Event, message.name(), message.head.name_hash) {
             let audience = Audience::others(&self.names.at(slot).interest, slot, except);
-            self.delivery.fan_out(&self.subscribers, audience, |wire| match body {
+            self.delivery.fan_out(audience, |wire| match body {
                 Some(body) if wire.encoding() == Wire::Protobuf => Said::AsItCame(Topic::Event, body),
                 _ => Said::Anew(event(wire)),
             });
         }
         if !self.filters.is_empty() {
-            let to = (&self.names, &mut self.delivery, &self.subscribers);
+            let to = (&self.names, &mut self.delivery);
             self.filters.tell(to, Topic::Event, message.name(), except, event);
         }
         if flags.has(Flags::IS_ACK) {

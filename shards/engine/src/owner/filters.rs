@@ -8,7 +8,6 @@
 //! told, as most of them are not in memory.
 
 use crate::delivery::{Audience, Delivery};
-use crate::edge::subscribers::Subscribers;
 use crate::ident::{ConnId, Place};
 use crate::owner::names::Names;
 use crate::packet::Tag;
@@ -126,7 +125,7 @@ impl Filters {
     /// Sends one message to all subscribers of filters that fit a name, to each with the filter it is sent for.
     pub(crate) fn tell<'m>(
         &self,
-        (names, delivery, subscribers): (&Names, &mut Delivery, &Subscribers),
+        (names, delivery): (&Names, &mut Delivery),
         topic: Topic,
         name: &[u8],
         except: ConnId,
@@ -140,7 +139,7 @@ impl Filters {
             let filter = names.at(slot);
             let audience = Audience::others(&filter.interest, slot, except);
             let told = |wire| Outgoing { subscription: Some(&filter.name), ..message(wire) };
-            delivery.fan_out(subscribers, audience, told);
+            delivery.fan_out(audience, told);
         });
     }
 }

@@ -128,7 +128,6 @@ impl Shard {
         }
         let name = self.names.at(slot);
         let audience = crate::delivery::Audience::others(&name.interest, slot, ConnId::NOBODY);
-        self.delivery
-            .fan_out(&self.subscribers, audience, |_| Outgoing { name: Some(&name.name), ..Outgoing::new(one) });
+        self.delivery.fan_out(audience, |_| Outgoing { name: Some(&name.name), ..Outgoing::new(one) });
     }
 }

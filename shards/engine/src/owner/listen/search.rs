@@ -409,8 +409,7 @@ impl Shard {
             return;
         }
         let audience = Audience::others(&name.interest, slot, ConnId::NOBODY);
-        self.delivery
-            .fan_out(&self.subscribers, audience, |_| Outgoing { name: Some(&name.name), ..Outgoing::new(action) });
+        self.delivery.fan_out(audience, |_| Outgoing { name: Some(&name.name), ..Outgoing::new(action) });
     }
 }
 

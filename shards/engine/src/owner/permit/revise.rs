@@ -134,18 +134,18 @@ impl Shard {
     /// What is judged next, and how far the round is then.
     fn next_standing(&self, revision: Revision) -> (Option<Revision>, Option<Standing>) {
         match revision {
-            Revision::Subscriptions(slot, _) if slot >= self.subscribers.slots() => {
+            Revision::Subscriptions(slot, _) if slot >= self.delivery.subscribers.slots() => {
                 (Some(Revision::Listeners(0)), None)
             }
             Revision::Subscriptions(slot, left) => {
-                let count = self.subscribers.count_at(slot);
+                let count = self.delivery.subscribers.count_at(slot);
                 // From the last to the first: one that ends gives its place to the last.
                 let Some(place) = left.unwrap_or(count).min(count).checked_sub(1) else {
                     return (Some(Revision::Subscriptions(slot + 1, None)), None);
                 };
                 let next = Some(Revision::Subscriptions(slot, Some(place)));
                 let conn = self.delivery.sessions.id_at(slot);
-                let standing = conn.zip(self.subscribers.subscription(slot, place)).map(|(conn, name)| {
+                let standing = conn.zip(self.delivery.subscribers.subscription(slot, place)).map(|(conn, name)| {
                     Standing::Subscription { conn, topic: name.topic, name: name.name.clone(), hash: name.hash }
                 });
                 (next, standing)
@@ -201,7 +201,7 @@ impl Shard {
 
     /// A subscription began by a message that went by older rules than those in force.
     pub(crate) fn revise_subscription(&mut self, conn: ConnId, tag: Tag) {
-        if let Some(name) = self.subscribers.name_of(tag) {
+        if let Some(name) = self.delivery.subscribers.name_of(tag) {
             let (topic, name, hash) = (name.topic, name.name.clone(), name.hash);
             self.revise_one(Standing::Subscription { conn, topic, name, hash }, Found::default());
         }
@@ -248,13 +248,13 @@ impl Shard {
         let (conn, _, action, name) = standing.asked();
         let went_on = match standing {
             Standing::Subscription { topic, name, hash, .. } => {
-                let before = self.subscribers.count_of(conn);
+                let before = self.delivery.subscribers.count_of(conn);
                 if self.delivery.sessions.get(conn).is_some()
-                    && let Some(left) = self.subscribers.unsubscribe(conn, *topic, name, *hash)
+                    && let Some(left) = self.delivery.subscribers.unsubscribe(conn, *topic, name, *hash)
                 {
                     self.leave(conn, left);
                 }
-                self.subscribers.count_of(conn) < before
+                self.delivery.subscribers.count_of(conn) < before
             }
             Standing::Listener { topic, pattern, .. } => self.end_listening(conn, *topic, pattern),
             // It listens on, to other names: it is told to stop, and nothing else.

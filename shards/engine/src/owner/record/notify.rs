@@ -46,9 +46,9 @@ impl Shard {
             data: Some(&name.record().value),
             ..Outgoing::new(Action::RecordUpdate)
         };
-        self.delivery.fan_out(&self.subscribers, audience, update);
+        self.delivery.fan_out(audience, update);
         if !self.filters.is_empty() {
-            let to = (&self.names, &mut self.delivery, &self.subscribers);
+            let to = (&self.names, &mut self.delivery);
             self.filters.tell(to, Topic::Record, &name.name, ConnId::NOBODY, update);
         }
     }

@@ -95,12 +95,12 @@ impl Shard {
         let name = self.names.at(slot);
         let audience = Audience { end: true, ..Audience::others(&name.interest, slot, except) };
         let deleted = |_| Outgoing { name: Some(&name.name), ..Outgoing::new(Action::RecordDeleted) };
-        self.delivery.fan_out(&self.subscribers, audience, deleted);
+        self.delivery.fan_out(audience, deleted);
         if !self.filters.is_empty() {
-            let to = (&self.names, &mut self.delivery, &self.subscribers);
+            let to = (&self.names, &mut self.delivery);
             self.filters.tell(to, Topic::Record, &name.name, except, deleted);
         }
-        self.subscribers.end(self.core, slot);
+        self.delivery.subscribers.end(self.core, slot);
         self.names.end(slot);
         self.listen_unsubscribed(slot);
     }

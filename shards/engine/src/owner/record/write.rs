@@ -222,14 +222,14 @@ impl Shard {
             }
             Writing::Erase => Outgoing { path: message.path(), ..change },
         };
-        self.delivery.fan_out(&self.subscribers, audience, |wire| match verbatim {
+        self.delivery.fan_out(audience, |wire| match verbatim {
             Some(body) if wire.encoding() == Wire::Protobuf && (wire.knows_patch_multi() || !multi) => {
                 Said::AsItCame(Topic::Record, body)
             }
             _ => Said::Anew(told(wire)),
         });
         if !self.filters.is_empty() {
-            let to = (&self.names, &mut self.delivery, &self.subscribers);
+            let to = (&self.names, &mut self.delivery);
             self.filters.tell(to, Topic::Record, &name.name, except, told);
         }
     }

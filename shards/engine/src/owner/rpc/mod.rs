@@ -13,7 +13,6 @@ mod calls;
 /// Draws among the providers before they are looked through one by one.
 const DRAWS: usize = 4;
 
-use crate::edge::session::table::Session;
 use crate::ident::ConnId;
 use crate::owner::names::Provider;
 use crate::packet::Tag;
@@ -134,12 +133,9 @@ impl Shard {
     /// other, and none that is being closed.
     fn choose(&mut self, slot: u32, tried: &[ConnId]) -> Option<ConnId> {
         let high_water = self.options.limits.outbox_high_water_bytes;
-        let (core, sessions) = (self.core, &self.delivery.sessions);
-        let session = |provider: ConnId| sessions.get(provider).filter(|_| provider.core == core);
-        let free = |provider: ConnId| {
-            tried.binary_search(&provider).is_err() && session(provider).is_none_or(Session::is_told)
-        };
-        let quick = |provider: ConnId| session(provider).is_none_or(|session| session.backlog() <= high_water);
+        let delivery = &self.delivery;
+        let free = |provider: ConnId| tried.binary_search(&provider).is_err() && delivery.is_told(provider);
+        let quick = |provider: ConnId| delivery.backlog(provider) <= high_water;
         let providers = self.names.at(slot).providers();
         // As a rule the first draw will do, however many they are.
         for _ in 0..DRAWS.min(providers.len()) {
