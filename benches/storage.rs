@@ -16,7 +16,8 @@ use std::time::Duration;
 const NAMES: u64 = 10_000;
 const BATCH: u64 = 64;
 const LOADS: u64 = 64;
-const VALUE: &[u8] = br#"{"firstname":"Wolfram","lastname":"Hempel","age":29,"tags":["a","b","c"],"balance":1234.56}"#;
+const VALUE: &[u8] =
+    br#"{"firstname":"Wolfram","lastname":"Hempel","age":29,"reply_tos":["a","b","c"],"balance":1234.56}"#;
 
 fn open(name: &str, durability: Durability, shards: usize) -> Storage {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{name}"));

@@ -49,7 +49,7 @@ figures! {
     edge_names Items "Names that connections of this shard subscribe to."
     edge_members Items "Subscriptions of the connections of this shard."
     owned_names Items "Names that this shard owns and knows something of."
-    gathers Items "Messages with many names that wait for some of their owners."
+    bulk_requests Items "Messages with many names that wait for some of their owners."
     calls Items "Remote procedure calls that are not answered yet."
     callers Items "Connections that provide a procedure, call one or are called."
     everyone Items "Who watches the presence of everybody, shards that have such, and users online whose names this shard owns, together."

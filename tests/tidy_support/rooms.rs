@@ -27,10 +27,10 @@ pub(crate) const MODULES: &[Modules] = &[
             ("edge", &[]),
             ("edge/begin", &["ident", "owner/permit", "packet", "shard", "view"]),
             ("edge/burden", &["edge/session", "ident", "limits", "output", "outputs"]),
-            ("edge/gather", &["ident", "packet", "shard"]),
+            ("edge/bulk", &["ident", "packet", "shard"]),
             ("edge/listen", &["ident", "output", "owner/listen", "packet", "pattern", "shard", "view"]),
             ("edge/member", &["edge/subscribers", "ident", "packet", "shard"]),
-            ("edge/presence", &["edge/gather", "ident", "output", "packet", "shard", "view"]),
+            ("edge/presence", &["edge/bulk", "ident", "output", "packet", "shard", "view"]),
             (
                 "edge/route",
                 &[
@@ -126,7 +126,7 @@ pub(crate) const MODULES: &[Modules] = &[
                 &[
                     "delivery",
                     "edge/burden",
-                    "edge/gather",
+                    "edge/bulk",
                     "edge/presence",
                     "edge/session",
                     "endpoint",

@@ -55,16 +55,16 @@ impl Identity {
 
 /// Ties a request to what waits for it at the edge. All-default means that nothing does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tag {
+pub struct ReplyTo {
     /// The edge's number for the name being subscribed.
     pub name_id: u32,
     /// Tells this attempt to subscribe from an earlier one of the same connection and name; 0 where the request
     /// subscribes nothing.
     pub attempt: u32,
-    /// The bulk message this request is a part of; [`Tag::NONE`] if of none.
-    pub gather: u32,
+    /// The bulk message this request is a part of; [`ReplyTo::NONE`] if of none.
+    pub bulk_request: u32,
     /// Tells this bulk message from an earlier one in the same place.
-    pub gather_generation: u32,
+    pub bulk_generation: u32,
     /// Which of the bulk message's names, counted from 0. Of a reading, which no bulk message waits for: the number of the
     /// fetch it is, of an answer that was withheld; 0 if of none.
     pub part: u32,
@@ -72,7 +72,7 @@ pub struct Tag {
     pub rules: u32,
 }
 
-impl Tag {
+impl ReplyTo {
     /// No name, no bulk message.
     pub const NONE: u32 = u32::MAX;
     /// The part of a subscription to everybody that one owner confirms.
@@ -82,7 +82,7 @@ impl Tag {
 
     /// Of a reading: whether it is done whatever its answer is in bytes.
     pub(crate) fn is_fetch(self) -> bool {
-        self.gather == Self::NONE && self.part != 0
+        self.bulk_request == Self::NONE && self.part != 0
     }
 
     /// Of a reading: whether an edge waits for its end.
@@ -102,7 +102,7 @@ impl Tag {
 
     /// Whether two requests are the same but for fetching.
     pub(crate) fn is_of(self, other: Self) -> bool {
-        let of = |tag: Self| (tag.name_id, tag.attempt, tag.gather, tag.gather_generation);
+        let of = |reply_to: Self| (reply_to.name_id, reply_to.attempt, reply_to.bulk_request, reply_to.bulk_generation);
         of(self) == of(other)
     }
 
@@ -114,23 +114,23 @@ impl Tag {
     /// The same without the bulk message.
     #[must_use]
     pub fn alone(self) -> Self {
-        Self { gather: Self::NONE, ..self }
+        Self { bulk_request: Self::NONE, ..self }
     }
 }
 
-impl Default for Tag {
+impl Default for ReplyTo {
     fn default() -> Self {
-        Self { name_id: Self::NONE, attempt: 0, gather: Self::NONE, gather_generation: 0, part: 0, rules: 0 }
+        Self { name_id: Self::NONE, attempt: 0, bulk_request: Self::NONE, bulk_generation: 0, part: 0, rules: 0 }
     }
 }
 
 /// A message on its way to the owner of its name.
 #[derive(Clone, Debug)]
-pub struct Parcel {
+pub struct Forwarded {
     /// Who said it.
     pub conn: ConnId,
     /// What waits for it.
-    pub tag: Tag,
+    pub reply_to: ReplyTo,
     /// What was said.
     pub head: Head,
     /// What the head points into.
@@ -141,7 +141,7 @@ pub struct Parcel {
 #[derive(Debug)]
 pub enum Packet {
     /// Requests: do this.
-    Request(Parcel),
+    Request(Forwarded),
     /// Requests: the connection that will speak next is this one.
     Introduce(ConnId, Arc<Identity>),
     /// Requests: that connection is gone.
@@ -184,7 +184,7 @@ pub enum Packet {
         /// The subscriber, and what waits for the answer.
         conn: ConnId,
         /// As of any request.
-        tag: Tag,
+        reply_to: ReplyTo,
         /// It has some.
         on: bool,
     },
@@ -193,7 +193,7 @@ pub enum Packet {
         /// The connection.
         conn: ConnId,
         /// As of any request.
-        tag: Tag,
+        reply_to: ReplyTo,
         /// EVENT or RECORD.
         topic: Topic,
         /// What it listens to, compiled where it came in.
@@ -206,7 +206,7 @@ pub enum Packet {
         /// Who asks.
         conn: ConnId,
         /// As of any request.
-        tag: Tag,
+        reply_to: ReplyTo,
     },
     /// Requests: what is this record? A permission rule refers to it. Never waits for a permission itself.
     Peek {
@@ -233,7 +233,7 @@ pub enum Packet {
     /// Deliveries: these are.
     Online {
         /// The request's.
-        tag: Tag,
+        reply_to: ReplyTo,
         /// Those this core keeps count of.
         users: Box<[Box<[u8]>]>,
     },
@@ -262,7 +262,7 @@ pub enum Packet {
         /// The subscriber.
         conn: ConnId,
         /// The request's.
-        tag: Tag,
+        reply_to: ReplyTo,
         /// The owner's slot of the name.
         slot: u32,
         /// Named again when leaving.
@@ -270,9 +270,9 @@ pub enum Packet {
         /// Somebody provides the name, and the subscriber is to be told.
         provided: bool,
     },
-    /// Deliveries: there may be no room for the answer to this, of as many bytes as `tag.part` says; it is to be asked again
+    /// Deliveries: there may be no room for the answer to this, of as many bytes as `reply_to.part` says; it is to be asked again
     /// when there is.
-    Withheld(Parcel),
+    Withheld(Forwarded),
     /// Deliveries: what was asked again, under this number, is answered.
     Fetched(ConnId, u32),
     /// Deliveries: a part of a bulk message is done, and no subscription came of it.
@@ -280,7 +280,7 @@ pub enum Packet {
         /// The connection whose subscription, if any, was refused.
         conn: ConnId,
         /// The request's.
-        tag: Tag,
+        reply_to: ReplyTo,
         /// Whether it was refused, as opposed to done.
         refused: bool,
         /// The version of the record, where that was asked for.

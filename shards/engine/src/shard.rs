@@ -1,8 +1,8 @@
 //! The shard: its inputs, its outputs, and who handles what.
 
 use crate::delivery::{Delivery, Source};
+use crate::edge::bulk::BulkRequests;
 use crate::edge::burden::Burden;
-use crate::edge::gather::Gathers;
 use crate::edge::presence::Watchers;
 use crate::edge::session::table::{Session, State};
 use crate::endpoint::Endpoints;
@@ -155,7 +155,7 @@ pub struct Shard {
     pub(crate) filters: Filters,
     pub(crate) parking: Parking,
     pub(crate) records: Records,
-    pub(crate) gathers: Gathers,
+    pub(crate) bulk_requests: BulkRequests,
     pub(crate) calls: Calls,
     pub(crate) unasked: Unasked,
     pub(crate) watchers: Watchers,
@@ -194,7 +194,7 @@ impl Shard {
             filters: Filters::new(permit.has_rules(), permit.guarded()),
             parking: Parking::default(),
             records: Records::new(&options),
-            gathers: Gathers::default(),
+            bulk_requests: BulkRequests::default(),
             calls: Calls::new(core, &options),
             unasked: Unasked::new(&options.limits, places.count(), hasher.clone()),
             watchers: Watchers::new(hasher.clone()),
@@ -358,8 +358,8 @@ impl Shard {
         }
         self.departed(conn, session.oversized);
         self.listener_departed(conn);
-        for (owner, parcel) in session.withheld.take().map(|withheld| withheld.into_waiting()).unwrap_or_default() {
-            self.give_up(owner, parcel);
+        for (owner, forwarded) in session.withheld.take().map(|withheld| withheld.into_waiting()).unwrap_or_default() {
+            self.give_up(owner, forwarded);
         }
         if let Some(identity) = session.identity.as_ref().filter(|_| session.wire.stays()) {
             self.bears(conn, identity, false);
@@ -396,9 +396,9 @@ impl Shard {
             return;
         }
         match packet {
-            Packet::Request(parcel) => {
-                let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
-                self.request(parcel.conn, parcel.tag, &message);
+            Packet::Request(forwarded) => {
+                let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
+                self.request(forwarded.conn, forwarded.reply_to, &message);
             }
             Packet::Introduce(conn, identity) => {
                 self.delivery.strangers.insert(conn, identity);
@@ -413,10 +413,12 @@ impl Shard {
             Packet::Bears { conn, at, identity, on } => self.bears_here(conn, at, &identity, on),
             Packet::TakenOver(conn) => self.taken_over(conn),
             Packet::Counted(conn) => self.admitted(conn),
-            Packet::Everyone { conn, tag, on } => self.everyone_on(conn, tag, on),
-            Packet::Listen { conn, tag, topic, pattern, on } => self.listen_changed(conn, tag, topic, &pattern, on),
-            Packet::Users { conn, tag } => self.users(conn, tag),
-            Packet::Online { tag, users } => self.users_online(tag, users),
+            Packet::Everyone { conn, reply_to, on } => self.everyone_on(conn, reply_to, on),
+            Packet::Listen { conn, reply_to, topic, pattern, on } => {
+                self.listen_changed(conn, reply_to, topic, &pattern, on)
+            }
+            Packet::Users { conn, reply_to } => self.users(conn, reply_to),
+            Packet::Online { reply_to, users } => self.users_online(reply_to, users),
             Packet::Leave { conn, slot, epoch } => self.left(conn, slot, epoch),
             Packet::Reply(conn, frame) => self.delivery.sessions.deliver(&mut self.delivery.outputs, conn, frame),
             Packet::FanOut { slot, end, except, frames } => {
@@ -426,12 +428,14 @@ impl Shard {
                 }
             }
             Packet::Announced { user, frames } => self.tell_everyone(from, &user, &frames),
-            Packet::Joined { conn, tag, slot, epoch, provided } => {
-                self.joined(from, conn, tag, slot, epoch, provided);
+            Packet::Joined { conn, reply_to, slot, epoch, provided } => {
+                self.joined(from, conn, reply_to, slot, epoch, provided);
             }
-            Packet::Withheld(parcel) => self.withheld(from, parcel),
+            Packet::Withheld(forwarded) => self.withheld(from, forwarded),
             Packet::Fetched(conn, number) => self.fetched(conn, number),
-            Packet::Settled { conn, tag, refused, version } => self.settled(from, conn, tag, refused, version),
+            Packet::Settled { conn, reply_to, refused, version } => {
+                self.settled(from, conn, reply_to, refused, version)
+            }
             Packet::Peek { inquiry, place, hash, name } => self.peek(from, inquiry, place, hash, &name),
             Packet::Peeked { inquiry, place, found } => self.peeked(inquiry, place, found),
             Packet::Rules(permissions) => self.adopt(permissions),

@@ -133,7 +133,7 @@ impl Mutation {
 
     /// What happens to a packet that is about to be delivered.
     pub(crate) fn tamper(self, rng: &mut Rng, packet: &Packet) -> Tampering {
-        let action = if let Packet::Request(parcel) = packet { Some(parcel.head.action) } else { None };
+        let action = if let Packet::Request(forwarded) = packet { Some(forwarded.head.action) } else { None };
         let tampering = match (self, packet) {
             (Self::LoseCall, _) if action == Some(Action::RpcRequest) => Tampering::Lose,
             (Self::RepeatCall, _) if matches!(action, Some(Action::RpcRequest | Action::RpcResponse)) => {
@@ -152,7 +152,7 @@ impl Mutation {
                 Tampering::Lose
             }
             (Self::LoseRules, Packet::Rules(_)) => return Tampering::Lose,
-            (Self::MixRules, Packet::Request(parcel)) if parcel.tag.rules > 0 => Tampering::Forge,
+            (Self::MixRules, Packet::Request(forwarded)) if forwarded.reply_to.rules > 0 => Tampering::Forge,
             (Self::StealIdentity, Packet::Introduce(..)) | (Self::StealLeave, Packet::Leave { .. }) => Tampering::Forge,
             (Self::LoseDenial, Packet::Reply(_, frame)) if tells(frame, &DENIALS) => Tampering::Lose,
             (Self::RepeatDenial, Packet::Reply(_, frame)) if tells(frame, &DENIALS) => Tampering::Repeat,

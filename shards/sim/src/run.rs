@@ -248,7 +248,7 @@ impl World {
                     + census.pending_loads
                     + census.pending_write_acks
                     + census.dirty_records
-                    + census.gathers
+                    + census.bulk_requests
                     + census.inquiries
                     + census.calls
                     + census.asked_names

@@ -91,9 +91,9 @@ pub(crate) fn describe(message: &Message<&[u8]>) -> String {
 pub(crate) fn describe_packet(packet: &Packet) -> String {
     let conn = |conn: &ConnId| format!("{:?}.{}.{}", conn.core, conn.slot, conn.generation);
     match packet {
-        Packet::Request(parcel) => {
-            let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
-            format!("Request {} {}", conn(&parcel.conn), describe(&message))
+        Packet::Request(forwarded) => {
+            let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
+            format!("Request {} {}", conn(&forwarded.conn), describe(&message))
         }
         Packet::Introduce(who, _) => format!("Introduce {}", conn(who)),
         Packet::Farewell(who, _) => format!("Farewell {}", conn(who)),
@@ -111,21 +111,21 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
         Packet::Reply(who, frame) => format!("Reply {} bytes={}", conn(who), frame.len()),
         Packet::FanOut { slot, end, except, .. } => format!("FanOut slot={slot} end={end} except={}", conn(except)),
         Packet::Announced { user, .. } => format!("Announced {}", String::from_utf8_lossy(user)),
-        Packet::Joined { conn: who, tag, slot, epoch, .. } => {
-            format!("Joined {} attempt={} slot={slot} epoch={epoch}", conn(who), tag.attempt)
+        Packet::Joined { conn: who, reply_to, slot, epoch, .. } => {
+            format!("Joined {} attempt={} slot={slot} epoch={epoch}", conn(who), reply_to.attempt)
         }
         Packet::Peek { place, name, .. } => format!("Peek place={place} name={}", String::from_utf8_lossy(name)),
         Packet::Peeked { place, found, .. } => {
             format!("Peeked place={place} found={:?}", found.as_ref().map(Option::is_some))
         }
         Packet::Rules(permissions) => format!("Rules generation={}", permissions.generation),
-        Packet::Withheld(parcel) => {
-            let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
-            format!("Withheld {} bytes={} {}", conn(&parcel.conn), parcel.tag.part, describe(&message))
+        Packet::Withheld(forwarded) => {
+            let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
+            format!("Withheld {} bytes={} {}", conn(&forwarded.conn), forwarded.reply_to.part, describe(&message))
         }
         Packet::Fetched(who, number) => format!("Fetched {} number={number}", conn(who)),
-        Packet::Settled { conn: who, tag, refused, version } => {
-            format!("Settled {} part={} refused={refused} version={version:?}", conn(who), tag.part)
+        Packet::Settled { conn: who, reply_to, refused, version } => {
+            format!("Settled {} part={} refused={refused} version={version:?}", conn(who), reply_to.part)
         }
     }
 }

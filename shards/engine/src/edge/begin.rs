@@ -2,7 +2,7 @@
 
 use crate::ident::ConnId;
 use crate::owner::permit::{Found, Question, Said, Steps};
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use crate::view::hash_name;
 use deepstream_valve::Right;
@@ -87,7 +87,7 @@ impl Shard {
         steps.add(right, action);
         let question = Question {
             conn,
-            tag: Tag { rules: self.permit.generation(), ..Tag::default() },
+            reply_to: ReplyTo { rules: self.permit.generation(), ..ReplyTo::default() },
             who: None,
             message,
             name,

@@ -4,7 +4,7 @@
 use crate::ident::{ConnId, Place};
 use crate::output::Note;
 use crate::owner::listen::words;
-use crate::packet::{Lane, Packet, Tag};
+use crate::packet::{Lane, Packet, ReplyTo};
 use crate::pattern::NamePattern;
 use crate::shard::Shard;
 use crate::view::hash_name;
@@ -58,15 +58,15 @@ impl Shard {
 
     fn tell_owners(&mut self, conn: ConnId, message: &Message<&[u8]>, pattern: &Arc<NamePattern>, on: bool) {
         let topic = message.head.action.topic();
-        let whole = self.gathers.begin(conn, message);
+        let whole = self.bulk_requests.begin(conn, message);
         for core in self.peers() {
-            let tag = self.gathers.part(whole, 0);
+            let reply_to = self.bulk_requests.part(whole, 0);
             self.introduce(core, conn);
-            let packet = Packet::Listen { conn, tag, topic, pattern: pattern.clone(), on };
+            let packet = Packet::Listen { conn, reply_to, topic, pattern: pattern.clone(), on };
             self.delivery.outputs.post(core, Lane::Requests, packet);
         }
-        let tag = self.gathers.part(whole, 0);
-        self.listen_changed(conn, tag, topic, pattern, on);
+        let reply_to = self.bulk_requests.part(whole, 0);
+        self.listen_changed(conn, reply_to, topic, pattern, on);
         self.settle(whole, false, None);
     }
 
@@ -112,7 +112,7 @@ impl Shard {
             return None;
         }
         let head = Head { name_hash: hash_name(&self.hasher, subscription), ..message.head };
-        Some(self.forward_hashed(conn, Tag::default(), Message { head, bytes: message.bytes }))
+        Some(self.forward_hashed(conn, ReplyTo::default(), Message { head, bytes: message.bytes }))
     }
 }
 
@@ -135,10 +135,11 @@ impl Shard {
         let Some(listener) = self.listening.find(conn, topic, source) else { return false };
         let pattern = self.listening.listeners[listener as usize].pattern.clone();
         for core in self.peers() {
-            let packet = Packet::Listen { conn, tag: Tag::default(), topic, pattern: pattern.clone(), on: false };
+            let packet =
+                Packet::Listen { conn, reply_to: ReplyTo::default(), topic, pattern: pattern.clone(), on: false };
             self.delivery.outputs.post(core, Lane::Requests, packet);
         }
-        self.listen_changed(conn, Tag::default(), topic, &pattern, false);
+        self.listen_changed(conn, ReplyTo::default(), topic, &pattern, false);
         true
     }
 }

@@ -5,24 +5,32 @@
 
 use crate::edge::subscribers::Left;
 use crate::ident::{ConnId, Place};
-use crate::packet::{Lane, Packet, Tag};
+use crate::packet::{Lane, Packet, ReplyTo};
 use crate::shard::Shard;
 use deepstream_wire::{Action, Outgoing, Topic};
 
 impl Shard {
     /// An owner counted a subscription.
-    pub(crate) fn joined(&mut self, owner: Place, conn: ConnId, tag: Tag, slot: u32, epoch: u32, provided: bool) {
+    pub(crate) fn joined(
+        &mut self,
+        owner: Place,
+        conn: ConnId,
+        reply_to: ReplyTo,
+        slot: u32,
+        epoch: u32,
+        provided: bool,
+    ) {
         // A connection slot may have a new user by now; the table is asked about the one who subscribed.
         let alive = self.delivery.sessions.get(conn).is_some();
         let joined = if alive {
-            self.delivery.subscribers.joined(conn, tag, owner, slot, epoch)
+            self.delivery.subscribers.joined(conn, reply_to, owner, slot, epoch)
         } else {
             Err(Left { owner, slot, epoch })
         };
         match joined {
             // Here, not at the owner: who left meanwhile, or came again, is not told of what was before.
             Ok(()) if provided => {
-                let name: Box<[u8]> = self.delivery.subscribers.name(tag.name_id).into();
+                let name: Box<[u8]> = self.delivery.subscribers.name(reply_to.name_id).into();
                 let has = Outgoing { name: Some(&name), ..Outgoing::new(Action::RecordHasProvider) };
                 self.delivery.reply(conn, &has);
             }
@@ -31,21 +39,28 @@ impl Shard {
                 self.leave(conn, left);
             }
         }
-        if tag.rules != self.permit.generation() && tag.joins() {
-            self.revise_subscription(conn, tag);
+        if reply_to.rules != self.permit.generation() && reply_to.joins() {
+            self.revise_subscription(conn, reply_to);
         }
-        self.settle(tag, false, None);
+        self.settle(reply_to, false, None);
     }
 
     /// An owner is done with a part of a bulk message.
-    pub(crate) fn settled(&mut self, owner: Place, conn: ConnId, tag: Tag, refused: bool, version: Option<i32>) {
-        if tag.part == Tag::EVERYBODY {
-            self.everyone_confirmed(owner, conn, tag);
+    pub(crate) fn settled(
+        &mut self,
+        owner: Place,
+        conn: ConnId,
+        reply_to: ReplyTo,
+        refused: bool,
+        version: Option<i32>,
+    ) {
+        if reply_to.part == ReplyTo::EVERYBODY {
+            self.everyone_confirmed(owner, conn, reply_to);
         }
-        if refused && tag.joins() && self.delivery.sessions.get(conn).is_some() {
-            self.delivery.subscribers.refused(conn, tag);
+        if refused && reply_to.joins() && self.delivery.sessions.get(conn).is_some() {
+            self.delivery.subscribers.refused(conn, reply_to);
         }
-        self.settle(tag, refused, version);
+        self.settle(reply_to, refused, version);
     }
 
     /// Tells an owner that a subscriber is gone.

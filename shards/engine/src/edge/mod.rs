@@ -6,8 +6,8 @@
 //! *Does not* know what a name holds: that is its owner's.
 
 mod begin;
+pub(crate) mod bulk;
 pub(crate) mod burden;
-pub(crate) mod gather;
 mod listen;
 mod member;
 pub(crate) mod presence;

@@ -3,10 +3,10 @@
 //! *Owns* this core's subscribers of everybody. *Promises* that they are told by an owner what happened since it knew of them,
 //! and of nobody whom they may not know of.
 
-use crate::edge::gather::Gather;
+use crate::edge::bulk::BulkRequest;
 use crate::ident::{ConnId, Place};
 use crate::output::Frames;
-use crate::packet::{Identity, Lane, Packet, Tag};
+use crate::packet::{Identity, Lane, Packet, ReplyTo};
 use crate::shard::Shard;
 use crate::view::hash_name;
 use ahash::RandomState;
@@ -102,45 +102,46 @@ impl Shard {
 
     /// QUERY_ALL: every owner is asked for its users.
     pub(crate) fn query_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
-        let whole = self.gathers.begin(conn, message);
+        let whole = self.bulk_requests.begin(conn, message);
         for core in self.peers() {
-            let tag = self.gathers.part(whole, 0);
-            self.delivery.outputs.post(core, Lane::Requests, Packet::Users { conn, tag });
+            let reply_to = self.bulk_requests.part(whole, 0);
+            self.delivery.outputs.post(core, Lane::Requests, Packet::Users { conn, reply_to });
         }
-        let tag = self.gathers.part(whole, 0);
-        self.users(conn, tag);
+        let reply_to = self.bulk_requests.part(whole, 0);
+        self.users(conn, reply_to);
         self.settle(whole, false, None);
     }
 
     /// One owner's users.
-    pub(crate) fn users_online(&mut self, tag: Tag, users: Box<[Box<[u8]>]>) {
-        self.gathers.add_users(tag, users);
-        self.settle(tag, false, None);
+    pub(crate) fn users_online(&mut self, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) {
+        self.bulk_requests.add_users(reply_to, users);
+        self.settle(reply_to, false, None);
     }
 
     /// All owners answered: everybody online but the asker, in order of their names, so that who asks twice can compare.
-    pub(crate) fn answer_query_all(&mut self, gather: &Gather) {
-        let asker = self.delivery.user(gather.conn).unwrap_or_default().as_bytes();
-        let mut names: Vec<&[u8]> = gather.users.iter().map(|user| &**user).filter(|&user| user != asker).collect();
+    pub(crate) fn answer_query_all(&mut self, bulk_request: &BulkRequest) {
+        let asker = self.delivery.user(bulk_request.conn).unwrap_or_default().as_bytes();
+        let mut names: Vec<&[u8]> =
+            bulk_request.users.iter().map(|user| &**user).filter(|&user| user != asker).collect();
         if self.permit.judges() {
-            names.retain(|user| self.may_know_of(gather.conn, user));
+            names.retain(|user| self.may_know_of(bulk_request.conn, user));
         }
         names.sort_unstable();
-        let message = gather.message.borrowed();
+        let message = bulk_request.message.borrowed();
         let answer = Outgoing {
             names: &names,
             correlation_id: message.correlation_id(),
             ..Outgoing::new(Action::PresenceQueryAllResponse)
         };
-        self.delivery.reply(gather.conn, &answer);
+        self.delivery.reply(bulk_request.conn, &answer);
     }
 
     /// The owners of all names of a QUERY answered: `{"user":bool,…}`.
-    pub(crate) fn answer_query(&mut self, gather: &Gather) {
-        let message = gather.message.borrowed();
+    pub(crate) fn answer_query(&mut self, bulk_request: &BulkRequest) {
+        let message = bulk_request.message.borrowed();
         let mut data = vec![b'{'];
         let mut told = BTreeSet::new();
-        for (name, online) in message.names().zip(&gather.versions) {
+        for (name, online) in message.names().zip(&bulk_request.versions) {
             // Who is asked for twice is one member of the answer.
             let Some(online) = online.filter(|_| told.insert(name)) else { continue };
             if data.len() > 1 {
@@ -155,7 +156,7 @@ impl Shard {
             data: Some(&data),
             ..Outgoing::new(Action::PresenceQueryResponse)
         };
-        self.delivery.reply(gather.conn, &answer);
+        self.delivery.reply(bulk_request.conn, &answer);
     }
 
     /// SUBSCRIBE_ALL: acknowledged when every owner knows.
@@ -168,14 +169,14 @@ impl Shard {
             self.delivery.reply(conn, &answer);
             return self.acknowledge(conn, message, false);
         }
-        let whole = self.gathers.begin(conn, message);
-        self.watchers.add(conn, whole.gather_generation);
+        let whole = self.bulk_requests.begin(conn, message);
+        self.watchers.add(conn, whole.bulk_generation);
         for core in self.peers() {
-            let tag = self.gathers.part(whole, Tag::EVERYBODY);
-            self.delivery.outputs.post(core, Lane::Requests, Packet::Everyone { conn, tag, on: true });
+            let reply_to = self.bulk_requests.part(whole, ReplyTo::EVERYBODY);
+            self.delivery.outputs.post(core, Lane::Requests, Packet::Everyone { conn, reply_to, on: true });
         }
-        let tag = self.gathers.part(whole, Tag::EVERYBODY);
-        self.everyone_on(conn, tag, true);
+        let reply_to = self.bulk_requests.part(whole, ReplyTo::EVERYBODY);
+        self.everyone_on(conn, reply_to, true);
         self.settle(whole, false, None);
     }
 
@@ -185,14 +186,18 @@ impl Shard {
             return;
         }
         for core in self.peers() {
-            self.delivery.outputs.post(core, Lane::Requests, Packet::Everyone { conn, tag: Tag::default(), on: false });
+            self.delivery.outputs.post(
+                core,
+                Lane::Requests,
+                Packet::Everyone { conn, reply_to: ReplyTo::default(), on: false },
+            );
         }
-        self.everyone_on(conn, Tag::default(), false);
+        self.everyone_on(conn, ReplyTo::default(), false);
     }
 
     /// An owner knows of a subscriber of everybody, who is told what it says from here on.
-    pub(crate) fn everyone_confirmed(&mut self, owner: Place, conn: ConnId, tag: Tag) {
-        self.watchers.confirm(self.places.index(owner), conn, tag.gather_generation);
+    pub(crate) fn everyone_confirmed(&mut self, owner: Place, conn: ConnId, reply_to: ReplyTo) {
+        self.watchers.confirm(self.places.index(owner), conn, reply_to.bulk_generation);
     }
 
     /// A user joined or left; to those of this core's subscribers of everybody who may know of it.

@@ -10,7 +10,7 @@ use crate::ident::{ConnId, Place};
 use crate::output::{Flow, Note};
 use crate::owner::filters::filter_hash;
 use crate::owner::permit::Denial;
-use crate::packet::{Lane, Packet, Parcel, Tag};
+use crate::packet::{Forwarded, Lane, Packet, ReplyTo};
 use crate::shard::Shard;
 use crate::view::hash_name;
 use bytes::Bytes;
@@ -157,7 +157,7 @@ impl Shard {
             }
             return None;
         }
-        Some(self.forward(conn, Tag::default(), message))
+        Some(self.forward(conn, ReplyTo::default(), message))
     }
 
     /// A message of a call: besides a name it needs its correlation id. A caller's is bounded; a provider's is the
@@ -226,20 +226,20 @@ impl Shard {
     }
 
     /// Sends a message about one name to its owner, which may be this core.
-    fn forward(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Place {
+    fn forward(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> Place {
         let head = Head { name_hash: hash_name(&self.hasher, message.name()), ..message.head };
-        self.forward_hashed(conn, tag, Message { head, bytes: message.bytes })
+        self.forward_hashed(conn, reply_to, Message { head, bytes: message.bytes })
     }
 
     /// The same, where the hash is filled in: of the name, or of what else the message is about.
-    pub(crate) fn forward_hashed(&mut self, conn: ConnId, tag: Tag, message: Message<&[u8]>) -> Place {
-        let tag = Tag { rules: self.permit.generation(), ..tag };
+    pub(crate) fn forward_hashed(&mut self, conn: ConnId, reply_to: ReplyTo, message: Message<&[u8]>) -> Place {
+        let reply_to = ReplyTo { rules: self.permit.generation(), ..reply_to };
         let owner = self.owner_of(message.head.name_hash);
         if owner == self.core {
-            self.request(conn, tag, &message);
+            self.request(conn, reply_to, &message);
         } else {
             let bytes = Bytes::copy_from_slice(message.bytes);
-            self.send(owner, Parcel { conn, tag, head: message.head, bytes });
+            self.send(owner, Forwarded { conn, reply_to, head: message.head, bytes });
         }
         owner
     }
@@ -253,10 +253,10 @@ impl Shard {
         }
     }
 
-    /// Puts a parcel on another owner's lane, introducing the connection first if need be.
-    fn send(&mut self, owner: Place, parcel: Parcel) {
-        self.introduce(owner, parcel.conn);
-        self.delivery.outputs.post(owner, Lane::Requests, Packet::Request(parcel));
+    /// Puts a forwarded message on another owner's lane, introducing the connection first if need be.
+    fn send(&mut self, owner: Place, forwarded: Forwarded) {
+        self.introduce(owner, forwarded.conn);
+        self.delivery.outputs.post(owner, Lane::Requests, Packet::Request(forwarded));
     }
 
     /// The names of a bulk message, or `false` if there are too many.
@@ -282,7 +282,7 @@ impl Shard {
         if early && (names.peek().is_none() || (room && names.any(|name| self.is_name(name)))) {
             self.acknowledge(conn, message, true);
         }
-        let whole = if reads { self.unasked.begin_message() } else { self.gathers.begin(conn, message) };
+        let whole = if reads { self.unasked.begin_message() } else { self.bulk_requests.begin(conn, message) };
         let mut refused = 0;
         let mut named = 0;
         let copy = std::cell::OnceCell::new();
@@ -302,7 +302,7 @@ impl Shard {
         message: &Message<&'m [u8]>,
         name: &'m [u8],
         part: u32,
-        whole: Tag,
+        whole: ReplyTo,
         copy: &std::cell::OnceCell<Bytes>,
     ) -> bool {
         let room = self.delivery.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
@@ -316,27 +316,32 @@ impl Shard {
         let topic = message.head.action.topic();
         let hash = hash_name(&self.hasher, name);
         let owner = self.owner_of(hash);
-        let mut tag = match self.delivery.subscribers.subscribe(conn, topic, name, hash, owner) {
-            Subscribe::Ask(tag) => tag,
+        let mut reply_to = match self.delivery.subscribers.subscribe(conn, topic, name, hash, owner) {
+            Subscribe::Ask(reply_to) => reply_to,
             Subscribe::Duplicate => {
                 self.duplicate(conn, message.head.action, name);
                 let action = message.head.action;
                 if told_besides(action) == Besides::Nothing {
-                    self.gathers.stands(whole);
+                    self.bulk_requests.stands(whole);
                     return true;
                 }
                 // The value or version is answered all the same (docs/records.md §3).
-                Tag::default()
+                ReplyTo::default()
             }
         };
-        if whole.gather == Tag::NONE {
-            tag.gather_generation = whole.gather_generation;
+        if whole.bulk_request == ReplyTo::NONE {
+            reply_to.bulk_generation = whole.bulk_generation;
         } else {
-            let counted = self.gathers.part(whole, part);
-            tag = Tag { gather: counted.gather, gather_generation: counted.gather_generation, part, ..tag };
+            let counted = self.bulk_requests.part(whole, part);
+            reply_to = ReplyTo {
+                bulk_request: counted.bulk_request,
+                bulk_generation: counted.bulk_generation,
+                part,
+                ..reply_to
+            };
         }
         self.verbose_subscription("SUBSCRIBE", conn, topic, name);
-        self.forward_name(conn, tag, message, name, hash, owner, copy);
+        self.forward_name(conn, reply_to, message, name, hash, owner, copy);
         true
     }
 
@@ -348,7 +353,7 @@ impl Shard {
         message: &Message<&'m [u8]>,
         filter: &'m [u8],
         part: u32,
-        whole: Tag,
+        whole: ReplyTo,
         copy: &std::cell::OnceCell<Bytes>,
     ) -> bool {
         let topic = message.head.action.topic();
@@ -358,12 +363,17 @@ impl Shard {
         }
         for core in self.places.all() {
             let hash = filter_hash(&self.hasher, filter, core);
-            let Subscribe::Ask(tag) = self.delivery.subscribers.subscribe(conn, topic, filter, hash, core) else {
+            let Subscribe::Ask(reply_to) = self.delivery.subscribers.subscribe(conn, topic, filter, hash, core) else {
                 continue;
             };
-            let counted = self.gathers.part(whole, part);
-            let tag = Tag { gather: counted.gather, gather_generation: counted.gather_generation, part, ..tag };
-            self.forward_name(conn, tag, message, filter, hash, core, copy);
+            let counted = self.bulk_requests.part(whole, part);
+            let reply_to = ReplyTo {
+                bulk_request: counted.bulk_request,
+                bulk_generation: counted.bulk_generation,
+                part,
+                ..reply_to
+            };
+            self.forward_name(conn, reply_to, message, filter, hash, core, copy);
         }
         self.verbose_subscription("SUBSCRIBE", conn, topic, filter);
         true
@@ -374,24 +384,24 @@ impl Shard {
     fn forward_name(
         &mut self,
         conn: ConnId,
-        tag: Tag,
+        reply_to: ReplyTo,
         message: &Message<&[u8]>,
         name: &[u8],
         hash: u64,
         owner: Place,
         copy: &std::cell::OnceCell<Bytes>,
     ) {
-        let tag = Tag { rules: self.permit.generation(), ..tag };
+        let reply_to = ReplyTo { rules: self.permit.generation(), ..reply_to };
         let mut head = message.head;
         let start = name.as_ptr() as usize - message.bytes.as_ptr() as usize;
         head.name = Span { start: start as u32, len: name.len() as u32 };
         head.flags.set(Flags::NAME);
         head.name_hash = hash;
         if owner == self.core {
-            self.request(conn, tag, &Message { head, bytes: message.bytes });
+            self.request(conn, reply_to, &Message { head, bytes: message.bytes });
         } else {
             let bytes = copy.get_or_init(|| Bytes::copy_from_slice(message.bytes)).clone();
-            self.send(owner, Parcel { conn, tag, head, bytes });
+            self.send(owner, Forwarded { conn, reply_to, head, bytes });
         }
     }
 
@@ -440,7 +450,7 @@ impl Shard {
         if !self.names_allowed(conn, message) {
             return;
         }
-        let whole = self.gathers.begin(conn, message);
+        let whole = self.bulk_requests.begin(conn, message);
         let copy = std::cell::OnceCell::new();
         let mut refused = 0;
         let mut named = 0;
@@ -452,8 +462,8 @@ impl Shard {
                 continue;
             }
             let hash = hash_name(&self.hasher, name);
-            let tag = self.gathers.part(whole, part as u32);
-            self.forward_name(conn, tag, message, name, hash, self.owner_of(hash), &copy);
+            let reply_to = self.bulk_requests.part(whole, part as u32);
+            self.forward_name(conn, reply_to, message, name, hash, self.owner_of(hash), &copy);
         }
         self.settle(whole, named > 0 && refused == named, None);
     }

@@ -8,7 +8,7 @@
 //! `Joined` that arrives later then finds nobody and is answered with a leave, so the owner's count stays exact.
 
 use crate::ident::{ConnId, Place};
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::view::Row;
 use ahash::RandomState;
 use deepstream_wire::Topic;
@@ -46,8 +46,8 @@ struct Member {
 /// What became of a request to subscribe, at the edge.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Subscribe {
-    /// Ask the owner, with this tag.
-    Ask(Tag),
+    /// Ask the owner, which answers to this.
+    Ask(ReplyTo),
     /// The connection is a member or pending already.
     Duplicate,
 }
@@ -120,9 +120,9 @@ impl Subscribers {
         self.names.get(id as usize)
     }
 
-    /// The name a tag is of, while somebody subscribes to it.
-    pub(crate) fn name_of(&self, tag: Tag) -> Option<&EdgeName> {
-        self.names.get(tag.name_id as usize)
+    /// The name an answer is about, while somebody subscribes to it.
+    pub(crate) fn name_of(&self, reply_to: ReplyTo) -> Option<&EdgeName> {
+        self.names.get(reply_to.name_id as usize)
     }
 
     /// How many there are.
@@ -145,17 +145,24 @@ impl Subscribers {
         self.of_conn[conn.index()].push(id);
         vacant.insert(Member { place: UNPLACED, listed, attempt: self.attempt });
         self.names[id as usize].references += 1;
-        Subscribe::Ask(Tag { name_id: id, attempt: self.attempt, ..Tag::default() })
+        Subscribe::Ask(ReplyTo { name_id: id, attempt: self.attempt, ..ReplyTo::default() })
     }
 
     /// The owner counted a subscription. `Err` if nobody wants it any more: the owner must be told.
-    pub(crate) fn joined(&mut self, conn: ConnId, tag: Tag, owner: Place, slot: u32, epoch: u32) -> Result<(), Left> {
+    pub(crate) fn joined(
+        &mut self,
+        conn: ConnId,
+        reply_to: ReplyTo,
+        owner: Place,
+        slot: u32,
+        epoch: u32,
+    ) -> Result<(), Left> {
         let left = Left { owner, slot, epoch };
-        let member = self.members.get_mut(&(conn.slot, tag.name_id)).ok_or(left)?;
-        if member.attempt != tag.attempt || member.place != UNPLACED {
+        let member = self.members.get_mut(&(conn.slot, reply_to.name_id)).ok_or(left)?;
+        if member.attempt != reply_to.attempt || member.place != UNPLACED {
             return Err(left);
         }
-        let name = &mut self.names[tag.name_id as usize];
+        let name = &mut self.names[reply_to.name_id as usize];
         member.place = name.members.len() as u32;
         name.members.push(conn.slot);
         name.slot = slot;
@@ -164,15 +171,15 @@ impl Subscribers {
         if slots.len() <= slot as usize {
             slots.resize(slot as usize + 1, UNPLACED);
         }
-        slots[slot as usize] = tag.name_id;
+        slots[slot as usize] = reply_to.name_id;
         Ok(())
     }
 
     /// The owner refused a subscription.
-    pub(crate) fn refused(&mut self, conn: ConnId, tag: Tag) {
-        let pending = self.members.get(&(conn.slot, tag.name_id));
-        if pending.is_some_and(|member| member.attempt == tag.attempt && member.place == UNPLACED) {
-            self.forget(conn.slot, tag.name_id);
+    pub(crate) fn refused(&mut self, conn: ConnId, reply_to: ReplyTo) {
+        let pending = self.members.get(&(conn.slot, reply_to.name_id));
+        if pending.is_some_and(|member| member.attempt == reply_to.attempt && member.place == UNPLACED) {
+            self.forget(conn.slot, reply_to.name_id);
         }
     }
 

@@ -2,7 +2,7 @@
 //! is in `owner/withheld.rs`.
 
 use crate::ident::{ConnId, Place};
-use crate::packet::{Lane, Packet, Parcel, Tag};
+use crate::packet::{Forwarded, Lane, Packet, ReplyTo};
 use crate::shard::Shard;
 use deepstream_wire::Message;
 use std::collections::VecDeque;
@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 /// What was withheld from one connection, at its edge.
 #[derive(Debug, Default)]
 pub(crate) struct Withheld {
-    /// To be fetched, in the order in which it was withheld. `tag.part`: the bytes of the answer.
-    waiting: VecDeque<(Place, Parcel)>,
+    /// To be fetched, in the order in which it was withheld. `reply_to.part`: the bytes of the answer.
+    waiting: VecDeque<(Place, Forwarded)>,
     /// Being fetched: by number, with the bytes of the answer.
     fetched: Vec<(u32, usize)>,
     fetched_bytes: usize,
@@ -32,25 +32,25 @@ impl Withheld {
     }
 
     /// What is to be fetched, of a connection that is gone.
-    pub(crate) fn into_waiting(self) -> VecDeque<(Place, Parcel)> {
+    pub(crate) fn into_waiting(self) -> VecDeque<(Place, Forwarded)> {
         self.waiting
     }
 
     /// What is to be fetched next, if there is room beside what waits in the outbox already.
-    fn next(&mut self, backlog: usize, high_water: usize) -> Option<(Place, Parcel)> {
+    fn next(&mut self, backlog: usize, high_water: usize) -> Option<(Place, Forwarded)> {
         let (_, first) = self.waiting.front()?;
-        let bytes = first.tag.part as usize;
+        let bytes = first.reply_to.part as usize;
         let fits = backlog + self.fetched_bytes + bytes <= high_water;
         let alone = self.fetched.is_empty() && backlog <= high_water / 2;
         if !fits && !alone {
             return None;
         }
-        let (owner, mut parcel) = self.waiting.pop_front()?;
-        self.number = Tag::fetch_number(self.number);
+        let (owner, mut forwarded) = self.waiting.pop_front()?;
+        self.number = ReplyTo::fetch_number(self.number);
         self.fetched.push((self.number, bytes));
         self.fetched_bytes += bytes;
-        parcel.tag.part = self.number;
-        Some((owner, parcel))
+        forwarded.reply_to.part = self.number;
+        Some((owner, forwarded))
     }
 
     /// Bytes of the answers that are being fetched.
@@ -67,14 +67,14 @@ impl Withheld {
 
 impl Shard {
     /// An owner withholds an answer.
-    pub(crate) fn withheld(&mut self, owner: Place, parcel: Parcel) {
-        let conn = parcel.conn;
+    pub(crate) fn withheld(&mut self, owner: Place, forwarded: Forwarded) {
+        let conn = forwarded.conn;
         match self.delivery.sessions.get_mut(conn) {
             Some(session) => {
-                session.withheld.get_or_insert_default().waiting.push_back((owner, parcel));
+                session.withheld.get_or_insert_default().waiting.push_back((owner, forwarded));
                 self.fetch_withheld(conn);
             }
-            None => self.give_up(owner, parcel),
+            None => self.give_up(owner, forwarded),
         }
     }
 
@@ -96,14 +96,14 @@ impl Shard {
             };
             let backlog = session.backlog();
             let Some(withheld) = session.withheld.as_mut().filter(|withheld| !withheld.busy) else { return };
-            let Some((owner, parcel)) = withheld.next(backlog, high_water) else {
+            let Some((owner, forwarded)) = withheld.next(backlog, high_water) else {
                 if withheld.len() == 0 {
                     session.withheld = None;
                 }
                 return self.read_on(conn);
             };
             withheld.busy = true;
-            self.ask_again(owner, parcel);
+            self.ask_again(owner, forwarded);
             let session = self.delivery.sessions.get_mut(conn);
             if let Some(withheld) = session.and_then(|session| session.withheld.as_mut()) {
                 withheld.busy = false;
@@ -121,18 +121,18 @@ impl Shard {
     }
 
     /// Its connection is gone, and the owner is to forget it.
-    pub(crate) fn give_up(&mut self, owner: Place, mut parcel: Parcel) {
-        parcel.tag = parcel.tag.yielded();
-        self.ask_again(owner, parcel);
+    pub(crate) fn give_up(&mut self, owner: Place, mut forwarded: Forwarded) {
+        forwarded.reply_to = forwarded.reply_to.yielded();
+        self.ask_again(owner, forwarded);
     }
 
-    fn ask_again(&mut self, owner: Place, mut parcel: Parcel) {
-        parcel.tag.rules = self.permit.generation();
+    fn ask_again(&mut self, owner: Place, mut forwarded: Forwarded) {
+        forwarded.reply_to.rules = self.permit.generation();
         if owner == self.core {
-            let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
-            self.request(parcel.conn, parcel.tag, &message);
+            let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
+            self.request(forwarded.conn, forwarded.reply_to, &message);
         } else {
-            self.delivery.outputs.post(owner, Lane::Requests, Packet::Request(parcel));
+            self.delivery.outputs.post(owner, Lane::Requests, Packet::Request(forwarded));
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::output::Note;
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use deepstream_wire::{Action, Flags, Message, Outgoing, Said, Topic, Wire};
 
@@ -47,8 +47,8 @@ impl Shard {
     }
 
     /// SUBSCRIBE of one name.
-    pub(crate) fn event_subscribe(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+    pub(crate) fn event_subscribe(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         let slot = self.names.find_or_insert(Topic::Event, message.name(), message.head.name_hash);
-        self.join(conn, tag, slot);
+        self.join(conn, reply_to, slot);
     }
 }

@@ -10,7 +10,7 @@
 use crate::delivery::{Audience, Delivery};
 use crate::ident::{ConnId, Place};
 use crate::owner::names::Names;
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use crate::view::{NameHasher, hash_name};
 use deepstream_valve::{Context, Right, User, Verdict, judge};
@@ -161,14 +161,14 @@ pub(crate) fn filter_hash(hasher: &NameHasher, filter: &[u8], core: Place) -> u6
 
 impl Shard {
     /// SUBSCRIBE of one filter. Owner side, as all cores are.
-    pub(crate) fn filter_subscribe(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+    pub(crate) fn filter_subscribe(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         let topic = message.head.action.topic();
         let slot = self.names.find_or_insert(topic, message.name(), message.head.name_hash);
         let listened = self.names.at_mut(slot).listened_mut();
         if listened.is_some_and(|listened| !std::mem::replace(&mut listened.is_filter, true)) {
             self.filters.insert(topic, message.name(), slot);
         }
-        self.join(conn, tag, slot);
+        self.join(conn, reply_to, slot);
     }
 
     /// Whether the rules in force allow a connection all names that fit a filter, now and as long as they are in force. Where

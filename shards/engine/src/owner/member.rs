@@ -4,17 +4,17 @@
 //! *Does not* keep the table: that is `names`'.
 
 use crate::ident::ConnId;
-use crate::packet::{Lane, Packet, Tag};
+use crate::packet::{Lane, Packet, ReplyTo};
 use crate::shard::Shard;
 
 impl Shard {
     /// Counts a subscription and tells the edge.
-    pub(crate) fn join(&mut self, conn: ConnId, tag: Tag, slot: u32) {
+    pub(crate) fn join(&mut self, conn: ConnId, reply_to: ReplyTo, slot: u32) {
         let Some(wire) = self.delivery.wire(conn) else {
             // Gone while its request was parked: nobody is there to join.
             self.forget_filter(slot);
             self.names.remove_if_idle(slot);
-            return self.settle_at_edge(conn, tag, true, None);
+            return self.settle_at_edge(conn, reply_to, true, None);
         };
         let lone = self.lone_subscriber(slot);
         let name = self.names.at_mut(slot);
@@ -23,9 +23,9 @@ impl Shard {
         let epoch = name.epoch;
         let provided = !name.is_filter() && self.listen_subscribed(slot, conn, first, lone);
         if conn.core == self.core {
-            self.joined(self.core, conn, tag, slot, epoch, provided);
+            self.joined(self.core, conn, reply_to, slot, epoch, provided);
         } else {
-            let packet = Packet::Joined { conn, tag, slot, epoch, provided };
+            let packet = Packet::Joined { conn, reply_to, slot, epoch, provided };
             self.delivery.outputs.post(conn.core, Lane::Deliveries, packet);
         }
     }
@@ -40,14 +40,18 @@ impl Shard {
     }
 
     /// Tells the edge that a part of a bulk message is done, or refused.
-    pub(crate) fn settle_at_edge(&mut self, conn: ConnId, tag: Tag, refused: bool, version: Option<i32>) {
-        if tag.gather == Tag::NONE && !(refused && tag.joins()) {
+    pub(crate) fn settle_at_edge(&mut self, conn: ConnId, reply_to: ReplyTo, refused: bool, version: Option<i32>) {
+        if reply_to.bulk_request == ReplyTo::NONE && !(refused && reply_to.joins()) {
             return;
         }
         if conn.core == self.core {
-            self.settled(self.core, conn, tag, refused, version);
+            self.settled(self.core, conn, reply_to, refused, version);
         } else {
-            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Settled { conn, tag, refused, version });
+            self.delivery.outputs.post(
+                conn.core,
+                Lane::Deliveries,
+                Packet::Settled { conn, reply_to, refused, version },
+            );
         }
     }
 }

@@ -6,7 +6,7 @@
 use crate::ident::ConnId;
 use crate::output::Fault;
 use crate::owner::permit::Found;
-use crate::packet::{Identity, Tag};
+use crate::packet::{Identity, ReplyTo};
 use crate::shard::Shard;
 use bytes::Bytes;
 use deepstream_wire::{Action, Head, Message, Request, RpcRequest, Topic};
@@ -77,7 +77,7 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Parked {
     pub(crate) conn: ConnId,
-    pub(crate) tag: Tag,
+    pub(crate) reply_to: ReplyTo,
     pub(crate) head: Head,
     bytes: Bytes,
     /// Who said it, where rules will want to know: it may be gone when its turn comes.
@@ -121,10 +121,10 @@ impl Parked {
 
 impl Shard {
     /// A message in the form in which it waits.
-    pub(crate) fn parked(&self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Parked {
+    pub(crate) fn parked(&self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> Parked {
         let who = if self.permit.judges() { self.delivery.identity(conn) } else { None };
         let bytes = Bytes::copy_from_slice(message.bytes);
-        Parked { conn, tag, head: message.head, bytes, who, counted: true, overtaken: false }
+        Parked { conn, reply_to, head: message.head, bytes, who, counted: true, overtaken: false }
     }
 
     /// Whether a message of this length can wait.
@@ -142,7 +142,7 @@ impl Shard {
             match self.last_parked_of(slot, parked.conn) {
                 None => {
                     let message = Message { head: parked.head, bytes: &parked.bytes[..] };
-                    return self.act(parked.conn, parked.tag, &message);
+                    return self.act(parked.conn, parked.reply_to, &message);
                 }
                 Some(Action::RpcProvide) => parked.counted = false,
                 Some(_) => return self.fail(slot, &parked, &Fault::Timeout),
@@ -178,8 +178,8 @@ impl Shard {
 
     /// Does what a connection says behind the answers that are withheld from it. None of them can be refused for want of
     /// room: they are bounded by what may be withheld, and a connection of which anything is withheld is not read.
-    pub(crate) fn run_behind_withheld(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
-        let parked = self.parked(conn, tag, message);
+    pub(crate) fn run_behind_withheld(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
+        let parked = self.parked(conn, reply_to, message);
         let counted = self.has_room(parked.bytes.len());
         self.repark(slot, Parked { counted, ..parked });
         self.run_parked(slot, Run::default());
@@ -188,7 +188,7 @@ impl Shard {
     /// The message whose turn it is: one that its connection said earlier, and whose answer was withheld, goes before it.
     fn withheld_first(&mut self, slot: u32, parked: Parked) -> Option<Parked> {
         let conn = parked.conn;
-        if !self.comes_behind_withheld(slot, conn, parked.tag, &parked.message()) {
+        if !self.comes_behind_withheld(slot, conn, parked.reply_to, &parked.message()) {
             return Some(parked);
         }
         let mut earlier = Vec::new();
@@ -209,18 +209,25 @@ impl Shard {
         while let Some(parked) = self.next_parked(slot) {
             let (who, overtaken) = (parked.who.clone(), parked.overtaken);
             let mut run = Run { waited: true, who, overtaken, ..first.take().unwrap_or_default() };
-            if self.perform_any(slot, parked.conn, parked.tag, &parked.message(), &mut run) == Step::Wait {
+            if self.perform_any(slot, parked.conn, parked.reply_to, &parked.message(), &mut run) == Step::Wait {
                 self.repark(slot, parked);
             }
         }
         self.end_running(slot, before);
     }
 
-    fn perform_any(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>, run: &mut Run) -> Step {
+    fn perform_any(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        reply_to: ReplyTo,
+        message: &Message<&[u8]>,
+        run: &mut Run,
+    ) -> Step {
         if self.names.at(slot).topic() == Topic::Record {
-            self.perform(slot, conn, tag, message, run)
+            self.perform(slot, conn, reply_to, message, run)
         } else {
-            self.judge_named(conn, tag, message, run)
+            self.judge_named(conn, reply_to, message, run)
         }
     }
 

@@ -11,7 +11,7 @@
 
 use crate::ident::{ConnId, Place};
 use crate::output::{Frames, Note};
-use crate::packet::{Identity, Lane, Packet, Tag};
+use crate::packet::{Identity, Lane, Packet, ReplyTo};
 use crate::shard::Shard;
 use crate::view::hash_name;
 use bytes::Bytes;
@@ -36,35 +36,35 @@ impl Everyone {
 
 impl Shard {
     /// SUBSCRIBE of one user.
-    pub(crate) fn presence_subscribe(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+    pub(crate) fn presence_subscribe(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         let slot = self.names.find_or_insert(Topic::Presence, message.name(), message.head.name_hash);
-        self.join(conn, tag, slot);
+        self.join(conn, reply_to, slot);
     }
 
     /// QUERY of one user.
-    pub(crate) fn presence_query(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+    pub(crate) fn presence_query(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         let found = self.names.find(Topic::Presence, message.name(), message.head.name_hash);
         let online = found.is_some_and(|slot| self.names.at(slot).online() > 0);
-        self.settle_at_edge(conn, tag, false, Some(i32::from(online)));
+        self.settle_at_edge(conn, reply_to, false, Some(i32::from(online)));
     }
 
     /// A core's interest in everybody began or ended.
-    pub(crate) fn everyone_on(&mut self, conn: ConnId, tag: Tag, on: bool) {
+    pub(crate) fn everyone_on(&mut self, conn: ConnId, reply_to: ReplyTo, on: bool) {
         self.everyone.cores.retain(|&core| core != conn.core);
         if on {
             self.everyone.cores.push(conn.core);
         }
-        self.settle_at_edge(conn, tag, false, None);
+        self.settle_at_edge(conn, reply_to, false, None);
     }
 
     /// The users online whose names this core owns.
-    pub(crate) fn users(&mut self, conn: ConnId, tag: Tag) {
+    pub(crate) fn users(&mut self, conn: ConnId, reply_to: ReplyTo) {
         let users: Box<[Box<[u8]>]> =
             self.everyone.online.iter().map(|&slot| self.names.at(slot).name.clone()).collect();
         if conn.core == self.core {
-            self.users_online(tag, users);
+            self.users_online(reply_to, users);
         } else {
-            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Online { tag, users });
+            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Online { reply_to, users });
         }
     }
 

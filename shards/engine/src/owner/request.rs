@@ -2,39 +2,39 @@
 
 use crate::ident::ConnId;
 use crate::owner::deed::Deed;
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use deepstream_wire::{EventRequest, Flags, Message, PresenceRequest, RecordRequest, Request};
 
 impl Shard {
     /// Does what a connection asked of a name this core owns.
-    pub(crate) fn request(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+    pub(crate) fn request(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         // Filters were judged at the edge, by all names that fit.
         if self.permit.judges() && !message.head.flags.has(Flags::FILTER) {
-            return self.judge_and_do(conn, tag, message);
+            return self.judge_and_do(conn, reply_to, message);
         }
-        self.act(conn, tag, message);
+        self.act(conn, reply_to, message);
     }
 
     /// The same, once it is permitted; records see to that themselves.
-    pub(crate) fn act(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+    pub(crate) fn act(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         let Some(request) = message.head.action.request() else { return };
         let filter = message.head.flags.has(Flags::FILTER);
         match request {
             Request::Event(EventRequest::Subscribe) | Request::Record(RecordRequest::Subscribe) if filter => {
-                self.filter_subscribe(conn, tag, message);
+                self.filter_subscribe(conn, reply_to, message);
             }
             Request::Event(EventRequest::Emit) => self.emit(conn, message),
-            Request::Event(EventRequest::Subscribe) => self.event_subscribe(conn, tag, message),
+            Request::Event(EventRequest::Subscribe) => self.event_subscribe(conn, reply_to, message),
             Request::Event(EventRequest::ListenAccept | EventRequest::ListenReject)
             | Request::Record(RecordRequest::ListenAccept | RecordRequest::ListenReject) => {
                 self.listener_answered(conn, message);
             }
-            Request::Rpc(said) => self.rpc(conn, tag, said, message),
-            Request::Presence(PresenceRequest::Subscribe) => self.presence_subscribe(conn, tag, message),
-            Request::Presence(PresenceRequest::Query) => self.presence_query(conn, tag, message),
+            Request::Rpc(said) => self.rpc(conn, reply_to, said, message),
+            Request::Presence(PresenceRequest::Subscribe) => self.presence_subscribe(conn, reply_to, message),
+            Request::Presence(PresenceRequest::Query) => self.presence_query(conn, reply_to, message),
             Request::Record(said) => match Deed::of_request(said) {
-                Some(deed) => self.record(conn, tag, (deed, message)),
+                Some(deed) => self.record(conn, reply_to, (deed, message)),
                 None => debug_assert!(false, "no owner is asked for {}", message.head.action.name()),
             },
             // Edges tell owners of these by packets of their own, or not at all.

@@ -23,7 +23,7 @@ use crate::limits::Limits;
 use crate::output::Note;
 use crate::owner::deed::{Deed, is_write};
 use crate::owner::park::Parked;
-use crate::packet::{Lane, Packet, Parcel, Tag};
+use crate::packet::{Forwarded, Lane, Packet, ReplyTo};
 use crate::shard::Shard;
 use ahash::RandomState;
 use bytes::Bytes;
@@ -71,9 +71,9 @@ impl Unasked {
     }
 
     /// What ties the requests of one bulk message together, for their owners.
-    pub(crate) fn begin_message(&mut self) -> Tag {
+    pub(crate) fn begin_message(&mut self) -> ReplyTo {
         self.message = self.message.wrapping_add(1).max(1);
-        Tag { gather_generation: self.message, ..Tag::default() }
+        ReplyTo { bulk_generation: self.message, ..ReplyTo::default() }
     }
 
     /// A stranger is gone.
@@ -102,14 +102,14 @@ impl Unasked {
 
 impl Shard {
     /// A reading, or a write that conflicts, is about to be answered: if there is no room for the answer it is withheld. Whether it is.
-    pub(crate) fn withhold(&mut self, slot: u32, conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> bool {
-        if tag.is_fetch() {
+    pub(crate) fn withhold(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> bool {
+        if reply_to.is_fetch() {
             return false;
         }
         let name = self.names.at(slot);
         let bytes = name.record().answer_len() + name.name.len() + ANSWER_BYTES;
         // What one connection asks is answered in its order.
-        if !name.record().withholds_from(conn) && self.may_answer(conn, tag, bytes) {
+        if !name.record().withholds_from(conn) && self.may_answer(conn, reply_to, bytes) {
             return false;
         }
         if self.delivery.outputs.verbose {
@@ -119,22 +119,22 @@ impl Shard {
                 correlation_id: message.correlation_id().map(Into::into),
             });
         }
-        let parcel = shortened(conn, tag, message);
-        self.names.at_mut(slot).record_mut().withhold(parcel.clone());
-        let told = Tag { part: u32::try_from(bytes).unwrap_or(u32::MAX), ..tag };
-        let parcel = Parcel { tag: told, ..parcel };
+        let forwarded = shortened(conn, reply_to, message);
+        self.names.at_mut(slot).record_mut().withhold(forwarded.clone());
+        let told = ReplyTo { part: u32::try_from(bytes).unwrap_or(u32::MAX), ..reply_to };
+        let forwarded = Forwarded { reply_to: told, ..forwarded };
         if conn.core == self.core {
-            self.withheld(self.core, parcel);
+            self.withheld(self.core, forwarded);
         } else {
-            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Withheld(parcel));
+            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Withheld(forwarded));
         }
         true
     }
 
-    fn may_answer(&mut self, conn: ConnId, tag: Tag, bytes: usize) -> bool {
+    fn may_answer(&mut self, conn: ConnId, reply_to: ReplyTo, bytes: usize) -> bool {
         if conn.core != self.core {
             let now = self.delivery.outputs.now;
-            return self.unasked.may_tell(conn, tag.gather_generation, bytes, now);
+            return self.unasked.may_tell(conn, reply_to.bulk_generation, bytes, now);
         }
         let high_water = self.delivery.sessions.high_water();
         let Some(session) = self.delivery.sessions.get(conn) else { return true };
@@ -144,9 +144,9 @@ impl Shard {
     }
 
     /// A fetch came. What is to be done: nothing if it was done before, for the sake of order, or if its connection is gone.
-    pub(crate) fn takes_fetch(&mut self, slot: u32, conn: ConnId, tag: Tag) -> Option<Parcel> {
-        let parcel = self.names.at_mut(slot).record_mut().unwithhold(conn, tag);
-        parcel.filter(|_| self.delivery.wire(conn).is_some())
+    pub(crate) fn takes_fetch(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo) -> Option<Forwarded> {
+        let forwarded = self.names.at_mut(slot).record_mut().unwithhold(conn, reply_to);
+        forwarded.filter(|_| self.delivery.wire(conn).is_some())
     }
 
     /// Whether a message is done only behind the answers to its connection that are withheld: not if its own is withheld as
@@ -155,7 +155,7 @@ impl Shard {
         &mut self,
         slot: u32,
         conn: ConnId,
-        tag: Tag,
+        reply_to: ReplyTo,
         message: &Message<&[u8]>,
     ) -> bool {
         if !self.names.at(slot).as_record().is_some_and(|record| record.withholds_from(conn)) {
@@ -163,7 +163,7 @@ impl Shard {
         }
         let done = match Deed::of(message.head.action) {
             Some(Deed::Read(_)) => true,
-            Some(Deed::Write(_)) => tag.is_fetch(),
+            Some(Deed::Write(_)) => reply_to.is_fetch(),
             Some(Deed::Head | Deed::SubscribeAndHead | Deed::Subscribe | Deed::Delete | Deed::Notify) | None => false,
         };
         !done && !self.conflicts(slot, message)
@@ -179,27 +179,27 @@ impl Shard {
 
     /// The first answer that is withheld from a connection, as a message that waits.
     pub(crate) fn unwithheld(&mut self, slot: u32, conn: ConnId) -> Option<Parked> {
-        let tag = self.names.at(slot).record().first_withheld(conn)?.tag;
-        let parcel = self.names.at_mut(slot).record_mut().unwithhold(conn, tag)?;
-        let message = Message { head: parcel.head, bytes: &parcel.bytes[..] };
-        Some(self.parked(conn, parcel.tag.yielded(), &message))
+        let reply_to = self.names.at(slot).record().first_withheld(conn)?.reply_to;
+        let forwarded = self.names.at_mut(slot).record_mut().unwithhold(conn, reply_to)?;
+        let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
+        Some(self.parked(conn, forwarded.reply_to.yielded(), &message))
     }
 
     /// A reading is over, one way or another: if it was fetched, its edge may fetch the next.
-    pub(crate) fn fetch_over(&mut self, conn: ConnId, tag: Tag) {
-        if !tag.is_awaited_fetch() {
+    pub(crate) fn fetch_over(&mut self, conn: ConnId, reply_to: ReplyTo) {
+        if !reply_to.is_awaited_fetch() {
             return;
         }
         if conn.core == self.core {
-            self.fetched(conn, tag.part);
+            self.fetched(conn, reply_to.part);
         } else {
-            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Fetched(conn, tag.part));
+            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Fetched(conn, reply_to.part));
         }
     }
 }
 
 /// What is needed of a reading to answer it later: one name of perhaps thousands.
-fn shortened(conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Parcel {
+fn shortened(conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> Forwarded {
     let (name, id) = (message.name(), message.correlation_id());
     let mut bytes = Vec::with_capacity(name.len() + id.map_or(0, <[u8]>::len));
     let mut head = Head { name_hash: message.head.name_hash, ..Head::new(message.head.action) };
@@ -217,5 +217,5 @@ fn shortened(conn: ConnId, tag: Tag, message: &Message<&[u8]>) -> Parcel {
         head.version = message.head.version;
         head.flags.set(Flags(message.head.flags.0 & (Flags::VERSION | Flags::IS_WRITE_ACK | Flags::IS_ERROR).0));
     }
-    Parcel { conn, tag, head, bytes: Bytes::from(bytes) }
+    Forwarded { conn, reply_to, head, bytes: Bytes::from(bytes) }
 }

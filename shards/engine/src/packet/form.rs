@@ -10,7 +10,7 @@
 //! `codec` writes it, as it writes tapes, not a serializer: what is compiled (patterns, rules) is written as what it was made
 //! from, and made anew when it is read, which no derived format would do; and tapes need the rest of it anyway.
 
-use super::{Identity, Lane, Packet, Parcel, Tag};
+use super::{Forwarded, Identity, Lane, Packet, ReplyTo};
 use crate::codec::{Get, Put, byte, enums, structs};
 use crate::ident::{ConnId, Nanos, Place};
 use crate::output::Frames;
@@ -74,16 +74,16 @@ structs! {
     Place { 0: number }
     ConnId { core: core, generation: generation, slot: slot }
     Nanos { 0: ns }
-    Tag {
+    ReplyTo {
         name_id: name_id,
         attempt: attempt,
-        gather: gather,
-        gather_generation: gather_generation,
+        bulk_request: bulk_request,
+        bulk_generation: bulk_generation,
         part: part,
         rules: rules,
     }
     Identity { user: user, wire: wire, client: client, client_data: client_data, server_data: server_data }
-    Parcel { conn: conn, tag: tag, head: head, bytes: bytes }
+    Forwarded { conn: conn, reply_to: reply_to, head: head, bytes: bytes }
     Flags { 0: bits }
     Span { start: start, len: len }
     Head {
@@ -130,26 +130,26 @@ enums! {
         6 TextSdk {}
     }
     Packet as FORM {
-        0 Request { 0: parcel }
+        0 Request { 0: forwarded }
         1 Introduce { 0: conn, 1: identity }
         2 Farewell { 0: conn, 1: oversized }
         3 Leave { conn: conn, slot: slot, epoch: epoch }
         4 Presence { conn: conn, identity: identity, online: online }
-        5 Everyone { conn: conn, tag: tag, on: on }
-        6 Listen { conn: conn, tag: tag, topic: topic, pattern: pattern, on: on }
-        7 Users { conn: conn, tag: tag }
+        5 Everyone { conn: conn, reply_to: reply_to, on: on }
+        6 Listen { conn: conn, reply_to: reply_to, topic: topic, pattern: pattern, on: on }
+        7 Users { conn: conn, reply_to: reply_to }
         8 Peek { inquiry: inquiry, place: place, hash: hash, name: name }
         9 Rules { 0: permissions }
         10 Peeked { inquiry: inquiry, place: place, found: found }
-        11 Online { tag: tag, users: users }
+        11 Online { reply_to: reply_to, users: users }
         12 Reply { 0: conn, 1: bytes }
         13 FanOut { slot: slot, end: end, except: except, frames: frames }
-        14 Joined { conn: conn, tag: tag, slot: slot, epoch: epoch, provided: provided }
-        15 Settled { conn: conn, tag: tag, refused: refused, version: version }
+        14 Joined { conn: conn, reply_to: reply_to, slot: slot, epoch: epoch, provided: provided }
+        15 Settled { conn: conn, reply_to: reply_to, refused: refused, version: version }
         16 Bears { conn: conn, at: at, identity: identity, on: on }
         17 TakenOver { 0: conn }
         18 Counted { 0: conn }
-        19 Withheld { 0: parcel }
+        19 Withheld { 0: forwarded }
         20 Fetched { 0: conn, 1: number }
         21 Announced { user: user, frames: frames }
     }

@@ -124,7 +124,7 @@ fn a_bulk_over_all_cores_is_acknowledged_once_and_an_empty_one_too() {
     assert_eq!(rig.read(client), ["EVENT.SUBSCRIBE id=7 ack"]);
     for shard in &rig.shards {
         let census = shard.census();
-        assert_eq!((census.edge_names, census.owned_names, census.gathers), (0, 0, 0));
+        assert_eq!((census.edge_names, census.owned_names, census.bulk_requests), (0, 0, 0));
     }
 }
 
@@ -164,7 +164,7 @@ fn one_who_left_while_joining_leaves_nothing_behind() {
     rig.drop_client(stays);
     for shard in &rig.shards {
         let census = shard.census();
-        assert_eq!((census.edge_members, census.owned_names, census.gathers), (0, 0, 0));
+        assert_eq!((census.edge_members, census.owned_names, census.bulk_requests), (0, 0, 0));
     }
 }
 

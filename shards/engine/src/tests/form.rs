@@ -2,7 +2,7 @@
 
 use crate::ident::{ConnId, Nanos, Place};
 use crate::output::Frames;
-use crate::packet::{Identity, NoPacket, Packet, Parcel, Tag};
+use crate::packet::{Forwarded, Identity, NoPacket, Packet, ReplyTo};
 use crate::pattern::NamePattern;
 use crate::permissions::{InquiryId, Permissions, Shadow};
 use bytes::Bytes;
@@ -67,9 +67,9 @@ impl Draw<'_> {
         ConnId { core: Place(self.small() as u16), generation: self.small() as u16, slot: self.small() }
     }
 
-    fn tag(&mut self) -> Tag {
-        let [name_id, attempt, gather, gather_generation, part, rules] = [(); 6].map(|()| self.small());
-        Tag { name_id, attempt, gather, gather_generation, part, rules }
+    fn reply_to(&mut self) -> ReplyTo {
+        let [name_id, attempt, bulk_request, bulk_generation, part, rules] = [(); 6].map(|()| self.small());
+        ReplyTo { name_id, attempt, bulk_request, bulk_generation, part, rules }
     }
 
     fn identity(&mut self) -> Arc<Identity> {
@@ -82,7 +82,7 @@ impl Draw<'_> {
         })
     }
 
-    fn parcel(&mut self) -> Parcel {
+    fn forwarded(&mut self) -> Forwarded {
         let action = [Action::EventEmit, Action::RecordPatch, Action::RpcRequest][self.small() as usize % 3];
         let [name, data, correlation_id, path, names] =
             [(); 5].map(|()| Span { start: self.small(), len: self.small() });
@@ -98,7 +98,7 @@ impl Draw<'_> {
             names,
             ..Head::new(action)
         };
-        Parcel { conn: self.conn(), tag: self.tag(), head, bytes: self.bytes() }
+        Forwarded { conn: self.conn(), reply_to: self.reply_to(), head, bytes: self.bytes() }
     }
 
     fn frames(&mut self) -> Frames {
@@ -142,18 +142,24 @@ impl Draw<'_> {
 
     fn packet(&mut self, kind: u8) -> Packet {
         match kind {
-            0 => Packet::Request(self.parcel()),
+            0 => Packet::Request(self.forwarded()),
             1 => Packet::Introduce(self.conn(), self.identity()),
             2 => Packet::Farewell(self.conn(), self.yes()),
             3 => Packet::Leave { conn: self.conn(), slot: self.small(), epoch: self.small() },
             4 => Packet::Presence { conn: self.conn(), identity: self.identity(), online: self.yes() },
-            5 => Packet::Everyone { conn: self.conn(), tag: self.tag(), on: self.yes() },
+            5 => Packet::Everyone { conn: self.conn(), reply_to: self.reply_to(), on: self.yes() },
             6 => {
                 let topic = if self.yes() { Topic::Event } else { Topic::Record };
                 let pattern = NamePattern::compile(&self.text()).expect("a pattern");
-                Packet::Listen { conn: self.conn(), tag: self.tag(), topic, pattern: Arc::new(pattern), on: self.yes() }
+                Packet::Listen {
+                    conn: self.conn(),
+                    reply_to: self.reply_to(),
+                    topic,
+                    pattern: Arc::new(pattern),
+                    on: self.yes(),
+                }
             }
-            7 => Packet::Users { conn: self.conn(), tag: self.tag() },
+            7 => Packet::Users { conn: self.conn(), reply_to: self.reply_to() },
             8 => Packet::Peek { inquiry: self.inquiry(), place: self.small(), hash: self.number(), name: self.boxed() },
             9 => Packet::Rules(self.permissions()),
             10 => {
@@ -162,7 +168,7 @@ impl Draw<'_> {
             }
             11 => {
                 let users = (0..self.small() % 9).map(|_| self.boxed()).collect();
-                Packet::Online { tag: self.tag(), users }
+                Packet::Online { reply_to: self.reply_to(), users }
             }
             12 => Packet::Reply(self.conn(), self.bytes()),
             13 => {
@@ -170,12 +176,12 @@ impl Draw<'_> {
                 Packet::FanOut { slot, end, except: self.conn(), frames: self.frames() }
             }
             14 => {
-                let (conn, tag, provided) = (self.conn(), self.tag(), self.yes());
-                Packet::Joined { conn, tag, slot: self.small(), epoch: self.small(), provided }
+                let (conn, reply_to, provided) = (self.conn(), self.reply_to(), self.yes());
+                Packet::Joined { conn, reply_to, slot: self.small(), epoch: self.small(), provided }
             }
             15 => {
                 let version = self.option(|draw| draw.small().cast_signed());
-                Packet::Settled { conn: self.conn(), tag: self.tag(), refused: self.yes(), version }
+                Packet::Settled { conn: self.conn(), reply_to: self.reply_to(), refused: self.yes(), version }
             }
             16 => {
                 let at = Nanos(self.number());
@@ -183,7 +189,7 @@ impl Draw<'_> {
             }
             17 => Packet::TakenOver(self.conn()),
             18 => Packet::Counted(self.conn()),
-            19 => Packet::Withheld(self.parcel()),
+            19 => Packet::Withheld(self.forwarded()),
             20 => Packet::Fetched(self.conn(), self.small()),
             _ => Packet::Announced { user: self.boxed(), frames: self.frames() },
         }

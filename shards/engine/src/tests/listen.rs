@@ -665,7 +665,7 @@ fn who_listens_is_acknowledged_as_soon_as_it_leaves() {
     rig.send(client, &about(Action::EventListen, "a/"));
     rig.send(client, &bulk(Action::EventSubscribe, &[name.as_bytes()], "0"));
     rig.send_only(client, &bulk(Action::EventUnsubscribe, &[name.as_bytes()], "1"));
-    assert_eq!(rig.shards[0].census().gathers, 0);
+    assert_eq!(rig.shards[0].census().bulk_requests, 0);
 }
 
 #[test]
@@ -682,7 +682,7 @@ fn who_leaves_what_it_may_not_have_is_acknowledged() {
     rig.settle();
     let denied = format!("EVENT.MESSAGE_DENIED name={name} id=1 original=SUBSCRIBE error");
     assert_eq!(rig.read(client), ["EVENT.UNSUBSCRIBE id=2 ack", &denied]);
-    assert_eq!(rig.shards[0].census().gathers, 0);
+    assert_eq!(rig.shards[0].census().bulk_requests, 0);
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn every_kind_of_rule_denies_with_the_name_and_the_action() {
         }
         let census = rig.shards[0].census();
         assert_eq!(
-            (census.edge_members, census.gathers, census.owned_names),
+            (census.edge_members, census.bulk_requests, census.owned_names),
             (0, 0, usize::from(census.owned_names > 0))
         );
     }

@@ -211,7 +211,7 @@ fn a_load_that_fails_or_takes_too_long_answers_everybody_who_waited() {
         assert!(rig.read(client).iter().all(|line| !line.contains("READ_RESPONSE")), "late answers are ignored");
         rig.drop_client(client);
         let census = rig.shards[0].census();
-        assert_eq!((census.parked_messages, census.pending_loads, census.gathers), (0, 0, 0));
+        assert_eq!((census.parked_messages, census.pending_loads, census.bulk_requests), (0, 0, 0));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::World;
 use crate::mutation::{Mutation, Tampering};
-use deepstream_engine::{ConnId, Identity, Lane, Packet, Parcel};
+use deepstream_engine::{ConnId, Forwarded, Identity, Lane, Packet};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -54,8 +54,8 @@ impl World {
                     let (slot, end, except, frames) = (*slot, *end, *except, frames.clone());
                     self.packet(from, to, Packet::FanOut { slot, end, except, frames });
                 }
-                if let Packet::Request(parcel) = &packet {
-                    self.packet(from, to, Packet::Request(parcel.clone()));
+                if let Packet::Request(forwarded) = &packet {
+                    self.packet(from, to, Packet::Request(forwarded.clone()));
                 }
                 if let Packet::Reply(conn, frame) = &packet {
                     self.packet(from, to, Packet::Reply(*conn, frame.clone()));
@@ -64,11 +64,11 @@ impl World {
             }
             Tampering::Forge => {
                 let packet = match packet {
-                    Packet::Request(mut parcel) if self.mutation == Mutation::MixRules => {
-                        parcel.tag.rules -= 1;
-                        Packet::Request(parcel)
+                    Packet::Request(mut forwarded) if self.mutation == Mutation::MixRules => {
+                        forwarded.reply_to.rules -= 1;
+                        Packet::Request(forwarded)
                     }
-                    Packet::Request(parcel) => Packet::Request(self.forged(parcel)),
+                    Packet::Request(forwarded) => Packet::Request(self.forged(forwarded)),
                     Packet::Introduce(conn, identity) => {
                         let other = self.plan.users.iter().find(|user| ***user != *identity.user);
                         let user = other.map_or(identity.user.clone(), |user| user.as_str().into());
@@ -101,11 +101,11 @@ impl World {
     }
 
     /// What one connection said, said by another of its core.
-    fn forged(&mut self, parcel: Parcel) -> Parcel {
-        let core = parcel.conn.core;
-        let other = self.conns.iter().find(|conn| conn.alive && conn.id.core == core && conn.id != parcel.conn);
-        let conn = other.map_or(parcel.conn, |conn| conn.id);
-        Parcel { conn, ..parcel }
+    fn forged(&mut self, forwarded: Forwarded) -> Forwarded {
+        let core = forwarded.conn.core;
+        let other = self.conns.iter().find(|conn| conn.alive && conn.id.core == core && conn.id != forwarded.conn);
+        let conn = other.map_or(forwarded.conn, |conn| conn.id);
+        Forwarded { conn, ..forwarded }
     }
 
     fn packet(&mut self, from: usize, to: usize, packet: Packet) {

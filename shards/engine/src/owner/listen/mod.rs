@@ -16,7 +16,7 @@ mod work;
 
 use crate::ident::ConnId;
 use crate::output::Note;
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::pattern::NamePattern;
 use crate::shard::Shard;
 use deepstream_wire::{Action, Message, Outgoing, Topic, Wire};
@@ -66,7 +66,7 @@ impl Shard {
     pub(crate) fn listen_changed(
         &mut self,
         conn: ConnId,
-        tag: Tag,
+        reply_to: ReplyTo,
         topic: Topic,
         pattern: &Arc<NamePattern>,
         on: bool,
@@ -76,14 +76,14 @@ impl Shard {
             None if on && self.delivery.wire(conn).is_some() => {
                 let listener = self.listening.add(conn, topic, pattern);
                 self.watch_rematch();
-                self.welcome(listener, conn, tag);
+                self.welcome(listener, conn, reply_to);
             }
             Some(listener) if !on => {
                 self.listening.retire(listener);
                 self.watch_rematch();
-                self.work_on([Work::HandOver { listener, conn, tag }]);
+                self.work_on([Work::HandOver { listener, conn, reply_to }]);
             }
-            _ => self.settle_at_edge(conn, tag, false, None),
+            _ => self.settle_at_edge(conn, reply_to, false, None),
         }
     }
 
@@ -94,7 +94,7 @@ impl Shard {
             return;
         }
         self.watch_rematch();
-        let work = |listener| Work::HandOver { listener, conn, tag: Tag::default() };
+        let work = |listener| Work::HandOver { listener, conn, reply_to: ReplyTo::default() };
         self.work_on(listeners.into_iter().map(work));
     }
 

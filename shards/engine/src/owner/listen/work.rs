@@ -8,7 +8,7 @@
 use super::registry::Listener;
 use super::search::is_listened;
 use crate::ident::ConnId;
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ pub(super) enum Work {
     /// The same for one that left the pass.
     Alone { newcomer: Newcomer, cursor: u32 },
     /// The names of a listener that is gone are handed over.
-    HandOver { listener: u32, conn: ConnId, tag: Tag },
+    HandOver { listener: u32, conn: ConnId, reply_to: ReplyTo },
     /// Subscribed names without provider are searched for again; `anew`: also those that were just searched for in vain.
     Rematch { cursor: u32, anew: bool },
 }
@@ -32,7 +32,7 @@ pub(super) struct Newcomer {
     pub(super) listener: u32,
     pub(super) order: u64,
     conn: ConnId,
-    tag: Tag,
+    reply_to: ReplyTo,
     /// Where it came in.
     start: u32,
     /// It passed the end of the table, and is once around when it is at `start` again.
@@ -81,14 +81,14 @@ impl Shard {
     }
 
     /// A new listener is asked for the names subscribed to before it came; acknowledged when it was.
-    pub(super) fn welcome(&mut self, listener: u32, conn: ConnId, tag: Tag) {
+    pub(super) fn welcome(&mut self, listener: u32, conn: ConnId, reply_to: ReplyTo) {
         let state = &mut self.listening.listeners[listener as usize];
         state.in_pass = true;
         let newcomer = Newcomer {
             listener,
             order: state.order,
             conn,
-            tag,
+            reply_to,
             start: self.listening.cursor,
             wrapped: false,
             apart: false,
@@ -160,9 +160,9 @@ impl Shard {
                     *budget = budget.saturating_sub(self.scan(newcomer.listener, cursor));
                     cursor += 1;
                 }
-                self.settle_at_edge(newcomer.conn, newcomer.tag, false, None);
+                self.settle_at_edge(newcomer.conn, newcomer.reply_to, false, None);
             }
-            Work::HandOver { listener, conn, tag } => {
+            Work::HandOver { listener, conn, reply_to } => {
                 while let Some(&slot) = self.listening.listeners[listener as usize].names.last() {
                     // What the listener itself was asked is answered by its going.
                     let asked = self.listening.asked - self.listening.listeners[listener as usize].asked;
@@ -174,9 +174,9 @@ impl Shard {
                 }
                 let left = self.listening.listeners.remove(listener as usize);
                 if let Some((newcomer, _)) = left.resting {
-                    self.settle_at_edge(newcomer.conn, newcomer.tag, false, None);
+                    self.settle_at_edge(newcomer.conn, newcomer.reply_to, false, None);
                 }
-                self.settle_at_edge(conn, tag, false, None);
+                self.settle_at_edge(conn, reply_to, false, None);
             }
             Work::Rematch { mut cursor, anew } => {
                 while cursor < self.names.slots() && !self.listening.is_empty() {
@@ -212,7 +212,7 @@ impl Shard {
                 self.listening.listeners[newcomer.listener as usize].in_pass = false;
             }
             if !newcomer.apart {
-                self.settle_at_edge(newcomer.conn, newcomer.tag, false, None);
+                self.settle_at_edge(newcomer.conn, newcomer.reply_to, false, None);
             }
         }
         self.listening.cursor = 0;

@@ -4,7 +4,7 @@ use super::inquiry::Found;
 use super::{Question, Said, Standing, Steps};
 use crate::ident::ConnId;
 use crate::owner::park::{Run, Step};
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use deepstream_valve::Right;
 use deepstream_wire::{Action, EventRequest, Message, PresenceRequest, Request, RpcRequest, Topic};
@@ -46,26 +46,26 @@ fn right_of(action: Action) -> Option<Right> {
 
 impl Shard {
     /// Does what a connection asked of a name this core owns, if it may.
-    pub(crate) fn judge_and_do(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+    pub(crate) fn judge_and_do(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         let action = message.head.action;
         let topic = action.topic();
         let judged = right_of(action).is_some();
         // Records see to their order themselves. Answers of providers and listeners are about something else than the name.
         let ordered = judged || action == Action::RpcUnprovide;
         if topic == Topic::Record || !ordered {
-            return self.act(conn, tag, message);
+            return self.act(conn, reply_to, message);
         }
         if self.permit.busy_names > 0
             && let Some(slot) = self.names.find(topic, message.name(), message.head.name_hash)
             && self.names.at(slot).is_busy()
         {
-            let parked = self.parked(conn, tag, message);
+            let parked = self.parked(conn, reply_to, message);
             return self.park(slot, parked);
         }
-        if self.judge_named(conn, tag, message, &mut Run::default()) == Step::Wait
+        if self.judge_named(conn, reply_to, message, &mut Run::default()) == Step::Wait
             && let Some(slot) = self.names.find(topic, message.name(), message.head.name_hash)
         {
-            let parked = self.parked(conn, tag, message);
+            let parked = self.parked(conn, reply_to, message);
             self.park(slot, parked);
             // If there was no room.
             self.names.remove_if_idle(slot);
@@ -73,14 +73,20 @@ impl Shard {
     }
 
     /// Judges a message about a name of another topic than RECORD, and does what it asks for if it may.
-    pub(crate) fn judge_named(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>, run: &mut Run) -> Step {
+    pub(crate) fn judge_named(
+        &mut self,
+        conn: ConnId,
+        reply_to: ReplyTo,
+        message: &Message<&[u8]>,
+        run: &mut Run,
+    ) -> Step {
         let action = message.head.action;
         let said = match right_of(action) {
             None => Said::Yes,
             Some(right) => {
                 let mut steps = Steps::default();
                 steps.add(right, action);
-                let question = Question::of(conn, tag, message, run);
+                let question = Question::of(conn, reply_to, message, run);
                 let said = self.judge(&question, &steps, &mut run.found);
                 if self.has_shadow() {
                     self.compare(&question, &steps, &run.found, said);
@@ -90,13 +96,13 @@ impl Shard {
         };
         match said {
             Said::Yes => {
-                self.act(conn, tag, message);
-                if action == Action::RpcProvide && tag.rules != self.permit.generation() {
+                self.act(conn, reply_to, message);
+                if action == Action::RpcProvide && reply_to.rules != self.permit.generation() {
                     let (name, hash) = (message.name().into(), message.head.name_hash);
                     self.revise_one(Standing::Provider { conn, name, hash }, Found::default());
                 }
             }
-            Said::No(denial) => self.deny(conn, tag, message, denial),
+            Said::No(denial) => self.deny(conn, reply_to, message, denial),
             Said::Ask | Said::Load => {
                 debug_assert_eq!(said, Said::Ask, "only records are loaded");
                 let slot = self.names.find_or_insert(action.topic(), message.name(), message.head.name_hash);

@@ -11,7 +11,7 @@ use super::judge::{Case, Source};
 use super::{Found, Question};
 use crate::ident::ConnId;
 use crate::owner::park::Run;
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use crate::view::hash_name;
 use deepstream_valve::{Choice, Right, Verdict};
@@ -25,7 +25,7 @@ impl Shard {
         }
         let (right, action, rules) = (Right::PresenceAllow, Action::PresenceQuery, self.permit.generation());
         let message = Message::about(action, user);
-        let mut question = Question::of(conn, Tag { rules, ..Tag::default() }, &message, &Run::default());
+        let mut question = Question::of(conn, ReplyTo { rules, ..ReplyTo::default() }, &message, &Run::default());
         question.hash = hash_name(&self.hasher, user);
         let (rule, captures) = match self.choose_rule(&question, right, rules) {
             Choice::Always(answer) => return answer,

@@ -39,7 +39,7 @@ pub(super) enum Source {
 impl Shard {
     /// Judges what was not judged yet. Has no effect but that records are asked for.
     pub(crate) fn judge(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Said {
-        let stamp = question.tag.rules;
+        let stamp = question.reply_to.rules;
         let rules = self.permit.of(stamp).generation;
         found.begin(rules);
         for (index, &(right, action)) in steps.0.iter().enumerate() {
@@ -62,7 +62,7 @@ impl Shard {
         (right, action): (Right, Action),
         found: &mut Found,
     ) -> Said {
-        let rules = self.permit.of(question.tag.rules).generation;
+        let rules = self.permit.of(question.reply_to.rules).generation;
         found.begin(rules);
         let said = self.judge_step(question, right, action, rules, found);
         if self.has_shadow() {
@@ -345,7 +345,7 @@ impl Shard {
         }
         let (section, kind) = (right.section(), right.rule());
         let user = question.who.as_deref().or_else(|| self.delivery.identity_of(question.conn));
-        let guarded = self.permit.of(question.tag.rules).guard_of(right, question.name).is_some();
+        let guarded = self.permit.of(question.reply_to.rules).guard_of(right, question.name).is_some();
         let otherwise = if guarded {
             "authentication keeps its users there, and no rule for this name begins with their table"
         } else {

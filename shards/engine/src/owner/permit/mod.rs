@@ -24,7 +24,7 @@ mod shadow;
 
 use crate::ident::{ConnId, Nanos};
 use crate::owner::park::Run;
-use crate::packet::{Identity, Lane, Packet, Tag};
+use crate::packet::{Identity, Lane, Packet, ReplyTo};
 use crate::permissions::{InquiryId, Permissions, ShadowTally};
 use crate::shard::{Shard, TimerKey};
 use crate::tape::Kind;
@@ -194,7 +194,7 @@ impl Permit {
 #[derive(Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) conn: ConnId,
-    pub(crate) tag: Tag,
+    pub(crate) reply_to: ReplyTo,
     /// Who said it, if it waited; otherwise the connection is asked.
     pub(crate) who: Option<Arc<Identity>>,
     pub(crate) message: &'a Message<&'a [u8]>,
@@ -210,10 +210,10 @@ pub(crate) struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    pub(crate) fn of(conn: ConnId, tag: Tag, message: &'a Message<&'a [u8]>, run: &Run) -> Self {
+    pub(crate) fn of(conn: ConnId, reply_to: ReplyTo, message: &'a Message<&'a [u8]>, run: &Run) -> Self {
         Self {
             conn,
-            tag,
+            reply_to,
             who: run.who.clone(),
             message,
             name: Some(message.name()),
@@ -231,8 +231,8 @@ impl<'a> Question<'a> {
 
     /// Whether a connection may listen to a name by that name, under the rules of this generation.
     pub(crate) fn of_listened(conn: ConnId, rules: u32, message: &'a Message<&'a [u8]>, hash: u64) -> Self {
-        let tag = Tag { rules, ..Tag::default() };
-        Self { hash, listened: true, ..Self::of(conn, tag, message, &Run::default()) }
+        let reply_to = ReplyTo { rules, ..ReplyTo::default() };
+        Self { hash, listened: true, ..Self::of(conn, reply_to, message, &Run::default()) }
     }
 }
 

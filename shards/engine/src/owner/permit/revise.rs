@@ -13,7 +13,7 @@ use super::{Denial, Question, Said, Steps};
 use crate::ident::ConnId;
 use crate::owner::listen::{AttemptId, listening};
 use crate::owner::park::Run;
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
 use crate::view::hash_name;
@@ -200,8 +200,8 @@ impl Shard {
     }
 
     /// A subscription began by a message that went by older rules than those in force.
-    pub(crate) fn revise_subscription(&mut self, conn: ConnId, tag: Tag) {
-        if let Some(name) = self.delivery.subscribers.name_of(tag) {
+    pub(crate) fn revise_subscription(&mut self, conn: ConnId, reply_to: ReplyTo) {
+        if let Some(name) = self.delivery.subscribers.name_of(reply_to) {
             let (topic, name, hash) = (name.topic, name.name.clone(), name.hash);
             self.revise_one(Standing::Subscription { conn, topic, name, hash }, Found::default());
         }
@@ -219,8 +219,8 @@ impl Shard {
         }
         let (conn, right, action, name) = standing.asked();
         let message = Message::about(action, name.unwrap_or_default());
-        let tag = Tag { rules: self.permit.generation(), ..Tag::default() };
-        let mut question = Question::of(conn, tag, &message, &Run::default());
+        let reply_to = ReplyTo { rules: self.permit.generation(), ..ReplyTo::default() };
+        let mut question = Question::of(conn, reply_to, &message, &Run::default());
         question.name = name;
         question.hash = name.map_or(0, |name| hash_name(&self.hasher, name));
         question.listened = matches!(standing, Standing::Provision { .. });

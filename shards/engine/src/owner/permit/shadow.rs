@@ -37,7 +37,7 @@ impl Shard {
 
     /// Asks the candidate what was just judged.
     pub(crate) fn compare(&mut self, question: &Question<'_>, steps: &Steps, found: &Found, said: Said) {
-        if self.permit.of(question.tag.rules).generation != self.permit.rules.generation {
+        if self.permit.of(question.reply_to.rules).generation != self.permit.rules.generation {
             return;
         }
         let Some(shadow) = self.permit.rules.shadow.clone() else { return };
@@ -60,7 +60,7 @@ impl Shard {
         found: &Found,
         said: Said,
     ) {
-        if self.permit.of(question.tag.rules).generation != self.permit.rules.generation {
+        if self.permit.of(question.reply_to.rules).generation != self.permit.rules.generation {
             return;
         }
         let Some(shadow) = self.permit.rules.shadow.clone() else { return };

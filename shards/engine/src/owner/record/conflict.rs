@@ -28,7 +28,7 @@ use crate::ident::ConnId;
 use crate::output::Note;
 use crate::owner::deed::Deed;
 use crate::owner::park::{Run, Step};
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use deepstream_wire::{Action, Flags, Message, Outgoing, Wire};
 
@@ -56,7 +56,7 @@ impl Shard {
         &mut self,
         slot: u32,
         conn: ConnId,
-        tag: Tag,
+        reply_to: ReplyTo,
         message: &Message<&[u8]>,
         run: &mut Run,
         conflict: Conflict,
@@ -74,14 +74,14 @@ impl Shard {
             self.echo(conn, message, Action::RecordInvalidVersion, current);
             return Step::Done;
         }
-        let Some(shown) = self.may_be_shown(slot, conn, tag, message, run) else { return Step::Wait };
+        let Some(shown) = self.may_be_shown(slot, conn, reply_to, message, run) else { return Step::Wait };
         if shown || self.names.at(slot).record().withholds_from(conn) {
             let mut kept = *message;
             kept.head.flags.clear(AHEAD);
             if !matches!(conflict, Conflict::Exists { .. }) {
                 kept.head.flags.set(AHEAD);
             }
-            if self.withhold(slot, conn, tag, &kept) {
+            if self.withhold(slot, conn, reply_to, &kept) {
                 return Step::Done;
             }
         }
@@ -125,7 +125,7 @@ impl Shard {
         &mut self,
         slot: u32,
         conn: ConnId,
-        tag: Tag,
+        reply_to: ReplyTo,
         message: &Message<&[u8]>,
         run: &mut Run,
     ) -> Step {
@@ -136,9 +136,9 @@ impl Shard {
         let current = self.names.at(slot).record().head().max(0);
         let ahead = message.head.flags.has(AHEAD);
         let conflict = if ahead { Conflict::Ahead { current } } else { Conflict::Exists { current } };
-        let step = self.conflict(slot, conn, tag, message, run, conflict);
+        let step = self.conflict(slot, conn, reply_to, message, run, conflict);
         if step == Step::Done {
-            self.fetch_over(conn, tag);
+            self.fetch_over(conn, reply_to);
         }
         step
     }

@@ -46,7 +46,7 @@ impl Shard {
             if let Some(Deed::Subscribe | Deed::Delete) = Deed::of(parked.head.action) {
                 let (who, overtaken) = (parked.who.clone(), parked.overtaken);
                 let mut run = Run { failed: true, who, overtaken, ..Run::default() };
-                let step = self.perform(slot, parked.conn, parked.tag, &parked.message(), &mut run);
+                let step = self.perform(slot, parked.conn, parked.reply_to, &parked.message(), &mut run);
                 debug_assert_eq!(step, Step::Done, "neither needs a value");
             } else {
                 self.fail(slot, &parked, fault);
@@ -59,7 +59,7 @@ impl Shard {
     pub(crate) fn fail(&mut self, slot: u32, parked: &Parked, fault: &Fault) {
         self.tell_failed(slot, parked, fault);
         if can_be_withheld(parked.head.action) {
-            self.fetch_over(parked.conn, parked.tag);
+            self.fetch_over(parked.conn, parked.reply_to);
         }
     }
 
@@ -67,14 +67,14 @@ impl Shard {
     fn tell_failed(&mut self, slot: u32, parked: &Parked, fault: &Fault) {
         let message = parked.message();
         if self.names.at(slot).topic() != Topic::Record {
-            return self.deny(parked.conn, parked.tag, &message, Denial::Failed);
+            return self.deny(parked.conn, parked.reply_to, &message, Denial::Failed);
         }
         // Whoever subscribes without a value must be allowed to all the same.
         if let Some(Deed::Subscribe | Deed::SubscribeAndHead) = Deed::of(message.head.action)
             && self.permit.judges()
         {
             let mut run = Run { failed: true, who: parked.who.clone(), ..Run::default() };
-            if self.judge_record(slot, parked.conn, parked.tag, &message, &mut run).is_some() {
+            if self.judge_record(slot, parked.conn, parked.reply_to, &message, &mut run).is_some() {
                 return;
             }
         }
@@ -96,28 +96,28 @@ impl Shard {
             }
             Some(Deed::Read(Reading::Subscribe | Reading::SubscribeCreate)) => {
                 // The edge forgets the subscription first: whoever asks again once told must not count as subscribed.
-                self.settle_at_edge(parked.conn, parked.tag, true, None);
+                self.settle_at_edge(parked.conn, parked.reply_to, true, None);
                 self.delivery.reply(parked.conn, &error(late, action));
             }
             Some(Deed::SubscribeAndHead) => {
                 self.overtake(slot, parked);
                 // Subscribed all the same: the client is resubscribing and only lacks the version.
-                if parked.tag.joins() {
-                    self.join(parked.conn, parked.tag.alone(), slot);
+                if parked.reply_to.joins() {
+                    self.join(parked.conn, parked.reply_to.alone(), slot);
                 }
                 self.delivery.reply(parked.conn, &error(Action::RecordLoadError, Action::RecordHead));
-                self.settle_at_edge(parked.conn, parked.tag, false, None);
+                self.settle_at_edge(parked.conn, parked.reply_to, false, None);
             }
             Some(Deed::Notify) => {
                 let answer = Outgoing { correlation_id: message.correlation_id(), ..error(late, action) };
                 self.delivery.reply(parked.conn, &answer);
-                self.settle_at_edge(parked.conn, parked.tag, true, None);
+                self.settle_at_edge(parked.conn, parked.reply_to, true, None);
             }
             Some(Deed::Delete) => self.delivery.reply(parked.conn, &error(Action::RecordDeleteError, action)),
             // Needs no value, and has no way to be told of an error: it is done all the same.
             Some(Deed::Subscribe) => {
                 self.overtake(slot, parked);
-                self.join_or_settle(slot, parked.conn, parked.tag);
+                self.join_or_settle(slot, parked.conn, parked.reply_to);
             }
             Some(Deed::Write(_)) | None => self.refuse(parked.conn, &message, Action::RecordUpdateError),
         }
@@ -126,7 +126,7 @@ impl Shard {
     /// A subscription is to begin that could not wait behind its connection's own deletion of the record, which will end
     /// it: the connection has to hear of that as all others do, since it cannot tell in which order the two were done.
     fn overtake(&mut self, slot: u32, subscription: &Parked) {
-        if !subscription.tag.joins() {
+        if !subscription.reply_to.joins() {
             return;
         }
         let conn = subscription.conn;

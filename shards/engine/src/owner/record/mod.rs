@@ -25,7 +25,7 @@ use crate::output::Note;
 use crate::owner::deed::{Deed, Reading};
 use crate::owner::park::{Run, Step};
 use crate::owner::permit::Said;
-use crate::packet::{Parcel, Tag};
+use crate::packet::{Forwarded, ReplyTo};
 use crate::shard::{Options, Shard};
 use crate::timer::TimerId;
 use ahash::RandomState;
@@ -82,7 +82,7 @@ struct Work {
     /// The removal under way.
     removal: Option<Removal>,
     /// Readings whose answers wait until they are fetched, and writes that conflicted.
-    withheld: VecDeque<Parcel>,
+    withheld: VecDeque<Forwarded>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -120,8 +120,8 @@ impl Record {
     }
 
     /// The first answer that is withheld from a connection.
-    pub(crate) fn first_withheld(&self, conn: ConnId) -> Option<&Parcel> {
-        self.work.as_ref()?.withheld.iter().find(|parcel| parcel.conn == conn)
+    pub(crate) fn first_withheld(&self, conn: ConnId) -> Option<&Forwarded> {
+        self.work.as_ref()?.withheld.iter().find(|forwarded| forwarded.conn == conn)
     }
 
     /// Whether there is one.
@@ -130,17 +130,18 @@ impl Record {
     }
 
     /// Keeps a reading until it is fetched.
-    pub(crate) fn withhold(&mut self, parcel: Parcel) {
-        self.work().withheld.push_back(parcel);
+    pub(crate) fn withhold(&mut self, forwarded: Forwarded) {
+        self.work().withheld.push_back(forwarded);
     }
 
     /// It is. `None`: there is no such reading any more.
-    pub(crate) fn unwithhold(&mut self, conn: ConnId, tag: Tag) -> Option<Parcel> {
+    pub(crate) fn unwithhold(&mut self, conn: ConnId, reply_to: ReplyTo) -> Option<Forwarded> {
         let work = self.work.as_mut()?;
-        let place = work.withheld.iter().position(|parcel| parcel.conn == conn && parcel.tag.is_of(tag));
-        let parcel = place.and_then(|place| work.withheld.remove(place));
+        let place =
+            work.withheld.iter().position(|forwarded| forwarded.conn == conn && forwarded.reply_to.is_of(reply_to));
+        let forwarded = place.and_then(|place| work.withheld.remove(place));
         self.rest();
-        parcel
+        forwarded
     }
 
     fn work(&mut self) -> &mut Work {
@@ -208,32 +209,32 @@ impl Records {
 
 impl Shard {
     /// A message about a record this core owns.
-    pub(crate) fn record(&mut self, conn: ConnId, tag: Tag, (deed, message): (Deed, &Message<&[u8]>)) {
+    pub(crate) fn record(&mut self, conn: ConnId, reply_to: ReplyTo, (deed, message): (Deed, &Message<&[u8]>)) {
         let slot = self.names.find_or_insert(deepstream_wire::Topic::Record, message.name(), message.head.name_hash);
         let fetched;
-        let (deed, message) = if tag.is_fetch() && matches!(deed, Deed::Read(_) | Deed::Write(_)) {
+        let (deed, message) = if reply_to.is_fetch() && matches!(deed, Deed::Read(_) | Deed::Write(_)) {
             // The first that it was withheld of: of several that look alike to the edge, another may have been done since.
-            let Some(parcel) = self.takes_fetch(slot, conn, tag) else {
+            let Some(forwarded) = self.takes_fetch(slot, conn, reply_to) else {
                 self.names.remove_if_idle(slot);
-                return self.fetch_over(conn, tag);
+                return self.fetch_over(conn, reply_to);
             };
-            fetched = parcel;
+            fetched = forwarded;
             (Deed::of(fetched.head.action).unwrap_or(deed), &Message { head: fetched.head, bytes: &fetched.bytes[..] })
         } else {
             (deed, message)
         };
         if self.names.at(slot).is_busy() {
             self.park_withheld(slot, conn);
-            let parked = self.parked(conn, tag, message);
+            let parked = self.parked(conn, reply_to, message);
             return self.park(slot, parked);
         }
-        if self.comes_behind_withheld(slot, conn, tag, message) {
-            return self.run_behind_withheld(slot, conn, tag, message);
+        if self.comes_behind_withheld(slot, conn, reply_to, message) {
+            return self.run_behind_withheld(slot, conn, reply_to, message);
         }
-        match self.perform_deed(slot, conn, tag, (deed, message), &mut Run::default()) {
+        match self.perform_deed(slot, conn, reply_to, (deed, message), &mut Run::default()) {
             Step::Done => self.names.remove_if_idle(slot),
             Step::Wait => {
-                let parked = self.parked(conn, tag, message);
+                let parked = self.parked(conn, reply_to, message);
                 self.park(slot, parked);
                 // If there was no room.
                 self.names.remove_if_idle(slot);
@@ -246,7 +247,7 @@ impl Shard {
         &mut self,
         slot: u32,
         conn: ConnId,
-        tag: Tag,
+        reply_to: ReplyTo,
         message: &Message<&[u8]>,
         run: &mut Run,
     ) -> Step {
@@ -254,25 +255,25 @@ impl Shard {
             debug_assert!(false, "nothing else is asked of records");
             return Step::Done;
         };
-        self.perform_deed(slot, conn, tag, (deed, message), run)
+        self.perform_deed(slot, conn, reply_to, (deed, message), run)
     }
 
     fn perform_deed(
         &mut self,
         slot: u32,
         conn: ConnId,
-        tag: Tag,
+        reply_to: ReplyTo,
         (deed, message): (Deed, &Message<&[u8]>),
         run: &mut Run,
     ) -> Step {
-        let fetched = tag.is_fetch();
+        let fetched = reply_to.is_fetch();
         if let Deed::Write(_) = deed
             && fetched
         {
-            return self.withheld_conflict(slot, conn, tag, message, run);
+            return self.withheld_conflict(slot, conn, reply_to, message, run);
         }
         if self.permit.judges()
-            && let Some(step) = self.judge_record(slot, conn, tag, message, run)
+            && let Some(step) = self.judge_record(slot, conn, reply_to, message, run)
         {
             return step;
         }
@@ -281,18 +282,18 @@ impl Shard {
             if deed.needs_value() && self.names.at(slot).record().residence == Residence::Unknown && !self.load(slot) {
                 return Step::Wait;
             }
-            self.compare_record(slot, conn, tag, message, run, Said::Yes);
+            self.compare_record(slot, conn, reply_to, message, run, Said::Yes);
         }
         match deed {
             Deed::Subscribe => {
-                self.join_or_settle(slot, conn, tag);
+                self.join_or_settle(slot, conn, reply_to);
                 return Step::Done;
             }
             Deed::Delete => {
                 self.delete(slot, conn, run.overtaken);
                 return Step::Done;
             }
-            Deed::Notify => return self.notify(slot, conn, tag, run.reloaded),
+            Deed::Notify => return self.notify(slot, conn, reply_to, run.reloaded),
             Deed::Read(_) | Deed::Write(_) | Deed::Head | Deed::SubscribeAndHead => {}
         }
         debug_assert!(deed.needs_value(), "the others are done");
@@ -302,26 +303,26 @@ impl Shard {
         self.names.at_mut(slot).record_mut().touched = true;
         match deed {
             Deed::Read(reading) => {
-                if !self.withhold(slot, conn, tag, message) {
-                    self.do_reading(slot, conn, tag, reading);
+                if !self.withhold(slot, conn, reply_to, message) {
+                    self.do_reading(slot, conn, reply_to, reading);
                 }
             }
-            Deed::Write(write) => return self.write(slot, conn, tag, (write, message), run),
+            Deed::Write(write) => return self.write(slot, conn, reply_to, (write, message), run),
             Deed::Head => self.head(slot, conn, message),
-            Deed::SubscribeAndHead => self.subscribe_and_head(slot, conn, tag),
+            Deed::SubscribeAndHead => self.subscribe_and_head(slot, conn, reply_to),
             Deed::Subscribe | Deed::Delete | Deed::Notify => {}
         }
         Step::Done
     }
 
     /// Answers a reading with the value.
-    pub(crate) fn do_reading(&mut self, slot: u32, conn: ConnId, tag: Tag, reading: Reading) {
+    pub(crate) fn do_reading(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo, reading: Reading) {
         match reading {
             Reading::Plain => self.read(slot, conn),
-            Reading::Subscribe => self.subscribe_and_read(slot, conn, tag),
-            Reading::SubscribeCreate => self.subscribe_create_and_read(slot, conn, tag),
+            Reading::Subscribe => self.subscribe_and_read(slot, conn, reply_to),
+            Reading::SubscribeCreate => self.subscribe_create_and_read(slot, conn, reply_to),
         }
-        self.fetch_over(conn, tag);
+        self.fetch_over(conn, reply_to);
     }
 
     /// Whether a name's record goes to storage.

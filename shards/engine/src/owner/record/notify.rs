@@ -4,14 +4,14 @@ use super::Residence;
 use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::owner::park::Step;
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use deepstream_wire::{Action, Outgoing, Topic};
 
 impl Shard {
     /// Reads a record anew and tells all its subscribers, the notifier included. What has not reached storage yet, or
     /// never will, is newer than storage: then memory stands.
-    pub(super) fn notify(&mut self, slot: u32, conn: ConnId, tag: Tag, reloaded: bool) -> Step {
+    pub(super) fn notify(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo, reloaded: bool) -> Step {
         let stored = self.is_stored(slot);
         let name = self.names.at(slot);
         let settled = !name.record().queued && !name.record().in_flight;
@@ -22,7 +22,7 @@ impl Shard {
             if self.names.at(slot).interest.is_empty() {
                 // Nobody to tell; the next reader finds what storage has.
                 self.names.at_mut(slot).record_mut().residence = Residence::Unknown;
-                self.settle_at_edge(conn, tag, false, None);
+                self.settle_at_edge(conn, reply_to, false, None);
                 return Step::Done;
             }
             let known = self.load(slot);
@@ -30,7 +30,7 @@ impl Shard {
             return Step::Wait;
         }
         self.tell_all(slot);
-        self.settle_at_edge(conn, tag, false, None);
+        self.settle_at_edge(conn, reply_to, false, None);
         Step::Done
     }
 

@@ -9,7 +9,7 @@ use crate::ident::ConnId;
 use crate::owner::deed::{Deed, Reading, Writing};
 use crate::owner::park::{Run, Step};
 use crate::owner::permit::{Document, Question, Said, Steps};
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use deepstream_valve::Right;
 use deepstream_wire::{Action, Flags, Message, RecordRequest, Request};
@@ -23,7 +23,7 @@ impl Shard {
         &mut self,
         slot: u32,
         conn: ConnId,
-        tag: Tag,
+        reply_to: ReplyTo,
         message: &Message<&[u8]>,
         run: &mut Run,
     ) -> Option<Step> {
@@ -31,7 +31,7 @@ impl Shard {
         for &(right, action) in steps_of(message.head.action) {
             steps.add(right, action);
         }
-        let mut question = Question::of(conn, tag, message, run);
+        let mut question = Question::of(conn, reply_to, message, run);
         question.slot = Some(slot);
         let said = self.judge(&question, &steps, &mut run.found);
         let residence = self.names.at(slot).record().residence;
@@ -41,7 +41,7 @@ impl Shard {
                 Residence::Unknown if !self.load(slot) => return Some(Step::Wait),
                 Residence::Unknown | Residence::Missing => {
                     steps.add(Right::RecordCreate, Action::RecordCreate);
-                    let mut question = Question::of(conn, tag, message, run);
+                    let mut question = Question::of(conn, reply_to, message, run);
                     question.slot = Some(slot);
                     self.judge(&question, &steps, &mut run.found)
                 }
@@ -53,15 +53,15 @@ impl Shard {
             Said::Yes => None,
             Said::No(denial) => {
                 if self.has_shadow() {
-                    self.compare_record(slot, conn, tag, message, run, said);
+                    self.compare_record(slot, conn, reply_to, message, run, said);
                 }
                 let step = steps.refused(&run.found).unwrap_or(message.head.action);
-                self.deny_step(conn, tag, message, denial, step);
+                self.deny_step(conn, reply_to, message, denial, step);
                 Some(Step::Done)
             }
             Said::Load => {
                 let known = self.load(slot);
-                if known { self.judge_record(slot, conn, tag, message, run) } else { Some(Step::Wait) }
+                if known { self.judge_record(slot, conn, reply_to, message, run) } else { Some(Step::Wait) }
             }
             Said::Ask => {
                 self.wait_for_records(slot, message, run);
@@ -77,14 +77,14 @@ impl Shard {
         &mut self,
         slot: u32,
         conn: ConnId,
-        tag: Tag,
+        reply_to: ReplyTo,
         message: &Message<&[u8]>,
         run: &mut Run,
     ) -> Option<bool> {
         if !self.permit.judges() {
             return Some(true);
         }
-        let mut question = Question::of(conn, tag, message, run);
+        let mut question = Question::of(conn, reply_to, message, run);
         question.slot = Some(slot);
         match self.judge_further(&question, (Right::RecordRead, Action::RecordRead), &mut run.found) {
             Said::Yes => Some(true),
@@ -105,7 +105,7 @@ impl Shard {
         &mut self,
         slot: u32,
         conn: ConnId,
-        tag: Tag,
+        reply_to: ReplyTo,
         message: &Message<&[u8]>,
         run: &Run,
         said: Said,
@@ -117,7 +117,7 @@ impl Shard {
         if may_create(message) && self.names.at(slot).record().residence != Residence::Resident {
             steps.add(Right::RecordCreate, Action::RecordCreate);
         }
-        let mut question = Question::of(conn, tag, message, run);
+        let mut question = Question::of(conn, reply_to, message, run);
         question.slot = Some(slot);
         self.compare(&question, &steps, &run.found, said);
     }

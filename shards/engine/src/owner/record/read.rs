@@ -3,7 +3,7 @@
 use super::{Record, Residence};
 use crate::ident::ConnId;
 use crate::owner::names::OwnedName;
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use deepstream_wire::{Action, Message, Outgoing, Wire};
 
@@ -36,29 +36,29 @@ impl Shard {
     }
 
     /// SUBSCRIBEANDHEAD of one name; its version travels with the bulk answer.
-    pub(super) fn subscribe_and_head(&mut self, slot: u32, conn: ConnId, tag: Tag) {
-        if tag.joins() {
-            self.join(conn, tag.alone(), slot);
+    pub(super) fn subscribe_and_head(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo) {
+        if reply_to.joins() {
+            self.join(conn, reply_to.alone(), slot);
         }
         let version = self.names.get(slot).and_then(OwnedName::as_record).map_or(-1, Record::head);
-        self.settle_at_edge(conn, tag, false, Some(version));
+        self.settle_at_edge(conn, reply_to, false, Some(version));
     }
 
     /// SUBSCRIBEANDREAD of one name: creates nothing; what is missing reads as version -1.
-    pub(super) fn subscribe_and_read(&mut self, slot: u32, conn: ConnId, tag: Tag) {
-        self.join_or_settle(slot, conn, tag);
+    pub(super) fn subscribe_and_read(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo) {
+        self.join_or_settle(slot, conn, reply_to);
         self.respond(slot, conn);
     }
 
     /// SUBSCRIBECREATEANDREAD of one name. Creation happens here, in the record's own order, so two clients cannot
     /// create it twice nor undo a write that came between (docs/records.md §3).
-    pub(super) fn subscribe_create_and_read(&mut self, slot: u32, conn: ConnId, tag: Tag) {
+    pub(super) fn subscribe_create_and_read(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo) {
         let name = self.names.at(slot);
         if name.record().residence == Residence::Missing {
             if name.record().barred.is_some() {
                 let name = name.name.clone();
                 // The edge forgets the subscription first: whoever asks again once told must not count as subscribed.
-                self.settle_at_edge(conn, tag, true, None);
+                self.settle_at_edge(conn, reply_to, true, None);
                 self.refuse_if_barred(slot, conn, &Message::about(Action::RecordSubscribeCreateAndRead, &name));
                 return;
             }
@@ -72,16 +72,16 @@ impl Shard {
             };
             self.delivery.reply(conn, &ack);
         }
-        self.join_or_settle(slot, conn, tag);
+        self.join_or_settle(slot, conn, reply_to);
         self.respond(slot, conn);
     }
 
     /// Subscribed before it is read, so that no update falls between the two.
-    pub(super) fn join_or_settle(&mut self, slot: u32, conn: ConnId, tag: Tag) {
-        if tag.joins() {
-            self.join(conn, tag, slot);
+    pub(super) fn join_or_settle(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo) {
+        if reply_to.joins() {
+            self.join(conn, reply_to, slot);
         } else {
-            self.settle_at_edge(conn, tag, false, None);
+            self.settle_at_edge(conn, reply_to, false, None);
         }
     }
 

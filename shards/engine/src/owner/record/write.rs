@@ -8,7 +8,7 @@ use crate::ident::ConnId;
 use crate::output::Note;
 use crate::owner::deed::{Deed, Writing};
 use crate::owner::park::{Run, Step};
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use deepstream_json::{Kind, Limits, PatchError, kind_of};
 use deepstream_wire::{Action, Flags, Message, Outgoing, Said, Topic, Wire};
@@ -22,13 +22,13 @@ impl Shard {
         &mut self,
         slot: u32,
         conn: ConnId,
-        tag: Tag,
+        reply_to: ReplyTo,
         (write, message): (Writing, &Message<&[u8]>),
         run: &mut Run,
     ) -> Step {
         match self.version_of(slot, conn, write, message) {
             Ok(next) => self.write_version(slot, conn, (write, message), next),
-            Err(Some(conflict)) => return self.conflict(slot, conn, tag, message, run, conflict),
+            Err(Some(conflict)) => return self.conflict(slot, conn, reply_to, message, run, conflict),
             Err(None) => {}
         }
         Step::Done

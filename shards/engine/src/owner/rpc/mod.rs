@@ -15,7 +15,7 @@ const DRAWS: usize = 4;
 
 use crate::ident::ConnId;
 use crate::owner::names::Provider;
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::{Shard, TimerKey};
 use calls::Provided;
 pub(crate) use calls::{CallId, Calls};
@@ -23,10 +23,10 @@ use deepstream_wire::{Action, Flags, Message, Outgoing, RpcRequest, Topic};
 
 impl Shard {
     /// A message on topic RPC about a name this core owns.
-    pub(crate) fn rpc(&mut self, conn: ConnId, tag: Tag, said: RpcRequest, message: &Message<&[u8]>) {
+    pub(crate) fn rpc(&mut self, conn: ConnId, reply_to: ReplyTo, said: RpcRequest, message: &Message<&[u8]>) {
         match said {
-            RpcRequest::Provide => self.provide(conn, tag, message),
-            RpcRequest::Unprovide => self.unprovide(conn, tag, message),
+            RpcRequest::Provide => self.provide(conn, reply_to, message),
+            RpcRequest::Unprovide => self.unprovide(conn, reply_to, message),
             RpcRequest::Request => self.request_call(conn, message),
             RpcRequest::Accept | RpcRequest::Response | RpcRequest::Reject | RpcRequest::RequestError => {
                 self.provider_said(conn, said, message);
@@ -34,9 +34,9 @@ impl Shard {
         }
     }
 
-    fn provide(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+    fn provide(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         if self.delivery.wire(conn).is_none() {
-            return self.settle_at_edge(conn, tag, true, None);
+            return self.settle_at_edge(conn, reply_to, true, None);
         }
         let slot = self.names.find_or_insert(Topic::Rpc, message.name(), message.head.name_hash);
         if self.provider_at(conn, slot).is_some() {
@@ -53,18 +53,18 @@ impl Shard {
             let Some(place) = self.calls.provides(conn, provided, max) else {
                 self.names.remove_if_idle(slot);
                 self.invalid(conn, message, message.name());
-                return self.settle_at_edge(conn, tag, true, None);
+                return self.settle_at_edge(conn, reply_to, true, None);
             };
             name.providers_mut().push(Provider { conn, place });
         }
-        self.settle_at_edge(conn, tag, false, None);
+        self.settle_at_edge(conn, reply_to, false, None);
     }
 
-    fn unprovide(&mut self, conn: ConnId, tag: Tag, message: &Message<&[u8]>) {
+    fn unprovide(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         if let Some(slot) = self.names.find(Topic::Rpc, message.name(), message.head.name_hash) {
             self.end_providing(conn, slot);
         }
-        self.settle_at_edge(conn, tag, false, None);
+        self.settle_at_edge(conn, reply_to, false, None);
     }
 
     /// A connection provides a name no more.

@@ -1,14 +1,14 @@
 //! Bulk messages whose names live on several cores: one answer when the last part is done.
 
 use crate::ident::ConnId;
-use crate::packet::Tag;
+use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use deepstream_wire::{Action, EventRequest, Message, Outgoing, PresenceRequest, RecordRequest, Request, RpcRequest};
 use slab::Slab;
 
 /// One bulk message.
 #[derive(Debug)]
-pub(crate) struct Gather {
+pub(crate) struct BulkRequest {
     generation: u32,
     pub(crate) conn: ConnId,
     /// The bulk message, kept for its correlation id and names.
@@ -25,21 +25,21 @@ pub(crate) struct Gather {
 
 /// The bulk messages of one core's connections that are not answered yet.
 #[derive(Debug, Default)]
-pub(crate) struct Gathers {
+pub(crate) struct BulkRequests {
     generation: u32,
-    table: Slab<Gather>,
+    table: Slab<BulkRequest>,
 }
 
-impl Gathers {
+impl BulkRequests {
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 
     /// Begins a bulk message. It counts as one outstanding part itself until [`Shard::settle`] is called with the
-    /// returned tag, so that it cannot be answered while its parts are still being sent out.
-    pub(crate) fn begin(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Tag {
+    /// returned address, so that it cannot be answered while its parts are still being sent out.
+    pub(crate) fn begin(&mut self, conn: ConnId, message: &Message<&[u8]>) -> ReplyTo {
         self.generation = self.generation.wrapping_add(1);
-        let gather = self.table.insert(Gather {
+        let bulk_request = self.table.insert(BulkRequest {
             generation: self.generation,
             conn,
             message: Message { head: message.head, bytes: message.bytes.into() },
@@ -49,88 +49,95 @@ impl Gathers {
             versions: Vec::new(),
             users: Vec::new(),
         });
-        Tag { gather: gather as u32, gather_generation: self.generation, part: Tag::NONE, ..Tag::default() }
+        ReplyTo {
+            bulk_request: bulk_request as u32,
+            bulk_generation: self.generation,
+            part: ReplyTo::NONE,
+            ..ReplyTo::default()
+        }
     }
 
     /// Adds users to the answer of a QUERY_ALL.
-    pub(crate) fn add_users(&mut self, tag: Tag, users: Box<[Box<[u8]>]>) {
-        let gather = self.table.get_mut(tag.gather as usize);
-        if let Some(gather) = gather.filter(|gather| gather.generation == tag.gather_generation) {
-            gather.users.extend(users);
+    pub(crate) fn add_users(&mut self, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) {
+        let bulk_request = self.table.get_mut(reply_to.bulk_request as usize);
+        if let Some(bulk_request) =
+            bulk_request.filter(|bulk_request| bulk_request.generation == reply_to.bulk_generation)
+        {
+            bulk_request.users.extend(users);
         }
     }
 
     /// A name that needs nothing to be done: whatever becomes of the others, the message is not refused as a whole.
-    pub(crate) fn stands(&mut self, tag: Tag) {
-        if let Some(gather) = self.table.get_mut(tag.gather as usize) {
-            gather.done += 1;
+    pub(crate) fn stands(&mut self, reply_to: ReplyTo) {
+        if let Some(bulk_request) = self.table.get_mut(reply_to.bulk_request as usize) {
+            bulk_request.done += 1;
         }
     }
 
-    /// One part more; the tag for it.
-    pub(crate) fn part(&mut self, tag: Tag, part: u32) -> Tag {
-        if let Some(gather) = self.table.get_mut(tag.gather as usize) {
-            gather.outstanding += 1;
-            gather.parts += 1;
+    /// One part more; where its answer goes.
+    pub(crate) fn part(&mut self, reply_to: ReplyTo, part: u32) -> ReplyTo {
+        if let Some(bulk_request) = self.table.get_mut(reply_to.bulk_request as usize) {
+            bulk_request.outstanding += 1;
+            bulk_request.parts += 1;
         }
-        Tag { part, ..tag }
+        ReplyTo { part, ..reply_to }
     }
 }
 
 impl Shard {
     /// A part of a bulk message is done, or the sending out of its parts is (`refused: false` for an empty one).
-    pub(crate) fn settle(&mut self, tag: Tag, refused: bool, version: Option<i32>) {
-        if tag.gather == Tag::NONE {
+    pub(crate) fn settle(&mut self, reply_to: ReplyTo, refused: bool, version: Option<i32>) {
+        if reply_to.bulk_request == ReplyTo::NONE {
             return;
         }
-        let Some(gather) = self.gathers.table.get_mut(tag.gather as usize) else { return };
-        if gather.generation != tag.gather_generation {
+        let Some(bulk_request) = self.bulk_requests.table.get_mut(reply_to.bulk_request as usize) else { return };
+        if bulk_request.generation != reply_to.bulk_generation {
             return;
         }
-        gather.outstanding -= 1;
+        bulk_request.outstanding -= 1;
         // The sending out counts as done only where there was nothing to send out.
-        let sending_out = tag.part == Tag::NONE;
-        let counts = !sending_out || gather.parts == 0;
-        gather.done += u32::from(counts && !refused);
+        let sending_out = reply_to.part == ReplyTo::NONE;
+        let counts = !sending_out || bulk_request.parts == 0;
+        bulk_request.done += u32::from(counts && !refused);
         if let Some(version) = version {
-            let part = tag.part as usize;
-            if gather.versions.len() <= part {
-                gather.versions.resize(part + 1, None);
+            let part = reply_to.part as usize;
+            if bulk_request.versions.len() <= part {
+                bulk_request.versions.resize(part + 1, None);
             }
-            gather.versions[part] = Some(version);
+            bulk_request.versions[part] = Some(version);
         }
-        if gather.outstanding == 0 {
-            let gather = self.gathers.table.remove(tag.gather as usize);
-            self.answer(&gather);
+        if bulk_request.outstanding == 0 {
+            let bulk_request = self.bulk_requests.table.remove(reply_to.bulk_request as usize);
+            self.answer(&bulk_request);
         }
     }
 
-    fn answer(&mut self, gather: &Gather) {
+    fn answer(&mut self, bulk_request: &BulkRequest) {
         // Whoever had every name refused was told so name by name, and is not acknowledged.
-        if gather.done == 0 {
+        if bulk_request.done == 0 {
             return;
         }
-        let message = gather.message.borrowed();
+        let message = bulk_request.message.borrowed();
         let Some(request) = message.head.action.request() else { return };
         match request {
-            Request::Presence(PresenceRequest::Query) => self.answer_query(gather),
-            Request::Presence(PresenceRequest::QueryAll) => self.answer_query_all(gather),
+            Request::Presence(PresenceRequest::Query) => self.answer_query(bulk_request),
+            Request::Presence(PresenceRequest::QueryAll) => self.answer_query_all(bulk_request),
             Request::Event(EventRequest::Listen | EventRequest::Unlisten)
             | Request::Record(RecordRequest::Listen | RecordRequest::Unlisten) => {
-                self.acknowledge_listen(gather.conn, &message);
+                self.acknowledge_listen(bulk_request.conn, &message);
             }
             Request::Record(RecordRequest::SubscribeAndHead) => {
-                self.answer_heads(gather);
-                self.acknowledge(gather.conn, &message, false);
+                self.answer_heads(bulk_request);
+                self.acknowledge(bulk_request.conn, &message, false);
             }
-            Request::Record(RecordRequest::Notify) => self.acknowledge(gather.conn, &message, true),
+            Request::Record(RecordRequest::Notify) => self.acknowledge(bulk_request.conn, &message, true),
             Request::Event(EventRequest::Subscribe)
             | Request::Record(
                 RecordRequest::Subscribe | RecordRequest::SubscribeAndRead | RecordRequest::SubscribeCreateAndRead,
             )
             | Request::Rpc(RpcRequest::Provide | RpcRequest::Unprovide)
             | Request::Presence(PresenceRequest::Subscribe | PresenceRequest::SubscribeAll) => {
-                self.acknowledge(gather.conn, &message, false);
+                self.acknowledge(bulk_request.conn, &message, false);
             }
             Request::Event(
                 EventRequest::Emit
@@ -166,13 +173,13 @@ impl Shard {
     }
 
     /// The versions of all names that a SUBSCRIBEANDHEAD was about.
-    fn answer_heads(&mut self, gather: &Gather) {
-        let message = gather.message.borrowed();
-        let names = message.names().zip(&gather.versions);
+    fn answer_heads(&mut self, bulk_request: &BulkRequest) {
+        let message = bulk_request.message.borrowed();
+        let names = message.names().zip(&bulk_request.versions);
         let versions: Vec<(&[u8], i32)> =
             names.filter_map(|(name, version)| version.map(|version| (name, version))).collect();
         let bulk = Outgoing { versions: &versions, ..Outgoing::new(Action::RecordHeadResponseBulk) };
-        self.delivery.reply(gather.conn, &bulk);
+        self.delivery.reply(bulk_request.conn, &bulk);
     }
 
     /// Acknowledges a bulk message; `echo` repeats its names (docs/protobuf-protocol.md §8).
