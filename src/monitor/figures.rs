@@ -60,7 +60,7 @@ figures! {
     asked_names Items "Names for which a listener is asked."
     listen_work Items "Names that are still to be matched with patterns."
     timers Items "Timers of work that is under way."
-    inquiries Items "Messages, names and connections whose rules wait for other records."
+    rule_lookups Items "Messages, names and connections whose rules wait for other records."
     parked_messages Items "Messages that wait for what they need."
     parked_bytes Bytes "Bytes of the messages that wait."
     pending_loads Items "Records that storage was asked for."

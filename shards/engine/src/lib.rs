@@ -43,6 +43,6 @@ pub use output::{
 pub use outputs::Counters;
 pub use owner::deed::is_reading;
 pub use packet::{Forwarded, Identity, Lane, NoPacket, Packet, ReplyTo};
-pub use permissions::{InquiryId, Permissions, Sampled, Shadow, ShadowTally};
+pub use permissions::{Permissions, RuleLookupId, Sampled, Shadow, ShadowTally};
 pub use shard::{Options, Shard};
 pub use view::{Member, Unviewable, View};

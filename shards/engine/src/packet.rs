@@ -10,7 +10,7 @@ mod form;
 use crate::ident::{ConnId, Nanos};
 use crate::output::Frames;
 use crate::pattern::NamePattern;
-use crate::permissions::{InquiryId, Permissions};
+use crate::permissions::{Permissions, RuleLookupId};
 use bytes::Bytes;
 use deepstream_wire::{Head, Topic, Wire};
 pub use form::NoPacket;
@@ -209,10 +209,10 @@ pub enum Packet {
         reply_to: ReplyTo,
     },
     /// Requests: what is this record? A permission rule refers to it. Never waits for a permission itself.
-    Peek {
+    RemoteRead {
         /// Returned with the answer.
-        inquiry: InquiryId,
-        /// Which of the inquiry's records.
+        rule_lookup: RuleLookupId,
+        /// Which of the rule lookup's records.
         place: u32,
         /// The name's hash.
         hash: u64,
@@ -222,9 +222,9 @@ pub enum Packet {
     /// Requests: these permission rules are in force from here on.
     Rules(Arc<Permissions>),
     /// Deliveries: it is this.
-    Peeked {
+    RemoteReadDone {
         /// The question's.
-        inquiry: InquiryId,
+        rule_lookup: RuleLookupId,
         /// As in the question.
         place: u32,
         /// Its value, or that there is no such record; an error if it could not be had.

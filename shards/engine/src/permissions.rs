@@ -86,11 +86,11 @@ pub enum Sampled {
     ShadowDifferences,
 }
 
-/// Names an inquiry; stale once it ended.
+/// Names an rule lookup; stale once it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InquiryId {
+pub struct RuleLookupId {
     pub(crate) index: u32,
     pub(crate) generation: u32,
 }
 
-structs! { InquiryId { index: index, generation: generation } }
+structs! { RuleLookupId { index: index, generation: generation } }

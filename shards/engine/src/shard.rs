@@ -20,7 +20,7 @@ use crate::owner::rpc::{CallId, Calls};
 use crate::owner::takeover::Bearers;
 use crate::owner::withheld::Unasked;
 use crate::packet::{Lane, Packet};
-use crate::permissions::{InquiryId, Permissions, Sampled};
+use crate::permissions::{Permissions, RuleLookupId, Sampled};
 use crate::tape::Kind;
 use crate::timer::{TimerId, Wheel};
 use crate::view::{NameHasher, Row, Unviewable, View};
@@ -129,11 +129,11 @@ pub(crate) enum TimerKey {
     /// Names without provider are tried again.
     ListenRematch,
     /// Records that rules refer to should be there.
-    Inquiry(InquiryId),
+    RuleLookup(RuleLookupId),
     /// Choices of rules that were not used lately are forgotten.
     Choices,
     /// What goes on from before the present rules is judged by them.
-    Revision,
+    Reauthorization,
     /// What the log was not told is counted.
     LeftOut(Sampled),
 }
@@ -436,8 +436,10 @@ impl Shard {
             Packet::Settled { conn, reply_to, refused, version } => {
                 self.settled(from, conn, reply_to, refused, version)
             }
-            Packet::Peek { inquiry, place, hash, name } => self.peek(from, inquiry, place, hash, &name),
-            Packet::Peeked { inquiry, place, found } => self.peeked(inquiry, place, found),
+            Packet::RemoteRead { rule_lookup, place, hash, name } => {
+                self.remote_read(from, rule_lookup, place, hash, &name)
+            }
+            Packet::RemoteReadDone { rule_lookup, place, found } => self.remote_read_done(rule_lookup, place, found),
             Packet::Rules(permissions) => self.adopt(permissions),
         }
         self.go_on_judging();
@@ -469,9 +471,9 @@ impl Shard {
                 TimerKey::ListenResponse(attempt) => self.listener_silent(attempt),
                 TimerKey::ListenWork => self.go_on_listening(),
                 TimerKey::ListenRematch => self.rematch_due(),
-                TimerKey::Inquiry(inquiry) => self.inquiry_late(inquiry),
+                TimerKey::RuleLookup(rule_lookup) => self.rule_lookup_late(rule_lookup),
                 TimerKey::Choices => self.sweep_choices(),
-                TimerKey::Revision => self.go_on_revising(),
+                TimerKey::Reauthorization => self.go_on_revising(),
                 TimerKey::LeftOut(what) => self.tell_left_out(what),
             }
         }

@@ -249,7 +249,7 @@ impl World {
                     + census.pending_write_acks
                     + census.dirty_records
                     + census.bulk_requests
-                    + census.inquiries
+                    + census.rule_lookups
                     + census.calls
                     + census.asked_names
                     + census.listen_work

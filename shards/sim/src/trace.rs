@@ -114,9 +114,11 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
         Packet::Joined { conn: who, reply_to, slot, epoch, .. } => {
             format!("Joined {} attempt={} slot={slot} epoch={epoch}", conn(who), reply_to.attempt)
         }
-        Packet::Peek { place, name, .. } => format!("Peek place={place} name={}", String::from_utf8_lossy(name)),
-        Packet::Peeked { place, found, .. } => {
-            format!("Peeked place={place} found={:?}", found.as_ref().map(Option::is_some))
+        Packet::RemoteRead { place, name, .. } => {
+            format!("RemoteRead place={place} name={}", String::from_utf8_lossy(name))
+        }
+        Packet::RemoteReadDone { place, found, .. } => {
+            format!("RemoteReadDone place={place} found={:?}", found.as_ref().map(Option::is_some))
         }
         Packet::Rules(permissions) => format!("Rules generation={}", permissions.generation),
         Packet::Withheld(forwarded) => {

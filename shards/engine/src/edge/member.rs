@@ -40,7 +40,7 @@ impl Shard {
             }
         }
         if reply_to.rules != self.permit.generation() && reply_to.joins() {
-            self.revise_subscription(conn, reply_to);
+            self.reauthorize_subscription(conn, reply_to);
         }
         self.settle(reply_to, false, None);
     }

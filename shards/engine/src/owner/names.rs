@@ -6,7 +6,7 @@
 
 use crate::ident::{ConnId, Nanos};
 use crate::owner::interest::Interest;
-use crate::owner::listen::Provision;
+use crate::owner::listen::Assignment;
 use crate::owner::park::Waiting;
 use crate::owner::record::Record;
 use deepstream_wire::Topic;
@@ -25,7 +25,7 @@ pub(crate) struct Provider {
 #[derive(Debug, Default)]
 pub(crate) struct Listened {
     /// Who provides it, or is asked to.
-    pub(crate) provision: Option<Box<Provision>>,
+    pub(crate) assignment: Option<Box<Assignment>>,
     /// When a search for a provider last found nobody.
     pub(crate) search_failed_at: Nanos,
     /// It stands for all names that fit it.
@@ -141,13 +141,13 @@ impl OwnedName {
 
     /// Who provides it, or is asked to.
     #[inline]
-    pub(crate) fn provision(&self) -> Option<&Provision> {
-        self.listened()?.provision.as_deref()
+    pub(crate) fn assignment(&self) -> Option<&Assignment> {
+        self.listened()?.assignment.as_deref()
     }
 
-    /// As [`OwnedName::provision`], to change it.
-    pub(crate) fn provision_mut(&mut self) -> Option<&mut Provision> {
-        self.listened_mut()?.provision.as_deref_mut()
+    /// As [`OwnedName::assignment`], to change it.
+    pub(crate) fn assignment_mut(&mut self) -> Option<&mut Assignment> {
+        self.listened_mut()?.assignment.as_deref_mut()
     }
 
     /// Whether it stands for all names that fit it.
@@ -209,7 +209,7 @@ impl OwnedName {
     fn is_idle(&self) -> bool {
         self.interest.is_empty()
             && self.waiting.is_idle()
-            && self.provision().is_none()
+            && self.assignment().is_none()
             && match &self.what {
                 What::Event(_) => true,
                 What::Record(_, record) => record.is_idle(),

@@ -138,9 +138,9 @@ enums! {
         5 Everyone { conn: conn, reply_to: reply_to, on: on }
         6 Listen { conn: conn, reply_to: reply_to, topic: topic, pattern: pattern, on: on }
         7 Users { conn: conn, reply_to: reply_to }
-        8 Peek { inquiry: inquiry, place: place, hash: hash, name: name }
+        8 RemoteRead { rule_lookup: rule_lookup, place: place, hash: hash, name: name }
         9 Rules { 0: permissions }
-        10 Peeked { inquiry: inquiry, place: place, found: found }
+        10 RemoteReadDone { rule_lookup: rule_lookup, place: place, found: found }
         11 Online { reply_to: reply_to, users: users }
         12 Reply { 0: conn, 1: bytes }
         13 FanOut { slot: slot, end: end, except: except, frames: frames }

@@ -196,7 +196,7 @@ fn a_conflict_is_answered_once_the_records_of_its_rule_are_there() {
             assert_eq!(rig.read(bob), [format!("{}UPDATE", answer(""))]);
         }
         assert_eq!(rig.notes.iter().filter(|note| matches!(note, Note::VersionExists { .. })).count(), 2);
-        assert_eq!((rig.shards[0].census().inquiries, rig.shards[0].census().parked_messages), (0, 0));
+        assert_eq!((rig.shards[0].census().rule_lookups, rig.shards[0].census().parked_messages), (0, 0));
     }
 }
 
@@ -216,5 +216,5 @@ fn a_conflict_that_finds_no_room_to_wait_is_refused_without_the_document() {
     let lines = told(&mut rig, ann, &acked(update(&box_name, 1, "{}"), "1"));
     assert_eq!(lines, [format!("RECORD.RECORD_UPDATE_ERROR name={box_name} id=1 original=UPDATE error write-ack")]);
     rig.send(ann, &bulk(Action::RecordSubscribe, &[b"other"], "2"));
-    assert_eq!(rig.shards[0].census().inquiries, 0);
+    assert_eq!(rig.shards[0].census().rule_lookups, 0);
 }

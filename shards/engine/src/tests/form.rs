@@ -4,7 +4,7 @@ use crate::ident::{ConnId, Nanos, Place};
 use crate::output::Frames;
 use crate::packet::{Forwarded, Identity, NoPacket, Packet, ReplyTo};
 use crate::pattern::NamePattern;
-use crate::permissions::{InquiryId, Permissions, Shadow};
+use crate::permissions::{Permissions, RuleLookupId, Shadow};
 use bytes::Bytes;
 use deepstream_valve::Ruleset;
 use deepstream_valve::check::check_rows;
@@ -136,8 +136,8 @@ impl Draw<'_> {
         })
     }
 
-    fn inquiry(&mut self) -> InquiryId {
-        InquiryId { index: self.small(), generation: self.small() }
+    fn rule_lookup(&mut self) -> RuleLookupId {
+        RuleLookupId { index: self.small(), generation: self.small() }
     }
 
     fn packet(&mut self, kind: u8) -> Packet {
@@ -160,11 +160,16 @@ impl Draw<'_> {
                 }
             }
             7 => Packet::Users { conn: self.conn(), reply_to: self.reply_to() },
-            8 => Packet::Peek { inquiry: self.inquiry(), place: self.small(), hash: self.number(), name: self.boxed() },
+            8 => Packet::RemoteRead {
+                rule_lookup: self.rule_lookup(),
+                place: self.small(),
+                hash: self.number(),
+                name: self.boxed(),
+            },
             9 => Packet::Rules(self.permissions()),
             10 => {
                 let found = if self.yes() { Ok(self.option(Self::bytes)) } else { Err(()) };
-                Packet::Peeked { inquiry: self.inquiry(), place: self.small(), found }
+                Packet::RemoteReadDone { rule_lookup: self.rule_lookup(), place: self.small(), found }
             }
             11 => {
                 let users = (0..self.small() % 9).map(|_| self.boxed()).collect();

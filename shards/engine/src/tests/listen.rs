@@ -128,8 +128,8 @@ fn with(options: &Options, test: impl Fn(&mut Scene)) {
 
 /// What subscribers of records are told, and those of events are not.
 fn only_records<'a>(scene: &Scene, lines: &[&'a str]) -> Vec<&'a str> {
-    let provision = |line: &&&str| scene.topic == "RECORD" || (**line != HAS && **line != HAS_NOT);
-    lines.iter().filter(provision).copied().collect()
+    let assignment = |line: &&&str| scene.topic == "RECORD" || (**line != HAS && **line != HAS_NOT);
+    lines.iter().filter(assignment).copied().collect()
 }
 
 #[test]

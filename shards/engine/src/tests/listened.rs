@@ -219,7 +219,7 @@ fn a_rule_that_reads_records_is_waited_for() {
                 for shard in &rig.shards {
                     let census = shard.census();
                     assert_eq!(
-                        (census.inquiries, census.asked_names, census.provided_names, census.listeners),
+                        (census.rule_lookups, census.asked_names, census.provided_names, census.listeners),
                         (0, 0, 0, 0)
                     );
                 }

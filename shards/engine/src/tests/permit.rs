@@ -228,12 +228,12 @@ fn what_waits_for_a_record_keeps_its_place() {
     rig.send(ann, &update(&name, 1, r#"{"n":1}"#));
     rig.send(ann, &update(&name, 2, r#"{"n":2,"free":true}"#));
     assert!(rig.read(bob).is_empty(), "the second waits for the first");
-    assert_eq!(rig.shards[0].census().inquiries, 1);
+    assert_eq!(rig.shards[0].census().rule_lookups, 1);
     rig.unfreeze();
     let heard = rig.read(bob);
     assert_eq!(heard.len(), 2, "{heard:?}");
     assert!(heard[0].ends_with("version=1") && heard[1].ends_with("version=2"), "{heard:?}");
-    assert_eq!(rig.shards[0].census().inquiries, 0);
+    assert_eq!(rig.shards[0].census().rule_lookups, 0);
 }
 
 /// A judgement that had to stop for want of room must not be gone on with by the next message of the name.
@@ -264,7 +264,7 @@ fn what_finds_no_room_to_wait_leaves_no_judgement_behind() {
     let denied = format!("RECORD.MESSAGE_DENIED name={name} id=1 original=SUBSCRIBECREATEANDREAD error");
     assert_eq!(rig.read(ann).last(), Some(&denied));
     let census = rig.shards[0].census();
-    assert_eq!((census.inquiries, census.parked_messages, census.edge_members), (0, 0, 1), "but for the boss");
+    assert_eq!((census.rule_lookups, census.parked_messages, census.edge_members), (0, 0, 1), "but for the boss");
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn a_storage_that_fails_or_hangs_denies_what_refers_to_it() {
             rig.pass(60_000_000_000);
             assert_eq!(rig.read(ann), [format!("EVENT.MESSAGE_PERMISSION_ERROR name={name} original=EMIT error")]);
             for shard in &rig.shards {
-                assert_eq!(shard.census().inquiries, 0);
+                assert_eq!(shard.census().rule_lookups, 0);
             }
         }
     }

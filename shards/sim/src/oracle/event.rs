@@ -4,7 +4,7 @@
 //! have begun or not; but once one event of a publisher has arrived, no later one may be missing.
 
 use crate::oracle::Oracle;
-use crate::oracle::permit::Standing;
+use crate::oracle::permit::Grant;
 use crate::plan::Plan;
 use deepstream_wire::{Action, Flags, Message};
 use std::collections::BTreeMap;
@@ -281,9 +281,9 @@ impl Oracle {
     }
 
     /// Subscriptions, for whoever wants to know what goes on.
-    pub(super) fn standing_events(&self, standing: &mut Vec<Standing>) {
+    pub(super) fn granted_events(&self, grant: &mut Vec<Grant>) {
         for (name, entry) in &self.events.names {
-            standing.extend(entry.subscriptions.keys().map(|&conn| (conn, Action::EventSubscribe, Some(name.clone()))));
+            grant.extend(entry.subscriptions.keys().map(|&conn| (conn, Action::EventSubscribe, Some(name.clone()))));
         }
     }
 

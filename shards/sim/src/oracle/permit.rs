@@ -33,7 +33,7 @@ pub(super) struct Claim {
 }
 
 /// What goes on: whose it is, what it was asked for with, and the name; nothing: everybody.
-pub(super) type Standing = (usize, Action, Option<Box<[u8]>>);
+pub(super) type Grant = (usize, Action, Option<Box<[u8]>>);
 
 /// A connection, the kind of question, and the name.
 type Single = (usize, u8, Box<[u8]>);
@@ -420,12 +420,12 @@ impl Oracle {
                     self.refused_by(conn, &claim, name, message);
                 }
             }
-            Action::EventListen | Action::RecordListen => self.standing_denied(conn, action, name, message),
+            Action::EventListen | Action::RecordListen => self.grants_denied(conn, action, name, message),
             // Only a second one, behind one that waits, and only where too many wait.
             Action::RpcUnprovide if self.permit.crowded && fails(message.head.action) => {}
             _ => match message.correlation_id() {
                 Some(correlation_id) => self.message_denied(conn, correlation_id, name, message),
-                None => self.standing_denied(conn, action, name, message),
+                None => self.grants_denied(conn, action, name, message),
             },
         }
         match action.topic() {
@@ -480,7 +480,7 @@ impl Oracle {
     }
 
     /// What went on, or was to begin where its connection is, ends.
-    fn standing_denied(&mut self, conn: usize, action: Action, name: Option<&[u8]>, message: &Message<&[u8]>) {
+    fn grants_denied(&mut self, conn: usize, action: Action, name: Option<&[u8]>, message: &Message<&[u8]>) {
         let possible = self.may_end(conn, action, name);
         self.check(possible, || {
             format!("conn {conn} may go on under all rules, and is ended: {}", crate::trace::describe(message))
@@ -493,8 +493,8 @@ impl Oracle {
             return;
         }
         let newest = self.permit.newest;
-        let standing = self.standing();
-        let wrong = standing.into_iter().find(|(conn, action, name)| {
+        let grant = self.grant();
+        let wrong = grant.into_iter().find(|(conn, action, name)| {
             self.sound(*conn) && self.stands(*conn, *action, name.as_deref(), newest).never()
         });
         if let Some((conn, action, name)) = wrong {
@@ -513,14 +513,14 @@ impl Oracle {
     }
 
     /// Everything that goes on: whose, what it was asked for with, and the name.
-    fn standing(&self) -> Vec<Standing> {
-        let mut standing = Vec::new();
-        self.standing_events(&mut standing);
-        self.standing_records(&mut standing);
-        self.standing_presence(&mut standing);
-        self.standing_listeners(&mut standing);
-        self.standing_provisions(&mut standing);
-        self.standing_providers(&mut standing);
-        standing
+    fn grant(&self) -> Vec<Grant> {
+        let mut grant = Vec::new();
+        self.granted_events(&mut grant);
+        self.granted_records(&mut grant);
+        self.granted_presence(&mut grant);
+        self.granted_listeners(&mut grant);
+        self.granted_assignments(&mut grant);
+        self.granted_providers(&mut grant);
+        grant
     }
 }

@@ -5,7 +5,7 @@
 //! question and answer. Whoever asks for everybody is told of those alone whom it may ask for by name.
 
 use crate::oracle::Oracle;
-use crate::oracle::permit::Standing;
+use crate::oracle::permit::Grant;
 use crate::oracle::record::text;
 use crate::plan::Plan;
 use deepstream_wire::{Action, Flags, Message};
@@ -293,11 +293,11 @@ impl Oracle {
     }
 
     /// Who is watched, for whoever wants to know what goes on.
-    pub(super) fn standing_presence(&self, standing: &mut Vec<Standing>) {
+    pub(super) fn granted_presence(&self, grant: &mut Vec<Grant>) {
         for (conn, whose) in self.presence.subscriptions.keys() {
             let all = whose.is_none();
             let action = if all { Action::PresenceSubscribeAll } else { Action::PresenceSubscribe };
-            standing.push((*conn, action, whose.clone()));
+            grant.push((*conn, action, whose.clone()));
         }
     }
 

@@ -89,7 +89,7 @@ impl World {
         for core in 0..self.cores.len() {
             let census = self.cores[core].shard.census();
             let busy = census.bulk_requests + census.parked_messages + census.pending_loads + census.pending_write_acks;
-            let listening = census.asked_names + census.listen_work + census.inquiries + census.withheld;
+            let listening = census.asked_names + census.listen_work + census.rule_lookups + census.withheld;
             if busy + listening + census.dirty_records + census.outbox_bytes + census.packets > 0 {
                 return self.oracle.fail(format!("core {core} is not at rest: {census:?}"));
             }

@@ -32,7 +32,7 @@ enum Licence {
     /// It asked for it, and it cannot be told with what: by those of some time.
     SomeAnswer,
     /// It subscribes.
-    Standing,
+    Grant,
     /// Nothing but its own may be in it.
     Own,
 }
@@ -81,7 +81,7 @@ impl Oracle {
                 .map(|rules| self.reads(conn, message.name(), None, rules))
                 .find(|says| says.yes)
                 .unwrap_or(Says::NO),
-            Licence::Standing => {
+            Licence::Grant => {
                 let says = self.stands(conn, Action::RecordSubscribe, name, self.rules_at(conn));
                 // While records are read to find out, it goes on.
                 Says { yes: says.yes || says.slow, ..says }
@@ -114,7 +114,7 @@ impl Oracle {
     fn licence(&self, conn: usize, message: &Message<&[u8]>) -> Licence {
         let answer = |claim: Option<Claim>| claim.map_or(Licence::SomeAnswer, Licence::Answer);
         match message.head.action {
-            Action::RecordUpdate | Action::RecordPatch | Action::RecordPatchMulti => Licence::Standing,
+            Action::RecordUpdate | Action::RecordPatch | Action::RecordPatchMulti => Licence::Grant,
             Action::RecordReadResponse => answer(self.read_claim(conn, message.name())),
             Action::RecordVersionExists | Action::RecordInvalidVersion => {
                 answer(message.correlation_id().and_then(|id| self.claim_of(conn, id)))

@@ -8,7 +8,7 @@
 //! *Owns* that question. *Promises* that it is put to the rules in force, and again when others are. *Does not* remember
 //! verdicts beyond the search for one name's provider.
 
-use crate::owner::permit::{Found, Question, Said, Standing, Steps};
+use crate::owner::permit::{Found, Grant, Question, Said, Steps};
 use crate::shard::Shard;
 use deepstream_valve::Right;
 use deepstream_wire::{Action, Message, Topic};
@@ -41,14 +41,14 @@ impl Shard {
         let question = Question::of_listened(conn, self.permit.generation(), &message, hash);
         let mut steps = Steps::default();
         steps.add(right, action);
-        self.judge_standing(&question, &steps, found)
+        self.judge_grant(&question, &steps, found)
     }
 
     /// A name of this core that somebody was told of, for whom it is to be judged by other rules.
-    pub(crate) fn standing_provision(&self, slot: u32) -> Option<Standing> {
+    pub(crate) fn granted_assignment(&self, slot: u32) -> Option<Grant> {
         let (attempt, conn) = self.told_of(slot)?;
         let name = self.names.at(slot);
-        Some(Standing::Provision { attempt, conn, topic: name.topic(), name: name.name.clone() })
+        Some(Grant::Assignment { attempt, conn, topic: name.topic(), name: name.name.clone() })
     }
 
     /// Other rules are in force, and all that was begun under older ones was judged by them: what was not offered because of

@@ -22,7 +22,7 @@ use crate::shard::Shard;
 use deepstream_wire::{Action, Message, Outgoing, Topic, Wire};
 pub(crate) use may::listening;
 pub(crate) use registry::Listening;
-pub(crate) use search::{AttemptId, Provision};
+pub(crate) use search::{Assignment, AttemptId};
 use std::sync::Arc;
 use work::Work;
 
@@ -113,7 +113,7 @@ impl Shard {
             return;
         };
         let slot = self.names.find(topic, subscription, message.head.name_hash);
-        let asked = slot.filter(|&slot| self.names.at(slot).provision().is_some_and(|it| it.is_told(listener)));
+        let asked = slot.filter(|&slot| self.names.at(slot).assignment().is_some_and(|it| it.is_told(listener)));
         match asked {
             Some(slot) if accepted => self.accepted_by(slot),
             Some(slot) => self.lost(slot),

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 
 /// Who is asked to provide a name, or does.
 #[derive(Debug)]
-pub(crate) struct Provision {
+pub(crate) struct Assignment {
     listener: u32,
     /// Index in the listener's list of names.
     place: u32,
@@ -47,7 +47,7 @@ pub(crate) struct AttemptId {
     attempt: u32,
 }
 
-impl Provision {
+impl Assignment {
     /// Whether a listener was told of the name.
     pub(super) fn is_told(&self, listener: u32) -> bool {
         self.listener == listener && !matches!(self.stage, Stage::Judged(_))
@@ -69,8 +69,8 @@ impl Shard {
     /// provider.
     pub(crate) fn listen_subscribed(&mut self, slot: u32, conn: ConnId, first: bool, lone: Option<ConnId>) -> bool {
         let name = self.names.at(slot);
-        if let Some(provision) = name.provision() {
-            let is_told = provision.provides() && name.topic() == Topic::Record;
+        if let Some(assignment) = name.assignment() {
+            let is_told = assignment.provides() && name.topic() == Topic::Record;
             if first {
                 self.go_on_for_new(slot);
             }
@@ -93,8 +93,8 @@ impl Shard {
     /// A name has a subscriber again, and somebody is still asked on account of those before. Who refused them, in this
     /// search or long before it, is to be asked for the new one too, if whoever is asked now does not provide.
     fn go_on_for_new(&mut self, slot: u32) {
-        let Some(Provision { listener, stage: Stage::Asked { search, .. }, .. }) =
-            self.names.at_mut(slot).provision_mut()
+        let Some(Assignment { listener, stage: Stage::Asked { search, .. }, .. }) =
+            self.names.at_mut(slot).assignment_mut()
         else {
             return;
         };
@@ -103,11 +103,11 @@ impl Shard {
 
     /// A subscriber of a name is gone: perhaps the last, or the last but its provider.
     pub(crate) fn listen_unsubscribed(&mut self, slot: u32) {
-        let Some(provision) = self.names.at(slot).provision() else { return };
-        if self.is_wanted_of(slot, provision.listener) {
+        let Some(assignment) = self.names.at(slot).assignment() else { return };
+        if self.is_wanted_of(slot, assignment.listener) {
             return;
         }
-        match provision.stage {
+        match assignment.stage {
             Stage::Asked { .. } => {}
             // Nobody knows that it was to be asked. Another may provide for it.
             Stage::Judged(_) => {
@@ -127,10 +127,10 @@ impl Shard {
 
     /// The provider of a name is to provide it no more. Others are asked if somebody wants it.
     fn stop_providing(&mut self, slot: u32) {
-        let Some(provision) = self.release(slot) else { return };
+        let Some(assignment) = self.release(slot) else { return };
         // One that listens no more has been told so, or told us.
-        if !self.listening.listeners[provision.listener as usize].leaving {
-            self.tell_removed(slot, provision.listener);
+        if !self.listening.listeners[assignment.listener as usize].leaving {
+            self.tell_removed(slot, assignment.listener);
         }
         if !self.names.at(slot).interest.is_empty() {
             self.tell_subscribers(slot, Action::RecordHasNoProvider);
@@ -162,7 +162,7 @@ impl Shard {
     }
 
     fn ask_next(&mut self, slot: u32, mut search: Box<Search>) {
-        debug_assert!(self.names.at(slot).provision().is_none(), "one is asked at a time");
+        debug_assert!(self.names.at(slot).assignment().is_none(), "one is asked at a time");
         let name = self.names.at(slot);
         if name.interest.is_empty() {
             return;
@@ -216,7 +216,7 @@ impl Shard {
 
     /// Rules found what they looked for.
     pub(crate) fn offer_again(&mut self, id: AttemptId, mut found: Found) {
-        let Some(listener) = self.provision_of(id).map(|provision| provision.listener) else { return };
+        let Some(listener) = self.assignment_of(id).map(|assignment| assignment.listener) else { return };
         if self.listening.listeners[listener as usize].leaving {
             self.lost(id.slot);
             return self.note_slow_patterns();
@@ -231,9 +231,9 @@ impl Shard {
 
     /// Whoever is asked for a name may not listen to it: on to the next.
     fn pass_over(&mut self, slot: u32) {
-        let Some(provision) = self.release(slot) else { return };
-        if let Stage::Judged(mut search) | Stage::Asked { mut search, .. } = provision.stage {
-            search.denied.insert(self.listening.listeners[provision.listener as usize].conn);
+        let Some(assignment) = self.release(slot) else { return };
+        if let Stage::Judged(mut search) | Stage::Asked { mut search, .. } = assignment.stage {
+            search.denied.insert(self.listening.listeners[assignment.listener as usize].conn);
             self.ask_next(slot, search);
         }
         self.names.remove_if_idle(slot);
@@ -241,16 +241,16 @@ impl Shard {
 
     /// Who was told of a name, to be asked or to provide it, and by which question.
     pub(super) fn told_of(&self, slot: u32) -> Option<(AttemptId, ConnId)> {
-        let provision = self.names.get(slot)?.provision()?;
-        let told = provision.is_told(provision.listener);
-        let conn = self.listening.listeners[provision.listener as usize].conn;
-        told.then_some((AttemptId { slot, attempt: provision.attempt }, conn))
+        let assignment = self.names.get(slot)?.assignment()?;
+        let told = assignment.is_told(assignment.listener);
+        let conn = self.listening.listeners[assignment.listener as usize].conn;
+        told.then_some((AttemptId { slot, attempt: assignment.attempt }, conn))
     }
 
     /// Who was told of a name may not listen to it any more. If it provides it is told to stop; if it was asked, nothing is
     /// said, and what it answers is too late.
-    pub(crate) fn end_provision(&mut self, id: AttemptId) {
-        match self.provision_of(id).map(|provision| &provision.stage) {
+    pub(crate) fn end_assignment(&mut self, id: AttemptId) {
+        match self.assignment_of(id).map(|assignment| &assignment.stage) {
             Some(Stage::Provides) => {
                 self.stop_providing(id.slot);
                 self.names.remove_if_idle(id.slot);
@@ -261,9 +261,9 @@ impl Shard {
         self.note_slow_patterns();
     }
 
-    fn provision_of(&self, id: AttemptId) -> Option<&Provision> {
-        let provision = self.names.get(id.slot)?.provision()?;
-        (provision.attempt == id.attempt).then_some(provision)
+    fn assignment_of(&self, id: AttemptId) -> Option<&Assignment> {
+        let assignment = self.names.get(id.slot)?.assignment()?;
+        (assignment.attempt == id.attempt).then_some(assignment)
     }
 
     /// Ties a name to a listener.
@@ -276,22 +276,22 @@ impl Shard {
         asked.asked += 1;
         self.listening.asked += 1;
         if let Some(listened) = self.names.at_mut(slot).listened_mut() {
-            listened.provision = Some(Box::new(Provision { listener, place, attempt, stage }));
+            listened.assignment = Some(Box::new(Assignment { listener, place, attempt, stage }));
         }
         AttemptId { slot, attempt }
     }
 
     /// The listener a name is tied to may be told of it, and is.
     fn put_question(&mut self, slot: u32) {
-        let Some(Provision { listener, attempt, stage, .. }) = self.names.at_mut(slot).provision_mut() else {
+        let Some(Assignment { listener, attempt, stage, .. }) = self.names.at_mut(slot).assignment_mut() else {
             return;
         };
         let (listener, attempt) = (*listener, *attempt);
         let Stage::Judged(search) = std::mem::replace(stage, Stage::Provides) else { return };
         let key = TimerKey::ListenResponse(AttemptId { slot, attempt });
         let timer = self.set_timer(self.options.listen_response_timeout_ns, key);
-        if let Some(provision) = self.names.at_mut(slot).provision_mut() {
-            provision.stage = Stage::Asked { timer, search };
+        if let Some(assignment) = self.names.at_mut(slot).assignment_mut() {
+            assignment.stage = Stage::Asked { timer, search };
         }
         self.note_turn(slot, listener, Turn::Asked);
         let (name, listener) = (self.names.at(slot), &self.listening.listeners[listener as usize]);
@@ -304,32 +304,32 @@ impl Shard {
     }
 
     /// Nobody is asked for a name, and nobody provides it, any more.
-    fn release(&mut self, slot: u32) -> Option<Box<Provision>> {
-        let provision = self.names.at_mut(slot).listened_mut()?.provision.take()?;
-        if let Stage::Asked { timer, .. } = &provision.stage {
+    fn release(&mut self, slot: u32) -> Option<Box<Assignment>> {
+        let assignment = self.names.at_mut(slot).listened_mut()?.assignment.take()?;
+        if let Stage::Asked { timer, .. } = &assignment.stage {
             self.timers.cancel(*timer);
         }
-        if provision.is_told(provision.listener) {
-            self.note_turn(slot, provision.listener, Turn::Over);
+        if assignment.is_told(assignment.listener) {
+            self.note_turn(slot, assignment.listener, Turn::Over);
         }
-        let listener = &mut self.listening.listeners[provision.listener as usize];
-        let was_asked = usize::from(!provision.provides());
+        let listener = &mut self.listening.listeners[assignment.listener as usize];
+        let was_asked = usize::from(!assignment.provides());
         listener.asked -= was_asked;
         self.listening.asked -= was_asked;
-        listener.names.swap_remove(provision.place as usize);
-        let moved = listener.names.get(provision.place as usize).copied();
-        if let Some(other) = moved.and_then(|moved| self.names.at_mut(moved).provision_mut()) {
-            other.place = provision.place;
+        listener.names.swap_remove(assignment.place as usize);
+        let moved = listener.names.get(assignment.place as usize).copied();
+        if let Some(other) = moved.and_then(|moved| self.names.at_mut(moved).assignment_mut()) {
+            other.place = assignment.place;
         }
-        self.wake_newcomer(provision.listener);
-        Some(provision)
+        self.wake_newcomer(assignment.listener);
+        Some(assignment)
     }
 
     /// Whoever was asked accepts.
     pub(super) fn accepted_by(&mut self, slot: u32) {
-        let Some(provision) = self.names.at(slot).provision() else { return };
-        let listener = provision.listener;
-        if provision.provides() {
+        let Some(assignment) = self.names.at(slot).assignment() else { return };
+        let listener = assignment.listener;
+        if assignment.provides() {
             return;
         }
         if !self.is_wanted_of(slot, listener) {
@@ -337,8 +337,8 @@ impl Shard {
             self.passed_over(slot);
             return self.lost(slot);
         }
-        if let Some(provision) = self.names.at_mut(slot).provision_mut()
-            && let Stage::Asked { timer, .. } = std::mem::replace(&mut provision.stage, Stage::Provides)
+        if let Some(assignment) = self.names.at_mut(slot).assignment_mut()
+            && let Stage::Asked { timer, .. } = std::mem::replace(&mut assignment.stage, Stage::Provides)
         {
             self.timers.cancel(timer);
             self.listening.listeners[listener as usize].asked -= 1;
@@ -351,8 +351,8 @@ impl Shard {
 
     /// Whoever is asked would provide, but only for itself: it is asked again if others come before the search is over.
     fn passed_over(&mut self, slot: u32) {
-        let Some(Provision { listener, stage: Stage::Asked { search, .. }, .. }) =
-            self.names.at_mut(slot).provision_mut()
+        let Some(Assignment { listener, stage: Stage::Asked { search, .. }, .. }) =
+            self.names.at_mut(slot).assignment_mut()
         else {
             return;
         };
@@ -376,8 +376,8 @@ impl Shard {
 
     /// The listener of a name refuses, gives up, or is gone: on to the next.
     pub(super) fn lost(&mut self, slot: u32) {
-        let Some(provision) = self.release(slot) else { return };
-        match provision.stage {
+        let Some(assignment) = self.release(slot) else { return };
+        match assignment.stage {
             Stage::Judged(search) | Stage::Asked { search, .. } => self.ask_next(slot, search),
             Stage::Provides => {
                 self.tell_subscribers(slot, Action::RecordHasNoProvider);
@@ -389,12 +389,12 @@ impl Shard {
 
     /// Whoever was asked did not answer in time.
     pub(crate) fn listener_silent(&mut self, id: AttemptId) {
-        let Some(provision) = self.provision_of(id) else { return };
-        let Stage::Asked { .. } = provision.stage else { return };
-        let listener = &self.listening.listeners[provision.listener as usize];
+        let Some(assignment) = self.assignment_of(id) else { return };
+        let Stage::Asked { .. } = assignment.stage else { return };
+        let listener = &self.listening.listeners[assignment.listener as usize];
         // Clients of the text protocol have no word for it: some pass over what they are told in its place, others fail.
         let knows = self.delivery.wire(listener.conn).is_some_and(|wire| !wire.is_text());
-        if knows && self.is_wanted_of(id.slot, provision.listener) && !listener.leaving {
+        if knows && self.is_wanted_of(id.slot, assignment.listener) && !listener.leaving {
             let name = self.names.at(id.slot);
             let late = Outgoing { subscription: Some(&name.name), ..Outgoing::new(words(name.topic()).timeout) };
             self.delivery.reply(listener.conn, &late);

@@ -222,7 +222,7 @@ impl Shard {
     /// Whether a slot holds a subscribed name that nobody provides or is asked for.
     fn is_unprovided(&self, slot: u32) -> bool {
         let name = self.names.get(slot);
-        name.is_some_and(|name| is_listened(name.topic()) && !name.interest.is_empty() && name.provision().is_none())
+        name.is_some_and(|name| is_listened(name.topic()) && !name.interest.is_empty() && name.assignment().is_none())
     }
 
     /// The name at the cursor for all newcomers; what it cost.

@@ -1,7 +1,7 @@
 //! What is judged before it is begun: events, calls and presence, by the owner of the name.
 
-use super::inquiry::Found;
-use super::{Question, Said, Standing, Steps};
+use super::rule_lookup::Found;
+use super::{Grant, Question, Said, Steps};
 use crate::ident::ConnId;
 use crate::owner::park::{Run, Step};
 use crate::packet::ReplyTo;
@@ -99,7 +99,7 @@ impl Shard {
                 self.act(conn, reply_to, message);
                 if action == Action::RpcProvide && reply_to.rules != self.permit.generation() {
                     let (name, hash) = (message.name().into(), message.head.name_hash);
-                    self.revise_one(Standing::Provider { conn, name, hash }, Found::default());
+                    self.reauthorize_one(Grant::Provider { conn, name, hash }, Found::default());
                 }
             }
             Said::No(denial) => self.deny(conn, reply_to, message, denial),

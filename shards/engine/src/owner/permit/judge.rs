@@ -1,8 +1,8 @@
 //! One message, its steps, the rule of each, and what the rule is told.
 
 use super::guard::choose_within;
-use super::inquiry::{Found, Sight};
-use super::nearby::{AllSeen, Nearby};
+use super::local::{AllSeen, LocalRecords};
+use super::rule_lookup::{Found, RecordState};
 use super::{Denial, Document, Question, Said, Steps};
 use crate::output::Note;
 use crate::packet::Identity;
@@ -177,7 +177,7 @@ impl Shard {
         if !case.question.failed {
             return Said::Ask;
         }
-        self.forget_inquiry(found);
+        self.forget_rule_lookup(found);
         self.failed(case, &unavailable())
     }
 
@@ -208,10 +208,10 @@ impl Shard {
 
     /// What the rule says, and the records that were at hand for it.
     pub(super) fn ask_rule(&self, case: &Case<'_>, found: &Found) -> (Option<Judged>, AllSeen) {
-        let nearby = Nearby::of(self);
-        let near = (!found.counts_rounds).then_some(&nearby);
+        let local = LocalRecords::of(self);
+        let near = (!found.counts_rounds).then_some(&local);
         let judged = self.consult(case, found, false, near, |_, rule, context| judge(&rule.program, context));
-        (judged, nearby.seen())
+        (judged, local.seen())
     }
 
     /// What the rule says before the record is there.
@@ -224,7 +224,7 @@ impl Shard {
         case: &Case<'_>,
         found: &Found,
         early: bool,
-        near: Option<&Nearby<'_>>,
+        near: Option<&LocalRecords<'_>>,
         with: impl FnOnce(&Ruleset, &Rule, &Context<'_>) -> T,
     ) -> Option<T> {
         let ruleset = self.permit.of(case.rules).ruleset.as_ref()?;
@@ -238,7 +238,7 @@ impl Shard {
         case: &Case<'_>,
         found: &Found,
         early: bool,
-        near: Option<&Nearby<'_>>,
+        near: Option<&LocalRecords<'_>>,
         with: impl FnOnce(&Ruleset, &Rule, &Context<'_>) -> T,
     ) -> Option<T> {
         let rule = ruleset.rule(case.rule);
@@ -248,12 +248,12 @@ impl Shard {
             None => self.delivery.identity_of(*conn)?,
         };
         let mut references: SmallVec<[Reference<'_>; 4]> = SmallVec::new();
-        for (name, sight) in &found.records {
-            let value = match sight {
-                Sight::Coming => continue,
-                Sight::Missing => None,
-                Sight::Here(slot) => Some(self.value_of(*slot)),
-                Sight::Copy(value) => Some(&value[..]),
+        for (name, record_state) in &found.records {
+            let value = match record_state {
+                RecordState::Coming => continue,
+                RecordState::Missing => None,
+                RecordState::Here(slot) => Some(self.value_of(*slot)),
+                RecordState::Copy(value) => Some(&value[..]),
             };
             references.push(Reference { name, value });
         }
@@ -288,8 +288,8 @@ impl Shard {
 
     fn denied(&mut self, case: &Case<'_>, found: &Found) -> Said {
         if self.delivery.outputs.verbose {
-            let nearby = Nearby::of(self);
-            let told = self.consult(case, found, false, Some(&nearby), |ruleset, _, context| {
+            let local = LocalRecords::of(self);
+            let told = self.consult(case, found, false, Some(&local), |ruleset, _, context| {
                 explain(ruleset, case.right, context).to_string()
             });
             self.note_denial(case.question, case.right, case.action, told);
@@ -321,8 +321,8 @@ impl Shard {
         if !self.permit.is_newly_odd(case.rules, case.rule) {
             return;
         }
-        let nearby = Nearby::of(self);
-        let note = self.consult(case, found, false, Some(&nearby), |ruleset, rule, context| {
+        let local = LocalRecords::of(self);
+        let note = self.consult(case, found, false, Some(&local), |ruleset, rule, context| {
             let account = explain(ruleset, case.right, context);
             Note::RuleOdd {
                 rule: title(ruleset, rule),

@@ -15,17 +15,17 @@ mod begin;
 mod deny;
 mod everybody;
 mod guard;
-mod inquiry;
 mod judge;
-mod nearby;
-mod revise;
+mod local;
+mod reauthorize;
+mod rule_lookup;
 mod sampler;
 mod shadow;
 
 use crate::ident::{ConnId, Nanos};
 use crate::owner::park::Run;
 use crate::packet::{Identity, Lane, Packet, ReplyTo};
-use crate::permissions::{InquiryId, Permissions, ShadowTally};
+use crate::permissions::{Permissions, RuleLookupId, ShadowTally};
 use crate::shard::{Shard, TimerKey};
 use crate::tape::Kind;
 use crate::timer::TimerId;
@@ -33,9 +33,9 @@ pub(crate) use deepstream_valve::Document;
 use deepstream_valve::{Choices, Right, Ruleset};
 use deepstream_wire::{Action, Message};
 pub(crate) use deny::Denial;
-pub(crate) use inquiry::{Found, Inquiry};
-use revise::Revision;
-pub(crate) use revise::Standing;
+pub(crate) use reauthorize::Grant;
+use reauthorize::Reauthorization;
+pub(crate) use rule_lookup::{Found, RuleLookup};
 use sampler::Sampler;
 use slab::Slab;
 use smallvec::SmallVec;
@@ -62,15 +62,15 @@ pub(crate) struct Permit {
     choices: Choices,
     shadow_choices: Choices,
     sweep_timer: TimerId,
-    inquiries: Slab<Inquiry>,
-    inquiry_generation: u32,
+    rule_lookups: Slab<RuleLookup>,
+    rule_lookup_generation: u32,
     /// Names at which messages wait for records that rules refer to.
     busy_names: usize,
-    /// Inquiries that are complete, to be gone on with.
-    complete: VecDeque<InquiryId>,
+    /// Rule lookups that are complete, to be gone on with.
+    complete: VecDeque<RuleLookupId>,
     /// What goes on from before the present rules and was not judged by them yet.
-    revision: Option<Revision>,
-    revision_timer: TimerId,
+    reauthorization: Option<Reauthorization>,
+    reauthorization_timer: TimerId,
     /// Of which generation's rules the log was told that they gave neither true nor false, and which.
     odd: (u32, Vec<bool>),
     /// Rules that failed, as far as the log is told.
@@ -94,12 +94,12 @@ impl Permit {
             choices: Choices::default(),
             shadow_choices: Choices::default(),
             sweep_timer: TimerId::NONE,
-            inquiries: Slab::new(),
-            inquiry_generation: 0,
+            rule_lookups: Slab::new(),
+            rule_lookup_generation: 0,
             busy_names: 0,
             complete: VecDeque::new(),
-            revision: None,
-            revision_timer: TimerId::NONE,
+            reauthorization: None,
+            reauthorization_timer: TimerId::NONE,
             odd: (0, Vec::new()),
             failures: Sampler::new(FAILURES_TOLD_MAX, 1_000_000_000),
             differences: Sampler::new(samples, 60_000_000_000),
@@ -177,8 +177,8 @@ impl Permit {
     }
 
     /// Messages, names and whole connections that wait for records.
-    pub(crate) fn inquiry_count(&self) -> usize {
-        self.inquiries.len()
+    pub(crate) fn rule_lookup_count(&self) -> usize {
+        self.rule_lookups.len()
     }
 
     /// Timers that stand for memory of choices and for lines of the log, not for work.
@@ -286,7 +286,7 @@ impl Shard {
         let past = std::mem::replace(&mut self.permit.rules, permissions);
         self.permit.remember(past);
         self.filters.guard(self.permit.has_rules(), self.permit.guarded());
-        self.revise_all();
+        self.reauthorize_all();
     }
 
     /// Forgets choices that were not used lately.

@@ -8,11 +8,11 @@
 //! rules than those in force are not compared.
 
 use super::guard::choose_within;
-use super::inquiry::{Found, Sight};
 use super::judge::{Case, Source, choose, source_of};
+use super::rule_lookup::{Found, RecordState};
 use super::{Denial, Question, Said, Steps};
 use crate::output::{Difference, Note};
-use crate::owner::record::Glance;
+use crate::owner::record::FindResident;
 use crate::permissions::{Sampled, Shadow, ShadowTally};
 use crate::shard::Shard;
 use crate::view::hash_name;
@@ -181,30 +181,30 @@ impl Shard {
     /// Shows a candidate records that are at hand. Whether all of them are.
     fn see<'n>(&self, names: impl IntoIterator<Item = &'n [u8]>, found: &Found, seen: &mut Found) -> bool {
         names.into_iter().all(|name| {
-            let sight = self.sight(name, found);
-            let at_hand = sight.is_some();
-            seen.records.extend(sight.map(|sight| (name.into(), sight)));
+            let record_state = self.record_state(name, found);
+            let at_hand = record_state.is_some();
+            seen.records.extend(record_state.map(|record_state| (name.into(), record_state)));
             at_hand
         })
     }
 
-    fn sight(&self, name: &[u8], found: &Found) -> Option<Sight> {
-        if let Some((_, sight)) = found.records.iter().find(|(known, _)| **known == *name) {
-            return match sight {
-                Sight::Coming => None,
-                Sight::Missing => Some(Sight::Missing),
-                Sight::Here(slot) => Some(Sight::Here(*slot)),
-                Sight::Copy(value) => Some(Sight::Copy(value.clone())),
+    fn record_state(&self, name: &[u8], found: &Found) -> Option<RecordState> {
+        if let Some((_, record_state)) = found.records.iter().find(|(known, _)| **known == *name) {
+            return match record_state {
+                RecordState::Coming => None,
+                RecordState::Missing => Some(RecordState::Missing),
+                RecordState::Here(slot) => Some(RecordState::Here(*slot)),
+                RecordState::Copy(value) => Some(RecordState::Copy(value.clone())),
             };
         }
         let hash = hash_name(&self.hasher, name);
         if self.owner_of(hash) != self.core {
             return None;
         }
-        match self.glance(name, hash) {
-            Glance::Here(slot) => Some(Sight::Here(slot)),
-            Glance::Missing => Some(Sight::Missing),
-            Glance::Unknown => None,
+        match self.find_resident(name, hash) {
+            FindResident::Here(slot) => Some(RecordState::Here(slot)),
+            FindResident::Missing => Some(RecordState::Missing),
+            FindResident::Unknown => None,
         }
     }
 

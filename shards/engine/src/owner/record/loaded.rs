@@ -19,21 +19,21 @@ impl Shard {
         match result {
             Ok(found) => {
                 self.settle_load(slot, found);
-                self.answer_peekers(slot, false);
+                self.answer_rule_readers(slot, false);
                 self.run_parked(slot, Run { reloaded: true, ..Run::default() });
             }
             // Who wants no more than to look, or to remove, is answered as for any name of which there is no record.
             Err(Fault::Unstorable(why)) => {
                 self.settle_load(slot, None);
                 self.names.at_mut(slot).record_mut().barred = Some(why.into());
-                self.answer_peekers(slot, false);
+                self.answer_rule_readers(slot, false);
                 self.run_parked(slot, Run { reloaded: true, ..Run::default() });
             }
             Err(fault) => {
                 let name = String::from_utf8_lossy(&self.names.at(slot).name).into();
                 self.delivery.outputs.note(Note::LoadFailed { name, fault: fault.clone() });
                 self.names.at_mut(slot).record_mut().residence = Residence::Unknown;
-                self.answer_peekers(slot, true);
+                self.answer_rule_readers(slot, true);
                 self.fail_parked(slot, &fault);
             }
         }

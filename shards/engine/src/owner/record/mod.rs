@@ -13,9 +13,9 @@ mod cache;
 mod conflict;
 mod loaded;
 mod notify;
-mod peek;
 mod permit;
 mod read;
+mod remote_read;
 mod remove;
 mod store;
 mod write;
@@ -31,7 +31,7 @@ use crate::timer::TimerId;
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Outgoing};
 use hashbrown::HashMap;
-pub(crate) use peek::{Glance, Glimpse, Peeker};
+pub(crate) use remote_read::{FindOrLoad, FindResident, RuleReader};
 use std::collections::VecDeque;
 use store::{Ack, InFlight};
 
@@ -78,7 +78,7 @@ struct Work {
     /// Writes to acknowledge, in order of their versions.
     acks: VecDeque<Ack>,
     /// Permission rules that refer to the record, and wait for its value.
-    peekers: Vec<Peeker>,
+    rule_readers: Vec<RuleReader>,
     /// The removal under way.
     removal: Option<Removal>,
     /// Readings whose answers wait until they are fetched, and writes that conflicted.
@@ -152,7 +152,7 @@ impl Record {
     pub(crate) fn rest(&mut self) {
         if self.work.as_ref().is_some_and(|work| {
             let quiet = work.acks.is_empty() && work.withheld.is_empty();
-            quiet && work.peekers.is_empty() && work.removal.is_none()
+            quiet && work.rule_readers.is_empty() && work.removal.is_none()
         }) {
             self.work = None;
         }

@@ -36,7 +36,7 @@ impl Shard {
             // There is no such record; whether storage would keep one, only storage can say.
             self.names.at_mut(slot).record_mut().residence = Residence::Unknown;
         }
-        self.answer_peekers(slot, false);
+        self.answer_rule_readers(slot, false);
         self.run_parked(slot, Run::default());
     }
 
@@ -50,7 +50,7 @@ impl Shard {
             self.vacate(slot, Residence::Unknown);
         }
         self.refuse_removal(slot, removal.conn);
-        self.answer_peekers(slot, true);
+        self.answer_rule_readers(slot, true);
         self.run_parked(slot, Run::default());
     }
 
@@ -60,7 +60,7 @@ impl Shard {
         let Some(removal) = &mut self.names.at_mut(slot).record_mut().work().removal else { return };
         let conn = std::mem::replace(&mut removal.conn, ConnId::NOBODY);
         self.refuse_removal(slot, conn);
-        self.answer_peekers(slot, true);
+        self.answer_rule_readers(slot, true);
         self.fail_all_parked(slot);
     }
 

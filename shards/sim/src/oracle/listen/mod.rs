@@ -9,7 +9,7 @@ mod rest;
 mod wanted;
 
 use crate::oracle::Oracle;
-use crate::oracle::permit::Standing;
+use crate::oracle::permit::Grant;
 use crate::oracle::record::text;
 use crate::plan::Plan;
 use crate::workload::listen::{matches, words};
@@ -178,9 +178,9 @@ impl Oracle {
     }
 
     /// Listeners, for whoever wants to know what goes on.
-    pub(super) fn standing_listeners(&self, standing: &mut Vec<Standing>) {
+    pub(super) fn granted_listeners(&self, grant: &mut Vec<Grant>) {
         for ((conn, records, pattern), _) in self.listening.listeners.iter().filter(|(_, listener)| listener.on) {
-            standing.push((*conn, words(*records).listen, Some(pattern.clone())));
+            grant.push((*conn, words(*records).listen, Some(pattern.clone())));
         }
     }
 

@@ -3,7 +3,7 @@
 use super::wanted::Told;
 use super::{Bond, Listener, Place, Turned};
 use crate::oracle::Oracle;
-use crate::oracle::permit::Standing;
+use crate::oracle::permit::Grant;
 use crate::oracle::record::text;
 use crate::workload::listen::{matches, willing, words};
 
@@ -44,9 +44,9 @@ impl Oracle {
     }
 
     /// Names that a listener was told of and is asked for, or provides.
-    pub(in crate::oracle) fn standing_provisions(&self, standing: &mut Vec<Standing>) {
+    pub(in crate::oracle) fn granted_assignments(&self, grant: &mut Vec<Grant>) {
         for (place, turned) in &self.listening.turns {
-            standing.push((turned.conn, words(place.0).listen, Some(place.1.clone())));
+            grant.push((turned.conn, words(place.0).listen, Some(place.1.clone())));
         }
     }
 

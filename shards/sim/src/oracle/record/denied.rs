@@ -2,7 +2,7 @@
 
 use super::{Subscription, text};
 use crate::oracle::Oracle;
-use crate::oracle::permit::Standing;
+use crate::oracle::permit::Grant;
 use deepstream_wire::{Action, Message};
 
 impl Oracle {
@@ -65,8 +65,8 @@ impl Oracle {
     }
 
     /// Subscriptions, for whoever wants to know what goes on.
-    pub(in crate::oracle) fn standing_records(&self, standing: &mut Vec<Standing>) {
+    pub(in crate::oracle) fn granted_records(&self, grant: &mut Vec<Grant>) {
         let ties = self.records.ties.iter().filter(|(_, tie)| tie.subscription.is_some());
-        standing.extend(ties.map(|((conn, name), _)| (*conn, Action::RecordSubscribe, Some(name.clone()))));
+        grant.extend(ties.map(|((conn, name), _)| (*conn, Action::RecordSubscribe, Some(name.clone()))));
     }
 }

@@ -8,7 +8,7 @@ mod rest;
 mod said;
 
 use crate::oracle::Oracle;
-use crate::oracle::permit::Standing;
+use crate::oracle::permit::Grant;
 use crate::plan::Plan;
 use deepstream_engine::Nanos;
 use deepstream_wire::{Action, Message};
@@ -330,9 +330,9 @@ impl Oracle {
     }
 
     /// Providers, for whoever wants to know what goes on.
-    pub(super) fn standing_providers(&self, standing: &mut Vec<Standing>) {
+    pub(super) fn granted_providers(&self, grant: &mut Vec<Grant>) {
         let providing = self.calls.providing.iter().filter(|(_, providing)| providing.wants);
-        standing.extend(providing.map(|((name, conn), _)| (*conn, Action::RpcProvide, Some(name.clone()))));
+        grant.extend(providing.map(|((name, conn), _)| (*conn, Action::RpcProvide, Some(name.clone()))));
     }
 
     fn request_heard(&mut self, conn: usize, message: &Message<&[u8]>) {

@@ -8,7 +8,7 @@
 //!
 //! Subscriptions are judged at the edge, which knows who they belong to; a rule that reads the record sees a copy of it.
 
-use super::inquiry::Found;
+use super::rule_lookup::Found;
 use super::{Denial, Question, Said, Steps};
 use crate::ident::ConnId;
 use crate::owner::listen::{AttemptId, listening};
@@ -29,7 +29,7 @@ const REST_NS: u64 = 1_000_000;
 
 /// How far the round has come.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Revision {
+pub(super) enum Reauthorization {
     /// Connection slot, and how many of its subscriptions are left; all of them if it was not begun.
     Subscriptions(u32, Option<usize>),
     Listeners(usize),
@@ -37,12 +37,12 @@ pub(super) enum Revision {
     Watchers(usize),
     Providers(u32),
     /// What listeners were told of.
-    Provisions(u32),
+    Assignments(u32),
 }
 
 /// Something that goes on.
 #[derive(Debug)]
-pub(crate) enum Standing {
+pub(crate) enum Grant {
     Subscription {
         conn: ConnId,
         topic: Topic,
@@ -63,7 +63,7 @@ pub(crate) enum Standing {
         hash: u64,
     },
     /// A listener was told of a name, and is asked for it or provides it.
-    Provision {
+    Assignment {
         attempt: AttemptId,
         conn: ConnId,
         topic: Topic,
@@ -71,7 +71,7 @@ pub(crate) enum Standing {
     },
 }
 
-impl Standing {
+impl Grant {
     /// Who asked for it, by which right, with what.
     fn asked(&self) -> (ConnId, Right, Action, Option<&[u8]>) {
         match self {
@@ -89,7 +89,7 @@ impl Standing {
                 let (right, action) = listening(*topic);
                 (*conn, right, action, Some(pattern.as_bytes()))
             }
-            Self::Provision { conn, topic, name, .. } => {
+            Self::Assignment { conn, topic, name, .. } => {
                 let (right, action) = listening(*topic);
                 (*conn, right, action, Some(name))
             }
@@ -101,29 +101,29 @@ impl Standing {
 
 impl Shard {
     /// Other rules are in force: the round begins, anew if one was under way.
-    pub(super) fn revise_all(&mut self) {
-        self.permit.revision = Some(Revision::Subscriptions(0, None));
-        if self.permit.revision_timer == TimerId::NONE {
+    pub(super) fn reauthorize_all(&mut self) {
+        self.permit.reauthorization = Some(Reauthorization::Subscriptions(0, None));
+        if self.permit.reauthorization_timer == TimerId::NONE {
             self.go_on_revising();
         }
     }
 
     /// One slice of the round.
     pub(crate) fn go_on_revising(&mut self) {
-        self.permit.revision_timer = TimerId::NONE;
+        self.permit.reauthorization_timer = TimerId::NONE;
         let mut left = SLICE;
-        while let Some(revision) = self.permit.revision {
-            let crowded = self.permit.inquiries.len() >= WAITING_MAX;
+        while let Some(reauthorization) = self.permit.reauthorization {
+            let crowded = self.permit.rule_lookups.len() >= WAITING_MAX;
             if left == 0 || crowded {
                 let rest = if crowded { REST_NS } else { 0 };
-                self.permit.revision_timer = self.set_timer(rest, TimerKey::Revision);
+                self.permit.reauthorization_timer = self.set_timer(rest, TimerKey::Reauthorization);
                 return;
             }
             left -= 1;
-            let (next, standing) = self.next_standing(revision);
-            self.permit.revision = next;
-            if let Some(standing) = standing {
-                self.revise(standing, Found::default());
+            let (next, grant) = self.next_grant(reauthorization);
+            self.permit.reauthorization = next;
+            if let Some(grant) = grant {
+                self.reauthorize(grant, Found::default());
             }
             if next.is_none() {
                 self.offer_anew();
@@ -132,59 +132,65 @@ impl Shard {
     }
 
     /// What is judged next, and how far the round is then.
-    fn next_standing(&self, revision: Revision) -> (Option<Revision>, Option<Standing>) {
-        match revision {
-            Revision::Subscriptions(slot, _) if slot >= self.delivery.subscribers.slots() => {
-                (Some(Revision::Listeners(0)), None)
+    fn next_grant(&self, reauthorization: Reauthorization) -> (Option<Reauthorization>, Option<Grant>) {
+        match reauthorization {
+            Reauthorization::Subscriptions(slot, _) if slot >= self.delivery.subscribers.slots() => {
+                (Some(Reauthorization::Listeners(0)), None)
             }
-            Revision::Subscriptions(slot, left) => {
+            Reauthorization::Subscriptions(slot, left) => {
                 let count = self.delivery.subscribers.count_at(slot);
                 // From the last to the first: one that ends gives its place to the last.
                 let Some(place) = left.unwrap_or(count).min(count).checked_sub(1) else {
-                    return (Some(Revision::Subscriptions(slot + 1, None)), None);
+                    return (Some(Reauthorization::Subscriptions(slot + 1, None)), None);
                 };
-                let next = Some(Revision::Subscriptions(slot, Some(place)));
+                let next = Some(Reauthorization::Subscriptions(slot, Some(place)));
                 let conn = self.delivery.sessions.id_at(slot);
-                let standing = conn.zip(self.delivery.subscribers.subscription(slot, place)).map(|(conn, name)| {
-                    Standing::Subscription { conn, topic: name.topic, name: name.name.clone(), hash: name.hash }
+                let grant = conn.zip(self.delivery.subscribers.subscription(slot, place)).map(|(conn, name)| {
+                    Grant::Subscription { conn, topic: name.topic, name: name.name.clone(), hash: name.hash }
                 });
-                (next, standing)
+                (next, grant)
             }
-            Revision::Listeners(place) if place >= self.listener_places() => {
-                (Some(Revision::Watchers(usize::MAX)), None)
+            Reauthorization::Listeners(place) if place >= self.listener_places() => {
+                (Some(Reauthorization::Watchers(usize::MAX)), None)
             }
-            Revision::Listeners(place) => {
-                let standing = self.listener_at(place).map(|(conn, topic, pattern)| Standing::Listener {
+            Reauthorization::Listeners(place) => {
+                let grant = self.listener_at(place).map(|(conn, topic, pattern)| Grant::Listener {
                     conn,
                     topic,
                     pattern: pattern.source().into(),
                 });
-                (Some(Revision::Listeners(place + 1)), standing)
+                (Some(Reauthorization::Listeners(place + 1)), grant)
             }
-            Revision::Watchers(left) => match left.min(self.watchers.len()).checked_sub(1) {
+            Reauthorization::Watchers(left) => match left.min(self.watchers.len()).checked_sub(1) {
                 Some(place) => {
-                    let standing = self.watchers.at(place).map(|conn| Standing::Watcher { conn });
-                    (Some(Revision::Watchers(place)), standing)
+                    let grant = self.watchers.at(place).map(|conn| Grant::Watcher { conn });
+                    (Some(Reauthorization::Watchers(place)), grant)
                 }
-                None => (Some(Revision::Providers(0)), None),
+                None => (Some(Reauthorization::Providers(0)), None),
             },
-            Revision::Providers(slot) if slot >= self.names.slots() => (Some(Revision::Provisions(0)), None),
-            Revision::Providers(slot) => (Some(Revision::Providers(slot + 1)), self.standing_providers(slot)),
-            Revision::Provisions(slot) if slot >= self.names.slots() => (None, None),
-            Revision::Provisions(slot) => (Some(Revision::Provisions(slot + 1)), self.standing_provision(slot)),
+            Reauthorization::Providers(slot) if slot >= self.names.slots() => {
+                (Some(Reauthorization::Assignments(0)), None)
+            }
+            Reauthorization::Providers(slot) => {
+                (Some(Reauthorization::Providers(slot + 1)), self.granted_providers(slot))
+            }
+            Reauthorization::Assignments(slot) if slot >= self.names.slots() => (None, None),
+            Reauthorization::Assignments(slot) => {
+                (Some(Reauthorization::Assignments(slot + 1)), self.granted_assignment(slot))
+            }
         }
     }
 
-    /// The last of a name's providers, where there is one: the others are taken with it, see [`Shard::revise`].
-    fn standing_providers(&self, slot: u32) -> Option<Standing> {
+    /// The last of a name's providers, where there is one: the others are taken with it, see [`Shard::reauthorize`].
+    fn granted_providers(&self, slot: u32) -> Option<Grant> {
         let name = self.names.get(slot)?;
         let conn = name.providers().last()?.conn;
-        Some(Standing::Provider { conn, name: name.name.clone(), hash: name.hash })
+        Some(Grant::Provider { conn, name: name.name.clone(), hash: name.hash })
     }
 
     /// Judges what goes on by the rules in force, and ends it if they do not allow it.
-    pub(super) fn revise(&mut self, standing: Standing, found: Found) {
-        if let Standing::Provider { name, hash, .. } = &standing
+    pub(super) fn reauthorize(&mut self, grant: Grant, found: Found) {
+        if let Grant::Provider { name, hash, .. } = &grant
             && found.is_new()
         {
             let others = self.names.find(Topic::Rpc, name, *hash).map(|slot| {
@@ -192,51 +198,51 @@ impl Shard {
                 providers.iter().rev().skip(1).map(|provider| provider.conn).collect::<Vec<_>>()
             });
             for conn in others.unwrap_or_default() {
-                let other = Standing::Provider { conn, name: name.clone(), hash: *hash };
-                self.revise_one(other, Found::default());
+                let other = Grant::Provider { conn, name: name.clone(), hash: *hash };
+                self.reauthorize_one(other, Found::default());
             }
         }
-        self.revise_one(standing, found);
+        self.reauthorize_one(grant, found);
     }
 
     /// A subscription began by a message that went by older rules than those in force.
-    pub(crate) fn revise_subscription(&mut self, conn: ConnId, reply_to: ReplyTo) {
+    pub(crate) fn reauthorize_subscription(&mut self, conn: ConnId, reply_to: ReplyTo) {
         if let Some(name) = self.delivery.subscribers.name_of(reply_to) {
             let (topic, name, hash) = (name.topic, name.name.clone(), name.hash);
-            self.revise_one(Standing::Subscription { conn, topic, name, hash }, Found::default());
+            self.reauthorize_one(Grant::Subscription { conn, topic, name, hash }, Found::default());
         }
     }
 
-    pub(super) fn revise_one(&mut self, standing: Standing, mut found: Found) {
-        if let Standing::Subscription { conn, topic, name, hash } = &standing
+    pub(super) fn reauthorize_one(&mut self, grant: Grant, mut found: Found) {
+        if let Grant::Subscription { conn, topic, name, hash } = &grant
             && *hash != hash_name(&self.hasher, name)
         {
             // A filter, on one of the cores.
             if !self.may_subscribe_filter(*conn, *topic, name) {
-                self.end_standing(&standing, Denial::Denied);
+                self.end_grant(&grant, Denial::Denied);
             }
             return;
         }
-        let (conn, right, action, name) = standing.asked();
+        let (conn, right, action, name) = grant.asked();
         let message = Message::about(action, name.unwrap_or_default());
         let reply_to = ReplyTo { rules: self.permit.generation(), ..ReplyTo::default() };
         let mut question = Question::of(conn, reply_to, &message, &Run::default());
         question.name = name;
         question.hash = name.map_or(0, |name| hash_name(&self.hasher, name));
-        question.listened = matches!(standing, Standing::Provision { .. });
+        question.listened = matches!(grant, Grant::Assignment { .. });
         let mut steps = Steps::default();
         // The action of the plain subscription, whatever it was asked for with.
         let plain = if right == Right::RecordRead { Action::RecordSubscribe } else { action };
         steps.add(right, plain);
-        match self.judge_standing(&question, &steps, &mut found) {
+        match self.judge_grant(&question, &steps, &mut found) {
             Said::Yes => {}
-            Said::No(denial) => self.end_standing(&standing, denial),
-            Said::Ask | Said::Load => self.hold_standing(standing, found),
+            Said::No(denial) => self.end_grant(&grant, denial),
+            Said::Ask | Said::Load => self.hold_grants(grant, found),
         }
     }
 
     /// What the rules in force say, compared with what a candidate does.
-    pub(crate) fn judge_standing(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Said {
+    pub(crate) fn judge_grant(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Said {
         let said = self.judge(question, steps, found);
         if self.has_shadow() {
             self.compare(question, steps, found, said);
@@ -244,10 +250,10 @@ impl Shard {
         said
     }
 
-    fn end_standing(&mut self, standing: &Standing, denial: Denial) {
-        let (conn, _, action, name) = standing.asked();
-        let went_on = match standing {
-            Standing::Subscription { topic, name, hash, .. } => {
+    fn end_grant(&mut self, grant: &Grant, denial: Denial) {
+        let (conn, _, action, name) = grant.asked();
+        let went_on = match grant {
+            Grant::Subscription { topic, name, hash, .. } => {
                 let before = self.delivery.subscribers.count_of(conn);
                 if self.delivery.sessions.get(conn).is_some()
                     && let Some(left) = self.delivery.subscribers.unsubscribe(conn, *topic, name, *hash)
@@ -256,15 +262,15 @@ impl Shard {
                 }
                 self.delivery.subscribers.count_of(conn) < before
             }
-            Standing::Listener { topic, pattern, .. } => self.end_listening(conn, *topic, pattern),
+            Grant::Listener { topic, pattern, .. } => self.end_listening(conn, *topic, pattern),
             // It listens on, to other names: it is told to stop, and nothing else.
-            Standing::Provision { attempt, .. } => return self.end_provision(*attempt),
-            Standing::Watcher { .. } => {
+            Grant::Assignment { attempt, .. } => return self.end_assignment(*attempt),
+            Grant::Watcher { .. } => {
                 let before = self.watchers.len();
                 self.unsubscribe_all(conn);
                 self.watchers.len() < before
             }
-            Standing::Provider { name, hash, .. } => {
+            Grant::Provider { name, hash, .. } => {
                 let slot = self.names.find(Topic::Rpc, name, *hash);
                 let provides =
                     |&slot: &u32| self.names.at(slot).providers().iter().any(|provider| provider.conn == conn);

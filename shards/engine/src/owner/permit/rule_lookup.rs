@@ -4,13 +4,13 @@
 //! and if not within the time that storage has, the rule fails. *Does not* remember records from one message to the next:
 //! a stale permission is worse than a slow one.
 
-use super::Standing;
+use super::Grant;
 use crate::ident::ConnId;
 use crate::owner::listen::AttemptId;
 use crate::owner::park::Run;
-use crate::owner::record::{Glimpse, Peeker};
+use crate::owner::record::{FindOrLoad, RuleReader};
 use crate::packet::{Lane, Packet};
-use crate::permissions::InquiryId;
+use crate::permissions::RuleLookupId;
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
 use crate::view::hash_name;
@@ -29,17 +29,17 @@ pub(crate) struct Found {
     /// The rule of the present step is asked as often as upstream asks.
     pub(super) counts_rounds: bool,
     /// Records that were asked for.
-    pub(super) records: Vec<(Box<[u8]>, Sight)>,
+    pub(super) records: Vec<(Box<[u8]>, RecordState)>,
     /// One of them cannot be had.
     pub(super) failed: bool,
     /// The message's own record was read from storage for it, before it had to wait for others.
     reloaded: bool,
-    inquiry: Option<InquiryId>,
+    rule_lookup: Option<RuleLookupId>,
 }
 
 /// What is known of a record.
 #[derive(Debug)]
-pub(super) enum Sight {
+pub(super) enum RecordState {
     Coming,
     Missing,
     /// In memory, as long as nothing waits.
@@ -75,7 +75,7 @@ impl Found {
 
 /// A message that waits for records.
 #[derive(Debug)]
-pub(crate) struct Inquiry {
+pub(crate) struct RuleLookup {
     generation: u32,
     outstanding: u32,
     timer: TimerId,
@@ -93,7 +93,7 @@ enum Then {
     /// This message of a connection that waits as a whole.
     Connection(ConnId, Message<Box<[u8]>>),
     /// What goes on from before the present rules.
-    Standing(Standing),
+    Grant(Grant),
     /// A listener that is to be told of a name.
     Offer(AttemptId),
 }
@@ -105,52 +105,57 @@ impl Shard {
             let place = found.records.len() as u32;
             let hash = hash_name(&self.hasher, &name);
             let owner = self.owner_of(hash);
-            let sight = if owner == self.core {
-                match self.glimpse(&name, hash) {
-                    Glimpse::Here(slot) => Sight::Here(slot),
-                    Glimpse::Missing => Sight::Missing,
-                    Glimpse::Later(slot) => {
-                        let inquiry = self.inquire(found);
-                        self.wait_for_value(slot, Peeker { core: owner, inquiry, place });
-                        Sight::Coming
+            let record_state = if owner == self.core {
+                match self.find_or_load(&name, hash) {
+                    FindOrLoad::Here(slot) => RecordState::Here(slot),
+                    FindOrLoad::Missing => RecordState::Missing,
+                    FindOrLoad::Later(slot) => {
+                        let rule_lookup = self.look_up(found);
+                        self.wait_for_value(slot, RuleReader { core: owner, rule_lookup, place });
+                        RecordState::Coming
                     }
                 }
             } else {
-                let inquiry = self.inquire(found);
+                let rule_lookup = self.look_up(found);
                 self.delivery.outputs.post(
                     owner,
                     Lane::Requests,
-                    Packet::Peek { inquiry, place, hash, name: name.clone() },
+                    Packet::RemoteRead { rule_lookup, place, hash, name: name.clone() },
                 );
-                Sight::Coming
+                RecordState::Coming
             };
-            found.records.push((name, sight));
+            found.records.push((name, record_state));
         }
-        found.inquiry.is_some()
+        found.rule_lookup.is_some()
     }
 
     /// One record more to come.
-    fn inquire(&mut self, found: &mut Found) -> InquiryId {
-        if let Some(id) = found.inquiry {
-            self.permit.inquiries[id.index as usize].outstanding += 1;
+    fn look_up(&mut self, found: &mut Found) -> RuleLookupId {
+        if let Some(id) = found.rule_lookup {
+            self.permit.rule_lookups[id.index as usize].outstanding += 1;
             return id;
         }
-        self.permit.inquiry_generation = self.permit.inquiry_generation.wrapping_add(1);
-        let generation = self.permit.inquiry_generation;
-        let inquiry =
-            Inquiry { generation, outstanding: 1, timer: TimerId::NONE, found: Found::default(), then: Then::Nothing };
-        let id = InquiryId { index: self.permit.inquiries.insert(inquiry) as u32, generation };
-        let timer = self.set_timer(self.options.storage_timeout_ns, TimerKey::Inquiry(id));
-        self.permit.inquiries[id.index as usize].timer = timer;
-        found.inquiry = Some(id);
+        self.permit.rule_lookup_generation = self.permit.rule_lookup_generation.wrapping_add(1);
+        let generation = self.permit.rule_lookup_generation;
+        let rule_lookup = RuleLookup {
+            generation,
+            outstanding: 1,
+            timer: TimerId::NONE,
+            found: Found::default(),
+            then: Then::Nothing,
+        };
+        let id = RuleLookupId { index: self.permit.rule_lookups.insert(rule_lookup) as u32, generation };
+        let timer = self.set_timer(self.options.storage_timeout_ns, TimerKey::RuleLookup(id));
+        self.permit.rule_lookups[id.index as usize].timer = timer;
+        found.rule_lookup = Some(id);
         id
     }
 
     /// Nobody waits after all; what comes is ignored.
-    pub(super) fn forget_inquiry(&mut self, found: &mut Found) {
-        if let Some(id) = found.inquiry.take() {
-            let inquiry = self.permit.inquiries.remove(id.index as usize);
-            self.timers.cancel(inquiry.timer);
+    pub(super) fn forget_rule_lookup(&mut self, found: &mut Found) {
+        if let Some(id) = found.rule_lookup.take() {
+            let rule_lookup = self.permit.rule_lookups.remove(id.index as usize);
+            self.timers.cancel(rule_lookup.timer);
         }
     }
 
@@ -158,7 +163,7 @@ impl Shard {
     /// whoever would park it, and leaves nothing behind: the next message must not go on where its judgement was.
     pub(crate) fn wait_for_records(&mut self, slot: u32, message: &Message<&[u8]>, run: &mut Run) {
         if !run.waited && !self.has_room(message.bytes.len()) {
-            return self.forget_inquiry(&mut run.found);
+            return self.forget_rule_lookup(&mut run.found);
         }
         self.names.at_mut(slot).waiting.judging = true;
         self.permit.busy_names += 1;
@@ -176,8 +181,8 @@ impl Shard {
     }
 
     /// What goes on from before the present rules goes on until it is judged.
-    pub(super) fn hold_standing(&mut self, standing: Standing, found: Found) {
-        self.suspend(found, Then::Standing(standing));
+    pub(super) fn hold_grants(&mut self, grant: Grant, found: Found) {
+        self.suspend(found, Then::Grant(grant));
     }
 
     /// A listener is told of a name once it is known whether it may be.
@@ -186,39 +191,42 @@ impl Shard {
     }
 
     fn suspend(&mut self, mut found: Found, then: Then) {
-        let Some(id) = found.inquiry.take() else { return };
-        for (_, sight) in &mut found.records {
-            if let Sight::Here(slot) = *sight {
-                *sight = Sight::Copy(Bytes::copy_from_slice(self.value_of(slot)));
+        let Some(id) = found.rule_lookup.take() else { return };
+        for (_, record_state) in &mut found.records {
+            if let RecordState::Here(slot) = *record_state {
+                *record_state = RecordState::Copy(Bytes::copy_from_slice(self.value_of(slot)));
             }
         }
-        let inquiry = &mut self.permit.inquiries[id.index as usize];
-        (inquiry.found, inquiry.then) = (found, then);
+        let rule_lookup = &mut self.permit.rule_lookups[id.index as usize];
+        (rule_lookup.found, rule_lookup.then) = (found, then);
     }
 
-    fn inquiry(&mut self, id: InquiryId) -> Option<&mut Inquiry> {
-        self.permit.inquiries.get_mut(id.index as usize).filter(|inquiry| inquiry.generation == id.generation)
+    fn rule_lookup(&mut self, id: RuleLookupId) -> Option<&mut RuleLookup> {
+        self.permit
+            .rule_lookups
+            .get_mut(id.index as usize)
+            .filter(|rule_lookup| rule_lookup.generation == id.generation)
     }
 
     /// A record that a rule refers to is known.
-    pub(crate) fn peeked(&mut self, id: InquiryId, place: u32, value: Result<Option<Bytes>, ()>) {
-        let Some(inquiry) = self.inquiry(id) else { return };
-        let Some((_, sight)) = inquiry.found.records.get_mut(place as usize) else { return };
+    pub(crate) fn remote_read_done(&mut self, id: RuleLookupId, place: u32, value: Result<Option<Bytes>, ()>) {
+        let Some(rule_lookup) = self.rule_lookup(id) else { return };
+        let Some((_, record_state)) = rule_lookup.found.records.get_mut(place as usize) else { return };
         match value {
-            Ok(Some(value)) => *sight = Sight::Copy(value),
-            Ok(None) => *sight = Sight::Missing,
-            Err(()) => inquiry.found.failed = true,
+            Ok(Some(value)) => *record_state = RecordState::Copy(value),
+            Ok(None) => *record_state = RecordState::Missing,
+            Err(()) => rule_lookup.found.failed = true,
         }
-        inquiry.outstanding = inquiry.outstanding.saturating_sub(1);
-        if inquiry.outstanding == 0 {
+        rule_lookup.outstanding = rule_lookup.outstanding.saturating_sub(1);
+        if rule_lookup.outstanding == 0 {
             self.permit.complete.push_back(id);
         }
     }
 
     /// Records that a rule refers to did not come in time.
-    pub(crate) fn inquiry_late(&mut self, id: InquiryId) {
-        if let Some(inquiry) = self.inquiry(id) {
-            inquiry.found.failed = true;
+    pub(crate) fn rule_lookup_late(&mut self, id: RuleLookupId) {
+        if let Some(rule_lookup) = self.rule_lookup(id) {
+            rule_lookup.found.failed = true;
             self.permit.complete.push_back(id);
         }
     }
@@ -231,14 +239,14 @@ impl Shard {
         }
     }
 
-    fn complete(&mut self, id: InquiryId) {
-        if self.inquiry(id).is_none() {
+    fn complete(&mut self, id: RuleLookupId) {
+        if self.rule_lookup(id).is_none() {
             return;
         }
-        let Inquiry { timer, found, then, .. } = self.permit.inquiries.remove(id.index as usize);
+        let RuleLookup { timer, found, then, .. } = self.permit.rule_lookups.remove(id.index as usize);
         self.timers.cancel(timer);
         match then {
-            Then::Nothing => debug_assert!(false, "an inquiry belongs to a message"),
+            Then::Nothing => debug_assert!(false, "an rule_lookup belongs to a message"),
             Then::Name(slot) => {
                 let name = self.names.at_mut(slot);
                 name.waiting.judging = false;
@@ -248,7 +256,7 @@ impl Shard {
                     self.run_parked(slot, Run { reloaded: found.reloaded, found, ..Run::default() });
                 }
             }
-            Then::Standing(standing) => self.revise(standing, found),
+            Then::Grant(grant) => self.reauthorize(grant, found),
             Then::Offer(attempt) => self.offer_again(attempt, found),
             Then::Connection(conn, message) => self.begin_again(conn, &message.borrowed(), found),
         }

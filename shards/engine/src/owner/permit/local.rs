@@ -3,8 +3,8 @@
 //! *Owns* the look that a rule takes while it is asked. *Promises* that looking changes nothing, and an account of what was
 //! seen, by which rounds are charged and caches kept warm. *Does not* load or ask other cores: what is not near is fetched.
 
-use super::inquiry::{Found, Sight};
-use crate::owner::record::Glance;
+use super::rule_lookup::{Found, RecordState};
+use crate::owner::record::FindResident;
 use crate::shard::Shard;
 use crate::view::hash_name;
 use deepstream_valve::AtHand;
@@ -23,12 +23,12 @@ pub(super) enum Seen {
 pub(super) type AllSeen = SmallVec<[Seen; 2]>;
 
 /// This core's records, for the time of one asking.
-pub(super) struct Nearby<'s> {
+pub(super) struct LocalRecords<'s> {
     shard: &'s Shard,
     seen: RefCell<AllSeen>,
 }
 
-impl<'s> Nearby<'s> {
+impl<'s> LocalRecords<'s> {
     pub(super) fn of(shard: &'s Shard) -> Self {
         Self { shard, seen: RefCell::default() }
     }
@@ -45,28 +45,28 @@ impl<'s> Nearby<'s> {
     }
 }
 
-impl fmt::Debug for Nearby<'_> {
+impl fmt::Debug for LocalRecords<'_> {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.debug_tuple("Nearby").field(&self.seen).finish()
+        to.debug_tuple("LocalRecords").field(&self.seen).finish()
     }
 }
 
-impl AtHand for Nearby<'_> {
+impl AtHand for LocalRecords<'_> {
     fn value(&self, name: &[u8]) -> Option<Option<&[u8]>> {
         let hash = hash_name(&self.shard.hasher, name);
         if self.shard.owner_of(hash) != self.shard.core {
             return None;
         }
-        match self.shard.glance(name, hash) {
-            Glance::Here(slot) => {
+        match self.shard.find_resident(name, hash) {
+            FindResident::Here(slot) => {
                 self.saw(Seen::Here(slot));
                 Some(Some(self.shard.value_of(slot)))
             }
-            Glance::Missing => {
+            FindResident::Missing => {
                 self.saw(Seen::Missing(name.into()));
                 Some(None)
             }
-            Glance::Unknown => None,
+            FindResident::Unknown => None,
         }
     }
 }
@@ -84,8 +84,8 @@ impl Shard {
     /// What a rule looked at before it has to wait is to be the same when it goes on.
     pub(super) fn keep(&self, seen: AllSeen, found: &mut Found) {
         found.records.extend(seen.into_iter().map(|seen| match seen {
-            Seen::Here(slot) => (self.names.at(slot).name.clone(), Sight::Here(slot)),
-            Seen::Missing(name) => (name, Sight::Missing),
+            Seen::Here(slot) => (self.names.at(slot).name.clone(), RecordState::Here(slot)),
+            Seen::Missing(name) => (name, RecordState::Missing),
         }));
     }
 }

@@ -7,24 +7,24 @@
 use super::Residence;
 use crate::ident::Place;
 use crate::packet::{Lane, Packet};
-use crate::permissions::InquiryId;
+use crate::permissions::RuleLookupId;
 use crate::shard::Shard;
 use bytes::Bytes;
 use deepstream_wire::Topic;
 
 /// A rule that waits for the record's value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Peeker {
+pub(crate) struct RuleReader {
     /// Where it is judged.
     pub(crate) core: Place,
-    pub(crate) inquiry: InquiryId,
-    /// Which of the inquiry's records.
+    pub(crate) rule_lookup: RuleLookupId,
+    /// Which of the rule lookup's records.
     pub(crate) place: u32,
 }
 
 /// What is known of a record at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Glimpse {
+pub(crate) enum FindOrLoad {
     /// The record of this slot, in memory.
     Here(u32),
     /// There is no such record.
@@ -35,7 +35,7 @@ pub(crate) enum Glimpse {
 
 /// What is in memory of a record.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Glance {
+pub(crate) enum FindResident {
     Here(u32),
     Missing,
     /// Storage would have to be asked.
@@ -44,10 +44,10 @@ pub(crate) enum Glance {
 
 impl Shard {
     /// Looks at a record this core owns.
-    pub(crate) fn glimpse(&mut self, name: &[u8], hash: u64) -> Glimpse {
+    pub(crate) fn find_or_load(&mut self, name: &[u8], hash: u64) -> FindOrLoad {
         let slot = match self.names.find(Topic::Record, name, hash) {
             Some(slot) => slot,
-            None if !self.is_stored_name(name) => return Glimpse::Missing,
+            None if !self.is_stored_name(name) => return FindOrLoad::Missing,
             None => self.names.find_or_insert(Topic::Record, name, hash),
         };
         let record = self.names.at_mut(slot).record_mut();
@@ -55,79 +55,79 @@ impl Shard {
         record.touched = true;
         let residence = record.residence;
         match residence {
-            Residence::Resident => Glimpse::Here(slot),
-            Residence::Removing if known => Glimpse::Here(slot),
-            Residence::Missing => Glimpse::Missing,
-            Residence::Unknown if self.load(slot) => Glimpse::Missing,
-            Residence::Unknown | Residence::Loading | Residence::Removing => Glimpse::Later(slot),
+            Residence::Resident => FindOrLoad::Here(slot),
+            Residence::Removing if known => FindOrLoad::Here(slot),
+            Residence::Missing => FindOrLoad::Missing,
+            Residence::Unknown if self.load(slot) => FindOrLoad::Missing,
+            Residence::Unknown | Residence::Loading | Residence::Removing => FindOrLoad::Later(slot),
         }
     }
 
     /// The same, with no effect: nothing is loaded for it, and there is nothing to wait for.
-    pub(crate) fn glance(&self, name: &[u8], hash: u64) -> Glance {
+    pub(crate) fn find_resident(&self, name: &[u8], hash: u64) -> FindResident {
         let Some(slot) = self.names.find(Topic::Record, name, hash) else {
-            return if self.is_stored_name(name) { Glance::Unknown } else { Glance::Missing };
+            return if self.is_stored_name(name) { FindResident::Unknown } else { FindResident::Missing };
         };
         let record = self.names.at(slot).record();
         let known = record.work.as_ref().and_then(|work| work.removal).is_some_and(|removal| removal.known);
         match record.residence {
-            Residence::Resident => Glance::Here(slot),
-            Residence::Removing if known => Glance::Here(slot),
-            Residence::Missing => Glance::Missing,
-            Residence::Unknown if !self.is_stored_name(name) => Glance::Missing,
-            Residence::Unknown | Residence::Loading | Residence::Removing => Glance::Unknown,
+            Residence::Resident => FindResident::Here(slot),
+            Residence::Removing if known => FindResident::Here(slot),
+            Residence::Missing => FindResident::Missing,
+            Residence::Unknown if !self.is_stored_name(name) => FindResident::Missing,
+            Residence::Unknown | Residence::Loading | Residence::Removing => FindResident::Unknown,
         }
     }
 
-    /// The value of a record that was glimpsed here.
+    /// The value of a record that was found here.
     pub(crate) fn value_of(&self, slot: u32) -> &[u8] {
         &self.names.at(slot).record().value
     }
 
-    /// A record that was glanced at was used: it stays in memory as if it had been read.
+    /// A record that was found in memory was used: it stays in memory as if it had been read.
     pub(crate) fn used(&mut self, slot: u32) {
         self.names.at_mut(slot).record_mut().touched = true;
     }
 
     /// Somebody waits for the value of a record that is being loaded.
-    pub(crate) fn wait_for_value(&mut self, slot: u32, peeker: Peeker) {
-        self.names.at_mut(slot).record_mut().work().peekers.push(peeker);
+    pub(crate) fn wait_for_value(&mut self, slot: u32, rule_reader: RuleReader) {
+        self.names.at_mut(slot).record_mut().work().rule_readers.push(rule_reader);
     }
 
     /// Another core asks for a record.
-    pub(crate) fn peek(&mut self, core: Place, inquiry: InquiryId, place: u32, hash: u64, name: &[u8]) {
-        let peeker = Peeker { core, inquiry, place };
-        match self.glimpse(name, hash) {
-            Glimpse::Here(slot) => {
+    pub(crate) fn remote_read(&mut self, core: Place, rule_lookup: RuleLookupId, place: u32, hash: u64, name: &[u8]) {
+        let rule_reader = RuleReader { core, rule_lookup, place };
+        match self.find_or_load(name, hash) {
+            FindOrLoad::Here(slot) => {
                 let value = Bytes::copy_from_slice(self.value_of(slot));
-                self.answer_peeker(peeker, Ok(Some(value)));
+                self.answer_rule_reader(rule_reader, Ok(Some(value)));
             }
-            Glimpse::Missing => self.answer_peeker(peeker, Ok(None)),
-            Glimpse::Later(slot) => self.wait_for_value(slot, peeker),
+            FindOrLoad::Missing => self.answer_rule_reader(rule_reader, Ok(None)),
+            FindOrLoad::Later(slot) => self.wait_for_value(slot, rule_reader),
         }
     }
 
     /// It is known what a record is, or that it cannot be had.
-    pub(super) fn answer_peekers(&mut self, slot: u32, failed: bool) {
+    pub(super) fn answer_rule_readers(&mut self, slot: u32, failed: bool) {
         let record = self.names.at_mut(slot).record_mut();
-        let Some(work) = record.work.as_mut().filter(|work| !work.peekers.is_empty()) else { return };
-        let peekers = std::mem::take(&mut work.peekers);
+        let Some(work) = record.work.as_mut().filter(|work| !work.rule_readers.is_empty()) else { return };
+        let rule_readers = std::mem::take(&mut work.rule_readers);
         let value = match record.residence {
             _ if failed => Err(()),
             Residence::Resident => Ok(Some(Bytes::copy_from_slice(&record.value))),
             Residence::Unknown | Residence::Loading | Residence::Missing | Residence::Removing => Ok(None),
         };
-        for peeker in peekers {
-            self.answer_peeker(peeker, value.clone());
+        for rule_reader in rule_readers {
+            self.answer_rule_reader(rule_reader, value.clone());
         }
     }
 
-    fn answer_peeker(&mut self, peeker: Peeker, found: Result<Option<Bytes>, ()>) {
-        let Peeker { core, inquiry, place } = peeker;
+    fn answer_rule_reader(&mut self, rule_reader: RuleReader, found: Result<Option<Bytes>, ()>) {
+        let RuleReader { core, rule_lookup, place } = rule_reader;
         if core == self.core {
-            self.peeked(inquiry, place, found);
+            self.remote_read_done(rule_lookup, place, found);
         } else {
-            self.delivery.outputs.post(core, Lane::Deliveries, Packet::Peeked { inquiry, place, found });
+            self.delivery.outputs.post(core, Lane::Deliveries, Packet::RemoteReadDone { rule_lookup, place, found });
         }
     }
 }
