@@ -7,7 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use deepstream::connector::embedded::{Durability, Embedded};
 use deepstream::service::Waker;
 use deepstream::storage::{self, Client, Options, Storage};
-use deepstream_engine::{Outcome, StoreBatch, Ticket};
+use deepstream_engine::{Completion, StoreBatch, Ticket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::Thread;
@@ -45,7 +45,7 @@ fn stored(client: &mut Client) -> StoreBatch {
     let mut back = None;
     while back.is_none() {
         client.poll(&mut |outcome, batch| {
-            assert!(matches!(outcome, Outcome::Stored { result: Ok(()), .. }), "{outcome:?}");
+            assert!(matches!(outcome, Completion::Stored { result: Ok(()), .. }), "{outcome:?}");
             back = batch;
         });
         if back.is_none() && !client.has_answers() {
@@ -118,7 +118,7 @@ fn load(criterion: &mut Criterion) {
             let mut answers = 0;
             while answers < LOADS {
                 client.poll(&mut |outcome, _| {
-                    assert!(matches!(outcome, Outcome::Loaded { result: Ok(Some(_)), .. }), "{outcome:?}");
+                    assert!(matches!(outcome, Completion::Loaded { result: Ok(Some(_)), .. }), "{outcome:?}");
                     answers += 1;
                 });
                 if answers < LOADS && !client.has_answers() {

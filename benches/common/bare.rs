@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each bench uses its part")]
 
 use deepstream_engine::{
-    Account, Ask, ConnId, Headers, Lane, Login, Nanos, Options, Outbox, Outcome, Packet, Peer, Place, Shard,
+    Account, Completion, ConnId, Headers, HostRequest, Lane, Login, Nanos, Options, Outbox, Packet, Peer, Place, Shard,
 };
 use deepstream_wire::{Action, Outgoing, Wire, binary, encode};
 
@@ -30,11 +30,11 @@ impl Bare {
         self.shard.upgraded(self.now, conn, Wire::Protobuf, "", Headers::default());
         self.say(conn, &bytes(&Outgoing::new(Action::ConnectionChallenge)));
         self.say(conn, &bytes(&Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) }));
-        for ask in self.shard.asks().collect::<Vec<_>>() {
-            if let Ask::Authenticate { conn, .. } = ask {
+        for ask in self.shard.host_requests().collect::<Vec<_>>() {
+            if let HostRequest::Authenticate { conn, .. } = ask {
                 // Nobody's presence: no other core has to hear of it before this one goes on.
                 let login = Login::Accepted(Account::of("OPEN"));
-                self.shard.completed(self.now, Outcome::Authenticated { conn, login });
+                self.shard.completed(self.now, Completion::Authenticated { conn, login });
             }
         }
         self.flush();

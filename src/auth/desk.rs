@@ -20,7 +20,7 @@ use crate::service::{Pinned, Plan, Service, Thread, Waker};
 use crate::storage;
 use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender, unbounded};
-use deepstream_engine::{ConnId, Headers, Login, Outcome, Peer};
+use deepstream_engine::{Completion, ConnId, Headers, Login, Peer};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -184,7 +184,7 @@ async fn unless_called_off(judging: impl Future<Output = Login>, off: oneshot::R
 }
 
 /// A login on its way. Dropped unanswered, it answers that nobody judged it.
-struct Ask {
+struct LoginRequest {
     data: Bytes,
     peer: Arc<Peer>,
     reply: Reply,
@@ -239,7 +239,7 @@ impl Drop for Reply {
 /// One shard's way to the thread. Owned by its core.
 pub struct Client {
     shared: Arc<Shared>,
-    asks: mpsc::UnboundedSender<Ask>,
+    login_requests: mpsc::UnboundedSender<LoginRequest>,
     answers_in: Sender<Answer>,
     answers: Receiver<Answer>,
     waker: Waker,
@@ -271,7 +271,7 @@ impl Client {
         let (shared, answers, waker) = (self.shared.clone(), self.answers_in.clone(), self.waker.clone());
         let reply = Reply { conn, shared, answers, waker, done: false };
         // If the thread is gone, dropping what was not sent answers it.
-        drop(self.asks.send(Ask { data, peer, reply, off }));
+        drop(self.login_requests.send(LoginRequest { data, peer, reply, off }));
         None
     }
 
@@ -293,11 +293,11 @@ impl Client {
     }
 
     /// Delivers the verdicts that are there.
-    pub fn poll(&mut self, now: &mut impl FnMut(Outcome)) {
+    pub fn poll(&mut self, now: &mut impl FnMut(Completion)) {
         while let Ok(Answer { conn, login }) = self.answers.try_recv() {
             if self.awaited.remove(&conn).is_some() {
                 self.shares.remove(conn);
-                now(Outcome::Authenticated { conn, login });
+                now(Completion::Authenticated { conn, login });
             }
         }
     }
@@ -359,12 +359,12 @@ pub fn start(options: Options) -> Result<Auth, String> {
         counts: Counts::default(),
     });
     shared.put(chain);
-    let (asks, mut to_judge) = mpsc::unbounded_channel::<Ask>();
+    let (login_requests, mut to_judge) = mpsc::unbounded_channel::<LoginRequest>();
     let client = |waker: Waker| {
         let (answers_in, answers) = unbounded();
-        let (shared, asks) = (shared.clone(), asks.clone());
+        let (shared, login_requests) = (shared.clone(), login_requests.clone());
         let (awaited, shares) = (HashMap::new(), Shares::new(logins_max, login_bytes_max));
-        Client { shared, asks, answers_in, answers, waker, awaited, shares }
+        Client { shared, login_requests, answers_in, answers, waker, awaited, shares }
     };
     let clients = wakers.into_iter().map(client).collect();
     let (for_thread, tools_of_thread) = (shared.clone(), tools.clone());
@@ -374,10 +374,10 @@ pub fn start(options: Options) -> Result<Auth, String> {
             note(Level::Warn, "INFO", &format!("logins are judged on other CPUs than configured: {why}"));
         }
         current(&for_thread).warm_up();
-        while let Some(ask) = to_judge.recv().await {
+        while let Some(login_request) = to_judge.recv().await {
             let (chain, tools) = (current(&for_thread), tools_of_thread.clone());
             tokio::spawn(async move {
-                let Ask { data, peer, reply, off } = ask;
+                let LoginRequest { data, peer, reply, off } = login_request;
                 match unless_called_off(judge(chain, data, peer, tools), off).await {
                     Ok(login) => reply.send(login),
                     Err(true) => {

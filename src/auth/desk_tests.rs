@@ -73,7 +73,7 @@ fn answers(client: &mut Client, rung: &mpsc::Receiver<()>, count: usize) -> Vec<
     while answers.len() < count {
         rung.recv_timeout(PATIENCE).expect("the core is woken for every verdict");
         client.poll(&mut |outcome| match outcome {
-            Outcome::Authenticated { conn, login } => answers.push((conn.slot, login)),
+            Completion::Authenticated { conn, login } => answers.push((conn.slot, login)),
             other => panic!("{other:?}"),
         });
     }

@@ -6,7 +6,7 @@ use super::origin::Origin;
 use super::turns::Turns;
 use crate::service::Waker;
 use crate::storage;
-use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
+use deepstream_engine::{Completion, Fault, StoreBatch, Stored, Ticket};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub(super) struct Records {
 struct Desk {
     client: storage::Client,
     next: u64,
-    waiting: HashMap<Ticket, oneshot::Sender<Outcome>>,
+    waiting: HashMap<Ticket, oneshot::Sender<Completion>>,
     /// The batch to write with, while no write is under way.
     batch: Option<StoreBatch>,
 }
@@ -70,7 +70,7 @@ impl Records {
             answer
         };
         match self.outcome(answer, patience).await? {
-            Outcome::Loaded { result, .. } => result,
+            Completion::Loaded { result, .. } => result,
             _ => Err(Fault::Failed("storage answered something else".into())),
         }
     }
@@ -95,12 +95,12 @@ impl Records {
             answer
         };
         match self.outcome(answer, patience).await? {
-            Outcome::Stored { result, .. } => result,
+            Completion::Stored { result, .. } => result,
             _ => Err(Fault::Failed("storage answered something else".into())),
         }
     }
 
-    async fn outcome(&self, answer: oneshot::Receiver<Outcome>, patience: Duration) -> Result<Outcome, Fault> {
+    async fn outcome(&self, answer: oneshot::Receiver<Completion>, patience: Duration) -> Result<Completion, Fault> {
         // What was refused at once rings no bell.
         self.bell.0.notify_one();
         match timeout(patience, answer).await {
@@ -112,7 +112,7 @@ impl Records {
 }
 
 impl Desk {
-    fn ticket(&mut self) -> (Ticket, oneshot::Receiver<Outcome>) {
+    fn ticket(&mut self) -> (Ticket, oneshot::Receiver<Completion>) {
         self.next += 1;
         let (tell, answer) = oneshot::channel();
         self.waiting.insert(Ticket(self.next), tell);
@@ -126,8 +126,8 @@ impl Desk {
                 *batch = answered;
             }
             let ticket = match &outcome {
-                Outcome::Loaded { ticket, .. } | Outcome::Stored { ticket, .. } => ticket,
-                Outcome::Authenticated { .. } => return,
+                Completion::Loaded { ticket, .. } | Completion::Stored { ticket, .. } => ticket,
+                Completion::Authenticated { .. } => return,
             };
             if let Some(tell) = waiting.remove(ticket) {
                 // Who asked may have given up.

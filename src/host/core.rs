@@ -15,7 +15,7 @@ use super::gauges::Gauges;
 use super::listen::DoorKind;
 use super::peers::Peers;
 use super::refusals::Refusals;
-use super::ring::{Completion, Ring};
+use super::ring::{self, Ring};
 use super::services::Clients;
 use super::socket::Sockets;
 use super::stores::Stores;
@@ -24,7 +24,7 @@ use super::trim::Trim;
 use crate::endpoint::http::Service;
 use crate::monitor::Figures;
 use crate::{auth, note};
-use deepstream_engine::{Ask, Nanos, Outcome, Packet, Shard};
+use deepstream_engine::{Completion, HostRequest, Nanos, Packet, Shard};
 use deepstream_mesh::Port;
 use deepstream_wire::LinkConfig;
 use hdrhistogram::Histogram;
@@ -275,20 +275,22 @@ impl Core {
         self.shard.counters().sent_bytes >= self.enough
     }
 
-    fn completed(&mut self, completion: Completion) {
+    fn completed(&mut self, completion: ring::Completion) {
         match completion {
-            Completion::Accepted(key, door) => self.accepted(key, door),
-            Completion::Refused(stream, door) => self.refusals.refuse(&stream, &self.doors[door.0 as usize], self.now),
-            Completion::AcceptFailed(error) => {
+            ring::Completion::Accepted(key, door) => self.accepted(key, door),
+            ring::Completion::Refused(stream, door) => {
+                self.refusals.refuse(&stream, &self.doors[door.0 as usize], self.now)
+            }
+            ring::Completion::AcceptFailed(error) => {
                 note::accept_failed(&error);
                 self.accept_again_at = Some(self.now.after(ACCEPT_REST_NS));
             }
-            Completion::Received(key, buffer) => self.hear(key, buffer),
-            Completion::Ended(key) => self.ended(key),
-            Completion::Sent { key, bytes, all } => self.sent(key, bytes, all),
-            Completion::Lost(key) => self.lost(key),
-            Completion::HungUp(key) => self.hung_up(key),
-            Completion::Woken => {}
+            ring::Completion::Received(key, buffer) => self.hear(key, buffer),
+            ring::Completion::Ended(key) => self.ended(key),
+            ring::Completion::Sent { key, bytes, all } => self.sent(key, bytes, all),
+            ring::Completion::Lost(key) => self.lost(key),
+            ring::Completion::HungUp(key) => self.hung_up(key),
+            ring::Completion::Woken => {}
         }
     }
 
@@ -299,7 +301,7 @@ impl Core {
         }
         worked |= self.stores.poll(&mut self.shard, self.now);
         for outcome in judged {
-            let asked = matches!(&outcome, Outcome::Authenticated { conn, login } if self.judged(*conn, login));
+            let asked = matches!(&outcome, Completion::Authenticated { conn, login } if self.judged(*conn, login));
             if !asked {
                 self.shard.completed(self.now, outcome);
             }
@@ -310,17 +312,17 @@ impl Core {
     pub(super) fn answer_asks(&mut self) {
         // An answer may lead to the next ask.
         loop {
-            let asks: Vec<Ask> = self.shard.asks().collect();
-            if asks.is_empty() {
+            let host_requests: Vec<HostRequest> = self.shard.host_requests().collect();
+            if host_requests.is_empty() {
                 return;
             }
-            for ask in asks {
+            for ask in host_requests {
                 match ask {
-                    Ask::Load { ticket, name } => self.stores.load(&mut self.shard, self.now, ticket, name),
-                    Ask::Authenticate { conn, data, peer } => {
+                    HostRequest::Load { ticket, name } => self.stores.load(&mut self.shard, self.now, ticket, name),
+                    HostRequest::Authenticate { conn, data, peer } => {
                         if let Some(login) = self.auth.judge(conn, data, peer) {
                             self.judged(conn, &login);
-                            self.shard.completed(self.now, Outcome::Authenticated { conn, login });
+                            self.shard.completed(self.now, Completion::Authenticated { conn, login });
                         }
                     }
                 }

@@ -5,7 +5,7 @@
 
 use super::clock::Clock;
 use crate::storage::Client;
-use deepstream_engine::{Nanos, Outcome, Shard, StoreBatch, Ticket};
+use deepstream_engine::{Completion, Nanos, Shard, StoreBatch, Ticket};
 
 /// How long what is to be stored waits for company while more comes in. A commit costs the same for one write and for many, and
 /// who was just told that a write is stored writes again: handed over at once, the first of them would go to the disk alone,
@@ -48,7 +48,7 @@ impl Stores {
     pub(super) fn load(&mut self, shard: &mut Shard, now: Nanos, ticket: Ticket, name: Box<[u8]>) {
         match &mut self.client {
             Some(client) => client.load(ticket, name),
-            None => shard.completed(now, Outcome::Loaded { ticket, result: Ok(None) }),
+            None => shard.completed(now, Completion::Loaded { ticket, result: Ok(None) }),
         }
     }
 
@@ -78,7 +78,7 @@ impl Stores {
         } else if let Some(client) = &mut self.client {
             client.store(batch);
         } else {
-            let stored = Outcome::Stored { ticket: batch.ticket, result: Ok(()) };
+            let stored = Completion::Stored { ticket: batch.ticket, result: Ok(()) };
             batch.clear();
             self.batch = Some(batch);
             shard.completed(now, stored);

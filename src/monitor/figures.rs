@@ -45,7 +45,7 @@ macro_rules! figures {
 figures! {
     held of Census as Gauge:
     connections Items "Connections of this shard."
-    strangers Items "Connections of other shards that have spoken to this one."
+    remote_connections Items "Connections of other shards that have spoken to this one."
     edge_names Items "Names that connections of this shard subscribe to."
     edge_members Items "Subscriptions of the connections of this shard."
     owned_names Items "Names that this shard owns and knows something of."
@@ -53,7 +53,7 @@ figures! {
     calls Items "Remote procedure calls that are not answered yet."
     callers Items "Connections that provide a procedure, call one or are called."
     everyone Items "Who watches the presence of everybody, shards that have such, and users online whose names this shard owns, together."
-    bearers Items "Client ids whose names this shard owns and that a connection has."
+    client_ids Items "Client ids whose names this shard owns and that a connection has."
     patterns Items "Different patterns that somebody listens to."
     listeners Items "Patterns of all listeners together."
     provided_names Items "Names that a listener provides."

@@ -4,7 +4,7 @@
 
 use crate::service::bell::Bell;
 use crate::storage::names::Names;
-use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
+use deepstream_engine::{Completion, Fault, StoreBatch, Stored, Ticket};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub struct Client {
     /// Batches without an answer yet, likewise.
     writing: VecDeque<Ticket>,
     /// What was answered without asking.
-    refused: Vec<(Outcome, Option<StoreBatch>)>,
+    refused: Vec<(Completion, Option<StoreBatch>)>,
     /// What the store says of names.
     names: Arc<dyn Names>,
     reader: Arc<Bell>,
@@ -85,7 +85,7 @@ impl Client {
     pub fn load(&mut self, ticket: Ticket, name: Box<[u8]>) {
         if let Err(refusal) = self.names.place(&name) {
             let result = Err(Fault::Unstorable(refusal.to_string()));
-            return self.refused.push((Outcome::Loaded { ticket, result }, None));
+            return self.refused.push((Completion::Loaded { ticket, result }, None));
         }
         // Unanswered loads are counted, not queued ones: so the lane of answers can never be full.
         let room = self.loading.len() < LOADS_MAX;
@@ -94,7 +94,7 @@ impl Client {
             self.reader.ring();
         } else {
             let result = Err(Fault::Failed("storage queue is full".into()));
-            self.refused.push((Outcome::Loaded { ticket, result }, None));
+            self.refused.push((Completion::Loaded { ticket, result }, None));
         }
     }
 
@@ -106,7 +106,7 @@ impl Client {
         if let Some(rtrb::PushError::Full(mut batch)) = refused {
             batch.clear();
             let result = Err(Fault::Failed("storage queue is full".into()));
-            self.refused.push((Outcome::Stored { ticket, result }, Some(batch)));
+            self.refused.push((Completion::Stored { ticket, result }, Some(batch)));
         } else {
             self.writing.push_back(ticket);
             self.writer.ring();
@@ -123,7 +123,7 @@ impl Client {
     }
 
     /// Delivers what was answered; an answer to a batch brings the batch back, emptied.
-    pub fn poll(&mut self, now: &mut impl FnMut(Outcome, Option<StoreBatch>)) {
+    pub fn poll(&mut self, now: &mut impl FnMut(Completion, Option<StoreBatch>)) {
         for (outcome, batch) in self.refused.drain(..) {
             now(outcome, batch);
         }
@@ -131,22 +131,22 @@ impl Client {
         let (no_reader, no_writer) = (self.loaded.is_abandoned(), self.written.is_abandoned());
         while let Ok(Loaded { ticket, result }) = self.loaded.pop() {
             self.loading.pop_front();
-            now(Outcome::Loaded { ticket, result }, None);
+            now(Completion::Loaded { ticket, result }, None);
         }
         while let Ok(Written { mut batch, result }) = self.written.pop() {
             self.writing.pop_front();
             batch.clear();
-            now(Outcome::Stored { ticket: batch.ticket, result }, Some(batch));
+            now(Completion::Stored { ticket: batch.ticket, result }, Some(batch));
         }
         let stopped = || Fault::Failed("storage has stopped".into());
         if no_reader {
             for ticket in self.loading.drain(..) {
-                now(Outcome::Loaded { ticket, result: Err(stopped()) }, None);
+                now(Completion::Loaded { ticket, result: Err(stopped()) }, None);
             }
         }
         if no_writer {
             for ticket in self.writing.drain(..) {
-                now(Outcome::Stored { ticket, result: Err(stopped()) }, Some(StoreBatch::default()));
+                now(Completion::Stored { ticket, result: Err(stopped()) }, Some(StoreBatch::default()));
             }
         }
     }

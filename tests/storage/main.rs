@@ -12,7 +12,7 @@ mod rig;
 
 use deepstream::connector::embedded::Durability;
 use deepstream::storage::LOADS_MAX;
-use deepstream_engine::{Fault, Outcome, Stored, Ticket};
+use deepstream_engine::{Completion, Fault, Stored, Ticket};
 use rig::{Rig, directory, record};
 use std::time::Duration;
 
@@ -113,7 +113,7 @@ fn one_load_too_many_is_answered_with_a_fault_at_once() {
     assert_eq!(answers.len(), LOADS_MAX + 1);
     let mut refused = 0;
     for answer in answers {
-        let Outcome::Loaded { ticket, result } = answer else { panic!("{answer:?}") };
+        let Completion::Loaded { ticket, result } = answer else { panic!("{answer:?}") };
         if result == Err(Fault::Failed("storage queue is full".into())) {
             assert_eq!(ticket, Ticket(LOADS_MAX as u64));
             refused += 1;
@@ -135,12 +135,12 @@ fn stopping_writes_what_was_handed_over_and_answers_later_asks_with_faults() {
     rig.stop();
     for (client, ticket) in clients.iter_mut().zip([7, 8]) {
         client.poll(&mut |outcome, batch| {
-            assert!(matches!(outcome, Outcome::Stored { ticket: Ticket(t), result: Ok(()) } if t == ticket));
+            assert!(matches!(outcome, Completion::Stored { ticket: Ticket(t), result: Ok(()) } if t == ticket));
             assert!(batch.unwrap().entries.is_empty());
         });
         client.load(Ticket(1), (*b"a").into());
         assert!(client.has_answers());
-        client.poll(&mut |outcome, _| assert!(matches!(outcome, Outcome::Loaded { result: Err(_), .. })));
+        client.poll(&mut |outcome, _| assert!(matches!(outcome, Completion::Loaded { result: Err(_), .. })));
         assert!(!client.has_answers());
     }
     let mut rig = Rig::open(&path, Durability::None, 2);

@@ -5,7 +5,7 @@
 use deepstream::connector::embedded::{Durability, Embedded};
 use deepstream::service::Waker;
 use deepstream::storage::{self, OpenError, Options, Storage};
-use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
+use deepstream_engine::{Completion, Fault, StoreBatch, Stored, Ticket};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -134,12 +134,12 @@ impl Rig {
         self.wait_for_answers(shard);
         let (written, loaded) = (&mut self.written[shard], &mut self.loaded[shard]);
         self.storage.clients[shard].poll(&mut |outcome, batch| match outcome {
-            Outcome::Stored { ticket, result } => {
+            Completion::Stored { ticket, result } => {
                 assert!(batch.expect("the batch comes back").entries.is_empty());
                 written.push((ticket, result));
             }
-            Outcome::Loaded { result, .. } => loaded.push(result),
-            Outcome::Authenticated { .. } => panic!("storage does not judge logins"),
+            Completion::Loaded { result, .. } => loaded.push(result),
+            Completion::Authenticated { .. } => panic!("storage does not judge logins"),
         });
     }
 

@@ -3,7 +3,7 @@
 
 use deepstream::service::Waker;
 use deepstream::storage::{self, Client, Driver, Expected, Fence, Found, Options, Storage, Why, Write};
-use deepstream_engine::{Fault, Outcome, StoreBatch, Stored, Ticket};
+use deepstream_engine::{Completion, Fault, StoreBatch, Stored, Ticket};
 use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ impl Rig {
         Self { storage, clients, signal }
     }
 
-    fn answers(&mut self, shard: usize, wanted: usize) -> Vec<Outcome> {
+    fn answers(&mut self, shard: usize, wanted: usize) -> Vec<Completion> {
         let (mut answers, deadline) = (Vec::new(), Instant::now() + PATIENCE);
         while answers.len() < wanted {
             let mut rung = self.signal.rung.lock().unwrap();
@@ -95,7 +95,7 @@ impl Rig {
 
     fn written(&mut self, shard: usize) -> Result<(), Fault> {
         match self.answers(shard, 1).remove(0) {
-            Outcome::Stored { result, .. } => result,
+            Completion::Stored { result, .. } => result,
             other => panic!("{other:?}"),
         }
     }
@@ -110,9 +110,9 @@ impl Rig {
             self.clients[shard].load(Ticket(ticket), (*name).into());
         }
         let mut answers = self.answers(shard, names.len());
-        answers.sort_by_key(|answer| if let Outcome::Loaded { ticket, .. } = answer { ticket.0 } else { u64::MAX });
+        answers.sort_by_key(|answer| if let Completion::Loaded { ticket, .. } = answer { ticket.0 } else { u64::MAX });
         let result = |answer| match answer {
-            Outcome::Loaded { result, .. } => result.map(|found| found.map(plain)),
+            Completion::Loaded { result, .. } => result.map(|found| found.map(plain)),
             other => panic!("{other:?}"),
         };
         answers.into_iter().map(result).collect()
@@ -379,10 +379,10 @@ fn ends_with_work_in_flight(subject: &impl Subject) {
         client.poll(&mut |outcome, _| answers.push(outcome));
         assert!(!client.has_answers());
         client.load(Ticket(4), (*b"end/a").into());
-        client.poll(&mut |outcome, _| assert!(matches!(outcome, Outcome::Loaded { result: Err(_), .. })));
+        client.poll(&mut |outcome, _| assert!(matches!(outcome, Completion::Loaded { result: Err(_), .. })));
     }
     let well = answers.iter().filter(|answer| match answer {
-        Outcome::Stored { result: Ok(()), .. } | Outcome::Loaded { result: Ok(None), .. } => true,
+        Completion::Stored { result: Ok(()), .. } | Completion::Loaded { result: Ok(None), .. } => true,
         other => panic!("{other:?}"),
     });
     assert_eq!(well.count(), 3);

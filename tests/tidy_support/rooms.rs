@@ -118,7 +118,7 @@ pub(crate) const MODULES: &[Modules] = &[
             ("pattern", &[]),
             ("permissions", &["codec"]),
             (
-                "pull",
+                "drain",
                 &["delivery", "edge/burden", "edge/session", "ident", "output", "outputs", "packet", "shard", "tape"],
             ),
             (

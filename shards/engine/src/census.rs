@@ -9,7 +9,7 @@ use crate::shard::Shard;
 #[allow(missing_docs, reason = "fields are named after what they count")]
 pub struct Census {
     pub connections: usize,
-    pub strangers: usize,
+    pub remote_connections: usize,
     pub edge_names: usize,
     pub edge_members: usize,
     pub owned_names: usize,
@@ -17,7 +17,7 @@ pub struct Census {
     pub calls: usize,
     pub callers: usize,
     pub everyone: usize,
-    pub bearers: usize,
+    pub client_ids: usize,
     pub patterns: usize,
     pub listeners: usize,
     pub provided_names: usize,
@@ -49,7 +49,7 @@ impl Shard {
             self.records.counts();
         Census {
             connections: self.delivery.sessions.len(),
-            strangers: self.delivery.strangers.len(),
+            remote_connections: self.delivery.remote_identities.len(),
             edge_names: self.delivery.subscribers.name_count(),
             edge_members: self.delivery.subscribers.member_count(),
             owned_names: self.names.len(),
@@ -57,7 +57,7 @@ impl Shard {
             calls: self.calls.len(),
             callers: self.calls.party_count(),
             everyone: self.watchers.len() + self.everyone.len(),
-            bearers: self.bearers.len(),
+            client_ids: self.client_ids.len(),
             patterns,
             listeners,
             provided_names,

@@ -16,7 +16,7 @@ use crate::view::Row;
 use ahash::RandomState;
 use bytes::Bytes;
 use deepstream_wire::encode::{encode, pass_on};
-use deepstream_wire::{Outgoing, Said, Topic, Wire};
+use deepstream_wire::{Broadcast, Outgoing, Topic, Wire};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(crate) struct Delivery {
     pub(crate) subscribers: Subscribers,
     pub(crate) outputs: Outputs,
     /// Connections of other cores that have spoken to this one.
-    pub(crate) strangers: HashMap<ConnId, Arc<Identity>, RandomState>,
+    pub(crate) remote_identities: HashMap<ConnId, Arc<Identity>, RandomState>,
     scratch: [Vec<u8>; Wire::COUNT],
 }
 
@@ -40,7 +40,7 @@ impl Delivery {
             outputs: Outputs::new(core, places.clone(), limits.backlog_packets_max, verbose),
             sessions: Sessions::new(core, limits),
             subscribers: Subscribers::new(places, hasher.clone()),
-            strangers: HashMap::with_hasher(hasher),
+            remote_identities: HashMap::with_hasher(hasher),
             scratch: [const { Vec::new() }; Wire::COUNT],
         }
     }
@@ -50,7 +50,7 @@ impl Delivery {
         if conn.core == self.core {
             self.sessions.get(conn).and_then(Session::user)
         } else {
-            self.strangers.get(&conn).map(|identity| &*identity.user)
+            self.remote_identities.get(&conn).map(|identity| &*identity.user)
         }
     }
 
@@ -59,7 +59,7 @@ impl Delivery {
         if conn.core == self.core {
             self.sessions.get(conn).and_then(|session| session.identity.as_deref())
         } else {
-            self.strangers.get(&conn).map(|identity| &**identity)
+            self.remote_identities.get(&conn).map(|identity| &**identity)
         }
     }
 
@@ -68,7 +68,7 @@ impl Delivery {
         if conn.core == self.core {
             self.sessions.get(conn).and_then(|session| session.identity.clone())
         } else {
-            self.strangers.get(&conn).cloned()
+            self.remote_identities.get(&conn).cloned()
         }
     }
 
@@ -77,7 +77,7 @@ impl Delivery {
         if conn.core == self.core {
             self.sessions.get(conn).map(|session| session.wire)
         } else {
-            self.strangers.get(&conn).map(|identity| identity.wire)
+            self.remote_identities.get(&conn).map(|identity| identity.wire)
         }
     }
 
@@ -135,17 +135,17 @@ impl Delivery {
     }
 
     /// Sends one message to all subscribers of a name this core owns. `message` gives its form for a wire.
-    pub(crate) fn fan_out<'m, S: Into<Said<'m>>>(&mut self, to: Audience<'_>, message: impl Fn(Wire) -> S) {
+    pub(crate) fn fan_out<'m, S: Into<Broadcast<'m>>>(&mut self, to: Audience<'_>, message: impl Fn(Wire) -> S) {
         let Audience { interest, slot, except, end, differs } = to;
         if let Some(wire) = interest.only_wire_on(self.core)
             && let Some(member) = self.sessions.only_one(self.subscribers.members(self.core, slot), except)
         {
             // One who is told, and he is here: what he is told needs to lie nowhere before it lies in his outbox.
             return match message(wire).into() {
-                Said::AsItCame(topic, body) => {
+                Broadcast::Verbatim(topic, body) => {
                     self.sessions.tell_member(&mut self.outputs, member, except, |out| pass_on(topic, body, out));
                 }
-                Said::Anew(message) => {
+                Broadcast::Encoded(message) => {
                     self.sessions.tell_member(&mut self.outputs, member, except, |out| encode(wire, &message, out));
                 }
             };
@@ -195,10 +195,10 @@ impl Delivery {
 }
 
 #[inline]
-fn write(wire: Wire, said: &Said<'_>, out: &mut Vec<u8>) {
+fn write(wire: Wire, said: &Broadcast<'_>, out: &mut Vec<u8>) {
     match said {
-        Said::AsItCame(topic, body) => pass_on(*topic, body, out),
-        Said::Anew(message) => encode(wire, message, out),
+        Broadcast::Verbatim(topic, body) => pass_on(*topic, body, out),
+        Broadcast::Encoded(message) => encode(wire, message, out),
     }
 }
 

@@ -100,7 +100,7 @@ fn unmixed(number: u64) -> u64 {
     number ^ (number >> 30) ^ (number >> 60)
 }
 
-/// The number of an [`Ask`](crate::output::Ask) or store batch; comes back with its outcome.
+/// The number of a [`HostRequest`](crate::output::HostRequest) or store batch; comes back with its outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 

@@ -1,7 +1,7 @@
 //! One core's share of the server: sessions, events, records, RPC, presence, listening, fan-out.
 //!
 //! The whole contract is [`Shard`]: inputs are verbs in the past tense and take the time as an argument; outputs are
-//! pulled by the host after each turn. A handler finds out what is missing, then acts without waiting; what is missing
+//! drained by the host after each turn. A handler finds out what is missing, then acts without waiting; what is missing
 //! is asked for, the message is parked, and it runs again from the top when the answer came.
 //!
 //! *Owns* this core's connections and the names that hash to it.
@@ -18,13 +18,13 @@ pub mod packet;
 mod census;
 mod codec;
 mod delivery;
+mod drain;
 mod edge;
 mod endpoint;
 mod outputs;
 mod owner;
 mod pattern;
 mod permissions;
-mod pull;
 mod shard;
 pub mod tape;
 #[cfg(test)]
@@ -37,8 +37,8 @@ pub use endpoint::{Endpoint, Endpoints};
 pub use ident::{ConnId, Nanos, NodeId, Place, Ticket};
 pub use limits::Limits;
 pub use output::{
-    Account, Ask, Difference, Expiry, Fault, Flow, Frames, Headers, Login, Note, Outbox, Outcome, Peer, Reason,
-    Refusal, StoreBatch, StoreEntry, Stored, Turn,
+    Account, Completion, Difference, Expiry, Fault, Flow, Frames, Headers, HostRequest, Login, Note, Outbox, Peer,
+    Reason, Refusal, StoreBatch, StoreEntry, Stored, Turn,
 };
 pub use outputs::Counters;
 pub use owner::deed::is_reading;

@@ -154,7 +154,7 @@ pub enum Reason {
 /// A request to the world outside the shard. Its outcome comes back through
 /// [`Shard::completed`](crate::Shard::completed).
 #[derive(Debug)]
-pub enum Ask {
+pub enum HostRequest {
     /// Read one record from storage.
     Load {
         /// Returned with the outcome.
@@ -173,10 +173,10 @@ pub enum Ask {
     },
 }
 
-/// The answer to an [`Ask`] or to a batch of stores.
+/// The answer to a [`HostRequest`] or to a batch of stores.
 #[derive(Debug)]
-pub enum Outcome {
-    /// To [`Ask::Load`]: the record, or that there is none.
+pub enum Completion {
+    /// To [`HostRequest::Load`]: the record, or that there is none.
     Loaded {
         /// The ask's.
         ticket: Ticket,
@@ -191,7 +191,7 @@ pub enum Outcome {
         /// Whether it is as durable as the configuration asks.
         result: Result<(), Fault>,
     },
-    /// To [`Ask::Authenticate`].
+    /// To [`HostRequest::Authenticate`].
     Authenticated {
         /// The ask's.
         conn: ConnId,

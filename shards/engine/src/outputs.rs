@@ -1,10 +1,10 @@
 //! What a shard says to other cores, asks of the world and tells people.
 //!
 //! *Owns* the packet lanes, the questions and the notes that wait for the host, what is counted, and the tape on which all of it
-//! is written down. *Promises* that what was put last is pulled last. *Does not* know connections, nor what is said to them.
+//! is written down. *Promises* that what was put last is drained last. *Does not* know connections, nor what is said to them.
 
 use crate::ident::{Nanos, Place, Ticket};
-use crate::output::{Ask, Note};
+use crate::output::{HostRequest, Note};
 use crate::packet::{Lane, Packet};
 use crate::tape::recorder::Tape;
 use crate::view::Row;
@@ -17,7 +17,7 @@ pub(crate) struct Outputs {
     backlog_packets_max: usize,
     /// Packets per peer, as they stand in the row, and lane.
     pub(crate) packets: Vec<[Vec<Packet>; 2]>,
-    pub(crate) asks: Vec<Ask>,
+    pub(crate) host_requests: Vec<HostRequest>,
     pub(crate) notes: Vec<Note>,
     /// Whether notes of level debug are wanted.
     pub(crate) verbose: bool,
@@ -83,7 +83,7 @@ impl Outputs {
             backlog_packets_max,
             packets: (0..places.count()).map(|_| Default::default()).collect(),
             places,
-            asks: Vec::new(),
+            host_requests: Vec::new(),
             notes: Vec::new(),
             verbose,
             counters: Counters::default(),

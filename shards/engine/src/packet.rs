@@ -165,7 +165,7 @@ pub enum Packet {
         online: bool,
     },
     /// Requests: a connection logged in under its client's name, or is gone.
-    Bears {
+    HoldClientId {
         /// The connection.
         conn: ConnId,
         /// When that was, since the beginning of 1970.

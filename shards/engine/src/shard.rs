@@ -8,7 +8,7 @@ use crate::edge::session::table::{Session, State};
 use crate::endpoint::Endpoints;
 use crate::ident::{ConnId, Nanos, Place, Ticket};
 use crate::limits::Limits;
-use crate::output::{Fault, Flow, Note, Outcome, Peer, Reason};
+use crate::output::{Completion, Fault, Flow, Note, Peer, Reason};
 use crate::owner::filters::Filters;
 use crate::owner::listen::{AttemptId, Listening};
 use crate::owner::names::Names;
@@ -17,7 +17,7 @@ use crate::owner::permit::Permit;
 use crate::owner::presence::Everyone;
 use crate::owner::record::Records;
 use crate::owner::rpc::{CallId, Calls};
-use crate::owner::takeover::Bearers;
+use crate::owner::takeover::ClientIds;
 use crate::owner::withheld::Unasked;
 use crate::packet::{Lane, Packet};
 use crate::permissions::{Permissions, RuleLookupId, Sampled};
@@ -160,7 +160,7 @@ pub struct Shard {
     pub(crate) unasked: Unasked,
     pub(crate) watchers: Watchers,
     pub(crate) everyone: Everyone,
-    pub(crate) bearers: Bearers,
+    pub(crate) client_ids: ClientIds,
     pub(crate) listening: Listening,
     pub(crate) permit: Permit,
     pub(crate) timers: Wheel<TimerKey>,
@@ -199,7 +199,7 @@ impl Shard {
             unasked: Unasked::new(&options.limits, places.count(), hasher.clone()),
             watchers: Watchers::new(hasher.clone()),
             everyone: Everyone::default(),
-            bearers: Bearers::new(hasher.clone()),
+            client_ids: ClientIds::new(hasher.clone()),
             listening: Listening::new(&options),
             permit,
             timers: Wheel::new(now),
@@ -362,7 +362,7 @@ impl Shard {
             self.give_up(owner, forwarded);
         }
         if let Some(identity) = session.identity.as_ref().filter(|_| session.wire.stays()) {
-            self.bears(conn, identity, false);
+            self.hold_client_id(conn, identity, false);
             self.presence_changed(conn, identity.clone(), false);
         }
         if session.wire.stays() && !matches!(session.state, State::Connected) {
@@ -401,16 +401,16 @@ impl Shard {
                 self.request(forwarded.conn, forwarded.reply_to, &message);
             }
             Packet::Introduce(conn, identity) => {
-                self.delivery.strangers.insert(conn, identity);
+                self.delivery.remote_identities.insert(conn, identity);
             }
             Packet::Farewell(conn, oversized) => {
-                self.delivery.strangers.remove(&conn);
+                self.delivery.remote_identities.remove(&conn);
                 self.unasked.forget(conn);
                 self.departed(conn, oversized);
                 self.listener_departed(conn);
             }
             Packet::Presence { conn, identity, online } => self.count_presence(conn, &identity, online),
-            Packet::Bears { conn, at, identity, on } => self.bears_here(conn, at, &identity, on),
+            Packet::HoldClientId { conn, at, identity, on } => self.hold_client_id_here(conn, at, &identity, on),
             Packet::TakenOver(conn) => self.taken_over(conn),
             Packet::Counted(conn) => self.admitted(conn),
             Packet::Everyone { conn, reply_to, on } => self.everyone_on(conn, reply_to, on),
@@ -446,12 +446,12 @@ impl Shard {
     }
 
     /// The world answered.
-    pub fn completed(&mut self, now: Nanos, outcome: Outcome) {
+    pub fn completed(&mut self, now: Nanos, outcome: Completion) {
         self.input(now, Kind::Completed, &outcome);
         match outcome {
-            Outcome::Loaded { ticket, result } => self.loaded(ticket, result),
-            Outcome::Stored { ticket, result } => self.stored(ticket, &result),
-            Outcome::Authenticated { conn, login } => self.authenticated(conn, login),
+            Completion::Loaded { ticket, result } => self.loaded(ticket, result),
+            Completion::Stored { ticket, result } => self.stored(ticket, &result),
+            Completion::Authenticated { conn, login } => self.authenticated(conn, login),
         }
         self.go_on_judging();
     }

@@ -2,7 +2,8 @@
 
 use allocation_counter::measure;
 use deepstream_engine::{
-    Account, Ask, ConnId, Headers, Login, Nanos, Options, Outbox, Outcome, Peer, Permissions, Place, Shard, StoreBatch,
+    Account, Completion, ConnId, Headers, HostRequest, Login, Nanos, Options, Outbox, Peer, Permissions, Place, Shard,
+    StoreBatch,
 };
 use deepstream_valve::check::{Row, check_rows};
 use deepstream_wire::{Action, Outgoing, Wire, binary, encode};
@@ -36,10 +37,10 @@ impl Bare {
         self.shard.upgraded(NOW, conn, Wire::Protobuf, "", Headers::default());
         self.say(conn, &bytes(&Outgoing::new(Action::ConnectionChallenge)));
         self.say(conn, &bytes(&Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) }));
-        for ask in self.shard.asks().collect::<Vec<_>>() {
-            if let Ask::Authenticate { conn, .. } = ask {
+        for ask in self.shard.host_requests().collect::<Vec<_>>() {
+            if let HostRequest::Authenticate { conn, .. } = ask {
                 let login = Login::Accepted(Account::of("open"));
-                self.shard.completed(NOW, Outcome::Authenticated { conn, login });
+                self.shard.completed(NOW, Completion::Authenticated { conn, login });
             }
         }
         self.turn();
@@ -57,7 +58,7 @@ impl Bare {
         let mut sent = 0;
         if let Some(mut batch) = self.stores.take() {
             if self.shard.take_stores(NOW, &mut batch) {
-                let outcome = Outcome::Stored { ticket: batch.ticket, result: Ok(()) };
+                let outcome = Completion::Stored { ticket: batch.ticket, result: Ok(()) };
                 batch.clear();
                 self.shard.completed(NOW, outcome);
             }

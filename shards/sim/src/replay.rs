@@ -276,7 +276,7 @@ impl Player {
             Input::TakePackets(to, lane, count) => {
                 shard.take_packets(to, lane, |packets| drop(packets.drain(..count.min(packets.len()))));
             }
-            Input::Asks() => drop(shard.asks()),
+            Input::HostRequests() => drop(shard.host_requests()),
             Input::Notes() => drop(shard.notes()),
             Input::TakeStores() => drop(shard.take_stores(now, &mut self.batch)),
             Input::End(_) => shard.end_tape(),

@@ -4,7 +4,7 @@
 //! in the order they were given, as a log does. *Does not* draw randomness: fates come with the asks.
 
 use crate::plan::Plan;
-use deepstream_engine::{Fault, Nanos, Outcome, StoreBatch, Stored, Ticket};
+use deepstream_engine::{Completion, Fault, Nanos, StoreBatch, Stored, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 
 /// What becomes of something asked.
@@ -85,7 +85,7 @@ impl Store {
     }
 
     /// Carries out the oldest batch of a core, but for the entries `forget` is true for. The answer, unless it is lost.
-    pub(crate) fn write(&mut self, core: usize, mut forget: impl FnMut() -> bool) -> (StoreBatch, Option<Outcome>) {
+    pub(crate) fn write(&mut self, core: usize, mut forget: impl FnMut() -> bool) -> (StoreBatch, Option<Completion>) {
         let write = self.writes[core].pop_front().expect("a batch is answered only while one is under way");
         let Write { batch, fate, .. } = write;
         let entries = if fate == Fate::Fails { &[][..] } else { &batch.entries[..] };
@@ -109,7 +109,7 @@ impl Store {
             Fate::Fine | Fate::Lost => Ok(()),
             Fate::Fails | Fate::DoneAndFails => Err(Fault::Failed("told to fail".into())),
         };
-        let outcome = Outcome::Stored { ticket: batch.ticket, result };
+        let outcome = Completion::Stored { ticket: batch.ticket, result };
         (batch, (fate != Fate::Lost).then_some(outcome))
     }
 }

@@ -98,7 +98,7 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
         Packet::Introduce(who, _) => format!("Introduce {}", conn(who)),
         Packet::Farewell(who, _) => format!("Farewell {}", conn(who)),
         Packet::Presence { identity, online, .. } => format!("Presence {} online={online}", identity.user),
-        Packet::Bears { conn: who, on, .. } => format!("Bears {} on={on}", conn(who)),
+        Packet::HoldClientId { conn: who, on, .. } => format!("HoldClientId {} on={on}", conn(who)),
         Packet::TakenOver(who) => format!("TakenOver {}", conn(who)),
         Packet::Counted(who) => format!("Counted {}", conn(who)),
         Packet::Everyone { conn: who, on, .. } => format!("Everyone {} on={on}", conn(who)),

@@ -4,9 +4,9 @@
 //! *Promises* that whatever happens, happens in one step, and that the same seed gives the same steps.
 //! *Does not* judge: what is said and done is shown to the oracles, which do.
 
+mod drain;
 mod lanes;
 pub(crate) mod pry;
-mod pull;
 mod swap;
 
 use crate::client::Client;
@@ -19,7 +19,7 @@ use crate::run::Run;
 use crate::store::{Fate, Store, Write};
 use crate::trace::{Trace, Tracing};
 use deepstream_engine::{
-    Account, ConnId, Flow, Headers, Lane, Login, Nanos, Outbox, Outcome, Peer, Place, Shard, StoreBatch,
+    Account, Completion, ConnId, Flow, Headers, Lane, Login, Nanos, Outbox, Peer, Place, Shard, StoreBatch,
 };
 use deepstream_wire::{Closing, Endpoint, Link, LinkConfig, LinkEvent, Wire};
 use lanes::LaneQueue;
@@ -251,7 +251,7 @@ impl World {
     pub(crate) fn connect(&mut self, client: usize, core: usize) {
         let Some(id) = self.cores[core].shard.connected(self.now, Peer::default()) else {
             self.line(|| format!("connect client={client} core={core}: refused"));
-            return self.pull(core);
+            return self.drain(core);
         };
         let index = self.seat(Conn::new(client, core, id));
         self.live.push(index);
@@ -263,7 +263,7 @@ impl World {
         self.line(|| format!("connect client={client} core={core} conn={index} name={name}"));
         self.oracle.connected(index, core, name);
         self.begin_client(client, index);
-        self.pull(core);
+        self.drain(core);
     }
 
     /// Some of what a client sent reaches the server.
@@ -336,7 +336,7 @@ impl World {
         self.conns[index].held_bytes = link.held_bytes();
         self.conns[index].link = link;
         self.conns[index].resume_due |= upgraded;
-        self.pull(core);
+        self.drain(core);
         if over.is_some() {
             self.line(|| format!("goodbye conn={index}"));
             self.disconnect(index);
@@ -363,7 +363,7 @@ impl World {
             | LinkEvent::Forbidden(_)
             | LinkEvent::Close(_) => Flow::Close,
         };
-        self.pull(core);
+        self.drain(core);
         self.oracle.handled(index);
         match flow {
             // What it was told may have been too much: whoever was dropped for that says nothing more.
@@ -389,7 +389,7 @@ impl World {
         self.cores[core].sockets[id.index()] = None;
         self.oracle.disconnected(index);
         self.cores[core].shard.disconnected(self.now, id);
-        self.pull(core);
+        self.drain(core);
     }
 
     /// All was sent to a connection that is to be closed.
@@ -410,7 +410,7 @@ impl World {
         let (core, id) = (conn.core, conn.id);
         self.line(|| format!("flush conn={index} bytes={count}"));
         self.cores[core].shard.flushed(now, id, count);
-        self.pull(core);
+        self.drain(core);
     }
 
     /// A login is judged.
@@ -429,7 +429,7 @@ impl World {
                 pry.entered = true;
             }
         }
-        let outcome = Outcome::Authenticated { conn: login.conn, login: verdict };
+        let outcome = Completion::Authenticated { conn: login.conn, login: verdict };
         self.complete(login.core, outcome);
     }
 
@@ -446,7 +446,7 @@ impl World {
             result = result.map(|stored| self.mutation.age(&mut self.rng.faults, stored));
         }
         self.oracle.loaded(&load.name, load.ticket, &result);
-        self.complete(load.core, Outcome::Loaded { ticket: load.ticket, result });
+        self.complete(load.core, Completion::Loaded { ticket: load.ticket, result });
     }
 
     /// A batch of stores is carried out and answered.
@@ -455,7 +455,7 @@ impl World {
         let (batch, outcome) = self.store.write(core, || mutation.forgets(rng));
         self.line(|| format!("stored core={core} records={} outcome={outcome:?}", batch.entries.len()));
         if let Some(outcome) = outcome {
-            if matches!(outcome, Outcome::Stored { result: Err(_), .. }) {
+            if matches!(outcome, Completion::Stored { result: Err(_), .. }) {
                 for entry in batch.entries.iter().filter(|entry| entry.value_len.is_none()) {
                     self.oracle.removed_in_secret(batch.name(entry));
                 }
@@ -464,9 +464,9 @@ impl World {
         }
     }
 
-    fn complete(&mut self, core: usize, outcome: Outcome) {
+    fn complete(&mut self, core: usize, outcome: Completion) {
         self.cores[core].shard.completed(self.now, outcome);
-        self.pull(core);
+        self.drain(core);
     }
 
     /// Takes what is to be stored next, if there is something.
@@ -484,7 +484,7 @@ impl World {
             fate = Fate::Fine;
         }
         self.store.writes[core].push_back(Write { batch, due, fate });
-        self.pull(core);
+        self.drain(core);
         true
     }
 
@@ -492,7 +492,7 @@ impl World {
     pub(crate) fn tick(&mut self, core: usize) {
         self.line(|| format!("tick core={core}"));
         self.cores[core].shard.tick(self.now);
-        self.pull(core);
+        self.drain(core);
     }
 
     fn fate(&mut self) -> (Nanos, Fate) {

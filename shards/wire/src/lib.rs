@@ -38,5 +38,5 @@ pub use action::{
 };
 pub use gate::{Gate, Pages};
 pub use link::{Closing, Endpoint, Handshake, Link, LinkConfig, LinkEvent, Medium};
-pub use message::{Flags, Head, Message, Outgoing, Said, Span, Unreadable, Wire, Word};
+pub use message::{Broadcast, Flags, Head, Message, Outgoing, Span, Unreadable, Wire, Word};
 pub use parting::Parting;

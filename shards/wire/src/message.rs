@@ -428,16 +428,16 @@ impl Outgoing<'_> {
 
 /// What many are told.
 #[derive(Clone, Copy, Debug)]
-pub enum Said<'a> {
+pub enum Broadcast<'a> {
     /// What one client said, passed on as it came ([`Message::verbatim`]).
-    AsItCame(Topic, &'a [u8]),
+    Verbatim(Topic, &'a [u8]),
     /// Anything else.
-    Anew(Outgoing<'a>),
+    Encoded(Outgoing<'a>),
 }
 
-impl<'a> From<Outgoing<'a>> for Said<'a> {
+impl<'a> From<Outgoing<'a>> for Broadcast<'a> {
     #[inline]
     fn from(message: Outgoing<'a>) -> Self {
-        Self::Anew(message)
+        Self::Encoded(message)
     }
 }

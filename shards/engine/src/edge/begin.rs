@@ -1,7 +1,7 @@
 //! What is judged where it comes in, before it is begun: listening, and what is about everybody.
 
 use crate::ident::ConnId;
-use crate::owner::permit::{Found, Question, Said, Steps};
+use crate::owner::permit::{Found, Judgement, Question, Steps};
 use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use crate::view::hash_name;
@@ -101,12 +101,12 @@ impl Shard {
             self.compare(&question, &steps, &found, said);
         }
         match said {
-            Said::Yes => self.begin(conn, message),
-            Said::No(denial) => {
+            Judgement::Yes => self.begin(conn, message),
+            Judgement::No(denial) => {
                 let name = name.filter(|_| message.head.flags.has(Flags::NAME));
                 self.tell_denial(conn, message, name, denial);
             }
-            Said::Ask | Said::Load => self.hold_connection(conn, message, found),
+            Judgement::HostRequest | Judgement::Load => self.hold_connection(conn, message, found),
         }
     }
 

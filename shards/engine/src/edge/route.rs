@@ -317,7 +317,7 @@ impl Shard {
         let hash = hash_name(&self.hasher, name);
         let owner = self.owner_of(hash);
         let mut reply_to = match self.delivery.subscribers.subscribe(conn, topic, name, hash, owner) {
-            Subscribe::Ask(reply_to) => reply_to,
+            Subscribe::HostRequest(reply_to) => reply_to,
             Subscribe::Duplicate => {
                 self.duplicate(conn, message.head.action, name);
                 let action = message.head.action;
@@ -363,7 +363,8 @@ impl Shard {
         }
         for core in self.places.all() {
             let hash = filter_hash(&self.hasher, filter, core);
-            let Subscribe::Ask(reply_to) = self.delivery.subscribers.subscribe(conn, topic, filter, hash, core) else {
+            let Subscribe::HostRequest(reply_to) = self.delivery.subscribers.subscribe(conn, topic, filter, hash, core)
+            else {
                 continue;
             };
             let counted = self.bulk_requests.part(whole, part);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 impl Shard {
     /// A connection logged in, or is gone.
-    pub(crate) fn bears(&mut self, conn: ConnId, identity: &Arc<Identity>, on: bool) {
+    pub(crate) fn hold_client_id(&mut self, conn: ConnId, identity: &Arc<Identity>, on: bool) {
         let Some(key) = identity.client_key() else { return };
         let owner = self.owner_of(hash_name(&self.hasher, &key));
         // Nodes have but that in common.
@@ -21,7 +21,7 @@ impl Shard {
             self.delivery.outputs.post(
                 owner,
                 Lane::Requests,
-                Packet::Bears { conn, at, identity: Arc::clone(identity), on },
+                Packet::HoldClientId { conn, at, identity: Arc::clone(identity), on },
             );
         }
     }

@@ -5,7 +5,7 @@ use crate::ident::ConnId;
 use crate::output::Note;
 use crate::packet::ReplyTo;
 use crate::shard::Shard;
-use deepstream_wire::{Action, Flags, Message, Outgoing, Said, Topic, Wire};
+use deepstream_wire::{Action, Broadcast, Flags, Message, Outgoing, Topic, Wire};
 
 impl Shard {
     /// EMIT: to every subscriber but the emitter; nobody listening is no error.
@@ -30,8 +30,8 @@ impl Shard {
         if let Some(slot) = self.names.find(Topic::Event, message.name(), message.head.name_hash) {
             let audience = Audience::others(&self.names.at(slot).interest, slot, except);
             self.delivery.fan_out(audience, |wire| match body {
-                Some(body) if wire.encoding() == Wire::Protobuf => Said::AsItCame(Topic::Event, body),
-                _ => Said::Anew(event(wire)),
+                Some(body) if wire.encoding() == Wire::Protobuf => Broadcast::Verbatim(Topic::Event, body),
+                _ => Broadcast::Encoded(event(wire)),
             });
         }
         if !self.filters.is_empty() {

@@ -15,16 +15,16 @@ use hashbrown::hash_map::{Entry, HashMap};
 
 /// Who bears the names that this core owns.
 #[derive(Debug)]
-pub(crate) struct Bearers(HashMap<Box<[u8]>, Bearer, RandomState>);
+pub(crate) struct ClientIds(HashMap<Box<[u8]>, Holder, RandomState>);
 
 /// A connection, and when it logged in.
 #[derive(Clone, Copy, Debug)]
-struct Bearer {
+struct Holder {
     conn: ConnId,
     since: Nanos,
 }
 
-impl Bearers {
+impl ClientIds {
     pub(crate) fn new(hasher: RandomState) -> Self {
         Self(HashMap::with_hasher(hasher))
     }
@@ -36,7 +36,7 @@ impl Bearers {
 
 impl Shard {
     /// The owner hears of it.
-    pub(crate) fn bears_here(&mut self, conn: ConnId, at: Nanos, identity: &Identity, on: bool) {
+    pub(crate) fn hold_client_id_here(&mut self, conn: ConnId, at: Nanos, identity: &Identity, on: bool) {
         if let Some(key) = identity.client_key() {
             self.borne(conn, at, key, on);
         }
@@ -45,20 +45,20 @@ impl Shard {
     pub(crate) fn borne(&mut self, conn: ConnId, at: Nanos, key: Box<[u8]>, on: bool) {
         if !on {
             // Somebody else's by now, if it was taken over.
-            if self.bearers.0.get(&key).is_some_and(|bearer| bearer.conn == conn) {
-                self.bearers.0.remove(&key);
+            if self.client_ids.0.get(&key).is_some_and(|holder| holder.conn == conn) {
+                self.client_ids.0.remove(&key);
             }
             return;
         }
-        let bearer = Bearer { conn, since: at };
-        let former = match self.bearers.0.entry(key) {
+        let holder = Holder { conn, since: at };
+        let former = match self.client_ids.0.entry(key) {
             Entry::Vacant(vacant) => {
-                vacant.insert(bearer);
+                vacant.insert(holder);
                 return;
             }
             Entry::Occupied(known) if known.get().conn == conn => return,
             Entry::Occupied(known) if known.get().since > at => conn,
-            Entry::Occupied(mut known) => known.insert(bearer).conn,
+            Entry::Occupied(mut known) => known.insert(holder).conn,
         };
         if former.core == self.core {
             self.taken_over(former);

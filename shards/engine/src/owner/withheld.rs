@@ -11,7 +11,7 @@
 //! A write that conflicts is answered with the record too, and whoever counts on from a version that was never its own has
 //! many of them under way. What is fetched of it is the answer alone: it conflicted, whatever version the record has by then.
 //!
-//! *Owns* the owner's account of what it told strangers unasked; the edge's list of what is to be fetched is in
+//! *Owns* the owner's account of what it told connections of other cores unasked; the edge's list of what is to be fetched is in
 //! `edge/withheld.rs`. *Promises* that
 //! a connection's outbox is never filled beyond its high-water mark by answers to its own readings and to its own writes that
 //! conflict, unless by a single one; that whatever was withheld is fetched, if only to be forgotten; that what one connection
@@ -32,15 +32,15 @@ use hashbrown::HashMap;
 
 /// What an answer is in bytes beside its name and its value, roughly.
 const ANSWER_BYTES: usize = 64;
-/// Answers to strangers up to this are not accounted for: a bulk message of them is not much longer itself.
+/// Answers to connections of other cores up to this are not accounted for: a bulk message of them is not much longer itself.
 const UNCOUNTED_BYTES_MAX: usize = 256;
-/// An owner tells a stranger this much unasked, however many cores there are.
+/// An owner tells a connection of another core this much unasked, however many cores there are.
 const UNASKED_BYTES_MIN: usize = 16 << 10;
-/// How long an owner remembers what it told a stranger, unless the same message asks for more: time enough for the stranger's
+/// How long an owner remembers what it told a connection of another core, unless the same message asks for more: time enough for its
 /// edge to notice, and to read no more.
 const REMEMBERED_NS: u64 = 50_000_000;
 
-/// What owners told strangers unasked.
+/// What owners told connections of other cores unasked.
 #[derive(Debug)]
 pub(crate) struct Unasked {
     told: HashMap<ConnId, Told, RandomState>,
@@ -81,7 +81,7 @@ impl Unasked {
         self.told.remove(&conn);
     }
 
-    /// Whether a stranger may be told this much more; if so it counts as told.
+    /// Whether a connection of another core may be told this much more; if so it counts as told.
     fn may_tell(&mut self, conn: ConnId, message: u32, bytes: usize, now: Nanos) -> bool {
         if bytes <= UNCOUNTED_BYTES_MAX.min(self.bytes_max) {
             return true;

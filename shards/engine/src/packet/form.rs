@@ -146,7 +146,7 @@ enums! {
         13 FanOut { slot: slot, end: end, except: except, frames: frames }
         14 Joined { conn: conn, reply_to: reply_to, slot: slot, epoch: epoch, provided: provided }
         15 Settled { conn: conn, reply_to: reply_to, refused: refused, version: version }
-        16 Bears { conn: conn, at: at, identity: identity, on: on }
+        16 HoldClientId { conn: conn, at: at, identity: identity, on: on }
         17 TakenOver { 0: conn }
         18 Counted { 0: conn }
         19 Withheld { 0: forwarded }

@@ -5,7 +5,7 @@
 //! shard wanted to be woken, by which the first difference is found.
 //!
 //! *Owns* the format: [`OPENING`], then frames; the first is the [`Header`], each further one an [`Entry`]. *Promises* that
-//! whatever changes a shard is an entry, pulls of its outputs included; that an entry is whole in the sink before its input
+//! whatever changes a shard is an entry, drains of its outputs included; that an entry is whole in the sink before its input
 //! is acted upon; and that a shard without a tape pays one branch per input. *Does not* write files or play: the host and
 //! the simulator do.
 
@@ -47,7 +47,7 @@ impl Shard {
     /// Nothing more is written down. The last entry is what the shard holds.
     pub fn end_tape(&mut self) {
         let census = format!("{:?} {:?}", self.census(), self.delivery.outputs.counters);
-        self.pulled(Kind::End, &census);
+        self.drained(Kind::End, &census);
         self.delivery.outputs.tape = None;
     }
 
@@ -55,12 +55,12 @@ impl Shard {
     #[inline]
     pub(crate) fn input(&mut self, now: Nanos, kind: Kind, what: &impl Put) {
         self.delivery.outputs.now = now;
-        self.pulled(kind, what);
+        self.drained(kind, what);
     }
 
-    /// Something was pulled, or told without a time.
+    /// Something was drained, or told without a time.
     #[inline]
-    pub(crate) fn pulled(&mut self, kind: Kind, what: &impl Put) {
+    pub(crate) fn drained(&mut self, kind: Kind, what: &impl Put) {
         if self.delivery.outputs.tape.is_some() {
             self.write_down(kind, what);
         }

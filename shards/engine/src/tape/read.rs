@@ -3,7 +3,7 @@
 use super::{Parts, placed};
 use crate::codec::{Get, byte};
 use crate::ident::{ConnId, Nanos, NodeId, Place};
-use crate::output::{Headers, Outcome, Peer};
+use crate::output::{Completion, Headers, Peer};
 use crate::packet::{Lane, Packet};
 use crate::permissions::Permissions;
 use crate::shard::{Options, Shard};
@@ -129,7 +129,7 @@ inputs! { 'a;
     /// [`Shard::packet`].
     13 Packet(from_core: Place, packet: Packet),
     /// [`Shard::completed`].
-    14 Completed(outcome: Outcome),
+    14 Completed(outcome: Completion),
     /// [`Shard::tick`].
     15 Tick(),
     /// [`Shard::adopt_permissions`].
@@ -146,8 +146,8 @@ inputs! { 'a;
     21 Resumed(),
     /// [`Shard::take_packets`], where so many were taken.
     22 TakePackets(to: Place, lane: Lane, count: usize),
-    /// [`Shard::asks`], where there was something.
-    23 Asks(),
+    /// [`Shard::host_requests`], where there was something.
+    23 HostRequests(),
     /// [`Shard::notes`], where there was something.
     24 Notes(),
     /// [`Shard::take_stores`], where there was something.

@@ -5,7 +5,7 @@ use crate::codec::{Get, Put, enums, structs};
 use crate::endpoint::Endpoint;
 use crate::ident::Ticket;
 use crate::limits::Limits;
-use crate::output::{Account, Expiry, Fault, Login, Outcome, Peer, Refusal, Stored};
+use crate::output::{Account, Completion, Expiry, Fault, Login, Peer, Refusal, Stored};
 use crate::shard::Options;
 use deepstream_wire::{Message, Unreadable, Word};
 
@@ -100,7 +100,7 @@ enums! {
         2 Unjudged { client_data: client_data }
         3 Barred { client_data: client_data, retry_s: retry_s }
     }
-    Outcome {
+    Completion {
         0 Loaded { ticket: ticket, result: result }
         1 Stored { ticket: ticket, result: result }
         2 Authenticated { conn: conn, login: login }

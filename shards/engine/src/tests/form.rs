@@ -190,7 +190,7 @@ impl Draw<'_> {
             }
             16 => {
                 let at = Nanos(self.number());
-                Packet::Bears { conn: self.conn(), at, identity: self.identity(), on: self.yes() }
+                Packet::HoldClientId { conn: self.conn(), at, identity: self.identity(), on: self.yes() }
             }
             17 => Packet::TakenOver(self.conn()),
             18 => Packet::Counted(self.conn()),

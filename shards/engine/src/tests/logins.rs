@@ -1,5 +1,5 @@
 use super::rig::{Rig, about, bulk};
-use crate::{Ask, ConnId, Flow, Login, Note, Options, Outcome, Reason};
+use crate::{Completion, ConnId, Flow, HostRequest, Login, Note, Options, Reason};
 use deepstream_wire::{Action, Outgoing, Wire};
 
 const SECOND: u64 = 1_000_000_000;
@@ -42,9 +42,9 @@ fn login_that_is_being_judged_is_not_read_on_whatever_is_flushed_meanwhile() {
     shard.take_output(conn, &mut outbox);
     shard.flushed(now, conn, outbox.len());
     assert_eq!(shard.resumed().count(), 0, "the verdict alone lets it be read again");
-    let asks: Vec<Ask> = shard.asks().collect();
-    assert_eq!(asks.len(), 1, "one login at a time");
-    shard.completed(now, Outcome::Authenticated { conn, login: Login::Refused { client_data: None } });
+    let host_requests: Vec<HostRequest> = shard.host_requests().collect();
+    assert_eq!(host_requests.len(), 1, "one login at a time");
+    shard.completed(now, Completion::Authenticated { conn, login: Login::Refused { client_data: None } });
     assert_eq!(shard.resumed().collect::<Vec<_>>(), [conn]);
 }
 
@@ -65,7 +65,7 @@ fn silence_of_one_whose_login_is_being_judged_is_not_held_against_it() {
     }
     shard.tick(start.after(62 * SECOND));
     assert_eq!(shard.closes(), [(conn, Reason::AuthenticationTimeout)]);
-    let late = Outcome::Authenticated { conn, login: Login::Refused { client_data: None } };
+    let late = Completion::Authenticated { conn, login: Login::Refused { client_data: None } };
     shard.completed(start.after(63 * SECOND), late);
 }
 
@@ -109,8 +109,8 @@ fn unjudged(rig: &mut Rig, wire: Wire, login: Login) -> (ConnId, Vec<String>) {
     }
     let _ = rig.bytes_only(conn, &payload(&request("{}")));
     let now = rig.now;
-    assert_eq!(rig.shards[0].asks().count(), 1);
-    rig.shards[0].completed(now, Outcome::Authenticated { conn, login });
+    assert_eq!(rig.shards[0].host_requests().count(), 1);
+    rig.shards[0].completed(now, Completion::Authenticated { conn, login });
     rig.settle();
     (conn, rig.read(conn))
 }
@@ -156,8 +156,8 @@ fn an_open_session_outlasts_a_fresh_login_that_is_not_judged() {
     ] {
         let _ = rig.bytes_only(conn, &payload(&request("{}")));
         let now = rig.now;
-        assert_eq!(rig.shards[0].asks().count(), 1);
-        rig.shards[0].completed(now, Outcome::Authenticated { conn, login });
+        assert_eq!(rig.shards[0].host_requests().count(), 1);
+        rig.shards[0].completed(now, Completion::Authenticated { conn, login });
         rig.settle();
         assert!(rig.read(conn).concat().contains("AUTH_UNSUCCESSFUL") && rig.closed.is_empty());
     }
@@ -191,7 +191,7 @@ fn a_login_is_told_before_its_end_is_however_long_that_takes() {
     let user = rig.name_on(1, "user");
     let login = format!(r#"{{"user":"{user}","expires":30000000000}}"#);
     let _ = rig.bytes_only(conn, &payload(&request(&login)));
-    for ask in rig.shards[0].asks().collect::<Vec<_>>() {
+    for ask in rig.shards[0].host_requests().collect::<Vec<_>>() {
         rig.answer(0, ask);
     }
     let held = rig.take_packets(0, 1);
@@ -216,7 +216,7 @@ fn fresh_login_of_the_same_user_moves_the_end_on_every_core() {
     rig.read(conn);
     rig.send(conn, &request(r#"{"user":"ann","role":"chief","expires":120000000000}"#));
     assert_eq!(rig.read(conn), [r#"AUTH.AUTH_SUCCESSFUL data={"me":"ann"}"#]);
-    let known = rig.shards[1].delivery.strangers.get(&conn).expect("introduced");
+    let known = rig.shards[1].delivery.remote_identities.get(&conn).expect("introduced");
     assert_eq!(known.server_data.as_deref(), Some(&br#""chief""#[..]));
     rig.pass(50 * SECOND);
     assert!(rig.closed.is_empty() && rig.read(conn).is_empty(), "the old end is past");

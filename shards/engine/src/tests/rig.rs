@@ -2,8 +2,8 @@
 
 use crate::view::{Row, View};
 use crate::{
-    Account, Ask, ConnId, Expiry, Fault, Flow, Headers, Lane, Login, Nanos, Note, Options, Outbox, Outcome, Packet,
-    Peer, Permissions, Place, Reason, Refusal, Shard, StoreBatch, Stored,
+    Account, Completion, ConnId, Expiry, Fault, Flow, Headers, HostRequest, Lane, Login, Nanos, Note, Options, Outbox,
+    Packet, Peer, Permissions, Place, Reason, Refusal, Shard, StoreBatch, Stored,
 };
 use deepstream_valve::check::check_rows;
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action, requestor_data, requestor_name, versions};
@@ -33,7 +33,7 @@ pub(super) struct Rig {
     pub(super) notes: Vec<Note>,
     pub(super) closed: Vec<(ConnId, Reason)>,
     places: Vec<Place>,
-    held: Vec<(usize, Ask)>,
+    held: Vec<(usize, HostRequest)>,
     batches: Vec<Option<StoreBatch>>,
     inboxes: Vec<(ConnId, ServerReader, Vec<String>)>,
     /// What lies with the kernel for those who read only what they are told to take in.
@@ -210,7 +210,7 @@ impl Rig {
         let login = format!(r#"{{"user":"{user}"}}"#);
         self.send_only(conn, &Outgoing { data: Some(login.as_bytes()), ..Outgoing::new(Action::AuthRequest) });
         let core = self.core_of(conn);
-        for ask in self.shards[core].asks().collect::<Vec<_>>() {
+        for ask in self.shards[core].host_requests().collect::<Vec<_>>() {
             self.answer(core, ask);
         }
     }
@@ -284,9 +284,9 @@ impl Rig {
     fn turn(&mut self) -> bool {
         let mut moved = false;
         for core in 0..self.shards.len() {
-            for ask in self.shards[core].asks().collect::<Vec<_>>() {
+            for ask in self.shards[core].host_requests().collect::<Vec<_>>() {
                 moved = true;
-                if self.disk == Disk::Hangs && matches!(ask, Ask::Load { .. }) {
+                if self.disk == Disk::Hangs && matches!(ask, HostRequest::Load { .. }) {
                     self.held.push((core, ask));
                 } else {
                     self.answer(core, ask);
@@ -376,9 +376,9 @@ impl Rig {
         self.slow.iter().find(|(slow, _)| *slow == conn).map_or(0, |(_, unread)| unread.len())
     }
 
-    pub(super) fn answer(&mut self, core: usize, ask: Ask) {
+    pub(super) fn answer(&mut self, core: usize, ask: HostRequest) {
         let outcome = match ask {
-            Ask::Authenticate { conn, data, .. } => {
+            HostRequest::Authenticate { conn, data, .. } => {
                 let login = if &data[..] == br#"{"bad":1}"# {
                     Login::Refused { client_data: None }
                 } else {
@@ -396,16 +396,16 @@ impl Rig {
                         ..Account::of(&user.unwrap_or("open".into()))
                     })
                 };
-                Outcome::Authenticated { conn, login }
+                Completion::Authenticated { conn, login }
             }
-            Ask::Load { ticket, name } => {
+            HostRequest::Load { ticket, name } => {
                 let found = self.stored.get(&*name).cloned().map(|(version, value)| Stored { version, value });
                 let result = match self.disk {
                     Disk::Fails => Err(Fault::Failed("disk".into())),
                     Disk::Bars if is_bad(&name) => Err(Fault::Unstorable("it is \"bad\"".into())),
                     _ => Ok(found),
                 };
-                Outcome::Loaded { ticket, result }
+                Completion::Loaded { ticket, result }
             }
         };
         self.shards[core].completed(self.now, outcome);
@@ -437,7 +437,7 @@ impl Rig {
                 };
             }
         }
-        self.shards[core].completed(self.now, Outcome::Stored { ticket: batch.ticket, result });
+        self.shards[core].completed(self.now, Completion::Stored { ticket: batch.ticket, result });
     }
 
     /// A name that this core owns.

@@ -13,8 +13,8 @@ fn introduced(rig: &mut Rig, core: usize, client: &str, user: &str) -> ConnId {
     conn
 }
 
-fn bearers(rig: &Rig) -> usize {
-    rig.shards.iter().map(|shard| shard.census().bearers).sum()
+fn client_ids(rig: &Rig) -> usize {
+    rig.shards.iter().map(|shard| shard.census().client_ids).sum()
 }
 
 #[test]
@@ -28,12 +28,12 @@ fn client_that_connects_anew_ends_its_former_connection_wherever_that_is() {
             assert_eq!(rig.closed, [(former, Reason::TakenOver)], "{client} from {one} to {other}");
             // That the former one goes does not free the name.
             rig.drop_client(former);
-            assert_eq!(bearers(&rig), 1);
+            assert_eq!(client_ids(&rig), 1);
             let last = introduced(&mut rig, one, client, "ann");
             assert_eq!(rig.closed[1..], [(latter, Reason::TakenOver)]);
             rig.drop_client(latter);
             rig.drop_client(last);
-            assert_eq!(bearers(&rig), 0);
+            assert_eq!(client_ids(&rig), 0);
         }
     }
 }
@@ -47,7 +47,7 @@ fn login_that_is_heard_of_late_ends_itself_not_the_later_one() {
         rig.shards[1].introduced(now, former, client.as_bytes(), None);
         rig.join_quietly(former, "ann");
         let on_their_way = rig.take_packets(1, 0);
-        if !on_their_way.iter().any(|packet| matches!(packet, Packet::Bears { .. })) {
+        if !on_their_way.iter().any(|packet| matches!(packet, Packet::HoldClientId { .. })) {
             continue;
         }
         rig.pass(1);
@@ -57,9 +57,9 @@ fn login_that_is_heard_of_late_ends_itself_not_the_later_one() {
         rig.give_packets(1, 0, on_their_way);
         assert_eq!(rig.closed, [(former, Reason::TakenOver)]);
         rig.drop_client(former);
-        assert_eq!(bearers(&rig), 1, "that the former goes does not free the name");
+        assert_eq!(client_ids(&rig), 1, "that the former goes does not free the name");
         rig.drop_client(latter);
-        assert_eq!(bearers(&rig), 0);
+        assert_eq!(client_ids(&rig), 0);
         return;
     }
     panic!("core 0 keeps none of these names");
@@ -75,7 +75,7 @@ fn names_are_their_users_own_and_some_clients_have_none() {
         introduced(&mut rig, core, "", "ann");
     }
     assert_eq!(rig.closed, []);
-    assert_eq!(bearers(&rig), 3);
+    assert_eq!(client_ids(&rig), 3);
 }
 
 #[test]
@@ -90,5 +90,5 @@ fn name_is_borne_by_who_logged_in_not_by_who_tries() {
     rig.drop_client(refused);
     assert_eq!(rig.closed, []);
     rig.drop_client(conn);
-    assert_eq!(bearers(&rig), 0);
+    assert_eq!(client_ids(&rig), 0);
 }

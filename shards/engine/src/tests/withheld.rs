@@ -43,7 +43,7 @@ fn one_message_is_answered_as_its_outbox_has_room() {
         rig.slow_down(reader);
         let list: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
         rig.send(reader, &bulk(Action::RecordSubscribeCreateAndRead, &list, "0"));
-        // An owner tells strangers a little before it asks whether there is room.
+        // An owner tells connections of other cores a little before it asks whether there is room.
         let mut most = rig.unread(reader);
         while rig.unread(reader) > 0 {
             most = most.max(rig.read_some(reader, 1000));
@@ -302,7 +302,7 @@ fn what_became_a_secret_meanwhile_is_not_told() {
         while rig.unread(ann) > 0 {
             rig.read_some(ann, 1000);
         }
-        let case = format!("{cores} cores, conflicts: {conflicts}, asks more: {asks_more}");
+        let case = format!("{cores} cores, conflicts: {conflicts}, host_requests more: {asks_more}");
         assert_eq!(rig.closed, [], "{case}");
         let lines = rig.read(ann);
         assert!(!lines.concat().contains("secret"), "{case}");

@@ -34,7 +34,7 @@ impl World {
         }
         self.lane(from, to, lane).packets.extend(packets);
         self.line(|| format!("publish {from}>{to} {lane:?} packets={count}"));
-        self.pull(from);
+        self.drain(from);
     }
 
     /// The next packet of a lane is delivered.
@@ -114,6 +114,6 @@ impl World {
         }
         let from = self.cores[from].place;
         self.cores[to].shard.packet(self.now, from, packet);
-        self.pull(to);
+        self.drain(to);
     }
 }

@@ -51,7 +51,7 @@ impl World {
         if self.frozen(core) {
             return;
         }
-        let Some(id) = self.cores[core].shard.connected(self.now, Peer::default()) else { return self.pull(core) };
+        let Some(id) = self.cores[core].shard.connected(self.now, Peer::default()) else { return self.drain(core) };
         let wire = self.plan.pryers[place];
         let user = self.rng.pry.below(self.plan.users.len());
         let conn = Conn::new(usize::MAX, core, id);
@@ -61,7 +61,7 @@ impl World {
         self.oracle.connected(index, core, "");
         self.oracle.pries(index, wire);
         self.cores[core].shard.upgraded(self.now, id, wire, "", Headers::default());
-        self.pull(core);
+        self.drain(core);
         if wire.is_challenged() {
             self.hand(index, &Outgoing::new(Action::ConnectionChallenge));
         }
@@ -161,14 +161,14 @@ impl World {
             if let Some(pry) = &mut self.conns[index].pry {
                 pry.paused = flow != Flow::Continue;
             }
-            self.pull(core);
+            self.drain(core);
         }
     }
 
     /// Takes what a shard says to one who pries.
     pub(super) fn pryer_told(&mut self, index: usize, id: ConnId, outbox: &Outbox) {
         let mut bytes = Vec::new();
-        super::pull::write_out(outbox, &mut bytes);
+        super::drain::write_out(outbox, &mut bytes);
         let core = self.conns[index].core;
         self.trace
             .line(self.step, || format!("  says conn={index} {}", String::from_utf8_lossy(&bytes).escape_debug()));

@@ -43,6 +43,6 @@ impl World {
         self.line(|| format!("adopt core={core} rules={rules}"));
         let permissions = self.mutation.bend(&self.plan.rules[rules as usize]).permissions(rules, self.plan.sweep_ns);
         self.cores[core].shard.adopt_permissions(self.now, permissions);
-        self.pull(core);
+        self.drain(core);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::frame::{Frame, Said, frames};
+use super::frame::{Frame, Publication, frames};
 use super::id::Id;
 use super::packet::{self, Code, Version, kind};
 use super::topics::Grant;
@@ -49,7 +49,7 @@ impl Session {
     #[expect(clippy::too_many_lines, reason = "a table: one arm an action")]
     fn message<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>>(
         &mut self,
-        said: &Said<'_>,
+        said: &Publication<'_>,
         out: &mut Vec<u8>,
         turn: &mut Turn<'_, F>,
     ) {
@@ -168,7 +168,7 @@ impl Session {
     }
 
     /// Something was done, or refused, that a packet asked for.
-    fn done(&mut self, said: &Said<'_>, result: Result<(), Code>, out: &mut Vec<u8>) {
+    fn done(&mut self, said: &Publication<'_>, result: Result<(), Code>, out: &mut Vec<u8>) {
         match Id::of(said.correlation_id) {
             Some(Id::Filter(packet, index)) => {
                 let action = said.original_action.filter(|_| result.is_err()).unwrap_or(said.action);
@@ -199,7 +199,7 @@ impl Session {
         }
     }
 
-    fn happened(&mut self, said: &Said<'_>, out: &mut Vec<u8>) {
+    fn happened(&mut self, said: &Publication<'_>, out: &mut Vec<u8>) {
         let mut identifiers = Vec::new();
         let Some(grant) = self.topics.grant(said.name, said.filter, &mut identifiers) else { return };
         // What was retained too comes as the change of its record.
@@ -208,7 +208,7 @@ impl Session {
         }
     }
 
-    fn changed(&mut self, said: &Said<'_>, retained: bool, out: &mut Vec<u8>) {
+    fn changed(&mut self, said: &Publication<'_>, retained: bool, out: &mut Vec<u8>) {
         let mut identifiers = Vec::new();
         let Some(grant) = self.topics.grant(said.name, said.filter, &mut identifiers) else { return };
         let retain = retained || grant.as_published;
@@ -218,7 +218,7 @@ impl Session {
     /// A record is gone: nothing is retained any more. Its subscriptions ended with it; the client's goes on.
     fn deleted<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>>(
         &mut self,
-        said: &Said<'_>,
+        said: &Publication<'_>,
         out: &mut Vec<u8>,
         turn: &mut Turn<'_, F>,
     ) {
@@ -296,7 +296,7 @@ impl Session {
 }
 
 /// What makes no sense about what was asked.
-fn no_sense(said: &Said<'_>) -> Code {
+fn no_sense(said: &Publication<'_>) -> Code {
     match said.original_action {
         // Told with its name, the name is none too long: there are too many.
         Some(Action::EventSubscribe | Action::RecordSubscribe) if said.name.is_empty() => Code::FilterInvalid,

@@ -29,7 +29,7 @@ const HEAD_LEN: usize = 9;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Frame<'a> {
     /// A message of the engine.
-    Message(Said<'a>),
+    Message(Publication<'a>),
     /// A packet.
     Raw(&'a [u8]),
     /// The server ends the connection; a reason code of MQTT 5, and words.
@@ -38,7 +38,7 @@ pub(super) enum Frame<'a> {
 
 /// A message, as far as MQTT has a form for it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said<'a> {
+pub(super) struct Publication<'a> {
     pub(super) action: Action,
     pub(super) original_action: Option<Action>,
     pub(super) is_ack: bool,
@@ -120,7 +120,7 @@ fn read(frame: &[u8]) -> Option<Frame<'_>> {
     let (name, rest) = rest.split_at_checked(len(0))?;
     let (correlation_id, rest) = rest.split_at_checked(len(2))?;
     let (filter, data) = rest.split_at_checked(len(4))?;
-    Some(Frame::Message(Said {
+    Some(Frame::Message(Publication {
         action,
         original_action: Action::ALL.get(usize::from(original)).copied(),
         is_ack: flags & IS_ACK != 0,

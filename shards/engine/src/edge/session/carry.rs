@@ -50,7 +50,7 @@ impl Shard {
 
     /// A connection is a proxy's, and this is whom it speaks for.
     pub fn speaks_for(&mut self, conn: ConnId, remote: &str) {
-        self.pulled(Kind::SpeaksFor, &(conn, remote));
+        self.drained(Kind::SpeaksFor, &(conn, remote));
         if let Some(session) = self.delivery.sessions.get_mut(conn) {
             Arc::make_mut(&mut session.visit.get_or_insert_default().peer).remote = remote.into();
         }

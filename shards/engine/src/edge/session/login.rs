@@ -2,7 +2,7 @@
 
 use crate::edge::session::table::{Session, State};
 use crate::ident::{ConnId, Nanos};
-use crate::output::{Account, Ask, Flow, Login, Note, Reason};
+use crate::output::{Account, Flow, HostRequest, Login, Note, Reason};
 use crate::packet::Identity;
 use crate::shard::Shard;
 use bytes::Bytes;
@@ -135,7 +135,7 @@ impl Shard {
                 session.identity = Some(identity.clone());
                 if identity.wire.stays() {
                     self.delivery.outputs.note(Note::LoggedIn { user: identity.user.clone() });
-                    self.bears(conn, &identity, true);
+                    self.hold_client_id(conn, &identity, true);
                     self.presence_changed(conn, identity, true);
                 } else {
                     self.admitted(conn);
@@ -248,7 +248,7 @@ impl Shard {
         let data = Bytes::copy_from_slice(data);
         let visit = session.visit.get_or_insert_default();
         visit.data = self.options.endpoints.of(session.wire).log_invalid_auth_data.then(|| data.clone());
-        self.delivery.outputs.asks.push(Ask::Authenticate { conn, data, peer: visit.peer.clone() });
+        self.delivery.outputs.host_requests.push(HostRequest::Authenticate { conn, data, peer: visit.peer.clone() });
         Flow::Pause
     }
 

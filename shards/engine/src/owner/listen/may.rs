@@ -8,7 +8,7 @@
 //! *Owns* that question. *Promises* that it is put to the rules in force, and again when others are. *Does not* remember
 //! verdicts beyond the search for one name's provider.
 
-use crate::owner::permit::{Found, Grant, Question, Said, Steps};
+use crate::owner::permit::{Found, Grant, Judgement, Question, Steps};
 use crate::shard::Shard;
 use deepstream_valve::Right;
 use deepstream_wire::{Action, Message, Topic};
@@ -25,14 +25,14 @@ pub(crate) fn listening(topic: Topic) -> (Right, Action) {
 
 impl Shard {
     /// Whether the user of a listener may listen to a name of this core by its name.
-    pub(super) fn may_listen_to(&mut self, slot: u32, listener: u32, found: &mut Found) -> Said {
+    pub(super) fn may_listen_to(&mut self, slot: u32, listener: u32, found: &mut Found) -> Judgement {
         let name = self.names.at(slot);
         let (right, action) = listening(name.topic());
         if !self.permit.guards(right, &name.name) {
-            let Some(ruleset) = self.permit.ruleset() else { return Said::Yes };
+            let Some(ruleset) = self.permit.ruleset() else { return Judgement::Yes };
             // Most rules are the same for everybody and everything, and cost no copy of the name.
             if ruleset.always(right, &name.name) == Some(true) && !self.has_shadow() {
-                return Said::Yes;
+                return Judgement::Yes;
             }
         }
         let (hash, name) = (name.hash, name.name.clone());

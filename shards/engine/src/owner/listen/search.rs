@@ -10,7 +10,7 @@ use super::words;
 use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::output::{Note, Turn};
-use crate::owner::permit::{Found, Said};
+use crate::owner::permit::{Found, Judgement};
 use crate::shard::{Shard, TimerKey};
 use crate::timer::TimerId;
 use deepstream_wire::{Action, Outgoing, Topic};
@@ -198,15 +198,15 @@ impl Shard {
     fn offer(&mut self, slot: u32, listener: u32, mut search: Box<Search>) -> Result<(), Box<Search>> {
         let mut found = Found::default();
         match self.may_listen_to(slot, listener, &mut found) {
-            Said::Yes => {
+            Judgement::Yes => {
                 self.engage(slot, listener, Stage::Judged(search));
                 self.put_question(slot);
             }
-            Said::Ask | Said::Load => {
+            Judgement::HostRequest | Judgement::Load => {
                 let attempt = self.engage(slot, listener, Stage::Judged(search));
                 self.hold_offer(attempt, found);
             }
-            Said::No(_) => {
+            Judgement::No(_) => {
                 search.denied.insert(self.listening.listeners[listener as usize].conn);
                 return Err(search);
             }
@@ -222,9 +222,9 @@ impl Shard {
             return self.note_slow_patterns();
         }
         match self.may_listen_to(id.slot, listener, &mut found) {
-            Said::Yes => self.put_question(id.slot),
-            Said::Ask | Said::Load => self.hold_offer(id, found),
-            Said::No(_) => self.pass_over(id.slot),
+            Judgement::Yes => self.put_question(id.slot),
+            Judgement::HostRequest | Judgement::Load => self.hold_offer(id, found),
+            Judgement::No(_) => self.pass_over(id.slot),
         }
         self.note_slow_patterns();
     }

@@ -1,7 +1,7 @@
 //! What is judged before it is begun: events, calls and presence, by the owner of the name.
 
 use super::rule_lookup::Found;
-use super::{Grant, Question, Said, Steps};
+use super::{Grant, Judgement, Question, Steps};
 use crate::ident::ConnId;
 use crate::owner::park::{Run, Step};
 use crate::packet::ReplyTo;
@@ -82,7 +82,7 @@ impl Shard {
     ) -> Step {
         let action = message.head.action;
         let said = match right_of(action) {
-            None => Said::Yes,
+            None => Judgement::Yes,
             Some(right) => {
                 let mut steps = Steps::default();
                 steps.add(right, action);
@@ -95,16 +95,16 @@ impl Shard {
             }
         };
         match said {
-            Said::Yes => {
+            Judgement::Yes => {
                 self.act(conn, reply_to, message);
                 if action == Action::RpcProvide && reply_to.rules != self.permit.generation() {
                     let (name, hash) = (message.name().into(), message.head.name_hash);
                     self.reauthorize_one(Grant::Provider { conn, name, hash }, Found::default());
                 }
             }
-            Said::No(denial) => self.deny(conn, reply_to, message, denial),
-            Said::Ask | Said::Load => {
-                debug_assert_eq!(said, Said::Ask, "only records are loaded");
+            Judgement::No(denial) => self.deny(conn, reply_to, message, denial),
+            Judgement::HostRequest | Judgement::Load => {
+                debug_assert_eq!(said, Judgement::HostRequest, "only records are loaded");
                 let slot = self.names.find_or_insert(action.topic(), message.name(), message.head.name_hash);
                 self.wait_for_records(slot, message, run);
                 return Step::Wait;

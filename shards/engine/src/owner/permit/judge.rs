@@ -3,7 +3,7 @@
 use super::guard::choose_within;
 use super::local::{AllSeen, LocalRecords};
 use super::rule_lookup::{Found, RecordState};
-use super::{Denial, Document, Question, Said, Steps};
+use super::{Denial, Document, Judgement, Question, Steps};
 use crate::output::Note;
 use crate::packet::Identity;
 use crate::permissions::Sampled;
@@ -38,7 +38,7 @@ pub(super) enum Source {
 
 impl Shard {
     /// Judges what was not judged yet. Has no effect but that records are asked for.
-    pub(crate) fn judge(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Said {
+    pub(crate) fn judge(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Judgement {
         let stamp = question.reply_to.rules;
         let rules = self.permit.of(stamp).generation;
         found.begin(rules);
@@ -47,12 +47,12 @@ impl Shard {
                 continue;
             }
             let said = self.judge_step(question, right, action, rules, found);
-            if said != Said::Yes {
+            if said != Judgement::Yes {
                 return said;
             }
             found.next();
         }
-        Said::Yes
+        Judgement::Yes
     }
 
     /// Judges one step more of a message whose steps so far were allowed.
@@ -61,7 +61,7 @@ impl Shard {
         question: &Question<'_>,
         (right, action): (Right, Action),
         found: &mut Found,
-    ) -> Said {
+    ) -> Judgement {
         let rules = self.permit.of(question.reply_to.rules).generation;
         found.begin(rules);
         let said = self.judge_step(question, right, action, rules, found);
@@ -78,22 +78,22 @@ impl Shard {
         action: Action,
         rules: u32,
         found: &mut Found,
-    ) -> Said {
+    ) -> Judgement {
         let (rule, captures) = match self.choose_rule(question, right, rules) {
-            Choice::Always(true) => return Said::Yes,
+            Choice::Always(true) => return Judgement::Yes,
             Choice::Rule(rule, captures) => (rule, captures),
             Choice::Always(false) | Choice::None => {
                 self.note_denial(question, right, action, None);
-                return Said::No(Denial::Denied);
+                return Judgement::No(Denial::Denied);
             }
         };
-        let Some(ruleset) = &self.permit.of(rules).ruleset else { return Said::Yes };
+        let Some(ruleset) = &self.permit.of(rules).ruleset else { return Judgement::Yes };
         let program = &ruleset.rule(rule).program;
         let (answer, uses) = (program.answer(), program.uses());
         let data = if uses.data { source_of(question.message.head.action) } else { Source::Nowhere };
         let case = Case { question, right, action, rules, rule, captures, data };
         match answer {
-            Some(true) => return Said::Yes,
+            Some(true) => return Judgement::Yes,
             Some(false) => return self.denied(&case, found),
             None => {}
         }
@@ -109,7 +109,7 @@ impl Shard {
         if let Some(slot) = question.slot.filter(|_| loads)
             && !self.is_known(slot)
         {
-            return if question.failed { self.failed(&case, &unavailable()) } else { Said::Load };
+            return if question.failed { self.failed(&case, &unavailable()) } else { Judgement::Load };
         }
         self.settle_step(&case, loads, found)
     }
@@ -119,7 +119,7 @@ impl Shard {
     /// How often upstream would have asked is bounded and not known: it knows nothing that it did not fetch, and every
     /// round but the last brings it at least one more of the records that the last one looks at. So a rule is asked once
     /// where all of them are at hand, and round by round where there are so many that upstream might have given up.
-    fn settle_step(&mut self, case: &Case<'_>, loads: bool, found: &mut Found) -> Said {
+    fn settle_step(&mut self, case: &Case<'_>, loads: bool, found: &mut Found) -> Judgement {
         if case.data == Source::Merged
             && let Some(slot) = case.question.slot
             && let Err(why) = self.merge(slot, case.question.message)
@@ -157,7 +157,7 @@ impl Shard {
                 self.note_odd(case, found);
             }
             match judged.map(|judged| judged.verdict) {
-                Some(Verdict::Allow) => return Said::Yes,
+                Some(Verdict::Allow) => return Judgement::Yes,
                 Some(Verdict::Deny) => return self.denied(case, found),
                 Some(Verdict::Error(thrown)) => return self.failed(case, &thrown),
                 Some(Verdict::Need(names)) => {
@@ -168,14 +168,14 @@ impl Shard {
                     }
                 }
                 // Nobody is there any more who could be told.
-                None => return Said::No(Denial::Denied),
+                None => return Judgement::No(Denial::Denied),
             }
         }
     }
 
-    fn wait_or_fail(&mut self, case: &Case<'_>, found: &mut Found) -> Said {
+    fn wait_or_fail(&mut self, case: &Case<'_>, found: &mut Found) -> Judgement {
         if !case.question.failed {
-            return Said::Ask;
+            return Judgement::HostRequest;
         }
         self.forget_rule_lookup(found);
         self.failed(case, &unavailable())
@@ -286,7 +286,7 @@ impl Shard {
         ((self.options.unix_ns + self.delivery.outputs.now.0) / 1_000_000) as f64
     }
 
-    fn denied(&mut self, case: &Case<'_>, found: &Found) -> Said {
+    fn denied(&mut self, case: &Case<'_>, found: &Found) -> Judgement {
         if self.delivery.outputs.verbose {
             let local = LocalRecords::of(self);
             let told = self.consult(case, found, false, Some(&local), |ruleset, _, context| {
@@ -294,15 +294,15 @@ impl Shard {
             });
             self.note_denial(case.question, case.right, case.action, told);
         }
-        Said::No(Denial::Denied)
+        Judgement::No(Denial::Denied)
     }
 
-    fn failed(&mut self, case: &Case<'_>, thrown: &Thrown) -> Said {
+    fn failed(&mut self, case: &Case<'_>, thrown: &Thrown) -> Judgement {
         self.delivery.outputs.counters.rule_failures += 1;
         if !self.is_told(Sampled::RuleFailures) {
-            return Said::No(Denial::Failed);
+            return Judgement::No(Denial::Failed);
         }
-        let Some(ruleset) = &self.permit.of(case.rules).ruleset else { return Said::No(Denial::Failed) };
+        let Some(ruleset) = &self.permit.of(case.rules).ruleset else { return Judgement::No(Denial::Failed) };
         let rule = ruleset.rule(case.rule);
         let note = Note::RuleFailed {
             rule: title(ruleset, rule),
@@ -312,7 +312,7 @@ impl Shard {
             why: thrown.to_string().into(),
         };
         self.delivery.outputs.note(note);
-        Said::No(Denial::Failed)
+        Judgement::No(Denial::Failed)
     }
 
     /// Tells once of a rule that its value is neither true nor false: where that is falsy, upstream allowed it.

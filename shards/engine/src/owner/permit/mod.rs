@@ -253,13 +253,13 @@ impl Steps {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum Judgement {
     Yes,
     No(Denial),
     /// The record itself has to be known first.
     Load,
     /// Records that the rule refers to were asked for.
-    Ask,
+    HostRequest,
 }
 
 impl Shard {

@@ -9,7 +9,7 @@
 //! Subscriptions are judged at the edge, which knows who they belong to; a rule that reads the record sees a copy of it.
 
 use super::rule_lookup::Found;
-use super::{Denial, Question, Said, Steps};
+use super::{Denial, Judgement, Question, Steps};
 use crate::ident::ConnId;
 use crate::owner::listen::{AttemptId, listening};
 use crate::owner::park::Run;
@@ -235,14 +235,14 @@ impl Shard {
         let plain = if right == Right::RecordRead { Action::RecordSubscribe } else { action };
         steps.add(right, plain);
         match self.judge_grant(&question, &steps, &mut found) {
-            Said::Yes => {}
-            Said::No(denial) => self.end_grant(&grant, denial),
-            Said::Ask | Said::Load => self.hold_grants(grant, found),
+            Judgement::Yes => {}
+            Judgement::No(denial) => self.end_grant(&grant, denial),
+            Judgement::HostRequest | Judgement::Load => self.hold_grants(grant, found),
         }
     }
 
     /// What the rules in force say, compared with what a candidate does.
-    pub(crate) fn judge_grant(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Said {
+    pub(crate) fn judge_grant(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Judgement {
         let said = self.judge(question, steps, found);
         if self.has_shadow() {
             self.compare(question, steps, found, said);

@@ -10,7 +10,7 @@
 use super::guard::choose_within;
 use super::judge::{Case, Source, choose, source_of};
 use super::rule_lookup::{Found, RecordState};
-use super::{Denial, Question, Said, Steps};
+use super::{Denial, Judgement, Question, Steps};
 use crate::output::{Difference, Note};
 use crate::owner::record::FindResident;
 use crate::permissions::{Sampled, Shadow, ShadowTally};
@@ -36,7 +36,7 @@ impl Shard {
     }
 
     /// Asks the candidate what was just judged.
-    pub(crate) fn compare(&mut self, question: &Question<'_>, steps: &Steps, found: &Found, said: Said) {
+    pub(crate) fn compare(&mut self, question: &Question<'_>, steps: &Steps, found: &Found, said: Judgement) {
         if self.permit.of(question.reply_to.rules).generation != self.permit.rules.generation {
             return;
         }
@@ -45,8 +45,8 @@ impl Shard {
         for (index, &(right, action)) in steps.0.iter().enumerate().take(passed + 1) {
             let denial = match said {
                 _ if index < passed => None,
-                Said::No(denial) => Some(denial),
-                Said::Yes | Said::Load | Said::Ask => return,
+                Judgement::No(denial) => Some(denial),
+                Judgement::Yes | Judgement::Load | Judgement::HostRequest => return,
             };
             self.compare_step(&shadow, question, (right, action), found, denial);
         }
@@ -58,16 +58,16 @@ impl Shard {
         question: &Question<'_>,
         step: (Right, Action),
         found: &Found,
-        said: Said,
+        said: Judgement,
     ) {
         if self.permit.of(question.reply_to.rules).generation != self.permit.rules.generation {
             return;
         }
         let Some(shadow) = self.permit.rules.shadow.clone() else { return };
         match said {
-            Said::Yes => self.compare_step(&shadow, question, step, found, None),
-            Said::No(denial) => self.compare_step(&shadow, question, step, found, Some(denial)),
-            Said::Load | Said::Ask => {}
+            Judgement::Yes => self.compare_step(&shadow, question, step, found, None),
+            Judgement::No(denial) => self.compare_step(&shadow, question, step, found, Some(denial)),
+            Judgement::Load | Judgement::HostRequest => {}
         }
     }
 

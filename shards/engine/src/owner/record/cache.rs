@@ -1,7 +1,7 @@
 //! Values in memory: how they come, how they are charged, how cold ones leave.
 
 use super::Residence;
-use crate::output::{Ask, Stored};
+use crate::output::{HostRequest, Stored};
 use crate::shard::{Shard, TimerKey};
 
 /// What a resident value costs beside its bytes, roughly.
@@ -22,7 +22,7 @@ impl Shard {
         self.delivery.outputs.counters.loads += 1;
         let name = self.names.at_mut(slot);
         name.record_mut().residence = Residence::Loading;
-        self.delivery.outputs.asks.push(Ask::Load { ticket, name: name.name.clone() });
+        self.delivery.outputs.host_requests.push(HostRequest::Load { ticket, name: name.name.clone() });
         false
     }
 

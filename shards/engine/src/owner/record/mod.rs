@@ -24,7 +24,7 @@ use crate::ident::{ConnId, Ticket};
 use crate::output::Note;
 use crate::owner::deed::{Deed, Reading};
 use crate::owner::park::{Run, Step};
-use crate::owner::permit::Said;
+use crate::owner::permit::Judgement;
 use crate::packet::{Forwarded, ReplyTo};
 use crate::shard::{Options, Shard};
 use crate::timer::TimerId;
@@ -282,7 +282,7 @@ impl Shard {
             if deed.needs_value() && self.names.at(slot).record().residence == Residence::Unknown && !self.load(slot) {
                 return Step::Wait;
             }
-            self.compare_record(slot, conn, reply_to, message, run, Said::Yes);
+            self.compare_record(slot, conn, reply_to, message, run, Judgement::Yes);
         }
         match deed {
             Deed::Subscribe => {

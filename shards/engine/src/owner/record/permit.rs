@@ -8,7 +8,7 @@ use super::Residence;
 use crate::ident::ConnId;
 use crate::owner::deed::{Deed, Reading, Writing};
 use crate::owner::park::{Run, Step};
-use crate::owner::permit::{Document, Question, Said, Steps};
+use crate::owner::permit::{Document, Judgement, Question, Steps};
 use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use deepstream_valve::Right;
@@ -36,8 +36,8 @@ impl Shard {
         let said = self.judge(&question, &steps, &mut run.found);
         let residence = self.names.at(slot).record().residence;
         let said = match said {
-            Said::Yes if may_create(message) => match residence {
-                Residence::Unknown if run.failed => Said::Yes,
+            Judgement::Yes if may_create(message) => match residence {
+                Residence::Unknown if run.failed => Judgement::Yes,
                 Residence::Unknown if !self.load(slot) => return Some(Step::Wait),
                 Residence::Unknown | Residence::Missing => {
                     steps.add(Right::RecordCreate, Action::RecordCreate);
@@ -45,13 +45,13 @@ impl Shard {
                     question.slot = Some(slot);
                     self.judge(&question, &steps, &mut run.found)
                 }
-                Residence::Loading | Residence::Resident | Residence::Removing => Said::Yes,
+                Residence::Loading | Residence::Resident | Residence::Removing => Judgement::Yes,
             },
-            Said::Yes | Said::No(_) | Said::Load | Said::Ask => said,
+            Judgement::Yes | Judgement::No(_) | Judgement::Load | Judgement::HostRequest => said,
         };
         match said {
-            Said::Yes => None,
-            Said::No(denial) => {
+            Judgement::Yes => None,
+            Judgement::No(denial) => {
                 if self.has_shadow() {
                     self.compare_record(slot, conn, reply_to, message, run, said);
                 }
@@ -59,11 +59,11 @@ impl Shard {
                 self.deny_step(conn, reply_to, message, denial, step);
                 Some(Step::Done)
             }
-            Said::Load => {
+            Judgement::Load => {
                 let known = self.load(slot);
                 if known { self.judge_record(slot, conn, reply_to, message, run) } else { Some(Step::Wait) }
             }
-            Said::Ask => {
+            Judgement::HostRequest => {
                 self.wait_for_records(slot, message, run);
                 Some(Step::Wait)
             }
@@ -87,13 +87,13 @@ impl Shard {
         let mut question = Question::of(conn, reply_to, message, run);
         question.slot = Some(slot);
         match self.judge_further(&question, (Right::RecordRead, Action::RecordRead), &mut run.found) {
-            Said::Yes => Some(true),
-            Said::No(_) => Some(false),
-            Said::Ask => {
+            Judgement::Yes => Some(true),
+            Judgement::No(_) => Some(false),
+            Judgement::HostRequest => {
                 self.wait_for_records(slot, message, run);
                 None
             }
-            Said::Load => {
+            Judgement::Load => {
                 debug_assert!(false, "who conflicts with a record knows what it is");
                 Some(false)
             }
@@ -108,7 +108,7 @@ impl Shard {
         reply_to: ReplyTo,
         message: &Message<&[u8]>,
         run: &Run,
-        said: Said,
+        said: Judgement,
     ) {
         let mut steps = Steps::default();
         for &(right, action) in steps_of(message.head.action) {

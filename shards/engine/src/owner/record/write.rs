@@ -11,7 +11,7 @@ use crate::owner::park::{Run, Step};
 use crate::packet::ReplyTo;
 use crate::shard::Shard;
 use deepstream_json::{Kind, Limits, PatchError, kind_of};
-use deepstream_wire::{Action, Flags, Message, Outgoing, Said, Topic, Wire};
+use deepstream_wire::{Action, Broadcast, Flags, Message, Outgoing, Topic, Wire};
 
 /// A version that asks for "whatever comes next".
 pub(super) const FORCE: i32 = -1;
@@ -224,9 +224,9 @@ impl Shard {
         };
         self.delivery.fan_out(audience, |wire| match verbatim {
             Some(body) if wire.encoding() == Wire::Protobuf && (wire.knows_patch_multi() || !multi) => {
-                Said::AsItCame(Topic::Record, body)
+                Broadcast::Verbatim(Topic::Record, body)
             }
-            _ => Said::Anew(told(wire)),
+            _ => Broadcast::Encoded(told(wire)),
         });
         if !self.filters.is_empty() {
             let to = (&self.names, &mut self.delivery);

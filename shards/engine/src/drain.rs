@@ -1,13 +1,13 @@
-//! What the host pulls after each turn: bytes, packets, asks, notes, what is to be stored or closed.
+//! What the host drains after each turn: bytes, packets, requests to the host, notes, what is to be stored or closed.
 //!
-//! *Owns* nothing: all of it waits in the shard. *Promises* that each is handed out once, and that what a pull changes is on the
+//! *Owns* nothing: all of it waits in the shard. *Promises* that each is handed out once, and that what a drain changes is on the
 //! tape like any input. *Does not* send.
 
 use crate::delivery::Delivery;
 use crate::edge::burden::Burden;
 use crate::edge::session::table::Sessions;
 use crate::ident::{ConnId, Nanos, Place};
-use crate::output::{Ask, Deadline, Note, Outbox, Reason, Spare, StoreBatch};
+use crate::output::{Deadline, HostRequest, Note, Outbox, Reason, Spare, StoreBatch};
 use crate::outputs::{Counters, Outputs};
 use crate::packet::{Lane, Packet};
 use crate::shard::Shard;
@@ -21,12 +21,12 @@ impl Shard {
     }
 
     /// A connection with something to send, the longest waiting first; each once until something more is put in its outbox.
-    /// There may be inputs between two pulls: whom they concern waits behind the others, or is told along with what it waits
+    /// There may be inputs between two drains: whom they concern waits behind the others, or is told along with what it waits
     /// for.
     #[inline]
     pub fn dirty(&mut self) -> Option<ConnId> {
         if !self.delivery.sessions.dirty.is_empty() {
-            self.pulled(Kind::Dirty, &());
+            self.drained(Kind::Dirty, &());
         }
         loop {
             let conn = self.delivery.sessions.dirty.pop_front()?;
@@ -47,7 +47,7 @@ impl Shard {
     #[inline]
     pub fn take_output(&mut self, conn: ConnId, empty: &mut Outbox) {
         debug_assert!(empty.is_empty(), "an outbox is exchanged for an empty one");
-        self.pulled(Kind::TakeOutput, &conn);
+        self.drained(Kind::TakeOutput, &conn);
         if let Some(session) = self.delivery.sessions.get_mut(conn) {
             session.unsent += session.outbox.len();
             std::mem::swap(&mut session.outbox, empty);
@@ -68,7 +68,7 @@ impl Shard {
         if !over && self.delivery.sessions.burden.filling.is_empty() && self.delivery.sessions.closes.is_empty() {
             return Vec::new();
         }
-        self.pulled(Kind::Closes, &());
+        self.drained(Kind::Closes, &());
         // One that only listens is watched from here on too, not just one whose requests are held back.
         while let Some(conn) = self.delivery.sessions.burden.filling.pop() {
             self.watch(conn);
@@ -86,7 +86,7 @@ impl Shard {
     /// Connections whose sockets are to be read again.
     pub fn resumed(&mut self) -> Drain<'_, ConnId> {
         if !self.held_back.is_empty() || !self.delivery.sessions.resumed.is_empty() {
-            self.pulled(Kind::Resumed, &());
+            self.drained(Kind::Resumed, &());
             self.release_held_back();
             let Delivery { sessions, outputs, .. } = &mut self.delivery;
             if let Some(tape) = &mut outputs.tape {
@@ -108,32 +108,32 @@ impl Shard {
         let result = take(packets);
         let taken = before - packets.len();
         if taken > 0 {
-            self.pulled(Kind::TakePackets, &(to, lane, taken));
+            self.drained(Kind::TakePackets, &(to, lane, taken));
         }
         result
     }
 
     /// Whether there are requests to the world.
     pub fn is_asking(&self) -> bool {
-        !self.delivery.outputs.asks.is_empty()
+        !self.delivery.outputs.host_requests.is_empty()
     }
 
     /// Requests to the world.
-    pub fn asks(&mut self) -> Drain<'_, Ask> {
-        if !self.delivery.outputs.asks.is_empty() {
-            self.pulled(Kind::Asks, &());
-            let Outputs { asks, tape, .. } = &mut self.delivery.outputs;
+    pub fn host_requests(&mut self) -> Drain<'_, HostRequest> {
+        if !self.delivery.outputs.host_requests.is_empty() {
+            self.drained(Kind::HostRequests, &());
+            let Outputs { host_requests, tape, .. } = &mut self.delivery.outputs;
             if let Some(tape) = tape {
-                tape.showed(asks);
+                tape.showed(host_requests);
             }
         }
-        self.delivery.outputs.asks.drain(..)
+        self.delivery.outputs.host_requests.drain(..)
     }
 
     /// What a human might want to know.
     pub fn notes(&mut self) -> Drain<'_, Note> {
         if !self.delivery.outputs.notes.is_empty() {
-            self.pulled(Kind::Notes, &());
+            self.drained(Kind::Notes, &());
             let Outputs { notes, tape, .. } = &mut self.delivery.outputs;
             if let Some(tape) = tape {
                 tape.showed(notes);
@@ -162,17 +162,17 @@ impl Shard {
         true
     }
 
-    /// Whether the host has something to pull: a turn that left it there must be followed by another, not by sleep. Packets
+    /// Whether the host has something to drain: a turn that left it there must be followed by another, not by sleep. Packets
     /// are left out, because only the host knows which of them wait for room; so are stores while `storage_is_busy`.
     pub fn has_output(&self, storage_is_busy: bool) -> bool {
         let Sessions { dirty, closes, burden, resumed, .. } = &self.delivery.sessions;
-        let Outputs { asks, notes, .. } = &self.delivery.outputs;
+        let Outputs { host_requests, notes, .. } = &self.delivery.outputs;
         !dirty.is_empty()
             || !closes.is_empty()
             || !burden.filling.is_empty()
             || self.delivery.sessions.is_overburdened()
             || !resumed.is_empty()
-            || !asks.is_empty()
+            || !host_requests.is_empty()
             || !notes.is_empty()
             || self.held_back.iter().any(|&(peer, _)| !self.is_held_back_by(peer))
             || (!storage_is_busy && self.records.has_stores())

@@ -2,15 +2,15 @@
 
 use super::{Core, Pending, World};
 use crate::store::Load;
-use deepstream_engine::{Ask, ConnId, Lane, Outbox, Reason};
+use deepstream_engine::{ConnId, HostRequest, Lane, Outbox, Reason};
 use deepstream_wire::client::ServerEvent;
 
 impl World {
     /// Takes a shard's outputs, right after the input that made them: nothing else has happened in between.
-    pub(crate) fn pull(&mut self, core: usize) {
-        self.pull_notes(core);
-        self.pull_outboxes(core);
-        self.pull_asks(core);
+    pub(crate) fn drain(&mut self, core: usize) {
+        self.drain_notes(core);
+        self.drain_outboxes(core);
+        self.drain_host_requests(core);
         self.count_packets(core);
         let Core { shard, sockets, .. } = &mut self.cores[core];
         for id in shard.resumed() {
@@ -36,7 +36,7 @@ impl World {
         }
     }
 
-    fn pull_notes(&mut self, core: usize) {
+    fn drain_notes(&mut self, core: usize) {
         for note in self.cores[core].shard.notes() {
             let sockets = &self.sockets;
             self.oracle.noted(core, &note, |id| sockets.get(&id).copied());
@@ -56,7 +56,7 @@ impl World {
         (self.conns[index].id == id).then_some(index)
     }
 
-    fn pull_outboxes(&mut self, core: usize) {
+    fn drain_outboxes(&mut self, core: usize) {
         while let Some(id) = self.cores[core].shard.dirty() {
             let mut outbox = std::mem::take(&mut self.spare);
             self.cores[core].shard.take_output(id, &mut outbox);
@@ -64,7 +64,7 @@ impl World {
             if let Some(index) = index.filter(|&index| self.conns[index].pry.is_some()) {
                 self.pryer_told(index, id, &outbox);
                 // It takes at once what it is told, which lets its shard go on.
-                self.pull_notes(core);
+                self.drain_notes(core);
             } else if let Some(index) = index {
                 let at = self.conns[index].unsent.len();
                 write_out(&outbox, self.conns[index].unsent.writer());
@@ -91,16 +91,16 @@ impl World {
         self.conns[index].unsent = said;
     }
 
-    fn pull_asks(&mut self, core: usize) {
-        let asks: Vec<Ask> = self.cores[core].shard.asks().collect();
-        for ask in asks {
+    fn drain_host_requests(&mut self, core: usize) {
+        let host_requests: Vec<HostRequest> = self.cores[core].shard.host_requests().collect();
+        for ask in host_requests {
             let (due, fate) = self.fate();
             match ask {
-                Ask::Load { ticket, name } => {
+                HostRequest::Load { ticket, name } => {
                     self.oracle.loading(&name, ticket);
                     self.store.loads.push(Load { core, ticket, name, due, fate });
                 }
-                Ask::Authenticate { conn, .. } => {
+                HostRequest::Authenticate { conn, .. } => {
                     let refused = !self.settling && self.rng.faults.chance(self.plan.faults.login_refused);
                     let user = self.socket(conn).map_or(0, |index| match self.conns[index].pry {
                         Some(pry) => pry.user,
