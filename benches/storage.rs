@@ -29,7 +29,7 @@ fn open(name: &str, durability: Durability, shards: usize) -> Storage {
         start_timeout: Duration::ZERO,
         cpus: Vec::new(),
         wakers: vec![waker; shards],
-        outsider: None,
+        off_core: None,
     };
     storage::start(Embedded::new(directory, durability), options).expect("the target directory is writable")
 }

@@ -157,12 +157,12 @@ enum Urgency {
     /// It takes the room kept for it.
     Answer,
     /// It is waited for.
-    LastWords,
+    Fatal,
 }
 
 impl Urgency {
     fn of_number(number: u64) -> Self {
-        [Self::Ordinary, Self::Answer, Self::LastWords][number.min(2) as usize]
+        [Self::Ordinary, Self::Answer, Self::Fatal][number.min(2) as usize]
     }
 }
 
@@ -170,7 +170,7 @@ fn emit(urgency: Urgency, address: &str, level: Level, event: &str, message: &st
     if !is_enabled(level) {
         return;
     }
-    let urgency = if level >= Level::Fatal { Urgency::LastWords } else { urgency } as u64;
+    let urgency = if level >= Level::Fatal { Urgency::Fatal } else { urgency } as u64;
     macro_rules! emit {
         ($level:ident) => {
             tracing::event!(target: OURS, tracing::Level::$level, urgency, address, event, message)
@@ -462,7 +462,7 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
         let mut parts = Parts::default();
         event.record(&mut parts);
         let level = match *metadata.level() {
-            _ if parts.urgency == Urgency::LastWords => Level::Fatal,
+            _ if parts.urgency == Urgency::Fatal => Level::Fatal,
             tracing::Level::ERROR => Level::Error,
             tracing::Level::WARN => Level::Warn,
             tracing::Level::INFO => Level::Info,
@@ -476,7 +476,7 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
             let (space, event) = if ours { ("", &*parts.event) } else { (metadata.target(), level.name()) };
             self.form.line(level, (space, &parts.address), event, &parts.message)
         };
-        if parts.urgency == Urgency::LastWords {
+        if parts.urgency == Urgency::Fatal {
             // The last words of a process are worth waiting for.
             self.queue.send(Command::Line(level, line()));
         } else {

@@ -2,7 +2,7 @@
 //! decides, that nobody known to none gets in, and that a no is only said where all who could have said yes were there.
 //! *Does not* know what any of them does.
 
-use super::desk::Tools;
+use super::logins::Tools;
 use super::method::{Method, build};
 use super::verdict::{Request, Verdict};
 use crate::config::AuthMethod;

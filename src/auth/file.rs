@@ -1,7 +1,7 @@
 //! *Owns* `type: file`: users with their passwords from the configuration. *Promises* that an unknown user takes as long
 //! as a wrong password. *Does not* read the file: the configuration did, and checked it.
 
-use super::desk::Tools;
+use super::logins::Tools;
 use super::method::{Judging, Method};
 use super::verdict::{Accepted, Barred, Request, Verdict};
 use crate::config::{FileAuth, User};

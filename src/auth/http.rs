@@ -8,8 +8,8 @@
 //! purpose. An object without an id, or with one that is null, is what a server answers that looked for a user and found
 //! none; upstream makes it the user `OPEN`, who may be allowed more than nobody.
 
-use super::desk::Tools;
 use super::fetch;
+use super::logins::Tools;
 use super::method::{Judging, Method};
 use super::open::text_of_truthy;
 use super::turns::{Turn, Turns};

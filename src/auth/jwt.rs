@@ -4,9 +4,9 @@
 //! key server which is down costs nothing while the known keys do. *Does not* close sessions: the engine does, when the
 //! login ends.
 
-use super::desk::Tools;
 use super::fetch;
 use super::jose::{header_of, is_compact};
+use super::logins::Tools;
 use super::method::{Judging, Method};
 use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::{Claims, JwtAuth};

@@ -17,10 +17,10 @@
 //! * One that the program brings is the same after a configuration was read again: `warm_up` may be called once more, and
 //!   `inherit` with itself.
 
-use super::desk::Tools;
 use super::file::File;
 use super::http::Webhook;
 use super::jwt::Jwt;
+use super::logins::Tools;
 use super::open::Open;
 use super::storage::Table;
 use super::verdict::{Request, Verdict};

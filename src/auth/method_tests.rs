@@ -1,7 +1,7 @@
 //! The contract, held to every method: a new one has its line in [`members`].
 
 use super::*;
-use crate::auth::desk::tests::tools;
+use crate::auth::logins::tests::tools;
 use crate::config::{FileAuth, HttpAuth, JwtAuth, StorageAuth, User};
 use crate::credentials::{Digest, KeySource, PasswordHash};
 use deepstream_engine::Peer;

@@ -6,7 +6,7 @@
 //! asks, the core passes the answer on.
 //!
 //! Open login is answered on the core that asks. Everything else goes to one thread with an asynchronous runtime
-//! (`desk`), where a login is a task: waiting costs it memory, not a thread. Hashing alone uses CPU for longer; it
+//! (`logins`), where a login is a task: waiting costs it memory, not a thread. Hashing alone uses CPU for longer; it
 //! has threads of its own, as many as the services have CPUs (`compute`).
 //!
 //! Strangers take turns at everything of which there is only so much: those threads, a webhook, the store (`turns`), and
@@ -15,13 +15,13 @@
 mod combine;
 mod compute;
 mod counts;
-mod desk;
 mod fetch;
 mod file;
 mod guesses;
 mod http;
 mod jose;
 mod jwt;
+mod logins;
 mod method;
 mod open;
 mod origin;
@@ -32,8 +32,8 @@ mod turns;
 mod verdict;
 
 pub use counts::Counters;
-pub use desk::{Auth, Client, Options, Tools, start};
 pub use guesses::GuessLimits;
+pub use logins::{Auth, Client, Options, Tools, start};
 pub use method::{Judging, Method};
 pub use records::StorageBell;
 pub use verdict::{Accepted, Barred, Request, Verdict};

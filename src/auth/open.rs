@@ -1,7 +1,7 @@
 //! *Owns* `type: none`: everybody is let in. *Promises* a verdict for any JSON object or array, at once. *Does not* look
 //! at anything but the user name.
 
-use super::desk::Tools;
+use super::logins::Tools;
 use super::method::{Judging, Method};
 use super::verdict::{Accepted, Request, Verdict};
 use deepstream_engine::{Account, Login};

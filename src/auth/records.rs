@@ -32,13 +32,13 @@ impl StorageBell {
 
 /// See the module.
 pub(super) struct Records {
-    desk: Arc<Mutex<Desk>>,
+    pending: Arc<Mutex<Pending>>,
     bell: StorageBell,
     reading: Turns,
     writing: Turns,
 }
 
-struct Desk {
+struct Pending {
     client: storage::Client,
     next: u64,
     waiting: HashMap<Ticket, oneshot::Sender<Completion>>,
@@ -49,24 +49,24 @@ struct Desk {
 impl Records {
     pub(super) fn new(client: storage::Client, bell: StorageBell, runtime: &Handle) -> Self {
         let batch = Some(StoreBatch::default());
-        let desk = Arc::new(Mutex::new(Desk { client, next: 0, waiting: HashMap::new(), batch }));
-        let (polled, rung) = (desk.clone(), bell.0.clone());
+        let pending = Arc::new(Mutex::new(Pending { client, next: 0, waiting: HashMap::new(), batch }));
+        let (polled, rung) = (pending.clone(), bell.0.clone());
         runtime.spawn(async move {
             loop {
                 rung.notified().await;
                 lock(&polled).poll();
             }
         });
-        Self { desk, bell, reading: Turns::new(READS_MAX), writing: Turns::new(1) }
+        Self { pending, bell, reading: Turns::new(READS_MAX), writing: Turns::new(1) }
     }
 
     /// Reads one record.
     pub(super) async fn load(&self, origin: Origin, name: &str, patience: Duration) -> Result<Option<Stored>, Fault> {
         let _turn = self.reading.take(origin).await;
         let answer = {
-            let mut desk = lock(&self.desk);
-            let (ticket, answer) = desk.ticket();
-            desk.client.load(ticket, name.as_bytes().into());
+            let mut pending = lock(&self.pending);
+            let (ticket, answer) = pending.ticket();
+            pending.client.load(ticket, name.as_bytes().into());
             answer
         };
         match self.outcome(answer, patience).await? {
@@ -85,13 +85,13 @@ impl Records {
     ) -> Result<(), Fault> {
         let _turn = self.writing.take(origin).await;
         let answer = {
-            let mut desk = lock(&self.desk);
+            let mut pending = lock(&self.pending);
             // Away only if an earlier write was not waited for: its answer brings it back.
-            let Some(mut batch) = desk.batch.take() else { return Err(Fault::Timeout) };
-            let (ticket, answer) = desk.ticket();
+            let Some(mut batch) = pending.batch.take() else { return Err(Fault::Timeout) };
+            let (ticket, answer) = pending.ticket();
             batch.ticket = ticket;
             batch.push(name.as_bytes(), record.version, Some(&record.value));
-            desk.client.store(batch);
+            pending.client.store(batch);
             answer
         };
         match self.outcome(answer, patience).await? {
@@ -111,7 +111,7 @@ impl Records {
     }
 }
 
-impl Desk {
+impl Pending {
     fn ticket(&mut self) -> (Ticket, oneshot::Receiver<Completion>) {
         self.next += 1;
         let (tell, answer) = oneshot::channel();
@@ -137,6 +137,6 @@ impl Desk {
     }
 }
 
-fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
-    desk.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(pending: &Mutex<Pending>) -> MutexGuard<'_, Pending> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
 }

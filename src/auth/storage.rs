@@ -6,7 +6,7 @@
 //! A user is a record right below the table. What lies deeper is somebody else's: where rules let users keep
 //! `users/ann/notes` of their own, that must not make them the user `ann/notes`, with what data they like.
 
-use super::desk::Tools;
+use super::logins::Tools;
 use super::method::{Judging, Method};
 use super::turns::Turns;
 use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};

@@ -19,7 +19,7 @@ use super::ring::{self, Ring};
 use super::services::Clients;
 use super::socket::Sockets;
 use super::stores::Stores;
-use super::tape::Reel;
+use super::tape::TapeFeed;
 use super::trim::Trim;
 use crate::endpoint::http::Service;
 use crate::monitor::Figures;
@@ -68,7 +68,7 @@ pub(super) struct Core {
     /// How long to spin before sleeping; `None`: for ever.
     idle_spin_ns: Option<u64>,
     /// Where what comes in is written down, if it is.
-    reel: Option<Reel>,
+    tape_feed: Option<TapeFeed>,
     accept_again_at: Option<Nanos>,
     pub(super) refusals: Refusals,
     trim: Trim,
@@ -95,7 +95,7 @@ pub(super) struct Parts {
     pub(super) control: Arc<Control>,
     pub(super) figures: Figures,
     pub(super) idle_spin: Option<Duration>,
-    pub(super) reel: Option<Reel>,
+    pub(super) tape_feed: Option<TapeFeed>,
     pub(super) descriptors: Arc<Descriptors>,
 }
 
@@ -113,7 +113,7 @@ impl Core {
             control,
             figures,
             idle_spin,
-            reel,
+            tape_feed,
             descriptors,
         } = parts;
         let peers = Peers::new(port);
@@ -136,7 +136,7 @@ impl Core {
             clock,
             control,
             idle_spin_ns: idle_spin.map(|spin| spin.as_nanos() as u64),
-            reel,
+            tape_feed,
             accept_again_at: None,
             refusals: Refusals::new(descriptors),
             trim: Trim::default(),
@@ -167,21 +167,21 @@ impl Core {
             }
         }
         self.endings.tell_left_out(Nanos(u64::MAX));
-        if let Some(reel) = self.reel.take() {
+        if let Some(tape_feed) = self.tape_feed.take() {
             self.shard.end_tape();
-            reel.hand_over();
+            tape_feed.hand_over();
         }
         self.gauges.leave()
     }
 
     /// What was written down goes to its file when there is nothing else to do, and ends if it cannot.
     fn wind(&mut self, worked: bool) {
-        let Some(reel) = &self.reel else { return };
-        if reel.is_over() {
+        let Some(tape_feed) = &self.tape_feed else { return };
+        if tape_feed.is_over() {
             self.shard.end_tape();
-            self.reel = None;
+            self.tape_feed = None;
         } else if !worked {
-            reel.hand_over();
+            tape_feed.hand_over();
         }
     }
 

@@ -71,8 +71,8 @@ impl Services {
         let Members { store, methods, readers } = members;
         let bell = StorageBell::default();
         let mut storage = open_storage(config, placement, wakers.to_vec(), &bell, store)?;
-        let (clients, outsider) = storage.as_mut().map_or_else(Default::default, Storage::take_clients);
-        let of_auth = outsider.map(|client| (client, bell));
+        let (clients, off_core) = storage.as_mut().map_or_else(Default::default, Storage::take_clients);
+        let of_auth = off_core.map(|client| (client, bell));
         let mut auth = start_auth(config, placement, wakers.to_vec(), of_auth, methods)?;
         let clients = clients.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
         let clients = clients.zip(std::mem::take(&mut auth.clients)).collect();
@@ -132,7 +132,7 @@ fn open_storage(
         start_timeout: config.initialization_timeout,
         cpus: placement.services.clone(),
         wakers,
-        outsider: Some(bell.waker()),
+        off_core: Some(bell.waker()),
     };
     let (storage, what) = match (store, config.storage.kept()) {
         (Some(open), _) => open(options).map(|(storage, what)| (Some(storage), what))?,

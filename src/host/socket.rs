@@ -5,11 +5,11 @@
 //! is heard of a connection that was told to pause or to close.
 //! *Does not* decide when to pause or close: the shard and the link do.
 
-mod anew;
 mod end;
 mod recode;
 mod sealed;
 mod silent;
+mod upgrade;
 mod weigh;
 
 use super::admission::Links;
@@ -478,7 +478,7 @@ impl Socket {
                 }
                 LinkEvent::Http(bytes) => {
                     let talk = http.get_or_insert_with(|| {
-                        shard.carries_http(now, conn);
+                        shard.became_http(now, conn);
                         Box::new(Conversation::new(web, config))
                     });
                     talk.feed(bytes);

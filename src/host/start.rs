@@ -12,7 +12,7 @@ use super::listen::{self, DoorKind};
 use super::renewal::{Logins, Rights};
 use super::ring::{Doorbell, Ring};
 use super::services::{Clients, Members, Services, core_waker};
-use super::tape::{Reel, Tapes};
+use super::tape::{TapeFeed, Tapes};
 use super::tls::{Side, Tls};
 use super::{protect, report};
 use crate::config::{Config, Door, Placement, WebSocketEndpoint};
@@ -77,7 +77,7 @@ struct Seed {
     figures: Figures,
     idle_spin: Option<Duration>,
     /// Where what comes in is written down, if it is.
-    reel: Option<Reel>,
+    tape_feed: Option<TapeFeed>,
     /// Tells that the ring is there, or why not.
     ready: Sender<(usize, Readiness)>,
     /// Brings the others' doorbells; closed if one of them failed.
@@ -152,7 +152,7 @@ pub fn start(
             control: Arc::clone(&server.control),
             figures: server.figures.clone(),
             idle_spin: config.cores.latency_profile.idle_spin(),
-            reel: server.tapes.as_ref().map(|tapes| tapes.reel(core)),
+            tape_feed: server.tapes.as_ref().map(|tapes| tapes.tape_feed(core)),
             ready: ready.clone(),
             peers,
             descriptors: Arc::clone(&descriptors),
@@ -352,8 +352,8 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
     }
     let now = seed.clock.now();
     let mut shard = Shard::new(now, seed.shard, seed.cores, seed.options);
-    if let Some(reel) = seed.reel.clone() {
-        shard.begin_tape(now, move |bytes| reel.take(bytes));
+    if let Some(tape_feed) = seed.tape_feed.clone() {
+        shard.begin_tape(now, move |bytes| tape_feed.take(bytes));
     }
     let core = Core::new(Parts {
         shard,
@@ -367,7 +367,7 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
         control: seed.control,
         figures: seed.figures,
         idle_spin: seed.idle_spin,
-        reel: seed.reel,
+        tape_feed: seed.tape_feed,
         descriptors: seed.descriptors,
     });
     Ok(core.run())

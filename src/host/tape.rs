@@ -24,7 +24,7 @@ const BATCH_BYTES: usize = 64 << 10;
 /// Bytes of one shard that may wait for the disk.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 /// How long a process that panicked waits for its last words to be written.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const PANIC_DUMP: Duration = Duration::from_secs(2);
 
 /// Something for the thread that writes.
 enum Word {
@@ -40,7 +40,7 @@ enum Word {
 pub(super) struct Tapes {
     thread: JoinHandle<()>,
     sender: Sender<Word>,
-    reels: Vec<Reel>,
+    tape_feeds: Vec<TapeFeed>,
 }
 
 impl Tapes {
@@ -56,9 +56,9 @@ impl Tapes {
         };
         let files = (0..shards).map(|shard| open(path(shard))).collect::<Result<Vec<_>, _>>()?;
         let (sender, words) = channel();
-        let reel = |shard: usize| Reel { shard, shared: Arc::default(), sender: sender.clone() };
-        let reels: Vec<Reel> = (0..shards).map(reel).collect();
-        let shared = reels.iter().map(|reel| Arc::clone(&reel.shared)).collect();
+        let tape_feed = |shard: usize| TapeFeed { shard, shared: Arc::default(), sender: sender.clone() };
+        let tape_feeds: Vec<TapeFeed> = (0..shards).map(tape_feed).collect();
+        let shared = tape_feeds.iter().map(|tape_feed| Arc::clone(&tape_feed.shared)).collect();
         let writer = Writer { files, shared, words };
         let thread = service::worker("tape", cpus, move |pinned| {
             if let Err(why) = pinned {
@@ -67,16 +67,16 @@ impl Tapes {
             writer.run();
         });
         let thread = thread.map_err(|error| failed(directory, &error))?;
-        write_on_panic(reels.clone(), sender.clone());
+        write_on_panic(tape_feeds.clone(), sender.clone());
         for shard in 0..shards {
             note(Level::Info, "INFO", &format!("shard {shard} is taped: {}", path(shard).display()));
         }
-        Ok(Self { thread, sender, reels })
+        Ok(Self { thread, sender, tape_feeds })
     }
 
     /// The end that a shard's core holds.
-    pub(super) fn reel(&self, shard: usize) -> Reel {
-        self.reels[shard].clone()
+    pub(super) fn tape_feed(&self, shard: usize) -> TapeFeed {
+        self.tape_feeds[shard].clone()
     }
 
     /// Writes what the cores, which have ended, left.
@@ -89,13 +89,13 @@ impl Tapes {
 }
 
 /// Has the rest written before the process ends by a panic.
-fn write_on_panic(reels: Vec<Reel>, sender: Sender<Word>) {
+fn write_on_panic(tape_feeds: Vec<TapeFeed>, sender: Sender<Word>) {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        reels.iter().for_each(Reel::hand_over);
+        tape_feeds.iter().for_each(TapeFeed::hand_over);
         let (tell, told) = channel();
         if sender.send(Word::Tell(tell)).is_ok() {
-            let _: Result<(), RecvTimeoutError> = told.recv_timeout(LAST_WORDS);
+            let _: Result<(), RecvTimeoutError> = told.recv_timeout(PANIC_DUMP);
         }
         report(panic);
     }));
@@ -116,13 +116,13 @@ struct Shared {
 
 /// A core's end of its tape.
 #[derive(Clone)]
-pub(super) struct Reel {
+pub(super) struct TapeFeed {
     shard: usize,
     shared: Arc<Shared>,
     sender: Sender<Word>,
 }
 
-impl Reel {
+impl TapeFeed {
     /// Takes what the shard writes down.
     pub(super) fn take(&self, bytes: &[u8]) {
         if self.is_over() {
@@ -204,14 +204,14 @@ mod tests {
 
     static BATCH: [u8; BATCH_BYTES] = [1; BATCH_BYTES];
 
-    fn reel_of(sender: &Sender<Word>) -> Reel {
-        Reel { shard: 0, shared: Arc::default(), sender: sender.clone() }
+    fn tape_feed_of(sender: &Sender<Word>) -> TapeFeed {
+        TapeFeed { shard: 0, shared: Arc::default(), sender: sender.clone() }
     }
 
     /// A thread that writes one tape, to this file.
-    fn writer(path: &str, reel: &Reel, words: Receiver<Word>) -> JoinHandle<()> {
+    fn writer(path: &str, tape_feed: &TapeFeed, words: Receiver<Word>) -> JoinHandle<()> {
         let file = OpenOptions::new().append(true).create(true).open(path).expect("a file to write to");
-        let writer = Writer { files: vec![(path.into(), file)], shared: vec![reel.shared.clone()], words };
+        let writer = Writer { files: vec![(path.into(), file)], shared: vec![tape_feed.shared.clone()], words };
         std::thread::spawn(move || writer.run())
     }
 
@@ -225,7 +225,7 @@ mod tests {
     fn what_came_in_before_a_panic_is_in_the_file() {
         let directory = std::env::temp_dir().join(format!("deepstream-tape-{}", std::process::id()));
         let tapes = Tapes::start(&directory, 2, &[], 0).expect("a directory");
-        let (one, other) = (tapes.reel(0), tapes.reel(1));
+        let (one, other) = (tapes.tape_feed(0), tapes.tape_feed(1));
         one.take(b"first ");
         other.take(b"of another core");
         let core = std::thread::spawn(move || {
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(read(0), b"first second");
         assert_eq!(read(1), b"of another core");
         // A panic in the middle of taking leaves the tape locked, and must not wait for itself.
-        let kept = tapes.reel(0);
+        let kept = tapes.tape_feed(0);
         let core = std::thread::spawn(move || {
             let _kept = kept.shared.kept.lock();
             panic!("as a core might while it writes down");
@@ -251,18 +251,18 @@ mod tests {
     #[test]
     fn a_full_disk_ends_the_tape_and_nothing_else() {
         let (sender, words) = channel();
-        let reel = reel_of(&sender);
-        let thread = writer("/dev/full", &reel, words);
-        reel.take(&BATCH);
+        let tape_feed = tape_feed_of(&sender);
+        let thread = writer("/dev/full", &tape_feed, words);
+        tape_feed.take(&BATCH);
         all_written(&sender);
-        assert!(reel.is_over() && reel.shared.has_gap.load(Ordering::Relaxed));
+        assert!(tape_feed.is_over() && tape_feed.shared.has_gap.load(Ordering::Relaxed));
         // A batch that was on its way is given up as well, and nothing is kept any more.
-        reel.shared.waiting.fetch_add(3, Ordering::Relaxed);
+        tape_feed.shared.waiting.fetch_add(3, Ordering::Relaxed);
         sender.send(Word::Bytes(0, vec![1; 3])).expect("the thread that writes lives");
-        reel.take(&BATCH);
+        tape_feed.take(&BATCH);
         all_written(&sender);
-        assert!(reel.shared.kept.lock().expect("no panic").is_empty());
-        assert_eq!(reel.shared.waiting.load(Ordering::Relaxed), 0);
+        assert!(tape_feed.shared.kept.lock().expect("no panic").is_empty());
+        assert_eq!(tape_feed.shared.waiting.load(Ordering::Relaxed), 0);
         sender.send(Word::End).expect("the thread that writes lives");
         thread.join().expect("it ends well");
     }
@@ -270,14 +270,14 @@ mod tests {
     #[test]
     fn a_disk_that_is_too_slow_ends_the_tape() {
         let (sender, words) = channel();
-        let reel = reel_of(&sender);
+        let tape_feed = tape_feed_of(&sender);
         // Nobody writes.
         for _ in 0..WAITING_BYTES_MAX / BATCH_BYTES {
-            reel.take(&BATCH);
+            tape_feed.take(&BATCH);
         }
-        assert!(!reel.is_over());
-        reel.take(&BATCH);
-        assert!(reel.is_over());
+        assert!(!tape_feed.is_over());
+        tape_feed.take(&BATCH);
+        assert!(tape_feed.is_over());
         drop(words);
     }
 }

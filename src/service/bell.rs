@@ -40,7 +40,7 @@ impl Bell {
 }
 
 /// What a task sleeps on: rung by cores, heard by the runtime.
-pub(crate) struct Ear {
+pub(crate) struct BellReceiver {
     bell: Arc<Bell>,
     rung: Arc<Rung>,
 }
@@ -54,7 +54,7 @@ impl Wake for Rung {
     }
 }
 
-impl Ear {
+impl BellReceiver {
     pub(crate) fn new() -> Self {
         let rung = Arc::new(Rung(Notify::new()));
         Self { bell: Arc::new(Bell::new(Waker::from(Arc::clone(&rung)))), rung }

@@ -9,7 +9,7 @@ use super::Shared;
 use super::client::{Load, Loaded, ReadLane};
 use super::driver::{Driver, Kind};
 use crate::service::Waker;
-use crate::service::bell::Ear;
+use crate::service::bell::BellReceiver;
 use deepstream_engine::{Fault, Stored};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -26,7 +26,7 @@ pub(super) struct Reader<D> {
     pub(super) shared: Arc<Shared>,
     pub(super) lanes: Vec<ReadLane>,
     pub(super) wakers: Vec<Waker>,
-    pub(super) ear: Ear,
+    pub(super) receiver: BellReceiver,
     pub(super) patience: Duration,
     /// Oldest first; with the lane of each load.
     rounds: VecDeque<(Vec<usize>, JoinHandle<Vec<Loaded>>)>,
@@ -40,10 +40,10 @@ impl<D: Driver> Reader<D> {
         shared: Arc<Shared>,
         lanes: Vec<ReadLane>,
         wakers: Vec<Waker>,
-        ear: Ear,
+        receiver: BellReceiver,
         patience: Duration,
     ) -> Self {
-        Self { driver, shared, lanes, wakers, ear, patience, rounds: VecDeque::new(), first: 0 }
+        Self { driver, shared, lanes, wakers, receiver, patience, rounds: VecDeque::new(), first: 0 }
     }
 
     pub(super) async fn run(mut self) {
@@ -96,16 +96,16 @@ impl<D: Driver> Reader<D> {
 
     /// Waits for the oldest round, or, if there is room for another one, for more to look up.
     async fn next(&mut self, room: bool) -> Option<Vec<Loaded>> {
-        let (lanes, ear, shared) = (&self.lanes, &self.ear, &self.shared);
+        let (lanes, receiver, shared) = (&self.lanes, &self.receiver, &self.shared);
         let has_work = || lanes.iter().any(|lane| !lane.loads.is_empty()) || shared.stopping.load(Ordering::Acquire);
         let Some((_, oldest)) = self.rounds.front_mut() else {
-            ear.wait(has_work).await;
+            receiver.wait(has_work).await;
             return None;
         };
         if !room || shared.stopping.load(Ordering::Acquire) {
             return Some(oldest.await.unwrap_or_default());
         }
-        let mut more = pin!(ear.wait(has_work));
+        let mut more = pin!(receiver.wait(has_work));
         poll_fn(|context| {
             if let Poll::Ready(answers) = Pin::new(&mut *oldest).poll(context) {
                 return Poll::Ready(Some(answers.unwrap_or_default()));

@@ -7,7 +7,7 @@ use super::health::{Health, first, keep};
 use super::reading::Reader;
 use super::writing::Writer;
 use super::{AtomicCounters, Client, Counters};
-use crate::service::bell::{Bell, Ear};
+use crate::service::bell::{Bell, BellReceiver};
 use crate::service::{Pinned, Plan, Service, Thread, Waker};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ pub struct Options {
     /// One per shard.
     pub wakers: Vec<Waker>,
     /// Of somebody who is no shard and wants a client too.
-    pub outsider: Option<Waker>,
+    pub off_core: Option<Waker>,
 }
 
 /// Why a store cannot be used.
@@ -59,8 +59,8 @@ pub(super) struct Shared {
 pub struct Storage {
     /// One per shard, in order; to be taken by the cores.
     pub clients: Vec<Client>,
-    /// Of the outsider.
-    pub outsider: Option<Client>,
+    /// Of the service off the cores.
+    pub off_core: Option<Client>,
     shared: Arc<Shared>,
     syncs: Arc<dyn Fn() -> u64 + Send + Sync>,
     bells: [Arc<Bell>; 2],
@@ -71,20 +71,20 @@ pub struct Storage {
 pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, OpenError> {
     let driver = Arc::new(driver);
     let names = driver.names();
-    let [(reads, read_bell), (writes, write_bell)] = [Ear::new(), Ear::new()].map(|ear| {
-        let bell = ear.bell();
-        (ear, bell)
+    let [(reads, read_bell), (writes, write_bell)] = [BellReceiver::new(), BellReceiver::new()].map(|receiver| {
+        let bell = receiver.bell();
+        (receiver, bell)
     });
     let (mut clients, mut read_lanes, mut write_lanes) = (Vec::new(), Vec::new(), Vec::new());
     let shards = options.wakers.len();
-    options.wakers.extend(options.outsider.take());
+    options.wakers.extend(options.off_core.take());
     for _ in &options.wakers {
         let (client, read, write) = Client::new(Arc::clone(&names), Arc::clone(&read_bell), Arc::clone(&write_bell));
         clients.push(client);
         read_lanes.push(read);
         write_lanes.push(write);
     }
-    let outsider = if clients.len() > shards { clients.pop() } else { None };
+    let off_core = if clients.len() > shards { clients.pop() } else { None };
     let shared = Arc::new(Shared {
         health: Health::new(),
         counters: AtomicCounters::default(),
@@ -94,7 +94,7 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
     let of_syncs = Arc::downgrade(&driver);
     let mut storage = Storage {
         clients,
-        outsider,
+        off_core,
         shared: Arc::clone(&shared),
         syncs: Arc::new(move || of_syncs.upgrade().map_or(0, |driver| driver.syncs())),
         bells: [read_bell, write_bell],
@@ -115,7 +115,7 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
         lanes: write_lanes,
         wakers: options.wakers,
         shards,
-        ear: writes,
+        receiver: writes,
         first: 0,
     };
     let place = driver.place();
@@ -205,9 +205,9 @@ fn failed(place: &str, what: &str, hint: &str) -> OpenError {
 }
 
 impl Storage {
-    /// One client per shard, in order, and the outsider's. Once.
+    /// One client per shard, in order, and that of the service off the cores. Once.
     pub fn take_clients(&mut self) -> (Vec<Client>, Option<Client>) {
-        (std::mem::take(&mut self.clients), self.outsider.take())
+        (std::mem::take(&mut self.clients), self.off_core.take())
     }
 
     /// What was done so far.

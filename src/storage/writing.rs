@@ -15,7 +15,7 @@ use super::health::{Opening, RETRY_FIRST};
 use super::names::Names;
 use crate::log::{Level, note};
 use crate::service::Waker;
-use crate::service::bell::Ear;
+use crate::service::bell::BellReceiver;
 use deepstream_engine::{Fault, Refusal, StoreBatch};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,9 +36,9 @@ pub(super) struct Writer<D> {
     pub(super) names: Arc<dyn Names>,
     pub(super) lanes: Vec<WriteLane>,
     pub(super) wakers: Vec<Waker>,
-    /// Lanes of shards; one beyond them is an outsider's.
+    /// Lanes of shards; the one beyond them belongs to the service off the cores.
     pub(super) shards: usize,
-    pub(super) ear: Ear,
+    pub(super) receiver: BellReceiver,
     /// The lane that is asked first: turns, so that a capped group does not favour low shards.
     pub(super) first: usize,
 }
@@ -66,7 +66,7 @@ impl<D: Driver> Writer<D> {
             } else {
                 let (lanes, stopping) = (&self.lanes, &self.shared.stopping);
                 let has_work = || lanes.iter().any(|lane| !lane.batches.is_empty()) || stopping.load(Ordering::Acquire);
-                self.ear.wait(has_work).await;
+                self.receiver.wait(has_work).await;
             }
         }
     }
@@ -77,8 +77,8 @@ impl<D: Driver> Writer<D> {
         self.wakers.iter().for_each(|waker| waker());
     }
 
-    /// Takes the batches that are there, one per shard at most. An outsider's goes alone: a name belongs to one shard,
-    /// and so occurs once in what shards write together, but an outsider's may be the name of any.
+    /// Takes the batches that are there, one per shard at most. One of the service off the cores goes alone: a name belongs to
+    /// one shard, and so occurs once in what shards write together, but what the service off the cores writes may have a name of any.
     fn gather(&mut self) -> Vec<Grouped> {
         let (count, mut bytes, mut group) = (self.lanes.len(), 0, Vec::new());
         for turn in 0..count {

@@ -69,6 +69,6 @@ fn transcript(stream: &[u8], piece: usize, pause_every: usize) -> (Vec<String>, 
     }
     let mut packets = Vec::new();
     link.translate(&said, &mut packets, &mut Vec::new(), &mut |_| ControlFlow::Continue(()));
-    link.last_words(&mut Vec::new(), &mut |_| ControlFlow::Continue(()));
+    link.will(&mut Vec::new(), &mut |_| ControlFlow::Continue(()));
     (events, packets)
 }

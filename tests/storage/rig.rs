@@ -90,7 +90,7 @@ impl Rig {
             start_timeout: Duration::ZERO,
             cpus,
             wakers: wakers.collect(),
-            outsider: None,
+            off_core: None,
         };
         let storage = storage::start(Embedded::new(path.into(), durability), options)?;
         Ok(Self { storage, signal, written: vec![Vec::new(); shards], loaded: vec![Vec::new(); shards] })

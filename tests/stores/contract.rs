@@ -55,7 +55,7 @@ impl Rig {
             start_timeout: Duration::from_secs(5),
             cpus: Vec::new(),
             wakers: (0..shards).map(|_| waker()).collect(),
-            outsider: None,
+            off_core: None,
         };
         let deadline = Instant::now() + PATIENCE;
         let mut storage = loop {

@@ -7,7 +7,7 @@ use crate::rng::Rng;
 use crate::workload::held::Held;
 use crate::workload::listen::Stand;
 use crate::workload::record::Mirror;
-use crate::workload::rpc::Desk;
+use crate::workload::rpc::Inbox;
 use crate::world::World;
 use deepstream_engine::Nanos;
 use deepstream_wire::client::{self, ServerEvent};
@@ -40,7 +40,7 @@ pub(crate) struct Client {
     /// Per event name, what this connection emitted so far.
     pub(crate) emitted: Vec<u64>,
     pub(crate) mirror: Mirror,
-    pub(crate) desk: Desk,
+    pub(crate) inbox: Inbox,
     pub(crate) stand: Stand,
     pub(crate) held: Held,
 }
@@ -59,7 +59,7 @@ impl Client {
             correlation: 0,
             emitted: Vec::new(),
             mirror: Mirror::default(),
-            desk: Desk::default(),
+            inbox: Inbox::default(),
             stand: Stand::default(),
             held: Held::default(),
         }
@@ -79,7 +79,7 @@ impl World {
         let user = self.rng.workload.below(self.plan.users.len());
         let who = &mut self.clients[client];
         who.user = user;
-        who.desk.clear();
+        who.inbox.clear();
         who.stand.clear();
         who.held = Held::default();
         who.quiet_until = Nanos(0);
@@ -140,7 +140,7 @@ impl World {
                     self.clients[client].phase = Phase::Open;
                     self.entered(client);
                 }
-                Action::RpcRequest => self.clients[client].desk.asked(message),
+                Action::RpcRequest => self.clients[client].inbox.asked(message),
                 Action::EventPatternFound | Action::RecordPatternFound => self.listener_asked(client, message),
                 _ if self.clients[client].phase == Phase::Open => self.record_told(client, message),
                 _ => {}

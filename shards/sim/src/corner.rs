@@ -240,7 +240,7 @@ impl World {
         for client in 0..2 {
             let who = &self.clients[client];
             let able = |line: &Line| match line {
-                Line::Answer(_) => who.desk.first().is_some(),
+                Line::Answer(_) => who.inbox.first().is_some(),
                 Line::Provide(_) => who.stand.is_asked(),
                 _ => true,
             };

@@ -251,9 +251,9 @@ impl Player {
             Input::Introduced(conn, client, silence_ns_max) => shard.introduced(now, conn, client, silence_ns_max),
             Input::SpeaksFor(conn, remote) => shard.speaks_for(conn, remote),
             Input::Holds(conn, unsent, received) => drop(shard.holds(now, conn, unsent, received)),
-            Input::CarriesHttp(conn) => shard.carries_http(now, conn),
+            Input::BecameHttp(conn) => shard.became_http(now, conn),
             Input::Received(conn, message) => drop(shard.received(now, conn, &message)),
-            Input::LastWords(conn, message) => shard.last_words(now, conn, &message),
+            Input::Will(conn, message) => shard.will(now, conn, &message),
             Input::Unreadable(conn, what) => drop(shard.unreadable(now, conn, what)),
             Input::Heard(conn) => shard.heard(now, conn),
             Input::Raw(conn, bytes) => shard.raw(now, conn, bytes),
@@ -290,7 +290,7 @@ const SHOWN_MAX: usize = 300;
 fn describe_input(input: &Input<'_>) -> String {
     match input {
         Input::Received(conn, message) => format!("received of {conn:?}: {}", describe(message)),
-        Input::LastWords(conn, message) => format!("last words of {conn:?}: {}", describe(message)),
+        Input::Will(conn, message) => format!("last words of {conn:?}: {}", describe(message)),
         Input::Packet(from, packet) => format!("packet from {from:?}: {}", describe_packet(packet)),
         Input::Adopted(permissions) => format!("permissions of generation {}", permissions.generation),
         other => {

@@ -11,6 +11,8 @@ pub mod action;
 pub mod binary;
 #[warn(clippy::wildcard_enum_match_arm)]
 pub mod client;
+#[warn(clippy::wildcard_enum_match_arm)]
+pub mod close_reason;
 mod draft;
 #[warn(clippy::wildcard_enum_match_arm)]
 pub mod encode;
@@ -23,8 +25,6 @@ pub mod message;
 #[warn(clippy::wildcard_enum_match_arm)]
 pub mod mqtt;
 #[warn(clippy::wildcard_enum_match_arm)]
-pub mod parting;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod plain;
 #[warn(clippy::wildcard_enum_match_arm)]
 mod text;
@@ -36,7 +36,7 @@ pub use action::{
     Action, AuthRequest, ByTopic, ConnectionRequest, EventRequest, Kind, PresenceRequest, RecordRequest, Request,
     RpcRequest, Topic,
 };
+pub use close_reason::CloseReason;
 pub use gate::{Gate, Pages};
 pub use link::{Closing, Endpoint, Handshake, Link, LinkConfig, LinkEvent, Medium};
 pub use message::{Broadcast, Flags, Head, Message, Outgoing, Span, Unreadable, Wire, Word};
-pub use parting::Parting;

@@ -197,9 +197,9 @@ impl Link {
     }
 
     /// Tells what the client left to be said in case it is lost. Once it is gone, nothing is left.
-    pub fn last_words(&mut self, scratch: &mut Vec<u8>, on: &mut impl FnMut(LinkEvent<'_>) -> ControlFlow<()>) {
+    pub fn will(&mut self, scratch: &mut Vec<u8>, on: &mut impl FnMut(LinkEvent<'_>) -> ControlFlow<()>) {
         if let Some(session) = self.conversation() {
-            session.last_words(&mut mqtt::Turn { replies: scratch, on, paused: false });
+            session.will(&mut mqtt::Turn { replies: scratch, on, paused: false });
         }
     }
 

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
+use deepstream_wire::close_reason::{CloseReason, encode_close};
 use deepstream_wire::encode::encode;
 use deepstream_wire::mqtt::Settings;
-use deepstream_wire::parting::{Parting, encode_parting};
 use deepstream_wire::{Action, Closing, Flags, Gate, Link, LinkConfig, LinkEvent, Medium, Message, Outgoing, Wire};
 
 fn config() -> LinkConfig {
@@ -163,9 +163,9 @@ fn refusals_have_the_code_of_their_version() {
         let mut client = Client::new();
         client.send(&connect(level, 2, &[]));
         client.hear(&Outgoing::new(Action::AuthUnsuccessful));
-        let mut parting = Vec::new();
-        encode_parting(Wire::Mqtt, Parting::TooManyLogins, &mut parting);
-        client.frames(&parting);
+        let mut close_reason = Vec::new();
+        encode_close(Wire::Mqtt, CloseReason::TooManyLogins, &mut close_reason);
+        client.frames(&close_reason);
         assert_eq!(client.sent(), expected);
     }
     let unknown = in_words(0x84, "MQTT 3.1.1 and 5 are spoken here");
@@ -296,7 +296,7 @@ fn a_will_is_said_unless_the_client_leaves() {
         client.send(bytes);
         client.told();
         let told = &mut client.told;
-        client.link.last_words(&mut Vec::new(), &mut |event| note(told, &event));
+        client.link.will(&mut Vec::new(), &mut |event| note(told, &event));
         client.told()
     };
     let record = "RecordCreateAndUpdate name=w data={\"value\":\"gone\",\"mqtt\":true}";

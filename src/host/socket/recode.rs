@@ -53,9 +53,9 @@ impl Core {
         let Some(socket) = sockets.get(key) else { return };
         let (conn, now) = (socket.conn, *now);
         auth.forget(conn);
-        socket.link.last_words(&mut Vec::new(), &mut |event| {
+        socket.link.will(&mut Vec::new(), &mut |event| {
             if let LinkEvent::Message(message) = event {
-                shard.last_words(now, conn, message);
+                shard.will(now, conn, message);
             }
             ControlFlow::Continue(())
         });

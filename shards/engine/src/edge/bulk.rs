@@ -113,7 +113,7 @@ impl Shard {
     }
 
     fn answer(&mut self, bulk_request: &BulkRequest) {
-        // Whoever had every name refused was told so name by name, and is not acknowledged.
+        // If every name was refused, its client has been told so for each of them; an acknowledgement would say the opposite.
         if bulk_request.done == 0 {
             return;
         }

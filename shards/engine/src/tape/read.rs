@@ -110,12 +110,12 @@ inputs! { 'a;
     3 Introduced(conn: ConnId, client: &'a [u8], silence_ns_max: Option<u64>),
     /// [`Shard::speaks_for`].
     4 SpeaksFor(conn: ConnId, remote: &'a str),
-    /// [`Shard::carries_http`].
-    5 CarriesHttp(conn: ConnId),
+    /// [`Shard::became_http`].
+    5 BecameHttp(conn: ConnId),
     /// [`Shard::received`].
     6 Received(conn: ConnId, message: Message<&'a [u8]>),
-    /// [`Shard::last_words`].
-    7 LastWords(conn: ConnId, message: Message<&'a [u8]>),
+    /// [`Shard::will`].
+    7 Will(conn: ConnId, message: Message<&'a [u8]>),
     /// [`Shard::unreadable`].
     8 Unreadable(conn: ConnId, what: Unreadable),
     /// [`Shard::raw`].

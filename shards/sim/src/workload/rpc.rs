@@ -9,7 +9,7 @@ type Asked = (Vec<u8>, Vec<u8>);
 
 /// What a provider has to do.
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
+pub(crate) struct Inbox {
     waiting: Vec<Asked>,
     /// Calls it is done with.
     done: Vec<Asked>,
@@ -19,7 +19,7 @@ pub(crate) struct Desk {
 /// Calls a provider remembers being done with.
 const DONE_KEPT: usize = 8;
 
-impl Desk {
+impl Inbox {
     /// A new connection: what the old one was asked is of no use here, and its ids may be used again.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
@@ -45,7 +45,7 @@ impl Desk {
 
 impl World {
     pub(super) fn rpc_work(&mut self, client: usize) {
-        let waiting = self.clients[client].desk.waiting.len();
+        let waiting = self.clients[client].inbox.waiting.len();
         match self.rng.workload.below(100) {
             0..=9 => self.rpc_names(client, Action::RpcProvide),
             10..=14 => self.rpc_names(client, Action::RpcUnprovide),
@@ -76,7 +76,7 @@ impl World {
         let forged = rng.chance(10);
         let shared = rng.chance(50);
         let Some(index) = self.clients[client].conn else { return };
-        let calls = &mut self.clients[client].desk.calls;
+        let calls = &mut self.clients[client].inbox.calls;
         *calls += u64::from(!again);
         let id = if shared { format!("q{calls}") } else { format!("q{calls}.{index}") };
         let filler = "x".repeat(self.rng.payload.below(self.plan.filler_bytes + 1));
@@ -95,26 +95,26 @@ impl World {
 
     /// A provider says something about a call it was asked to answer, or forgets it.
     fn rpc_answer(&mut self, client: usize) {
-        let place = self.rng.workload.below(self.clients[client].desk.waiting.len());
+        let place = self.rng.workload.below(self.clients[client].inbox.waiting.len());
         let action = match self.rng.workload.below(100) {
             0..=34 => Action::RpcAccept,
             35..=69 => Action::RpcResponse,
             70..=77 => Action::RpcRequestError,
             78..=92 => Action::RpcReject,
             _ => {
-                self.clients[client].desk.finish(place);
+                self.clients[client].inbox.finish(place);
                 return;
             }
         };
-        let desk = &mut self.clients[client].desk;
-        let asked = if action == Action::RpcAccept { desk.waiting[place].clone() } else { desk.finish(place) };
+        let inbox = &mut self.clients[client].inbox;
+        let asked = if action == Action::RpcAccept { inbox.waiting[place].clone() } else { inbox.finish(place) };
         self.rpc_say(client, action, &asked);
     }
 
     /// A provider says something about the first call it was asked to answer.
     pub(crate) fn answer_first(&mut self, client: usize, action: Action) {
-        let desk = &mut self.clients[client].desk;
-        let asked = if action == Action::RpcAccept { desk.first().cloned() } else { Some(desk.finish(0)) };
+        let inbox = &mut self.clients[client].inbox;
+        let asked = if action == Action::RpcAccept { inbox.first().cloned() } else { Some(inbox.finish(0)) };
         if let Some(asked) = asked {
             self.rpc_say(client, action, &asked);
         }
@@ -122,10 +122,10 @@ impl World {
 
     /// A provider says something about a call it is done with.
     fn rpc_repeat(&mut self, client: usize) {
-        let count = self.clients[client].desk.done.len();
+        let count = self.clients[client].inbox.done.len();
         if count > 0 {
             let place = self.rng.workload.below(count);
-            let asked = self.clients[client].desk.done[place].clone();
+            let asked = self.clients[client].inbox.done[place].clone();
             let action = self.rpc_any_answer();
             self.rpc_say(client, action, &asked);
         }

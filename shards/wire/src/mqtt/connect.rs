@@ -164,7 +164,7 @@ impl Session {
     }
 
     /// What is to be said on behalf of a client that is lost.
-    pub(crate) fn last_words<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>>(&mut self, turn: &mut Turn<'_, F>) {
+    pub(crate) fn will<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>>(&mut self, turn: &mut Turn<'_, F>) {
         if let Some(will) = self.will.take() {
             self.put(&will.topic, &will.payload, will.kind, will.retain, None, turn);
         }

@@ -21,7 +21,7 @@ impl Session {
         for frame in frames(bytes) {
             match frame {
                 Frame::Raw(packet) => out.extend_from_slice(packet),
-                Frame::Parting(code, words) => self.part(code, words, out),
+                Frame::CloseReason(code, words) => self.part(code, words, out),
                 Frame::Message(said) if self.stage != Stage::Over => self.message(&said, out, turn),
                 Frame::Message(_) => {}
             }

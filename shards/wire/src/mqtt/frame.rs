@@ -11,7 +11,7 @@ use crate::message::Outgoing;
 /// In place of an action: the rest is a packet, ready to be sent.
 const RAW: u8 = 0xff;
 /// In place of an action: the connection ends, for the reason whose code and words follow.
-const PARTING: u8 = 0xfe;
+const CLOSE_REASON: u8 = 0xfe;
 /// In place of an original action: there is none.
 const NONE: u8 = 0xff;
 
@@ -33,7 +33,7 @@ pub(super) enum Frame<'a> {
     /// A packet.
     Raw(&'a [u8]),
     /// The server ends the connection; a reason code of MQTT 5, and words.
-    Parting(u8, &'a [u8]),
+    CloseReason(u8, &'a [u8]),
 }
 
 /// A message, as far as MQTT has a form for it.
@@ -90,9 +90,9 @@ pub(super) fn raw(out: &mut Vec<u8>, packet: impl FnOnce(&mut Vec<u8>)) {
 }
 
 /// Appends that the connection ends, and why.
-pub(crate) fn parting(code: Code, words: &str, out: &mut Vec<u8>) {
+pub(crate) fn close_reason(code: Code, words: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&(2 + words.len() as u32).to_le_bytes());
-    out.extend_from_slice(&[PARTING, code as u8]);
+    out.extend_from_slice(&[CLOSE_REASON, code as u8]);
     out.extend_from_slice(words.as_bytes());
 }
 
@@ -110,7 +110,7 @@ fn read(frame: &[u8]) -> Option<Frame<'_>> {
     let (&kind, rest) = frame.split_first()?;
     match kind {
         RAW => return Some(Frame::Raw(rest)),
-        PARTING => return rest.split_first().map(|(&code, words)| Frame::Parting(code, words)),
+        CLOSE_REASON => return rest.split_first().map(|(&code, words)| Frame::CloseReason(code, words)),
         _ => {}
     }
     let action = *Action::ALL.get(usize::from(kind))?;
@@ -132,4 +132,4 @@ fn read(frame: &[u8]) -> Option<Frame<'_>> {
     }))
 }
 
-const _: () = assert!(Action::ALL.len() < PARTING as usize, "actions and the other kinds share a byte");
+const _: () = assert!(Action::ALL.len() < CLOSE_REASON as usize, "actions and the other kinds share a byte");

@@ -38,7 +38,7 @@ use packet::{Body, Version, kind};
 use subscribe::Pending;
 use topics::Topics;
 
-pub(crate) use frame::{parting, write};
+pub(crate) use frame::{close_reason, write};
 pub(crate) use packet::{Code, missing};
 
 /// What the reason code with which a link was ended means.
@@ -183,7 +183,7 @@ impl Session {
             Ending::Left => Closing::Peer(None),
             Ending::Broken(code) => {
                 // As what is to be said last: whether it is greeted before that is on its way from the engine.
-                parting(code, code.words(), turn.replies);
+                close_reason(code, code.words(), turn.replies);
                 Closing::Packet(code as u8)
             }
         })

@@ -1,9 +1,9 @@
 //! Connections from their socket to their end.
 
-mod carry;
+pub(crate) mod close_reason;
 mod expiry;
 mod login;
 mod outboxes;
-pub(crate) mod parting;
 pub(crate) mod table;
+mod transport;
 mod watch;

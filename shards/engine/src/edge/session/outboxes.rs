@@ -4,7 +4,7 @@
 //! ends its connection by a single one. *Does not* decide who is told what, nor encode.
 
 use crate::edge::burden::Burden;
-use crate::edge::session::parting::parting_of;
+use crate::edge::session::close_reason::close_reason_of;
 use crate::edge::session::table::{Session, Sessions, State, find_mut};
 use crate::ident::{ConnId, Nanos};
 use crate::limits::Limits;
@@ -12,7 +12,7 @@ use crate::output::{Frames, Note, Outbox, Reason, Spare};
 use crate::outputs::Outputs;
 use bytes::Bytes;
 use deepstream_wire::Wire;
-use deepstream_wire::parting::{encode_parting, encode_probe};
+use deepstream_wire::close_reason::{encode_close, encode_probe};
 use std::collections::VecDeque;
 
 impl Sessions {
@@ -183,7 +183,7 @@ impl Sessions {
         };
         if !matches!(session.state, State::Connected) {
             let before = session.outbox.bytes.len();
-            encode_parting(session.wire, parting_of(reason), &mut session.outbox.bytes);
+            encode_close(session.wire, close_reason_of(reason), &mut session.outbox.bytes);
             let bytes = session.outbox.bytes.len() - before;
             burden.put(session, bytes);
         }

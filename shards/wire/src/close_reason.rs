@@ -1,6 +1,6 @@
 //! Why the server ends a connection, as its client is told: a close code of WebSocket, a reason code of MQTT, a few words.
 //!
-//! *Owns* these three of every [`Parting`]. *Promises* that the words fit into a close frame, and that a code means the same
+//! *Owns* these three of every [`CloseReason`]. *Promises* that the words fit into a close frame, and that a code means the same
 //! whatever was spoken: 1001 and 1013 ask to come back, 1008 that something is mended first, 44.. are HTTP's statuses behind a 4.
 //! *Does not* log: who it was, and where, is known to the host.
 
@@ -10,7 +10,7 @@ use crate::ws::{self, CLOSE_AWAY, CLOSE_LATER, CLOSE_POLICY};
 
 /// Why the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parting {
+pub enum CloseReason {
     /// It did not log in in time.
     LoginTimeout,
     /// It is to speak first, and said nothing.
@@ -42,7 +42,7 @@ const CLOSE_TIMEOUT: u16 = 4408;
 /// Close code: somebody else is this client now.
 const CLOSE_CONFLICT: u16 = 4409;
 
-impl Parting {
+impl CloseReason {
     /// THE TABLE: what clients of WebSocket and of MQTT are told, in numbers and in words.
     fn row(self) -> (u16, Code, &'static str) {
         match self {
@@ -78,10 +78,10 @@ impl Parting {
 }
 
 /// Appends what ends a connection from our side.
-pub fn encode_parting(wire: Wire, parting: Parting, out: &mut Vec<u8>) {
-    let (close, code, words) = parting.row();
+pub fn encode_close(wire: Wire, close_reason: CloseReason, out: &mut Vec<u8>) {
+    let (close, code, words) = close_reason.row();
     match wire {
-        Wire::Mqtt => mqtt::parting(code, words, out),
+        Wire::Mqtt => mqtt::close_reason(code, words, out),
         Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Text | Wire::TextSdk | Wire::Json | Wire::Http => {
             ws::put_close_because(close, words, out);
         }
@@ -102,26 +102,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_parting_fits_a_close_frame_and_says_which_and_why() {
-        for parting in [
-            Parting::LoginTimeout,
-            Parting::NeverSpoke,
-            Parting::InvalidLogin,
-            Parting::TooManyLogins,
-            Parting::Unavailable,
-            Parting::SessionExpired,
-            Parting::Silent,
-            Parting::OutboxFull,
-            Parting::Stalled,
-            Parting::TakenOver,
-            Parting::Shutdown,
+    fn every_close_reason_fits_a_close_frame_and_says_which_and_why() {
+        for close_reason in [
+            CloseReason::LoginTimeout,
+            CloseReason::NeverSpoke,
+            CloseReason::InvalidLogin,
+            CloseReason::TooManyLogins,
+            CloseReason::Unavailable,
+            CloseReason::SessionExpired,
+            CloseReason::Silent,
+            CloseReason::OutboxFull,
+            CloseReason::Stalled,
+            CloseReason::TakenOver,
+            CloseReason::Shutdown,
         ] {
-            let (close, _, words) = parting.row();
+            let (close, _, words) = close_reason.row();
             let mut frame = Vec::new();
-            encode_parting(Wire::Protobuf, parting, &mut frame);
-            assert_eq!(frame[..2], [0x88, frame.len() as u8 - 2], "{parting:?}");
-            assert_eq!(ws::read_close(&frame[2..]), Ok(Some(close)), "{parting:?}");
-            assert_eq!(&frame[4..], words.as_bytes(), "nothing is cut off: {parting:?}");
+            encode_close(Wire::Protobuf, close_reason, &mut frame);
+            assert_eq!(frame[..2], [0x88, frame.len() as u8 - 2], "{close_reason:?}");
+            assert_eq!(ws::read_close(&frame[2..]), Ok(Some(close)), "{close_reason:?}");
+            assert_eq!(&frame[4..], words.as_bytes(), "nothing is cut off: {close_reason:?}");
         }
     }
 }

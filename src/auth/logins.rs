@@ -420,5 +420,5 @@ impl Auth {
 }
 
 #[cfg(test)]
-#[path = "desk_tests.rs"]
+#[path = "logins_tests.rs"]
 pub(super) mod tests;

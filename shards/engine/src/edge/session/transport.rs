@@ -58,8 +58,8 @@ impl Shard {
 
     /// A connection turned out to carry requests of HTTP: each is a connection of its own, what they are told goes out
     /// through this one, and for how long it may say nothing is the host's business.
-    pub fn carries_http(&mut self, now: Nanos, conn: ConnId) {
-        self.input(now, Kind::CarriesHttp, &conn);
+    pub fn became_http(&mut self, now: Nanos, conn: ConnId) {
+        self.input(now, Kind::BecameHttp, &conn);
         if let Some(session) = self.delivery.sessions.get_mut(conn) {
             session.wire = Wire::Http;
             self.watch(conn);

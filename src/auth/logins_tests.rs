@@ -28,8 +28,8 @@ pub(in crate::auth) fn tools() -> Tools {
     Tools { compute, webhooks_max: 1, storage_timeout, name_bytes_max: 2048, records, members, guesses, proxies, began }
 }
 
-/// A desk with one client, and what hears its waker.
-fn desk(methods: Vec<AuthMethod>, logins_max: usize, login_bytes_max: usize) -> (Auth, Client, mpsc::Receiver<()>) {
+/// A login service with one client, and what hears its waker.
+fn logins(methods: Vec<AuthMethod>, logins_max: usize, login_bytes_max: usize) -> (Auth, Client, mpsc::Receiver<()>) {
     let (ring, rung) = mpsc::channel();
     let waker: Waker = Arc::new(move || {
         let _ = ring.send(());
@@ -82,7 +82,7 @@ fn answers(client: &mut Client, rung: &mpsc::Receiver<()>, count: usize) -> Vec<
 
 #[test]
 fn open_login_takes_no_waiting() {
-    let (_auth, mut client, _rung) = desk(vec![AuthMethod::Open, users(1)], 0, 0);
+    let (_auth, mut client, _rung) = logins(vec![AuthMethod::Open, users(1)], 0, 0);
     assert!(
         matches!(judge(&mut client, 0, r#"{"username":"ann"}"#), Some(Login::Accepted(account)) if &*account.user_id == "ann")
     );
@@ -93,7 +93,7 @@ fn logins_beyond_the_bounds_are_refused_at_once_and_room_comes_back() {
     const LOGIN: &str = r#"{"username":"ann","password":"x"}"#;
     let busy = Some(Login::Unjudged { client_data: BUSY.into() });
     for (logins_max, login_bytes_max) in [(2, 1000), (1000, 2 * LOGIN.len())] {
-        let (_auth, mut client, rung) = desk(vec![users(1)], logins_max, login_bytes_max);
+        let (_auth, mut client, rung) = logins(vec![users(1)], logins_max, login_bytes_max);
         assert_eq!((judge(&mut client, 0, LOGIN), judge(&mut client, 1, LOGIN)), (None, None));
         assert_eq!(judge(&mut client, 2, LOGIN), busy);
         assert_eq!(answers(&mut client, &rung, 2).len(), 2);
@@ -107,7 +107,7 @@ fn logins_beyond_the_bounds_are_refused_at_once_and_room_comes_back() {
 #[test]
 fn a_table_of_users_that_cannot_be_read_refuses_and_says_so() {
     let table = StorageAuth { table: "users".into(), create_user: true, report: true, ..StorageAuth::default() };
-    let (_auth, mut client, rung) = desk(vec![AuthMethod::Storage(table)], 10, 1000);
+    let (_auth, mut client, rung) = logins(vec![AuthMethod::Storage(table)], 10, 1000);
     assert_eq!(judge(&mut client, 0, r#"{"username":"ann","password":"x"}"#), None);
     let (_, login) = answers(&mut client, &rung, 1).remove(0);
     let said = br#"{"error":"Error retrieving user from storage""#;
@@ -116,7 +116,7 @@ fn a_table_of_users_that_cannot_be_read_refuses_and_says_so() {
 
 #[test]
 fn a_login_that_computes_keeps_none_waiting_that_does_not() {
-    let (_auth, mut client, rung) = desk(vec![users(5_000_000)], 10, 1000);
+    let (_auth, mut client, rung) = logins(vec![users(5_000_000)], 10, 1000);
     assert_eq!(judge(&mut client, 0, r#"{"username":"ann","password":"x"}"#), None);
     assert_eq!(judge(&mut client, 1, "{}"), None);
     assert_eq!(answers(&mut client, &rung, 1)[0].0, 1);
@@ -124,7 +124,7 @@ fn a_login_that_computes_keeps_none_waiting_that_does_not() {
 
 #[test]
 fn every_login_is_answered_though_the_thread_ends() {
-    let (auth, mut client, rung) = desk(vec![users(5_000_000)], 10, 1000);
+    let (auth, mut client, rung) = logins(vec![users(5_000_000)], 10, 1000);
     for slot in 0..3 {
         assert_eq!(judge(&mut client, slot, r#"{"username":"ann","password":"x"}"#), None);
     }
@@ -138,7 +138,7 @@ fn every_login_is_answered_though_the_thread_ends() {
 
 #[test]
 fn another_configuration_is_built_before_it_is_used_and_then_used_at_once() {
-    let (auth, mut client, rung) = desk(vec![users(1)], 10, 1000);
+    let (auth, mut client, rung) = logins(vec![users(1)], 10, 1000);
     let swap = auth.prepare(&[AuthMethod::Open]).unwrap();
     assert_eq!(judge(&mut client, 0, "{}"), None, "not yet");
     assert_eq!(answers(&mut client, &rung, 1).len(), 1);
@@ -149,7 +149,7 @@ fn another_configuration_is_built_before_it_is_used_and_then_used_at_once() {
 #[test]
 fn whoever_has_the_most_on_its_way_gives_way_to_a_stranger() {
     const LOGIN: &str = r#"{"username":"ann","password":"x"}"#;
-    let (_auth, mut client, rung) = desk(vec![users(5_000_000)], 2, 1000);
+    let (_auth, mut client, rung) = logins(vec![users(5_000_000)], 2, 1000);
     assert_eq!(judge_from(&mut client, 0, LOGIN, "1.1.1.1"), None);
     assert_eq!(judge_from(&mut client, 1, LOGIN, "1.1.1.1"), None);
     assert_eq!(judge_from(&mut client, 2, "{}", "2.2.2.2"), None);
@@ -165,7 +165,7 @@ fn whoever_has_the_most_on_its_way_gives_way_to_a_stranger() {
 #[test]
 fn a_flood_that_was_left_delays_nobody() {
     const LOGIN: &str = r#"{"username":"ann","password":"x"}"#;
-    let (_auth, mut client, rung) = desk(vec![users(300_000)], 1000, 100_000);
+    let (_auth, mut client, rung) = logins(vec![users(300_000)], 1000, 100_000);
     for slot in 0..500 {
         assert_eq!(judge(&mut client, slot, LOGIN), None);
     }
@@ -180,7 +180,7 @@ fn a_flood_that_was_left_delays_nobody() {
 #[test]
 fn a_stranger_waits_for_one_login_of_a_flood_not_for_all() {
     const LOGIN: &str = r#"{"username":"ann","password":"x"}"#;
-    let (_auth, mut client, rung) = desk(vec![users(100_000)], 1000, 100_000);
+    let (_auth, mut client, rung) = logins(vec![users(100_000)], 1000, 100_000);
     for slot in 0..300 {
         assert_eq!(judge_from(&mut client, slot, LOGIN, "1.1.1.1"), None);
     }
@@ -196,7 +196,7 @@ fn a_stranger_waits_for_one_login_of_a_flood_not_for_all() {
 fn guesses_are_not_judged_any_more_though_they_all_wait_at_once() {
     const LOGIN: &str = r#"{"username":"ann","password":"x"}"#;
     for iterations in [1, 1000] {
-        let (_auth, mut client, rung) = desk(vec![users(iterations)], 1000, 100_000);
+        let (_auth, mut client, rung) = logins(vec![users(iterations)], 1000, 100_000);
         for slot in 0..50 {
             assert_eq!(judge_from(&mut client, slot, LOGIN, "1.1.1.1"), None);
         }
