@@ -155,6 +155,7 @@ impl Rig {
     }
 
     /// Waits for a condition that no waker announces.
+    #[track_caller]
     pub(crate) fn until(&mut self, mut holds: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds(self) {
