@@ -327,10 +327,17 @@ impl Core {
                 self.drive(key);
             }
             // What it said before is heard first: while it is paused its link keeps some of it.
-            Stage::Open if socket.paused => {}
+            Stage::Open if socket.paused => self.hung_up(key),
             Stage::Open => self.part(key),
             Stage::Lingering => self.forget(key),
             Stage::Closing | Stage::Draining => {}
+        }
+    }
+
+    /// One that begins to wait for its login: it may have gone with the last word of it, and then nothing is left to watch.
+    fn ended_before(&mut self, key: Key) {
+        if self.sockets.get(key).is_some_and(|socket| socket.ended) {
+            self.hung_up(key);
         }
     }
 
@@ -393,6 +400,7 @@ impl Core {
                 self.ring.pause(key);
                 if self.auth.is_awaited(conn) {
                     self.ring.watch(key);
+                    self.ended_before(key);
                 }
             }
         }

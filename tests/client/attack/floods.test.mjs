@@ -83,6 +83,23 @@ describe('a flood of logins', () => {
     await server.atRest()
   })
 
+  test('who goes with the last word of a login is not asked about either', async (t) => {
+    const waiting = []
+    const hook = await Webhook.start(t, (request, respond) => waiting.push({ request, respond }))
+    const server = await serverFor(t, { extra: { auth: [webhook(hook)] }, limits: { ...limits, webhooksMax: 1 } })
+    const first = await asking(t, server, { first: true }, '6.6.6.6')
+    await until('the webhook has one', () => waiting.length === 1)
+    for (let each = 0; each < 100; each++) (await asking(t, server, { username: `user ${each}` }, '6.6.6.6')).terminate()
+    const raw = await asking(t, server, { honest: true }, '6.6.6.6')
+    await until('they are gone', async () => (await server.census()).connections === 2)
+    waiting[0].respond(200, 'bob')
+    assertFields(await first.take(), { action: AUTH.AUTH_SUCCESSFUL })
+    await until('the next one is asked about', () => waiting.length > 1)
+    assert.ok(waiting[1].request.body.authData.honest, 'which is the honest one')
+    waiting[1].respond(200, 'ann')
+    assertFields(await raw.take(), { action: AUTH.AUTH_SUCCESSFUL })
+  })
+
   test('that fills the room for logins gives way to a stranger', async (t) => {
     const waiting = []
     const hook = await Webhook.start(t, (request, respond) => waiting.push({ request, respond }))
