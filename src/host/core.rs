@@ -279,7 +279,7 @@ impl Core {
         match completion {
             ring::Completion::Accepted(key, door) => self.accepted(key, door),
             ring::Completion::Refused(stream, door) => {
-                self.refusals.refuse(&stream, &self.doors[door.0 as usize], self.now)
+                self.refusals.refuse(&stream, &self.doors[door.0 as usize], self.now);
             }
             ring::Completion::AcceptFailed(error) => {
                 note::accept_failed(&error);

@@ -415,7 +415,7 @@ impl Shard {
             Packet::Counted(conn) => self.admitted(conn),
             Packet::Everyone { conn, reply_to, on } => self.everyone_on(conn, reply_to, on),
             Packet::Listen { conn, reply_to, topic, pattern, on } => {
-                self.listen_changed(conn, reply_to, topic, &pattern, on)
+                self.listen_changed(conn, reply_to, topic, &pattern, on);
             }
             Packet::Users { conn, reply_to } => self.users(conn, reply_to),
             Packet::Online { reply_to, users } => self.users_online(reply_to, users),
@@ -434,10 +434,10 @@ impl Shard {
             Packet::Withheld(forwarded) => self.withheld(from, forwarded),
             Packet::Fetched(conn, number) => self.fetched(conn, number),
             Packet::Settled { conn, reply_to, refused, version } => {
-                self.settled(from, conn, reply_to, refused, version)
+                self.settled(from, conn, reply_to, refused, version);
             }
             Packet::RemoteRead { rule_lookup, place, hash, name } => {
-                self.remote_read(from, rule_lookup, place, hash, &name)
+                self.remote_read(from, rule_lookup, place, hash, &name);
             }
             Packet::RemoteReadDone { rule_lookup, place, found } => self.remote_read_done(rule_lookup, place, found),
             Packet::Rules(permissions) => self.adopt(permissions),
