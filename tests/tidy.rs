@@ -521,6 +521,11 @@ fn planted_breaches_are_found() {
         (unlisted_imports, "perf/Cargo.toml", "[dev-dependencies]\ndeepstream-engine = \"1\""),
         (unlisted_imports, "Cargo.toml", "[target.'cfg(loom)'.dependencies]\ndeepstream-sim = \"1\""),
         (unlisted_arrows, "shards/engine/src/edge/subscribers.rs", "use crate::{ident::Place, owner::{names}};"),
+        (unlisted_arrows, "shards/engine/src/edge/route.rs", "use crate::owner::Owner;"),
+        (unlisted_arrows, "shards/engine/src/owner/event.rs", "use crate::edge::session::table::Session;"),
+        (unlisted_arrows, "shards/engine/src/permit/judge.rs", "use crate::owner::Owner;"),
+        (unlisted_arrows, "shards/engine/src/owner/event.rs", "use crate::shard::Shard;"),
+        (unlisted_arrows, "shards/engine/src/edge/mod.rs", "mod route;\nuse route::Besides;"),
         (unlisted_arrows, "shards/engine/src/edge/session/table.rs", "fn f() { super::super::super::pull::g(); }"),
         (
             unlisted_arrows,
@@ -570,8 +575,13 @@ fn planted_breaches_are_found() {
         assert_eq!(found.len(), 1, "{path}: {text}\n{found:?}");
     }
     let rows: &[(&str, &[&str])] = &[("a", &["b"]), ("b", &["c"]), ("c", &["b"])];
-    let table = Modules { folder: "src", in_circles: 0, rows };
+    let table = Modules { folder: "src", shared: &[], in_circles: 0, rows };
     assert_eq!(table.circles(), BTreeSet::from(["b", "c"]));
+    let room: &[(&str, &[&str])] =
+        &[("a", &["a/b", "a/c", "a/d"]), ("a/b", &["a"]), ("a/c", &["a/d"]), ("a/d", &["a/c"])];
+    let circles = |shared| Modules { folder: "src", shared, in_circles: 0, rows: room }.circles();
+    assert_eq!(circles(&[]), BTreeSet::from(["a", "a/b", "a/c", "a/d"]));
+    assert_eq!(circles(&["a"]), BTreeSet::from(["a/c", "a/d"]), "a struct in common is no circle, all others are");
     assert_eq!(table.unused(&[Source::new("src/b/mod.rs", "use crate::c;"), Source::new("src/c.rs", "")]).len(), 2);
     let answered = || Source::new("shards/engine/src/owner/event.rs", "Action::EventEmit => {}");
     for (path, text, untested) in [

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Modules {
     /// Where the crate's sources are.
     pub(crate) folder: &'static str,
-    /// How many modules are in a circle of imports. It may only become smaller.
+    /// Rooms whose files are written around one struct, which the room itself holds: it imports them, and they import it.
+    pub(crate) shared: &'static [&'static str],
+    /// How many modules are in another circle of imports than that. It may only become smaller.
     pub(crate) in_circles: usize,
     /// A module, by its path below the folder, with all below it that has no row of its own; and what it may import.
     pub(crate) rows: &'static [(&'static str, &'static [&'static str])],
@@ -70,14 +72,19 @@ impl Modules {
         unused.map(|(from, to)| format!("{}: {from} does not import {to}", self.folder)).collect()
     }
 
-    /// The modules that import themselves, by way of others.
+    /// The modules that import themselves, by way of others. That a file imports the room that it shares a struct with counts
+    /// for nothing.
     pub(crate) fn circles(&self) -> BTreeSet<&'static str> {
         let rows: BTreeMap<&str, &[&'static str]> = self.rows.iter().copied().collect();
+        let is_room_of = |room: &&str, file: &str| {
+            self.shared.contains(room) && file.strip_prefix(*room).is_some_and(|rest| rest.starts_with('/'))
+        };
         let reaches_itself = |module: &&'static str| {
             let (mut seen, mut waiting) = (BTreeSet::new(), vec![*module]);
             while let Some(next) = waiting.pop() {
                 let imported = rows.get(next).copied().unwrap_or_default();
-                waiting.extend(imported.iter().filter(|import| seen.insert(**import)));
+                let imported = imported.iter().filter(|import| !is_room_of(import, next));
+                waiting.extend(imported.filter(|import| seen.insert(**import)));
             }
             seen.contains(module)
         };
@@ -106,7 +113,9 @@ fn imports(file: &Source, module: &[String]) -> Vec<(usize, Vec<String>)> {
         code.push('\n');
     }
     let mut found = Vec::new();
-    for root in ["crate::", "super::", "self::"] {
+    let own: Vec<String> = children(&code).map(|child| format!("{child}::")).collect();
+    let roots = ["crate::", "super::", "self::"].into_iter().chain(own.iter().map(String::as_str));
+    for root in roots {
         for (at, _) in code.match_indices(root) {
             let before = code[..at].chars().next_back();
             // A part of a longer path is found with its beginning.
@@ -115,10 +124,12 @@ fn imports(file: &Source, module: &[String]) -> Vec<(usize, Vec<String>)> {
                 continue;
             }
             let mut path = if root == "crate::" { Vec::new() } else { module.to_vec() };
-            if root == "super::" {
-                path.pop();
-            }
             let mut rest = &code[at + root.len()..];
+            match root {
+                "crate::" | "self::" => {}
+                "super::" => drop(path.pop()),
+                _ => rest = &code[at..],
+            }
             while let Some(further) = rest.strip_prefix("super::") {
                 path.pop();
                 rest = further;
@@ -130,6 +141,14 @@ fn imports(file: &Source, module: &[String]) -> Vec<(usize, Vec<String>)> {
         }
     }
     found
+}
+
+/// The modules that a file declares, whose names it may use without saying where they are.
+fn children(code: &str) -> impl Iterator<Item = &str> {
+    code.lines().filter_map(|line| {
+        let (before, rest) = line.trim().strip_suffix(';')?.split_once("mod ")?;
+        (before.is_empty() || before.starts_with("pub")).then_some(rest)
+    })
 }
 
 /// Reads what follows the beginning of a path: names, and groups of them between braces.

@@ -104,6 +104,20 @@ fn unmixed(number: u64) -> u64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
+/// Names a call; stale once it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// Names one question put to one listener, and what becomes of it; stale once that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AttemptId {
+    pub(crate) slot: u32,
+    pub(crate) attempt: u32,
+}
+
 /// A moment: nanoseconds since a start that the host chose. Time only enters the engine as an argument.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Nanos(pub u64);

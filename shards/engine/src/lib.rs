@@ -17,15 +17,18 @@ pub mod packet;
 
 mod census;
 mod codec;
-mod delivery;
+mod context;
 mod drain;
 mod edge;
 mod endpoint;
+mod interest;
 mod outputs;
 mod owner;
 mod pattern;
 mod permissions;
+mod permit;
 mod shard;
+mod sides;
 pub mod tape;
 #[cfg(test)]
 mod tests;
@@ -33,6 +36,7 @@ mod timer;
 mod view;
 
 pub use census::Census;
+pub use context::Options;
 pub use endpoint::{Endpoint, Endpoints};
 pub use ident::{ConnId, Nanos, NodeId, Place, Ticket};
 pub use limits::Limits;
@@ -44,5 +48,5 @@ pub use outputs::Counters;
 pub use owner::deed::is_reading;
 pub use packet::{Forwarded, Identity, Lane, NoPacket, Packet, ReplyTo};
 pub use permissions::{Permissions, RuleLookupId, Sampled, Shadow, ShadowTally};
-pub use shard::{Options, Shard};
+pub use shard::Shard;
 pub use view::{Member, Unviewable, View};

@@ -1,6 +1,6 @@
 //! Permission rules as all cores share them, and what is told of them: to other cores, to the host, to the log.
 //!
-//! *Owns* the shapes. *Does not* judge: that is `owner/permit`.
+//! *Owns* the shapes. *Does not* judge: that is `permit`.
 
 use crate::codec::structs;
 use deepstream_valve::{Right, Ruleset};

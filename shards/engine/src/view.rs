@@ -184,6 +184,12 @@ pub(crate) fn hash_name(hasher: &NameHasher, name: &[u8]) -> u64 {
     }
 }
 
+/// The hash of a filter as a name of one core: another one than that of the event or record that is really called so.
+pub(crate) fn filter_hash(hasher: &NameHasher, filter: &[u8], core: Place) -> u64 {
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    hash_name(hasher, filter) ^ (u64::from(core.0) + 1).wrapping_mul(SPREAD)
+}
+
 /// All places that a shard knows, in a row that only ever gets longer: its tables have an entry for each.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {

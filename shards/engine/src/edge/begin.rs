@@ -1,9 +1,10 @@
 //! What is judged where it comes in, before it is begun: listening, and what is about everybody.
 
+use crate::edge::Edge;
 use crate::ident::ConnId;
-use crate::owner::permit::{Found, Judgement, Question, Steps};
 use crate::packet::ReplyTo;
-use crate::shard::Shard;
+use crate::permit::{Found, Judgement, Question, Steps};
+use crate::sides::{Sides, ToOwner};
 use crate::view::hash_name;
 use deepstream_valve::Right;
 use deepstream_wire::{Action, EventRequest, Flags, Message, PresenceRequest, RecordRequest, Request};
@@ -66,7 +67,7 @@ impl Beginning {
     }
 }
 
-impl Shard {
+impl<O: ToOwner> Sides<Edge, O> {
     /// LISTEN, and what is about everybody's presence: begun if it may be. Whoever has to wait for that is not read from
     /// meanwhile, so that nothing it says later overtakes.
     pub(crate) fn judge_and_begin(&mut self, conn: ConnId, message: &Message<&[u8]>) {
@@ -91,7 +92,7 @@ impl Shard {
             who: None,
             message,
             name,
-            hash: name.map_or(0, |name| hash_name(&self.hasher, name)),
+            hash: name.map_or(0, |name| hash_name(&self.cx.hasher, name)),
             listened: false,
             slot: None,
             failed: false,
@@ -106,7 +107,13 @@ impl Shard {
                 let name = name.filter(|_| message.head.flags.has(Flags::NAME));
                 self.tell_denial(conn, message, name, denial);
             }
-            Judgement::HostRequest | Judgement::Load => self.hold_connection(conn, message, found),
+            Judgement::HostRequest | Judgement::Load => {
+                if let Some(session) = self.edges.here.sessions.get_mut(conn) {
+                    session.asking = true;
+                }
+                let message = Message { head: message.head, bytes: message.bytes.into() };
+                self.hold_message(conn, message, found);
+            }
         }
     }
 
@@ -121,7 +128,7 @@ impl Shard {
 
     /// A connection that waited goes on.
     pub(crate) fn begin_again(&mut self, conn: ConnId, message: &Message<&[u8]>, found: Found) {
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
         session.asking = false;
         self.judge_beginning(conn, message, found);
         self.resume(conn);

@@ -1,8 +1,9 @@
 //! Bulk messages whose names live on several cores: one answer when the last part is done.
 
+use crate::edge::Edge;
 use crate::ident::ConnId;
 use crate::packet::ReplyTo;
-use crate::shard::Shard;
+use crate::sides::{Sides, ToOwner};
 use deepstream_wire::{Action, EventRequest, Message, Outgoing, PresenceRequest, RecordRequest, Request, RpcRequest};
 use slab::Slab;
 
@@ -35,7 +36,7 @@ impl BulkRequests {
         self.table.len()
     }
 
-    /// Begins a bulk message. It counts as one outstanding part itself until [`Shard::settle`] is called with the
+    /// Begins a bulk message. It counts as one outstanding part itself until [`Sides::settle`] is called with the
     /// returned address, so that it cannot be answered while its parts are still being sent out.
     pub(crate) fn begin(&mut self, conn: ConnId, message: &Message<&[u8]>) -> ReplyTo {
         self.generation = self.generation.wrapping_add(1);
@@ -84,13 +85,23 @@ impl BulkRequests {
     }
 }
 
-impl Shard {
+impl Edge {
+    /// What ties the requests of a bulk message together, for their owners, that is answered name by name.
+    pub(super) fn begin_message(&mut self) -> ReplyTo {
+        self.message = self.message.wrapping_add(1).max(1);
+        ReplyTo { bulk_generation: self.message, ..ReplyTo::default() }
+    }
+}
+
+impl<O: ToOwner> Sides<Edge, O> {
     /// A part of a bulk message is done, or the sending out of its parts is (`refused: false` for an empty one).
     pub(crate) fn settle(&mut self, reply_to: ReplyTo, refused: bool, version: Option<i32>) {
         if reply_to.bulk_request == ReplyTo::NONE {
             return;
         }
-        let Some(bulk_request) = self.bulk_requests.table.get_mut(reply_to.bulk_request as usize) else { return };
+        let Some(bulk_request) = self.edges.here.bulk_requests.table.get_mut(reply_to.bulk_request as usize) else {
+            return;
+        };
         if bulk_request.generation != reply_to.bulk_generation {
             return;
         }
@@ -107,7 +118,7 @@ impl Shard {
             bulk_request.versions[part] = Some(version);
         }
         if bulk_request.outstanding == 0 {
-            let bulk_request = self.bulk_requests.table.remove(reply_to.bulk_request as usize);
+            let bulk_request = self.edges.here.bulk_requests.table.remove(reply_to.bulk_request as usize);
             self.answer(&bulk_request);
         }
     }
@@ -179,7 +190,7 @@ impl Shard {
         let versions: Vec<(&[u8], i32)> =
             names.filter_map(|(name, version)| version.map(|version| (name, version))).collect();
         let bulk = Outgoing { versions: &versions, ..Outgoing::new(Action::RecordHeadResponseBulk) };
-        self.delivery.reply(bulk_request.conn, &bulk);
+        self.edges.reply(&mut self.cx, bulk_request.conn, &bulk);
     }
 
     /// Acknowledges a bulk message; `echo` repeats its names (docs/protobuf-protocol.md §8).
@@ -191,6 +202,6 @@ impl Shard {
             is_ack: true,
             ..Outgoing::new(message.head.action)
         };
-        self.delivery.reply(conn, &ack);
+        self.edges.reply(&mut self.cx, conn, &ack);
     }
 }

@@ -3,16 +3,64 @@
 //!
 //! *Owns* this core's sessions, what they subscribe to, and their messages that are not answered yet.
 //! *Promises* that what a connection says of one name reaches the name's owner in the order it was said.
-//! *Does not* know what a name holds: that is its owner's.
+//! *Does not* know what a name holds: that is its owner's, to whom it speaks by [`ToOwner`](crate::sides::ToOwner) or by packets.
 
 mod begin;
-pub(crate) mod bulk;
-pub(crate) mod burden;
+mod bulk;
+mod door;
+mod drain;
 mod listen;
 mod member;
-pub(crate) mod presence;
+mod owners;
+mod presence;
 mod route;
-pub(crate) mod session;
-pub(crate) mod subscribers;
+mod session;
+mod subscribers;
 mod takeover;
-pub(crate) mod withheld;
+mod withheld;
+
+use crate::context::Options;
+use crate::context::hasher;
+use crate::ident::{ConnId, Place};
+use crate::view::Row;
+use bulk::BulkRequests;
+use presence::Watchers;
+use session::table::Sessions;
+use subscribers::Subscribers;
+
+/// What an edge keeps.
+pub(crate) struct Edge {
+    sessions: Sessions,
+    /// Which of them hear which name.
+    subscribers: Subscribers,
+    bulk_requests: BulkRequests,
+    watchers: Watchers,
+    /// Connections whose socket rests because a peer's lane is long.
+    held_back: Vec<(Place, ConnId)>,
+    /// Counts bulk messages that are answered name by name.
+    message: u32,
+}
+
+impl Edge {
+    pub(crate) fn new(core: Place, places: Row, options: &Options) -> Self {
+        let hasher = hasher(options);
+        Self {
+            sessions: Sessions::new(core, options.limits.clone()),
+            subscribers: Subscribers::new(places, hasher.clone()),
+            bulk_requests: BulkRequests::default(),
+            watchers: Watchers::new(hasher),
+            held_back: Vec::new(),
+            message: 0,
+        }
+    }
+
+    /// Makes room for so many connections without moving any.
+    pub(crate) fn reserve(&mut self, connections: usize) {
+        self.sessions.reserve(connections);
+    }
+
+    /// There are more places.
+    pub(crate) fn adopt_places(&mut self, places: Row) {
+        self.subscribers.adopt_places(places);
+    }
+}

@@ -3,11 +3,12 @@
 //! *Owns* this core's subscribers of everybody. *Promises* that they are told by an owner what happened since it knew of them,
 //! and of nobody whom they may not know of.
 
+use crate::edge::Edge;
 use crate::edge::bulk::BulkRequest;
 use crate::ident::{ConnId, Place};
 use crate::output::Frames;
-use crate::packet::{Identity, Lane, Packet, ReplyTo};
-use crate::shard::Shard;
+use crate::packet::{Identity, ReplyTo};
+use crate::sides::{Sides, ToOwner};
 use crate::view::hash_name;
 use ahash::RandomState;
 use deepstream_wire::{Action, Message, Outgoing};
@@ -86,41 +87,32 @@ fn bit_of(index: usize) -> (usize, u64) {
     (index / 64, 1 << (index % 64))
 }
 
-impl Shard {
+impl<O: ToOwner> Sides<Edge, O> {
     /// A connection was let in, and is welcome once that is counted; or is gone.
     pub(crate) fn presence_changed(&mut self, conn: ConnId, identity: Arc<Identity>, online: bool) {
-        if !self.options.presence || &*identity.user == INVISIBLE {
+        if !self.cx.options.presence || &*identity.user == INVISIBLE {
             return self.admitted(conn);
         }
-        let owner = self.owner_of(hash_name(&self.hasher, identity.user.as_bytes()));
-        if owner == self.core {
-            self.count_presence(conn, &identity, online);
-        } else {
-            self.delivery.outputs.post(owner, Lane::Requests, Packet::Presence { conn, identity, online });
-        }
+        let owner = self.cx.owner_of(hash_name(&self.cx.hasher, identity.user.as_bytes()));
+        self.tell_presence(owner, conn, identity, online);
     }
 
     /// QUERY_ALL: every owner is asked for its users.
     pub(crate) fn query_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
-        let whole = self.bulk_requests.begin(conn, message);
-        for core in self.peers() {
-            let reply_to = self.bulk_requests.part(whole, 0);
-            self.delivery.outputs.post(core, Lane::Requests, Packet::Users { conn, reply_to });
-        }
-        let reply_to = self.bulk_requests.part(whole, 0);
-        self.users(conn, reply_to);
+        let whole = self.edges.here.bulk_requests.begin(conn, message);
+        self.ask_for_users(conn, |edge| edge.bulk_requests.part(whole, 0));
         self.settle(whole, false, None);
     }
 
     /// One owner's users.
     pub(crate) fn users_online(&mut self, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) {
-        self.bulk_requests.add_users(reply_to, users);
+        self.edges.here.bulk_requests.add_users(reply_to, users);
         self.settle(reply_to, false, None);
     }
 
     /// All owners answered: everybody online but the asker, in order of their names, so that who asks twice can compare.
     pub(crate) fn answer_query_all(&mut self, bulk_request: &BulkRequest) {
-        let asker = self.delivery.user(bulk_request.conn).unwrap_or_default().as_bytes();
+        let asker = self.edges.user(bulk_request.conn).unwrap_or_default().as_bytes();
         let mut names: Vec<&[u8]> =
             bulk_request.users.iter().map(|user| &**user).filter(|&user| user != asker).collect();
         if self.permit.judges() {
@@ -133,7 +125,7 @@ impl Shard {
             correlation_id: message.correlation_id(),
             ..Outgoing::new(Action::PresenceQueryAllResponse)
         };
-        self.delivery.reply(bulk_request.conn, &answer);
+        self.edges.reply(&mut self.cx, bulk_request.conn, &answer);
     }
 
     /// The owners of all names of a QUERY answered: `{"user":bool,…}`.
@@ -156,62 +148,51 @@ impl Shard {
             data: Some(&data),
             ..Outgoing::new(Action::PresenceQueryResponse)
         };
-        self.delivery.reply(bulk_request.conn, &answer);
+        self.edges.reply(&mut self.cx, bulk_request.conn, &answer);
     }
 
     /// SUBSCRIBE_ALL: acknowledged when every owner knows.
     pub(crate) fn subscribe_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
-        if self.watchers.places.contains_key(&conn) {
+        if self.edges.here.watchers.places.contains_key(&conn) {
             let answer = Outgoing {
                 original_action: Some(message.head.action),
                 ..Outgoing::new(Action::PresenceMultipleSubscriptions)
             };
-            self.delivery.reply(conn, &answer);
+            self.edges.reply(&mut self.cx, conn, &answer);
             return self.acknowledge(conn, message, false);
         }
-        let whole = self.bulk_requests.begin(conn, message);
-        self.watchers.add(conn, whole.bulk_generation);
-        for core in self.peers() {
-            let reply_to = self.bulk_requests.part(whole, ReplyTo::EVERYBODY);
-            self.delivery.outputs.post(core, Lane::Requests, Packet::Everyone { conn, reply_to, on: true });
-        }
-        let reply_to = self.bulk_requests.part(whole, ReplyTo::EVERYBODY);
-        self.everyone_on(conn, reply_to, true);
+        let whole = self.edges.here.bulk_requests.begin(conn, message);
+        self.edges.here.watchers.add(conn, whole.bulk_generation);
+        self.tell_everyone_watched(conn, true, |edge| edge.bulk_requests.part(whole, ReplyTo::EVERYBODY));
         self.settle(whole, false, None);
     }
 
-    /// UNSUBSCRIBE_ALL, or the connection is gone.
-    pub(crate) fn unsubscribe_all(&mut self, conn: ConnId) {
-        if !self.watchers.remove(conn) || !self.watchers.members.is_empty() {
-            return;
+    /// UNSUBSCRIBE_ALL, or the connection is gone. Whether it watched everybody.
+    pub(super) fn unsubscribe_all(&mut self, conn: ConnId) -> bool {
+        let watched = self.edges.here.watchers.remove(conn);
+        if watched && self.edges.here.watchers.members.is_empty() {
+            self.tell_everyone_watched(conn, false, |_| ReplyTo::default());
         }
-        for core in self.peers() {
-            self.delivery.outputs.post(
-                core,
-                Lane::Requests,
-                Packet::Everyone { conn, reply_to: ReplyTo::default(), on: false },
-            );
-        }
-        self.everyone_on(conn, ReplyTo::default(), false);
+        watched
     }
 
     /// An owner knows of a subscriber of everybody, who is told what it says from here on.
     pub(crate) fn everyone_confirmed(&mut self, owner: Place, conn: ConnId, reply_to: ReplyTo) {
-        self.watchers.confirm(self.places.index(owner), conn, reply_to.bulk_generation);
+        self.edges.here.watchers.confirm(self.cx.places.index(owner), conn, reply_to.bulk_generation);
     }
 
     /// A user joined or left; to those of this core's subscribers of everybody who may know of it.
     pub(crate) fn tell_everyone(&mut self, owner: Place, user: &[u8], frames: &Frames) {
-        let (word, bit) = bit_of(self.places.index(owner));
+        let (word, bit) = bit_of(self.cx.places.index(owner));
         let judges = self.permit.judges();
-        for place in 0..self.watchers.members.len() {
-            let watcher = &self.watchers.members[place];
+        for place in 0..self.edges.here.watchers.members.len() {
+            let watcher = &self.edges.here.watchers.members[place];
             let conn = watcher.conn;
             if watcher.confirmed.get(word).is_some_and(|bits| bits & bit != 0)
-                && let Some(wire) = self.delivery.wire(conn)
+                && let Some(wire) = self.edges.wire(conn)
                 && (!judges || self.may_know_of(conn, user))
             {
-                self.delivery.sessions.deliver(&mut self.delivery.outputs, conn, frames.of(wire).clone());
+                self.edges.here.sessions.deliver(&mut self.cx.outputs, conn, frames.of(wire).clone());
             }
         }
     }

@@ -4,15 +4,15 @@
 //! order, that an owner knows a connection before it hears from it, and that what no owner needs to see is answered
 //! here. *Does not* judge a message against state: that is the owner's.
 
+use crate::edge::Edge;
 use crate::edge::session::table::State;
 use crate::edge::subscribers::Subscribe;
 use crate::ident::{ConnId, Place};
 use crate::output::{Flow, Note};
-use crate::owner::filters::filter_hash;
-use crate::owner::permit::Denial;
-use crate::packet::{Forwarded, Lane, Packet, ReplyTo};
-use crate::shard::Shard;
-use crate::view::hash_name;
+use crate::packet::ReplyTo;
+use crate::permit::Denial;
+use crate::sides::{Sides, ToOwner};
+use crate::view::{filter_hash, hash_name};
 use bytes::Bytes;
 use deepstream_json::{Fault, Malformed};
 use deepstream_wire::{Action, Flags, Head, Kind, Message, Outgoing, RecordRequest, Request, Span, Topic, Wire};
@@ -62,7 +62,7 @@ fn told_besides(action: Action) -> Besides {
     }
 }
 
-impl Shard {
+impl<O: ToOwner> Sides<Edge, O> {
     /// A message of a logged-in connection.
     pub(crate) fn route(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
         let action = message.head.action;
@@ -76,8 +76,7 @@ impl Shard {
             }
             // Answers to what the server led with; the one to the challenge may come late.
             Kind::Session
-                if action.topic() == Topic::Connection
-                    && !self.delivery.wire(conn).is_some_and(Wire::is_challenged) =>
+                if action.topic() == Topic::Connection && !self.edges.wire(conn).is_some_and(Wire::is_challenged) =>
             {
                 None
             }
@@ -88,7 +87,7 @@ impl Shard {
                     correlation_id: message.correlation_id(),
                     ..Outgoing::new(Action::ParserUnknownTopic)
                 };
-                self.delivery.reply(conn, &answer);
+                self.edges.reply(&mut self.cx, conn, &answer);
                 self.unexpected(conn, "UNKNOWN_TOPIC", action.topic().name());
                 None
             }
@@ -128,29 +127,23 @@ impl Shard {
         self.flow(conn, owner)
     }
 
-    /// Tells the log about a message that makes no sense where it came.
-    pub(crate) fn unexpected(&mut self, conn: ConnId, event: &'static str, text: &str) {
-        let user = self.delivery.user(conn).map(Into::into);
-        self.delivery.outputs.note(Note::Unexpected { conn, user, event, text: text.into() });
-    }
-
     fn serves(&self, topic: Topic) -> bool {
         match topic {
-            Topic::Event => self.options.events,
-            Topic::Record => self.options.records,
-            Topic::Rpc => self.options.rpc,
-            Topic::Presence => self.options.presence,
+            Topic::Event => self.cx.options.events,
+            Topic::Record => self.cx.options.records,
+            Topic::Rpc => self.cx.options.rpc,
+            Topic::Presence => self.cx.options.presence,
             Topic::Parser | Topic::Connection | Topic::Auth => false,
         }
     }
 
     /// A message about one name; its payload, if any, must be JSON.
     fn single(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<Place> {
-        let checked = message.data().map_or(Ok(()), |data| deepstream_json::check(data, &mut self.json).map(drop));
-        if checked.is_err() || !self.is_name(message.name()) {
+        let checked = message.data().map_or(Ok(()), |data| deepstream_json::check(data, &mut self.cx.json).map(drop));
+        if checked.is_err() || !self.cx.is_name(message.name()) {
             let deep = matches!(checked, Err(Malformed { fault: Fault::TooDeep, .. }));
-            if deep && self.is_name(message.name()) {
-                let words = self.too_deep();
+            if deep && self.cx.is_name(message.name()) {
+                let words = self.cx.too_deep();
                 self.invalid_because(conn, message, message.name(), Some(&words));
             } else {
                 self.invalid(conn, message, message.name());
@@ -164,7 +157,7 @@ impl Shard {
     /// caller's or one that was made up for it.
     fn call(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<Place> {
         let request = message.head.action == Action::RpcRequest;
-        let max = if request { self.options.limits.name_bytes_max } else { usize::MAX };
+        let max = if request { self.cx.options.limits.name_bytes_max } else { usize::MAX };
         if message.correlation_id().is_none_or(|id| id.is_empty() || id.len() > max) {
             self.invalid(conn, message, message.name());
             return None;
@@ -172,97 +165,23 @@ impl Shard {
         self.single(conn, message)
     }
 
-    /// What is wrong with a value that is too deep.
-    pub(crate) fn too_deep(&self) -> String {
-        format!("nested deeper than limits.nestingMax ({})", self.options.limits.nesting_max)
-    }
-
-    /// Refuses a message, or one name of it, as making no sense.
-    pub(crate) fn invalid(&mut self, conn: ConnId, message: &Message<&[u8]>, name: &[u8]) {
-        self.invalid_because(conn, message, name, None);
-    }
-
-    /// The same, with the reason in words.
-    fn invalid_because(&mut self, conn: ConnId, message: &Message<&[u8]>, name: &[u8], words: Option<&str>) {
-        let action = match message.head.action.topic() {
-            // Its caller is handed these words, not a code.
-            Topic::Rpc if words.is_some() && message.head.action == Action::RpcRequest => Action::RpcRequestError,
-            Topic::Event => Action::EventInvalidMessageData,
-            Topic::Rpc => Action::RpcInvalidMessageData,
-            Topic::Presence => Action::PresenceInvalidUsers,
-            Topic::Record | Topic::Parser | Topic::Connection | Topic::Auth => Action::RecordInvalidMessageData,
-        };
-        // Clients of the text protocol are shown what they sent; others would not survive data that is no JSON.
-        let wire = self.delivery.wire(conn);
-        let quoted = wire.is_some_and(Wire::is_text);
-        let raw = quoted && action != Action::RpcRequestError;
-        let told = words.map(|words| if raw { words.to_owned() } else { format!("\"{words}\"") });
-        // Where the name is wrong, the data is not.
-        let own = message.data().filter(|_| quoted && words.is_none() && self.is_name(name));
-        if let Some(words) = words.filter(|_| wire == Some(Wire::Mqtt)) {
-            // Its client may have no way to hear of it.
-            let text = format!("{}: {words}", String::from_utf8_lossy(name));
-            self.unexpected(conn, "INVALID_MESSAGE_DATA", &text);
-        }
-        let answer = Outgoing {
-            name: self.is_name(name).then_some(name),
-            data: told.as_deref().map(str::as_bytes).or(own),
-            correlation_id: message.correlation_id(),
-            original_action: Some(message.head.action),
-            is_error: action != Action::RpcRequestError,
-            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
-            ..Outgoing::new(action)
-        };
-        self.delivery.reply(conn, &answer);
-    }
-
-    pub(crate) fn is_name(&self, name: &[u8]) -> bool {
-        !name.is_empty() && name.len() <= self.options.limits.name_bytes_max
-    }
-
-    /// The core that owns a name.
-    pub(crate) fn owner_of(&self, hash: u64) -> Place {
-        self.places.owner(hash)
-    }
-
     /// Sends a message about one name to its owner, which may be this core.
     fn forward(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> Place {
-        let head = Head { name_hash: hash_name(&self.hasher, message.name()), ..message.head };
+        let head = Head { name_hash: hash_name(&self.cx.hasher, message.name()), ..message.head };
         self.forward_hashed(conn, reply_to, Message { head, bytes: message.bytes })
     }
 
     /// The same, where the hash is filled in: of the name, or of what else the message is about.
     pub(crate) fn forward_hashed(&mut self, conn: ConnId, reply_to: ReplyTo, message: Message<&[u8]>) -> Place {
-        let reply_to = ReplyTo { rules: self.permit.generation(), ..reply_to };
-        let owner = self.owner_of(message.head.name_hash);
-        if owner == self.core {
-            self.request(conn, reply_to, &message);
-        } else {
-            let bytes = Bytes::copy_from_slice(message.bytes);
-            self.send(owner, Forwarded { conn, reply_to, head: message.head, bytes });
-        }
+        let owner = self.cx.owner_of(message.head.name_hash);
+        self.ask(owner, conn, reply_to, &message, || Bytes::copy_from_slice(message.bytes));
         owner
-    }
-
-    /// Makes sure that another core knows a connection before it hears from it.
-    pub(crate) fn introduce(&mut self, core: Place, conn: ConnId) {
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
-        let Some(identity) = session.identity.clone() else { return };
-        if session.introduce(self.places.index(core)) {
-            self.delivery.outputs.post(core, Lane::Requests, Packet::Introduce(conn, identity));
-        }
-    }
-
-    /// Puts a forwarded message on another owner's lane, introducing the connection first if need be.
-    fn send(&mut self, owner: Place, forwarded: Forwarded) {
-        self.introduce(owner, forwarded.conn);
-        self.delivery.outputs.post(owner, Lane::Requests, Packet::Request(forwarded));
     }
 
     /// The names of a bulk message, or `false` if there are too many.
     fn names_allowed(&mut self, conn: ConnId, message: &Message<&[u8]>) -> bool {
-        let allowed = message.names().take(self.options.limits.names_per_message_max + 1).count()
-            <= self.options.limits.names_per_message_max;
+        let allowed = message.names().take(self.cx.options.limits.names_per_message_max + 1).count()
+            <= self.cx.options.limits.names_per_message_max;
         if !allowed {
             self.invalid(conn, message, b"");
         }
@@ -277,12 +196,13 @@ impl Shard {
         // A read's answer is its READ_RESPONSE; its ack only says that the request came in (docs/protobuf-protocol.md §8).
         let reads = told_besides(action) == Besides::Value;
         let mut names = message.names().peekable();
-        let room = self.delivery.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
-        let early = reads && self.delivery.wire(conn).is_some_and(Wire::is_acknowledged_early);
-        if early && (names.peek().is_none() || (room && names.any(|name| self.is_name(name)))) {
+        let room = self.edges.here.subscribers.count_of(conn) < self.cx.options.limits.subscriptions_per_connection_max;
+        let early = reads && self.edges.wire(conn).is_some_and(Wire::is_acknowledged_early);
+        if early && (names.peek().is_none() || (room && names.any(|name| self.cx.is_name(name)))) {
             self.acknowledge(conn, message, true);
         }
-        let whole = if reads { self.unasked.begin_message() } else { self.bulk_requests.begin(conn, message) };
+        let whole =
+            if reads { self.edges.here.begin_message() } else { self.edges.here.bulk_requests.begin(conn, message) };
         let mut refused = 0;
         let mut named = 0;
         let copy = std::cell::OnceCell::new();
@@ -305,8 +225,8 @@ impl Shard {
         whole: ReplyTo,
         copy: &std::cell::OnceCell<Bytes>,
     ) -> bool {
-        let room = self.delivery.subscribers.count_of(conn) < self.options.limits.subscriptions_per_connection_max;
-        if !self.is_name(name) || !room {
+        let room = self.edges.here.subscribers.count_of(conn) < self.cx.options.limits.subscriptions_per_connection_max;
+        if !self.cx.is_name(name) || !room {
             self.invalid(conn, message, name);
             return false;
         }
@@ -314,15 +234,15 @@ impl Shard {
             return self.subscribe_filter(conn, message, name, part, whole, copy);
         }
         let topic = message.head.action.topic();
-        let hash = hash_name(&self.hasher, name);
-        let owner = self.owner_of(hash);
-        let mut reply_to = match self.delivery.subscribers.subscribe(conn, topic, name, hash, owner) {
+        let hash = hash_name(&self.cx.hasher, name);
+        let owner = self.cx.owner_of(hash);
+        let mut reply_to = match self.edges.here.subscribers.subscribe(conn, topic, name, hash, owner) {
             Subscribe::HostRequest(reply_to) => reply_to,
             Subscribe::Duplicate => {
                 self.duplicate(conn, message.head.action, name);
                 let action = message.head.action;
                 if told_besides(action) == Besides::Nothing {
-                    self.bulk_requests.stands(whole);
+                    self.edges.here.bulk_requests.stands(whole);
                     return true;
                 }
                 // The value or version is answered all the same (docs/records.md §3).
@@ -332,7 +252,7 @@ impl Shard {
         if whole.bulk_request == ReplyTo::NONE {
             reply_to.bulk_generation = whole.bulk_generation;
         } else {
-            let counted = self.bulk_requests.part(whole, part);
+            let counted = self.edges.here.bulk_requests.part(whole, part);
             reply_to = ReplyTo {
                 bulk_request: counted.bulk_request,
                 bulk_generation: counted.bulk_generation,
@@ -361,13 +281,14 @@ impl Shard {
             self.tell_denial(conn, message, Some(filter), Denial::Denied);
             return false;
         }
-        for core in self.places.all() {
-            let hash = filter_hash(&self.hasher, filter, core);
-            let Subscribe::HostRequest(reply_to) = self.delivery.subscribers.subscribe(conn, topic, filter, hash, core)
+        for core in self.cx.places.all() {
+            let hash = filter_hash(&self.cx.hasher, filter, core);
+            let Subscribe::HostRequest(reply_to) =
+                self.edges.here.subscribers.subscribe(conn, topic, filter, hash, core)
             else {
                 continue;
             };
-            let counted = self.bulk_requests.part(whole, part);
+            let counted = self.edges.here.bulk_requests.part(whole, part);
             let reply_to = ReplyTo {
                 bulk_request: counted.bulk_request,
                 bulk_generation: counted.bulk_generation,
@@ -392,18 +313,15 @@ impl Shard {
         owner: Place,
         copy: &std::cell::OnceCell<Bytes>,
     ) {
-        let reply_to = ReplyTo { rules: self.permit.generation(), ..reply_to };
         let mut head = message.head;
         let start = name.as_ptr() as usize - message.bytes.as_ptr() as usize;
         head.name = Span { start: start as u32, len: name.len() as u32 };
         head.flags.set(Flags::NAME);
         head.name_hash = hash;
-        if owner == self.core {
-            self.request(conn, reply_to, &Message { head, bytes: message.bytes });
-        } else {
-            let bytes = copy.get_or_init(|| Bytes::copy_from_slice(message.bytes)).clone();
-            self.send(owner, Forwarded { conn, reply_to, head, bytes });
-        }
+        let message = Message { head, bytes: message.bytes };
+        self.ask(owner, conn, reply_to, &message, || {
+            copy.get_or_init(|| Bytes::copy_from_slice(message.bytes)).clone()
+        });
     }
 
     fn duplicate(&mut self, conn: ConnId, action: Action, name: &[u8]) {
@@ -416,9 +334,9 @@ impl Shard {
             }
         };
         let outgoing = Outgoing { name: Some(name), original_action: Some(original), ..Outgoing::new(answer) };
-        self.delivery.reply(conn, &outgoing);
-        let user = self.delivery.user(conn).unwrap_or_default().into();
-        self.delivery.outputs.note(Note::MultipleSubscriptions { user, name: String::from_utf8_lossy(name).into() });
+        self.edges.reply(&mut self.cx, conn, &outgoing);
+        let user = self.edges.user(conn).unwrap_or_default().into();
+        self.cx.outputs.note(Note::MultipleSubscriptions { user, name: String::from_utf8_lossy(name).into() });
     }
 
     fn bulk_unsubscribe(&mut self, conn: ConnId, message: &Message<&[u8]>) {
@@ -429,16 +347,17 @@ impl Shard {
         let filter = message.head.flags.has(Flags::FILTER);
         // Clients of the text protocol are acknowledged by the name, which has to be one.
         let nameless = message.names().any(<[u8]>::is_empty);
-        if nameless && self.delivery.wire(conn).is_some_and(Wire::is_text) {
+        if nameless && self.edges.wire(conn).is_some_and(Wire::is_text) {
             return self.invalid(conn, message, b"");
         }
         for name in message.names() {
-            let before = self.delivery.subscribers.count_of(conn);
-            for core in self.places.all().take(if filter { usize::MAX } else { 1 }) {
-                let hash = if filter { filter_hash(&self.hasher, name, core) } else { hash_name(&self.hasher, name) };
+            let before = self.edges.here.subscribers.count_of(conn);
+            for core in self.cx.places.all().take(if filter { usize::MAX } else { 1 }) {
+                let hash =
+                    if filter { filter_hash(&self.cx.hasher, name, core) } else { hash_name(&self.cx.hasher, name) };
                 self.unsubscribe(conn, topic, name, hash);
             }
-            if self.delivery.subscribers.count_of(conn) < before {
+            if self.edges.here.subscribers.count_of(conn) < before {
                 self.verbose_subscription("UNSUBSCRIBE", conn, topic, name);
             }
         }
@@ -451,42 +370,42 @@ impl Shard {
         if !self.names_allowed(conn, message) {
             return;
         }
-        let whole = self.bulk_requests.begin(conn, message);
+        let whole = self.edges.here.bulk_requests.begin(conn, message);
         let copy = std::cell::OnceCell::new();
         let mut refused = 0;
         let mut named = 0;
         for (part, name) in message.names().enumerate() {
             named += 1;
-            if !self.is_name(name) {
+            if !self.cx.is_name(name) {
                 self.invalid(conn, message, name);
                 refused += 1;
                 continue;
             }
-            let hash = hash_name(&self.hasher, name);
-            let reply_to = self.bulk_requests.part(whole, part as u32);
-            self.forward_name(conn, reply_to, message, name, hash, self.owner_of(hash), &copy);
+            let hash = hash_name(&self.cx.hasher, name);
+            let reply_to = self.edges.here.bulk_requests.part(whole, part as u32);
+            self.forward_name(conn, reply_to, message, name, hash, self.cx.owner_of(hash), &copy);
         }
         self.settle(whole, named > 0 && refused == named, None);
     }
 
     fn verbose_subscription(&mut self, event: &'static str, conn: ConnId, topic: Topic, name: &[u8]) {
-        if self.delivery.outputs.verbose {
-            let user = self.delivery.user(conn).unwrap_or_default().into();
+        if self.cx.outputs.verbose {
+            let user = self.edges.user(conn).unwrap_or_default().into();
             let name = String::from_utf8_lossy(name).into();
-            self.delivery.outputs.note(Note::Subscription { event, topic: topic.name(), name, user });
+            self.cx.outputs.note(Note::Subscription { event, topic: topic.name(), name, user });
         }
     }
 
     /// Whether the connection's socket is to be read on. It rests while its own outbox, or the lane to the owner it just
     /// used, is long: backpressure falls on whoever causes it.
     pub(crate) fn flow(&mut self, conn: ConnId, owner: Option<Place>) -> Flow {
-        let high_water = self.delivery.sessions.high_water();
+        let high_water = self.edges.here.sessions.high_water();
         let congested = match owner {
-            Some(owner) if owner != self.core => self.delivery.outputs.congested(owner).then_some(owner),
+            Some(owner) if owner != self.cx.core => self.cx.outputs.congested(owner).then_some(owner),
             Some(_) => None,
-            None => self.peers().find(|&peer| self.delivery.outputs.congested(peer)),
+            None => self.cx.peers().find(|&peer| self.cx.outputs.congested(peer)),
         };
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return Flow::Close };
         if let State::Closing = session.state {
             return Flow::Close;
         }
@@ -502,7 +421,7 @@ impl Shard {
         }
         if let Some(peer) = congested {
             session.paused = true;
-            self.held_back.push((peer, conn));
+            self.edges.here.held_back.push((peer, conn));
             return Flow::Pause;
         }
         Flow::Continue
@@ -510,38 +429,27 @@ impl Shard {
 
     /// Lets a paused connection be read again, unless its login is being judged: that ends with the verdict alone.
     pub(crate) fn resume(&mut self, conn: ConnId) {
-        if let Some(session) = self.delivery.sessions.get_mut(conn)
+        if let Some(session) = self.edges.here.sessions.get_mut(conn)
             && session.paused
             && !session.is_judged()
         {
             session.paused = false;
             // Nothing was read meanwhile: that it was silent is no fault of its own.
-            session.heard_at = self.delivery.outputs.now;
-            self.delivery.sessions.resumed.push(conn);
+            session.heard_at = self.cx.outputs.now;
+            self.edges.here.sessions.resumed.push(conn);
         }
-    }
-
-    /// The other cores.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = Place> + use<> {
-        self.places.peers()
     }
 
     /// Lets those be read again whose peer's lane has drained.
     pub(crate) fn release_held_back(&mut self) {
-        let mut held_back = std::mem::take(&mut self.held_back);
+        let mut held_back = std::mem::take(&mut self.edges.here.held_back);
         held_back.retain(|&(peer, conn)| {
-            let long = self.is_held_back_by(peer);
+            let long = self.cx.is_held_back_by(peer);
             if !long {
                 self.resume(conn);
             }
             long
         });
-        self.held_back = held_back;
-    }
-
-    /// Whether a peer's lane is still so long that those who wait for it go on waiting.
-    pub(crate) fn is_held_back_by(&self, peer: Place) -> bool {
-        let low_water = self.options.limits.backlog_packets_max / 2;
-        self.delivery.outputs.packets(peer, Lane::Requests).len() > low_water
+        self.edges.here.held_back = held_back;
     }
 }

@@ -1,10 +1,10 @@
 //! Answers that wait with their owners until there is room for them: what is to be fetched for whom. Why, and the other half,
 //! is in `owner/withheld.rs`.
 
+use crate::edge::Edge;
 use crate::ident::{ConnId, Place};
-use crate::packet::{Forwarded, Lane, Packet, ReplyTo};
-use crate::shard::Shard;
-use deepstream_wire::Message;
+use crate::packet::{Forwarded, ReplyTo};
+use crate::sides::{Sides, ToOwner};
 use std::collections::VecDeque;
 
 /// What was withheld from one connection, at its edge.
@@ -65,11 +65,11 @@ impl Withheld {
     }
 }
 
-impl Shard {
+impl<O: ToOwner> Sides<Edge, O> {
     /// An owner withholds an answer.
     pub(crate) fn withheld(&mut self, owner: Place, forwarded: Forwarded) {
         let conn = forwarded.conn;
-        match self.delivery.sessions.get_mut(conn) {
+        match self.edges.here.sessions.get_mut(conn) {
             Some(session) => {
                 session.withheld.get_or_insert_default().waiting.push_back((owner, forwarded));
                 self.fetch_withheld(conn);
@@ -80,7 +80,7 @@ impl Shard {
 
     /// One that was fetched was told, or will not be.
     pub(crate) fn fetched(&mut self, conn: ConnId, number: u32) {
-        let withheld = self.delivery.sessions.get_mut(conn).and_then(|session| session.withheld.as_mut());
+        let withheld = self.edges.here.sessions.get_mut(conn).and_then(|session| session.withheld.as_mut());
         if let Some(withheld) = withheld {
             withheld.arrived(number);
             self.fetch_withheld(conn);
@@ -90,8 +90,8 @@ impl Shard {
     /// Fetches what there is room for.
     pub(crate) fn fetch_withheld(&mut self, conn: ConnId) {
         loop {
-            let high_water = self.delivery.sessions.high_water();
-            let Some(session) = self.delivery.sessions.get_mut(conn).filter(|session| session.is_told()) else {
+            let high_water = self.edges.here.sessions.high_water();
+            let Some(session) = self.edges.here.sessions.get_mut(conn).filter(|session| session.is_told()) else {
                 return;
             };
             let backlog = session.backlog();
@@ -104,7 +104,7 @@ impl Shard {
             };
             withheld.busy = true;
             self.ask_again(owner, forwarded);
-            let session = self.delivery.sessions.get_mut(conn);
+            let session = self.edges.here.sessions.get_mut(conn);
             if let Some(withheld) = session.and_then(|session| session.withheld.as_mut()) {
                 withheld.busy = false;
             }
@@ -113,8 +113,8 @@ impl Shard {
 
     /// A connection that was paused because of what waits for it is read again once that is little.
     pub(crate) fn read_on(&mut self, conn: ConnId) {
-        let low_water = self.delivery.sessions.high_water() / 2;
-        let session = self.delivery.sessions.get(conn);
+        let low_water = self.edges.here.sessions.high_water() / 2;
+        let session = self.edges.here.sessions.get(conn);
         if session.is_some_and(|session| session.paused && session.backlog() <= low_water && !session.is_behind()) {
             self.resume(conn);
         }
@@ -124,15 +124,5 @@ impl Shard {
     pub(crate) fn give_up(&mut self, owner: Place, mut forwarded: Forwarded) {
         forwarded.reply_to = forwarded.reply_to.yielded();
         self.ask_again(owner, forwarded);
-    }
-
-    fn ask_again(&mut self, owner: Place, mut forwarded: Forwarded) {
-        forwarded.reply_to.rules = self.permit.generation();
-        if owner == self.core {
-            let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
-            self.request(forwarded.conn, forwarded.reply_to, &message);
-        } else {
-            self.delivery.outputs.post(owner, Lane::Requests, Packet::Request(forwarded));
-        }
     }
 }

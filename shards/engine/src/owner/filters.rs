@@ -7,14 +7,14 @@
 //! A filter is heard from the moment its subscription is confirmed; what records of fitting names were before then is not
 //! told, as most of them are not in memory.
 
-use crate::delivery::{Audience, Delivery};
-use crate::ident::{ConnId, Place};
+use crate::context::Context;
+use crate::ident::ConnId;
+use crate::owner::Owner;
 use crate::owner::names::Names;
 use crate::packet::ReplyTo;
-use crate::shard::Shard;
-use crate::view::{NameHasher, hash_name};
-use deepstream_valve::{Context, Right, User, Verdict, judge};
-use deepstream_wire::{Action, Message, Outgoing, Topic, Wire};
+use crate::sides::edges::{Audience, Edges};
+use crate::sides::{Sides, ToEdge};
+use deepstream_wire::{Message, Outgoing, Topic, Wire};
 use std::collections::BTreeMap;
 
 /// The filters of one shard, by topic.
@@ -123,9 +123,9 @@ impl Filters {
     }
 
     /// Sends one message to all subscribers of filters that fit a name, to each with the filter it is sent for.
-    pub(crate) fn tell<'m>(
+    pub(crate) fn tell<'m, E: ToEdge>(
         &self,
-        (names, delivery): (&Names, &mut Delivery),
+        (names, edges, cx): (&Names, &mut Edges<E>, &mut Context),
         topic: Topic,
         name: &[u8],
         except: ConnId,
@@ -139,7 +139,7 @@ impl Filters {
             let filter = names.at(slot);
             let audience = Audience::others(&filter.interest, slot, except);
             let told = |wire| Outgoing { subscription: Some(&filter.name), ..message(wire) };
-            delivery.fan_out(audience, told);
+            edges.fan_out(cx, audience, told);
         });
     }
 }
@@ -153,54 +153,23 @@ fn is_plain(name: &[u8]) -> bool {
         && !name.windows(3).any(breaks)
 }
 
-/// The hash of a filter as a name of one core: another one than that of the event or record that is really called so.
-pub(crate) fn filter_hash(hasher: &NameHasher, filter: &[u8], core: Place) -> u64 {
-    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-    hash_name(hasher, filter) ^ (u64::from(core.0) + 1).wrapping_mul(SPREAD)
-}
-
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// SUBSCRIBE of one filter. Owner side, as all cores are.
     pub(crate) fn filter_subscribe(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         let topic = message.head.action.topic();
-        let slot = self.names.find_or_insert(topic, message.name(), message.head.name_hash);
-        let listened = self.names.at_mut(slot).listened_mut();
+        let slot = self.owner.names.find_or_insert(topic, message.name(), message.head.name_hash);
+        let listened = self.owner.names.at_mut(slot).listened_mut();
         if listened.is_some_and(|listened| !std::mem::replace(&mut listened.is_filter, true)) {
-            self.filters.insert(topic, message.name(), slot);
+            self.owner.filters.insert(topic, message.name(), slot);
         }
         self.join(conn, reply_to, slot);
     }
 
-    /// Whether the rules in force allow a connection all names that fit a filter, now and as long as they are in force. Where
-    /// that cannot be told ahead, because a rule asks for the name or for records, it is not allowed.
-    pub(crate) fn may_subscribe_filter(&self, conn: ConnId, topic: Topic, filter: &[u8]) -> bool {
-        let Some(ruleset) = self.permit.ruleset() else { return true };
-        let (right, action) = match topic {
-            Topic::Event => (Right::EventSubscribe, Action::EventSubscribe),
-            Topic::Record | Topic::Rpc | Topic::Presence | Topic::Parser | Topic::Connection | Topic::Auth => {
-                (Right::RecordRead, Action::RecordSubscribe)
-            }
-        };
-        let Some(identity) = self.delivery.identity_of(conn) else { return false };
-        let Some(rules) = ruleset.choose_all(right, filter) else { return false };
-        rules.iter().all(|(rule, captures)| {
-            let context = Context {
-                user: &User { id: &identity.user, server_data: identity.server_data.as_deref() },
-                name: Some(filter),
-                captures,
-                action: action.code(),
-                now_ms: self.now_ms(),
-                ..Context::default()
-            };
-            judge(&ruleset.rule(*rule).program, &context).verdict == Verdict::Allow
-        })
-    }
-
     /// Nobody subscribes to what may be a filter any more.
     pub(crate) fn forget_filter(&mut self, slot: u32) {
-        let Some(name) = self.names.get_mut(slot).filter(|name| name.interest.is_empty()) else { return };
+        let Some(name) = self.owner.names.get_mut(slot).filter(|name| name.interest.is_empty()) else { return };
         if name.listened_mut().is_some_and(|listened| std::mem::take(&mut listened.is_filter)) {
-            self.filters.remove(name.topic(), &name.name);
+            self.owner.filters.remove(name.topic(), &name.name);
         }
     }
 }

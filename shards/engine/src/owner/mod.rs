@@ -2,20 +2,114 @@
 //!
 //! *Owns* the names that hash to this core, with their records, calls, providers and counts of subscribers.
 //! *Promises* that messages about one name are done in the order they came, whatever they wait for.
-//! *Does not* know sockets: it answers connections by their ids, wherever they are.
+//! *Does not* know sockets: it answers connections by their ids, wherever they are, by [`ToEdge`](crate::sides::ToEdge) or by
+//! packets.
 
+mod begin;
 pub(crate) mod deed;
+mod deny;
+mod door;
 mod event;
-pub(crate) mod filters;
-pub(crate) mod interest;
-pub(crate) mod listen;
+mod filters;
+mod listen;
 mod member;
-pub(crate) mod names;
-pub(crate) mod park;
-pub(crate) mod permit;
-pub(crate) mod presence;
-pub(crate) mod record;
+mod names;
+mod park;
+mod presence;
+mod record;
 mod request;
-pub(crate) mod rpc;
-pub(crate) mod takeover;
-pub(crate) mod withheld;
+mod rpc;
+mod takeover;
+mod withheld;
+
+use crate::census::Census;
+use crate::context::{Options, hasher};
+use crate::ident::{ConnId, Place};
+use crate::limits::Limits;
+use filters::Filters;
+use listen::Listening;
+use names::Names;
+use park::Parking;
+use presence::Everyone;
+use record::Records;
+use rpc::Calls;
+use takeover::ClientIds;
+use withheld::Unasked;
+
+/// What an owner keeps.
+pub(crate) struct Owner {
+    names: Names,
+    filters: Filters,
+    parking: Parking,
+    records: Records,
+    calls: Calls,
+    unasked: Unasked,
+    everyone: Everyone,
+    client_ids: ClientIds,
+    listening: Listening,
+    /// Names at which messages wait for records that rules refer to.
+    busy_names: usize,
+}
+
+impl Owner {
+    /// The owner at one of so many places, where these tables are nobody's.
+    pub(crate) fn new(core: Place, places: usize, options: &Options, has_rules: bool, guarded: &[Box<[u8]>]) -> Self {
+        let hasher = hasher(options);
+        Self {
+            names: Names::default(),
+            filters: Filters::new(has_rules, guarded),
+            parking: Parking::default(),
+            records: Records::new(options),
+            calls: Calls::new(core, options),
+            unasked: Unasked::new(&options.limits, places, hasher.clone()),
+            everyone: Everyone::default(),
+            client_ids: ClientIds::new(hasher),
+            listening: Listening::new(options),
+            busy_names: 0,
+        }
+    }
+
+    /// There are so many places.
+    pub(crate) fn adopt_places(&mut self, limits: &Limits, places: usize) {
+        self.unasked.share(limits, places);
+    }
+
+    /// A connection of another core is gone.
+    pub(crate) fn forget(&mut self, conn: ConnId) {
+        self.unasked.forget(conn);
+    }
+
+    /// What is held here.
+    pub(crate) fn count(&self, census: &mut Census) {
+        let [patterns, listeners, provided_names, asked_names] = self.listening.counts();
+        let [pending_loads, pending_write_acks, dirty_records, resident_records, resident_bytes] =
+            self.records.counts();
+        census.owned_names = self.names.len();
+        census.calls = self.calls.len();
+        census.callers = self.calls.party_count();
+        census.everyone += self.everyone.len();
+        census.client_ids = self.client_ids.len();
+        census.patterns = patterns;
+        census.listeners = listeners;
+        census.provided_names = provided_names;
+        census.asked_names = asked_names;
+        census.listen_work = self.listening.work_len();
+        census.parked_messages = self.parking.messages;
+        census.parked_bytes = self.parking.bytes;
+        census.pending_loads = pending_loads;
+        census.pending_write_acks = pending_write_acks;
+        census.dirty_records = dirty_records;
+        census.resident_records = resident_records;
+        census.resident_bytes = resident_bytes;
+    }
+
+    /// Whether there is something to be stored.
+    pub(crate) fn has_stores(&self) -> bool {
+        self.records.has_stores()
+    }
+
+    /// Storage may be tried again.
+    pub(crate) fn retry_stores(&mut self) {
+        self.records.retry();
+    }
+}

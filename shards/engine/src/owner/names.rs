@@ -5,7 +5,7 @@
 //! *Does not* know connections: a name with a hundred thousand listeners is a handful of counts here.
 
 use crate::ident::{ConnId, Nanos};
-use crate::owner::interest::Interest;
+use crate::interest::Interest;
 use crate::owner::listen::Assignment;
 use crate::owner::park::Waiting;
 use crate::owner::record::Record;
@@ -267,6 +267,11 @@ impl Names {
 
     pub(crate) fn get(&self, slot: u32) -> Option<&OwnedName> {
         self.table.get(slot as usize)
+    }
+
+    /// The record in a slot, if there is one.
+    pub(crate) fn record(&self, slot: u32) -> Option<&Record> {
+        self.get(slot)?.as_record()
     }
 
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut OwnedName> {

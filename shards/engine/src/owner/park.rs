@@ -5,9 +5,10 @@
 
 use crate::ident::ConnId;
 use crate::output::Fault;
-use crate::owner::permit::Found;
+use crate::owner::Owner;
 use crate::packet::{Identity, ReplyTo};
-use crate::shard::Shard;
+use crate::permit::{Found, Question};
+use crate::sides::{Sides, ToEdge};
 use bytes::Bytes;
 use deepstream_wire::{Action, Head, Message, Request, RpcRequest, Topic};
 use std::collections::VecDeque;
@@ -105,6 +106,13 @@ pub(crate) struct Run {
     pub(crate) overtaken: bool,
 }
 
+impl Run {
+    /// A message that it is brought along with, as one that is to be judged.
+    pub(crate) fn question<'a>(&self, conn: ConnId, reply_to: ReplyTo, message: &'a Message<&'a [u8]>) -> Question<'a> {
+        Question { who: self.who.clone(), failed: self.failed, ..Question::of(conn, reply_to, message) }
+    }
+}
+
 impl Parked {
     pub(crate) fn message(&self) -> Message<&[u8]> {
         Message { head: self.head, bytes: &self.bytes }
@@ -119,18 +127,18 @@ impl Parked {
     }
 }
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// A message in the form in which it waits.
     pub(crate) fn parked(&self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> Parked {
-        let who = if self.permit.judges() { self.delivery.identity(conn) } else { None };
+        let who = if self.permit.judges() { self.edges.identity(conn) } else { None };
         let bytes = Bytes::copy_from_slice(message.bytes);
         Parked { conn, reply_to, head: message.head, bytes, who, counted: true, overtaken: false }
     }
 
     /// Whether a message of this length can wait.
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.parking.messages < self.options.limits.parked_messages_max
-            && self.parking.bytes + Parked::cost_of(len) <= self.options.limits.parked_bytes_max
+        self.owner.parking.messages < self.cx.options.limits.parked_messages_max
+            && self.owner.parking.bytes + Parked::cost_of(len) <= self.cx.options.limits.parked_bytes_max
     }
 
     /// Puts a message at the end of its name's queue, or answers that it cannot wait.
@@ -150,30 +158,30 @@ impl Shard {
         } else if full {
             return self.fail(slot, &parked, &Fault::Timeout);
         }
-        self.parking.messages += usize::from(parked.counted);
-        self.parking.bytes += parked.cost();
-        self.names.at_mut(slot).waiting.queue().push_back(parked);
+        self.owner.parking.messages += usize::from(parked.counted);
+        self.owner.parking.bytes += parked.cost();
+        self.owner.names.at_mut(slot).waiting.queue().push_back(parked);
     }
 
     /// What a connection said last of a name, among what waits there and is about providing it.
     fn last_parked_of(&self, slot: u32, conn: ConnId) -> Option<Action> {
-        let queue = self.names.at(slot).waiting.parked.as_ref()?;
+        let queue = self.owner.names.at(slot).waiting.parked.as_ref()?;
         let own = queue.0.iter().rev().filter(|parked| parked.conn == conn).map(|parked| parked.head.action);
         own.into_iter().find(|&action| is_about_providing(action))
     }
 
     fn unpark(&mut self, slot: u32) -> Option<Parked> {
-        let parked = self.names.at_mut(slot).waiting.parked.as_mut()?.0.pop_front()?;
-        self.parking.messages -= usize::from(parked.counted);
-        self.parking.bytes -= parked.cost();
+        let parked = self.owner.names.at_mut(slot).waiting.parked.as_mut()?.0.pop_front()?;
+        self.owner.parking.messages -= usize::from(parked.counted);
+        self.owner.parking.bytes -= parked.cost();
         Some(parked)
     }
 
     /// Puts one back to where it was taken from.
     fn repark(&mut self, slot: u32, parked: Parked) {
-        self.parking.messages += usize::from(parked.counted);
-        self.parking.bytes += parked.cost();
-        self.names.at_mut(slot).waiting.queue().push_front(parked);
+        self.owner.parking.messages += usize::from(parked.counted);
+        self.owner.parking.bytes += parked.cost();
+        self.owner.names.at_mut(slot).waiting.queue().push_front(parked);
     }
 
     /// Does what a connection says behind the answers that are withheld from it. None of them can be refused for want of
@@ -224,7 +232,7 @@ impl Shard {
         message: &Message<&[u8]>,
         run: &mut Run,
     ) -> Step {
-        if self.names.at(slot).topic() == Topic::Record {
+        if self.owner.names.at(slot).topic() == Topic::Record {
             self.perform(slot, conn, reply_to, message, run)
         } else {
             self.judge_named(conn, reply_to, message, run)
@@ -233,26 +241,26 @@ impl Shard {
 
     /// Takes the next message that waits, in its turn, while the name is not busy.
     pub(crate) fn next_parked(&mut self, slot: u32) -> Option<Parked> {
-        if self.names.at(slot).is_busy() {
+        if self.owner.names.at(slot).is_busy() {
             return None;
         }
         self.unpark(slot).and_then(|parked| self.withheld_first(slot, parked))
     }
 
-    /// Says that what waits at a name is being done, until [`Shard::end_running`] is told what was the case before.
+    /// Says that what waits at a name is being done, until [`Sides::end_running`] is told what was the case before.
     pub(crate) fn begin_running(&mut self, slot: u32) -> bool {
-        std::mem::replace(&mut self.names.at_mut(slot).waiting.running, true)
+        std::mem::replace(&mut self.owner.names.at_mut(slot).waiting.running, true)
     }
 
-    /// See [`Shard::begin_running`].
+    /// See [`Sides::begin_running`].
     pub(crate) fn end_running(&mut self, slot: u32, before: bool) {
-        let name = self.names.at_mut(slot);
+        let name = self.owner.names.at_mut(slot);
         name.waiting.running = before;
         name.waiting.rest();
         if let Some(record) = name.as_record_mut() {
             record.rest();
         }
-        self.names.remove_if_idle(slot);
+        self.owner.names.remove_if_idle(slot);
     }
 
     /// Answers all that waits for a name that stays busy.

@@ -7,12 +7,14 @@
 //!
 //! A user is a name like any other, so JOIN and LEAVE travel as fan-outs. Subscribing to everybody is not a name: every
 //! owner knows which cores have such subscribers (upstream keeps them under a user name that a client can guess). Whoever
-//! asks for everybody is told of those whom it may ask for by name: `owner/permit/everybody.rs`.
+//! asks for everybody is told of those whom it may ask for by name: `permit/everybody.rs`.
 
 use crate::ident::{ConnId, Place};
 use crate::output::{Frames, Note};
-use crate::packet::{Identity, Lane, Packet, ReplyTo};
-use crate::shard::Shard;
+use crate::owner::Owner;
+use crate::packet::{Identity, ReplyTo};
+use crate::sides::edges::Audience;
+use crate::sides::{Sides, ToEdge};
 use crate::view::hash_name;
 use bytes::Bytes;
 use deepstream_wire::encode::encode;
@@ -34,25 +36,25 @@ impl Everyone {
     }
 }
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// SUBSCRIBE of one user.
     pub(crate) fn presence_subscribe(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
-        let slot = self.names.find_or_insert(Topic::Presence, message.name(), message.head.name_hash);
+        let slot = self.owner.names.find_or_insert(Topic::Presence, message.name(), message.head.name_hash);
         self.join(conn, reply_to, slot);
     }
 
     /// QUERY of one user.
     pub(crate) fn presence_query(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
-        let found = self.names.find(Topic::Presence, message.name(), message.head.name_hash);
-        let online = found.is_some_and(|slot| self.names.at(slot).online() > 0);
+        let found = self.owner.names.find(Topic::Presence, message.name(), message.head.name_hash);
+        let online = found.is_some_and(|slot| self.owner.names.at(slot).online() > 0);
         self.settle_at_edge(conn, reply_to, false, Some(i32::from(online)));
     }
 
     /// A core's interest in everybody began or ended.
     pub(crate) fn everyone_on(&mut self, conn: ConnId, reply_to: ReplyTo, on: bool) {
-        self.everyone.cores.retain(|&core| core != conn.core);
+        self.owner.everyone.cores.retain(|&core| core != conn.core);
         if on {
-            self.everyone.cores.push(conn.core);
+            self.owner.everyone.cores.push(conn.core);
         }
         self.settle_at_edge(conn, reply_to, false, None);
     }
@@ -60,20 +62,16 @@ impl Shard {
     /// The users online whose names this core owns.
     pub(crate) fn users(&mut self, conn: ConnId, reply_to: ReplyTo) {
         let users: Box<[Box<[u8]>]> =
-            self.everyone.online.iter().map(|&slot| self.names.at(slot).name.clone()).collect();
-        if conn.core == self.core {
-            self.users_online(reply_to, users);
-        } else {
-            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Online { reply_to, users });
-        }
+            self.owner.everyone.online.iter().map(|&slot| self.owner.names.at(slot).name.clone()).collect();
+        self.tell_online(conn, reply_to, users);
     }
 
     /// One connection more, or fewer, of a user whose name this core owns.
     pub(crate) fn count_presence(&mut self, conn: ConnId, identity: &Identity, online: bool) {
         let user = identity.user.as_bytes();
-        let hash = hash_name(&self.hasher, user);
-        let slot = self.names.find_or_insert(Topic::Presence, user, hash);
-        let count = self.names.at_mut(slot).online_mut();
+        let hash = hash_name(&self.cx.hasher, user);
+        let slot = self.owner.names.find_or_insert(Topic::Presence, user, hash);
+        let count = self.owner.names.at_mut(slot).online_mut();
         debug_assert!(online || *count > 0, "a user leaves as often as it joined");
         let changed = if online {
             *count += 1;
@@ -84,17 +82,15 @@ impl Shard {
         };
         if changed {
             if online {
-                self.everyone.online.insert(slot);
+                self.owner.everyone.online.insert(slot);
             } else {
-                self.everyone.online.remove(&slot);
+                self.owner.everyone.online.remove(&slot);
             }
             self.announce(slot, online);
         }
-        self.names.remove_if_idle(slot);
-        if online && conn.core == self.core {
-            self.admitted(conn);
-        } else if online {
-            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Counted(conn));
+        self.owner.names.remove_if_idle(slot);
+        if online {
+            self.tell_counted(conn);
         }
     }
 
@@ -105,11 +101,11 @@ impl Shard {
         } else {
             (Action::PresenceLeaveAll, Action::PresenceLeave)
         };
-        let name = self.names.at(slot);
-        if self.delivery.outputs.verbose {
-            self.delivery.outputs.note(Note::Presence { user: String::from_utf8_lossy(&name.name).into(), online });
+        let name = self.owner.names.at(slot);
+        if self.cx.outputs.verbose {
+            self.cx.outputs.note(Note::Presence { user: String::from_utf8_lossy(&name.name).into(), online });
         }
-        if !self.everyone.cores.is_empty() {
+        if !self.owner.everyone.cores.is_empty() {
             let message = Outgoing { name: Some(&name.name), ..Outgoing::new(all) };
             let frames = Frames::new(Wire::ALL.map(|wire| {
                 let mut frame = Vec::new();
@@ -117,17 +113,12 @@ impl Shard {
                 Bytes::from(frame)
             }));
             let user = name.name.clone();
-            for core in self.everyone.cores.clone() {
-                if core == self.core {
-                    self.tell_everyone(core, &user, &frames);
-                } else {
-                    let packet = Packet::Announced { user: user.clone(), frames: frames.clone() };
-                    self.delivery.outputs.post(core, Lane::Deliveries, packet);
-                }
+            for core in self.owner.everyone.cores.clone() {
+                self.announce_to(core, &user, &frames);
             }
         }
-        let name = self.names.at(slot);
-        let audience = crate::delivery::Audience::others(&name.interest, slot, ConnId::NOBODY);
-        self.delivery.fan_out(audience, |_| Outgoing { name: Some(&name.name), ..Outgoing::new(one) });
+        let name = self.owner.names.at(slot);
+        let audience = Audience::others(&name.interest, slot, ConnId::NOBODY);
+        self.edges.fan_out(&mut self.cx, audience, |_| Outgoing { name: Some(&name.name), ..Outgoing::new(one) });
     }
 }

@@ -1,12 +1,13 @@
 //! What connections of any core ask of names that this core owns.
 
 use crate::ident::ConnId;
+use crate::owner::Owner;
 use crate::owner::deed::Deed;
 use crate::packet::ReplyTo;
-use crate::shard::Shard;
+use crate::sides::{Sides, ToEdge};
 use deepstream_wire::{EventRequest, Flags, Message, PresenceRequest, RecordRequest, Request};
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// Does what a connection asked of a name this core owns.
     pub(crate) fn request(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         // Filters were judged at the edge, by all names that fit.

@@ -8,8 +8,8 @@
 //! lane from each core, and an owner that loses its CPU between two lanes sees the later one first.
 
 use crate::ident::{ConnId, Nanos};
-use crate::packet::{Identity, Lane, Packet};
-use crate::shard::Shard;
+use crate::owner::Owner;
+use crate::sides::{Sides, ToEdge};
 use ahash::RandomState;
 use hashbrown::hash_map::{Entry, HashMap};
 
@@ -34,24 +34,18 @@ impl ClientIds {
     }
 }
 
-impl Shard {
-    /// The owner hears of it.
-    pub(crate) fn hold_client_id_here(&mut self, conn: ConnId, at: Nanos, identity: &Identity, on: bool) {
-        if let Some(key) = identity.client_key() {
-            self.borne(conn, at, key, on);
-        }
-    }
-
+impl<E: ToEdge> Sides<E, Owner> {
+    /// A connection logged in under a name, or is gone.
     pub(crate) fn borne(&mut self, conn: ConnId, at: Nanos, key: Box<[u8]>, on: bool) {
         if !on {
             // Somebody else's by now, if it was taken over.
-            if self.client_ids.0.get(&key).is_some_and(|holder| holder.conn == conn) {
-                self.client_ids.0.remove(&key);
+            if self.owner.client_ids.0.get(&key).is_some_and(|holder| holder.conn == conn) {
+                self.owner.client_ids.0.remove(&key);
             }
             return;
         }
         let holder = Holder { conn, since: at };
-        let former = match self.client_ids.0.entry(key) {
+        let former = match self.owner.client_ids.0.entry(key) {
             Entry::Vacant(vacant) => {
                 vacant.insert(holder);
                 return;
@@ -60,10 +54,6 @@ impl Shard {
             Entry::Occupied(known) if known.get().since > at => conn,
             Entry::Occupied(mut known) => known.insert(holder).conn,
         };
-        if former.core == self.core {
-            self.taken_over(former);
-        } else {
-            self.delivery.outputs.post(former.core, Lane::Deliveries, Packet::TakenOver(former));
-        }
+        self.tell_taken_over(former);
     }
 }

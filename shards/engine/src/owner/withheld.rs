@@ -21,10 +21,11 @@
 use crate::ident::{ConnId, Nanos};
 use crate::limits::Limits;
 use crate::output::Note;
+use crate::owner::Owner;
 use crate::owner::deed::{Deed, is_write};
 use crate::owner::park::Parked;
-use crate::packet::{Forwarded, Lane, Packet, ReplyTo};
-use crate::shard::Shard;
+use crate::packet::{Forwarded, ReplyTo};
+use crate::sides::{Sides, ToEdge};
 use ahash::RandomState;
 use bytes::Bytes;
 use deepstream_wire::{Flags, Head, Message, Span};
@@ -45,7 +46,6 @@ const REMEMBERED_NS: u64 = 50_000_000;
 pub(crate) struct Unasked {
     told: HashMap<ConnId, Told, RandomState>,
     bytes_max: usize,
-    message: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ struct Told {
 
 impl Unasked {
     pub(crate) fn new(limits: &Limits, owners: usize, hasher: RandomState) -> Self {
-        let mut unasked = Self { told: HashMap::with_hasher(hasher), bytes_max: 0, message: 0 };
+        let mut unasked = Self { told: HashMap::with_hasher(hasher), bytes_max: 0 };
         unasked.share(limits, owners);
         unasked
     }
@@ -68,12 +68,6 @@ impl Unasked {
         let high_water = limits.outbox_high_water_bytes;
         let least = high_water.min(UNASKED_BYTES_MIN);
         self.bytes_max = (high_water / 2 / owners).max(least);
-    }
-
-    /// What ties the requests of one bulk message together, for their owners.
-    pub(crate) fn begin_message(&mut self) -> ReplyTo {
-        self.message = self.message.wrapping_add(1).max(1);
-        ReplyTo { bulk_generation: self.message, ..ReplyTo::default() }
     }
 
     /// A stranger is gone.
@@ -100,53 +94,45 @@ impl Unasked {
     }
 }
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// A reading, or a write that conflicts, is about to be answered: if there is no room for the answer it is withheld. Whether it is.
     pub(crate) fn withhold(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> bool {
         if reply_to.is_fetch() {
             return false;
         }
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         let bytes = name.record().answer_len() + name.name.len() + ANSWER_BYTES;
         // What one connection asks is answered in its order.
         if !name.record().withholds_from(conn) && self.may_answer(conn, reply_to, bytes) {
             return false;
         }
-        if self.delivery.outputs.verbose {
-            self.delivery.outputs.note(Note::AnswerWithheld {
+        if self.cx.outputs.verbose {
+            self.cx.outputs.note(Note::AnswerWithheld {
                 name: String::from_utf8_lossy(message.name()).into(),
                 conn,
                 correlation_id: message.correlation_id().map(Into::into),
             });
         }
         let forwarded = shortened(conn, reply_to, message);
-        self.names.at_mut(slot).record_mut().withhold(forwarded.clone());
+        self.owner.names.at_mut(slot).record_mut().withhold(forwarded.clone());
         let told = ReplyTo { part: u32::try_from(bytes).unwrap_or(u32::MAX), ..reply_to };
         let forwarded = Forwarded { reply_to: told, ..forwarded };
-        if conn.core == self.core {
-            self.withheld(self.core, forwarded);
-        } else {
-            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Withheld(forwarded));
-        }
+        self.tell_withheld(forwarded);
         true
     }
 
     fn may_answer(&mut self, conn: ConnId, reply_to: ReplyTo, bytes: usize) -> bool {
-        if conn.core != self.core {
-            let now = self.delivery.outputs.now;
-            return self.unasked.may_tell(conn, reply_to.bulk_generation, bytes, now);
+        if conn.core != self.cx.core {
+            let now = self.cx.outputs.now;
+            return self.owner.unasked.may_tell(conn, reply_to.bulk_generation, bytes, now);
         }
-        let high_water = self.delivery.sessions.high_water();
-        let Some(session) = self.delivery.sessions.get(conn) else { return true };
-        let fetched = session.withheld.as_ref().map_or(0, |withheld| withheld.fetched_bytes());
-        let backlog = session.backlog() + fetched;
-        backlog == 0 || backlog + bytes <= high_water
+        self.edges.here.has_room(conn, bytes)
     }
 
     /// A fetch came. What is to be done: nothing if it was done before, for the sake of order, or if its connection is gone.
     pub(crate) fn takes_fetch(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo) -> Option<Forwarded> {
-        let forwarded = self.names.at_mut(slot).record_mut().unwithhold(conn, reply_to);
-        forwarded.filter(|_| self.delivery.wire(conn).is_some())
+        let forwarded = self.owner.names.at_mut(slot).record_mut().unwithhold(conn, reply_to);
+        forwarded.filter(|_| self.edges.wire(conn).is_some())
     }
 
     /// Whether a message is done only behind the answers to its connection that are withheld: not if its own is withheld as
@@ -158,7 +144,7 @@ impl Shard {
         reply_to: ReplyTo,
         message: &Message<&[u8]>,
     ) -> bool {
-        if !self.names.at(slot).as_record().is_some_and(|record| record.withholds_from(conn)) {
+        if !self.owner.names.at(slot).as_record().is_some_and(|record| record.withholds_from(conn)) {
             return false;
         }
         let done = match Deed::of(message.head.action) {
@@ -179,21 +165,16 @@ impl Shard {
 
     /// The first answer that is withheld from a connection, as a message that waits.
     pub(crate) fn unwithheld(&mut self, slot: u32, conn: ConnId) -> Option<Parked> {
-        let reply_to = self.names.at(slot).record().first_withheld(conn)?.reply_to;
-        let forwarded = self.names.at_mut(slot).record_mut().unwithhold(conn, reply_to)?;
+        let reply_to = self.owner.names.at(slot).record().first_withheld(conn)?.reply_to;
+        let forwarded = self.owner.names.at_mut(slot).record_mut().unwithhold(conn, reply_to)?;
         let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
         Some(self.parked(conn, forwarded.reply_to.yielded(), &message))
     }
 
     /// A reading is over, one way or another: if it was fetched, its edge may fetch the next.
     pub(crate) fn fetch_over(&mut self, conn: ConnId, reply_to: ReplyTo) {
-        if !reply_to.is_awaited_fetch() {
-            return;
-        }
-        if conn.core == self.core {
-            self.fetched(conn, reply_to.part);
-        } else {
-            self.delivery.outputs.post(conn.core, Lane::Deliveries, Packet::Fetched(conn, reply_to.part));
+        if reply_to.is_awaited_fetch() {
+            self.tell_fetched(conn, reply_to.part);
         }
     }
 }

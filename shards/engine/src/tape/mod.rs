@@ -9,19 +9,22 @@
 //! is acted upon; and that a shard without a tape pays one branch per input. *Does not* write files or play: the host and
 //! the simulator do.
 
+pub(crate) mod input;
 mod read;
 pub(crate) mod recorder;
 mod shapes;
 
-pub use read::{Entry, Header, Input};
+pub use input::{Entry, Input};
+pub use read::Header;
 pub use recorder::FrameHead;
 
 use crate::codec::Put;
+use crate::context::Options;
 use crate::ident::{Nanos, Place};
 use crate::output::Outbox;
-use crate::shard::{Options, Shard};
+use crate::shard::Shard;
 use crate::view::View;
-pub(crate) use read::Kind;
+use input::Kind;
 use recorder::Tape;
 use std::fmt;
 use std::sync::Arc;
@@ -35,33 +38,36 @@ impl Shard {
     /// From here on everything that comes in is written down, frame by frame, to `sink`. To be called right after the shard
     /// was made, at the moment it was made.
     pub fn begin_tape(&mut self, now: Nanos, mut sink: impl FnMut(&[u8]) + 'static) {
-        debug_assert_eq!(self.delivery.outputs.now, Nanos::default(), "nothing has come in yet");
+        debug_assert_eq!(self.sides.cx.outputs.now, Nanos::default(), "nothing has come in yet");
         sink(OPENING);
-        let (sink, placed) = (Box::new(sink), placed(&self.options));
+        let (sink, placed) = (Box::new(sink), placed(&self.sides.cx.options));
         let mut tape = Tape::new(now, sink);
         let version: &str = env!("CARGO_PKG_VERSION");
-        tape.frame(|to| (version, (self.core, self.places.of_tape()), (now, placed), &self.options).put(to));
-        self.delivery.outputs.tape = Some(Box::new(tape));
+        tape.frame(|to| {
+            (version, (self.sides.cx.core, self.sides.cx.places.of_tape()), (now, placed), &self.sides.cx.options)
+                .put(to);
+        });
+        self.sides.cx.outputs.tape = Some(Box::new(tape));
     }
 
     /// Nothing more is written down. The last entry is what the shard holds.
     pub fn end_tape(&mut self) {
-        let census = format!("{:?} {:?}", self.census(), self.delivery.outputs.counters);
+        let census = format!("{:?} {:?}", self.census(), self.sides.cx.outputs.counters);
         self.drained(Kind::End, &census);
-        self.delivery.outputs.tape = None;
+        self.sides.cx.outputs.tape = None;
     }
 
     /// An input came in: its time is the present.
     #[inline]
     pub(crate) fn input(&mut self, now: Nanos, kind: Kind, what: &impl Put) {
-        self.delivery.outputs.now = now;
+        self.sides.cx.outputs.now = now;
         self.drained(kind, what);
     }
 
     /// Something was drained, or told without a time.
     #[inline]
     pub(crate) fn drained(&mut self, kind: Kind, what: &impl Put) {
-        if self.delivery.outputs.tape.is_some() {
+        if self.sides.cx.outputs.tape.is_some() {
             self.write_down(kind, what);
         }
     }
@@ -69,16 +75,16 @@ impl Shard {
     #[cold]
     #[inline(never)]
     fn write_down(&mut self, kind: Kind, what: &impl Put) {
-        let due = self.timers.next_deadline();
-        if let Some(tape) = &mut self.delivery.outputs.tape {
-            tape.write(self.delivery.outputs.now, kind as u8, due, what);
+        let due = self.sides.cx.timers.next_deadline();
+        if let Some(tape) = &mut self.sides.cx.outputs.tape {
+            tape.write(self.sides.cx.outputs.now, kind as u8, due, what);
         }
     }
 
     /// What it answers its host.
     #[inline]
     pub(crate) fn answers<T: fmt::Debug>(&mut self, answer: T) -> T {
-        if self.delivery.outputs.tape.is_some() {
+        if self.sides.cx.outputs.tape.is_some() {
             self.show_answer(&answer);
         }
         answer
@@ -87,7 +93,7 @@ impl Shard {
     #[cold]
     #[inline(never)]
     fn show_answer(&mut self, answer: &impl fmt::Debug) {
-        if let Some(tape) = &mut self.delivery.outputs.tape {
+        if let Some(tape) = &mut self.sides.cx.outputs.tape {
             tape.showed(answer);
         }
     }
@@ -95,7 +101,7 @@ impl Shard {
     /// What a connection is sent.
     #[inline]
     pub(crate) fn says(&mut self, output: &Outbox) {
-        if self.delivery.outputs.tape.is_some() {
+        if self.sides.cx.outputs.tape.is_some() {
             self.say_output(output);
         }
     }
@@ -103,7 +109,7 @@ impl Shard {
     #[cold]
     #[inline(never)]
     fn say_output(&mut self, output: &Outbox) {
-        if let Some(tape) = &mut self.delivery.outputs.tape {
+        if let Some(tape) = &mut self.sides.cx.outputs.tape {
             output.pieces().for_each(|piece| tape.said(&piece));
         }
     }
@@ -111,7 +117,7 @@ impl Shard {
 
 /// What a shard is made of.
 fn placed(options: &Options) -> u64 {
-    crate::shard::hasher(options).hash_one(PLACED)
+    crate::context::hasher(options).hash_one(PLACED)
 }
 
 /// The parts of a header as they are put.

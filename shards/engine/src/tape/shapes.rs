@@ -2,11 +2,11 @@
 //! `packet/form.rs`.
 
 use crate::codec::{Get, Put, enums, structs};
+use crate::context::Options;
 use crate::endpoint::Endpoint;
 use crate::ident::Ticket;
 use crate::limits::Limits;
 use crate::output::{Account, Completion, Expiry, Fault, Login, Peer, Refusal, Stored};
-use crate::shard::Options;
 use deepstream_wire::{Message, Unreadable, Word};
 
 structs! {

@@ -216,7 +216,7 @@ fn fresh_login_of_the_same_user_moves_the_end_on_every_core() {
     rig.read(conn);
     rig.send(conn, &request(r#"{"user":"ann","role":"chief","expires":120000000000}"#));
     assert_eq!(rig.read(conn), [r#"AUTH.AUTH_SUCCESSFUL data={"me":"ann"}"#]);
-    let known = rig.shards[1].delivery.remote_identities.get(&conn).expect("introduced");
+    let known = rig.shards[1].sides.edges.identity(conn).expect("introduced");
     assert_eq!(known.server_data.as_deref(), Some(&br#""chief""#[..]));
     rig.pass(50 * SECOND);
     assert!(rig.closed.is_empty() && rig.read(conn).is_empty(), "the old end is past");

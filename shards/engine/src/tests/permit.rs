@@ -594,7 +594,7 @@ fn all_names_of_a_message_are_judged_by_the_same_rules() {
             "EVENT.SUBSCRIBE id=1 ack".to_owned(),
         ]
     );
-    assert_eq!(rig.shards[0].permit.generation(), 2, "a core is told of new rules by the others");
+    assert_eq!(rig.shards[0].sides.permit.generation(), 2, "a core is told of new rules by the others");
 }
 
 #[test]

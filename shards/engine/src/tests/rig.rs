@@ -443,8 +443,8 @@ impl Rig {
     /// A name that this core owns.
     pub(super) fn name_on(&self, core: usize, prefix: &str) -> String {
         let owned = |name: &String| {
-            let hash = crate::view::hash_name(&self.shards[0].hasher, name.as_bytes());
-            self.shards[0].owner_of(hash).index() == core
+            let hash = crate::view::hash_name(&self.shards[0].sides.cx.hasher, name.as_bytes());
+            self.shards[0].sides.cx.owner_of(hash).index() == core
         };
         (0..1000).map(|number| format!("{prefix}{number}")).find(owned).expect("some name hashes there")
     }

@@ -8,11 +8,11 @@
 //! whoever listens to its name, and pass over it in silence otherwise. No message of topic AUTH would do: to those
 //! clients every one of them is either nothing or a change of state.
 
+use crate::edge::Edge;
 use crate::edge::session::login::identity_of;
 use crate::ident::ConnId;
 use crate::output::{Flow, Login, Note};
-use crate::packet::{Lane, Packet};
-use crate::shard::Shard;
+use crate::sides::{Sides, ToOwner};
 use deepstream_wire::{Action, Message, Outgoing};
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ const WARNING: &[u8] = b"deepstream/session-expires";
 const OTHER_USER: &[u8] = br#"{"error":"an open session can only be extended by its own user"}"#;
 const NANOS_PER_MS: u64 = 1_000_000;
 
-impl Shard {
+impl<O: ToOwner> Sides<Edge, O> {
     /// Whether an AUTH.REQUEST of this open session means something: its login ends by itself.
     pub(crate) fn may_extend(&self, conn: ConnId) -> bool {
-        self.delivery.sessions.get(conn).is_some_and(|session| session.visit.is_some())
+        self.edges.here.sessions.get(conn).is_some_and(|session| session.visit.is_some())
     }
 
     /// An AUTH.REQUEST of such a session.
@@ -35,7 +35,7 @@ impl Shard {
             self.say(conn, Action::AuthInvalidMessageData);
             return Flow::Continue;
         }
-        if let Some(visit) = self.delivery.sessions.get_mut(conn).and_then(|session| session.visit.as_mut()) {
+        if let Some(visit) = self.edges.here.sessions.get_mut(conn).and_then(|session| session.visit.as_mut()) {
             visit.extending = true;
         }
         self.ask_for_verdict(conn, data)
@@ -43,8 +43,8 @@ impl Shard {
 
     /// The verdict on a fresh login of an open session.
     pub(crate) fn extended(&mut self, conn: ConnId, login: Login) {
-        let now = self.delivery.outputs.now;
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let now = self.cx.outputs.now;
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
         if let Some(visit) = &mut session.visit {
             visit.extending = false;
         }
@@ -55,24 +55,19 @@ impl Shard {
                 let changed = session.identity.as_ref() != Some(&identity);
                 session.identity = Some(identity.clone());
                 if changed {
-                    // Who was introduced before is told anew; the lane keeps the order.
-                    let known: Vec<usize> = session.introduced().collect();
-                    for index in known {
-                        let core = self.places.at(index);
-                        self.delivery.outputs.post(core, Lane::Requests, Packet::Introduce(conn, identity.clone()));
-                    }
+                    self.introduce_anew(conn, &identity);
                 }
                 let answer =
                     Outgoing { data: identity.client_data.as_deref(), ..Outgoing::new(Action::AuthSuccessful) };
-                self.delivery.reply(conn, &answer);
-                self.delivery.outputs.note(Note::SessionExtended { user: identity.user.clone() });
+                self.edges.reply(&mut self.cx, conn, &answer);
+                self.cx.outputs.note(Note::SessionExtended { user: identity.user.clone() });
             }
             Login::Accepted(_) => self.refuse_login(conn, Some(OTHER_USER)),
             Login::Refused { client_data } => self.refuse_login(conn, client_data.as_deref()),
             // Neither says anything about whoever is logged in already.
             Login::Unjudged { client_data } | Login::Barred { client_data, .. } => {
                 let answer = Outgoing { data: Some(&client_data), ..Outgoing::new(Action::AuthUnsuccessful) };
-                self.delivery.reply(conn, &answer);
+                self.edges.reply(&mut self.cx, conn, &answer);
             }
         }
         self.watch(conn);
@@ -81,13 +76,13 @@ impl Shard {
 
     /// Tells a client that its login will end.
     pub(crate) fn warn_of_expiry(&mut self, conn: ConnId) {
-        let now = self.delivery.outputs.now;
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let now = self.cx.outputs.now;
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
         let Some(visit) = &mut session.visit else { return };
         visit.warn_at = None;
         let left = visit.expires_at.map_or(0, |at| at.since(now)) / NANOS_PER_MS;
         let data = format!(r#"{{"expiresInMs":{left}}}"#);
         let warning = Outgoing { name: Some(WARNING), data: Some(data.as_bytes()), ..Outgoing::new(Action::EventEmit) };
-        self.delivery.reply(conn, &warning);
+        self.edges.reply(&mut self.cx, conn, &warning);
     }
 }

@@ -1,19 +1,20 @@
 //! Challenge, login, and what is said to messages that come too early (docs/protobuf-protocol.md §6).
 
+use crate::edge::Edge;
 use crate::edge::session::table::{Session, State};
 use crate::ident::{ConnId, Nanos};
 use crate::output::{Account, Flow, HostRequest, Login, Note, Reason};
 use crate::packet::Identity;
-use crate::shard::Shard;
+use crate::sides::{Sides, ToOwner};
 use bytes::Bytes;
 use deepstream_json::Kind;
 use deepstream_wire::{Action, AuthRequest, ConnectionRequest, Message, Outgoing, Request, Topic, Unreadable, Wire};
 use std::sync::Arc;
 
-impl Shard {
+impl<O: ToOwner> Sides<Edge, O> {
     /// A message before the login is complete.
     pub(crate) fn before_login(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
-        let Some(session) = self.delivery.sessions.get(conn) else { return Flow::Close };
+        let Some(session) = self.edges.here.sessions.get(conn) else { return Flow::Close };
         let action = message.head.action;
         let challenged = matches!(session.state, State::AwaitAuth);
         match action.request() {
@@ -41,7 +42,7 @@ impl Shard {
 
     /// What the connection says about itself before its login.
     fn shake_hands(&mut self, conn: ConnId, said: ConnectionRequest, message: &Message<&[u8]>) {
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
         let challenged = matches!(session.state, State::AwaitAuth);
         match said {
             // Upstream stays silent before login; a client that waits for its user to log in would drop the connection
@@ -72,7 +73,7 @@ impl Shard {
 
     /// Bytes that are no message, or one nobody knows, in any state.
     pub(crate) fn not_understood(&mut self, conn: ConnId, what: Unreadable) -> Flow {
-        let Some(session) = self.delivery.sessions.get(conn) else { return Flow::Close };
+        let Some(session) = self.edges.here.sessions.get(conn) else { return Flow::Close };
         let user = session.user().map(Into::into);
         match session.state {
             State::Connected | State::Closing => return Flow::Close,
@@ -89,11 +90,11 @@ impl Shard {
             }
             State::Open => {
                 self.tell_unreadable(conn, what);
-                self.delivery.outputs.note(Note::Unreadable { conn, user, what });
+                self.cx.outputs.note(Note::Unreadable { conn, user, what });
                 return self.flow(conn, None);
             }
         }
-        self.delivery.outputs.note(Note::Unreadable { conn, user, what });
+        self.cx.outputs.note(Note::Unreadable { conn, user, what });
         Flow::Continue
     }
 
@@ -108,13 +109,13 @@ impl Shard {
         };
         // Only where words are said, so that nothing is said of it where numbers are.
         let original_topic = what.topic().filter(|_| word.is_some());
-        self.delivery.reply(conn, &Outgoing { name: word, original_topic, ..Outgoing::new(unknown) });
+        self.edges.reply(&mut self.cx, conn, &Outgoing { name: word, original_topic, ..Outgoing::new(unknown) });
     }
 
     /// The verdict on a login.
     pub(crate) fn authenticated(&mut self, conn: ConnId, login: Login) {
-        let now = self.delivery.outputs.now;
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let now = self.cx.outputs.now;
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
         if !session.is_judged() {
             return;
         }
@@ -125,7 +126,7 @@ impl Shard {
         }
         match login {
             // It will be a name: of presence, in the log, in every other core's memory.
-            Login::Accepted(account) if account.user_id.len() > self.options.limits.name_bytes_max => {
+            Login::Accepted(account) if account.user_id.len() > self.cx.options.limits.name_bytes_max => {
                 self.refuse_login(conn, Some(br#""the user id is too long""#));
             }
             Login::Accepted(account) => {
@@ -134,7 +135,7 @@ impl Shard {
                 let identity = Arc::new(identity_of(account, session, now));
                 session.identity = Some(identity.clone());
                 if identity.wire.stays() {
-                    self.delivery.outputs.note(Note::LoggedIn { user: identity.user.clone() });
+                    self.cx.outputs.note(Note::LoggedIn { user: identity.user.clone() });
                     self.hold_client_id(conn, &identity, true);
                     self.presence_changed(conn, identity, true);
                 } else {
@@ -153,63 +154,71 @@ impl Shard {
     /// Tells a client that it is logged in, once the owner of its user's name counts it: whoever hears of the login and
     /// asks who is there, on whatever core, is told of it.
     pub(crate) fn admitted(&mut self, conn: ConnId) {
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
         let State::Arriving = session.state else { return };
         session.state = State::Open;
         let identity = session.identity.clone();
         let data = identity.as_ref().and_then(|identity| identity.client_data.as_deref());
-        self.delivery.reply(conn, &Outgoing { data, ..Outgoing::new(Action::AuthSuccessful) });
-        self.delivery.outputs.counters.logins += 1;
+        self.edges.reply(&mut self.cx, conn, &Outgoing { data, ..Outgoing::new(Action::AuthSuccessful) });
+        self.cx.outputs.counters.logins += 1;
         self.watch(conn);
         self.resume(conn);
     }
 
     /// One more refused login of a connection; the last one allowed closes it.
     pub(crate) fn refuse_login(&mut self, conn: ConnId, client_data: Option<&[u8]>) {
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
         if let State::Authenticating = session.state {
             session.state = State::AwaitAuth;
         }
         session.attempts += 1;
-        session.since = self.delivery.outputs.now;
-        let last = session.attempts >= self.options.endpoints.of(session.wire).auth_attempts_max;
+        session.since = self.cx.outputs.now;
+        let last = session.attempts >= self.cx.options.endpoints.of(session.wire).auth_attempts_max;
         let data = session.visit.as_mut().and_then(|visit| visit.data.take());
         let remote = session.remote();
         let answer = Outgoing { data: client_data, ..Outgoing::new(Action::AuthUnsuccessful) };
-        self.delivery.reply(conn, &answer);
-        self.delivery.outputs.counters.refused_logins += 1;
-        self.delivery.outputs.note(Note::LoginRefused { conn, remote, data });
+        self.edges.reply(&mut self.cx, conn, &answer);
+        self.cx.outputs.counters.refused_logins += 1;
+        self.cx.outputs.note(Note::LoginRefused { conn, remote, data });
         if last {
             self.say(conn, Action::AuthTooManyAttempts);
-            self.delivery.close(conn, Reason::TooManyAuthAttempts);
+            self.edges.here.close(&mut self.cx.outputs, conn, Reason::TooManyAuthAttempts);
         }
     }
 
     /// A login that nobody could judge. It is no attempt, and gives no further time.
     pub(crate) fn leave_unjudged(&mut self, conn: ConnId, client_data: &[u8]) {
         let Some((wire, remote)) = self.end_of_login(conn) else { return };
-        self.delivery.outputs.note(Note::LoginUnjudged { remote });
+        self.cx.outputs.note(Note::LoginUnjudged { remote });
         if wire.logs_in_once() {
-            return self.delivery.close(conn, Reason::LoginUnjudged);
+            return self.edges.here.close(&mut self.cx.outputs, conn, Reason::LoginUnjudged);
         }
-        self.delivery.reply(conn, &Outgoing { data: Some(client_data), ..Outgoing::new(Action::AuthUnsuccessful) });
+        self.edges.reply(
+            &mut self.cx,
+            conn,
+            &Outgoing { data: Some(client_data), ..Outgoing::new(Action::AuthUnsuccessful) },
+        );
     }
 
     /// A login that was not judged, because too many from its address were refused: nothing more is heard from there.
     fn bar(&mut self, conn: ConnId, client_data: &[u8]) {
         let Some((wire, remote)) = self.end_of_login(conn) else { return };
-        self.delivery.outputs.counters.refused_logins += 1;
-        self.delivery.outputs.note(Note::LoginBarred { remote });
+        self.cx.outputs.counters.refused_logins += 1;
+        self.cx.outputs.note(Note::LoginBarred { remote });
         if !wire.logs_in_once() {
-            self.delivery.reply(conn, &Outgoing { data: Some(client_data), ..Outgoing::new(Action::AuthUnsuccessful) });
+            self.edges.reply(
+                &mut self.cx,
+                conn,
+                &Outgoing { data: Some(client_data), ..Outgoing::new(Action::AuthUnsuccessful) },
+            );
             self.say(conn, Action::AuthTooManyAttempts);
         }
-        self.delivery.close(conn, Reason::TooManyAuthAttempts);
+        self.edges.here.close(&mut self.cx.outputs, conn, Reason::TooManyAuthAttempts);
     }
 
     /// A login is over that was not let in, and was not refused for what it is.
     fn end_of_login(&mut self, conn: ConnId) -> Option<(Wire, Box<str>)> {
-        let session = self.delivery.sessions.get_mut(conn)?;
+        let session = self.edges.here.sessions.get_mut(conn)?;
         if let State::Authenticating = session.state {
             session.state = State::AwaitAuth;
         }
@@ -222,39 +231,39 @@ impl Shard {
     fn login(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
         let data = message.data().unwrap_or_default();
         if !self.is_login_data(data) {
-            let wire = self.delivery.wire(conn).unwrap_or(Wire::Protobuf);
-            let logged = self.options.endpoints.of(wire).log_invalid_auth_data;
-            if logged && data.len() <= self.options.limits.auth_data_bytes_max {
+            let wire = self.edges.wire(conn).unwrap_or(Wire::Protobuf);
+            let logged = self.cx.options.endpoints.of(wire).log_invalid_auth_data;
+            if logged && data.len() <= self.cx.options.limits.auth_data_bytes_max {
                 let text = format!("invalid auth message: {}", String::from_utf8_lossy(data));
                 self.unexpected(conn, "INVALID_MESSAGE_DATA", &text);
             }
             return self.refuse_login_message(conn);
         }
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return Flow::Close };
         session.state = State::Authenticating;
         self.ask_for_verdict(conn, data)
     }
 
     /// Whether this can be judged: a JSON object or array of bounded size.
     pub(crate) fn is_login_data(&mut self, data: &[u8]) -> bool {
-        data.len() <= self.options.limits.auth_data_bytes_max
-            && matches!(deepstream_json::check(data, &mut self.json), Ok(Kind::Object | Kind::Array))
+        data.len() <= self.cx.options.limits.auth_data_bytes_max
+            && matches!(deepstream_json::check(data, &mut self.cx.json), Ok(Kind::Object | Kind::Array))
     }
 
     /// Logins of one socket are judged one after the other, and what follows them waits (docs/protobuf-protocol.md §6).
     pub(crate) fn ask_for_verdict(&mut self, conn: ConnId, data: &[u8]) -> Flow {
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return Flow::Close };
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return Flow::Close };
         session.paused = true;
         let data = Bytes::copy_from_slice(data);
         let visit = session.visit.get_or_insert_default();
-        visit.data = self.options.endpoints.of(session.wire).log_invalid_auth_data.then(|| data.clone());
-        self.delivery.outputs.host_requests.push(HostRequest::Authenticate { conn, data, peer: visit.peer.clone() });
+        visit.data = self.cx.options.endpoints.of(session.wire).log_invalid_auth_data.then(|| data.clone());
+        self.cx.outputs.host_requests.push(HostRequest::Authenticate { conn, data, peer: visit.peer.clone() });
         Flow::Pause
     }
 
     fn refuse_login_message(&mut self, conn: ConnId) -> Flow {
         self.say(conn, Action::AuthInvalidMessageData);
-        self.delivery.close(conn, Reason::InvalidAuth);
+        self.edges.here.close(&mut self.cx.outputs, conn, Reason::InvalidAuth);
         Flow::Close
     }
 
@@ -264,13 +273,13 @@ impl Shard {
             original_action: Some(original),
             ..Outgoing::new(answer)
         };
-        self.delivery.reply(conn, &answer);
+        self.edges.reply(&mut self.cx, conn, &answer);
         self.unexpected(conn, "INVALID_MESSAGE", "a message before its time");
     }
 
     /// Sends a message with nothing but its action.
     pub(crate) fn say(&mut self, conn: ConnId, action: Action) {
-        self.delivery.reply(conn, &Outgoing::new(action));
+        self.edges.reply(&mut self.cx, conn, &Outgoing::new(action));
     }
 }
 

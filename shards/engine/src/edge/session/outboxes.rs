@@ -3,7 +3,7 @@
 //! *Owns* the way of bytes into outboxes. *Promises* that an outbox never grows past its maximum by more than one frame, nor
 //! ends its connection by a single one. *Does not* decide who is told what, nor encode.
 
-use crate::edge::burden::Burden;
+use crate::edge::session::burden::Burden;
 use crate::edge::session::close_reason::close_reason_of;
 use crate::edge::session::table::{Session, Sessions, State, find_mut};
 use crate::ident::{ConnId, Nanos};

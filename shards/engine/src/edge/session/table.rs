@@ -1,6 +1,6 @@
 //! The connections of one core: who they are, how far they are, what waits for them.
 
-use crate::edge::burden::{Borrowed, Burden};
+use crate::edge::session::burden::{Borrowed, Burden};
 use crate::edge::withheld::Withheld;
 use crate::ident::{ConnId, Nanos, Place};
 use crate::limits::Limits;
@@ -210,6 +210,12 @@ impl Sessions {
     /// Makes room for so many without moving any.
     pub(crate) fn reserve(&mut self, sessions: usize) {
         self.table.reserve(sessions);
+    }
+
+    /// Where they are.
+    #[inline]
+    pub(crate) fn core(&self) -> Place {
+        self.core
     }
 
     pub(crate) fn len(&self) -> usize {

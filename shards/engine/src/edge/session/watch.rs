@@ -6,22 +6,22 @@
 //! other means. So whoever is there stays, and whoever is gone is closed two intervals after the last sign of it; at most two
 //! more if only then what it is sent has filled all buffers on the way.
 
+use crate::context::{Options, TimerKey};
+use crate::edge::Edge;
 use crate::edge::session::table::{Session, State};
 use crate::ident::{ConnId, Nanos};
 use crate::limits::Limits;
 use crate::output::Reason;
-use crate::shard::{Options, Shard, TimerKey};
-use crate::tape::Kind;
+use crate::sides::{Sides, ToOwner};
 use deepstream_wire::Action;
 
 /// How long the last bytes of a closed connection may take to leave.
 const CLOSE_GRACE_NS: u64 = 2_000_000_000;
 
-impl Shard {
+impl<O: ToOwner> Sides<Edge, O> {
     /// A client said under which name it is connected once, if it has one, and how long it may be silent; `None`: for ever.
-    pub fn introduced(&mut self, now: Nanos, conn: ConnId, client: &[u8], silence_ns_max: Option<u64>) {
-        self.input(now, Kind::Introduced, &(conn, client, silence_ns_max));
-        if let Some(session) = self.delivery.sessions.get_mut(conn) {
+    pub(crate) fn introduced(&mut self, conn: ConnId, client: &[u8], silence_ns_max: Option<u64>) {
+        if let Some(session) = self.edges.here.sessions.get_mut(conn) {
             session.silence_ns_max = Some(silence_ns_max.unwrap_or(u64::MAX));
             if !client.is_empty() {
                 session.visit.get_or_insert_default().client = Some(client.into());
@@ -32,38 +32,38 @@ impl Shard {
 
     /// (Re)sets a connection's timer to the next moment at which it could be at fault, or is to be pinged.
     pub(crate) fn watch(&mut self, conn: ConnId) {
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
-        self.timers.cancel(session.timer);
-        let next = due_next(self.delivery.outputs.now, session, &self.options, &self.options.limits);
-        session.timer = self.timers.insert(next.1, TimerKey::Session(conn));
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
+        self.cx.timers.cancel(session.timer);
+        let next = due_next(self.cx.outputs.now, session, &self.cx.options, &self.cx.options.limits);
+        session.timer = self.cx.timers.insert(next.1, TimerKey::Session(conn));
     }
 
     /// A connection's timer fired: it is at fault, is to be pinged, or was busy since and is watched on.
     pub(crate) fn session_due(&mut self, now: Nanos, conn: ConnId) {
-        let Some(session) = self.delivery.sessions.get_mut(conn) else { return };
-        let (due, deadline) = due_next(now, session, &self.options, &self.options.limits);
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
+        let (due, deadline) = due_next(now, session, &self.cx.options, &self.cx.options.limits);
         if deadline > now {
             return self.watch(conn);
         }
         match due {
             Due::Warning => self.warn_of_expiry(conn),
             Due::Ping => {
-                session.ping_at = now.after(self.options.endpoints.of(session.wire).heartbeat_ns);
+                session.ping_at = now.after(self.cx.options.endpoints.of(session.wire).heartbeat_ns);
                 self.say(conn, Action::ConnectionPing);
             }
             Due::Probe => {
                 session.ping_at = now;
-                self.delivery.sessions.probe(&mut self.delivery.outputs, conn);
+                self.edges.here.sessions.probe(&mut self.cx.outputs, conn);
             }
             // Named a second time: the host drops the socket with whatever is unsent.
-            Due::Close(Reason::Shutdown) => self.delivery.sessions.closes.push((conn, Reason::Shutdown)),
+            Due::Close(Reason::Shutdown) => self.edges.here.sessions.closes.push((conn, Reason::Shutdown)),
             Due::Close(reason) => {
                 let waits = matches!(session.state, State::AwaitChallenge);
                 if reason == Reason::AuthenticationTimeout && !matches!(session.state, State::Connected) {
                     self.say(conn, Action::ConnectionAuthTimeout);
                 }
                 let mute = waits && matches!(reason, Reason::AuthenticationTimeout | Reason::HeartbeatMissing);
-                self.delivery.close(conn, if mute { Reason::NeverSpoke } else { reason });
+                self.edges.here.close(&mut self.cx.outputs, conn, if mute { Reason::NeverSpoke } else { reason });
             }
         }
         self.watch(conn);

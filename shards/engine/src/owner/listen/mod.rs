@@ -16,52 +16,43 @@ mod work;
 
 use crate::ident::ConnId;
 use crate::output::Note;
+use crate::owner::Owner;
 use crate::packet::ReplyTo;
 use crate::pattern::NamePattern;
-use crate::shard::Shard;
+use crate::sides::{Sides, ToEdge};
 use deepstream_wire::{Action, Message, Outgoing, Topic, Wire};
-pub(crate) use may::listening;
 pub(crate) use registry::Listening;
-pub(crate) use search::{Assignment, AttemptId};
+pub(crate) use search::Assignment;
 use std::sync::Arc;
 use work::Work;
 
 /// The actions of one topic.
 pub(crate) struct Words {
-    pub(crate) listen: Action,
     accept: Action,
     found: Action,
     removed: Action,
-    pub(crate) invalid: Action,
     timeout: Action,
-    pub(crate) multiple: Action,
 }
 
 pub(crate) fn words(topic: Topic) -> Words {
     if topic == Topic::Record {
         Words {
-            listen: Action::RecordListen,
             accept: Action::RecordListenAccept,
             found: Action::RecordPatternFound,
             removed: Action::RecordPatternRemoved,
-            invalid: Action::RecordInvalidListenRegex,
             timeout: Action::RecordListenResponseTimeout,
-            multiple: Action::RecordMultipleSubscriptions,
         }
     } else {
         Words {
-            listen: Action::EventListen,
             accept: Action::EventListenAccept,
             found: Action::EventPatternFound,
             removed: Action::EventPatternRemoved,
-            invalid: Action::EventInvalidListenRegex,
             timeout: Action::EventListenResponseTimeout,
-            multiple: Action::EventMultipleSubscriptions,
         }
     }
 }
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// A connection, of any core, listens, or listens no more.
     pub(crate) fn listen_changed(
         &mut self,
@@ -71,15 +62,15 @@ impl Shard {
         pattern: &Arc<NamePattern>,
         on: bool,
     ) {
-        let known = self.listening.find(conn, topic, pattern.source());
+        let known = self.owner.listening.find(conn, topic, pattern.source());
         match known {
-            None if on && self.delivery.wire(conn).is_some() => {
-                let listener = self.listening.add(conn, topic, pattern);
+            None if on && self.edges.wire(conn).is_some() => {
+                let listener = self.owner.listening.add(conn, topic, pattern);
                 self.watch_rematch();
                 self.welcome(listener, conn, reply_to);
             }
             Some(listener) if !on => {
-                self.listening.retire(listener);
+                self.owner.listening.retire(listener);
                 self.watch_rematch();
                 self.work_on([Work::HandOver { listener, conn, reply_to }]);
             }
@@ -89,7 +80,7 @@ impl Shard {
 
     /// A connection, of any core, is gone: so are its listeners.
     pub(crate) fn listener_departed(&mut self, conn: ConnId) {
-        let listeners = self.listening.retire_all(conn);
+        let listeners = self.owner.listening.retire_all(conn);
         if listeners.is_empty() {
             return;
         }
@@ -105,20 +96,20 @@ impl Shard {
         let Ok(source) = std::str::from_utf8(message.name()) else { return };
         let subscription = message.subscription().unwrap_or_default();
         // Only who was asked can answer; upstream takes anybody's word.
-        let Some(listener) = self.listening.find(conn, topic, source) else {
+        let Some(listener) = self.owner.listening.find(conn, topic, source) else {
             // Who says unasked that it provides believes so. Other clients are sure to listen to what they accept.
-            if accepted && self.delivery.wire(conn).is_some_and(Wire::is_text) {
+            if accepted && self.edges.wire(conn).is_some_and(Wire::is_text) {
                 self.tell_stop(conn, topic, message.name(), subscription);
             }
             return;
         };
-        let slot = self.names.find(topic, subscription, message.head.name_hash);
-        let asked = slot.filter(|&slot| self.names.at(slot).assignment().is_some_and(|it| it.is_told(listener)));
+        let slot = self.owner.names.find(topic, subscription, message.head.name_hash);
+        let asked = slot.filter(|&slot| self.owner.names.at(slot).assignment().is_some_and(|it| it.is_told(listener)));
         match asked {
             Some(slot) if accepted => self.accepted_by(slot),
             Some(slot) => self.lost(slot),
             // Too late: it believes that it provides.
-            None if accepted && self.listening.listens_to(listener, subscription) => {
+            None if accepted && self.owner.listening.listens_to(listener, subscription) => {
                 self.tell_listener(listener, words(topic).removed, subscription);
             }
             None => {}
@@ -128,25 +119,25 @@ impl Shard {
 
     /// FOUND or REMOVED.
     fn tell_listener(&mut self, listener: u32, action: Action, subscription: &[u8]) {
-        let listener = &self.listening.listeners[listener as usize];
+        let listener = &self.owner.listening.listeners[listener as usize];
         let told = Outgoing {
             name: Some(listener.pattern.source().as_bytes()),
             subscription: Some(subscription),
             ..Outgoing::new(action)
         };
-        self.delivery.reply(listener.conn, &told);
+        self.edges.reply(&mut self.cx, listener.conn, &told);
     }
 
     /// Tells a connection that does not listen that it does not provide.
     fn tell_stop(&mut self, conn: ConnId, topic: Topic, source: &[u8], subscription: &[u8]) {
         let told =
             Outgoing { name: Some(source), subscription: Some(subscription), ..Outgoing::new(words(topic).removed) };
-        self.delivery.reply(conn, &told);
+        self.edges.reply(&mut self.cx, conn, &told);
     }
 
     fn note_slow_patterns(&mut self) {
-        while let Some(pattern) = self.listening.slow.pop() {
-            self.delivery.outputs.note(Note::SlowPattern { pattern: pattern.source().into() });
+        while let Some(pattern) = self.owner.listening.slow.pop() {
+            self.cx.outputs.note(Note::SlowPattern { pattern: pattern.source().into() });
         }
     }
 }

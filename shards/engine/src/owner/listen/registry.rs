@@ -2,9 +2,9 @@
 
 use super::index::{Index, Run};
 use super::work::{FEW, Newcomer, Work};
+use crate::context::Options;
 use crate::ident::{ConnId, mixed};
 use crate::pattern::{Matcher, NamePattern};
-use crate::shard::Options;
 use crate::timer::TimerId;
 use ahash::RandomState;
 use deepstream_wire::Topic;
@@ -180,6 +180,11 @@ impl Listening {
         }
         let of_conn = self.of_conn.get(&conn).map_or(&[][..], Vec::as_slice);
         of_conn.iter().any(|&listener| self.listeners[listener as usize].topic == topic)
+    }
+
+    /// What a connection listens to by this pattern, if it does.
+    pub(crate) fn listens(&self, conn: ConnId, topic: Topic, source: &str) -> Option<Arc<NamePattern>> {
+        self.find(conn, topic, source).map(|listener| self.listeners[listener as usize].pattern.clone())
     }
 
     /// The compiled form of a pattern that somebody listens to already.

@@ -7,11 +7,13 @@
 
 use super::registry::{Among, Search};
 use super::words;
-use crate::delivery::Audience;
-use crate::ident::ConnId;
+use crate::context::TimerKey;
+use crate::ident::{AttemptId, ConnId};
 use crate::output::{Note, Turn};
-use crate::owner::permit::{Found, Judgement};
-use crate::shard::{Shard, TimerKey};
+use crate::owner::Owner;
+use crate::permit::{Found, Judgement};
+use crate::sides::edges::Audience;
+use crate::sides::{Sides, ToEdge};
 use crate::timer::TimerId;
 use deepstream_wire::{Action, Outgoing, Topic};
 use std::collections::BTreeSet;
@@ -40,13 +42,6 @@ enum Stage {
     Provides,
 }
 
-/// Names one question put to one listener, and what becomes of it; stale once that is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AttemptId {
-    slot: u32,
-    attempt: u32,
-}
-
 impl Assignment {
     /// Whether a listener was told of the name.
     pub(super) fn is_told(&self, listener: u32) -> bool {
@@ -58,17 +53,17 @@ impl Assignment {
     }
 }
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// Who alone subscribes to a name; nobody where nobody listens, who alone would want to know.
     #[inline]
     pub(crate) fn lone_subscriber(&self, slot: u32) -> Option<ConnId> {
-        if self.listening.is_empty() { None } else { self.names.at(slot).interest.only() }
+        if self.owner.listening.is_empty() { None } else { self.owner.names.at(slot).interest.only() }
     }
 
     /// A name was subscribed to: by its first subscriber, or by one more than that `lone` one. Whether it is to be told of a
     /// provider.
     pub(crate) fn listen_subscribed(&mut self, slot: u32, conn: ConnId, first: bool, lone: Option<ConnId>) -> bool {
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         if let Some(assignment) = name.assignment() {
             let is_told = assignment.provides() && name.topic() == Topic::Record;
             if first {
@@ -76,13 +71,13 @@ impl Shard {
             }
             return is_told;
         }
-        if self.listening.is_empty() || !is_listened(name.topic()) {
+        if self.owner.listening.is_empty() || !is_listened(name.topic()) {
             return false;
         }
         let topic = name.topic();
         if first {
             self.search(slot);
-        } else if let Some(lone) = lone.filter(|&lone| lone != conn && self.listening.listens_on(lone, topic)) {
+        } else if let Some(lone) = lone.filter(|&lone| lone != conn && self.owner.listening.listens_on(lone, topic)) {
             // The others were asked before. It was not, because there was nobody but itself to provide for.
             self.search_among(slot, Among::Conn(lone));
         }
@@ -94,16 +89,16 @@ impl Shard {
     /// search or long before it, is to be asked for the new one too, if whoever is asked now does not provide.
     fn go_on_for_new(&mut self, slot: u32) {
         let Some(Assignment { listener, stage: Stage::Asked { search, .. }, .. }) =
-            self.names.at_mut(slot).assignment_mut()
+            self.owner.names.at_mut(slot).assignment_mut()
         else {
             return;
         };
-        **search = self.listening.search(self.permit.generation(), Some(*listener), Among::Everybody);
+        **search = self.owner.listening.search(self.permit.generation(), Some(*listener), Among::Everybody);
     }
 
     /// A subscriber of a name is gone: perhaps the last, or the last but its provider.
     pub(crate) fn listen_unsubscribed(&mut self, slot: u32) {
-        let Some(assignment) = self.names.at(slot).assignment() else { return };
+        let Some(assignment) = self.owner.names.at(slot).assignment() else { return };
         if self.is_wanted_of(slot, assignment.listener) {
             return;
         }
@@ -121,25 +116,25 @@ impl Shard {
 
     /// Whether a name is subscribed to by others than this listener.
     fn is_wanted_of(&self, slot: u32, listener: u32) -> bool {
-        let interest = &self.names.at(slot).interest;
-        !interest.is_empty() && interest.only() != Some(self.listening.listeners[listener as usize].conn)
+        let interest = &self.owner.names.at(slot).interest;
+        !interest.is_empty() && interest.only() != Some(self.owner.listening.listeners[listener as usize].conn)
     }
 
     /// The provider of a name is to provide it no more. Others are asked if somebody wants it.
     fn stop_providing(&mut self, slot: u32) {
         let Some(assignment) = self.release(slot) else { return };
         // One that listens no more has been told so, or told us.
-        if !self.listening.listeners[assignment.listener as usize].leaving {
+        if !self.owner.listening.listeners[assignment.listener as usize].leaving {
             self.tell_removed(slot, assignment.listener);
         }
-        if !self.names.at(slot).interest.is_empty() {
+        if !self.owner.names.at(slot).interest.is_empty() {
             self.tell_subscribers(slot, Action::RecordHasNoProvider);
             self.search(slot);
         }
     }
 
     fn tell_removed(&mut self, slot: u32, listener: u32) {
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         let (name, removed) = (name.name.clone(), words(name.topic()).removed);
         self.tell_listener(listener, removed, &name);
     }
@@ -151,25 +146,25 @@ impl Shard {
 
     /// The same among some connections only.
     fn search_among(&mut self, slot: u32, among: Among) {
-        let search = Box::new(self.listening.search(self.permit.generation(), None, among));
+        let search = Box::new(self.owner.listening.search(self.permit.generation(), None, among));
         self.ask_next(slot, search);
     }
 
     /// Asks a new listener for a name that has no provider, before all others. `false`: it may not listen to that name.
     pub(super) fn ask_first(&mut self, slot: u32, listener: u32) -> bool {
-        let search = Box::new(self.listening.search(self.permit.generation(), Some(listener), Among::Everybody));
+        let search = Box::new(self.owner.listening.search(self.permit.generation(), Some(listener), Among::Everybody));
         self.offer(slot, listener, search).is_ok()
     }
 
     fn ask_next(&mut self, slot: u32, mut search: Box<Search>) {
-        debug_assert!(self.names.at(slot).assignment().is_none(), "one is asked at a time");
-        let name = self.names.at(slot);
+        debug_assert!(self.owner.names.at(slot).assignment().is_none(), "one is asked at a time");
+        let name = self.owner.names.at(slot);
         if name.interest.is_empty() {
             return;
         }
         let lone = name.interest.only();
-        self.listening.line_up(&mut search, name.topic(), &name.name, lone);
-        while let Some(listener) = self.listening.next_in_line(&mut search) {
+        self.owner.listening.line_up(&mut search, name.topic(), &name.name, lone);
+        while let Some(listener) = self.owner.listening.next_in_line(&mut search) {
             match self.offer(slot, listener, search) {
                 Ok(()) => return,
                 Err(back) => search = back,
@@ -183,14 +178,14 @@ impl Shard {
         let passed: BTreeSet<u64> =
             search.own.iter().filter(|&(_, &conn)| lone != Some(conn)).map(|(&order, _)| order).collect();
         if passed.is_empty() {
-            if let Some(listened) = self.names.at_mut(slot).listened_mut() {
-                listened.search_failed_at = self.delivery.outputs.now;
+            if let Some(listened) = self.owner.names.at_mut(slot).listened_mut() {
+                listened.search_failed_at = self.cx.outputs.now;
             }
             return;
         }
         // Who is passed over still may not be alone any more before these have answered.
         search.own.retain(|_, conn| lone == Some(*conn));
-        let rest = Box::new(self.listening.search_rest(rules, passed, search.own));
+        let rest = Box::new(self.owner.listening.search_rest(rules, passed, search.own));
         self.ask_next(slot, rest);
     }
 
@@ -207,7 +202,7 @@ impl Shard {
                 self.hold_offer(attempt, found);
             }
             Judgement::No(_) => {
-                search.denied.insert(self.listening.listeners[listener as usize].conn);
+                search.denied.insert(self.owner.listening.listeners[listener as usize].conn);
                 return Err(search);
             }
         }
@@ -217,7 +212,7 @@ impl Shard {
     /// Rules found what they looked for.
     pub(crate) fn offer_again(&mut self, id: AttemptId, mut found: Found) {
         let Some(listener) = self.assignment_of(id).map(|assignment| assignment.listener) else { return };
-        if self.listening.listeners[listener as usize].leaving {
+        if self.owner.listening.listeners[listener as usize].leaving {
             self.lost(id.slot);
             return self.note_slow_patterns();
         }
@@ -233,18 +228,10 @@ impl Shard {
     fn pass_over(&mut self, slot: u32) {
         let Some(assignment) = self.release(slot) else { return };
         if let Stage::Judged(mut search) | Stage::Asked { mut search, .. } = assignment.stage {
-            search.denied.insert(self.listening.listeners[assignment.listener as usize].conn);
+            search.denied.insert(self.owner.listening.listeners[assignment.listener as usize].conn);
             self.ask_next(slot, search);
         }
-        self.names.remove_if_idle(slot);
-    }
-
-    /// Who was told of a name, to be asked or to provide it, and by which question.
-    pub(super) fn told_of(&self, slot: u32) -> Option<(AttemptId, ConnId)> {
-        let assignment = self.names.get(slot)?.assignment()?;
-        let told = assignment.is_told(assignment.listener);
-        let conn = self.listening.listeners[assignment.listener as usize].conn;
-        told.then_some((AttemptId { slot, attempt: assignment.attempt }, conn))
+        self.owner.names.remove_if_idle(slot);
     }
 
     /// Who was told of a name may not listen to it any more. If it provides it is told to stop; if it was asked, nothing is
@@ -253,7 +240,7 @@ impl Shard {
         match self.assignment_of(id).map(|assignment| &assignment.stage) {
             Some(Stage::Provides) => {
                 self.stop_providing(id.slot);
-                self.names.remove_if_idle(id.slot);
+                self.owner.names.remove_if_idle(id.slot);
             }
             Some(Stage::Asked { .. }) => self.pass_over(id.slot),
             Some(Stage::Judged(_)) | None => {}
@@ -262,20 +249,20 @@ impl Shard {
     }
 
     fn assignment_of(&self, id: AttemptId) -> Option<&Assignment> {
-        let assignment = self.names.get(id.slot)?.assignment()?;
+        let assignment = self.owner.names.get(id.slot)?.assignment()?;
         (assignment.attempt == id.attempt).then_some(assignment)
     }
 
     /// Ties a name to a listener.
     fn engage(&mut self, slot: u32, listener: u32, stage: Stage) -> AttemptId {
-        self.listening.attempt = self.listening.attempt.wrapping_add(1);
-        let attempt = self.listening.attempt;
-        let asked = &mut self.listening.listeners[listener as usize];
+        self.owner.listening.attempt = self.owner.listening.attempt.wrapping_add(1);
+        let attempt = self.owner.listening.attempt;
+        let asked = &mut self.owner.listening.listeners[listener as usize];
         let place = asked.names.len() as u32;
         asked.names.push(slot);
         asked.asked += 1;
-        self.listening.asked += 1;
-        if let Some(listened) = self.names.at_mut(slot).listened_mut() {
+        self.owner.listening.asked += 1;
+        if let Some(listened) = self.owner.names.at_mut(slot).listened_mut() {
             listened.assignment = Some(Box::new(Assignment { listener, place, attempt, stage }));
         }
         AttemptId { slot, attempt }
@@ -283,42 +270,42 @@ impl Shard {
 
     /// The listener a name is tied to may be told of it, and is.
     fn put_question(&mut self, slot: u32) {
-        let Some(Assignment { listener, attempt, stage, .. }) = self.names.at_mut(slot).assignment_mut() else {
+        let Some(Assignment { listener, attempt, stage, .. }) = self.owner.names.at_mut(slot).assignment_mut() else {
             return;
         };
         let (listener, attempt) = (*listener, *attempt);
         let Stage::Judged(search) = std::mem::replace(stage, Stage::Provides) else { return };
         let key = TimerKey::ListenResponse(AttemptId { slot, attempt });
-        let timer = self.set_timer(self.options.listen_response_timeout_ns, key);
-        if let Some(assignment) = self.names.at_mut(slot).assignment_mut() {
+        let timer = self.set_timer(self.cx.options.listen_response_timeout_ns, key);
+        if let Some(assignment) = self.owner.names.at_mut(slot).assignment_mut() {
             assignment.stage = Stage::Asked { timer, search };
         }
         self.note_turn(slot, listener, Turn::Asked);
-        let (name, listener) = (self.names.at(slot), &self.listening.listeners[listener as usize]);
+        let (name, listener) = (self.owner.names.at(slot), &self.owner.listening.listeners[listener as usize]);
         let found = Outgoing {
             name: Some(listener.pattern.source().as_bytes()),
             subscription: Some(&name.name),
             ..Outgoing::new(words(name.topic()).found)
         };
-        self.delivery.reply(listener.conn, &found);
+        self.edges.reply(&mut self.cx, listener.conn, &found);
     }
 
     /// Nobody is asked for a name, and nobody provides it, any more.
     fn release(&mut self, slot: u32) -> Option<Box<Assignment>> {
-        let assignment = self.names.at_mut(slot).listened_mut()?.assignment.take()?;
+        let assignment = self.owner.names.at_mut(slot).listened_mut()?.assignment.take()?;
         if let Stage::Asked { timer, .. } = &assignment.stage {
-            self.timers.cancel(*timer);
+            self.cx.timers.cancel(*timer);
         }
         if assignment.is_told(assignment.listener) {
             self.note_turn(slot, assignment.listener, Turn::Over);
         }
-        let listener = &mut self.listening.listeners[assignment.listener as usize];
+        let listener = &mut self.owner.listening.listeners[assignment.listener as usize];
         let was_asked = usize::from(!assignment.provides());
         listener.asked -= was_asked;
-        self.listening.asked -= was_asked;
+        self.owner.listening.asked -= was_asked;
         listener.names.swap_remove(assignment.place as usize);
         let moved = listener.names.get(assignment.place as usize).copied();
-        if let Some(other) = moved.and_then(|moved| self.names.at_mut(moved).assignment_mut()) {
+        if let Some(other) = moved.and_then(|moved| self.owner.names.at_mut(moved).assignment_mut()) {
             other.place = assignment.place;
         }
         self.wake_newcomer(assignment.listener);
@@ -327,7 +314,7 @@ impl Shard {
 
     /// Whoever was asked accepts.
     pub(super) fn accepted_by(&mut self, slot: u32) {
-        let Some(assignment) = self.names.at(slot).assignment() else { return };
+        let Some(assignment) = self.owner.names.at(slot).assignment() else { return };
         let listener = assignment.listener;
         if assignment.provides() {
             return;
@@ -337,12 +324,12 @@ impl Shard {
             self.passed_over(slot);
             return self.lost(slot);
         }
-        if let Some(assignment) = self.names.at_mut(slot).assignment_mut()
+        if let Some(assignment) = self.owner.names.at_mut(slot).assignment_mut()
             && let Stage::Asked { timer, .. } = std::mem::replace(&mut assignment.stage, Stage::Provides)
         {
-            self.timers.cancel(timer);
-            self.listening.listeners[listener as usize].asked -= 1;
-            self.listening.asked -= 1;
+            self.cx.timers.cancel(timer);
+            self.owner.listening.listeners[listener as usize].asked -= 1;
+            self.owner.listening.asked -= 1;
             self.wake_newcomer(listener);
         }
         self.note_turn(slot, listener, Turn::Provides);
@@ -352,17 +339,17 @@ impl Shard {
     /// Whoever is asked would provide, but only for itself: it is asked again if others come before the search is over.
     fn passed_over(&mut self, slot: u32) {
         let Some(Assignment { listener, stage: Stage::Asked { search, .. }, .. }) =
-            self.names.at_mut(slot).assignment_mut()
+            self.owner.names.at_mut(slot).assignment_mut()
         else {
             return;
         };
-        let listener = &self.listening.listeners[*listener as usize];
+        let listener = &self.owner.listening.listeners[*listener as usize];
         search.own.insert(listener.order, listener.conn);
     }
 
     fn note_turn(&mut self, slot: u32, listener: u32, turn: Turn) {
-        if self.delivery.outputs.verbose {
-            let (name, listener) = (self.names.at(slot), &self.listening.listeners[listener as usize]);
+        if self.cx.outputs.verbose {
+            let (name, listener) = (self.owner.names.at(slot), &self.owner.listening.listeners[listener as usize]);
             let note = Note::Listener {
                 turn,
                 topic: name.topic().name(),
@@ -370,7 +357,7 @@ impl Shard {
                 pattern: listener.pattern.source().into(),
                 conn: listener.conn,
             };
-            self.delivery.outputs.note(note);
+            self.cx.outputs.note(note);
         }
     }
 
@@ -384,32 +371,42 @@ impl Shard {
                 self.search(slot);
             }
         }
-        self.names.remove_if_idle(slot);
+        self.owner.names.remove_if_idle(slot);
     }
 
     /// Whoever was asked did not answer in time.
     pub(crate) fn listener_silent(&mut self, id: AttemptId) {
         let Some(assignment) = self.assignment_of(id) else { return };
         let Stage::Asked { .. } = assignment.stage else { return };
-        let listener = &self.listening.listeners[assignment.listener as usize];
+        let listener = &self.owner.listening.listeners[assignment.listener as usize];
         // Clients of the text protocol have no word for it: some pass over what they are told in its place, others fail.
-        let knows = self.delivery.wire(listener.conn).is_some_and(|wire| !wire.is_text());
+        let knows = self.edges.wire(listener.conn).is_some_and(|wire| !wire.is_text());
         if knows && self.is_wanted_of(id.slot, assignment.listener) && !listener.leaving {
-            let name = self.names.at(id.slot);
+            let name = self.owner.names.at(id.slot);
             let late = Outgoing { subscription: Some(&name.name), ..Outgoing::new(words(name.topic()).timeout) };
-            self.delivery.reply(listener.conn, &late);
+            self.edges.reply(&mut self.cx, listener.conn, &late);
         }
         self.lost(id.slot);
         self.note_slow_patterns();
     }
 
     fn tell_subscribers(&mut self, slot: u32, action: Action) {
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         if name.topic() != Topic::Record {
             return;
         }
         let audience = Audience::others(&name.interest, slot, ConnId::NOBODY);
-        self.delivery.fan_out(audience, |_| Outgoing { name: Some(&name.name), ..Outgoing::new(action) });
+        self.edges.fan_out(&mut self.cx, audience, |_| Outgoing { name: Some(&name.name), ..Outgoing::new(action) });
+    }
+}
+
+impl Owner {
+    /// Who was told of a name, to be asked or to provide it, and by which question.
+    pub(super) fn told_of(&self, slot: u32) -> Option<(AttemptId, ConnId)> {
+        let assignment = self.names.get(slot)?.assignment()?;
+        let told = assignment.is_told(assignment.listener);
+        let conn = self.listening.listeners[assignment.listener as usize].conn;
+        told.then_some((AttemptId { slot, attempt: assignment.attempt }, conn))
     }
 }
 

@@ -26,10 +26,11 @@ use super::Residence;
 use super::write::{FORCE, converted};
 use crate::ident::ConnId;
 use crate::output::Note;
+use crate::owner::Owner;
 use crate::owner::deed::Deed;
 use crate::owner::park::{Run, Step};
 use crate::packet::ReplyTo;
-use crate::shard::Shard;
+use crate::sides::{Sides, ToEdge};
 use deepstream_wire::{Action, Flags, Message, Outgoing, Wire};
 
 /// What stands in the place of a document that is withheld, or of one that does not exist.
@@ -49,7 +50,7 @@ pub(super) enum Conflict {
     Last { current: i32 },
 }
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// Refuses a write for its version. If the writer subscribes, the change that took it has been sent already, on the same
     /// way: a client needs them in this order.
     pub(super) fn conflict(
@@ -61,7 +62,7 @@ impl Shard {
         run: &mut Run,
         conflict: Conflict,
     ) -> Step {
-        let wire = self.delivery.wire(conn);
+        let wire = self.edges.wire(conn);
         let over_http = wire == Some(Wire::Http);
         let is_text = wire.is_some_and(Wire::is_text);
         let (current, exists) = match conflict {
@@ -75,7 +76,7 @@ impl Shard {
             return Step::Done;
         }
         let Some(shown) = self.may_be_shown(slot, conn, reply_to, message, run) else { return Step::Wait };
-        if shown || self.names.at(slot).record().withholds_from(conn) {
+        if shown || self.owner.names.at(slot).record().withholds_from(conn) {
             let mut kept = *message;
             kept.head.flags.clear(AHEAD);
             if !matches!(conflict, Conflict::Exists { .. }) {
@@ -88,7 +89,7 @@ impl Shard {
         let awaited = message.head.flags.has(Flags::IS_WRITE_ACK);
         // Text has an acknowledgement of its own for either conflict, which is written with it.
         let refused = awaited && matches!(conflict, Conflict::Ahead { .. }) && !over_http && !is_text;
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         let document = match name.record().residence {
             _ if !shown => (!over_http).then_some(NOTHING),
             Residence::Resident => Some(&name.record().value[..]),
@@ -105,17 +106,21 @@ impl Shard {
         };
         if !exists {
             let action = Action::RecordInvalidVersion;
-            self.delivery.reply(conn, &Outgoing { action, is_error: true, ..answer });
+            self.edges.reply(&mut self.cx, conn, &Outgoing { action, is_error: true, ..answer });
             return Step::Done;
         }
-        self.delivery.reply(conn, &answer);
+        self.edges.reply(&mut self.cx, conn, &answer);
         if refused {
             let action = Action::RecordInvalidVersion;
-            self.delivery.reply(conn, &Outgoing { action, data: None, is_error: true, is_write_ack: true, ..answer });
+            self.edges.reply(
+                &mut self.cx,
+                conn,
+                &Outgoing { action, data: None, is_error: true, is_write_ack: true, ..answer },
+            );
         }
-        let user = self.delivery.user(conn).unwrap_or_default().into();
+        let user = self.edges.user(conn).unwrap_or_default().into();
         let name = String::from_utf8_lossy(message.name()).into();
-        self.delivery.outputs.note(Note::VersionExists { user, name, wanted: message.head.version, current });
+        self.cx.outputs.note(Note::VersionExists { user, name, wanted: message.head.version, current });
         Step::Done
     }
 
@@ -129,11 +134,11 @@ impl Shard {
         message: &Message<&[u8]>,
         run: &mut Run,
     ) -> Step {
-        let record = self.names.at(slot).record();
+        let record = self.owner.names.at(slot).record();
         if record.residence == Residence::Unknown && !self.load(slot) {
             return Step::Wait;
         }
-        let current = self.names.at(slot).record().head().max(0);
+        let current = self.owner.names.at(slot).record().head().max(0);
         let ahead = message.head.flags.has(AHEAD);
         let conflict = if ahead { Conflict::Ahead { current } } else { Conflict::Exists { current } };
         let step = self.conflict(slot, conn, reply_to, message, run, conflict);
@@ -145,7 +150,7 @@ impl Shard {
 
     /// Whether a message is a write that can only conflict with the record as it is.
     pub(crate) fn conflicts(&mut self, slot: u32, message: &Message<&[u8]>) -> bool {
-        let record = self.names.at(slot).record();
+        let record = self.owner.names.at(slot).record();
         let version = message.head.version;
         let Some(Deed::Write(write)) = Deed::of(message.head.action) else { return false };
         record.residence == Residence::Resident

@@ -3,19 +3,20 @@
 use super::Residence;
 use crate::ident::Ticket;
 use crate::output::{Fault, Note, Stored};
+use crate::owner::Owner;
 use crate::owner::deed::{Deed, Reading, can_be_withheld};
 use crate::owner::park::{Parked, Run, Step};
-use crate::owner::permit::Denial;
-use crate::shard::Shard;
+use crate::permit::Denial;
+use crate::sides::{Sides, ToEdge};
 use deepstream_wire::{Action, Outgoing, Topic};
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// Storage answered a read, or took too long.
     pub(crate) fn loaded(&mut self, ticket: Ticket, result: Result<Option<Stored>, Fault>) {
         // An answer after its time is ignored: its record may have been written since.
-        let Some((slot, timer)) = self.records.loads.remove(&ticket) else { return };
-        self.timers.cancel(timer);
-        debug_assert_eq!(self.names.at(slot).record().residence, Residence::Loading);
+        let Some((slot, timer)) = self.owner.records.loads.remove(&ticket) else { return };
+        self.cx.timers.cancel(timer);
+        debug_assert_eq!(self.owner.names.at(slot).record().residence, Residence::Loading);
         match result {
             Ok(found) => {
                 self.settle_load(slot, found);
@@ -25,14 +26,14 @@ impl Shard {
             // Who wants no more than to look, or to remove, is answered as for any name of which there is no record.
             Err(Fault::Unstorable(why)) => {
                 self.settle_load(slot, None);
-                self.names.at_mut(slot).record_mut().barred = Some(why.into());
+                self.owner.names.at_mut(slot).record_mut().barred = Some(why.into());
                 self.answer_rule_readers(slot, false);
                 self.run_parked(slot, Run { reloaded: true, ..Run::default() });
             }
             Err(fault) => {
-                let name = String::from_utf8_lossy(&self.names.at(slot).name).into();
-                self.delivery.outputs.note(Note::LoadFailed { name, fault: fault.clone() });
-                self.names.at_mut(slot).record_mut().residence = Residence::Unknown;
+                let name = String::from_utf8_lossy(&self.owner.names.at(slot).name).into();
+                self.cx.outputs.note(Note::LoadFailed { name, fault: fault.clone() });
+                self.owner.names.at_mut(slot).record_mut().residence = Residence::Unknown;
                 self.answer_rule_readers(slot, true);
                 self.fail_parked(slot, &fault);
             }
@@ -66,7 +67,7 @@ impl Shard {
     /// In words (docs/records.md §2).
     fn tell_failed(&mut self, slot: u32, parked: &Parked, fault: &Fault) {
         let message = parked.message();
-        if self.names.at(slot).topic() != Topic::Record {
+        if self.owner.names.at(slot).topic() != Topic::Record {
             return self.deny(parked.conn, parked.reply_to, &message, Denial::Failed);
         }
         // Whoever subscribes without a value must be allowed to all the same.
@@ -92,12 +93,12 @@ impl Shard {
         match Deed::of(action) {
             Some(Deed::Read(Reading::Plain) | Deed::Head) => {
                 let answer = Outgoing { correlation_id: message.correlation_id(), ..error(late, action) };
-                self.delivery.reply(parked.conn, &answer);
+                self.edges.reply(&mut self.cx, parked.conn, &answer);
             }
             Some(Deed::Read(Reading::Subscribe | Reading::SubscribeCreate)) => {
                 // The edge forgets the subscription first: whoever asks again once told must not count as subscribed.
                 self.settle_at_edge(parked.conn, parked.reply_to, true, None);
-                self.delivery.reply(parked.conn, &error(late, action));
+                self.edges.reply(&mut self.cx, parked.conn, &error(late, action));
             }
             Some(Deed::SubscribeAndHead) => {
                 self.overtake(slot, parked);
@@ -105,15 +106,17 @@ impl Shard {
                 if parked.reply_to.joins() {
                     self.join(parked.conn, parked.reply_to.alone(), slot);
                 }
-                self.delivery.reply(parked.conn, &error(Action::RecordLoadError, Action::RecordHead));
+                self.edges.reply(&mut self.cx, parked.conn, &error(Action::RecordLoadError, Action::RecordHead));
                 self.settle_at_edge(parked.conn, parked.reply_to, false, None);
             }
             Some(Deed::Notify) => {
                 let answer = Outgoing { correlation_id: message.correlation_id(), ..error(late, action) };
-                self.delivery.reply(parked.conn, &answer);
+                self.edges.reply(&mut self.cx, parked.conn, &answer);
                 self.settle_at_edge(parked.conn, parked.reply_to, true, None);
             }
-            Some(Deed::Delete) => self.delivery.reply(parked.conn, &error(Action::RecordDeleteError, action)),
+            Some(Deed::Delete) => {
+                self.edges.reply(&mut self.cx, parked.conn, &error(Action::RecordDeleteError, action));
+            }
             // Needs no value, and has no way to be told of an error: it is done all the same.
             Some(Deed::Subscribe) => {
                 self.overtake(slot, parked);
@@ -130,7 +133,7 @@ impl Shard {
             return;
         }
         let conn = subscription.conn;
-        let name = self.names.at_mut(slot);
+        let name = self.owner.names.at_mut(slot);
         let deletions = name.waiting.parked_mut().filter(|parked| parked.head.action == Action::RecordDelete);
         deletions.filter(|parked| parked.conn == conn).for_each(|parked| parked.overtaken = true);
         let removal = name.record_mut().work.as_mut().and_then(|work| work.removal.as_mut());

@@ -20,18 +20,19 @@ mod remove;
 mod store;
 mod write;
 
+use crate::context::{Context, Options};
 use crate::ident::{ConnId, Ticket};
 use crate::output::Note;
+use crate::owner::Owner;
 use crate::owner::deed::{Deed, Reading};
 use crate::owner::park::{Run, Step};
-use crate::owner::permit::Judgement;
 use crate::packet::{Forwarded, ReplyTo};
-use crate::shard::{Options, Shard};
+use crate::permit::{Judgement, RuleReader};
+use crate::sides::{Sides, ToEdge};
 use crate::timer::TimerId;
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Outgoing};
 use hashbrown::HashMap;
-pub(crate) use remote_read::{FindOrLoad, FindResident, RuleReader};
 use std::collections::VecDeque;
 use store::{Ack, InFlight};
 
@@ -207,15 +208,16 @@ impl Records {
     }
 }
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// A message about a record this core owns.
     pub(crate) fn record(&mut self, conn: ConnId, reply_to: ReplyTo, (deed, message): (Deed, &Message<&[u8]>)) {
-        let slot = self.names.find_or_insert(deepstream_wire::Topic::Record, message.name(), message.head.name_hash);
+        let slot =
+            self.owner.names.find_or_insert(deepstream_wire::Topic::Record, message.name(), message.head.name_hash);
         let fetched;
         let (deed, message) = if reply_to.is_fetch() && matches!(deed, Deed::Read(_) | Deed::Write(_)) {
             // The first that it was withheld of: of several that look alike to the edge, another may have been done since.
             let Some(forwarded) = self.takes_fetch(slot, conn, reply_to) else {
-                self.names.remove_if_idle(slot);
+                self.owner.names.remove_if_idle(slot);
                 return self.fetch_over(conn, reply_to);
             };
             fetched = forwarded;
@@ -223,7 +225,7 @@ impl Shard {
         } else {
             (deed, message)
         };
-        if self.names.at(slot).is_busy() {
+        if self.owner.names.at(slot).is_busy() {
             self.park_withheld(slot, conn);
             let parked = self.parked(conn, reply_to, message);
             return self.park(slot, parked);
@@ -232,12 +234,12 @@ impl Shard {
             return self.run_behind_withheld(slot, conn, reply_to, message);
         }
         match self.perform_deed(slot, conn, reply_to, (deed, message), &mut Run::default()) {
-            Step::Done => self.names.remove_if_idle(slot),
+            Step::Done => self.owner.names.remove_if_idle(slot),
             Step::Wait => {
                 let parked = self.parked(conn, reply_to, message);
                 self.park(slot, parked);
                 // If there was no room.
-                self.names.remove_if_idle(slot);
+                self.owner.names.remove_if_idle(slot);
             }
         }
     }
@@ -279,7 +281,10 @@ impl Shard {
         }
         let is_read = matches!(deed, Deed::Read(_));
         if self.has_shadow() && !(fetched && is_read) && !(deed == Deed::Notify && run.reloaded) {
-            if deed.needs_value() && self.names.at(slot).record().residence == Residence::Unknown && !self.load(slot) {
+            if deed.needs_value()
+                && self.owner.names.at(slot).record().residence == Residence::Unknown
+                && !self.load(slot)
+            {
                 return Step::Wait;
             }
             self.compare_record(slot, conn, reply_to, message, run, Judgement::Yes);
@@ -297,10 +302,10 @@ impl Shard {
             Deed::Read(_) | Deed::Write(_) | Deed::Head | Deed::SubscribeAndHead => {}
         }
         debug_assert!(deed.needs_value(), "the others are done");
-        if self.names.at(slot).record().residence == Residence::Unknown && !self.load(slot) {
+        if self.owner.names.at(slot).record().residence == Residence::Unknown && !self.load(slot) {
             return Step::Wait;
         }
-        self.names.at_mut(slot).record_mut().touched = true;
+        self.owner.names.at_mut(slot).record_mut().touched = true;
         match deed {
             Deed::Read(reading) => {
                 if !self.withhold(slot, conn, reply_to, message) {
@@ -327,21 +332,17 @@ impl Shard {
 
     /// Whether a name's record goes to storage.
     fn is_stored(&self, slot: u32) -> bool {
-        self.is_stored_name(&self.names.at(slot).name)
-    }
-
-    fn is_stored_name(&self, name: &[u8]) -> bool {
-        self.options.storage && !self.options.storage_exclusion_prefixes.iter().any(|prefix| name.starts_with(prefix))
+        is_stored_name(&self.cx, &self.owner.names.at(slot).name)
     }
 
     /// Refuses to make a record of a name under which storage keeps none. `false`: it keeps one, for all that is known,
     /// and nothing was said.
     fn refuse_if_barred(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>) -> bool {
-        let Some(why) = self.names.at(slot).record().barred.clone() else { return false };
-        let user = self.delivery.user(conn).unwrap_or_default().into();
+        let Some(why) = self.owner.names.at(slot).record().barred.clone() else { return false };
+        let user = self.edges.user(conn).unwrap_or_default().into();
         let name = String::from_utf8_lossy(message.name()).into();
         self.refuse_because(conn, message, Action::RecordUpdateError, Some(&told(&why)));
-        self.delivery.outputs.note(Note::Unstorable { user, name, why });
+        self.cx.outputs.note(Note::Unstorable { user, name, why });
         true
     }
 
@@ -361,8 +362,13 @@ impl Shard {
             is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
             ..Outgoing::new(error)
         };
-        self.delivery.reply(conn, &answer);
+        self.edges.reply(&mut self.cx, conn, &answer);
     }
+}
+
+/// Whether the record of a name goes to storage.
+fn is_stored_name(cx: &Context, name: &[u8]) -> bool {
+    cx.options.storage && !cx.options.storage_exclusion_prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Words as the data of a message.

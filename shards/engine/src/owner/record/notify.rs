@@ -1,27 +1,28 @@
 //! NOTIFY: storage was changed behind the server's back (docs/records.md §8).
 
 use super::Residence;
-use crate::delivery::Audience;
 use crate::ident::ConnId;
+use crate::owner::Owner;
 use crate::owner::park::Step;
 use crate::packet::ReplyTo;
-use crate::shard::Shard;
+use crate::sides::edges::Audience;
+use crate::sides::{Sides, ToEdge};
 use deepstream_wire::{Action, Outgoing, Topic};
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// Reads a record anew and tells all its subscribers, the notifier included. What has not reached storage yet, or
     /// never will, is newer than storage: then memory stands.
     pub(super) fn notify(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo, reloaded: bool) -> Step {
         let stored = self.is_stored(slot);
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         let settled = !name.record().queued && !name.record().in_flight;
         if stored && settled && !reloaded {
             if name.record().residence == Residence::Resident {
                 self.vacate(slot, Residence::Unknown);
             }
-            if self.names.at(slot).interest.is_empty() {
+            if self.owner.names.at(slot).interest.is_empty() {
                 // Nobody to tell; the next reader finds what storage has.
-                self.names.at_mut(slot).record_mut().residence = Residence::Unknown;
+                self.owner.names.at_mut(slot).record_mut().residence = Residence::Unknown;
                 self.settle_at_edge(conn, reply_to, false, None);
                 return Step::Done;
             }
@@ -35,10 +36,10 @@ impl Shard {
     }
 
     fn tell_all(&mut self, slot: u32) {
-        if self.names.at(slot).record().residence != Residence::Resident {
+        if self.owner.names.at(slot).record().residence != Residence::Resident {
             return self.end_subscriptions(slot, ConnId::NOBODY);
         }
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         let audience = Audience::others(&name.interest, slot, ConnId::NOBODY);
         let update = |_| Outgoing {
             name: Some(&name.name),
@@ -46,10 +47,10 @@ impl Shard {
             data: Some(&name.record().value),
             ..Outgoing::new(Action::RecordUpdate)
         };
-        self.delivery.fan_out(audience, update);
-        if !self.filters.is_empty() {
-            let to = (&self.names, &mut self.delivery);
-            self.filters.tell(to, Topic::Record, &name.name, ConnId::NOBODY, update);
+        self.edges.fan_out(&mut self.cx, audience, update);
+        if !self.owner.filters.is_empty() {
+            let to = (&self.owner.names, &mut self.edges, &mut self.cx);
+            self.owner.filters.tell(to, Topic::Record, &name.name, ConnId::NOBODY, update);
         }
     }
 }

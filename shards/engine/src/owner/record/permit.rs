@@ -6,18 +6,20 @@
 
 use super::Residence;
 use crate::ident::ConnId;
+use crate::owner::Owner;
 use crate::owner::deed::{Deed, Reading, Writing};
 use crate::owner::park::{Run, Step};
-use crate::owner::permit::{Document, Judgement, Question, Steps};
 use crate::packet::ReplyTo;
-use crate::shard::Shard;
+use crate::permit::{Judgement, Steps};
+use crate::sides::{Sides, ToEdge};
+use deepstream_valve::Document;
 use deepstream_valve::Right;
 use deepstream_wire::{Action, Flags, Message, RecordRequest, Request};
 
 /// A version that asks for "whatever comes next".
 const FORCE: i32 = -1;
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// Judges a message. `None`: it may be done. Otherwise it is over, or waits.
     pub(super) fn judge_record(
         &mut self,
@@ -31,17 +33,17 @@ impl Shard {
         for &(right, action) in steps_of(message.head.action) {
             steps.add(right, action);
         }
-        let mut question = Question::of(conn, reply_to, message, run);
+        let mut question = run.question(conn, reply_to, message);
         question.slot = Some(slot);
         let said = self.judge(&question, &steps, &mut run.found);
-        let residence = self.names.at(slot).record().residence;
+        let residence = self.owner.names.at(slot).record().residence;
         let said = match said {
             Judgement::Yes if may_create(message) => match residence {
                 Residence::Unknown if run.failed => Judgement::Yes,
                 Residence::Unknown if !self.load(slot) => return Some(Step::Wait),
                 Residence::Unknown | Residence::Missing => {
                     steps.add(Right::RecordCreate, Action::RecordCreate);
-                    let mut question = Question::of(conn, reply_to, message, run);
+                    let mut question = run.question(conn, reply_to, message);
                     question.slot = Some(slot);
                     self.judge(&question, &steps, &mut run.found)
                 }
@@ -84,7 +86,7 @@ impl Shard {
         if !self.permit.judges() {
             return Some(true);
         }
-        let mut question = Question::of(conn, reply_to, message, run);
+        let mut question = run.question(conn, reply_to, message);
         question.slot = Some(slot);
         match self.judge_further(&question, (Right::RecordRead, Action::RecordRead), &mut run.found) {
             Judgement::Yes => Some(true),
@@ -114,14 +116,31 @@ impl Shard {
         for &(right, action) in steps_of(message.head.action) {
             steps.add(right, action);
         }
-        if may_create(message) && self.names.at(slot).record().residence != Residence::Resident {
+        if may_create(message) && self.owner.names.at(slot).record().residence != Residence::Resident {
             steps.add(Right::RecordCreate, Action::RecordCreate);
         }
-        let mut question = Question::of(conn, reply_to, message, run);
+        let mut question = run.question(conn, reply_to, message);
         question.slot = Some(slot);
         self.compare(&question, &steps, &run.found, said);
     }
 
+    /// Puts the document that a write leads to where [`Owner::merged_document`] finds it; an error says why there is none.
+    pub(crate) fn merge(&mut self, slot: u32, message: &Message<&[u8]>) -> Result<(), String> {
+        let exists = self.owner.names.at(slot).record().residence == Residence::Resident;
+        let Some(Deed::Write(write)) = Deed::of(message.head.action) else { return Err("Invalid patch".to_owned()) };
+        if !exists && write != Writing::CreateAndPatch && !may_create(message) {
+            let name = String::from_utf8_lossy(message.name());
+            return Err(format!("Tried to apply patch to non-existant record {name}"));
+        }
+        if self.is_sound(write, message) && self.apply(slot, write, message).is_ok() {
+            Ok(())
+        } else {
+            Err("Invalid patch".to_owned())
+        }
+    }
+}
+
+impl Owner {
     /// Whether it is known what a record is.
     pub(crate) fn is_known(&self, slot: u32) -> bool {
         self.names.at(slot).record().residence != Residence::Unknown
@@ -141,22 +160,7 @@ impl Shard {
         }
     }
 
-    /// Puts the document that a write leads to where [`Shard::merged_document`] finds it; an error says why there is none.
-    pub(crate) fn merge(&mut self, slot: u32, message: &Message<&[u8]>) -> Result<(), String> {
-        let exists = self.names.at(slot).record().residence == Residence::Resident;
-        let Some(Deed::Write(write)) = Deed::of(message.head.action) else { return Err("Invalid patch".to_owned()) };
-        if !exists && write != Writing::CreateAndPatch && !may_create(message) {
-            let name = String::from_utf8_lossy(message.name());
-            return Err(format!("Tried to apply patch to non-existant record {name}"));
-        }
-        if self.is_sound(write, message) && self.apply(slot, write, message).is_ok() {
-            Ok(())
-        } else {
-            Err("Invalid patch".to_owned())
-        }
-    }
-
-    /// See [`Shard::merge`].
+    /// See [`Sides::merge`].
     pub(crate) fn merged_document(&self) -> Document<'_> {
         Document::Text(&self.records.value)
     }

@@ -2,15 +2,15 @@
 
 use super::{Record, Residence};
 use crate::ident::ConnId;
-use crate::owner::names::OwnedName;
+use crate::owner::Owner;
 use crate::packet::ReplyTo;
-use crate::shard::Shard;
+use crate::sides::{Sides, ToEdge};
 use deepstream_wire::{Action, Message, Outgoing, Wire};
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// READ: the value, or that there is none.
     pub(super) fn read(&mut self, slot: u32, conn: ConnId) {
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         if name.record().residence == Residence::Resident {
             return self.respond(slot, conn);
         }
@@ -20,19 +20,19 @@ impl Shard {
             is_error: true,
             ..Outgoing::new(Action::RecordNotFound)
         };
-        self.delivery.reply(conn, &missing);
+        self.edges.reply(&mut self.cx, conn, &missing);
     }
 
     /// HEAD: the version, -1 where there is no record.
     pub(super) fn head(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>) {
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         let head = Outgoing {
             name: Some(&name.name),
             version: Some(name.record().head()),
             correlation_id: message.correlation_id(),
             ..Outgoing::new(Action::RecordHeadResponse)
         };
-        self.delivery.reply(conn, &head);
+        self.edges.reply(&mut self.cx, conn, &head);
     }
 
     /// SUBSCRIBEANDHEAD of one name; its version travels with the bulk answer.
@@ -40,7 +40,7 @@ impl Shard {
         if reply_to.joins() {
             self.join(conn, reply_to.alone(), slot);
         }
-        let version = self.names.get(slot).and_then(OwnedName::as_record).map_or(-1, Record::head);
+        let version = self.owner.names.record(slot).map_or(-1, Record::head);
         self.settle_at_edge(conn, reply_to, false, Some(version));
     }
 
@@ -53,7 +53,7 @@ impl Shard {
     /// SUBSCRIBECREATEANDREAD of one name. Creation happens here, in the record's own order, so two clients cannot
     /// create it twice nor undo a write that came between (docs/records.md §3).
     pub(super) fn subscribe_create_and_read(&mut self, slot: u32, conn: ConnId, reply_to: ReplyTo) {
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         if name.record().residence == Residence::Missing {
             if name.record().barred.is_some() {
                 let name = name.name.clone();
@@ -64,13 +64,13 @@ impl Shard {
             }
             self.create(slot);
         }
-        if !self.delivery.wire(conn).is_none_or(Wire::is_acknowledged_early) {
+        if !self.edges.wire(conn).is_none_or(Wire::is_acknowledged_early) {
             let ack = Outgoing {
-                correlation_id: Some(&self.names.at(slot).name),
+                correlation_id: Some(&self.owner.names.at(slot).name),
                 is_ack: true,
                 ..Outgoing::new(Action::RecordSubscribeCreateAndRead)
             };
-            self.delivery.reply(conn, &ack);
+            self.edges.reply(&mut self.cx, conn, &ack);
         }
         self.join_or_settle(slot, conn, reply_to);
         self.respond(slot, conn);
@@ -87,19 +87,19 @@ impl Shard {
 
     /// A new record: version 0, `{}`.
     fn create(&mut self, slot: u32) {
-        let record = self.names.at_mut(slot).record_mut();
+        let record = self.owner.names.at_mut(slot).record_mut();
         record.residence = Residence::Resident;
         record.version = 0;
         record.value.clear();
         record.value.extend_from_slice(b"{}");
-        self.records.resident += 1;
+        self.owner.records.resident += 1;
         self.charge(slot);
         self.store_soon(slot);
         self.note_change(slot, None);
     }
 
     fn respond(&mut self, slot: u32, conn: ConnId) {
-        let Some(name) = self.names.get(slot) else { return };
+        let Some(name) = self.owner.names.get(slot) else { return };
         let Some(record) = name.as_record() else { return };
         let resident = record.residence == Residence::Resident;
         let response = Outgoing {
@@ -108,6 +108,6 @@ impl Shard {
             data: Some(if resident { &record.value } else { b"{}" }),
             ..Outgoing::new(Action::RecordReadResponse)
         };
-        self.delivery.reply(conn, &response);
+        self.edges.reply(&mut self.cx, conn, &response);
     }
 }

@@ -4,53 +4,26 @@
 //! that it cannot be had. *Does not* wait for permissions, ever: a rule about one record may refer to another whose rules
 //! refer back, and what is asked here must not depend on either. It waits for storage alone.
 
-use super::Residence;
+use super::{Residence, is_stored_name};
+use crate::context::Context;
 use crate::ident::Place;
+use crate::owner::Owner;
 use crate::packet::{Lane, Packet};
 use crate::permissions::RuleLookupId;
-use crate::shard::Shard;
+use crate::permit::{FindOrLoad, FindResident, RuleReader};
+use crate::sides::{Sides, ToEdge};
 use bytes::Bytes;
 use deepstream_wire::Topic;
 
-/// A rule that waits for the record's value.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RuleReader {
-    /// Where it is judged.
-    pub(crate) core: Place,
-    pub(crate) rule_lookup: RuleLookupId,
-    /// Which of the rule lookup's records.
-    pub(crate) place: u32,
-}
-
-/// What is known of a record at once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum FindOrLoad {
-    /// The record of this slot, in memory.
-    Here(u32),
-    /// There is no such record.
-    Missing,
-    /// Storage was asked; the record of this slot can be waited for.
-    Later(u32),
-}
-
-/// What is in memory of a record.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum FindResident {
-    Here(u32),
-    Missing,
-    /// Storage would have to be asked.
-    Unknown,
-}
-
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// Looks at a record this core owns.
     pub(crate) fn find_or_load(&mut self, name: &[u8], hash: u64) -> FindOrLoad {
-        let slot = match self.names.find(Topic::Record, name, hash) {
+        let slot = match self.owner.names.find(Topic::Record, name, hash) {
             Some(slot) => slot,
-            None if !self.is_stored_name(name) => return FindOrLoad::Missing,
-            None => self.names.find_or_insert(Topic::Record, name, hash),
+            None if !is_stored_name(&self.cx, name) => return FindOrLoad::Missing,
+            None => self.owner.names.find_or_insert(Topic::Record, name, hash),
         };
-        let record = self.names.at_mut(slot).record_mut();
+        let record = self.owner.names.at_mut(slot).record_mut();
         let known = record.work.as_ref().and_then(|work| work.removal).is_some_and(|removal| removal.known);
         record.touched = true;
         let residence = record.residence;
@@ -63,10 +36,49 @@ impl Shard {
         }
     }
 
-    /// The same, with no effect: nothing is loaded for it, and there is nothing to wait for.
-    pub(crate) fn find_resident(&self, name: &[u8], hash: u64) -> FindResident {
+    /// Another core asks for a record.
+    pub(crate) fn remote_read(&mut self, core: Place, rule_lookup: RuleLookupId, place: u32, hash: u64, name: &[u8]) {
+        let rule_reader = RuleReader { core, rule_lookup, place };
+        match self.find_or_load(name, hash) {
+            FindOrLoad::Here(slot) => {
+                let value = Bytes::copy_from_slice(self.owner.value_of(slot));
+                self.answer_rule_reader(rule_reader, Ok(Some(value)));
+            }
+            FindOrLoad::Missing => self.answer_rule_reader(rule_reader, Ok(None)),
+            FindOrLoad::Later(slot) => self.owner.wait_for_value(slot, rule_reader),
+        }
+    }
+
+    /// It is known what a record is, or that it cannot be had.
+    pub(super) fn answer_rule_readers(&mut self, slot: u32, failed: bool) {
+        let record = self.owner.names.at_mut(slot).record_mut();
+        let Some(work) = record.work.as_mut().filter(|work| !work.rule_readers.is_empty()) else { return };
+        let rule_readers = std::mem::take(&mut work.rule_readers);
+        let value = match record.residence {
+            _ if failed => Err(()),
+            Residence::Resident => Ok(Some(Bytes::copy_from_slice(&record.value))),
+            Residence::Unknown | Residence::Loading | Residence::Missing | Residence::Removing => Ok(None),
+        };
+        for rule_reader in rule_readers {
+            self.answer_rule_reader(rule_reader, value.clone());
+        }
+    }
+
+    fn answer_rule_reader(&mut self, rule_reader: RuleReader, found: Result<Option<Bytes>, ()>) {
+        let RuleReader { core, rule_lookup, place } = rule_reader;
+        if core == self.cx.core {
+            self.remote_read_done(rule_lookup, place, found);
+        } else {
+            self.cx.outputs.post(core, Lane::Deliveries, Packet::RemoteReadDone { rule_lookup, place, found });
+        }
+    }
+}
+
+impl Owner {
+    /// As [`Sides::find_or_load`], with no effect: nothing is loaded for it, and there is nothing to wait for.
+    pub(crate) fn find_resident(&self, cx: &Context, name: &[u8], hash: u64) -> FindResident {
         let Some(slot) = self.names.find(Topic::Record, name, hash) else {
-            return if self.is_stored_name(name) { FindResident::Unknown } else { FindResident::Missing };
+            return if is_stored_name(cx, name) { FindResident::Unknown } else { FindResident::Missing };
         };
         let record = self.names.at(slot).record();
         let known = record.work.as_ref().and_then(|work| work.removal).is_some_and(|removal| removal.known);
@@ -74,7 +86,7 @@ impl Shard {
             Residence::Resident => FindResident::Here(slot),
             Residence::Removing if known => FindResident::Here(slot),
             Residence::Missing => FindResident::Missing,
-            Residence::Unknown if !self.is_stored_name(name) => FindResident::Missing,
+            Residence::Unknown if !is_stored_name(cx, name) => FindResident::Missing,
             Residence::Unknown | Residence::Loading | Residence::Removing => FindResident::Unknown,
         }
     }
@@ -92,42 +104,5 @@ impl Shard {
     /// Somebody waits for the value of a record that is being loaded.
     pub(crate) fn wait_for_value(&mut self, slot: u32, rule_reader: RuleReader) {
         self.names.at_mut(slot).record_mut().work().rule_readers.push(rule_reader);
-    }
-
-    /// Another core asks for a record.
-    pub(crate) fn remote_read(&mut self, core: Place, rule_lookup: RuleLookupId, place: u32, hash: u64, name: &[u8]) {
-        let rule_reader = RuleReader { core, rule_lookup, place };
-        match self.find_or_load(name, hash) {
-            FindOrLoad::Here(slot) => {
-                let value = Bytes::copy_from_slice(self.value_of(slot));
-                self.answer_rule_reader(rule_reader, Ok(Some(value)));
-            }
-            FindOrLoad::Missing => self.answer_rule_reader(rule_reader, Ok(None)),
-            FindOrLoad::Later(slot) => self.wait_for_value(slot, rule_reader),
-        }
-    }
-
-    /// It is known what a record is, or that it cannot be had.
-    pub(super) fn answer_rule_readers(&mut self, slot: u32, failed: bool) {
-        let record = self.names.at_mut(slot).record_mut();
-        let Some(work) = record.work.as_mut().filter(|work| !work.rule_readers.is_empty()) else { return };
-        let rule_readers = std::mem::take(&mut work.rule_readers);
-        let value = match record.residence {
-            _ if failed => Err(()),
-            Residence::Resident => Ok(Some(Bytes::copy_from_slice(&record.value))),
-            Residence::Unknown | Residence::Loading | Residence::Missing | Residence::Removing => Ok(None),
-        };
-        for rule_reader in rule_readers {
-            self.answer_rule_reader(rule_reader, value.clone());
-        }
-    }
-
-    fn answer_rule_reader(&mut self, rule_reader: RuleReader, found: Result<Option<Bytes>, ()>) {
-        let RuleReader { core, rule_lookup, place } = rule_reader;
-        if core == self.core {
-            self.remote_read_done(rule_lookup, place, found);
-        } else {
-            self.delivery.outputs.post(core, Lane::Deliveries, Packet::RemoteReadDone { rule_lookup, place, found });
-        }
     }
 }

@@ -1,27 +1,28 @@
 //! Deleting (docs/records.md §7).
 
 use super::{Removal, Residence};
-use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::output::Note;
+use crate::owner::Owner;
 use crate::owner::park::Run;
-use crate::shard::Shard;
+use crate::sides::edges::Audience;
+use crate::sides::{Sides, ToEdge};
 use deepstream_wire::{Action, Outgoing, Topic};
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// DELETE. What is stored is removed from storage first; until then the record stands, and whatever else is asked of
     /// it waits. Deleting what does not exist succeeds.
     pub(super) fn delete(&mut self, slot: u32, conn: ConnId, overtaken: bool) {
-        let residence = self.names.at(slot).record().residence;
+        let residence = self.owner.names.at(slot).record().residence;
         if residence == Residence::Missing || !self.is_stored(slot) {
             return self.deleted(slot, conn, overtaken);
         }
-        let record = self.names.at_mut(slot).record_mut();
+        let record = self.owner.names.at_mut(slot).record_mut();
         if residence == Residence::Unknown {
             // Removed unread; there is nothing to keep if that fails.
             record.version = 0;
             record.value.clear();
-            self.records.resident += 1;
+            self.owner.records.resident += 1;
         }
         record.residence = Residence::Removing;
         record.work().removal = Some(Removal { conn, known: residence == Residence::Resident, overtaken });
@@ -30,11 +31,11 @@ impl Shard {
 
     /// Storage removed the record.
     pub(super) fn removed(&mut self, slot: u32) {
-        let Some(removal) = self.names.at_mut(slot).record_mut().work().removal.take() else { return };
+        let Some(removal) = self.owner.names.at_mut(slot).record_mut().work().removal.take() else { return };
         self.deleted(slot, removal.conn, removal.overtaken);
         if !removal.known {
             // There is no such record; whether storage would keep one, only storage can say.
-            self.names.at_mut(slot).record_mut().residence = Residence::Unknown;
+            self.owner.names.at_mut(slot).record_mut().residence = Residence::Unknown;
         }
         self.answer_rule_readers(slot, false);
         self.run_parked(slot, Run::default());
@@ -42,9 +43,9 @@ impl Shard {
 
     /// Storage did not remove the record: it stands, and what waited goes on with it.
     pub(super) fn removal_failed(&mut self, slot: u32) {
-        let Some(removal) = self.names.at_mut(slot).record_mut().work().removal.take() else { return };
+        let Some(removal) = self.owner.names.at_mut(slot).record_mut().work().removal.take() else { return };
         if removal.known {
-            self.names.at_mut(slot).record_mut().residence = Residence::Resident;
+            self.owner.names.at_mut(slot).record_mut().residence = Residence::Resident;
             self.store_soon(slot);
         } else {
             self.vacate(slot, Residence::Unknown);
@@ -57,7 +58,7 @@ impl Shard {
     /// Storage takes too long to remove the record. Whoever waits is told; the removal itself goes on, because storage
     /// may have done it already.
     pub(super) fn removal_late(&mut self, slot: u32) {
-        let Some(removal) = &mut self.names.at_mut(slot).record_mut().work().removal else { return };
+        let Some(removal) = &mut self.owner.names.at_mut(slot).record_mut().work().removal else { return };
         let conn = std::mem::replace(&mut removal.conn, ConnId::NOBODY);
         self.refuse_removal(slot, conn);
         self.answer_rule_readers(slot, true);
@@ -66,42 +67,42 @@ impl Shard {
 
     fn refuse_removal(&mut self, slot: u32, conn: ConnId) {
         let error = Outgoing {
-            name: Some(&self.names.at(slot).name),
+            name: Some(&self.owner.names.at(slot).name),
             original_action: Some(Action::RecordDelete),
             is_error: true,
             ..Outgoing::new(Action::RecordDeleteError)
         };
-        self.delivery.reply(conn, &error);
+        self.edges.reply(&mut self.cx, conn, &error);
     }
 
     /// The record is gone: the deleter is told, the others are told, and nobody subscribes any more. A deleter that was
     /// subscribed although it asked for that later is one of the others, too.
     fn deleted(&mut self, slot: u32, conn: ConnId, overtaken: bool) {
-        if matches!(self.names.at(slot).record().residence, Residence::Resident | Residence::Removing) {
+        if matches!(self.owner.names.at(slot).record().residence, Residence::Resident | Residence::Removing) {
             self.vacate(slot, Residence::Missing);
         }
-        self.names.at_mut(slot).record_mut().residence = Residence::Missing;
-        let name = String::from_utf8_lossy(&self.names.at(slot).name).into();
-        self.delivery.outputs.note(Note::RecordDeleted { name });
+        self.owner.names.at_mut(slot).record_mut().residence = Residence::Missing;
+        let name = String::from_utf8_lossy(&self.owner.names.at(slot).name).into();
+        self.cx.outputs.note(Note::RecordDeleted { name });
         // Edges forget the subscriptions first: a deleter that subscribes anew once told must not count as subscribed.
         self.end_subscriptions(slot, if overtaken { ConnId::NOBODY } else { conn });
-        let name = &self.names.at(slot).name;
+        let name = &self.owner.names.at(slot).name;
         let success = Outgoing { name: Some(name), ..Outgoing::new(Action::RecordDeleteSuccess) };
-        self.delivery.reply(conn, &success);
+        self.edges.reply(&mut self.cx, conn, &success);
     }
 
     /// Tells all subscribers but one that the record is gone, and forgets them all.
     pub(super) fn end_subscriptions(&mut self, slot: u32, except: ConnId) {
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         let audience = Audience { end: true, ..Audience::others(&name.interest, slot, except) };
         let deleted = |_| Outgoing { name: Some(&name.name), ..Outgoing::new(Action::RecordDeleted) };
-        self.delivery.fan_out(audience, deleted);
-        if !self.filters.is_empty() {
-            let to = (&self.names, &mut self.delivery);
-            self.filters.tell(to, Topic::Record, &name.name, except, deleted);
+        self.edges.fan_out(&mut self.cx, audience, deleted);
+        if !self.owner.filters.is_empty() {
+            let to = (&self.owner.names, &mut self.edges, &mut self.cx);
+            self.owner.filters.tell(to, Topic::Record, &name.name, except, deleted);
         }
-        self.delivery.subscribers.end(self.core, slot);
-        self.names.end(slot);
+        self.edges.here.end_subscriptions(self.cx.core, slot);
+        self.owner.names.end(slot);
         self.listen_unsubscribed(slot);
     }
 }

@@ -5,10 +5,11 @@
 //! longer. A write is acknowledged when a batch that holds its version, or a later one, is stored.
 
 use super::{Residence, told};
+use crate::context::TimerKey;
 use crate::ident::{ConnId, Nanos, Ticket};
 use crate::output::{Fault, Note, Refusal, StoreBatch};
-use crate::owner::names::OwnedName;
-use crate::shard::{Shard, TimerKey};
+use crate::owner::Owner;
+use crate::sides::{Sides, ToEdge};
 use deepstream_wire::{Action, Outgoing};
 use smallvec::SmallVec;
 
@@ -44,70 +45,70 @@ impl super::Records {
     }
 }
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// Puts a record in the queue of what is to be stored or removed, once.
     pub(super) fn store_soon(&mut self, slot: u32) {
         if !self.is_stored(slot) {
             return;
         }
-        let record = self.names.at_mut(slot).record_mut();
-        self.records.unstored_bytes = self.records.unstored_bytes - record.unstored + record.value.len();
+        let record = self.owner.names.at_mut(slot).record_mut();
+        self.owner.records.unstored_bytes = self.owner.records.unstored_bytes - record.unstored + record.value.len();
         record.unstored = record.value.len();
         if !record.queued {
             record.queued = true;
-            self.records.queue.push_back(slot);
+            self.owner.records.queue.push_back(slot);
         }
     }
 
     /// Fills a batch with what waited longest.
     pub(crate) fn fill_stores(&mut self, batch: &mut StoreBatch) {
         batch.clear();
-        let room = self.options.limits.store_batch_bytes_max;
+        let room = self.cx.options.limits.store_batch_bytes_max;
         while batch.bytes.len() < room {
-            let Some(slot) = self.records.queue.pop_front() else { break };
-            let name = self.names.at_mut(slot);
+            let Some(slot) = self.owner.records.queue.pop_front() else { break };
+            let name = self.owner.names.at_mut(slot);
             let record = name.record_mut();
             record.queued = false;
             record.in_flight = true;
             let removal = record.residence == Residence::Removing;
             let version = record.version;
             batch.push(&name.name, version, (!removal).then_some(&name.record().value[..]));
-            self.records.in_flight.push(InFlight { slot, version, removal });
+            self.owner.records.in_flight.push(InFlight { slot, version, removal });
         }
-        self.delivery.outputs.counters.stores += batch.entries.len() as u64;
-        batch.ticket = self.delivery.outputs.ticket();
-        let timer = self.set_timer(self.options.storage_timeout_ns, TimerKey::Stores(batch.ticket));
-        self.records.batch = Some((batch.ticket, timer));
+        self.cx.outputs.counters.stores += batch.entries.len() as u64;
+        batch.ticket = self.cx.outputs.ticket();
+        let timer = self.set_timer(self.cx.options.storage_timeout_ns, TimerKey::Stores(batch.ticket));
+        self.owner.records.batch = Some((batch.ticket, timer));
     }
 
     /// Storage answered a batch.
     pub(crate) fn stored(&mut self, ticket: Ticket, result: &Result<(), Fault>) {
-        match self.records.batch {
-            Some((current, timer)) if current == ticket => self.timers.cancel(timer),
+        match self.owner.records.batch {
+            Some((current, timer)) if current == ticket => self.cx.timers.cancel(timer),
             _ => return,
         }
-        self.records.batch = None;
-        let mut entries = std::mem::take(&mut self.records.in_flight);
+        self.owner.records.batch = None;
+        let mut entries = std::mem::take(&mut self.owner.records.in_flight);
         // What cannot be stored is no reason to leave storage alone, nor to try again.
         let refused: Option<&[Refusal]> = match result {
             Ok(()) => Some(&[]),
             Err(Fault::Refused(refused)) => Some(refused),
             Err(fault) => {
-                self.records.resting = true;
+                self.owner.records.resting = true;
                 self.set_timer(RETRY_NS, TimerKey::StoreRetry);
-                self.delivery.outputs.note(Note::StoreFailed { records: entries.len(), fault: fault.clone() });
+                self.cx.outputs.note(Note::StoreFailed { records: entries.len(), fault: fault.clone() });
                 None
             }
         };
         if let Some([first, ..]) = refused
             && let Some(entry) = entries.get(first.entry as usize)
         {
-            let name = String::from_utf8_lossy(&self.names.at(entry.slot).name).into();
+            let name = String::from_utf8_lossy(&self.owner.names.at(entry.slot).name).into();
             let (records, why) = (refused.map_or(0, <[_]>::len), first.why.as_str().into());
-            self.delivery.outputs.note(Note::StoreRefused { records, name, why });
+            self.cx.outputs.note(Note::StoreRefused { records, name, why });
         }
         for (index, entry) in entries.drain(..).enumerate() {
-            self.names.at_mut(entry.slot).record_mut().in_flight = false;
+            self.owner.names.at_mut(entry.slot).record_mut().in_flight = false;
             let refusal = refused.map(|refused| {
                 let place = refused.binary_search_by_key(&(index as u32), |refusal| refusal.entry);
                 place.ok().map(|place| &*refused[place].why)
@@ -119,24 +120,23 @@ impl Shard {
                 None => self.store_failed(entry),
             }
         }
-        self.records.in_flight = entries;
+        self.owner.records.in_flight = entries;
     }
 
     /// The batch storage works on takes too long: whoever waits that long is told that their write is not confirmed.
     /// The batch itself is still waited for, so that stores of one record never overtake each other.
     pub(crate) fn stores_late(&mut self, ticket: Ticket) {
-        if self.records.batch.is_none_or(|(current, _)| current != ticket) {
+        if self.owner.records.batch.is_none_or(|(current, _)| current != ticket) {
             return;
         }
-        let timer = self.set_timer(self.options.storage_timeout_ns, TimerKey::Stores(ticket));
-        self.records.batch = Some((ticket, timer));
-        self.delivery.outputs.note(Note::StoreFailed { records: self.records.in_flight.len(), fault: Fault::Timeout });
-        let started = self.delivery.outputs.now.0.saturating_sub(self.options.storage_timeout_ns);
-        let slots: Vec<u32> = self.records.in_flight.iter().map(|entry| entry.slot).collect();
-        for slot in slots.into_iter().chain(self.records.queue.clone()) {
+        let timer = self.set_timer(self.cx.options.storage_timeout_ns, TimerKey::Stores(ticket));
+        self.owner.records.batch = Some((ticket, timer));
+        self.cx.outputs.note(Note::StoreFailed { records: self.owner.records.in_flight.len(), fault: Fault::Timeout });
+        let started = self.cx.outputs.now.0.saturating_sub(self.cx.options.storage_timeout_ns);
+        let slots: Vec<u32> = self.owner.records.in_flight.iter().map(|entry| entry.slot).collect();
+        for slot in slots.into_iter().chain(self.owner.records.queue.clone()) {
             self.fail_acks(slot, None, |ack| ack.since.0 <= started);
-            if self.names.get(slot).and_then(OwnedName::as_record).is_some_and(|it| it.residence == Residence::Removing)
-            {
+            if self.owner.names.record(slot).is_some_and(|it| it.residence == Residence::Removing) {
                 self.removal_late(slot);
             }
         }
@@ -176,47 +176,47 @@ impl Shard {
     }
 
     fn after_store(&mut self, slot: u32) {
-        self.names.at_mut(slot).record_mut().rest();
-        self.names.remove_if_idle(slot);
+        self.owner.names.at_mut(slot).record_mut().rest();
+        self.owner.names.remove_if_idle(slot);
     }
 
     /// A record that is stored, and has not changed since, no longer counts as unstored.
     fn settle_unstored(&mut self, slot: u32) {
-        let record = self.names.at_mut(slot).record_mut();
+        let record = self.owner.names.at_mut(slot).record_mut();
         if !record.queued {
-            self.records.unstored_bytes -= record.unstored;
+            self.owner.records.unstored_bytes -= record.unstored;
             record.unstored = 0;
         }
     }
 
     fn release_acks(&mut self, slot: u32, version: i32) {
         loop {
-            let name = self.names.at_mut(slot);
+            let name = self.owner.names.at_mut(slot);
             let Some(work) = &mut name.record_mut().work else { return };
             if work.acks.front().is_none_or(|ack| ack.version > version) {
                 return;
             }
             let Some(ack) = work.acks.pop_front() else { return };
-            self.records.pending_acks -= 1;
+            self.owner.records.pending_acks -= 1;
             let answer = Outgoing {
                 name: Some(&name.name),
                 correlation_id: Some(&ack.correlation_id),
                 is_write_ack: true,
                 ..Outgoing::new(Action::RecordWriteAcknowledgement)
             };
-            self.delivery.reply(ack.conn, &answer);
+            self.edges.reply(&mut self.cx, ack.conn, &answer);
         }
     }
 
     fn fail_acks(&mut self, slot: u32, why: Option<&[u8]>, fails: impl Fn(&Ack) -> bool) {
         loop {
-            let Some(name) = self.names.get_mut(slot) else { return };
+            let Some(name) = self.owner.names.get_mut(slot) else { return };
             let Some(work) = name.as_record_mut().and_then(|record| record.work.as_mut()) else { return };
             if !work.acks.front().is_some_and(&fails) {
                 return;
             }
             let Some(ack) = work.acks.pop_front() else { return };
-            self.records.pending_acks -= 1;
+            self.owner.records.pending_acks -= 1;
             let answer = Outgoing {
                 name: Some(&name.name),
                 data: why,
@@ -225,7 +225,7 @@ impl Shard {
                 is_write_ack: true,
                 ..Outgoing::new(Action::RecordUpdateError)
             };
-            self.delivery.reply(ack.conn, &answer);
+            self.edges.reply(&mut self.cx, ack.conn, &answer);
         }
     }
 }

@@ -3,20 +3,21 @@
 use super::Residence;
 use super::conflict::Conflict;
 use super::store::Ack;
-use crate::delivery::Audience;
 use crate::ident::ConnId;
 use crate::output::Note;
+use crate::owner::Owner;
 use crate::owner::deed::{Deed, Writing};
 use crate::owner::park::{Run, Step};
 use crate::packet::ReplyTo;
-use crate::shard::Shard;
+use crate::sides::edges::Audience;
+use crate::sides::{Sides, ToEdge};
 use deepstream_json::{Kind, Limits, PatchError, kind_of};
 use deepstream_wire::{Action, Broadcast, Flags, Message, Outgoing, Topic, Wire};
 
 /// A version that asks for "whatever comes next".
 pub(super) const FORCE: i32 = -1;
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// Any of the writing actions. Only the answer to a conflict may have to wait.
     pub(super) fn write(
         &mut self,
@@ -51,7 +52,7 @@ impl Shard {
             self.refuse_unsound(conn, message);
             return Err(None);
         }
-        let record = self.names.at(slot).record();
+        let record = self.owner.names.at(slot).record();
         let exists = record.residence == Residence::Resident;
         let current = if exists { record.version } else { 0 };
         // A client that sets a path of a record it never read asks for an ack with version -1 and relies on the record
@@ -78,8 +79,10 @@ impl Shard {
         if let Err(error) = self.apply(slot, write, message) {
             return self.refuse_value(conn, message, error);
         }
-        let value_bytes = self.records.value.len();
-        if self.is_stored(slot) && self.records.unstored_bytes + value_bytes > self.options.limits.dirty_bytes_max {
+        let value_bytes = self.owner.records.value.len();
+        if self.is_stored(slot)
+            && self.owner.records.unstored_bytes + value_bytes > self.cx.options.limits.dirty_bytes_max
+        {
             return self.refuse(conn, message, Action::RecordUpdateError);
         }
         self.commit(slot, next);
@@ -89,8 +92,8 @@ impl Shard {
     }
 
     pub(super) fn is_hot(&self, slot: u32) -> bool {
-        let name = &*self.names.at(slot).name;
-        self.options.hot_path_prefixes.iter().any(|prefix| name.starts_with(prefix))
+        let name = &*self.owner.names.at(slot).name;
+        self.cx.options.hot_path_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 
     /// What can be said of a write without knowing the record.
@@ -104,10 +107,10 @@ impl Shard {
                 matches!(kind, Some(Kind::Object | Kind::Array))
             }
             Writing::PatchMulti => {
-                message.data().is_some_and(|patches| deepstream_json::check_patches(patches, &mut self.json).is_ok())
+                message.data().is_some_and(|patches| deepstream_json::check_patches(patches, &mut self.cx.json).is_ok())
             }
             Writing::Patch | Writing::CreateAndPatch | Writing::Erase => {
-                message.path().is_some_and(|path| self.records.path.read(path).is_ok())
+                message.path().is_some_and(|path| self.owner.records.path.read(path).is_ok())
             }
         }
     }
@@ -115,14 +118,14 @@ impl Shard {
     /// Computes the new value into the scratch buffer; the record itself is left alone.
     pub(super) fn apply(&mut self, slot: u32, write: Writing, message: &Message<&[u8]>) -> Result<(), PatchError> {
         let limits = Limits {
-            array_index_gap_max: self.options.limits.array_index_gap_max as u64,
-            value_bytes_max: self.options.limits.record_bytes_max,
-            depth_max: self.options.limits.nesting_max,
+            array_index_gap_max: self.cx.options.limits.array_index_gap_max as u64,
+            value_bytes_max: self.cx.options.limits.record_bytes_max,
+            depth_max: self.cx.options.limits.nesting_max,
             ..Limits::default()
         };
-        let record = self.names.at(slot).record();
+        let record = self.owner.names.at(slot).record();
         let before: &[u8] = if record.residence == Residence::Resident { &record.value } else { b"{}" };
-        let after = &mut self.records.value;
+        let after = &mut self.owner.records.value;
         let data = message.data();
         match write {
             Writing::Update | Writing::CreateAndUpdate => {
@@ -131,36 +134,36 @@ impl Shard {
                 if after.len() <= limits.value_bytes_max { Ok(()) } else { Err(PatchError::TooLarge) }
             }
             Writing::PatchMulti => {
-                deepstream_json::set_many(before, data.unwrap_or_default(), &limits, &mut self.json, after)
+                deepstream_json::set_many(before, data.unwrap_or_default(), &limits, &mut self.cx.json, after)
             }
-            Writing::Erase => deepstream_json::remove(before, &self.records.path, &limits, after),
+            Writing::Erase => deepstream_json::remove(before, &self.owner.records.path, &limits, after),
             Writing::Patch | Writing::CreateAndPatch => match data {
-                Some(data) => deepstream_json::set(before, &self.records.path, data, &limits, after),
-                None => deepstream_json::remove(before, &self.records.path, &limits, after),
+                Some(data) => deepstream_json::set(before, &self.owner.records.path, data, &limits, after),
+                None => deepstream_json::remove(before, &self.owner.records.path, &limits, after),
             },
         }
     }
 
     /// The scratch value becomes the record. Cannot fail.
     fn commit(&mut self, slot: u32, version: i32) {
-        let record = self.names.at_mut(slot).record_mut();
+        let record = self.owner.names.at_mut(slot).record_mut();
         debug_assert_eq!(record.barred, None, "a record that cannot be stored is not made");
         if record.residence != Residence::Resident {
             record.residence = Residence::Resident;
-            self.records.resident += 1;
+            self.owner.records.resident += 1;
         }
         record.version = version;
         record.value.clear();
-        record.value.extend_from_slice(&self.records.value);
+        record.value.extend_from_slice(&self.owner.records.value);
         self.charge(slot);
         self.store_soon(slot);
     }
 
     /// Tells whoever listens closely what a record became.
     pub(super) fn note_change(&mut self, slot: u32, writer: Option<ConnId>) {
-        if self.delivery.outputs.verbose {
-            let name = self.names.at(slot);
-            self.delivery.outputs.notes.push(Note::RecordChanged {
+        if self.cx.outputs.verbose {
+            let name = self.owner.names.at(slot);
+            self.cx.outputs.notes.push(Note::RecordChanged {
                 name: String::from_utf8_lossy(&name.name).into(),
                 version: name.record().version,
                 value: name.record().value[..].into(),
@@ -176,9 +179,9 @@ impl Shard {
             return;
         }
         if self.is_stored(slot) {
-            self.records.pending_acks += 1;
-            let ack = Ack { conn, version, since: self.delivery.outputs.now, correlation_id: correlation_id.into() };
-            self.names.at_mut(slot).record_mut().work().acks.push_back(ack);
+            self.owner.records.pending_acks += 1;
+            let ack = Ack { conn, version, since: self.cx.outputs.now, correlation_id: correlation_id.into() };
+            self.owner.names.at_mut(slot).record_mut().work().acks.push_back(ack);
         } else {
             let ack = Outgoing {
                 name: Some(message.name()),
@@ -186,7 +189,7 @@ impl Shard {
                 is_write_ack: true,
                 ..Outgoing::new(Action::RecordWriteAcknowledgement)
             };
-            self.delivery.reply(conn, &ack);
+            self.edges.reply(&mut self.cx, conn, &ack);
         }
     }
 
@@ -197,7 +200,7 @@ impl Shard {
             Writing::Patch | Writing::CreateAndPatch | Writing::Erase => Action::RecordPatch,
             Writing::PatchMulti => Action::RecordPatchMulti,
         };
-        let name = self.names.at(slot);
+        let name = self.owner.names.at(slot);
         let change = Outgoing { name: Some(&name.name), version: Some(version), ..Outgoing::new(action) };
         let multi = write == Writing::PatchMulti;
         // Most writers say the very version their write makes, and want no acknowledgement: the others are told the same.
@@ -222,15 +225,15 @@ impl Shard {
             }
             Writing::Erase => Outgoing { path: message.path(), ..change },
         };
-        self.delivery.fan_out(audience, |wire| match verbatim {
+        self.edges.fan_out(&mut self.cx, audience, |wire| match verbatim {
             Some(body) if wire.encoding() == Wire::Protobuf && (wire.knows_patch_multi() || !multi) => {
                 Broadcast::Verbatim(Topic::Record, body)
             }
             _ => Broadcast::Encoded(told(wire)),
         });
-        if !self.filters.is_empty() {
-            let to = (&self.names, &mut self.delivery);
-            self.filters.tell(to, Topic::Record, &name.name, except, told);
+        if !self.owner.filters.is_empty() {
+            let to = (&self.owner.names, &mut self.edges, &mut self.cx);
+            self.owner.filters.tell(to, Topic::Record, &name.name, except, told);
         }
     }
 
@@ -239,7 +242,7 @@ impl Shard {
     fn refuse_unsound(&mut self, conn: ConnId, message: &Message<&[u8]>) {
         let action = Action::RecordInvalidMessageData;
         let versioned = message.head.flags.has(Flags::VERSION);
-        match message.path().filter(|_| versioned && self.delivery.wire(conn).is_some_and(Wire::is_text)) {
+        match message.path().filter(|_| versioned && self.edges.wire(conn).is_some_and(Wire::is_text)) {
             Some(path) => {
                 let words = format!("not a path: \"{}\"", String::from_utf8_lossy(path));
                 self.repeat(conn, message, action, (message.head.version, Some(words.as_bytes())));
@@ -250,9 +253,9 @@ impl Shard {
 
     /// Refuses a write whose value may not be, in words where a limit says so.
     fn refuse_value(&mut self, conn: ConnId, message: &Message<&[u8]>, error: PatchError) {
-        let limits = &self.options.limits;
+        let limits = &self.cx.options.limits;
         let words = match error {
-            PatchError::TooDeep => self.too_deep(),
+            PatchError::TooDeep => self.cx.too_deep(),
             PatchError::TooLarge => format!("larger than limits.recordBytesMax ({})", limits.record_bytes_max),
             PatchError::IndexTooFar => {
                 let max = limits.array_index_gap_max;
@@ -262,7 +265,7 @@ impl Shard {
                 return self.echo(conn, message, Action::RecordInvalidMessageData, message.head.version);
             }
         };
-        let words = if self.delivery.wire(conn).is_some_and(Wire::is_text) { words } else { format!("\"{words}\"") };
+        let words = if self.edges.wire(conn).is_some_and(Wire::is_text) { words } else { format!("\"{words}\"") };
         let data = Some(words.as_bytes());
         self.repeat(conn, message, Action::RecordInvalidMessageData, (message.head.version, data));
     }
@@ -270,7 +273,7 @@ impl Shard {
     /// Refuses a write by repeating it (docs/protobuf-protocol.md §9).
     pub(super) fn echo(&mut self, conn: ConnId, message: &Message<&[u8]>, error: Action, version: i32) {
         // Whoever asks over HTTP is told what is wrong, not what it said; and MQTT takes data for the reason.
-        let told = !matches!(self.delivery.wire(conn), Some(Wire::Http | Wire::Mqtt));
+        let told = !matches!(self.edges.wire(conn), Some(Wire::Http | Wire::Mqtt));
         self.repeat(conn, message, error, (version, message.data().filter(|_| told)));
     }
 
@@ -286,7 +289,7 @@ impl Shard {
             is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
             ..Outgoing::new(error)
         };
-        self.delivery.reply(conn, &answer);
+        self.edges.reply(&mut self.cx, conn, &answer);
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Nothing is allocated per call once the tables have grown: ended calls leave their buffers to the next ones.
 
-use crate::ident::{ConnId, Nanos, Place};
+use crate::context::Options;
+use crate::ident::{CallId, ConnId, Nanos, Place};
 use crate::limits::Limits;
-use crate::shard::Options;
 use crate::timer::TimerId;
 use ahash::RandomState;
 use deepstream_wire::{Action, Outgoing};
@@ -13,13 +13,6 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 const NIL: u32 = u32::MAX;
-
-/// Names a call; stale once it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CallId {
-    index: u32,
-    generation: u32,
-}
 
 /// One call.
 #[derive(Debug)]

@@ -13,15 +13,17 @@ mod calls;
 /// Draws among the providers before they are looked through one by one.
 const DRAWS: usize = 4;
 
-use crate::ident::ConnId;
+use crate::context::TimerKey;
+use crate::ident::{CallId, ConnId};
+use crate::owner::Owner;
 use crate::owner::names::Provider;
 use crate::packet::ReplyTo;
-use crate::shard::{Shard, TimerKey};
+use crate::sides::{Sides, ToEdge};
+pub(crate) use calls::Calls;
 use calls::Provided;
-pub(crate) use calls::{CallId, Calls};
 use deepstream_wire::{Action, Flags, Message, Outgoing, RpcRequest, Topic};
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// A message on topic RPC about a name this core owns.
     pub(crate) fn rpc(&mut self, conn: ConnId, reply_to: ReplyTo, said: RpcRequest, message: &Message<&[u8]>) {
         match said {
@@ -35,23 +37,23 @@ impl Shard {
     }
 
     fn provide(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
-        if self.delivery.wire(conn).is_none() {
+        if self.edges.wire(conn).is_none() {
             return self.settle_at_edge(conn, reply_to, true, None);
         }
-        let slot = self.names.find_or_insert(Topic::Rpc, message.name(), message.head.name_hash);
+        let slot = self.owner.names.find_or_insert(Topic::Rpc, message.name(), message.head.name_hash);
         if self.provider_at(conn, slot).is_some() {
             let answer = Outgoing {
                 name: Some(message.name()),
                 original_action: Some(Action::RpcProvide),
                 ..Outgoing::new(Action::RpcMultipleProviders)
             };
-            self.delivery.reply(conn, &answer);
+            self.edges.reply(&mut self.cx, conn, &answer);
         } else {
-            let max = self.options.limits.subscriptions_per_connection_max;
-            let name = self.names.at_mut(slot);
+            let max = self.cx.options.limits.subscriptions_per_connection_max;
+            let name = self.owner.names.at_mut(slot);
             let provided = Provided { slot, at: name.providers().len() as u32 };
-            let Some(place) = self.calls.provides(conn, provided, max) else {
-                self.names.remove_if_idle(slot);
+            let Some(place) = self.owner.calls.provides(conn, provided, max) else {
+                self.owner.names.remove_if_idle(slot);
                 self.invalid(conn, message, message.name());
                 return self.settle_at_edge(conn, reply_to, true, None);
             };
@@ -61,7 +63,7 @@ impl Shard {
     }
 
     fn unprovide(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
-        if let Some(slot) = self.names.find(Topic::Rpc, message.name(), message.head.name_hash) {
+        if let Some(slot) = self.owner.names.find(Topic::Rpc, message.name(), message.head.name_hash) {
             self.end_providing(conn, slot);
         }
         self.settle_at_edge(conn, reply_to, false, None);
@@ -71,21 +73,21 @@ impl Shard {
     pub(crate) fn end_providing(&mut self, conn: ConnId, slot: u32) {
         self.withdraw(conn, slot);
         // A call that it accepted may still be answered; one that it has not goes to somebody else at once.
-        for call in self.calls.of_provider(conn) {
-            if self.calls.get(call).is_some_and(|call| call.slot == slot && !call.accepted) {
-                self.calls.took_away(conn);
+        for call in self.owner.calls.of_provider(conn) {
+            if self.owner.calls.get(call).is_some_and(|call| call.slot == slot && !call.accepted) {
+                self.owner.calls.took_away(conn);
                 self.reroute(call);
             }
         }
-        self.names.remove_if_idle(slot);
+        self.owner.names.remove_if_idle(slot);
     }
 
     /// Where a connection stands among the providers of a name, if it is one: looked up in whichever is shorter, the
     /// name's list or the connection's. A popular name has thousands of providers that come and go.
     fn provider_at(&self, conn: ConnId, slot: u32) -> Option<usize> {
-        let providers = self.names.at(slot).providers();
+        let providers = self.owner.names.at(slot).providers();
         let all = || providers.iter().position(|provider| provider.conn == conn);
-        let names = self.calls.provided_by(conn);
+        let names = self.owner.calls.provided_by(conn);
         if providers.len() <= names.len() {
             return all();
         }
@@ -100,88 +102,88 @@ impl Shard {
     /// Takes a provider off a name, if it is one.
     fn withdraw(&mut self, conn: ConnId, slot: u32) {
         let Some(at) = self.provider_at(conn, slot) else { return };
-        let providers = self.names.at_mut(slot).providers_mut();
+        let providers = self.owner.names.at_mut(slot).providers_mut();
         let place = providers.swap_remove(at).place;
         if let Some(moved) = providers.get(at) {
-            self.calls.stands_at(moved.conn, moved.place, at as u32);
+            self.owner.calls.stands_at(moved.conn, moved.place, at as u32);
         }
-        if let Some(moved) = self.calls.provides_no_more(conn, place)
+        if let Some(moved) = self.owner.calls.provides_no_more(conn, place)
             && let Some(at) = self.provider_at(conn, moved)
         {
-            self.names.at_mut(moved).providers_mut()[at].place = place;
+            self.owner.names.at_mut(moved).providers_mut()[at].place = place;
         }
     }
 
     fn request_call(&mut self, conn: ConnId, message: &Message<&[u8]>) {
-        let found = self.names.find(Topic::Rpc, message.name(), message.head.name_hash);
+        let found = self.owner.names.find(Topic::Rpc, message.name(), message.head.name_hash);
         let provider = found.and_then(|slot| self.choose(slot, &[]).map(|provider| (slot, provider)));
         let id = message.correlation_id().unwrap_or_default();
         let refuse =
             |action| Outgoing { name: Some(message.name()), correlation_id: Some(id), ..Outgoing::new(action) };
         let Some((slot, provider)) = provider else {
-            return self.delivery.reply(conn, &refuse(Action::RpcNoProvider));
+            return self.edges.reply(&mut self.cx, conn, &refuse(Action::RpcNoProvider));
         };
-        if !self.calls.has_room(message.data().map_or(0, <[u8]>::len), &self.options.limits) {
-            return self.delivery.reply(conn, &refuse(Action::RpcAcceptTimeout));
+        if !self.owner.calls.has_room(message.data().map_or(0, <[u8]>::len), &self.cx.options.limits) {
+            return self.edges.reply(&mut self.cx, conn, &refuse(Action::RpcAcceptTimeout));
         }
-        *self.names.at_mut(slot).calls_mut() += 1;
-        let call = self.calls.begin(slot, conn, id, message.data());
+        *self.owner.names.at_mut(slot).calls_mut() += 1;
+        let call = self.owner.calls.begin(slot, conn, id, message.data());
         self.ask_provider(call, provider, message.verbatim(said_of_call(message)));
     }
 
     /// A provider that was not asked yet (`tried` is sorted), by chance; one whose outbox is long only where there is no
     /// other, and none that is being closed.
     fn choose(&mut self, slot: u32, tried: &[ConnId]) -> Option<ConnId> {
-        let high_water = self.options.limits.outbox_high_water_bytes;
-        let delivery = &self.delivery;
+        let high_water = self.cx.options.limits.outbox_high_water_bytes;
+        let delivery = &self.edges;
         let free = |provider: ConnId| tried.binary_search(&provider).is_err() && delivery.is_told(provider);
         let quick = |provider: ConnId| delivery.backlog(provider) <= high_water;
-        let providers = self.names.at(slot).providers();
+        let providers = self.owner.names.at(slot).providers();
         // As a rule the first draw will do, however many they are.
         for _ in 0..DRAWS.min(providers.len()) {
-            let drawn = providers[self.calls.chance(providers.len())].conn;
+            let drawn = providers[self.owner.calls.chance(providers.len())].conn;
             if free(drawn) && quick(drawn) {
                 return Some(drawn);
             }
         }
-        let start = if providers.is_empty() { 0 } else { self.calls.chance(providers.len()) };
+        let start = if providers.is_empty() { 0 } else { self.owner.calls.chance(providers.len()) };
         let all = || providers[start..].iter().chain(&providers[..start]).map(|provider| provider.conn);
         all().find(|&provider| free(provider) && quick(provider)).or_else(|| all().find(|&provider| free(provider)))
     }
 
     /// Asks a provider. `body` is the caller's own words, if they are at hand, and nothing but what the provider is told.
     fn ask_provider(&mut self, id: CallId, provider: ConnId, body: Option<&[u8]>) {
-        let now = self.delivery.outputs.now;
-        self.calls.asked(id, provider);
-        let Some(call) = self.calls.get_mut(id) else { return };
-        call.accept_due = now.after(self.options.rpc_ack_timeout_ns);
-        call.answer_due = now.after(self.options.rpc_response_timeout_ns);
-        call.timer = self.timers.insert(call.accept_due.min(call.answer_due), TimerKey::Call(id));
+        let now = self.cx.outputs.now;
+        self.owner.calls.asked(id, provider);
+        let Some(call) = self.owner.calls.get_mut(id) else { return };
+        call.accept_due = now.after(self.cx.options.rpc_ack_timeout_ns);
+        call.answer_due = now.after(self.cx.options.rpc_response_timeout_ns);
+        call.timer = self.cx.timers.insert(call.accept_due.min(call.answer_due), TimerKey::Call(id));
         let call = &*call;
-        let introduced = self.options.rpc_requestor_name || self.options.rpc_requestor_data;
+        let introduced = self.cx.options.rpc_requestor_name || self.cx.options.rpc_requestor_data;
         if let Some(body) = body.filter(|_| !introduced && call.provider_id == call.requestor_id) {
-            let anew = || call.request(&self.names.at(call.slot).name);
-            return self.delivery.reply_verbatim(provider, Topic::Rpc, body, anew);
+            let anew = || call.request(&self.owner.names.at(call.slot).name);
+            return self.edges.reply_verbatim(&mut self.cx, provider, Topic::Rpc, body, anew);
         }
-        let identity = if introduced { self.delivery.identity(call.requestor) } else { None };
-        let name = identity.as_ref().filter(|_| self.options.rpc_requestor_name);
-        let data = identity.as_ref().filter(|_| self.options.rpc_requestor_data);
+        let identity = if introduced { self.edges.identity(call.requestor) } else { None };
+        let name = identity.as_ref().filter(|_| self.cx.options.rpc_requestor_name);
+        let data = identity.as_ref().filter(|_| self.cx.options.rpc_requestor_data);
         let request = Outgoing {
             requestor_name: name.map(|identity| identity.user.as_bytes()),
             requestor_data: data.and_then(|identity| identity.client_data.as_deref()),
-            ..call.request(&self.names.at(call.slot).name)
+            ..call.request(&self.owner.names.at(call.slot).name)
         };
-        self.delivery.reply(provider, &request);
+        self.edges.reply(&mut self.cx, provider, &request);
     }
 
     /// ACCEPT, RESPONSE, REJECT or REQUEST_ERROR.
     fn provider_said(&mut self, conn: ConnId, said: RpcRequest, message: &Message<&[u8]>) {
         let id = message.correlation_id().unwrap_or_default();
-        let same_name = |call: &calls::Call| *self.names.at(call.slot).name == *message.name();
-        let call = self.calls.find(conn, id).filter(|&call| self.calls.get(call).is_some_and(same_name));
+        let same_name = |call: &calls::Call| *self.owner.names.at(call.slot).name == *message.name();
+        let call = self.owner.calls.find(conn, id).filter(|&call| self.owner.calls.get(call).is_some_and(same_name));
         let Some(call) = call else {
             // Requests that crossed its UNPROVIDE are rejected by the client libraries; they went on without being told.
-            if said == RpcRequest::Reject && self.calls.gave_up(conn) {
+            if said == RpcRequest::Reject && self.owner.calls.gave_up(conn) {
                 return;
             }
             let answer = Outgoing {
@@ -191,7 +193,7 @@ impl Shard {
                 is_error: true,
                 ..Outgoing::new(Action::RpcInvalidCorrelationId)
             };
-            return self.delivery.reply(conn, &answer);
+            return self.edges.reply(&mut self.cx, conn, &answer);
         };
         match said {
             RpcRequest::Accept => self.accepted(call, message),
@@ -207,7 +209,7 @@ impl Shard {
     }
 
     fn accepted(&mut self, call: CallId, message: &Message<&[u8]>) {
-        let Some(state) = self.calls.get_mut(call) else { return };
+        let Some(state) = self.owner.calls.get_mut(call) else { return };
         if state.accepted {
             let answer = Outgoing {
                 name: Some(message.name()),
@@ -215,7 +217,7 @@ impl Shard {
                 ..Outgoing::new(Action::RpcMultipleAccept)
             };
             let provider = state.provider;
-            return self.delivery.reply(provider, &answer);
+            return self.edges.reply(&mut self.cx, provider, &answer);
         }
         state.accepted = true;
         self.pass_to_requestor(call, message);
@@ -223,15 +225,15 @@ impl Shard {
 
     /// The provider will not answer: on to one that was not asked yet.
     fn reroute(&mut self, call: CallId) {
-        let Some(state) = self.calls.get_mut(call) else { return };
+        let Some(state) = self.owner.calls.get_mut(call) else { return };
         if state.requestor == ConnId::NOBODY {
             return self.end_call(call);
         }
-        self.timers.cancel(state.timer);
+        self.cx.timers.cancel(state.timer);
         let slot = state.slot;
         let tried = std::mem::take(&mut state.tried);
         let next = self.choose(slot, &tried);
-        if let Some(state) = self.calls.get_mut(call) {
+        if let Some(state) = self.owner.calls.get_mut(call) {
             state.tried = tried;
         }
         match next {
@@ -242,15 +244,15 @@ impl Shard {
 
     /// A call's timer fired: its provider did not accept in time, or did not answer in time, or may still answer.
     pub(crate) fn call_due(&mut self, id: CallId) {
-        let now = self.delivery.outputs.now;
-        let Some(call) = self.calls.get_mut(id) else { return };
+        let now = self.cx.outputs.now;
+        let Some(call) = self.owner.calls.get_mut(id) else { return };
         if !call.accepted && call.accept_due <= now {
             self.fail_call(id, Action::RpcAcceptTimeout);
         } else if call.answer_due <= now {
             self.fail_call(id, Action::RpcResponseTimeout);
         } else {
             let due = if call.accepted { call.answer_due } else { call.accept_due };
-            call.timer = self.timers.insert(due, TimerKey::Call(id));
+            call.timer = self.cx.timers.insert(due, TimerKey::Call(id));
         }
     }
 
@@ -262,45 +264,45 @@ impl Shard {
     /// What the provider said is told the caller: in the same words, as long as both call the call the same.
     fn pass_to_requestor(&mut self, id: CallId, message: &Message<&[u8]>) {
         let data = message.data().filter(|_| message.head.action != Action::RpcAccept);
-        let Some(call) = self.calls.get(id) else { return };
+        let Some(call) = self.owner.calls.get(id) else { return };
         match message
             .verbatim(said_of_call(message))
             .filter(|_| call.provider_id == call.requestor_id && data == message.data())
         {
             Some(body) => {
-                let anew = || call.answer(&self.names.at(call.slot).name, message.head.action, data);
-                self.delivery.reply_verbatim(call.requestor, Topic::Rpc, body, anew);
+                let anew = || call.answer(&self.owner.names.at(call.slot).name, message.head.action, data);
+                self.edges.reply_verbatim(&mut self.cx, call.requestor, Topic::Rpc, body, anew);
             }
             None => self.tell_requestor(id, message.head.action, data),
         }
     }
 
     fn tell_requestor(&mut self, call: CallId, action: Action, data: Option<&[u8]>) {
-        let Some(call) = self.calls.get(call) else { return };
-        let answer = call.answer(&self.names.at(call.slot).name, action, data);
-        self.delivery.reply(call.requestor, &answer);
+        let Some(call) = self.owner.calls.get(call) else { return };
+        let answer = call.answer(&self.owner.names.at(call.slot).name, action, data);
+        self.edges.reply(&mut self.cx, call.requestor, &answer);
     }
 
     fn end_call(&mut self, call: CallId) {
-        let Some((slot, timer)) = self.calls.end(call) else { return };
-        self.timers.cancel(timer);
-        *self.names.at_mut(slot).calls_mut() -= 1;
-        self.names.remove_if_idle(slot);
+        let Some((slot, timer)) = self.owner.calls.end(call) else { return };
+        self.cx.timers.cancel(timer);
+        *self.owner.names.at_mut(slot).calls_mut() -= 1;
+        self.owner.names.remove_if_idle(slot);
     }
 
     /// A connection, of any core, is gone: what it provided, what it was asked, what it asked. Whether for a message that was too
     /// large: then that was the answer to one of the calls it had accepted, as a rule, and the next provider would be lost to
     /// the same answer.
     pub(crate) fn departed(&mut self, conn: ConnId, oversized: bool) {
-        let provided = self.calls.forget_provider(conn);
+        let provided = self.owner.calls.forget_provider(conn);
         for name in &provided {
-            self.names.at_mut(name.slot).providers_mut().retain(|provider| provider.conn != conn);
+            self.owner.names.at_mut(name.slot).providers_mut().retain(|provider| provider.conn != conn);
         }
-        for call in self.calls.of_requestor(conn) {
-            self.calls.abandon(call);
+        for call in self.owner.calls.of_requestor(conn) {
+            self.owner.calls.abandon(call);
         }
-        for call in self.calls.of_provider(conn) {
-            if oversized && self.calls.get(call).is_some_and(|call| call.accepted) {
+        for call in self.owner.calls.of_provider(conn) {
+            if oversized && self.owner.calls.get(call).is_some_and(|call| call.accepted) {
                 self.tell_requestor(call, Action::RpcRequestError, Some(TOO_LARGE_ANSWER));
                 self.end_call(call);
             } else {
@@ -308,7 +310,7 @@ impl Shard {
             }
         }
         for name in provided {
-            self.names.remove_if_idle(name.slot);
+            self.owner.names.remove_if_idle(name.slot);
         }
     }
 }

@@ -10,14 +10,13 @@
 use super::judge::{Case, Source};
 use super::{Found, Question};
 use crate::ident::ConnId;
-use crate::owner::park::Run;
 use crate::packet::ReplyTo;
-use crate::shard::Shard;
+use crate::sides::{Sides, ToEdge, ToOwner};
 use crate::view::hash_name;
 use deepstream_valve::{Choice, Right, Verdict};
 use deepstream_wire::{Action, Message};
 
-impl Shard {
+impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// Whether a connection of this core that may ask for everybody may be told of a user.
     pub(crate) fn may_know_of(&mut self, conn: ConnId, user: &[u8]) -> bool {
         if self.permit.ruleset().is_none() {
@@ -25,8 +24,8 @@ impl Shard {
         }
         let (right, action, rules) = (Right::PresenceAllow, Action::PresenceQuery, self.permit.generation());
         let message = Message::about(action, user);
-        let mut question = Question::of(conn, ReplyTo { rules, ..ReplyTo::default() }, &message, &Run::default());
-        question.hash = hash_name(&self.hasher, user);
+        let mut question = Question::of(conn, ReplyTo { rules, ..ReplyTo::default() }, &message);
+        question.hash = hash_name(&self.cx.hasher, user);
         let (rule, captures) = match self.choose_rule(&question, right, rules) {
             Choice::Always(answer) => return answer,
             Choice::None => return false,

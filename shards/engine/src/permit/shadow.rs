@@ -9,12 +9,11 @@
 
 use super::guard::choose_within;
 use super::judge::{Case, Source, choose, source_of};
-use super::rule_lookup::{Found, RecordState};
+use super::state::{FindResident, Found, RecordState};
 use super::{Denial, Judgement, Question, Steps};
 use crate::output::{Difference, Note};
-use crate::owner::record::FindResident;
 use crate::permissions::{Sampled, Shadow, ShadowTally};
-use crate::shard::Shard;
+use crate::sides::{Sides, ToEdge, ToOwner};
 use crate::view::hash_name;
 use deepstream_valve::{Choice, Right, Ruleset, Thrown, Verdict, judge, too_many_rounds};
 use deepstream_wire::Action;
@@ -28,7 +27,7 @@ enum Opinion {
     Undecided,
 }
 
-impl Shard {
+impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// Whether there is a candidate.
     #[inline]
     pub(crate) fn has_shadow(&self) -> bool {
@@ -80,7 +79,7 @@ impl Shard {
         denial: Option<Denial>,
     ) {
         let opinion = self.opinion(shadow, question, (right, action), found);
-        let counters = &mut self.delivery.outputs.counters;
+        let counters = &mut self.cx.outputs.counters;
         counters.shadow_judged += 1;
         match (&opinion, denial) {
             (Opinion::Undecided, _) => {
@@ -137,9 +136,9 @@ impl Shard {
         let loads = uses.old_data || data == Source::Merged;
         let mut seen = Found::default();
         match question.slot {
-            Some(slot) if loads && !self.is_known(slot) => return Opinion::Undecided,
+            Some(slot) if loads && !self.owner.is_known(slot) => return Opinion::Undecided,
             Some(slot) if data == Source::Merged => {
-                if let Err(why) = self.merge(slot, question.message) {
+                if let Err(why) = O::merge(self, slot, question.message) {
                     return Opinion::Fails(Thrown::outside(why));
                 }
             }
@@ -197,11 +196,11 @@ impl Shard {
                 RecordState::Copy(value) => Some(RecordState::Copy(value.clone())),
             };
         }
-        let hash = hash_name(&self.hasher, name);
-        if self.owner_of(hash) != self.core {
+        let hash = hash_name(&self.cx.hasher, name);
+        if self.cx.owner_of(hash) != self.cx.core {
             return None;
         }
-        match self.find_resident(name, hash) {
+        match self.owner.find_resident(&self.cx, name, hash) {
             FindResident::Here(slot) => Some(RecordState::Here(slot)),
             FindResident::Missing => Some(RecordState::Missing),
             FindResident::Unknown => None,
@@ -230,7 +229,7 @@ impl Shard {
             Opinion::Denies | Opinion::Undecided => format!("denies by {candidate}"),
             Opinion::Fails(thrown) => format!("fails by {candidate}: {thrown}"),
         };
-        let user = question.who.as_deref().or_else(|| self.delivery.identity_of(question.conn));
+        let user = question.who.as_deref().or_else(|| self.edges.identity_of(question.conn));
         let name = question.name.map_or("everybody".into(), String::from_utf8_lossy);
         let difference = Difference {
             user: user.map_or("", |identity| &identity.user).into(),
@@ -239,13 +238,13 @@ impl Shard {
             live: live.into(),
             candidate: candidate.into(),
         };
-        self.delivery.outputs.note(Note::ShadowDiffers(Box::new(difference)));
+        self.cx.outputs.note(Note::ShadowDiffers(Box::new(difference)));
     }
 
     /// Tells the log what came of the candidate, which is over.
     pub(crate) fn tell_shadow(&mut self) {
         self.tell_left_out(Sampled::ShadowDifferences);
-        let counters = &self.delivery.outputs.counters;
+        let counters = &self.cx.outputs.counters;
         let now = ShadowTally {
             judged: counters.shadow_judged,
             would_allow: counters.shadow_would_allow,
@@ -265,7 +264,7 @@ impl Shard {
             && tally.judged > 0
         {
             let note = Note::ShadowOver { file: shadow.file.clone(), tally };
-            self.delivery.outputs.note(note);
+            self.cx.outputs.note(note);
         }
     }
 }

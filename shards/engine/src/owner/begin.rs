@@ -1,11 +1,11 @@
 //! What is judged before it is begun: events, calls and presence, by the owner of the name.
 
-use super::rule_lookup::Found;
-use super::{Grant, Judgement, Question, Steps};
 use crate::ident::ConnId;
+use crate::owner::Owner;
 use crate::owner::park::{Run, Step};
 use crate::packet::ReplyTo;
-use crate::shard::Shard;
+use crate::permit::{Found, Grant, Judgement, Steps};
+use crate::sides::{Sides, ToEdge};
 use deepstream_valve::Right;
 use deepstream_wire::{Action, EventRequest, Message, PresenceRequest, Request, RpcRequest, Topic};
 
@@ -44,7 +44,7 @@ fn right_of(action: Action) -> Option<Right> {
     })
 }
 
-impl Shard {
+impl<E: ToEdge> Sides<E, Owner> {
     /// Does what a connection asked of a name this core owns, if it may.
     pub(crate) fn judge_and_do(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         let action = message.head.action;
@@ -55,20 +55,20 @@ impl Shard {
         if topic == Topic::Record || !ordered {
             return self.act(conn, reply_to, message);
         }
-        if self.permit.busy_names > 0
-            && let Some(slot) = self.names.find(topic, message.name(), message.head.name_hash)
-            && self.names.at(slot).is_busy()
+        if self.owner.busy_names > 0
+            && let Some(slot) = self.owner.names.find(topic, message.name(), message.head.name_hash)
+            && self.owner.names.at(slot).is_busy()
         {
             let parked = self.parked(conn, reply_to, message);
             return self.park(slot, parked);
         }
         if self.judge_named(conn, reply_to, message, &mut Run::default()) == Step::Wait
-            && let Some(slot) = self.names.find(topic, message.name(), message.head.name_hash)
+            && let Some(slot) = self.owner.names.find(topic, message.name(), message.head.name_hash)
         {
             let parked = self.parked(conn, reply_to, message);
             self.park(slot, parked);
             // If there was no room.
-            self.names.remove_if_idle(slot);
+            self.owner.names.remove_if_idle(slot);
         }
     }
 
@@ -86,7 +86,7 @@ impl Shard {
             Some(right) => {
                 let mut steps = Steps::default();
                 steps.add(right, action);
-                let question = Question::of(conn, reply_to, message, run);
+                let question = run.question(conn, reply_to, message);
                 let said = self.judge(&question, &steps, &mut run.found);
                 if self.has_shadow() {
                     self.compare(&question, &steps, &run.found, said);
@@ -105,11 +105,34 @@ impl Shard {
             Judgement::No(denial) => self.deny(conn, reply_to, message, denial),
             Judgement::HostRequest | Judgement::Load => {
                 debug_assert_eq!(said, Judgement::HostRequest, "only records are loaded");
-                let slot = self.names.find_or_insert(action.topic(), message.name(), message.head.name_hash);
+                let slot = self.owner.names.find_or_insert(action.topic(), message.name(), message.head.name_hash);
                 self.wait_for_records(slot, message, run);
                 return Step::Wait;
             }
         }
         Step::Done
+    }
+
+    /// The message of a name waits, and with it whatever is said of that name. One that finds no room to wait is refused by
+    /// whoever would park it, and leaves nothing behind: the next message must not go on where its judgement was.
+    pub(crate) fn wait_for_records(&mut self, slot: u32, message: &Message<&[u8]>, run: &mut Run) {
+        if !run.waited && !self.has_room(message.bytes.len()) {
+            return self.forget_rule_lookup(&mut run.found);
+        }
+        self.owner.names.at_mut(slot).waiting.judging = true;
+        self.owner.busy_names += 1;
+        let found = std::mem::take(&mut run.found).of_reloaded(run.reloaded);
+        self.hold_name(slot, found);
+    }
+
+    /// Rules found what they look for: what waits at the name is gone on with, unless it has to wait for storage, too.
+    pub(crate) fn go_on_at(&mut self, slot: u32, found: Found) {
+        let name = self.owner.names.at_mut(slot);
+        name.waiting.judging = false;
+        let waits_for_storage = name.is_busy();
+        self.owner.busy_names -= 1;
+        if !waits_for_storage {
+            self.run_parked(slot, Run { reloaded: found.was_reloaded(), found, ..Run::default() });
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! Telling who may not.
 
 use crate::ident::ConnId;
-use crate::packet::ReplyTo;
-use crate::shard::Shard;
-use deepstream_wire::{Action, Flags, Message, Outgoing, Topic, Wire};
+use crate::sides::{Sides, ToEdge, ToOwner};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Topic};
 
 /// Why something is not allowed, as far as the client is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,42 +28,14 @@ impl Denial {
     }
 }
 
-impl Shard {
-    /// Refuses a message, or one name of it. An edge that waits forgets a subscription before its client is told: whoever
-    /// asks again must not count as subscribed. Everything else is told first, so that a denial is there before the
-    /// acknowledgement of the other names.
-    pub(crate) fn deny(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>, denial: Denial) {
-        self.deny_step(conn, reply_to, message, denial, message.head.action);
-    }
-
-    /// The same where it is known what exactly may not be: clients of the text protocol are told when it is to create.
-    pub(crate) fn deny_step(
-        &mut self,
-        conn: ConnId,
-        reply_to: ReplyTo,
-        message: &Message<&[u8]>,
-        denial: Denial,
-        step: Action,
-    ) {
-        let text = self.delivery.wire(conn).is_some_and(Wire::is_text);
-        let action = if text && step == Action::RecordCreate { step } else { message.head.action };
-        let name = message.head.flags.has(Flags::NAME).then_some(message.name());
-        if reply_to.joins() {
-            self.settle_at_edge(conn, reply_to, true, None);
-            self.tell_denied(conn, message, name, denial, action);
-        } else {
-            self.tell_denied(conn, message, name, denial, action);
-            self.settle_at_edge(conn, reply_to, true, None);
-        }
-        self.fetch_over(conn, reply_to);
-    }
-
+impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// The answer alone (docs/protobuf-protocol.md §9).
     pub(crate) fn tell_denial(&mut self, conn: ConnId, message: &Message<&[u8]>, name: Option<&[u8]>, denial: Denial) {
         self.tell_denied(conn, message, name, denial, message.head.action);
     }
 
-    fn tell_denied(
+    /// The same, where it is known what exactly may not be.
+    pub(crate) fn tell_denied(
         &mut self,
         conn: ConnId,
         message: &Message<&[u8]>,
@@ -80,6 +51,6 @@ impl Shard {
             is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
             ..Outgoing::new(denial.action(action.topic()))
         };
-        self.delivery.reply(conn, &answer);
+        self.edges.reply(&mut self.cx, conn, &answer);
     }
 }

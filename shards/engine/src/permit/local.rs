@@ -3,10 +3,9 @@
 //! *Owns* the look that a rule takes while it is asked. *Promises* that looking changes nothing, and an account of what was
 //! seen, by which rounds are charged and caches kept warm. *Does not* load or ask other cores: what is not near is fetched.
 
-use super::rule_lookup::{Found, RecordState};
-use crate::owner::record::FindResident;
-use crate::shard::Shard;
-use crate::view::hash_name;
+use super::state::{FindResident, Found, RecordState};
+use crate::context::Context;
+use crate::sides::{Sides, ToEdge, ToOwner};
 use deepstream_valve::AtHand;
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -23,14 +22,15 @@ pub(super) enum Seen {
 pub(super) type AllSeen = SmallVec<[Seen; 2]>;
 
 /// This core's records, for the time of one asking.
-pub(super) struct LocalRecords<'s> {
-    shard: &'s Shard,
+pub(super) struct LocalRecords<'s, O> {
+    cx: &'s Context,
+    owner: &'s O,
     seen: RefCell<AllSeen>,
 }
 
-impl<'s> LocalRecords<'s> {
-    pub(super) fn of(shard: &'s Shard) -> Self {
-        Self { shard, seen: RefCell::default() }
+impl<'s, O> LocalRecords<'s, O> {
+    pub(super) fn of(cx: &'s Context, owner: &'s O) -> Self {
+        Self { cx, owner, seen: RefCell::default() }
     }
 
     pub(super) fn seen(self) -> AllSeen {
@@ -45,22 +45,22 @@ impl<'s> LocalRecords<'s> {
     }
 }
 
-impl fmt::Debug for LocalRecords<'_> {
+impl<O> fmt::Debug for LocalRecords<'_, O> {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.debug_tuple("LocalRecords").field(&self.seen).finish()
     }
 }
 
-impl AtHand for LocalRecords<'_> {
+impl<O: ToOwner> AtHand for LocalRecords<'_, O> {
     fn value(&self, name: &[u8]) -> Option<Option<&[u8]>> {
-        let hash = hash_name(&self.shard.hasher, name);
-        if self.shard.owner_of(hash) != self.shard.core {
+        let hash = self.cx.hash(name);
+        if self.cx.owner_of(hash) != self.cx.core {
             return None;
         }
-        match self.shard.find_resident(name, hash) {
+        match self.owner.find_resident(self.cx, name, hash) {
             FindResident::Here(slot) => {
                 self.saw(Seen::Here(slot));
-                Some(Some(self.shard.value_of(slot)))
+                Some(Some(self.owner.value_of(slot)))
             }
             FindResident::Missing => {
                 self.saw(Seen::Missing(name.into()));
@@ -71,12 +71,12 @@ impl AtHand for LocalRecords<'_> {
     }
 }
 
-impl Shard {
+impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// What a rule looked at was used.
     pub(super) fn touch(&mut self, seen: &AllSeen) {
         for seen in seen {
             if let Seen::Here(slot) = *seen {
-                self.used(slot);
+                self.owner.used(slot);
             }
         }
     }
@@ -84,7 +84,7 @@ impl Shard {
     /// What a rule looked at before it has to wait is to be the same when it goes on.
     pub(super) fn keep(&self, seen: AllSeen, found: &mut Found) {
         found.records.extend(seen.into_iter().map(|seen| match seen {
-            Seen::Here(slot) => (self.names.at(slot).name.clone(), RecordState::Here(slot)),
+            Seen::Here(slot) => (self.owner.name_of(slot).into(), RecordState::Here(slot)),
             Seen::Missing(name) => (name, RecordState::Missing),
         }));
     }

@@ -2,12 +2,12 @@
 
 use super::guard::choose_within;
 use super::local::{AllSeen, LocalRecords};
-use super::rule_lookup::{Found, RecordState};
+use super::state::{Found, RecordState};
 use super::{Denial, Document, Judgement, Question, Steps};
 use crate::output::Note;
 use crate::packet::Identity;
 use crate::permissions::Sampled;
-use crate::shard::Shard;
+use crate::sides::{Sides, ToEdge, ToOwner};
 use deepstream_valve::{
     AtHand, Captures, Choice, Context, Judged, Reference, Right, Rule, Ruleset, Thrown, User, Verdict, explain, judge,
     too_many_rounds,
@@ -36,7 +36,7 @@ pub(super) enum Source {
     Merged,
 }
 
-impl Shard {
+impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// Judges what was not judged yet. Has no effect but that records are asked for.
     pub(crate) fn judge(&mut self, question: &Question<'_>, steps: &Steps, found: &mut Found) -> Judgement {
         let stamp = question.reply_to.rules;
@@ -107,7 +107,7 @@ impl Shard {
             return self.wait_or_fail(&case, found);
         }
         if let Some(slot) = question.slot.filter(|_| loads)
-            && !self.is_known(slot)
+            && !self.owner.is_known(slot)
         {
             return if question.failed { self.failed(&case, &unavailable()) } else { Judgement::Load };
         }
@@ -122,7 +122,7 @@ impl Shard {
     fn settle_step(&mut self, case: &Case<'_>, loads: bool, found: &mut Found) -> Judgement {
         if case.data == Source::Merged
             && let Some(slot) = case.question.slot
-            && let Err(why) = self.merge(slot, case.question.message)
+            && let Err(why) = O::merge(self, slot, case.question.message)
         {
             return self.failed(case, &Thrown::outside(why));
         }
@@ -208,7 +208,7 @@ impl Shard {
 
     /// What the rule says, and the records that were at hand for it.
     pub(super) fn ask_rule(&self, case: &Case<'_>, found: &Found) -> (Option<Judged>, AllSeen) {
-        let local = LocalRecords::of(self);
+        let local = LocalRecords::of(&self.cx, &self.owner);
         let near = (!found.counts_rounds).then_some(&local);
         let judged = self.consult(case, found, false, near, |_, rule, context| judge(&rule.program, context));
         (judged, local.seen())
@@ -224,7 +224,7 @@ impl Shard {
         case: &Case<'_>,
         found: &Found,
         early: bool,
-        near: Option<&LocalRecords<'_>>,
+        near: Option<&LocalRecords<'_, O>>,
         with: impl FnOnce(&Ruleset, &Rule, &Context<'_>) -> T,
     ) -> Option<T> {
         let ruleset = self.permit.of(case.rules).ruleset.as_ref()?;
@@ -238,28 +238,28 @@ impl Shard {
         case: &Case<'_>,
         found: &Found,
         early: bool,
-        near: Option<&LocalRecords<'_>>,
+        near: Option<&LocalRecords<'_, O>>,
         with: impl FnOnce(&Ruleset, &Rule, &Context<'_>) -> T,
     ) -> Option<T> {
         let rule = ruleset.rule(case.rule);
         let Question { conn, who, message, name, slot, .. } = case.question;
         let identity: &Identity = match who {
             Some(who) => who,
-            None => self.delivery.identity_of(*conn)?,
+            None => self.edges.identity_of(*conn)?,
         };
         let mut references: SmallVec<[Reference<'_>; 4]> = SmallVec::new();
         for (name, record_state) in &found.records {
             let value = match record_state {
                 RecordState::Coming => continue,
                 RecordState::Missing => None,
-                RecordState::Here(slot) => Some(self.value_of(*slot)),
+                RecordState::Here(slot) => Some(self.owner.value_of(*slot)),
                 RecordState::Copy(value) => Some(&value[..]),
             };
             references.push(Reference { name, value });
         }
         let old = match slot {
             _ if early || !rule.program.uses().old_data => Document::Absent,
-            Some(slot) => self.old_document(*slot, message.head.action),
+            Some(slot) => self.owner.old_document(*slot, message.head.action),
             None => references.first().and_then(|copy| copy.value).map_or(Document::Missing, Document::Text),
         };
         let context = Context {
@@ -267,10 +267,10 @@ impl Shard {
             name: *name,
             captures: &case.captures,
             action: case.action.code(),
-            now_ms: self.now_ms(),
+            now_ms: self.cx.now_ms(),
             data: match case.data {
                 Source::Message => message.data().map_or(Document::Absent, Document::Text),
-                Source::Merged if !early => self.merged_document(),
+                Source::Merged if !early => self.owner.merged_document(),
                 Source::Merged | Source::Nowhere => Document::Absent,
             },
             old_data: old,
@@ -280,15 +280,9 @@ impl Shard {
         Some(with(ruleset, rule, &context))
     }
 
-    /// What rules call `now`.
-    #[allow(clippy::cast_precision_loss, reason = "milliseconds fit")]
-    pub(crate) fn now_ms(&self) -> f64 {
-        ((self.options.unix_ns + self.delivery.outputs.now.0) / 1_000_000) as f64
-    }
-
     fn denied(&mut self, case: &Case<'_>, found: &Found) -> Judgement {
-        if self.delivery.outputs.verbose {
-            let local = LocalRecords::of(self);
+        if self.cx.outputs.verbose {
+            let local = LocalRecords::of(&self.cx, &self.owner);
             let told = self.consult(case, found, false, Some(&local), |ruleset, _, context| {
                 explain(ruleset, case.right, context).to_string()
             });
@@ -298,7 +292,7 @@ impl Shard {
     }
 
     fn failed(&mut self, case: &Case<'_>, thrown: &Thrown) -> Judgement {
-        self.delivery.outputs.counters.rule_failures += 1;
+        self.cx.outputs.counters.rule_failures += 1;
         if !self.is_told(Sampled::RuleFailures) {
             return Judgement::No(Denial::Failed);
         }
@@ -311,7 +305,7 @@ impl Shard {
             name: lossy(case.question.name),
             why: thrown.to_string().into(),
         };
-        self.delivery.outputs.note(note);
+        self.cx.outputs.note(note);
         Judgement::No(Denial::Failed)
     }
 
@@ -321,7 +315,7 @@ impl Shard {
         if !self.permit.is_newly_odd(case.rules, case.rule) {
             return;
         }
-        let local = LocalRecords::of(self);
+        let local = LocalRecords::of(&self.cx, &self.owner);
         let note = self.consult(case, found, false, Some(&local), |ruleset, rule, context| {
             let account = explain(ruleset, case.right, context);
             Note::RuleOdd {
@@ -335,23 +329,23 @@ impl Shard {
             }
         });
         if let Some(note) = note {
-            self.delivery.outputs.note(note);
+            self.cx.outputs.note(note);
         }
     }
 
     fn note_denial(&mut self, question: &Question<'_>, right: Right, action: Action, told: Option<String>) {
-        if !self.delivery.outputs.verbose {
+        if !self.cx.outputs.verbose {
             return;
         }
         let (section, kind) = (right.section(), right.rule());
-        let user = question.who.as_deref().or_else(|| self.delivery.identity_of(question.conn));
+        let user = question.who.as_deref().or_else(|| self.edges.identity_of(question.conn));
         let guarded = self.permit.of(question.reply_to.rules).guard_of(right, question.name).is_some();
         let otherwise = if guarded {
             "authentication keeps its users there, and no rule for this name begins with their table"
         } else {
             "nobody may do that with this name"
         };
-        self.delivery.outputs.notes.push(Note::Denied {
+        self.cx.outputs.notes.push(Note::Denied {
             user: user.map_or("", |identity| &identity.user).into(),
             action: action.name(),
             name: lossy(question.name),

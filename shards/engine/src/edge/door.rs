@@ -1,0 +1,169 @@
+//! What the owner of this core says to its edge: which of the edge's functions each verb is.
+
+use crate::edge::Edge;
+use crate::edge::session::table::Session;
+use crate::ident::{ConnId, Place};
+use crate::output::{Frames, Reason};
+use crate::outputs::Outputs;
+use crate::packet::{Forwarded, Identity, ReplyTo};
+use crate::permit::{Found, Grant};
+use crate::sides::{Joined, Sides, ToEdge, ToOwner};
+use bytes::Bytes;
+use deepstream_wire::{Message, Topic, Wire};
+use std::sync::Arc;
+
+impl ToEdge for Edge {
+    fn identity(&self, conn: ConnId) -> Option<&Arc<Identity>> {
+        self.sessions.get(conn).and_then(|session| session.identity.as_ref())
+    }
+
+    fn wire(&self, conn: ConnId) -> Option<Wire> {
+        self.sessions.get(conn).map(|session| session.wire)
+    }
+
+    fn is_told(&self, conn: ConnId) -> bool {
+        self.sessions.get(conn).is_none_or(Session::is_told)
+    }
+
+    fn backlog(&self, conn: ConnId) -> usize {
+        self.sessions.get(conn).map_or(0, Session::backlog)
+    }
+
+    fn has_room(&self, conn: ConnId, bytes: usize) -> bool {
+        let high_water = self.sessions.high_water();
+        let Some(session) = self.sessions.get(conn) else { return true };
+        let fetched = session.withheld.as_ref().map_or(0, |withheld| withheld.fetched_bytes());
+        let backlog = session.backlog() + fetched;
+        backlog == 0 || backlog + bytes <= high_water
+    }
+
+    #[inline]
+    fn tell(&mut self, outputs: &mut Outputs, conn: ConnId, put: impl FnOnce(Wire, &mut Vec<u8>)) {
+        self.sessions.append(outputs, conn, |wire, outbox, spare| {
+            let out = outbox.open(spare);
+            let before = out.len();
+            put(wire, out);
+            out.len() - before
+        });
+    }
+
+    #[inline]
+    fn only_member(&self, slot: u32, except: ConnId) -> Option<u32> {
+        self.sessions.only_one(self.subscribers.members(self.sessions.core(), slot), except)
+    }
+
+    #[inline]
+    fn tell_member(&mut self, outputs: &mut Outputs, member: u32, except: ConnId, put: impl FnOnce(&mut Vec<u8>)) {
+        self.sessions.tell_member(outputs, member, except, put);
+    }
+
+    #[inline]
+    fn fan_out(
+        &mut self,
+        outputs: &mut Outputs,
+        (owner, slot, except): (Place, u32, ConnId),
+        frames: [&[u8]; Wire::COUNT],
+        share: impl Fn() -> Frames,
+    ) {
+        self.sessions.fan_out_here(outputs, self.subscribers.members(owner, slot), except, frames, share);
+    }
+
+    fn end_subscriptions(&mut self, owner: Place, slot: u32) {
+        self.subscribers.end(owner, slot);
+    }
+
+    fn taken_over(&mut self, outputs: &mut Outputs, conn: ConnId) {
+        self.close(outputs, conn, Reason::TakenOver);
+    }
+
+    fn counted<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId) {
+        sides.admitted(conn);
+    }
+
+    fn joined<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, joined: Joined) {
+        sides.joined(owner, joined);
+    }
+
+    fn settled<O: ToOwner>(
+        sides: &mut Sides<Self, O>,
+        owner: Place,
+        conn: ConnId,
+        reply_to: ReplyTo,
+        refused: bool,
+        version: Option<i32>,
+    ) {
+        sides.settled(owner, conn, reply_to, refused, version);
+    }
+
+    fn withheld<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded) {
+        sides.withheld(owner, forwarded);
+    }
+
+    fn fetched<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId, number: u32) {
+        sides.fetched(conn, number);
+    }
+
+    fn online<O: ToOwner>(sides: &mut Sides<Self, O>, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) {
+        sides.users_online(reply_to, users);
+    }
+
+    fn announced<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, user: &[u8], frames: &Frames) {
+        sides.tell_everyone(owner, user, frames);
+    }
+
+    fn begin_again<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId, message: &Message<&[u8]>, found: Found) {
+        sides.begin_again(conn, message, found);
+    }
+
+    fn subscription_slots(&self) -> u32 {
+        self.subscribers.slots()
+    }
+
+    fn subscription_count(&self, slot: u32) -> usize {
+        self.subscribers.count_at(slot)
+    }
+
+    fn subscription_at(&self, slot: u32, place: usize) -> Option<Grant> {
+        let conn = self.sessions.id_at(slot)?;
+        let name = self.subscribers.subscription(slot, place)?;
+        Some(Grant::Subscription { conn, topic: name.topic, name: name.name.clone(), hash: name.hash })
+    }
+
+    fn watcher_count(&self) -> usize {
+        self.watchers.len()
+    }
+
+    fn watcher_at(&self, place: usize) -> Option<ConnId> {
+        self.watchers.at(place)
+    }
+
+    fn end_subscription<O: ToOwner>(
+        sides: &mut Sides<Self, O>,
+        conn: ConnId,
+        topic: Topic,
+        name: &[u8],
+        hash: u64,
+    ) -> bool {
+        sides.end_subscription(conn, topic, name, hash)
+    }
+
+    fn end_listening<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId, topic: Topic, source: &str) -> bool {
+        sides.end_listening(conn, topic, source)
+    }
+
+    fn end_watching<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId) -> bool {
+        sides.unsubscribe_all(conn)
+    }
+}
+
+impl Edge {
+    /// Ends a connection: what waits for it is sent, nothing more is read.
+    pub(in crate::edge) fn close(&mut self, outputs: &mut Outputs, conn: ConnId, reason: Reason) {
+        self.sessions.close(outputs, conn, reason);
+    }
+
+    /// Another core's answer to a connection of this one.
+    pub(crate) fn deliver(&mut self, outputs: &mut Outputs, conn: ConnId, frame: Bytes) {
+        self.sessions.deliver(outputs, conn, frame);
+    }
+}

@@ -1,0 +1,151 @@
+//! What an edge says to owners: a call where the owner is this core's, a packet elsewhere.
+//!
+//! *Owns* that choice, one place for each verb. *Promises* that an owner knows a connection before it hears what it said.
+//! *Does not* decide which core is the owner: that is the view's.
+
+use crate::edge::Edge;
+use crate::edge::subscribers::Left;
+use crate::ident::{ConnId, Nanos, Place};
+use crate::packet::{Forwarded, Identity, Lane, Packet, ReplyTo};
+use crate::pattern::NamePattern;
+use crate::sides::{Sides, ToOwner};
+use bytes::Bytes;
+use deepstream_wire::{Message, Topic};
+use std::sync::Arc;
+
+impl<O: ToOwner> Sides<Edge, O> {
+    /// A request about a name that a core owns. `copy` makes the message one that can travel.
+    #[inline]
+    pub(super) fn ask(
+        &mut self,
+        owner: Place,
+        conn: ConnId,
+        reply_to: ReplyTo,
+        message: &Message<&[u8]>,
+        copy: impl FnOnce() -> Bytes,
+    ) {
+        let reply_to = ReplyTo { rules: self.permit.generation(), ..reply_to };
+        if owner == self.cx.core {
+            O::request(self, conn, reply_to, message);
+        } else {
+            self.introduce(owner, conn);
+            let forwarded = Forwarded { conn, reply_to, head: message.head, bytes: copy() };
+            self.cx.outputs.post(owner, Lane::Requests, Packet::Request(forwarded));
+        }
+    }
+
+    /// The same of a request that was made before, and is made once more, or taken back.
+    pub(super) fn ask_again(&mut self, owner: Place, mut forwarded: Forwarded) {
+        forwarded.reply_to.rules = self.permit.generation();
+        if owner == self.cx.core {
+            let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
+            O::request(self, forwarded.conn, forwarded.reply_to, &message);
+        } else {
+            self.cx.outputs.post(owner, Lane::Requests, Packet::Request(forwarded));
+        }
+    }
+
+    /// Makes sure that another core knows a connection before it hears from it.
+    fn introduce(&mut self, core: Place, conn: ConnId) {
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
+        let Some(identity) = session.identity.clone() else { return };
+        if session.introduce(self.cx.places.index(core)) {
+            self.cx.outputs.post(core, Lane::Requests, Packet::Introduce(conn, identity));
+        }
+    }
+
+    /// Tells the cores that know a connection who it is from here on. The lane keeps the order.
+    pub(super) fn introduce_anew(&mut self, conn: ConnId, identity: &Arc<Identity>) {
+        let Some(session) = self.edges.here.sessions.get(conn) else { return };
+        for index in session.introduced() {
+            let packet = Packet::Introduce(conn, identity.clone());
+            self.cx.outputs.post(self.cx.places.at(index), Lane::Requests, packet);
+        }
+    }
+
+    /// A subscriber is gone.
+    pub(super) fn leave(&mut self, conn: ConnId, left: Left) {
+        let Left { owner, slot, epoch } = left;
+        if owner == self.cx.core {
+            O::left(self, conn, slot, epoch);
+        } else {
+            self.cx.outputs.post(owner, Lane::Requests, Packet::Leave { conn, slot, epoch });
+        }
+    }
+
+    /// A connection is gone; to the core that stands there in the row, which knows it.
+    pub(super) fn say_farewell(&mut self, index: usize, conn: ConnId, oversized: bool) {
+        let core = self.cx.places.at(index);
+        self.cx.outputs.post(core, Lane::Requests, Packet::Farewell(conn, oversized));
+    }
+
+    /// A user has one connection more, or one fewer.
+    pub(super) fn tell_presence(&mut self, owner: Place, conn: ConnId, identity: Arc<Identity>, online: bool) {
+        if owner == self.cx.core {
+            O::presence(self, conn, &identity, online);
+        } else {
+            self.cx.outputs.post(owner, Lane::Requests, Packet::Presence { conn, identity, online });
+        }
+    }
+
+    /// A connection logged in under its client's name, which is part of this key, or is gone.
+    pub(super) fn tell_holder(
+        &mut self,
+        (owner, key): (Place, Box<[u8]>),
+        conn: ConnId,
+        at: Nanos,
+        identity: &Arc<Identity>,
+        on: bool,
+    ) {
+        if owner == self.cx.core {
+            O::hold_client_id(self, conn, at, key, on);
+        } else {
+            let packet = Packet::HoldClientId { conn, at, identity: Arc::clone(identity), on };
+            self.cx.outputs.post(owner, Lane::Requests, packet);
+        }
+    }
+
+    /// This core has subscribers of everybody, or none any more. Every owner is told, and what waits for each of them is what
+    /// `reply_to` gives.
+    pub(super) fn tell_everyone_watched(
+        &mut self,
+        conn: ConnId,
+        on: bool,
+        mut reply_to: impl FnMut(&mut Edge) -> ReplyTo,
+    ) {
+        for core in self.cx.peers() {
+            let reply_to = reply_to(&mut self.edges.here);
+            self.cx.outputs.post(core, Lane::Requests, Packet::Everyone { conn, reply_to, on });
+        }
+        let reply_to = reply_to(&mut self.edges.here);
+        O::everyone(self, conn, reply_to, on);
+    }
+
+    /// Every owner is asked who is online.
+    pub(super) fn ask_for_users(&mut self, conn: ConnId, mut reply_to: impl FnMut(&mut Edge) -> ReplyTo) {
+        for core in self.cx.peers() {
+            let reply_to = reply_to(&mut self.edges.here);
+            self.cx.outputs.post(core, Lane::Requests, Packet::Users { conn, reply_to });
+        }
+        let reply_to = reply_to(&mut self.edges.here);
+        O::users(self, conn, reply_to);
+    }
+
+    /// A connection listens to a pattern, or does no more. Every owner is told.
+    pub(super) fn tell_listening(
+        &mut self,
+        conn: ConnId,
+        (topic, pattern): (Topic, &Arc<NamePattern>),
+        on: bool,
+        mut reply_to: impl FnMut(&mut Edge) -> ReplyTo,
+    ) {
+        for core in self.cx.peers() {
+            let reply_to = reply_to(&mut self.edges.here);
+            self.introduce(core, conn);
+            let packet = Packet::Listen { conn, reply_to, topic, pattern: pattern.clone(), on };
+            self.cx.outputs.post(core, Lane::Requests, packet);
+        }
+        let reply_to = reply_to(&mut self.edges.here);
+        O::listen(self, conn, reply_to, topic, pattern, on);
+    }
+}
