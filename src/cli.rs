@@ -1,7 +1,7 @@
 //! The command line: what upstream's program takes, with upstream's words for what is wrong.
 //!
-//! *Owns* flags and exit codes of a refused command line. *Promises* that a flag that parses is honoured or noted at
-//! start. *Does not* read files.
+//! *Owns* flags and exit codes of a refused command line. *Promises* that every flag which parses has its effect, or is
+//! reported at start as having none. *Does not* read files.
 
 use crate::config::{ITERATIONS_MAX, KEY_LENGTH_MAX, StartArguments};
 use crate::credentials::Digest;
@@ -207,7 +207,7 @@ fn in_upstreams_words(error: &clap::Error) -> String {
         ErrorKind::UnknownArgument if !argument().starts_with('-') => too_many(),
         ErrorKind::InvalidSubcommand => too_many(),
         ErrorKind::UnknownArgument => format!("error: unknown option '{}'", argument()),
-        // The sentence of the flag's own parser, without anything around it.
+        // Only the sentence of the flag's own parser, without what clap puts around it.
         ErrorKind::ValueValidation => std::error::Error::source(error).map_or_else(String::new, ToString::to_string),
         ErrorKind::InvalidValue if told(ContextKind::InvalidValue).is_empty() => {
             format!("error: option '{}' argument missing", argument())

@@ -1,7 +1,7 @@
 //! Commands that print something and end: `hash` and `info`.
 //!
-//! *Owns* what they print, which is what upstream's print. *Promises* a sentence for the standard error where there is
-//! nothing to print. *Does not* start anything.
+//! *Owns* their output, which is upstream's. *Promises* a sentence for the standard error if they fail. *Does not*
+//! start a server.
 
 mod password;
 
@@ -12,7 +12,7 @@ use crate::credentials::{Digest, PasswordHash};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// What is only known of a release: builds that nobody released say so.
+/// Printed for what only released builds know.
 const NOT_AVAILABLE: &str = "N/A";
 
 /// How passwords are hashed if nobody says: what OWASP recommends for PBKDF2.
@@ -23,7 +23,7 @@ const RECOMMENDED: PasswordHash = PasswordHash { digest: Digest::Sha256, iterati
 pub struct Hashed {
     /// What upstream prints: programs read it.
     pub line: String,
-    /// For whoever sits in front of it.
+    /// For the person at the terminal.
     pub advice: String,
 }
 
@@ -31,7 +31,7 @@ pub struct Hashed {
 pub fn hash(arguments: HashArguments) -> Result<Hashed, String> {
     let HashArguments { config, algorithm, iterations, key_length, password } = arguments;
     let start = StartArguments { config, ..StartArguments::default() };
-    // Who says everything asks for nothing.
+    // If all three are given, the configuration is not read.
     let said = algorithm.is_some() && iterations.is_some() && key_length.is_some();
     let configured = match config::hashing(&start) {
         Err(error) if !said => return Err(format!("Error: {error}")),
@@ -39,7 +39,8 @@ pub fn hash(arguments: HashArguments) -> Result<Hashed, String> {
     };
     let base = configured.unwrap_or(RECOMMENDED);
     let digest = algorithm.unwrap_or(base.digest);
-    // The rounds that go with one function are not those of another.
+    // The default number of rounds depends on the hash function, so the configured number only counts for the
+    // configured function.
     let usual = if digest == base.digest { base } else { RECOMMENDED };
     let hash = PasswordHash {
         digest,

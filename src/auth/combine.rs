@@ -1,6 +1,7 @@
-//! *Owns* the ways of logging in that are configured, in their order. *Promises* that the first that knows the user
-//! decides, that nobody known to none gets in, and that a no is only said where all who could have said yes were there.
-//! *Does not* know what any of them does.
+//! *Owns* the ways of logging in that are configured, in their order. *Promises* that the first one that knows the user
+//! decides, that a user whom none of them knows is refused, and that a login is only refused if every way that might
+//! have accepted it could be asked. While one is unreachable the answer is "cannot be judged now" instead. *Does not*
+//! know how any of them judges.
 
 use super::logins::Tools;
 use super::method::{Method, build};
@@ -17,7 +18,7 @@ impl Chain {
         methods.iter().map(|method| build(method, tools)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Takes over what an earlier chain fetched and this one would fetch too.
+    /// Takes over from an earlier chain what this one would otherwise fetch again, such as key sets.
     pub(super) fn inherit(&self, earlier: &Self) {
         for method in &self.0 {
             earlier.0.iter().for_each(|old| method.inherit(&**old));
@@ -29,12 +30,12 @@ impl Chain {
         self.0.iter().for_each(|method| method.warm_up());
     }
 
-    /// Whether nobody has to be asked: everybody is let in by the first, or there is none.
+    /// Whether every login is accepted without asking anybody: the first method accepts all, or there is no method.
     pub(super) fn is_open(&self) -> bool {
         self.0.first().is_none_or(|method| method.is_open())
     }
 
-    /// Whether somebody wants to see request headers.
+    /// Whether some method looks at request headers.
     pub(super) fn wants_headers(&self) -> bool {
         self.0.iter().any(|method| method.wants_headers())
     }
@@ -52,7 +53,8 @@ impl Chain {
             match verdict {
                 None => {}
                 Some(Verdict::Unable { last: false, .. }) => away = away.or(verdict),
-                // One that was asked before could have known better.
+                // An earlier method could not be asked. It might have accepted this user, so its answer is given
+                // instead of this refusal.
                 Some(Verdict::Refused(_)) if away.is_some() => {
                     request.miss();
                     break;

@@ -1,6 +1,6 @@
-//! *Owns* the threads that hash. *Promises* that hashing waits for nothing but hashing: not for host names being looked
-//! up, not for webhooks; that strangers take turns at it, and a login that nobody waits for any more does not have its; and
-//! that a server which stops does not wait for a hash. *Does not* know what is hashed.
+//! *Owns* the threads that hash passwords. *Promises* that a hash waits for other hashes only, not for host names that
+//! are looked up or for webhooks; that clients of different addresses take turns, and a login that nobody waits for any
+//! more is skipped; and that a server which stops does not wait for a hash. *Does not* know what is hashed.
 
 use super::origin::Origin;
 use super::turns::{Turn, Turns};
@@ -18,19 +18,20 @@ pub(super) struct Compute {
 }
 
 impl Compute {
-    /// As many threads as CPUs are given, on these CPUs; one if none is.
+    /// Starts one thread for each of these CPUs, bound to it together; a single one if the list is empty.
     pub(super) fn start(cpus: &[usize]) -> std::io::Result<Self> {
         let (queue, work) = unbounded();
         let threads = cpus.len().max(1);
         for _ in 0..threads {
             let work: Receiver<Work> = work.clone();
-            // Elsewhere it hashes as well; the thread that judges tells of it. It ends once nobody can hand it anything more.
+            // Whether the thread could be bound does not matter here: it hashes anywhere, and the thread of `logins`
+            // reports a failure to bind. It ends when the other end of the queue is dropped.
             drop(service::worker("auth-hash", cpus, move |_| work.iter().for_each(|work| work()))?);
         }
         Ok(Self { queue, turns: Turns::new(threads) })
     }
 
-    /// Waits until a thread is free for this origin.
+    /// Waits until a thread is free and it is this origin's turn.
     pub(super) async fn turn(&self, origin: Origin) -> Turn {
         self.turns.take(origin).await
     }
@@ -43,7 +44,7 @@ impl Compute {
     ) -> Option<T> {
         let (tell, answer) = oneshot::channel();
         let work = move || {
-            // Who asked may be gone: then its login is, and the work is not worth doing.
+            // If the receiver is gone the login was called off, and its hash is not worth computing.
             if !tell.is_closed() {
                 drop(tell.send(work()));
             }

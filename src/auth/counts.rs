@@ -1,10 +1,10 @@
-//! *Owns* what is counted of logins. *Promises* that what is open to everybody costs nothing here: that is answered on the core,
-//! whose shard counts it. *Does not* say who it was.
+//! *Owns* the counters of logins. *Promises* that open login costs nothing here: it is answered on the core, and the
+//! shard counts it. *Does not* record who logged in.
 
 use deepstream_engine::Login;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What authentication has in hand, and has done since the start.
+/// How many logins are being judged, and what became of the others since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Logins that wait for their verdict.

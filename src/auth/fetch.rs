@@ -1,6 +1,6 @@
-//! *Owns* how this server asks others over HTTP. *Promises* that an answer is bounded in time and bytes, that only
-//! certificates this machine trusts are, and that nothing is remembered between requests but connections. *Does not*
-//! know what is asked.
+//! *Owns* the HTTP client with which webhooks and key servers are asked. *Promises* that an answer is bounded in time
+//! and bytes, that only certificates which this machine trusts are accepted, and that nothing but open connections is
+//! kept between requests. *Does not* know what is asked.
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
@@ -16,14 +16,14 @@ pub(super) fn client(timeout: Duration) -> Result<Client, String> {
     Client::builder()
         .timeout(timeout)
         .redirect(Policy::limited(REDIRECTS_MAX))
-        // What an operator's shell says of proxies is not meant for this.
+        // Proxies set in the environment (`HTTP_PROXY`) are meant for an operator's shell, not for a server.
         .no_proxy()
         .user_agent(concat!("deepstream/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| words(&error))
 }
 
-/// The whole body.
+/// Reads the whole body.
 pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| words(&error))? {
@@ -35,7 +35,7 @@ pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
-/// An error with its causes.
+/// An error with its causes, as one line.
 pub(super) fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

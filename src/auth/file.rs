@@ -53,8 +53,8 @@ impl File {
 }
 
 impl Tools {
-    /// Whether this password is the stored one. Takes its time for one that does not exist, too. Who was refused too often
-    /// by the time it is his turn is not told.
+    /// Whether this password is the stored one. Takes as long for a user that does not exist. `Err`: while this login
+    /// waited for its turn, too many of its address were refused, and it is not told whether the password was right.
     pub async fn verify(
         &self,
         request: &Request,

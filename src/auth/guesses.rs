@@ -1,25 +1,28 @@
-//! Refused logins, counted: who guesses is answered late, then not judged any more.
+//! Counts refused logins, so that whoever guesses passwords is answered late, and then not judged any more.
 //!
 //! *Owns* how many logins were refused lately, by address and by the user name they gave, for all protocols and shards
-//! together. *Promises* memory of a fixed size, in which nothing is evicted and counts only fall with time; that nobody is
-//! refused for what others did to the name of a user; and that whoever was let in is let in again by the same data from the
-//! same place, whatever others do there. *Does not* know clocks: time is an argument.
+//! together. *Promises* memory of a fixed size, in which nothing is evicted and counts only fall with time; that nobody
+//! is refused because others guessed at the same user name; and that a login which was accepted is accepted again from
+//! the same address with the same data, whatever others do there. *Does not* read a clock: time is an argument.
 //!
-//! **Counting.** Each count is a moment in the future: a refusal moves it on by the window divided by the limit, and how
-//! far it lies ahead is how many there were, less what time forgave since. Counts lie in four rows of cells, each chosen by a
-//! keyed hash; the least of the four is taken, and an attacker, who does not know the key, raises the counts of others by
-//! what he can refuse in a window, divided by the cells of a row. A table of entries would have to forget some of them,
-//! and who has many addresses would choose which.
+//! **Counting.** Each count is kept as a moment in the future. A refusal moves it on by the window divided by the
+//! limit, so its distance from now says how many refusals there were, less those that time has forgiven. The counts
+//! form a count-min sketch: four rows of cells, one cell of each chosen by a keyed hash, and the smallest of the four
+//! is the count. An attacker does not know the key, so his refusals spread evenly and raise anybody else's count by
+//! their number divided by the cells of a row. A table with an entry for each address would have to evict some, and an
+//! attacker with many addresses could choose which.
 //!
-//! **Users.** That a user's logins are refused in many places says nothing about whoever comes next: it may be the user.
-//! So a name that was tried too often makes logins late that come from where it was not let in before, and only a place
-//! that has failed at this name itself is not judged there any more. Whoever has many addresses has a few guesses from each,
-//! each of them late; nobody can lock out a user from elsewhere.
+//! **Users.** That logins under a user's name were refused from many addresses says nothing about the next one: it may
+//! be the user. So once a name was tried too often, logins under it are delayed if they come from an address where it
+//! was not accepted before, and only an address that itself failed at this name is no longer judged. An attacker with
+//! many addresses gets a few delayed guesses from each, and nobody can lock a user out.
 //!
-//! **Successes** clear nothing: an attacker who has an account would log in with it between guesses. Time forgives.
+//! **Successes** reset no count: an attacker who has an account would log in with it between guesses. Counts only fall
+//! with time.
 //!
-//! **Shared addresses.** Behind a proxy that is not listed, or a network's one address, all share a count. What was
-//! accepted from there before, to the last byte, is judged however many were refused: it is no guess.
+//! **Shared addresses.** All clients behind an unlisted proxy, or behind the one address of a network, share a count.
+//! Login data that was accepted from there before, identical to the last byte, is judged however many were refused: it
+//! is no guess.
 
 use super::origin::Origin;
 use std::hash::{BuildHasher, RandomState};
@@ -29,12 +32,12 @@ use std::time::Duration;
 const CELLS: usize = 1 << 15;
 const ROWS: usize = 4;
 const ROW_BITS: u32 = 15;
-/// Refusals by which one address is known to guess at one user, once the user's name was tried too often.
+/// Refusals after which one address counts as guessing at one user, once that user's name was tried too often.
 const PAIR_MAX: u32 = 5;
 /// Logins that are remembered as accepted, in sets of eight.
 const SETS: usize = 1 << 13;
 const SET: usize = 8;
-/// Sets among which the logins of one address are spread: who is let in often displaces few of others.
+/// Sets among which the logins of one address are spread, so that an address with many logins displaces few of others.
 const SETS_OF_ADDRESS: u64 = 64;
 /// How long an accepted login is remembered.
 const REMEMBERED_MS: u64 = 7 * 86_400_000;
@@ -52,7 +55,7 @@ pub struct GuessLimits {
     pub delay_max: Duration,
 }
 
-/// What is to be done with a login.
+/// What to do with a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weighed {
     /// It is judged.
@@ -69,7 +72,7 @@ pub(super) struct Tried {
     address: u64,
     /// The user name, if it gave one, and that together with the address.
     user: Option<(u64, u64)>,
-    /// All of its data.
+    /// A hash of all of its data.
     whole: u64,
 }
 
@@ -81,7 +84,7 @@ pub(super) struct Guesses {
     users: Counts,
     pairs: Counts,
     accepted: Accepted,
-    /// Addresses of which the log was told.
+    /// Addresses that the log has already reported.
     told: Accepted,
 }
 
@@ -101,7 +104,8 @@ impl Guesses {
 
     /// What counts of a login.
     pub(super) fn tried(&self, origin: Origin, user: Option<&str>, data: &[u8]) -> Tried {
-        // A webhook may not care for case; one count for all spellings suits those that do as well.
+        // Some webhooks ignore case, so all spellings of a name share one count; for those that do not, this does no
+        // harm.
         let user = user.map(|user| user.trim().to_lowercase());
         Tried {
             address: self.hasher.hash_one(("address", origin)),
@@ -134,7 +138,7 @@ impl Guesses {
         if delay < Duration::from_millis(1) { Weighed::Now } else { Weighed::Late(delay) }
     }
 
-    /// A login was refused. Whether the log should be told that no more of its address are judged.
+    /// Counts a refused login. Returns whether to log that no more logins of its address are judged.
     pub(super) fn refused(&mut self, tried: &Tried, now_ms: u64) -> bool {
         self.accepted.forget(tried.address, tried.whole);
         if let Some((user, pair)) = tried.user {
@@ -144,7 +148,7 @@ impl Guesses {
         self.addresses.add(tried.address, now_ms);
         let over = self.addresses.level(tried.address, now_ms).over.is_some();
         over && {
-            // An hour later it is news again.
+            // The same address is reported again after an hour.
             const NEWS_MS: u64 = 3_600_000;
             let known = self.told.has_since(tried.address, tried.address, now_ms.saturating_sub(NEWS_MS));
             self.told.put(tried.address, tried.address, now_ms);
@@ -160,12 +164,12 @@ impl Guesses {
     }
 }
 
-/// How many there were of each, approximately; never fewer.
+/// A count-min sketch: how often each was counted, approximately, and never too few.
 struct Counts {
-    /// Moments, in milliseconds; nothing where nothing is counted.
+    /// Moments, in milliseconds; empty if this limit is off.
     cells: Vec<u64>,
     window_ms: u64,
-    /// What one refusal takes.
+    /// By how much one refusal moves a cell.
     step_ms: u64,
 }
 
@@ -173,14 +177,14 @@ struct Counts {
 struct Level {
     /// How long it is over the limit.
     over: Option<Duration>,
-    /// From half of the limit on, how much of the greatest delay is due.
+    /// What share of the longest delay applies: 0 up to half of the limit, 1 at the limit.
     late: f64,
 }
 
 impl Counts {
     fn new(max: u32, window: Duration) -> Self {
         let window_ms = window.as_millis() as u64;
-        // All zero, so that it is memory only where it was used.
+        // All zero, so that the kernel only provides pages that are written to.
         let cells = if max == 0 { Vec::new() } else { vec![0; ROWS * CELLS] };
         Self { cells, window_ms, step_ms: (window_ms / u64::from(max.max(1))).max(1) }
     }
@@ -202,7 +206,8 @@ impl Counts {
     }
 
     fn add(&mut self, hash: u64, now_ms: u64) {
-        // Many that were under way at once count as one too many: nobody waits longer than that.
+        // Logins that were under way together can exceed the limit at once. They count as one above it, so that nobody
+        // waits longer than the window.
         let moment = (self.moment(hash).max(now_ms) + self.step_ms).min(now_ms + self.window_ms);
         for place in Self::places(hash) {
             if let Some(cell) = self.cells.get_mut(place) {
@@ -212,7 +217,7 @@ impl Counts {
     }
 }
 
-/// What is remembered as long as there is room.
+/// Accepted logins, remembered as long as there is room.
 #[derive(Default)]
 struct Accepted {
     /// Hashes and when they were put there.
@@ -243,7 +248,7 @@ impl Accepted {
         let Some(set) = self.entries.get_mut(start..start + SET) else { return };
         let oldest = (0..set.len()).min_by_key(|&at| set[at].1).unwrap_or(0);
         let at = set.iter().position(|&(known, _)| known == hash).unwrap_or(oldest);
-        // Nothing is as old as what was never there.
+        // 0 marks an empty entry, so a real one is at least 1.
         set[at] = (hash, now_ms.max(1));
     }
 

@@ -12,7 +12,7 @@ fn from(guesses: &Guesses, address: &str, user: Option<&str>, data: &str) -> Tri
     guesses.tried(Origin::of(address), user, data.as_bytes())
 }
 
-/// Tries until it is not judged any more; how many were judged, and how many of them late.
+/// Tries until a login is not judged any more. Returns how many were judged, and how many of those late.
 fn guess(guesses: &mut Guesses, tried: impl Fn(usize) -> (String, Option<String>), now: u64) -> (usize, usize) {
     let (mut judged, mut late) = (0, 0);
     for attempt in 0..10_000 {
@@ -66,7 +66,7 @@ fn nobody_locks_a_user_out_from_elsewhere() {
         assert!(!matches!(guesses.weigh(&tried, 1), Weighed::Never(_)));
         guesses.refused(&tried, 1);
     }
-    // Late, but heard, and as often as a person mistypes.
+    // Delayed, but still judged, as often as a person mistypes.
     for attempt in 0..PAIR_MAX {
         let tried = from(&guesses, "2.2.2.2", Some("ann"), &attempt.to_string());
         assert_eq!(guesses.weigh(&tried, 1), Weighed::Late(DELAY));

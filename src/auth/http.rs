@@ -1,12 +1,12 @@
-//! *Owns* `type: http`: an HTTP server decides. *Promises* upstream's request and its reading of the answer; that a
-//! webhook which is down, slow, broken (any status of 500 and above) or answers nonsense is nobody's verdict, after its
-//! own limits, and never a wrong password; that a yes which does not say to whom lets nobody in unless that is
-//! configured; and that no more than a fixed number of requests are under way to it. *Does not* remember verdicts:
-//! every login is asked.
+//! *Owns* `type: http`: an HTTP server decides. *Promises* to send upstream's request and to read the answer as
+//! upstream does; that a webhook which is down, slow, broken (any status of 500 and above) or answers nonsense leads to
+//! "cannot be judged", after the configured retries, and never counts as a wrong password; that an acceptance which
+//! names no user is a refusal unless configured otherwise; and that at most a fixed number of requests to it are under
+//! way. *Does not* cache verdicts: every login is asked about.
 //!
-//! An answer without a body is a yes without a name, which upstream documents: somebody has written such a server on
-//! purpose. An object without an id, or with one that is null, is what a server answers that looked for a user and found
-//! none; upstream makes it the user `OPEN`, who may be allowed more than nobody.
+//! A permitted status without a body is accepted under no name, which upstream documents: such servers are written on
+//! purpose. An object without an id, or with a null one, is what a server typically answers that looked for a user and
+//! found none. Upstream lets it in as the user `OPEN`, which rules may allow a lot.
 
 use super::fetch;
 use super::logins::Tools;
@@ -22,9 +22,9 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 const EXHAUSTED: &str = "AUTH_RETRY_ATTEMPTS_EXCEEDED";
-/// To a client for whom the webhook said something nobody understands, or nothing but that it is broken.
+/// What a client is told if the webhook's answer cannot be understood, or is a server error.
 const BROKEN: &str = "AUTH_SERVER_ERROR";
-/// Bytes of a user id; more is a page, not a name.
+/// Longest user id; a longer text is more likely an error page.
 const ID_BYTES_MAX: usize = 1024;
 
 /// See the module.
@@ -45,7 +45,7 @@ enum Body {
     Empty,
     Text(String),
     Json(Value),
-    /// It says it is JSON and is not.
+    /// Its content type is JSON, its body is not.
     Nonsense,
 }
 
@@ -78,7 +78,7 @@ impl Webhook {
         let body = body_of(request);
         for attempt in 0..=self.settings.retry_attempts {
             if attempt > 0 {
-                // Not counted as a request under way: others may use the time.
+                // The turn was given back before this pause, so that another request can use it.
                 sleep(self.settings.retry_interval).await;
             }
             let turn = self.turns.take(request.origin).await;
@@ -155,7 +155,7 @@ impl Webhook {
         }
     }
 
-    /// A permitted answer that is nothing but the user's id.
+    /// The verdict for a permitted answer that is nothing but the user's id.
     fn named(&self, id: String) -> Verdict {
         if id.len() > ID_BYTES_MAX || id.contains(char::is_control) {
             return self.nonsense("its text is no user id");
@@ -163,10 +163,10 @@ impl Webhook {
         Verdict::Accepted(Accepted { id: Some(id), ..Accepted::default() })
     }
 
-    /// What a permitted answer says of the user.
+    /// The verdict for a permitted answer with a JSON body.
     fn account(&self, value: &Value) -> Option<Verdict> {
         let data = |key: &str| value.get(key).filter(|data| is_truthy(data)).cloned();
-        // The body has the last word, and only `true` is a yes.
+        // The body can still refuse: if `isValid` is there, only `true` accepts.
         if value.get("isValid").is_some_and(|valid| *valid != Value::Bool(true)) {
             return self.settings.report.then(|| Verdict::Refused(data("clientData")));
         }
@@ -201,7 +201,7 @@ impl Body {
         if bytes.is_empty() {
             return Self::Empty;
         }
-        // Servers that do not say what they send mean JSON where it looks like it.
+        // Without a content type, what looks like a JSON object is taken for one.
         if is_json || bytes.first() == Some(&b'{') {
             return serde_json::from_slice(bytes).map_or(Self::Nonsense, Self::Json);
         }
@@ -218,7 +218,7 @@ impl Body {
     }
 }
 
-/// What the server is asked.
+/// The body of the request.
 fn body_of(request: &Request) -> Vec<u8> {
     let peer = &request.peer;
     let headers: serde_json::Map<String, Value> =

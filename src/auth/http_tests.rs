@@ -84,7 +84,7 @@ fn permitted_answers_say_who_it_is_in_any_of_upstreams_forms() {
     assert_eq!(webhook(false).verdict(answer(200, "json", "{nonsense")), Some(unable(false)));
 }
 
-/// What a server answers that looked for a user and found none.
+/// Typical answers of a server that looked for a user and found none.
 #[test]
 fn a_yes_that_does_not_say_to_whom_lets_in_nobody_unless_configured() {
     for body in [

@@ -1,10 +1,10 @@
-//! *Owns* what a token may look like, its signature aside (RFC 7515, 7519). *Promises* that a token which asks for
-//! something this server does not do is refused rather than read otherwise than it was meant, and that none means two
-//! things: a name stands once in its header and once among its claims. *Does not* verify signatures.
+//! *Owns* what a token may look like, its signature aside (RFC 7515, 7519). *Promises* that a token which demands
+//! something this server does not support is refused, and that none can be read in two ways: a name that occurs twice
+//! in the header, or twice among the claims, is refused. *Does not* verify signatures.
 //!
-//! `jsonwebtoken` reads `crit` and obeys no one: whoever lists a name there demands that it is understood, and nothing
-//! that can be listed is understood here (names that RFC 7515 defines itself must not be). What a header says of keys
-//! (`jwk`, `jku`, `x5c`, `x5u`) is never looked at: keys are the operator's.
+//! The `jsonwebtoken` crate ignores `crit`, by which a token lists extensions that must be understood. None is
+//! understood here, so any token with `crit` is refused. Keys that a header brings or points to (`jwk`, `jku`, `x5c`,
+//! `x5u`) are never used: only the operator chooses keys.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,7 +21,7 @@ pub(super) fn is_compact(text: &str) -> bool {
     parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && letters(part))
 }
 
-/// The header of a token that can be taken at its word; else why not, for the log.
+/// The header of a token, if it demands nothing that is not supported; else why not, for the log.
 pub(super) fn header_of(token: &str) -> Result<Header, String> {
     if !is_compact(token) {
         return Err("it is not three parts of base64url with dots between them".to_owned());

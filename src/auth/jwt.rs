@@ -1,8 +1,8 @@
 //! *Owns* `type: jwt`: whoever holds a token that was signed with a known key is let in until the token ends.
-//! *Promises* that nothing a token says is believed before its signature was verified; that keys which are fetched are
-//! fetched again in time, at once for a token signed with a new one, and never more often than [`COOLDOWN`]; and that a
-//! key server which is down costs nothing while the known keys do. *Does not* close sessions: the engine does, when the
-//! login ends.
+//! *Promises* that nothing a token says is believed before its signature was verified; that fetched keys are refreshed
+//! regularly, and at once for a token signed with an unknown one, but never more often than [`COOLDOWN`] allows; and
+//! that a key server which is down does no harm as long as the known keys are enough. *Does not* close sessions: the
+//! engine does, when the login expires.
 
 use super::fetch;
 use super::jose::{header_of, is_compact};
@@ -22,16 +22,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
 
-/// Least time between two fetches: tokens with ids out of the air must not turn this server against the key server.
+/// Least time between two fetches: otherwise tokens with made-up key ids would make this server flood the key server.
 const COOLDOWN: Duration = Duration::from_secs(5);
 const MISSING: &str = "missing authentication parameter: ";
 const EXPIRED: &str = "token expired";
 const INVALID: &str = "invalid token";
-/// Nobody knows the keys.
+/// What a client is told when the keys could not be fetched.
 const NO_KEYS: &str = "KEYS_UNAVAILABLE";
-/// The field in which protocols that know no token bring one: MQTT has a user name and a password, and nothing else.
+/// The field in which a token may come over protocols without a field for it: MQTT only has a user name and a password.
 const PASSWORD: &str = "password";
-/// Ends further away than this are as good as none: 100 years.
+/// Expiry times further away than this count as none: 100 years.
 const SECONDS_MAX: f64 = 3.2e9;
 
 /// See the module. Fetching keys goes on after the login for which it began.
@@ -72,7 +72,7 @@ struct Remote {
     client: reqwest::Client,
     /// The last fetch failed.
     is_away: AtomicBool,
-    /// Held while fetching: whoever comes then waits for that fetch instead of starting another.
+    /// Held while fetching, so that others wait for this fetch instead of starting their own.
     state: Mutex<Fetches>,
 }
 
@@ -125,7 +125,7 @@ impl Tokens {
             Err(NO_KEYS) => Some(Verdict::unable(report, NO_KEYS)),
             Err(why) => {
                 if why == EXPIRED {
-                    // Its signature is good.
+                    // The signature was good, so this was no guess.
                     request.excuse();
                 }
                 Verdict::no(report, Some(why))
@@ -133,7 +133,7 @@ impl Tokens {
         }
     }
 
-    /// The claims of a token that is what it says; else what its client is told.
+    /// The claims of a valid token; else what its client is told.
     async fn verify(self: &Arc<Self>, token: &str) -> Result<Value, &'static str> {
         let header = header_of(token).map_err(|why| {
             note(Level::Debug, "AUTH_ERROR", &format!("a token was refused: {why}"));
@@ -163,7 +163,7 @@ impl Tokens {
     }
 
     fn validation(&self, header: &Header) -> Validation {
-        // A candidate key fits this algorithm: the caller has seen to it.
+        // The caller only passes keys that fit this algorithm.
         let mut validation = Validation::new(header.alg);
         validation.leeway = self.settings.clock_tolerance.as_secs();
         validation.validate_nbf = true;
@@ -227,8 +227,8 @@ impl Tokens {
         self.current()
     }
 
-    /// Whether the key of a token may be one that could not be fetched: the key server did not answer when it was asked
-    /// last. It never gives shared secrets.
+    /// Whether the key of this token may be missing here because the key server did not answer the last time. Shared
+    /// secrets never come from there.
     fn may_lack_keys(&self, header: &Header) -> bool {
         self.remote.as_ref().is_some_and(|remote| remote.is_away.load(Ordering::Relaxed))
             && header.alg.family() != AlgorithmFamily::Hmac
@@ -238,7 +238,7 @@ impl Tokens {
         fetches.succeeded.is_none_or(|at| at.elapsed() >= self.settings.refresh_interval)
     }
 
-    /// Fetches the keys, unless that was just done or `enough` finds what it needs when its turn comes.
+    /// Fetches the keys, unless that was just done, or `enough` accepts what another fetch has brought meanwhile.
     async fn fetch(&self, enough: impl Fn(&Keys) -> bool) {
         let Some(remote) = &self.remote else { return };
         let mut state = remote.state.lock().await;

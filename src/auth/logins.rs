@@ -1,7 +1,7 @@
-//! *Owns* the thread on which logins are judged, and every core's way to it and back. *Promises* that a core never
-//! waits, that logins on their way are bounded in number and bytes (one more is refused at once, or the latest of whoever
-//! has the most), that one which nobody waits for any more is dropped where it stands, and an answer for each of the others,
-//! even if the thread goes away. *Does not* know how anybody is judged.
+//! *Owns* the thread on which logins are judged, and the queues between it and the cores. *Promises* that a core never
+//! waits; that pending logins are bounded in number and bytes, and that above the bounds the address with the most of
+//! them loses its latest; that a login which nobody waits for any more is dropped at whatever point it is; and that
+//! every other login is answered, even if the thread ends. *Does not* know how logins are judged.
 
 use super::combine::Chain;
 use super::compute::Compute;
@@ -30,9 +30,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-/// To a login that finds too many before it.
+/// The answer to a login for which there is no room.
 pub(super) const BUSY: &[u8] = br#"{"error":"too many logins are waiting, try again"}"#;
-/// To a login that the server stops before it is judged.
+/// The answer to a login that the server did not judge before it stopped.
 const STOPPED: &[u8] = br#"{"error":"logins are not judged any more"}"#;
 
 /// How to judge logins.
@@ -41,13 +41,13 @@ pub struct Options {
     pub methods: Vec<AuthMethod>,
     /// Names of the request headers that webhooks are told, in lower case; empty: all.
     pub headers: Vec<String>,
-    /// Logins of one shard that may be on their way.
+    /// Pending logins of one shard.
     pub logins_max: usize,
     /// Bytes of their data.
     pub login_bytes_max: usize,
     /// How many logins may be refused.
     pub guesses: GuessLimits,
-    /// Who is believed about where others come from.
+    /// Proxies whose `X-Forwarded-For` is believed.
     pub proxies: Vec<Network>,
     /// Requests to one webhook at a time.
     pub webhooks_max: usize,
@@ -57,7 +57,7 @@ pub struct Options {
     pub name_bytes_max: usize,
     /// CPUs of the thread; empty: wherever the kernel puts it.
     pub cpus: Vec<usize>,
-    /// Makes a core look at its answers; one per shard.
+    /// Wake a core so that it looks at its answers; one per shard.
     pub wakers: Vec<Waker>,
     /// The way to the store, if there is one, and what it was given to wake us.
     pub storage: Option<(storage::Client, StorageBell)>,
@@ -65,12 +65,12 @@ pub struct Options {
     pub members: HashMap<String, Arc<dyn Method>>,
 }
 
-/// What is the same for all cores, and replaced by a reload.
+/// What all cores share; a reload replaces parts of it.
 struct Shared {
     chain: RwLock<Arc<Chain>>,
-    /// Open login comes first: no login needs the thread.
+    /// The first method is open login, so no login needs the thread.
     open: AtomicBool,
-    /// Somebody wants to see request headers.
+    /// Some method looks at request headers.
     wants_headers: AtomicBool,
     headers: Vec<String>,
     counts: Counts,
@@ -79,14 +79,14 @@ struct Shared {
 impl Shared {
     fn put(&self, chain: Chain) {
         let (open, wants_headers) = (chain.is_open(), chain.wants_headers());
-        // Whoever is being judged keeps the old chain to the end.
+        // Logins that are being judged keep the old chain to the end.
         *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
         self.open.store(open, Ordering::Release);
         self.wants_headers.store(wants_headers, Ordering::Release);
     }
 }
 
-/// What ways of logging in need of the outside.
+/// What methods may use beside the login itself: hashing threads, HTTP client, store, guess counts.
 pub struct Tools {
     pub(super) compute: Compute,
     pub(super) webhooks_max: usize,
@@ -106,7 +106,7 @@ impl Tools {
     }
 
     fn guesses(&self) -> (MutexGuard<'_, Guesses>, u64) {
-        // Not from zero: a moment that lies before everything is none.
+        // Starts at 1, because 0 stands for "never".
         let now_ms = 1 + self.began.elapsed().as_millis() as u64;
         (self.guesses.lock().unwrap_or_else(PoisonError::into_inner), now_ms)
     }
@@ -122,7 +122,8 @@ impl Tools {
         request.tried.as_ref().map_or(Weighed::Now, |tried| guesses.weigh(tried, now_ms))
     }
 
-    /// To be asked again where a login has waited: others of its address may have been refused meanwhile.
+    /// Whether a login is still to be judged. To be asked again after a login has waited: others of its address may
+    /// have been refused meanwhile.
     pub fn admit(&self, request: &Request) -> Result<(), Barred> {
         match self.weigh(request) {
             Weighed::Never(until) => Err(Barred(until)),
@@ -143,7 +144,7 @@ impl Tools {
     }
 }
 
-/// That too many logins of an address were refused, and what to do if it is a proxy, behind which all are one address.
+/// The log line when logins of an address are no longer judged, with what to do if the address is that of a proxy.
 fn not_judged(remote: &str, proxies: &[Network]) -> String {
     let listed = remote.parse().is_ok_and(|address| proxies.iter().any(|network| network.holds(address)));
     let advice = if listed {
@@ -160,7 +161,7 @@ fn not_judged(remote: &str, proxies: &[Network]) -> String {
 async fn judge(chain: Arc<Chain>, data: Bytes, peer: Arc<Peer>, tools: Arc<Tools>) -> Login {
     let request = tools.request(&data, peer);
     if let Weighed::Late(delay) = tools.weigh(&request) {
-        // A timer: nothing is held meanwhile but its own data.
+        // Only the data of this login is held meanwhile.
         tokio::time::sleep(delay).await;
     }
     let verdict = match tools.admit(&request) {
@@ -171,7 +172,8 @@ async fn judge(chain: Arc<Chain>, data: Bytes, peer: Arc<Peer>, tools: Arc<Tools
     Told::from(verdict).0
 }
 
-/// The verdict, unless the login is called off before: `Err(true)` if somebody waits for an answer all the same.
+/// The verdict, or `Err` if the login is called off before there is one: with `true` if it had to make room and must
+/// still be answered, with `false` if nobody waits for it.
 async fn unless_called_off(judging: impl Future<Output = Login>, off: oneshot::Receiver<()>) -> Result<Login, bool> {
     let (mut judging, mut off) = (pin!(judging), pin!(off));
     std::future::poll_fn(|context| {
@@ -183,12 +185,12 @@ async fn unless_called_off(judging: impl Future<Output = Login>, off: oneshot::R
     .await
 }
 
-/// A login on its way. Dropped unanswered, it answers that nobody judged it.
+/// A pending login. If it is dropped without an answer, its drop sends one: that it was not judged.
 struct LoginRequest {
     data: Bytes,
     peer: Arc<Peer>,
     reply: Reply,
-    /// Told if it has to give way to another; closed once nobody waits for it.
+    /// Receives a message if this login has to make room for another; closed once nobody waits for it.
     off: oneshot::Receiver<()>,
 }
 
@@ -212,15 +214,15 @@ impl Reply {
 
     fn answer(&mut self, login: Login) {
         self.done = true;
-        // Before whoever waits goes on: what he then reads holds him.
+        // Counted before the answer is sent, so that a client which then reads the counters finds itself in them.
         self.shared.counts.left();
         self.shared.counts.answered(&login);
-        // A core that is gone does not miss it.
+        // If this fails the core has ended and needs no answer.
         let _ = self.answers.send(Answer { conn: self.conn, login });
         (self.waker)();
     }
 
-    /// Nobody waits for it.
+    /// Drops it without an answer: nobody waits for one.
     fn forget(mut self) {
         self.done = true;
         self.shared.counts.left();
@@ -236,20 +238,20 @@ impl Drop for Reply {
     }
 }
 
-/// One shard's way to the thread. Owned by its core.
+/// One shard's end of the queues. Owned by its core.
 pub struct Client {
     shared: Arc<Shared>,
     login_requests: mpsc::UnboundedSender<LoginRequest>,
     answers_in: Sender<Answer>,
     answers: Receiver<Answer>,
     waker: Waker,
-    /// Logins whose answer is awaited; without a word for the thread if they were called off.
+    /// Logins whose answer is awaited, each with the sender that calls it off; `None` once that was used.
     awaited: HashMap<ConnId, Option<oneshot::Sender<()>>>,
     shares: Shares,
 }
 
 impl Client {
-    /// The verdict, if it takes no waiting; else it comes with [`poll`](Self::poll).
+    /// Judges a login. Gives the verdict if it is known at once; else it comes with [`poll`](Self::poll).
     pub fn judge(&mut self, conn: ConnId, data: Bytes, peer: Arc<Peer>) -> Option<Login> {
         if self.shared.open.load(Ordering::Acquire) {
             return Some(open::open(&data));
@@ -257,7 +259,7 @@ impl Client {
         let (fits, others) = self.shares.admit(conn, Origin::of(&peer.remote), data.len());
         for other in others {
             if let Some(off) = self.awaited.get_mut(&other).and_then(Option::take) {
-                // If it was judged by now, that is its answer.
+                // If this fails it was judged by now, and that is its answer.
                 let _ = off.send(());
             }
         }
@@ -270,7 +272,7 @@ impl Client {
         self.shared.counts.came();
         let (shared, answers, waker) = (self.shared.clone(), self.answers_in.clone(), self.waker.clone());
         let reply = Reply { conn, shared, answers, waker, done: false };
-        // If the thread is gone, dropping what was not sent answers it.
+        // If the thread is gone, dropping the returned request answers it.
         drop(self.login_requests.send(LoginRequest { data, peer, reply, off }));
         None
     }
@@ -292,7 +294,7 @@ impl Client {
         !self.answers.is_empty()
     }
 
-    /// Delivers the verdicts that are there.
+    /// Delivers the verdicts that have arrived.
     pub fn poll(&mut self, now: &mut impl FnMut(Completion)) {
         while let Ok(Answer { conn, login }) = self.answers.try_recv() {
             if self.awaited.remove(&conn).is_some() {
@@ -302,7 +304,7 @@ impl Client {
         }
     }
 
-    /// Of a request's headers, those that are to be kept until the login.
+    /// Selects the headers of a request that are kept until the login.
     pub fn headers_of<'h>(&self, headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Headers {
         if !self.shared.wants_headers.load(Ordering::Acquire) {
             return Headers::default();
@@ -368,7 +370,7 @@ pub fn start(options: Options) -> Result<Auth, String> {
     };
     let clients = wakers.into_iter().map(client).collect();
     let (for_thread, tools_of_thread) = (shared.clone(), tools.clone());
-    // Once it is dropped, so are logins under way, which answers them.
+    // When this future is dropped, so are the logins under way, and their drop answers them.
     let main = move |pinned: Pinned| async move {
         if let Err(why) = pinned {
             note(Level::Warn, "INFO", &format!("logins are judged on other CPUs than configured: {why}"));
@@ -398,14 +400,14 @@ fn current(shared: &Shared) -> Arc<Chain> {
 }
 
 impl Auth {
-    /// Reads what was done so far, for as long as anybody likes to.
+    /// A reader of the counters, which stays valid after this service has ended.
     pub fn counters(&self) -> impl Fn() -> Counters + Send + Sync + use<> {
         let shared = self.shared.clone();
         move || shared.counts.read()
     }
 
-    /// Builds what another configuration asks for, without using it yet. What it gives puts it in force, for all cores
-    /// at once: a login is judged by the old ways or by the new ones, never by some of each.
+    /// Builds the methods of another configuration without using them yet. The returned function puts them in force for
+    /// all cores at once: a login is judged by the old methods or by the new ones, never by some of each.
     pub fn prepare(&self, methods: &[AuthMethod]) -> Result<impl FnOnce() + Send + use<>, String> {
         let _runtime = self.runtime.enter();
         let chain = Chain::new(methods, &self.tools)?;

@@ -28,7 +28,7 @@ pub(in crate::auth) fn tools() -> Tools {
     Tools { compute, webhooks_max: 1, storage_timeout, name_bytes_max: 2048, records, members, guesses, proxies, began }
 }
 
-/// A login service with one client, and what hears its waker.
+/// A login service with one client, and a receiver that its waker signals.
 fn logins(methods: Vec<AuthMethod>, logins_max: usize, login_bytes_max: usize) -> (Auth, Client, mpsc::Receiver<()>) {
     let (ring, rung) = mpsc::channel();
     let waker: Waker = Arc::new(move || {

@@ -1,4 +1,4 @@
-//! The joint at which ways of logging in hang, and the list of those there are.
+//! The trait that every way of logging in implements, and the list of those that are built in.
 //!
 //! *Owns* the contract and the list: a new way is a file beside this one, its line in `build`, and its section of the
 //! configuration; or it is brought by the program that starts the server. *Promises* that nothing else in `auth` names one of
@@ -6,16 +6,18 @@
 //!
 //! What is asked of a method:
 //!
-//! * It answers every login, whatever its data is: any JSON. `None` is "I do not know this user", and the next one is asked.
-//!   [`Verdict::Refused`] is only said where the configuration makes a no an answer (`report`).
-//! * Whom it cannot ask just now is [`Verdict::Unable`], after a time that its settings bound; it is never a no.
-//! * A login may be called off at any point: the future is dropped, and nothing is left of it but what was already written.
-//! * What there is only so much of (a webhook, a hash) is taken in turns by [`Request::origin`], and asked again with
-//!   [`Tools::admit`] once the turn is there.
-//! * A wrong password of a user there is counts as a guess: [`Request::miss`].
-//! * Nothing in it blocks: what takes CPU goes to the threads that hash, by way of [`Tools`].
-//! * One that the program brings is the same after a configuration was read again: `warm_up` may be called once more, and
-//!   `inherit` with itself.
+//! * It answers every login, whatever its data is: any JSON. `None` is "I do not know this user", and the next one is
+//!   asked. [`Verdict::Refused`] is only given where the configuration says that a wrong password is final (`report`).
+//! * If it depends on something that cannot be reached now, it answers [`Verdict::Unable`], after a time that its
+//!   settings bound, and never refuses.
+//! * A login may be called off at any point: then the future is dropped. Nothing but what it has already written may
+//!   remain.
+//! * A limited resource (a webhook, a hashing thread) is taken in turns by [`Request::origin`]. When its turn has come,
+//!   a login calls [`Tools::admit`] again before it goes on.
+//! * A wrong password of an existing user is reported with [`Request::miss`], so that it counts as a guess.
+//! * It never blocks: work for the CPU goes to the hashing threads by way of [`Tools`].
+//! * A method that the embedding program brings stays the same object when the configuration is read again: then
+//!   `warm_up` may be called once more, and `inherit` with itself.
 
 use super::file::File;
 use super::http::Webhook;
@@ -29,8 +31,8 @@ use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// A verdict that may have to be waited for; `None`: nobody this method knows. A login takes a box of it a method: beside
-/// what judging does, that is nothing.
+/// The future of a verdict; `None`: this method does not know the user. Boxed, because methods are behind a trait
+/// object: one allocation a login and method is nothing beside what judging costs.
 pub type Judging<'j> = Pin<Box<dyn Future<Output = Option<Verdict>> + Send + 'j>>;
 
 /// One way of logging in; see the module.
@@ -41,11 +43,11 @@ pub trait Method: Any + Send + Sync {
     /// Starts what is needed before the first login, without waiting for it. Called where tasks can be spawned.
     fn warm_up(&self) {}
 
-    /// Takes over what an earlier method learned and this one would have to learn again. It is called with all methods of the
-    /// configuration before, of whatever kind.
+    /// Takes over what an earlier method has learned, such as fetched keys. It is called with every method of the
+    /// previous configuration, of whatever kind.
     fn inherit(&self, _earlier: &dyn Method) {}
 
-    /// Whether it lets everybody in, under the name that is given: if it is the first, cores do that by themselves.
+    /// Whether it accepts everybody, under the name that is given. If it is the first, cores do that without asking it.
     fn is_open(&self) -> bool {
         false
     }
@@ -56,7 +58,8 @@ pub trait Method: Any + Send + Sync {
     }
 }
 
-/// The list: one line a method. Fails on what only shows when it is built: certificates of this machine that cannot be read.
+/// The list: one line a method. Fails if the method cannot be built, for example because this machine's certificates
+/// cannot be read.
 pub(super) fn build(settings: &AuthMethod, tools: &Tools) -> Result<Arc<dyn Method>, String> {
     Ok(match settings {
         AuthMethod::Open => Arc::new(Open),

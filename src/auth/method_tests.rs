@@ -1,4 +1,4 @@
-//! The contract, held to every method: a new one has its line in [`members`].
+//! The contract of [`Method`](super::Method), tested with every method: a new one has its line in [`members`].
 
 use super::*;
 use crate::auth::logins::tests::tools;
@@ -104,7 +104,7 @@ fn a_login_that_is_called_off_leaves_the_turns_to_others() {
             let method = build(&settings, &tools).unwrap();
             let request = request(&json!({ "username": "ann", "password": "wrong", "token": "a.b.c" }));
             for _ in 0..3 {
-                // Begun, and dropped wherever it stands by then.
+                // Begun, polled for a while, and dropped at whatever point it has reached.
                 let mut judging = method.judge(&request, &tools);
                 std::future::poll_fn(|context| {
                     let _ = judging.as_mut().poll(context);

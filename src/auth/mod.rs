@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Judges who may log in.
 //!
 //! *Owns* the judgement of login data and the thread on which it waits: for a hash, a webhook, a disk, keys.
 //! *Promises* one verdict for every login handed in, whatever happens; that no core waits for one; and that a way of
@@ -9,8 +9,10 @@
 //! (`logins`), where a login is a task: waiting costs it memory, not a thread. Hashing alone uses CPU for longer; it
 //! has threads of its own, as many as the services have CPUs (`compute`).
 //!
-//! Strangers take turns at everything of which there is only so much: those threads, a webhook, the store (`turns`), and
-//! the room for logins on their way (`shares`). Who is refused too often is judged late, then not (`guesses`).
+//! Whatever is limited is shared fairly between client addresses (`origin`), so that one that floods the server delays
+//! only itself: they take turns at the hashing threads, at a webhook and at the store (`turns`), and each has its share
+//! of the room for pending logins (`shares`). An address that is refused too often is judged late, then not at all
+//! (`guesses`).
 
 mod combine;
 mod compute;

@@ -24,8 +24,8 @@ impl Method for Open {
     }
 }
 
-/// Lets everybody in, under the user name they give. A name is anything JavaScript holds for true, as it would write it
-/// (upstream: `authData.username.toString()`).
+/// Lets everybody in, under the user name they give. Any name that is truthy in JavaScript counts, converted as
+/// JavaScript would (upstream: `authData.username.toString()`).
 pub(super) fn open(data: &[u8]) -> Login {
     let data: Value = serde_json::from_slice(data).unwrap_or_default();
     Login::Accepted(Account::of(&user_id(&data)))
@@ -43,7 +43,7 @@ pub(super) fn text_of_truthy(value: &Value) -> Option<String> {
         Value::Bool(true) => Some("true".to_owned()),
         Value::Number(number) if number.as_f64() == Some(0.0) => None,
         Value::Number(number) => Some(match number.as_f64() {
-            // Written without a fraction where there is none, as long as JavaScript does so too.
+            // JavaScript writes whole numbers without a fraction, up to this size.
             Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => format!("{float:.0}"),
             _ => number.to_string(),
         }),

@@ -1,17 +1,18 @@
-//! *Owns* what counts as one stranger: an IPv4 address, or a /64 of IPv6, which is what one customer is given as a rule and
-//! can draw addresses from at will. *Does not* know proxies: the address is that of the client by then.
+//! *Owns* which addresses count as one client where clients share something fairly: an IPv4 address, or a /64 of IPv6,
+//! which is usually what one customer is given and can pick addresses from at will. *Does not* know proxies: the
+//! address it is given is already the client's.
 
 use std::net::IpAddr;
 
-/// Where a login comes from, as far as it matters for who is served next.
+/// Where a login comes from, as far as it matters for whose turn is next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Origin(u128);
 
-/// Of an IPv6 address, what its owner chooses.
+/// The lower bits of an IPv6 address, which its owner chooses.
 const OWN_BITS: u32 = 64;
 
 impl Origin {
-    /// Of an address as it is logged. What is no address is one origin, too.
+    /// The origin of an address in text form. All texts that are no address are one origin.
     pub(super) fn of(remote: &str) -> Self {
         match remote.parse::<IpAddr>().map(|address| address.to_canonical()) {
             Ok(IpAddr::V4(address)) => Self(address.to_ipv6_mapped().to_bits()),

@@ -1,6 +1,7 @@
-//! *Owns* the way from a login to the store. *Promises* that any number of logins may ask at the same time and strangers
-//! take turns, so that the store's own queue, in which records wait too, stays short; that writes go one after the other as
-//! the store wants them; and an answer or a fault for each. *Does not* know what a user is.
+//! *Owns* the reads and writes of the store for logins. *Promises* that any number of logins may ask at the same time,
+//! of which addresses take turns, so that the store's own queue, in which clients' records wait too, stays short; that
+//! writes go one after the other, as the store wants them; and that each is answered with a result or a fault. *Does
+//! not* know what a user is.
 
 use super::origin::Origin;
 use super::turns::Turns;
@@ -14,18 +15,18 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-/// Reads for logins that the store has at a time.
+/// Reads for logins that are handed to the store at a time.
 const READS_MAX: usize = 64;
 
-/// How the store tells that it has answered.
+/// The store rings it when it has answered.
 #[derive(Clone, Debug, Default)]
 pub struct StorageBell(Arc<Notify>);
 
 impl StorageBell {
-    /// For the store.
+    /// What the store calls.
     pub fn waker(&self) -> Waker {
         let bell = self.0.clone();
-        // A ring while nobody waits is kept for the next one who does.
+        // A ring while nobody waits is remembered for the next waiter.
         Arc::new(move || bell.notify_one())
     }
 }
@@ -86,7 +87,8 @@ impl Records {
         let _turn = self.writing.take(origin).await;
         let answer = {
             let mut pending = lock(&self.pending);
-            // Away only if an earlier write was not waited for: its answer brings it back.
+            // The batch is only missing while a write is under way whose login gave up waiting; its answer brings the
+            // batch back.
             let Some(mut batch) = pending.batch.take() else { return Err(Fault::Timeout) };
             let (ticket, answer) = pending.ticket();
             batch.ticket = ticket;
@@ -101,7 +103,7 @@ impl Records {
     }
 
     async fn outcome(&self, answer: oneshot::Receiver<Completion>, patience: Duration) -> Result<Completion, Fault> {
-        // What was refused at once rings no bell.
+        // A request that is refused at once does not ring the bell.
         self.bell.0.notify_one();
         match timeout(patience, answer).await {
             Ok(Ok(outcome)) => Ok(outcome),
@@ -130,7 +132,7 @@ impl Pending {
                 Completion::Authenticated { .. } => return,
             };
             if let Some(tell) = waiting.remove(ticket) {
-                // Who asked may have given up.
+                // If this fails the login has given up.
                 let _ = tell.send(outcome);
             }
         });

@@ -1,7 +1,7 @@
-//! Logins of one shard on their way, and whose they are.
+//! How the room for the pending logins of one shard is shared between addresses.
 //!
-//! *Owns* the bounds of their number and bytes. *Promises* that whoever comes finds room unless it has the most of it
-//! itself: where it is full, the latest login of whoever has the most gives way. *Does not* judge logins.
+//! *Owns* the bounds of their number and bytes. *Promises* that a login finds room unless its own address already uses
+//! the most: when it is full, the latest login of the address that uses the most is dropped. *Does not* judge logins.
 
 use super::origin::Origin;
 use deepstream_engine::ConnId;
@@ -16,7 +16,7 @@ pub(super) struct Shares {
     next: u64,
     all: HashMap<ConnId, Login>,
     by_origin: HashMap<Origin, Share>,
-    /// Who has how much.
+    /// Origins by how much room they use.
     by_weight: BTreeSet<(usize, Origin)>,
 }
 
@@ -40,7 +40,7 @@ impl Shares {
         Self { logins_max, bytes_max, bytes: 0, next: 0, all, by_origin, by_weight }
     }
 
-    /// Makes room for a login. Whether there is room for it, and those that give way.
+    /// Makes room for a login. Returns whether there is room for it, and the logins that were dropped to make it.
     pub(super) fn admit(&mut self, conn: ConnId, origin: Origin, bytes: usize) -> (bool, Vec<ConnId>) {
         let mut gone = Vec::new();
         self.insert(conn, origin, bytes);
@@ -55,7 +55,7 @@ impl Shares {
         (true, gone)
     }
 
-    /// Among those who have as much, whoever comes last gives way.
+    /// Among origins that use equally much, the latest login is dropped.
     fn latest_of_heaviest(&self, coming: Origin) -> Option<ConnId> {
         let &(most, heaviest) = self.by_weight.last()?;
         let share = self.by_origin.get(&coming).filter(|share| share.weight >= most);
@@ -120,7 +120,8 @@ mod tests {
         assert_eq!(shares.admit(conn(4), origin(1), 10), (false, vec![]), "not at its own cost");
         assert_eq!(shares.admit(conn(5), origin(2), 10), (true, vec![conn(3)]));
         assert_eq!(shares.admit(conn(6), origin(3), 10), (true, vec![conn(2)]));
-        // Two, one and one: whoever comes with as much as the most gives way itself.
+        // They now have two, one and one: a login that would make its origin use as much as the heaviest is refused
+        // itself.
         assert_eq!(shares.admit(conn(7), origin(2), 10), (false, vec![]));
         assert_eq!(shares.admit(conn(8), origin(4), 10), (true, vec![conn(1)]));
         assert_eq!(shares.admit(conn(9), origin(5), 10), (false, vec![]), "all have one");

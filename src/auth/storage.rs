@@ -3,8 +3,8 @@
 //! of a user reaches the record of that user and no other. *Does not* look at what the shards hold in memory: a users table
 //! belongs to authentication.
 //!
-//! A user is a record right below the table. What lies deeper is somebody else's: where rules let users keep
-//! `users/ann/notes` of their own, that must not make them the user `ann/notes`, with what data they like.
+//! A user is a record directly below the table. Deeper names are not users: where rules let users keep a
+//! `users/ann/notes` of their own, that must not create a user `ann/notes` with data of their choice.
 
 use super::logins::Tools;
 use super::method::{Judging, Method};
@@ -22,9 +22,9 @@ const FIRST_VERSION: i32 = 1;
 
 /// Why it is not known whether there is such a user.
 enum Unfound {
-    /// Storage could not be asked, and the log was told.
+    /// Storage could not be asked; this was logged.
     Failed,
-    /// There is none, and can be none of this name.
+    /// There is no such user, and there can be none of this name.
     NoName(String),
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Table {
     create_user: bool,
     hash: Option<PasswordHash>,
     report: bool,
-    /// Held from looking whether a user exists to having written it.
+    /// Held from checking that a user does not exist until it is written.
     registering: Turns,
 }
 
@@ -58,7 +58,7 @@ impl Table {
     async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {
         let (username, password) = (request.text("username"), request.text("password"));
         let (Some(username), Some(password)) = (username, password) else {
-            // Upstream writes what is missing, and `false` for what is there.
+            // As upstream words it: the field that is missing, and `false` for one that is there.
             let part = |field: &str, given: Option<&str>| match (given, request.data.get(field)) {
                 (Some(_), _) => "false".to_owned(),
                 (None, None) => "undefined".to_owned(),
@@ -102,7 +102,7 @@ impl Table {
         })
     }
 
-    /// A user is read with a stack that is not endless.
+    /// Parsing is bounded in depth, because the stack is.
     fn unreadable(&self, username: &str, error: &serde_json::Error) -> String {
         let why = error.to_string();
         let deep = why.starts_with("recursion limit exceeded");
@@ -154,7 +154,7 @@ impl Table {
         let _turn = self.registering.take(request.origin).await;
         match self.find(username, request, tools).await {
             Ok(None) => {}
-            // Registered by somebody else since.
+            // Another login has registered the name meanwhile.
             Ok(Some(user)) => return self.check(&user, password, request, tools).await,
             Err(_) => return error(),
         }

@@ -1,8 +1,8 @@
-//! Turns at something that only so many logins can use at a time: threads that hash, a webhook, the store.
+//! Turns at a resource that only a limited number of logins can use at a time: hashing threads, a webhook, the store.
 //!
-//! *Owns* who is next. *Promises* that strangers take turns: whoever has a thousand logins waiting has one served for each of
-//! everybody else's; and that a place in a queue is gone as soon as nobody waits at it. *Does not* bound the queues: there is
-//! at most one place per login on its way, and those are bounded by origin.
+//! *Owns* who is next. *Promises* that addresses take turns: of one with a thousand logins waiting, one is served for
+//! each login of every other address; and that a place in a queue is freed as soon as nobody waits for it. *Does not*
+//! bound the queues: each pending login has at most one place, and those are bounded elsewhere (`shares`).
 
 use super::origin::Origin;
 use std::collections::{BTreeMap, HashMap};
@@ -13,18 +13,18 @@ use tokio::sync::oneshot;
 #[derive(Clone)]
 pub(super) struct Turns(Arc<Mutex<Line>>);
 
-/// The right to use it, until dropped.
+/// The right to use the resource, until dropped.
 pub(super) struct Turn(Option<Turns>);
 
 struct Line {
     free: usize,
     next: u64,
     queues: HashMap<Origin, Queue>,
-    /// Whose turn it is: the least number first.
+    /// The order in which origins have their turns: the lowest number first.
     order: BTreeMap<u64, Origin>,
 }
 
-/// What waits for one origin, in order.
+/// The waiting logins of one origin, in order.
 struct Queue {
     /// Its key in the order.
     at: u64,
@@ -39,7 +39,7 @@ struct Place<'a> {
 }
 
 impl Turns {
-    /// For so many at a time.
+    /// Turns at a resource that this many may use at a time.
     pub(super) fn new(at_a_time: usize) -> Self {
         let line = Line { free: at_a_time.max(1), next: 0, queues: HashMap::new(), order: BTreeMap::new() };
         Self(Arc::new(Mutex::new(line)))
@@ -58,7 +58,7 @@ impl Turns {
             let number = line.queue(origin, tell);
             (answer, Place { turns: self, origin, number })
         };
-        // The other end is in the queue, which only lets go of it with a turn.
+        // The sender is in the queue, and only leaves it with a turn.
         answer.await.unwrap_or(Turn(None))
     }
 
@@ -84,7 +84,7 @@ impl Line {
         number
     }
 
-    /// The first of whoever's turn it is, whose others go to the end.
+    /// Takes the first login of the origin whose turn it is, and moves that origin to the end.
     fn pop(&mut self) -> Option<oneshot::Sender<Turn>> {
         let (_, origin) = self.order.pop_first()?;
         let again = self.number();
@@ -122,7 +122,8 @@ impl Drop for Turn {
         while let Some(tell) = line.pop() {
             match tell.send(Turn(Some(turns.clone()))) {
                 Ok(()) => return,
-                // Who waited is gone, and this one is not to be given back by itself.
+                // The login that waited is gone. Its turn is passed on here, and must not be returned a second time
+                // when dropped.
                 Err(mut refused) => drop(refused.0.take()),
             }
         }

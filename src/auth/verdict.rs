@@ -1,5 +1,6 @@
-//! *Owns* what a way of logging in is asked and what it may answer. *Promises* that answers become logins as upstream
-//! makes them: data that JavaScript holds for false is no data, a user without an id is `OPEN`. *Does not* judge.
+//! *Owns* the request that a login method is given and the verdicts it may answer with. *Promises* that verdicts become
+//! logins as in upstream: data that is falsy in JavaScript is no data, a user without an id is `OPEN`. *Does not*
+//! judge.
 
 use super::guesses::Tried;
 use super::open::text_of_truthy;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// User id of those whom a way of logging in lets in without saying who they are. Not that of open login: upstream has
-/// two, and rules and presence tell them apart.
+/// User id of those whom a method accepts without naming them. Open login has another, because upstream has two, and
+/// rules and presence tell them apart.
 const NAMELESS: &str = "OPEN";
 /// To a client whose login is not judged. Upstream's word for a connection that tries too often.
 const BARRED: &str = "TOO_MANY_AUTH_ATTEMPTS";
@@ -26,32 +27,34 @@ pub struct Request {
     pub(super) peer: Arc<Peer>,
     /// Whose turn it takes.
     pub(super) origin: Origin,
-    /// What counts of it if it is refused; nothing where nobody counts.
+    /// Under what it is counted if it is refused; `None` where refusals are not counted.
     pub(super) tried: Option<Tried>,
-    /// A password was not the one of a user there is.
+    /// The user exists, and the password was wrong.
     missed: AtomicBool,
-    /// It was true once: no guess.
+    /// The data was valid at some time, so it is no guess.
     excused: AtomicBool,
 }
 
 impl Request {
-    /// A login as nothing but its data and where it comes from.
+    /// A login that is not counted.
     pub(super) fn new(data: Value, peer: Arc<Peer>) -> Self {
         let origin = Origin::of(&peer.remote);
         Self { data, peer, origin, tried: None, missed: AtomicBool::new(false), excused: AtomicBool::new(false) }
     }
 
-    /// Notes that a guess at somebody's password was wrong, whatever else becomes of the login.
+    /// Notes that the password of an existing user was wrong, whatever else becomes of the login.
     pub fn miss(&self) {
         self.missed.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that only somebody who was let in before can have this data.
+    /// Notes that this data can only come from somebody who was accepted before, such as an expired token with a good
+    /// signature.
     pub fn excuse(&self) {
         self.excused.store(true, Ordering::Relaxed);
     }
 
-    /// Whether this is counted as a guess, if that came of it. Who was judged in several ways is excused by none of them.
+    /// Whether a login with this verdict counts as a guess. If several methods judged it, an excuse of one of them does
+    /// not count.
     pub(super) fn is_guess(&self, verdict: Option<&Verdict>, ways: usize) -> bool {
         let refused = matches!(verdict, None | Some(Verdict::Refused(_)));
         let excused = ways == 1 && self.excused.load(Ordering::Relaxed);
@@ -86,22 +89,22 @@ pub enum Verdict {
     Accepted(Accepted),
     /// With data for the client.
     Refused(Option<Value>),
-    /// It cannot tell: whom it has to ask is away, or talks nonsense.
+    /// It cannot be judged: what the method depends on is unreachable, or answers nonsense.
     Unable {
         /// Data for the client.
         told: Value,
-        /// Nobody else is asked.
+        /// No further method is asked.
         last: bool,
     },
     /// It is not judged.
     Barred(Barred),
 }
 
-/// It is not judged: too many were refused, and may be after this time.
+/// Too many logins were refused, so this one is not judged. It may be again after this time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Barred(pub(super) Duration);
 
-/// Who is let in.
+/// What is known of a user who was accepted.
 #[derive(Debug, Default, PartialEq)]
 pub struct Accepted {
     /// The user's id; without one it is `OPEN`.
@@ -110,20 +113,21 @@ pub struct Accepted {
     pub client_data: Option<Value>,
     /// For permission rules.
     pub server_data: Option<Value>,
-    /// For who logs in over HTTP: what to log in with from now on.
+    /// For logins over HTTP: the token to use from now on.
     pub token: Option<Value>,
     /// When it has to log in again.
     pub expiry: Option<Expiry>,
 }
 
 impl Verdict {
-    /// A no with a reason for the client, if a no is an answer here; else the next one is asked.
+    /// A refusal with a reason for the client if refusals are final here (`report`); else `None`, so that the next
+    /// method is asked.
     pub fn no(report: bool, error: Option<&str>) -> Option<Self> {
         report.then(|| Self::Refused(error.map(|error| json!({ "error": error }))))
     }
 
-    /// No verdict, and why, in a word of upstream's where it has one. Where a no is an answer nobody else is asked: that
-    /// the one who knows is away must not open a door behind it.
+    /// That the login cannot be judged, and why, in a word of upstream's where it has one. Where refusals are final no
+    /// further method is asked: if this one is unreachable, a later one must not accept whom it would have refused.
     pub fn unable(report: bool, error: &str) -> Self {
         Self::Unable { told: json!({ "error": error, "message": UNABLE }), last: report }
     }
@@ -160,8 +164,8 @@ fn text(value: Option<Value>) -> Option<Box<[u8]>> {
     value.filter(is_truthy).map(|value| value.to_string().into_bytes().into())
 }
 
-/// The id of a user, where somebody who judges writes one: a text that is not empty, or a number. `0` is one; what
-/// JavaScript would make of anything else, such as `[object Object]`, would be the same for many.
+/// The user id in a webhook's answer or in a claim: a text that is not empty, or a number, also `0`. Anything else is
+/// none: JavaScript would turn many different values into the same text, such as `[object Object]`.
 pub(super) fn id_of(value: &Value) -> Option<String> {
     match value {
         Value::Number(number) if number.as_f64() == Some(0.0) => Some("0".to_owned()),
@@ -170,7 +174,7 @@ pub(super) fn id_of(value: &Value) -> Option<String> {
     }
 }
 
-/// What JavaScript holds for true.
+/// Whether a value is truthy in JavaScript.
 pub(super) fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,

@@ -1,5 +1,5 @@
-//! A bus between the nodes of one process: for servers that are started side by side as a library, and what other members are
-//! compared with.
+//! A bus between the nodes of one process: for servers that are started side by side as a library, and as the reference
+//! that other members are compared with.
 //!
 //! *Owns* the inboxes. *Promises* what every bus does. *Does not* reach another process.
 
@@ -9,23 +9,23 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// As much as fits into the shortest of what other members carry by default: NATS takes a mebibyte.
+/// The smallest limit that other members have by default, so that all behave alike: NATS takes a mebibyte.
 const PACKET_BYTES_MAX: usize = 1 << 20;
 
-/// What the nodes of a process meet at. Clones are the same.
+/// Where the nodes of a process meet. Clones share one state.
 #[derive(Clone, Default)]
 pub struct Exchange(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// Nobody can reach it.
+    /// Set by tests: no node can reach it.
     away: bool,
     openings: u64,
     inboxes: BTreeMap<Node, Inbox>,
 }
 
 struct Inbox {
-    /// Which opening it belongs to.
+    /// Which call of `open` it belongs to.
     opening: u64,
     room: usize,
     packets: VecDeque<Vec<u8>>,
@@ -43,10 +43,10 @@ pub struct Seat {
 /// What a seat knows.
 #[derive(Default)]
 struct Own {
-    /// Of its last `open`, if it did not close since.
+    /// That of its last `open`; `None` once it was closed.
     opening: Option<u64>,
     bell: Arc<Notify>,
-    /// Whom it told of, and which opening of theirs.
+    /// The nodes whose joining it has reported, with the opening that it reported.
     told: BTreeMap<Node, u64>,
 }
 
@@ -80,12 +80,12 @@ impl Exchange {
 }
 
 impl Seat {
-    /// Whether it still is the one that opened last as its node.
+    /// Whether no other seat has opened as the same node since.
     fn is_seated(&self, state: &State, own: &Own) -> bool {
         own.opening.is_some() && state.inboxes.get(&self.node).map(|inbox| inbox.opening) == own.opening
     }
 
-    /// What is next, if anything is.
+    /// The next event; else what to wait on for one.
     fn next(&self) -> Result<Result<Heard, Arc<Notify>>, Trouble> {
         let (mut state, mut own) = (lock(&self.exchange.0), lock(&self.own));
         if !self.is_seated(&state, &own) {
@@ -124,7 +124,7 @@ impl Bus for Seat {
         state.openings += 1;
         let (opening, bell) = (state.openings, Arc::new(Notify::new()));
         *own = Own { opening: Some(opening), bell: Arc::clone(&bell), told: BTreeMap::new() };
-        // Whoever had the inbox before is told, too.
+        // An earlier seat of this node wakes up too, and finds that it was replaced.
         state.ring_all();
         state.inboxes.insert(self.node, Inbox { opening, room: self.room, packets: VecDeque::new(), bell });
         Ok(())
@@ -150,7 +150,7 @@ impl Bus for Seat {
         loop {
             match self.next()? {
                 Ok(heard) => return Ok(heard),
-                // Rung meanwhile, it has kept that.
+                // A ring that came between looking and waiting is remembered by the bell.
                 Err(bell) => bell.notified().await,
             }
         }

@@ -1,12 +1,12 @@
-//! Where a password comes from that is to be hashed: the command line, the standard input, or whoever sits at the terminal.
+//! Reads the password that is to be hashed: from the command line, the standard input, or the terminal.
 //!
-//! *Owns* asking for it. *Promises* that nothing of it is shown, and that the terminal is afterwards as it was before. *Does
-//! not* judge it.
+//! *Owns* the prompt. *Promises* that nothing of the password is shown, and that the terminal is restored afterwards.
+//! *Does not* judge the password.
 
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use std::io::{self, IsTerminal, Read, Write};
 
-/// What is longer is no password, but a file that was taken for one.
+/// Anything longer is not a password but probably a file that was piped in by mistake.
 const BYTES_MAX: usize = 64 << 10;
 
 /// The password of the command line; without it, or for `-`, what is read.
@@ -39,7 +39,7 @@ fn text(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "the password is not UTF-8 text".to_owned())
 }
 
-/// Asks twice: nobody sees what is typed, nor that it is mistyped.
+/// Asks twice, because typing errors cannot be seen.
 fn asked() -> Result<String, String> {
     let fault = |fault: rustix::io::Errno| format!("the terminal does not hide what is typed: {fault}; use a pipe");
     let _quiet = Quiet::new().map_err(fault)?;
@@ -57,7 +57,7 @@ fn nothing() -> Result<String, String> {
     Err("nothing was hashed".to_owned())
 }
 
-/// Beside the output, which is for the hash.
+/// To the standard error, because the standard output is for the hash.
 fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
@@ -84,7 +84,7 @@ fn typed(keys: &mut impl Read) -> Result<String, String> {
     text(line)
 }
 
-/// A terminal that shows nothing and ends nobody, until this is dropped.
+/// A terminal that echoes nothing and sends no signals, until this is dropped.
 struct Quiet {
     before: Termios,
 }
@@ -93,7 +93,8 @@ impl Quiet {
     fn new() -> rustix::io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut quiet = before.clone();
-        // Interrupts come as keys: a process that ends would leave the terminal mute.
+        // Control-C arrives as a key instead of a signal: a process that it ended would leave the terminal without
+        // echo.
         quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
         quiet.special_codes[SpecialCodeIndex::VMIN] = 1;
         quiet.special_codes[SpecialCodeIndex::VTIME] = 0;

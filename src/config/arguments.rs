@@ -1,7 +1,7 @@
-//! What is said at the start beside the file, and wins over it.
+//! The flags of `start`, which win over the configuration file.
 //!
-//! *Owns* these flags and what they may say. *Promises* that each is honoured or listed as accepted without meaning. *Does not*
-//! know the other commands of the program.
+//! *Owns* these flags and their values. *Promises* that each has its effect or is listed as accepted without meaning.
+//! *Does not* know the other commands of the program.
 
 use super::placement::SHARDS_MAX;
 use crate::log::Level;

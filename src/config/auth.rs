@@ -129,7 +129,7 @@ fn raw_hash(config: &mut Config) -> &mut RawHash {
 
 fn hash(config: &mut Config, node: &Node) -> Result<(), String> {
     raw_hash(config).digest = match node {
-        // As the manual says for passwords as they are.
+        // Upstream's manual has null or false for passwords in plain text.
         Node::Null | Node::Flag(false) => None,
         Node::Text(name) if Digest::from_name(name).is_some() => Some(name.clone()),
         _ => return Err(format!("false or the name of a hash: {}", Digest::names().join(", "))),
@@ -157,12 +157,12 @@ fn report(config: &mut Config, on: bool) {
     }
 }
 
-/// Only the shape; what is wrong with a single user is found by [`settle`], which knows where it stands.
+/// Checks only the shape; faults of a single user are found by [`settle`], which knows its place in the file.
 fn users(config: &mut Config, node: &Node) -> Result<(), String> {
     let Node::Map(entries) = node else {
         return Err("a section with a user per key, or fileLoad(users.yml)".to_owned());
     };
-    // A password is a text, as it is written; data is what it is.
+    // A password is the text as written, also if it looks like a number; data keeps its type.
     let text = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default();
     let data = |node: Option<&Node>| node.map(Node::typed).filter(is_truthy).map(|node| to_json(&node));
     let user = |(name, entry): &(String, Node)| User {
@@ -175,7 +175,7 @@ fn users(config: &mut Config, node: &Node) -> Result<(), String> {
     Ok(())
 }
 
-/// What JavaScript holds for true: other data is no data.
+/// Whether a value is truthy in JavaScript: falsy data counts as no data.
 fn is_truthy(node: &Node) -> bool {
     !matches!(node, Node::Null | Node::Flag(false) | Node::Integer(0)) && *node != Node::Text(String::new())
 }
@@ -287,7 +287,7 @@ impl Config {
     }
 }
 
-/// What can only be judged once the whole section was read.
+/// Checks what can only be checked once the whole section was read.
 pub(super) fn settle(root: &Node, config: &mut Config) -> Vec<Complaint> {
     if config.auth.is_empty() {
         config.auth.push(AuthMethod::Open);
@@ -332,12 +332,12 @@ pub(super) fn settle(root: &Node, config: &mut Config) -> Vec<Complaint> {
     complaints
 }
 
-/// Among several, a no is only an answer where that is asked for: else the next one is asked.
+/// Whether a refusal is final. With several methods it is only if the file says so; else the next one is asked.
 fn reports(said: Option<bool>, several: bool) -> bool {
     if several { said == Some(true) } else { said != Some(false) }
 }
 
-/// The entries of the section and where they stand, those that are switched off left out.
+/// The entries of the section with their places in the file, without those that are switched off.
 fn entries(root: &Node) -> Vec<(Vec<Step>, &Node)> {
     let section = Step::Key("auth".to_owned());
     match root.get("auth") {
@@ -404,7 +404,7 @@ impl Settling<'_> {
                 self.complain(&["options", "users"], "no users present in user file", "");
             }
             Some(Node::Map(users)) => users.iter().for_each(|(name, entry)| self.user(file, name, entry)),
-            // Of another shape: that was told where it was read.
+            // Another shape was already complained about when it was read.
             Some(_) => {}
             None => self.complain(&["options"], "no users present in user file", "write users: fileLoad(users.yml)"),
         }
@@ -453,7 +453,8 @@ impl Settling<'_> {
     }
 }
 
-/// How the first entry that keeps hashes does it, whatever else is wrong with the section: whoever asks wants to make the first.
+/// How the first entry that keeps hashed passwords hashes them. Other faults of the section are ignored: this is asked
+/// by the `hash` command, which may be run before the section is complete.
 pub(crate) fn hashing(root: &Node) -> Result<Option<PasswordHash>, String> {
     for (_, entry) in entries(root) {
         let Some(options) = entry.get("options") else { continue };

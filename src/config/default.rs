@@ -1,4 +1,4 @@
-//! What holds where the file says nothing.
+//! The defaults.
 
 use super::storage::Storage;
 use super::types::{

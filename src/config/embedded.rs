@@ -17,14 +17,14 @@ pub struct Embedded {
     pub durability: Durability,
 }
 
-/// `storage.options.durability`: what a good answer to a batch means.
+/// `storage.options.durability`: what an acknowledged write is safe from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// It survives a power cut: fsynced.
     Always,
-    /// It survives the death of the process at once, and a power cut after this time.
+    /// It survives a crash of the process at once, and a power cut after this time.
     Interval(Duration),
-    /// It survives the death of the process; the kernel decides when it reaches the disk.
+    /// It survives a crash of the process; the kernel decides when it reaches the disk.
     None,
 }
 
@@ -41,7 +41,8 @@ pub(super) static ROWS: &[Row] = &[
     row("storage[default]", Rule::Kind(|c| c.storage = Storage::of(Embedded::default()))),
     row("storage[default].options.directory", Rule::Text(directory)),
     row("storage[default].options.durability", Rule::Text(durability)),
-    // Means something only beside `durability: interval`, wherever that stands: applied once everything was read.
+    // Only has a meaning together with `durability: interval`, which may come later in the file: so it is applied once
+    // everything was read.
     row("storage[default].options.intervalMs", milliseconds(1, |_, _| ())),
 ];
 
@@ -64,11 +65,11 @@ fn durability(config: &mut Config, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What can only be judged once everything was read.
+/// Checks what can only be checked once everything was read.
 pub(super) fn settle(file: &Path, root: &Node, config: &mut Config, complain: &mut Complain<'_>) {
     let at = |path: &[&str]| path.iter().try_fold(root, |node, key| node.get(key));
     config.storage.change(|Embedded { directory, durability }| {
-        // Paths in the file are seen from the file; the default is seen from where the server was started.
+        // Paths in the file are relative to the file; the default is relative to where the server was started.
         if at(&["storage", "options", "directory"]).is_some() {
             *directory = file.parent().unwrap_or(Path::new("")).join(&*directory);
         }

@@ -1,6 +1,7 @@
-//! What an operator is told about a configuration that cannot be used.
+//! The errors of a configuration that cannot be used, as an operator reads them.
 //!
-//! *Owns* the shape of that sentence. *Promises* a file, and a line wherever there is one. *Does not* print or exit.
+//! *Owns* the form of the message. *Promises* that it names the file, and the line wherever there is one. *Does not*
+//! print or exit.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ pub struct ConfigError {
     pub file: PathBuf,
     /// Line in that file, from 1.
     pub line: Option<usize>,
-    /// Column in that line, from 1; only told of files that `fileLoad` brings in, whose lines may be long.
+    /// Column in that line, from 1; only given for files that `fileLoad` brings in, whose lines may be long.
     pub column: Option<u32>,
     /// The key, from the top: `httpServer.options.port`. Empty when the fault lies outside of any key.
     pub path: String,
@@ -26,7 +27,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// A fault of a whole file.
+    /// An error about a whole file.
     pub(crate) fn of_file(file: &Path, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             file: file.to_owned(),
@@ -38,7 +39,7 @@ impl ConfigError {
         }
     }
 
-    /// A fault at a line of a file, outside of any key.
+    /// An error at a line of a file, outside of any key.
     pub(crate) fn at_line(file: &Path, line: usize, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { line: Some(line), ..Self::of_file(file, what, hint) }
     }
@@ -67,7 +68,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// What is to be said of a file that could not be read, behind its name.
+/// Why a file could not be read: the part of the message that follows its name.
 pub(crate) fn unreadable(fault: &std::io::Error) -> String {
     match fault.kind() {
         std::io::ErrorKind::IsADirectory => "is a directory, not a file".to_owned(),

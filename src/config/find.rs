@@ -1,7 +1,7 @@
-//! Which file is the configuration.
+//! Finds the configuration file.
 //!
-//! *Owns* the search order: the flag, the environment, then the places where upstream's releases looked, all of them.
-//! *Promises* that a file which somebody names is that file or an error. *Does not* read the file.
+//! *Owns* the search order: the flag, the environment, then all places where upstream's releases looked. *Promises*
+//! that if a file is named, it is used or there is an error. *Does not* read the file.
 
 use super::error::{ConfigError, unreadable};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ pub(crate) const VARIABLE: &str = "DEEPSTREAM_CONFIG_DIRECTORY";
 
 const EXTENSIONS: [&str; 4] = ["yml", "yaml", "json", "js"];
 
-/// The file to load; `None` if nobody names one and there is none. `program` is the path this program was started by;
+/// The file to load; `None` if none is named and none is found. `program` is the path this program was started by;
 /// installations keep `conf/` beside or above it.
 pub(crate) fn find(
     flag: Option<&Path>,
@@ -42,7 +42,7 @@ pub(crate) fn find(
     }
 }
 
-/// The configuration file in a directory, if there is one to be recommended.
+/// If the named path is a directory: the configuration file in it, to be suggested in the error.
 fn hint_of(directory: &Path) -> String {
     let names = ["config.yml", "config.yaml", "config.json", "conf/config.yml"];
     let found = names.into_iter().map(|name| directory.join(name)).find(|path| path.is_file());

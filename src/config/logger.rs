@@ -1,4 +1,4 @@
-//! The log: its rows, and what they become.
+//! The keys of the log.
 
 use super::node::Node;
 use super::table::{Row, Rule, row};

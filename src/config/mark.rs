@@ -1,15 +1,17 @@
-//! Marks in place of macros, so that a text can be parsed before anybody knows what the macros stand for.
+//! Replaces the macros of a configuration file (`${NAME}`, `file(…)`, `fileLoad(…)`) by placeholders, so that the file
+//! can be parsed before their values are put in.
 //!
-//! *Owns* what a macro looks like. *Promises* marks that are plain letters to YAML and JSON, that take as much of the line as
-//! what they stand for, and that no text contains by itself. *Does not* know what a macro stands for.
+//! *Owns* the syntax of macros. *Promises* placeholders ("marks") that are plain letters to YAML and JSON, that are as
+//! long as the macro, so that columns stay right, and that occur nowhere else in the text. *Does not* know the values
+//! of macros.
 
 /// A text with marks.
 #[derive(Debug)]
 pub(crate) struct Marked {
     pub(crate) text: String,
-    /// Begins a mark; behind it stands the number of its macro as one character.
+    /// The first character of a mark; the second encodes the number of its macro.
     begin: char,
-    /// Makes it as long as the macro.
+    /// Pads the mark to the length of the macro.
     fill: char,
     macros: Vec<Macro>,
 }
@@ -22,7 +24,7 @@ pub(crate) struct Macro {
     pub(crate) written: String,
     /// Where it stands, counted from 1.
     pub(crate) line: usize,
-    /// No quotes are around it: what it stands for is a number if it looks like one.
+    /// It stands outside of quotes, so its value is a number if it looks like one.
     pub(crate) plain: bool,
 }
 
@@ -44,12 +46,12 @@ pub(crate) enum Piece<'t> {
     Macro(&'t Macro),
 }
 
-/// Numbers of macros are letters from here on, of which there are enough for any file that somebody writes.
+/// The number of a macro is written as a letter from this code point on; there are more than 20,000 in a row.
 const FIRST_NUMBER: u32 = 0x4e00;
 const MACROS_MAX: usize = 20_000;
 
 impl Marked {
-    /// A configuration file. Lines of JSON lose their comments, which YAML's parser skips by itself.
+    /// Marks a configuration file. Comments in JSON are removed, because the parser only skips those of YAML.
     pub(crate) fn configuration(text: &str, json: bool) -> Result<Self, String> {
         let mut scan = Scan { json, comments: true, ..Scan::new(text, &|_| true)? };
         for (index, line) in text.lines().enumerate() {
@@ -58,7 +60,7 @@ impl Marked {
         Ok(scan.out)
     }
 
-    /// A file of data, in which only those variables are macros that are set.
+    /// Marks a file that another one loads. There only environment variables that are set count as macros.
     pub(crate) fn data(text: &str, json: bool, is_set: &dyn Fn(&str) -> bool) -> Result<Self, String> {
         let mut scan = Scan { json, comments: !json, calls: false, ..Scan::new(text, is_set)? };
         for (index, line) in text.lines().enumerate() {
@@ -102,7 +104,7 @@ impl Marked {
     }
 }
 
-/// A variable that is all there is in its line: it may have been meant for more than a value.
+/// A variable that stands alone on its line: it may have been meant to bring in several lines, which is not possible.
 pub(crate) fn alone(marked: &Marked) -> Option<&str> {
     marked.text.lines().find_map(|line| {
         let mut pieces = marked.pieces(line.trim());
@@ -133,13 +135,14 @@ struct Scan<'s> {
     is_set: &'s dyn Fn(&str) -> bool,
     /// The quote that is open.
     quote: Option<char>,
-    /// How far what began a block (`|`, `>`) is indented. What is indented further is text, quotes and `#` too.
+    /// The indentation of the line that began a block scalar (`|`, `>`). Lines that are indented further are text, in
+    /// which quotes and `#` mean nothing.
     block: Option<usize>,
 }
 
 impl<'s> Scan<'s> {
     fn new(text: &str, is_set: &'s dyn Fn(&str) -> bool) -> Result<Self, String> {
-        // Characters for private use, and of them two that this text does not use.
+        // Two characters of Unicode's private use area that do not occur in this text.
         let mut free = ('\u{e000}'..='\u{f8ff}').filter(|char| !text.contains(*char));
         let (Some(begin), Some(fill)) = (free.next(), free.next()) else {
             return Err("uses every character that Unicode keeps for private use".to_owned());
@@ -153,7 +156,7 @@ impl<'s> Scan<'s> {
         // An empty line ends no block.
         self.block = self.block.filter(|begun| indent > *begun || line.trim().is_empty());
         let (mut at, mut solid, mut escaped, mut comment) = (0, None, false, self.block.is_some());
-        // Where the line has said all that counts.
+        // The end of the line without a comment.
         let mut end = line.len();
         while let Some(c) = line[at..].chars().next() {
             if let Some((what, len)) = self.macro_at(line, at) {
@@ -220,7 +223,7 @@ impl<'s> Scan<'s> {
             return Err(format!("has more than {MACROS_MAX} variables and loaded files"));
         }
         let plain = self.quote.is_none();
-        // JSON knows nothing without quotes that could stand for a text.
+        // In JSON a text needs quotes, so a mark outside of quotes gets some.
         let quotes = if self.json && plain { "\"" } else { "" };
         let letter = char::from_u32(FIRST_NUMBER + number as u32).unwrap_or(char::REPLACEMENT_CHARACTER);
         let fill = written.chars().count().saturating_sub(2 + 2 * quotes.len());
@@ -234,7 +237,7 @@ impl<'s> Scan<'s> {
     }
 }
 
-/// Where what has the lines that follow for its value is indented, if a line ends so.
+/// If a line begins a block scalar: its indentation.
 fn begins_block(line: &str) -> Option<usize> {
     let bare = line.trim_end().trim_end_matches(|c: char| c.is_ascii_digit() || "+-".contains(c));
     let before = bare.strip_suffix(['|', '>'])?.strip_suffix([' ', '\t'])?.trim_end();

@@ -1,13 +1,13 @@
-//! How much memory this process may use: the machine's, or what a container or unit is given of it.
+//! How much memory this process may use: that of the machine, or the limit of its container or systemd unit.
 
 use std::fs::read_to_string;
 use std::path::Path;
 
-/// What is taken for the machine's memory where the kernel does not say.
+/// Assumed memory of the machine if the kernel does not say.
 const UNKNOWN: u64 = 1 << 30;
-/// The part of it that connections may make the server hold, unless the configuration says otherwise.
+/// The default for what connections may make the server hold is the memory divided by this.
 const PART: u64 = 4;
-/// However little there is.
+/// But at least this much, however little memory there is.
 const LEAST: u64 = 16 << 20;
 
 /// Bytes that all connections may make the server hold where the configuration does not say.
@@ -27,7 +27,7 @@ fn total(meminfo: &str) -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? << 10)
 }
 
-/// The least that the process's control group, or one around it, is given; of either version.
+/// The lowest memory limit of the process's control group and those around it, in version 1 or 2 of control groups.
 fn least_of_groups(root: &Path, groups: &str) -> Option<u64> {
     let limits = groups.lines().flat_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -38,7 +38,7 @@ fn least_of_groups(root: &Path, groups: &str) -> Option<u64> {
             _ => return Vec::new(),
         };
         let path = Path::new(path.trim_start_matches('/'));
-        // In a container the outer part of the path may not be there to be seen; its root is.
+        // Inside a container the outer part of the path may not be visible; the root is.
         path.ancestors().filter_map(|folder| read_to_string(root.join(base).join(folder).join(file)).ok()).collect()
     });
     limits.filter_map(|text| text.trim().parse().ok()).min()

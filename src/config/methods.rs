@@ -1,7 +1,7 @@
 //! Ways of logging in, as configured.
 //!
-//! *Owns* their settings and defaults. *Promises* that what `auth` has settled can be started; what a field is made of
-//! before that is kept beside it, unread by anybody else. *Does not* read keys or judge logins.
+//! *Owns* their settings and defaults. *Promises* that settings which passed the checks of `auth` can be started. *Does
+//! not* read keys or judge logins.
 
 use crate::credentials::{KeySource, PasswordHash};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub enum AuthMethod {
     Storage(StorageAuth),
     /// Whoever holds a signed token.
     Jwt(JwtAuth),
-    /// One that the program brings which starts this server, by the name it gave it; no file says this.
+    /// One that the embedding program brings (see `docs/library.md`), by its name. No configuration file can say this.
     Member(String),
 }
 
@@ -165,7 +165,7 @@ impl Default for JwtAuth {
 }
 
 impl AuthMethod {
-    /// What the log calls it; upstream's words where it has any.
+    /// Its description in the log, in upstream's words where it has any.
     pub fn description(&self) -> String {
         match self {
             Self::Open => "Open Authentication".to_owned(),
@@ -186,7 +186,7 @@ fn without_credentials(address: &str) -> String {
     let Ok(mut url) = reqwest::Url::parse(address) else { return "an address".to_owned() };
     let hidden = url.query().is_some();
     url.set_query(None);
-    // Only addresses without a host have no room for these, and there are none.
+    // This only fails for addresses without a host, which were refused before.
     let _ = url.set_username("").and_then(|()| url.set_password(None));
     if hidden { format!("{url}?…") } else { url.to_string() }
 }

@@ -1,8 +1,8 @@
-//! The configuration: found, read, checked, typed.
+//! The configuration: finds the file, reads and checks it, and turns it into typed settings.
 //!
-//! *Owns* everything between the command line and [`Config`]. *Promises* that every key of the file is honoured,
-//! listed as having no meaning here, or refused with file, line and a sentence; that every fault is told at once; and
-//! that flags win over the file. *Does not* exit, log or open anything but configuration files.
+//! *Owns* everything between the command line and [`Config`]. *Promises* that every key of the file has its effect, is
+//! listed as having no meaning here, or is refused with file, line and a sentence; that all errors are reported
+//! together; and that flags win over the file. *Does not* exit, log or open anything but configuration files.
 
 mod arguments;
 mod auth;
@@ -71,7 +71,7 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// What `fileLoad` brought in, as sentences for the log.
     pub loaded: Vec<String>,
-    /// Environment variables that the file names and nobody set, each with its line.
+    /// Environment variables that the file names but that are not set, each with its line.
     pub unset: Vec<(usize, String)>,
     /// Keys and flags accepted without meaning, each with the reason.
     pub accepted: Vec<(String, String)>,
@@ -106,7 +106,7 @@ impl Loaded {
         }
     }
 
-    /// What somebody should know who started without a configuration file.
+    /// What is logged if there is no configuration file.
     fn without_file(&self) -> String {
         let records = match self.config.storage.kept().and_then(|kept| kept.directory()) {
             Some(directory) => format!("records are kept in {}", directory.display()),
@@ -181,12 +181,12 @@ fn read(
     without_overridden(&mut root, arguments);
     load_users(&mut root, file, &mut prepared, environment)?;
     permissions::load_path(&mut root, file, &mut prepared, environment)?;
-    // The entries of the file are put here one by one; without any, settling puts the default back.
+    // The entries of the file are added to this list; if there are none, `settle` restores the default.
     let mut config = Config { auth: Vec::new(), ..Config::default() };
     if arguments.memory {
         config.storage = Storage::Memory;
     }
-    // Endpoints that are listed are all there are.
+    // If endpoints are listed, no others are served.
     if root.get("connectionEndpoints").is_some() {
         config.endpoints.clear();
         config.http_endpoint = None;
@@ -264,7 +264,7 @@ fn load_users(
     Ok(())
 }
 
-/// Puts file and line to a complaint.
+/// Adds file and line to a complaint.
 fn located(complaint: Complaint, root: &Node, file: &Path, prepared: &text::Prepared) -> ConfigError {
     let Complaint { steps, what, hint } = complaint;
     let what = without_values(what, root, node_at(root, &steps));
@@ -294,10 +294,10 @@ fn located(complaint: Complaint, root: &Node, file: &Path, prepared: &text::Prep
     }
 }
 
-/// A sentence without what environment variables hold: whoever sees it may not be meant to see that. Values are in quotes, if
-/// not those of the place itself.
+/// Removes the values of environment variables from a message: they may be secrets that its readers must not see.
+/// Values elsewhere than at the place itself are only recognised in quotes.
 fn without_values(mut what: String, root: &Node, place: &Node) -> String {
-    // What is shorter is no secret, and a part of other words.
+    // Shorter values are no secrets, and would be found as a part of other words.
     const HIDDEN_BYTES_MIN: usize = 3;
     let variables = |spelled: &node::Spelled| format!("${{{}}}", spelled.variables.join("}${"));
     for spelled in root.given() {
@@ -309,7 +309,7 @@ fn without_values(mut what: String, root: &Node, place: &Node) -> String {
     what
 }
 
-/// What stands at a place of the tree, or the nearest around it.
+/// The node at a place of the tree, or the nearest one around it.
 fn node_at<'n>(root: &'n Node, steps: &[Step]) -> &'n Node {
     let mut node = root;
     for step in steps {
@@ -345,7 +345,7 @@ fn within_load<'a>(steps: &'a [Step], root: &Node, loads: &'a [text::Load]) -> O
     None
 }
 
-/// Flags that replace a whole section make what the file says there irrelevant, right or wrong.
+/// Removes sections that a flag replaces: what the file says there does not matter, right or wrong.
 fn without_overridden(root: &mut Node, arguments: &StartArguments) {
     let Node::Map(entries) = root else { return };
     entries.retain(|(key, _)| match key.as_str() {
@@ -356,7 +356,7 @@ fn without_overridden(root: &mut Node, arguments: &StartArguments) {
     });
 }
 
-/// What can only be judged once everything was read.
+/// Checks what can only be checked once everything was read.
 fn settle(root: &Node, file: &Path, arguments: &StartArguments, config: &mut Config) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     let mut complain = |path: &[&str], what: &str, hint: &str| {
@@ -403,7 +403,7 @@ fn settle(root: &Node, file: &Path, arguments: &StartArguments, config: &mut Con
     complaints
 }
 
-/// Keys and certificates go together; their files are seen from the configuration's.
+/// Checks that keys and certificates come together, and makes their paths relative to the configuration file.
 fn settle_tls(file: &Path, config: &mut Config, complain: &mut impl FnMut(&[&str], &str, &str)) {
     let directory = file.parent().unwrap_or(Path::new(""));
     if let Some(tls) = &mut config.http.tls {
@@ -443,7 +443,8 @@ fn settle_tls_of(tls: &mut Tls, plain_port: u16, directory: &Path, complain: &mu
     }
 }
 
-/// Two keys bound an outbox, upstream's and ours; and pausing must come before closing.
+/// An outbox is bounded by two keys, upstream's and ours; and reading must be paused at a lower size than connections
+/// are closed at.
 fn settle_outbox<'n>(
     at: &impl Fn(&[&str]) -> Option<&'n Node>,
     config: &mut Config,
@@ -501,7 +502,7 @@ fn override_with(config: &mut Config, arguments: &StartArguments, accepted: &mut
     }
 }
 
-/// A name in upstream's shape, `base36(milliseconds)-base36(random)`.
+/// A server name in upstream's form, `base36(milliseconds)-base36(random)`.
 fn generated_name() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     // The standard library seeds this hasher from the operating system: randomness without another dependency.

@@ -1,6 +1,6 @@
 //! The MQTT endpoint: its settings, and its keys.
 //!
-//! It has a port of its own, which is why it is on only where it is listed.
+//! It needs a port of its own, so it is only on if it is listed.
 
 use super::node::Node;
 use super::table::{MESSAGE_BYTES_MAX, Row, Rule, bytes, count, host_text, milliseconds, pem, row, timeout_or_never};
@@ -47,10 +47,11 @@ impl Default for MqttEndpoint {
 }
 
 impl MqttEndpoint {
-    /// What its connections are held to.
+    /// The engine's limits for its connections.
     pub(super) fn engine_endpoint(&self) -> deepstream_engine::Endpoint {
         deepstream_engine::Endpoint {
-            // Closed after twice of it; those who promise to be heard more often are held to that.
+            // A connection is closed after twice this time; a client with a shorter keep-alive after one and a half of
+            // that.
             heartbeat_ns: nanoseconds(self.idle_timeout) / 2,
             unauthenticated_timeout_ns: self.unauthenticated_client_timeout.map(nanoseconds),
             // A connection is made for one login.
@@ -84,7 +85,7 @@ pub(super) static ROWS: &[Row] = &[
         Rule::Text(|c, text| pem(text, tls(c).client_authority.get_or_insert_with(Pem::default))),
     ),
     row("connectionEndpoints[mqtt].options.ssl.port", count(1, 65_535, |c, port| tls(c).port = Some(port as u16))),
-    // What holds for the others.
+    // Options of the other endpoints.
     row("connectionEndpoints[mqtt].options.urlPath", NO_HTTP),
     row("connectionEndpoints[mqtt].options.headers", NO_HTTP),
     row("connectionEndpoints[mqtt].options.perMessageDeflate", NO_HTTP),

@@ -1,7 +1,7 @@
 //! The configuration as a tree, and the way back from a place in the tree to a line.
 //!
-//! *Owns* parsing of YAML and JSON into [`Node`]. *Promises* that every key that is there twice is told, that a scalar is known
-//! as it is written, and that [`place_of`] is right whatever the style of the text. *Does not* know any key.
+//! *Owns* parsing of YAML and JSON into [`Node`]. *Promises* that every duplicate key is reported, that the spelling of
+//! a scalar is kept, and that [`place_of`] is right whatever the style of the text. *Does not* know any key.
 //!
 //! `serde_yaml` keeps no positions in its values, but it stamps an error with the position of what it was reading.
 //! [`place_of`] reads the text a second time and fails on purpose at the wanted place.
@@ -24,28 +24,29 @@ pub(crate) enum Node {
     Map(Vec<(String, Node)>),
 }
 
-/// A scalar whose spelling counts: it says more than its value (`007`), or environment variables are a part of it.
+/// A scalar whose spelling matters: its value alone would lose something (`007`), or environment variables are a part
+/// of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spelled {
     pub(crate) text: String,
-    /// There are no quotes around it: a number is a number.
+    /// It is written without quotes, so it may be a number.
     pub(crate) plain: bool,
     pub(crate) variables: Vec<String>,
 }
 
 impl Spelled {
-    /// What it is if nobody asks for a text.
+    /// Its value where no text is expected.
     fn typed(&self) -> Node {
         if self.plain { plain(&self.text) } else { Node::Text(self.text.clone()) }
     }
 
-    /// What it is where a text is asked for.
+    /// Its value where a text is expected.
     fn text(&self) -> Option<&str> {
-        // Nothing is no text.
+        // An empty scalar without quotes is null, not a text.
         (!self.plain || !self.text.is_empty()).then_some(&self.text)
     }
 
-    /// Whose values these are.
+    /// Which environment variables are a part of it.
     fn origin(&self) -> String {
         match &self.variables[..] {
             [name] => format!("the value of the environment variable {name}"),
@@ -70,16 +71,16 @@ fn plain(text: &str) -> Node {
     }
 }
 
-/// Characters of a text that an error shows.
+/// Longest part of a text that an error message shows.
 const SHOWN_CHARS_MAX: usize = 100;
 
 impl Node {
-    /// The same with every scalar as YAML takes it: `8080` is a number, wherever it comes from.
+    /// A copy in which every scalar has the type YAML gives it: `8080` is a number, also if it comes from a variable.
     pub(crate) fn typed(&self) -> Node {
         self.mapped(&|scalar| if let Node::Spelled(spelled) = scalar { spelled.typed() } else { scalar.clone() })
     }
 
-    /// The same with every scalar as a text, as it is written: `007` is not 7.
+    /// A copy in which every scalar is the text as written: `007` is not 7.
     pub(crate) fn texts(&self) -> Node {
         self.mapped(&|scalar| scalar.text().map_or_else(|| scalar.typed(), Node::Text))
     }
@@ -94,7 +95,7 @@ impl Node {
         }
     }
 
-    /// What it is where a text is asked for, if it is a scalar.
+    /// Its value where a text is expected, if it is a scalar.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Node::Text(text) => Some(text.clone()),
@@ -106,7 +107,7 @@ impl Node {
         }
     }
 
-    /// Whether there is no value, or one of a variable that says nothing.
+    /// Whether there is no value, or only an empty variable.
     pub(crate) fn is_nothing(&self) -> bool {
         match self {
             Node::Null => true,
@@ -115,7 +116,7 @@ impl Node {
         }
     }
 
-    /// The values that environment variables are a part of, in it or below.
+    /// All scalars in this node of which environment variables are a part.
     pub(crate) fn given(&self) -> Vec<&Spelled> {
         match self {
             Node::Spelled(spelled) if !spelled.variables.is_empty() => vec![spelled],
@@ -133,7 +134,7 @@ impl Node {
         }
     }
 
-    /// What it is, for humans. What environment variables hold is not shown: it may be a secret.
+    /// A description for error messages. Values of environment variables are not shown: they may be secrets.
     pub(crate) fn describe(&self) -> String {
         match self {
             Node::Null => "nothing".to_owned(),
@@ -153,7 +154,7 @@ impl Node {
         }
     }
 
-    /// The same for what nobody is to see.
+    /// The same for secrets: the value is not shown.
     pub(crate) fn describe_hidden(&self) -> String {
         match self {
             Node::Null | Node::List(_) | Node::Map(_) => self.describe(),
@@ -187,7 +188,7 @@ pub(crate) fn path_text(steps: &[Step]) -> String {
     })
 }
 
-/// A text that is no tree.
+/// Why a text could not be parsed.
 #[derive(Debug)]
 pub(crate) struct Malformed {
     line: usize,
@@ -207,14 +208,14 @@ impl Malformed {
         ConfigError { column: u32::try_from(self.column).ok(), ..self.into_error(file) }
     }
 
-    /// The same with what to do about it, if nothing better is known.
+    /// Adds what to do about it, if nothing better is known.
     pub(crate) fn with_hint(self, hint: String) -> Self {
         if self.hint.is_empty() { Self { hint, ..self } } else { self }
     }
 }
 
-/// Reads YAML, or JSON if the file's name says so. An empty text is an empty map. Of a key that is there twice the first counts,
-/// and the others are told.
+/// Reads YAML, or JSON if the file's name says so. An empty text is an empty map. Of duplicate keys the first counts,
+/// and the others are reported.
 pub(crate) fn parse(file: &Path, text: &str) -> Result<(Node, Vec<Malformed>), Malformed> {
     let json = super::text::is_json(file);
     let parsed = if json {
@@ -241,13 +242,13 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<(Node, Vec<Malformed>), M
         Malformed { line, column, what: format!("duplicate key {key:?}"), hint: String::new() }
     });
     let faults = faults.collect();
-    // A text that only JSON can read has its numbers as they are.
+    // If this fails the text can only be read as JSON, whose numbers need no respelling.
     let _ = Respelling(&mut node).deserialize(serde_yaml::Deserializer::from_str(text));
     merge(&mut node);
     Ok((if node == Node::Null { Node::Map(Vec::new()) } else { node }, faults))
 }
 
-/// What is wrong with a text of YAML; a tab that indents has a name of its own.
+/// The error of a YAML text; indentation by a tab gets a message of its own.
 fn malformed(text: &str, (line, column): (usize, usize), what: String) -> Malformed {
     let lines: Vec<&str> = text.lines().collect();
     let indents = |number: usize| {
@@ -267,7 +268,7 @@ fn malformed(text: &str, (line, column): (usize, usize), what: String) -> Malfor
     }
 }
 
-/// Keys that are there more than once, each with the number of those before it.
+/// Finds duplicate keys, each with the number of those before it.
 fn repeated(node: &Node, steps: &mut Vec<Step>, twice: &mut Vec<(Vec<Step>, usize)>) {
     match node {
         Node::Map(entries) => {
@@ -293,7 +294,7 @@ fn repeated(node: &Node, steps: &mut Vec<Step>, twice: &mut Vec<(Vec<Step>, usiz
     }
 }
 
-/// The parser's sentence without the position, which is told separately.
+/// The parser's message without the position, which is reported separately.
 fn bare(what: &str) -> String {
     let what = what.find(" at line ").map_or(what, |at| &what[..at]);
     format!("cannot be parsed: {what}")
@@ -365,7 +366,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
         let mut map: Vec<(String, Node)> = Vec::new();
-        // Keys are texts as they are written: `007` is a name.
+        // Keys are texts as written: `007` is a name.
         while let Some(key) = entries.next_key::<String>()? {
             map.push((key, entries.next_value()?));
         }
@@ -373,7 +374,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 }
 
-/// YAML's `<<`: entries of other maps, for keys that are not there already. Of a key that is there twice the first counts.
+/// YAML's `<<`: takes over entries of other maps for keys that are not there yet. Of duplicate keys the first counts.
 fn merge(node: &mut Node) {
     match node {
         Node::List(items) => items.iter_mut().for_each(merge),
@@ -409,7 +410,7 @@ fn merge_into(map: &mut Vec<(String, Node)>) {
     }
 }
 
-/// Reads a text a second time beside its tree, for the spelling of what is no text.
+/// Reads a text a second time alongside its tree, to record the spelling of scalars that are not texts.
 struct Respelling<'n>(&'n mut Node);
 
 impl<'de> DeserializeSeed<'de> for Respelling<'_> {
@@ -465,7 +466,7 @@ pub(crate) fn place_of(text: &str, steps: &[Step]) -> Option<(usize, usize)> {
     place_of_turn(text, steps, 0)
 }
 
-/// The same for a key of which there are as many before it.
+/// The same for a duplicate key, of which `turn` others come before it.
 fn place_of_turn(text: &str, steps: &[Step], turn: usize) -> Option<(usize, usize)> {
     (0..=steps.len()).rev().find_map(|depth| {
         let earlier = if depth == steps.len() { turn } else { 0 };
@@ -484,7 +485,7 @@ const HERE: &str = "the wanted place";
 /// Walks down `steps` and fails at the end of them.
 struct Search<'s> {
     steps: &'s [Step],
-    /// As many of the last key are passed over.
+    /// How many occurrences of the last key to skip.
     earlier: usize,
 }
 

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The rows of the section; see `table`.
+/// The keys of the section; see `table`.
 pub(crate) static ROWS: &[Row] = &[
     row("permission", Rule::Service { list: false, default: "" }),
     row("permission[none]", Rule::Kind(|_| ())),
@@ -48,18 +48,18 @@ pub(crate) static ROWS: &[Row] = &[
 pub struct Permission {
     /// The rules; `None`: everybody may do everything.
     pub rules: Option<Rules>,
-    /// A candidate: rules that are asked beside those, and not obeyed.
+    /// Candidate rules: they are evaluated beside the others, and differences are logged, but they decide nothing.
     pub shadow: Option<Rules>,
-    /// Differences between the two that the log is told in a minute and core.
+    /// How many differences between the two are logged in a minute, on each core.
     pub samples_per_minute_max: u32,
-    /// How often one rule may be asked, records that it refers to being fetched in between.
+    /// How often one rule may be evaluated while the records that it refers to are fetched.
     pub rule_iterations_max: u32,
-    /// How often choices of rules that were not used meanwhile are forgotten.
+    /// How often cached rule choices that were not used meanwhile are dropped.
     pub cache_evacuation_interval: Duration,
 }
 
 impl Permission {
-    /// The candidate, as shards take it.
+    /// The candidate rules in the form that shards take.
     pub(super) fn shadow(&self) -> Option<Arc<Shadow>> {
         let (live, candidate) = self.rules.as_ref().zip(self.shadow.as_ref())?;
         Some(Arc::new(Shadow {
@@ -70,7 +70,7 @@ impl Permission {
         }))
     }
 
-    /// What the authors of both files should know.
+    /// Warnings about both files.
     pub fn warnings(&self) -> impl Iterator<Item = &String> {
         self.rules.iter().chain(&self.shadow).flat_map(|rules| &rules.warnings)
     }
@@ -91,11 +91,11 @@ impl Permission {
 pub struct Rules {
     /// The file, for people.
     pub file: String,
-    /// What it says, compiled.
+    /// The compiled rules.
     pub ruleset: Arc<Ruleset>,
-    /// What its author should know all the same.
+    /// Warnings for its author.
     pub warnings: Vec<String>,
-    /// What it says, as JSON: tells rules from others.
+    /// Its content as JSON, for comparing two sets of rules.
     json: String,
 }
 
@@ -144,7 +144,7 @@ pub(super) fn load_path(
     Ok(())
 }
 
-/// Reads the rules that the configuration asks for, or tells all that is wrong with them.
+/// Reads the rules that the configuration asks for, or reports all that is wrong with them.
 pub(super) fn settle(root: &Node, file: &Path, prepared: &Prepared, config: &mut Config) -> Vec<ConfigError> {
     if config.permission.rules.is_none() {
         return Vec::new();
@@ -167,7 +167,7 @@ pub(super) fn settle(root: &Node, file: &Path, prepared: &Prepared, config: &mut
     errors
 }
 
-/// The rules at a place of the configuration. `None` if their value has no shape that could be one of rules, which was told.
+/// The rules at a place of the configuration. `None` if their value cannot be rules, which was already reported.
 fn read_at(place: &[&str], root: &Node, file: &Path, prepared: &Prepared) -> Result<Option<Rules>, Vec<ConfigError>> {
     let Some(node) = place.iter().try_fold(root, |node, key| node.get(key)) else {
         let owner = if place.len() == OPTIONS.len() { &place[..1] } else { &place[..3] };
@@ -222,7 +222,7 @@ fn read_given(file: &Path, text: &str, environment: Environment<'_>) -> Result<C
     check_read(file, &source, &root, faults)
 }
 
-/// Checks what was read; `faults` are those that were found meanwhile.
+/// Checks what was read; `faults` are those found so far.
 fn check_read(
     file: &Path,
     source: &Source,
@@ -277,13 +277,13 @@ impl<'t> Reading<'t> {
             Node::Text(text) => Value::Text(text.clone(), self.stretches(text, at)),
             Node::Flag(flag) => Value::Bool(*flag),
             Node::Integer(_) | Node::Float(_) => Value::Other("number"),
-            // What JavaScript calls them.
+            // The type names of JavaScript.
             Node::Null | Node::List(_) | Node::Spelled(_) => Value::Other("object"),
         };
         Part { value, at }
     }
 
-    /// Where the stretches of a text stand whose key stands at `key`.
+    /// The places in the file of the parts of a text whose key is at `key`.
     fn stretches(&self, text: &str, key: At) -> Vec<(usize, At)> {
         let Some((mut line, mut column)) = self.value_behind(key) else { return vec![(0, key)] };
         let here = |line: usize, column: usize| At { line: line as u32 + 1, column: column as u32 + 1 };
@@ -298,7 +298,8 @@ impl<'t> Reading<'t> {
                 };
                 column = first.chars().take_while(|char| *char == ' ').count();
                 let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
-                // Empty lines in front are kept; behind them, a folded text's lines are no longer the file's.
+                // Leading empty lines are kept. After them the lines of a folded text no longer correspond to those of
+                // the file.
                 let empty = text.bytes().take_while(|byte| *byte == b'\n').count();
                 let count = if literal { usize::MAX } else { empty + 1 };
                 starts.take(count).enumerate().map(|(index, start)| (start, here(line + index, column))).collect()

@@ -1,7 +1,7 @@
 //! Which thread runs on which CPU.
 //!
-//! *Owns* the rules of the `cores` section, as a pure function over a described machine. *Promises* that nothing
-//! shares a CPU that was told not to. *Does not* bind threads.
+//! *Owns* the rules of the `cores` section, as a pure function over a described machine. *Promises* that threads only
+//! share a CPU where that is allowed. *Does not* bind threads.
 
 use super::cpulist;
 use super::topology::{Cpu, Topology};
@@ -93,7 +93,7 @@ pub fn resolve(topology: &Topology, cores: &Cores) -> Result<Placement, Misplace
     }
     let taken: Vec<usize> = chosen.iter().copied().take(count).collect();
     if let (true, false, Some(services)) = (cores.pin, cores.allow_overlap, &cores.services) {
-        // `auto` steps aside for services where it can, and shares a machine that is too small without a word.
+        // `auto` leaves room for services where it can, and silently shares CPUs on a machine that is too small.
         let shared: Vec<usize> = services.iter().copied().filter(|cpu| taken.contains(cpu)).collect();
         if !shared.is_empty() && cores.shards != CpuChoice::Auto {
             let what = format!("CPUs {} are given to shards and to services", cpulist::format(&shared));
@@ -159,11 +159,12 @@ fn automatic(topology: &Topology, usable: &[Cpu], services: Option<&[usize]>, co
     let pool = if free.is_empty() { usable } else { &free };
     let isolated: Vec<usize> = pool.iter().filter(|cpu| cpu.isolated).map(|cpu| cpu.id).collect();
     let mut chosen = if isolated.is_empty() { physical(pool) } else { isolated };
-    // The first core serves interrupts on most machines: helpers disturb least there.
+    // Most machines serve interrupts on the first core, so helpers disturb shards least there.
     if services.is_none() && chosen.len() >= 4 && chosen.len() == physical(usable).len() {
         chosen.remove(0);
     }
-    // Whoever asks for more shards than that gets the cores held back, then second threads, before CPUs are shared.
+    // If more shards are asked for, they get the cores that were held back, then second hyper-threads, and only then do
+    // they share CPUs.
     if count.is_some_and(|count| count > chosen.len()) {
         let rest = physical(pool).into_iter().chain(pool.iter().map(|cpu| cpu.id));
         for cpu in rest {
@@ -183,8 +184,8 @@ fn physical(cpus: &[Cpu]) -> Vec<usize> {
     cpus.iter().enumerate().filter(first).map(|(_, cpu)| cpu.id).collect()
 }
 
-/// What shards leave for helpers: whole cores if there are any, else the other halves of the shards' cores, else
-/// everything. Isolated CPUs only if there is nothing else, because the kernel balances no load there.
+/// What shards leave for helper threads: whole cores if there are any, else the second hyper-threads of the shards'
+/// cores, else all CPUs. Isolated CPUs only if there is nothing else, because the kernel does not balance load there.
 fn leftover(usable: &[Cpu], taken: &[usize]) -> Vec<usize> {
     let core_taken = |cpu: &Cpu| usable.iter().any(|other| other.core_id == cpu.core_id && taken.contains(&other.id));
     let tiers: [&dyn Fn(&Cpu) -> bool; 4] = [

@@ -15,17 +15,17 @@ pub struct Postgres {
     pub host: String,
     /// TCP port, also part of the name of the socket.
     pub port: u16,
-    /// Who logs in.
+    /// The database user.
     pub user: String,
-    /// With what, if anything.
+    /// Its password, if any.
     pub password: Option<String>,
-    /// The database; named like the user if nothing is said.
+    /// The database; by default it has the name of the user.
     pub database: Option<String>,
     /// The schema that holds the tables; made if it does not exist.
     pub schema: String,
     /// The table of names without a slash.
     pub default_table: String,
-    /// To whom new tables are given; `None`: they stay the user's.
+    /// The role that new tables are given to; `None`: they stay the user's.
     pub role: Option<String>,
     /// Whether new tables keep values as `jsonb`, not as text.
     pub jsonb: bool,
@@ -33,7 +33,7 @@ pub struct Postgres {
     pub connections: usize,
     /// How long one try to connect may take.
     pub connect_timeout: Duration,
-    /// What the database calls us.
+    /// The name of this client in the database's statistics.
     pub application_name: String,
     /// What is announced to those who LISTEN to the schema.
     pub notifications: PostgresNotifications,
@@ -82,7 +82,7 @@ impl Default for Postgres {
     }
 }
 
-// Whoever logs a configuration must not log a password.
+// Written by hand, so that a logged configuration shows no password.
 impl std::fmt::Debug for Postgres {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Postgres").field("place", &self.place()).finish_non_exhaustive()
@@ -130,7 +130,7 @@ pub(super) static ROWS: &[Row] = &[
         "storage[postgres].options.application_name",
         Rule::Text(|c, text| name(c, text, |p, text| p.application_name = text)),
     ),
-    // What is said replaces all of the defaults, as upstream has it.
+    // If given, it replaces all defaults, as in upstream.
     row("storage[postgres].options.notifications", Rule::Value(notifications)),
     // Known to upstream or its client library, without a meaning here.
     row("storage[postgres].options.splitChar", Rule::Value(split_char)),
@@ -157,7 +157,7 @@ fn with(config: &mut Config, set: impl FnOnce(&mut Postgres)) {
 }
 
 fn name(config: &mut Config, text: &str, set: impl FnOnce(&mut Postgres, String)) -> Result<(), String> {
-    // The database would cut a longer one off in silence.
+    // The database would silently truncate a longer one.
     if text.is_empty() || text.len() > 63 || text.contains(['\0', '"']) {
         return Err("a name of 1 to 63 bytes without quotes".to_owned());
     }
@@ -231,7 +231,7 @@ fn notifications(config: &mut Config, node: &Node) -> Result<(), String> {
     Ok(())
 }
 
-/// What can only be judged once everything was read.
+/// Checks what can only be checked once everything was read.
 pub(super) fn settle(_: &Path, _: &Node, config: &mut Config, complain: &mut Complain<'_>) {
     with(config, |postgres| {
         if postgres.user.is_empty() {

@@ -1,20 +1,20 @@
-//! Protected mode: other machines are not served while everybody could do everything, unless somebody has said that they
-//! are to be.
+//! Protected mode: as long as everybody could do everything, other machines are refused, unless the operator explicitly
+//! allows them.
 //!
-//! *Owns* what counts as open, and the words for it. *Promises* that what is shipped, and no configuration at all, serve
-//! this machine alone. *Does not* refuse connections: cores do.
+//! *Owns* the decision which configurations are open, and the words for it. *Promises* that the shipped configuration,
+//! and no configuration at all, serve this machine only. *Does not* refuse connections: cores do.
 //!
-//! It is the other end of the connection that counts, not whom a proxy says it speaks for: a proxy on this machine stands
-//! there because its operator put it there, and what is said in a header anybody can say.
+//! What counts is the address at the other end of the connection, not the one that a proxy reports in a header. A proxy
+//! on this machine was put there by the operator, while a header can be sent by anybody.
 
 use super::methods::AuthMethod;
 use super::types::Config;
 use deepstream_valve::Right;
 
-/// What switches it off, as the environment says it.
+/// The environment variable that switches it off.
 pub(super) const VARIABLE: &str = "DEEPSTREAM_PROTECTED_MODE";
 
-/// A way in.
+/// A kind of listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     /// HTTP and WebSocket.
@@ -23,12 +23,12 @@ pub enum Door {
     Mqtt,
 }
 
-/// To whoever is not let in.
+/// What a refused client is told.
 pub const REFUSAL: &str = "This server is in protected mode: nobody has to log in, or everybody may do everything, so that \
                            it serves its own machine only. Its log says how to let others in.";
 
 impl Config {
-    /// Whether somebody has said that other machines are to be served, whoever they are.
+    /// Whether the operator has explicitly allowed other machines.
     pub fn is_meant(&self, door: Door) -> bool {
         let written = match door {
             Door::Web => self.http.host_is_written,
@@ -37,9 +37,9 @@ impl Config {
         written || !self.http.protected_mode
     }
 
-    /// Why a server of this configuration is nobody's in particular; `None`: it knows who may do what.
+    /// Why a server with this configuration is open to everybody; `None`: it is not.
     pub fn is_open(&self) -> Option<&'static str> {
-        // Whoever does not have to is let in without, however many others do.
+        // One method that accepts everybody is enough, whatever others are configured.
         let nobody_logs_in = self.auth.is_empty() || self.auth.iter().any(|method| matches!(method, AuthMethod::Open));
         let may_all = match &self.permission.rules {
             None => true,
@@ -54,7 +54,7 @@ impl Config {
     }
 }
 
-/// What the environment says of it.
+/// Reads the environment variable.
 pub(super) fn from_environment(said: Option<&str>) -> Result<Option<bool>, String> {
     match said {
         None | Some("") => Ok(None),

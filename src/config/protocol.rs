@@ -1,4 +1,4 @@
-//! What is spoken on WebSocket endpoints, by the types of their entries.
+//! The protocols of WebSocket endpoints, by the types of their entries in the configuration.
 
 use deepstream_wire::Wire;
 

@@ -1,11 +1,11 @@
-//! The reference of all keys in the documentation is what the tables say: written here, and compared.
+//! Generates the configuration reference of the documentation from the tables of keys, and compares it with the file.
 
 use super::table::{Literal, Row, Rule, rows};
 use std::fmt::Write as _;
 use std::path::Path;
 
 const FILE: &str = "docs/configuration-reference.md";
-/// Set, the reference is written in place of being compared.
+/// If this variable is set, the reference is written instead of compared.
 const VARIABLE: &str = "DEEPSTREAM_WRITE_DOCS";
 const SHIPPED: &str = include_str!("../../conf/config.yml");
 
@@ -15,7 +15,7 @@ What each key is for, and its default, is said beside it in `conf/config.yml`; a
 file has one.\n\n\
 `auth[file]` is the entry of `auth` whose `type` is `file`; `[*]` is any. What is not listed is refused.\n";
 
-/// What may be written behind a key.
+/// The kind of value of a key, in words.
 fn value(rule: &Rule) -> String {
     match rule {
         Rule::Section => "a section".to_owned(),
@@ -153,7 +153,7 @@ fn configurations_in_the_documentation_are_good() {
             let arguments = crate::config::StartArguments::default();
             if let Err(errors) = super::read(&file, block, &arguments, &environment) {
                 let faults = errors.to_string();
-                // Keys are not to be kept in a documentation.
+                // The samples name TLS keys that do not exist here.
                 let only_files = faults.lines().all(|line| line.contains("/etc/deepstream/"));
                 assert!(only_files, "{}:\n{block}\n{faults}", path.display());
             }

@@ -1,7 +1,7 @@
-//! Where records are kept, and THE ROWS of the connectors that can keep them.
+//! Where records are kept, and THE TABLE of the connectors that can keep them.
 //!
-//! *Owns* the list of connectors. *Promises* that one which was not built is refused in words that say what to do.
-//! *Does not* know the settings of any: each has a file of its own beside this one.
+//! *Owns* the list of connectors. *Promises* that a connector which this build does not have is refused with a message
+//! that says what to do. *Does not* know the settings of any: each has a file of its own beside this one.
 
 #[cfg(feature = "embedded")]
 use super::embedded;
@@ -52,7 +52,7 @@ impl Storage {
     }
 }
 
-/// Where records are kept if nothing is said: in the embedded store, where it was built.
+/// The default: the embedded store, if this build has it.
 impl Default for Storage {
     fn default() -> Self {
         #[cfg(feature = "embedded")]
@@ -63,18 +63,19 @@ impl Default for Storage {
     }
 }
 
-/// How a complaint is made: of which key, what is wrong, and what to do.
+/// Reports an error: of which key, what is wrong, and what to do.
 pub(super) type Complain<'c> = dyn FnMut(&[&str], &str, &str) + 'c;
 
 /// What the configuration knows of a connector.
 struct Known {
     /// Its keys.
     rows: &'static [Row],
-    /// Judges what can only be judged once everything was read: the file, its tree, and what was made of it.
+    /// Checks what can only be checked once everything was read: it is given the file, its tree, and the configuration
+    /// made of it.
     settle: fn(&Path, &Node, &mut Config, &mut Complain<'_>),
 }
 
-/// What is said of a connector that was not built.
+/// The entry of a connector that this build does not have.
 macro_rules! unbuilt {
     ($feature:literal) => {
         concat!(
@@ -117,7 +118,8 @@ pub(super) fn settle(file: &Path, root: &Node, config: &mut Config, complain: &m
     }
 }
 
-/// Whoever says nothing means the embedded store, and must not find out by a restart that there was none.
+/// If no storage is configured, the embedded store is meant. A build without it refuses to start, so that nobody loses
+/// records at the first restart.
 pub(super) fn demand(root: &Node, complain: &mut Complain<'_>) {
     if cfg!(not(feature = "embedded")) && root.get("storage").is_none() {
         complain(&["storage"], "nothing is said of storage", unbuilt!("embedded"));

@@ -1,7 +1,7 @@
 //! THE TABLE: every key this server knows, and what becomes of it.
 //!
-//! *Owns* the list of keys. A key is honoured (its row says where the value goes), accepted without meaning (its row
-//! says why that is harmless), or refused because what it asks for does not exist here (its row says so in a
+//! *Owns* the list of keys. A key has an effect (its row says where the value goes), is accepted without meaning (its
+//! row says why that is harmless), or is refused because what it asks for does not exist here (its row says so in a
 //! sentence). *Promises* that a later feature changes its rows and nothing else in this module.
 //!
 //! Paths are written as in the file; `auth[file]` is the entry of `auth` whose `type` (or `name`) is `file`.
@@ -35,9 +35,9 @@ pub(crate) enum Rule {
     Text(fn(&mut Config, &str) -> Result<(), String>),
     /// Honoured: a value of a shape of its own. The error says what is expected instead.
     Value(fn(&mut Config, &Node) -> Result<(), String>),
-    /// The same where every scalar is a text.
+    /// The same, but every scalar below is given as a text.
     Texts(fn(&mut Config, &Node) -> Result<(), String>),
-    /// The same where some are and some are not: nodes are as they were read.
+    /// The same, but nodes are given as they were read, because some scalars below are texts and others are not.
     Tree(fn(&mut Config, &Node) -> Result<(), String>),
     /// Accepted without meaning, whatever the value; the text says why.
     Inert(&'static str),
@@ -97,7 +97,7 @@ const BYTES_MAX: u64 = 1 << 50;
 /// Lengths on the wire are 31 bits.
 pub(super) const MESSAGE_BYTES_MAX: u64 = (1 << 31) - 1;
 const COUNT_MAX: u64 = u32::MAX as u64;
-/// Deeper values would be followed by recursion, here and in clients.
+/// Deeper values are dangerous where they are followed by recursion, here and in clients.
 pub(crate) const NESTING_MAX: u64 = 1000;
 
 const CONNECTOR: &str = "connectors to other databases are not in this release: use the embedded storage or postgres";
@@ -309,7 +309,7 @@ static ROWS: &[Row] = &[
     row("limits.backlogPacketsMax", count(1, COUNT_MAX, |c, n| c.limits.backlog_packets_max = n as usize)),
     row("limits.requestHeadBytesMax", bytes(1024, 1 << 20, |c, n| c.limits.request_head_bytes_max = n as usize)),
     row("limits.drainTimeoutMs", milliseconds(0, |c, ms| c.limits.drain_timeout = Duration::from_millis(ms))),
-    // What later releases bring.
+    // Not supported yet.
     row("monitoring", Rule::Service { list: true, default: "none" }),
     row("monitoring[none]", Rule::Kind(|_| ())),
     row("monitoring[http]", Rule::Later(MONITORING)),
@@ -390,7 +390,7 @@ const fn off(refusal: &'static str) -> Rule {
     Rule::Only { values: &[Literal::Flag(false)], why: "it is off", refusal }
 }
 
-/// Upstream takes a second or less for "never".
+/// In upstream an interval of a second or less means "never".
 fn rematch_interval(ms: u64) -> Option<Duration> {
     (ms > 1000).then(|| Duration::from_millis(ms))
 }
@@ -399,7 +399,7 @@ fn server_name(config: &mut Config, text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("a name, or UUID for a generated one".to_owned());
     }
-    // Upstream's word for "make one up".
+    // In upstream "UUID" asks for a generated name.
     config.server_name = if text == "UUID" { String::new() } else { text.to_owned() };
     Ok(())
 }
@@ -467,7 +467,7 @@ fn unauthenticated_timeout(config: &mut Config, node: &Node) -> Result<(), Strin
 pub(super) fn timeout_or_never(node: &Node, default: Option<Duration>) -> Result<Option<Duration>, String> {
     Ok(match node {
         Node::Flag(false) => None,
-        // Upstream's schema allows true, and its timer code takes it for the default.
+        // Upstream's schema allows `true`, which its code treats as the default.
         Node::Flag(true) => default,
         Node::Integer(ms) if *ms >= 1 && *ms <= TIMEOUT_MS_MAX as i64 => Some(Duration::from_millis(*ms as u64)),
         _ => return Err("milliseconds, at least 1, or false for no timeout".to_owned()),
@@ -492,7 +492,7 @@ pub(super) fn prefixes(node: &Node, into: &mut Vec<String>) -> Result<(), String
     *into = items
         .iter()
         .map(|item| match item {
-            // An empty prefix would fit every name, which nobody wants who writes a list.
+            // An empty prefix would match every name, which is certainly a mistake.
             Node::Text(text) if !text.is_empty() => Ok(text.clone()),
             _ => Err(expected()),
         })
@@ -526,7 +526,7 @@ fn services(config: &mut Config, node: &Node) -> Result<(), String> {
     Ok(())
 }
 
-/// A bare number could mean "so many" as well as "this one".
+/// The error for a bare number, which could mean "this many CPUs" as well as "this CPU".
 fn number_of_cpus(number: i64, count_key: &str) -> String {
     let count =
         if count_key.is_empty() { String::new() } else { format!(", or {count_key}: {number} for that many shards") };
