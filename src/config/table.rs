@@ -31,7 +31,7 @@ pub(crate) enum Rule {
     Flag(fn(&mut Config, bool)),
     /// Honoured: a whole number within bounds.
     Number { min: u64, max: u64, unit: &'static str, set: fn(&mut Config, u64) },
-    /// Honoured: text with rules of its own; a number is one too, as it is written. The error says what is expected instead.
+    /// Honoured: text with rules of its own; a number counts as text, as written. The error says what is expected instead.
     Text(fn(&mut Config, &str) -> Result<(), String>),
     /// Honoured: a value of a shape of its own. The error says what is expected instead.
     Value(fn(&mut Config, &Node) -> Result<(), String>),

@@ -1,7 +1,7 @@
-//! What keeps records: the members, one folder each, of the contract that `src/storage/driver.rs` is.
+//! The stores that can keep records, one folder each. They implement the contract in `src/storage/driver.rs`.
 //!
-//! *Owns* the list of them; each is built with the Cargo feature of its name. *Promises* that nobody else needs to know which
-//! it is: a member says itself how its settings start it (`src/storage/settings.rs`). *Does not* know how any of it is done.
+//! *Owns* the list of them; each is built with the Cargo feature of its name. *Promises* that nothing else needs to
+//! know which one is used: the settings of each know how to start it (`src/storage/settings.rs`).
 
 #[cfg(feature = "embedded")]
 pub mod embedded;

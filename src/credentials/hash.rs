@@ -1,6 +1,6 @@
-//! *Owns* how passwords are hashed: PBKDF2, in the layout that upstream's `hash` command prints. *Promises* that what
-//! upstream hashed is verified here and the other way round, and that comparing takes the same time wherever two hashes
-//! differ. *Does not* decide who may log in.
+//! *Owns* how passwords are hashed: PBKDF2, in the layout that upstream's `hash` command prints. *Promises* that hashes
+//! made by upstream are verified here and the other way round, and that comparing two hashes takes the same time
+//! wherever they differ. *Does not* decide who may log in.
 //!
 //! A hash is `base64(key) ++ base64(salt)` without a separator. The salt's *text* is what PBKDF2 is salted with, not
 //! what it decodes to.
@@ -68,7 +68,7 @@ impl Digest {
     }
 
     fn derive(self, password: &[u8], salt: &[u8], rounds: u32, key: &mut [u8]) {
-        // A sponge keeps its state for itself: the faster HMAC above is not for it.
+        // SHA-3 has no state that can be reused between rounds, so the faster HMAC above does not work for it.
         macro_rules! sponge {
             ($digest:ty) => {
                 pbkdf2::<SimpleHmac<$digest>>(password, salt, rounds, key).expect("HMAC takes keys of any length")

@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// Where the keys of tokens are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeySource {
-    /// Not said.
+    /// Not configured.
     #[default]
     Missing,
     /// A shared secret.
@@ -59,7 +59,7 @@ impl Keys {
     }
 
     /// The usable keys of a JSON Web Key Set. Keys for something else, or of kinds unknown here, are passed over;
-    /// shared secrets are too unless `secrets`: who answers at a URL must not choose them.
+    /// shared secrets are too unless `secrets`: the server behind a URL must not choose them.
     pub(crate) fn of_set(text: &str, algorithms: &[String], secrets: bool) -> Result<Self, String> {
         let allowed = named(algorithms)?;
         let set: serde_json::Value = serde_json::from_str(text).map_err(|error| format!("no key set: {error}"))?;
@@ -83,12 +83,12 @@ impl Keys {
         self.0.len()
     }
 
-    /// The keys a token may be signed with, by what it says of itself; its algorithm is among those of each.
+    /// The keys with which a token of this header may be signed, all of which allow its algorithm.
     pub(crate) fn candidates<'k>(&'k self, header: &'k Header) -> impl Iterator<Item = &'k DecodingKey> {
         self.0
             .iter()
             .filter(|key| key.algorithms.contains(&header.alg))
-            // One key without an id, as a PEM file has it, is for all tokens.
+            // A key without an id, such as one of a PEM file, is tried for all tokens.
             .filter(|key| key.id.is_none() || header.kid.is_none() || key.id == header.kid)
             .map(|key| &key.decoding)
     }
@@ -106,7 +106,7 @@ fn named(algorithms: &[String]) -> Result<Vec<Algorithm>, String> {
     algorithms.iter().map(algorithm).collect()
 }
 
-/// Of what fits a key, what is allowed; nothing said allows all.
+/// The algorithms that fit a key and are allowed; an empty list allows all.
 fn fitting(fit: &[Algorithm], allowed: &[Algorithm]) -> Vec<Algorithm> {
     fit.iter().copied().filter(|algorithm| allowed.is_empty() || allowed.contains(algorithm)).collect()
 }

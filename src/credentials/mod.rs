@@ -1,7 +1,7 @@
-//! What proves who somebody is: passwords as they are kept, and the keys that tokens are signed with.
+//! Hashed passwords, and the keys that tokens are signed with.
 //!
-//! *Owns* hashing and keys, so that the configuration can refuse what no login could ever use. *Promises* that comparing
-//! tells nobody how much of a guess was right. *Does not* judge a login: that is `auth`.
+//! *Owns* hashing and keys, apart from `auth`, so that the configuration can check them too. *Promises* that the time
+//! of a comparison does not reveal how much of a guess was right. *Does not* judge a login: that is `auth`.
 
 mod hash;
 mod keys;

@@ -1,11 +1,11 @@
-//! *Owns* the answer of a look into files: fine, unreadable, or damaged. *Promises* nothing else.
+//! *Owns* the error type of everything that inspects the store's files: unreadable, or damaged.
 
 /// Why files cannot be used.
 #[derive(Debug)]
 pub(super) enum Damage {
     /// A system call failed.
     Io(std::io::Error),
-    /// They are not what was once written; in words.
+    /// Their content is not what was written; in words.
     Found(String),
 }
 

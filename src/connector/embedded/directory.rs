@@ -1,5 +1,6 @@
-//! *Owns* the directory of a store: whose it is, which format, that one process uses it, and how the database in it is
-//! opened. *Promises* that nothing is written into a directory that is not a store. *Does not* look into records.
+//! *Owns* the directory of a store: the marker file with the format, the lock by which one process uses it, and how the
+//! database in it is opened. *Promises* that nothing is written into a directory that is not a store. *Does not* look
+//! into records.
 
 use super::StorageError;
 use super::damage::Damage;
@@ -26,7 +27,7 @@ const MARKER: &str = "deepstream-store";
 const MAGIC: &str = "deepstream record store, format ";
 /// Rises when a release can no longer be read by the one before.
 const FORMAT: u32 = 2;
-/// Batches have no stamps.
+/// The format before batches had stamps.
 const FORMAT_WITHOUT_STAMPS: u32 = 1;
 /// Where the database lives.
 const DATABASE: &str = "records";
@@ -34,16 +35,16 @@ const DATABASE: &str = "records";
 const DATABASE_LOCK: &str = "lock";
 /// Where a database is made before it gets its name: half-made ones are never taken for whole.
 const UNFINISHED: &str = "records.new";
-/// What to do about a directory that is elsewhere.
+/// What to do if the directory was moved.
 pub(super) const MOVED_HINT: &str = "put it back, or restart the server";
-/// Written by file systems and orderly to find in a directory that was just mounted.
+/// Created by file systems, so they may be in a directory that was just mounted.
 const NOT_FOREIGN: &[&str] =
     &["lost+found", UNFINISHED, "deepstream-store.new", "journal-key", "journal-key.new", "acknowledged", "reserve"];
 
 /// A locked directory that is a store of a format we know.
 pub(super) struct Directory {
     path: PathBuf,
-    /// Held for its lock.
+    /// Kept open for its lock.
     marker: File,
     format: u32,
     key: Key,
@@ -131,7 +132,7 @@ impl Directory {
 
     /// Opens the database after a failure.
     pub(super) fn reopen(&mut self) -> Result<Store, StorageError> {
-        // Whatever lies at the path now is not locked by us.
+        // If another directory lies at the path now, it is not locked by us.
         self.check_place().map_err(|what| StorageError::new(&self.path, what, MOVED_HINT))?;
         self.check_closed()?;
         self.prepare()?;
@@ -140,12 +141,13 @@ impl Directory {
         Ok(store)
     }
 
-    /// Whether what is written still lands where it will be looked for, or what happened to it.
+    /// Checks that writes still go to the configured path; else says what happened to the directory.
     pub(super) fn check_place(&mut self) -> Result<(), String> {
         self.place.as_mut().map_or(Ok(()), Place::check)
     }
 
-    /// Everything up to this batch is on the disk. An older number does no harm, so a failure does none.
+    /// Records that everything up to this batch is on the disk. Failing to do so does no harm, because an older number
+    /// does none.
     pub(super) fn acknowledge(&self, number: u64) {
         let _ = self.watermark.put(number);
     }
@@ -167,8 +169,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Gives the store of an earlier release its key. A crash in between leaves it as it was, but for one more entry in
-    /// the database that nobody can name.
+    /// Gives the store of an earlier release its key. A crash in between leaves it as it was, except for one entry in
+    /// the database under a name that no client can use.
     fn convert(&mut self, store: &Store) -> Result<(), StorageError> {
         store.begin().map_err(|error| self.unopened(&error))?;
         let convert = |directory: &mut Self| {
@@ -182,7 +184,8 @@ impl Directory {
         Ok(())
     }
 
-    /// In place: the lock is on this file. The texts differ in one byte, which is written or not.
+    /// Written in place, because the lock is on this file. Old and new text differ in one byte, so the write cannot be
+    /// torn.
     fn write_marker(&mut self) -> std::io::Result<()> {
         self.marker.write_all_at(marker_text().as_bytes(), 0)?;
         self.marker.sync_all()?;
@@ -205,7 +208,7 @@ impl Directory {
             .map_err(|damage| self.damaged("prepare its journals", damage))
     }
 
-    /// The last look before the database is used: whether all that was acknowledged is in it.
+    /// The last check before the database is used: that all acknowledged batches are in it.
     fn opened(&mut self, store: &Store) -> Result<(), StorageError> {
         let known = self.watermark.read().map_err(|error| self.cannot("read what was acknowledged", &error))?;
         let missing = known.saturating_sub(store.durable());
@@ -222,8 +225,9 @@ impl Directory {
             .map_err(|error| self.cannot("note what is in it", &error))
     }
 
-    /// The database locks a file of its own. While a lookup still holds a handle to the failed database, that one may
-    /// write the rest of its buffer when it is dropped: not into journals that we just put in order.
+    /// Fails if the database is still open somewhere, which shows by the lock on its own file. A lookup may still hold
+    /// a handle to the failed database, which may write the rest of its buffer when it is dropped, and would write it
+    /// into journals that were just repaired.
     fn check_closed(&self) -> Result<(), StorageError> {
         let system = |error: std::io::Error| StorageError::system(&self.path, "lock the database", &error);
         match File::open(self.database().join(DATABASE_LOCK)).map_err(system)?.try_lock() {

@@ -38,7 +38,7 @@ impl StorageError {
         Self::new(directory, format!("cannot {doing}: {error}"), hint)
     }
 
-    /// The files are not what was once written.
+    /// The files are not what was written.
     pub(super) fn damaged(directory: &Path, what: impl Into<String>) -> Self {
         Self::new(directory, what, "it is damaged: put back a backup, or configure an empty directory to start anew")
     }

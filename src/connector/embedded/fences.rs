@@ -1,6 +1,6 @@
-//! *Owns* which generation has claimed each slot, in a file beside the database. *Promises* that a claim which ended well
-//! survives a power cut. *Does not* need to be in the database: one thread claims and commits, and the directory is locked, so
-//! that nobody can claim between the look at a fence and the write behind it.
+//! *Owns* which generation has claimed each slot, in a file beside the database. *Promises* that a claim which ended
+//! well survives a power cut. It need not be in the database: one thread claims and commits, and the directory is
+//! locked, so nobody can claim a slot between the check of a fence and the write that it guards.
 
 use super::StorageError;
 use crate::storage::Fence;
@@ -34,12 +34,12 @@ impl Fences {
         Ok(Self { directory: directory.to_path_buf(), generations })
     }
 
-    /// Whether a write behind this fence is to be done.
+    /// Whether a write guarded by this fence is still allowed.
     pub(super) fn hold(&self, fence: Fence) -> bool {
         self.generations.get(&fence.slot) == Some(&fence.generation)
     }
 
-    /// Claims slots; those that a later generation has.
+    /// Claims slots. Returns those that a later generation holds, which it does not get.
     pub(super) fn claim(&mut self, slots: &[u16], generation: u64) -> io::Result<Vec<u16>> {
         let mut generations = self.generations.clone();
         let mut late = Vec::new();

@@ -1,16 +1,16 @@
-//! *Owns* the look into the database's journals before the database opens them. *Promises* that a journal which lost
-//! anything that was promised is refused rather than cut short, that an unfinished write is dropped whatever is in it,
-//! and that what a restart builds on has really reached the disk. *Does not* replay anything: the database does.
+//! *Owns* the check of the database's journals before the database opens them. *Promises* that a journal which lost
+//! anything acknowledged is refused rather than cut short, that an unfinished write is dropped whatever is in it, and
+//! that what a restart builds on has really reached the disk. *Does not* replay anything: the database does.
 //!
 //! The database itself ends the replay at the first entry it cannot read and cuts the file there, without a word: one
 //! flipped bit would take every acknowledged record behind it. And it takes for a batch whatever looks like one, also
 //! when a half-written header makes it read a client's value as if it were a batch. So every batch is walked first, and
 //! only one that carries the stamp which follows the last (`stamp.rs`) counts as a batch.
 //!
-//! What is behind the last of them is never searched for batches, because a client may have written it. What decides is
-//! which batches were promised: the watermark (`watermark.rs`) and the stamps name a number up to which everything was
-//! known to be on the disk. If the last readable batch has that number, or a later one, nobody was told about the rest,
-//! and it is dropped. Otherwise something that was promised cannot be read, and that is damage.
+//! What comes after the last of them is never searched for batches, because a client may have written it. What decides
+//! is which batches were acknowledged: the watermark (`watermark.rs`) and the stamps name a number up to which
+//! everything was known to be on the disk. If the last readable batch has that number, or a later one, nothing after it
+//! was acknowledged, and it is dropped. Otherwise something acknowledged cannot be read, and that is damage.
 //!
 //! The format is that of fjall 3.1: `Start(count, seqno) Item* End(xxh3 of the items, magic)`, little-endian. A test
 //! compares it with what the database writes.
@@ -29,8 +29,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// A failed fsync can be followed by one more journal, not by two: whoever started it learns of the failure. So only the
-/// last two may hold bytes that never reached the disk.
+/// After a failed fsync the database can begin one more journal, but not two, because beginning one reports the
+/// failure. So only the last two may hold bytes that never reached the disk.
 const DOUBTFUL: usize = 2;
 
 struct Journal {
@@ -39,16 +39,16 @@ struct Journal {
     bytes: Vec<u8>,
 }
 
-/// What a walk through all journals found.
+/// The result of a walk through all journals.
 #[derive(Debug, PartialEq, Eq)]
 struct Walk {
     /// Of every journal, how many bytes are batches that count.
     readable: Vec<usize>,
     /// The number of the last batch, if there is any with a number.
     last: Option<u64>,
-    /// Up to which number everything must be there, as far as the journals themselves tell.
+    /// Up to which number everything was acknowledged, as far as the journals themselves tell.
     promised: u64,
-    /// The lowest number that was seen in what does not count.
+    /// The lowest number seen in stamps after the last valid batch.
     unread: Option<u64>,
 }
 
@@ -61,14 +61,14 @@ pub(super) fn prepare(database: &Path, key: &Key, watermark: &Watermark) -> Resu
     let walk = walk(&journals, key)?;
     let known = watermark.read()?;
     let promised = walk.promised.max(known);
-    // Without a batch that counts, the first number that was seen in the rest is the first that is missing.
+    // Without a valid batch, the lowest number seen in the rest is the first that is missing.
     let next = walk.last.map(|last| last + 1).or(walk.unread);
     if let Some(next) = next.filter(|next| *next <= promised) {
         return Err(lost(&journals, &walk.readable, promised - next + 1));
     }
     if walk.last.is_none() && promised > known {
-        // All batches that count are in tables by now, which only the open database can tell: it is asked then. What
-        // the stamps in the rest tell must outlast the cut.
+        // All batches that count are in tables by now, which only the open database can tell: it is asked then. The
+        // journals are about to be cut, so what the stamps in the rest say is recorded first.
         watermark.put_durably(promised)?;
     }
     for (journal, &readable) in journals.iter().zip(&walk.readable) {
@@ -138,7 +138,8 @@ fn walk(journals: &[Journal], key: &Key) -> Result<Walk, Damage> {
                     break;
                 }
                 if batch.seqno < next {
-                    // It is whole, and where it belongs: the number of one before it was changed.
+                    // This batch is whole and follows in sequence, so it was the number of an earlier one that was
+                    // changed.
                     walk.promised = walk.promised.max(stamp.number);
                     break;
                 }
@@ -169,7 +170,7 @@ fn walk(journals: &[Journal], key: &Key) -> Result<Walk, Damage> {
     Ok(walk)
 }
 
-/// Names the place that cannot be read.
+/// The error that names the place which cannot be read.
 fn lost(journals: &[Journal], readable: &[usize], count: u64) -> Damage {
     let unreadable = journals.iter().zip(readable).find(|(journal, readable)| !is_empty(&journal.bytes[**readable..]));
     let missing = format!("{count} acknowledged {} missing", if count == 1 { "write is" } else { "writes are" });
@@ -182,7 +183,7 @@ fn lost(journals: &[Journal], readable: &[usize], count: u64) -> Damage {
     })
 }
 
-/// Nothing but the zeros of allocation: the file is made larger than what is in it.
+/// Whether there are only zeros: the database allocates journals larger than their content.
 fn is_empty(rest: &[u8]) -> bool {
     rest.iter().all(|&byte| byte == 0)
 }

@@ -1,4 +1,4 @@
-//! *Owns* the look at the database's lists of tables before the database opens them. *Promises* that a list which is
+//! *Owns* the check of the database's lists of tables before the database opens them. *Promises* that a list which is
 //! missing or changed is refused. *Does not* look into tables: their blocks carry checksums, which the database checks
 //! as it reads them.
 //!

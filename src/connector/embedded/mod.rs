@@ -1,9 +1,9 @@
 //! The embedded store: records on disk, in one directory.
 //!
-//! *Owns* the database in the directory: group commit, the sync timer, and bringing a failed database back. *Promises* that a
-//! commit ended well has the durability that was asked for, and that whatever happens to the disk becomes a
-//! [`Trouble`] or an error at the start, never a wrong record. *Does not* cache, retry or interpret values: the engine
-//! does. A failed group is answered as failed, and the engine comes back with what is then newest.
+//! *Owns* the database in the directory: group commit, the sync timer, and bringing a failed database back. *Promises*
+//! that a successful commit has the configured durability, and that whatever happens to the disk becomes a [`Trouble`]
+//! or an error at the start, never a wrong record. *Does not* cache, retry or interpret values. A failed group is
+//! answered as failed, and the engine tries again with the values that are newest then.
 //!
 //! **After a failed write or fsync** nothing of the open database is trusted. The kernel may have dropped the pages it
 //! could not write and call the next fsync a success, so trying the fsync again would be a lie. The database is closed
@@ -82,28 +82,28 @@ impl Settings for config::Embedded {
 pub struct Embedded {
     path: PathBuf,
     durability: Durability,
-    /// The open database, for whoever reads or writes, or why there is none.
+    /// The open database, or why there is none.
     store: Mutex<Result<Store, String>>,
-    /// Of whoever writes; never waited for.
+    /// Only used by the writing task, so the lock is never contended.
     duties: Mutex<Duties>,
-    /// Something is due, when nothing was before.
+    /// Signalled when a duty becomes due and none was before.
     due: Notify,
     syncs: AtomicU64,
 }
 
 #[derive(Default)]
 struct Duties {
-    /// Once it has been opened.
+    /// `None` until it is opened for the first time.
     directory: Option<Directory>,
     /// When the oldest commit that is not synced was made.
     unsynced: Option<Instant>,
     /// The database takes no batches after a failure.
     down: bool,
-    /// It is to be closed and opened again. Otherwise it is open, and waits for room if it is down.
+    /// It must be closed and opened again. If it is down but not closed, it is open and waits for room on the disk.
     closed: bool,
-    /// The directory is not where it was; in words.
+    /// That the directory was moved or replaced, in words.
     moved: Option<String>,
-    /// When the reserve is to be tried again that could not be had at the start.
+    /// When to try again to take the reserve, if there was no room for it at the start.
     reserve_at: Option<Instant>,
 }
 
@@ -155,7 +155,7 @@ impl Embedded {
         Ok(())
     }
 
-    /// Opens the database if it is closed, and sees that it has the room to go on.
+    /// Opens the database if it is closed, and makes sure that it has the room to go on.
     fn recover(&self, closed: &mut bool, directory: &mut Directory) -> Result<(), Trouble> {
         if *closed {
             self.take("storage is being opened again".to_owned());
@@ -168,7 +168,7 @@ impl Embedded {
             Ok(true) => directory.reserve.take_with_slack().map_err(away),
             Ok(false) => Err(away("its tables are being written".into())),
             Err(error) => {
-                // It gave up once more, merging tables perhaps: it does not tell. It can be read until it is opened
+                // It failed once more, perhaps while merging tables; it does not say. It can be read until it is opened
                 // again.
                 *closed = true;
                 let why = words(&error);
@@ -203,7 +203,7 @@ impl Embedded {
         }
     }
 
-    /// How long nothing needs doing.
+    /// When the next duty is due.
     fn next_duty(&self) -> Option<Instant> {
         let duties = lock(&self.duties);
         let sync = match (duties.unsynced, self.durability) {
@@ -250,7 +250,7 @@ impl Embedded {
         }
     }
 
-    /// Gives the database up until it can be opened again.
+    /// Marks the database as failed until it can be opened again.
     fn fail(&self, duties: &mut Duties, doing: &str, error: &fjall::Error) -> Trouble {
         let why = format!("storage cannot {doing}: {}", words(error));
         self.take(why.clone());
@@ -260,7 +260,7 @@ impl Embedded {
     }
 }
 
-/// Whether what was written can be found again.
+/// Checks that what was written can be found at the configured path.
 fn check_place(directory: &mut Directory, moved: &mut Option<String>) -> Result<(), Trouble> {
     match directory.check_place() {
         Ok(()) => {
@@ -330,7 +330,7 @@ impl Driver for Embedded {
         loop {
             let more = self.due.notified();
             match self.next_duty() {
-                // Whether more came or it is time: both are looked at.
+                // It does not matter whether a duty was added or the time is up: all duties are looked at.
                 Some(at) => drop(timeout_at(at.into(), more).await),
                 None => more.await,
             }
@@ -347,7 +347,7 @@ impl Driver for Embedded {
     }
 
     async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<u16>, Trouble> {
-        // Nothing is claimed where nothing can be written.
+        // No slot is claimed while nothing can be written.
         self.store()?;
         let mut duties = lock(&self.duties);
         let Duties { directory: Some(directory), moved, .. } = &mut *duties else { return Err(never_opened()) };

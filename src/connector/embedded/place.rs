@@ -1,13 +1,13 @@
-//! *Owns* the question whether the store's directory is still where it was opened. *Promises* that a directory or a
-//! journal which was deleted, moved away or replaced is noticed: open files go on taking writes that nobody will ever
-//! find again. *Does not* read anything: it compares what the paths lead to, four looks that cost about a microsecond
+//! *Owns* the check that the store's directory is still where it was opened. *Promises* to notice that the directory or
+//! a journal was deleted, moved or replaced: the open files would go on taking writes that are lost at the next start.
+//! *Does not* read files: it compares the inodes that the paths lead to, by four system calls of about a microsecond
 //! each.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A file, whatever it is called.
+/// What identifies a file independently of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -24,14 +24,14 @@ impl Identity {
 pub(super) struct Place {
     marker: (PathBuf, Identity),
     database: (PathBuf, Identity),
-    /// The newest journal that was seen.
+    /// The newest journal known.
     journal: (u64, PathBuf, Identity),
     /// The one that will follow it.
     next: PathBuf,
 }
 
 impl Place {
-    /// Remembers where things are. To be called while they are certainly there.
+    /// Remembers the files. To be called while they are certainly in place.
     pub(super) fn of(marker: &Path, database: &Path) -> io::Result<Self> {
         let remember = |path: &Path| Identity::of(path).map(|identity| (path.to_path_buf(), identity));
         let (number, path) = newest(database)?;

@@ -1,6 +1,5 @@
-//! *Owns* how one record lies in the store: an rkyv archive followed by one byte that names its layout.
-//! *Promises* that bytes it did not write are told apart from bytes it did, whatever they are. *Does not* copy before
-//! it has checked.
+//! *Owns* the stored form of one record: an rkyv archive followed by one byte that names its layout. *Promises* to
+//! detect any bytes that it did not write. *Does not* copy before it has checked.
 //!
 //! The checksum covers the name too: a value that turns up under another name is as wrong as a flipped bit. The
 //! database has checksums of its own for blocks; this one is end to end.
@@ -78,7 +77,7 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            // Padding has no meaning: a flip there must not change what is read.
+            // A flipped bit in padding may go unnoticed, but must not change what is read.
             if let Ok(stored) = decode(b"name", &flipped) {
                 assert_eq!(stored, Stored { version: 7, value: b"{\"a\":1}".to_vec() }, "bit {bit}");
             }

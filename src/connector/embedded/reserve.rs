@@ -1,9 +1,9 @@
-//! *Owns* the reserve: a file that keeps room for what the database must write before it can free any. *Promises* that
-//! the room is really there, and that it is given back at once. *Does not* decide when: the writer does.
+//! *Owns* the reserve: a file that keeps disk space for what the database must write before it can free any. *Promises*
+//! that the space is really allocated, and is released at once. *Does not* decide when: the writer does.
 //!
-//! A database that ran into a full disk has to write tables before it can delete the journals they replace. Whoever
-//! frees a little room would see it used up by new writes, and the database stuck once more. So while the disk was full
-//! nothing is written for clients until this room is there again.
+//! A database that ran into a full disk has to write tables before it can delete the journals they replace. If somebody
+//! frees a little space, new writes would use it up, and the database would be stuck again. So after the disk was full
+//! nothing is written for clients until this reserve can be allocated again.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "reserve";
-/// Below this a disk is too small for the reserve to help; above it, the reserve no longer grows.
+/// Smallest and largest size of the reserve.
 const BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=64 << 20;
 /// The part of a small disk that is kept.
 const PART: u64 = 8;
@@ -27,7 +27,7 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// That of the store in `directory`; not taken yet.
+    /// The reserve of the store in `directory`; not allocated yet.
     pub(super) fn new(directory: &Path) -> Self {
         let bytes =
             disk_bytes(directory).map_or(*BYTES.end(), |(total, _)| (total / PART).clamp(*BYTES.start(), *BYTES.end()));
@@ -60,8 +60,8 @@ impl Reserve {
         })
     }
 
-    /// Takes the room, and sees that there is some beside it. After the disk was full: otherwise the next write would
-    /// find it full again, and the database would be opened again and again.
+    /// Takes the reserve, and checks that there is some space beside it. Used after the disk was full: otherwise the
+    /// next write would find it full again, and the database would be opened again and again.
     pub(super) fn take_with_slack(&self) -> Result<(), String> {
         self.take()?;
         match disk_bytes(&self.directory) {
@@ -74,7 +74,7 @@ impl Reserve {
         self.bytes / PART
     }
 
-    /// What there is and what should be, for somebody who can free some.
+    /// How much space there is and how much is needed, for the operator who can free some.
     pub(super) fn lack(&self) -> String {
         let held = std::fs::metadata(self.directory.join(FILE)).map_or(0, |file| file.blocks() * 512);
         let free = disk_bytes(&self.directory).map_or(0, |(_, free)| free) + held;
@@ -94,7 +94,7 @@ impl Reserve {
         match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, self.bytes) {
             Ok(()) => file.set_len(self.bytes),
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
-                // Not zeros: some file systems keep none of those.
+                // Not zeros, because some file systems do not allocate space for them.
                 let piece: Vec<u8> = (0..PIECE_BYTES).map(|at| ((at * 131) >> 3) as u8).collect();
                 for at in (0..self.bytes).step_by(PIECE_BYTES) {
                     file.write_all_at(&piece[..PIECE_BYTES.min((self.bytes - at) as usize)], at)?;

@@ -1,6 +1,6 @@
-//! *Owns* the seal: a list of the database's files with lengths and checksums, left by an orderly stop. *Promises* that
-//! a database which was changed while nobody ran it is not opened. *Does not* exist while a server runs, nor after a
-//! crash: then the journals are looked through instead (`journal.rs`).
+//! *Owns* the seal: a list of the database's files with lengths and checksums, written by an orderly stop. *Promises*
+//! that a database which was changed while no server ran is not opened. There is none while a server runs, nor after a
+//! crash: then the journals are checked instead (`journal.rs`).
 //!
 //! Journals and small files are summed whole; of large tables the two ends, where their directory is: the blocks in
 //! between carry checksums of the database and our own per record, and summing them would make a stop as slow as the
@@ -19,14 +19,14 @@ const WHOLE_BYTES: u64 = 1 << 20;
 /// Bytes summed at either end of a larger one.
 const END_BYTES: u64 = 64 << 10;
 
-/// What a look at the seal gives.
+/// The result of checking the seal.
 #[derive(Debug)]
 pub(super) enum Seal {
     /// None: the last run ended without one.
     Absent,
-    /// Everything is as it was left.
+    /// All files are as they were when it was written.
     Intact,
-    /// Something is not; in words.
+    /// Some file is not; in words.
     Broken(String),
 }
 
@@ -61,7 +61,7 @@ pub(super) fn check(store: &Path, database: &Path) -> io::Result<Seal> {
         return Ok(Seal::Intact);
     }
     let (sealed, found): (Vec<_>, Vec<_>) = (sealed.lines().collect(), found.lines().collect());
-    // The last lines are sums of the others and differ in any case.
+    // The last line is a checksum of the others, so it always differs.
     let differing = sealed.iter().rev().skip(1).find(|line| !found.contains(line));
     let added = found.iter().rev().skip(1).find(|line| !sealed.contains(line));
     let name = differing.or(added).and_then(|line| line.splitn(3, ' ').nth(2)).unwrap_or("list");

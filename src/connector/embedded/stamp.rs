@@ -1,12 +1,12 @@
-//! *Owns* the stamp: the last item of every batch, by which the recovery knows that a batch is one of ours, which one it
-//! is, and what was durable when it was begun. *Promises* that no name and no value that a client writes can be taken for
-//! a stamp, or for a batch that has one. *Does not* look into journals.
+//! *Owns* the stamp: the last item of every batch, by which the recovery knows that a batch is one of ours, which one
+//! it is, and what was durable when it was begun. *Promises* that no name and no value that a client writes can be
+//! taken for a stamp, or for a batch with one. *Does not* read journals.
 //!
-//! Names and values are anybody's bytes, and the journal of the database keeps them as they are. Somebody who knows its
-//! format can write a value that is a whole batch, with a checksum that holds. So the checksum of the database says only
+//! Names and values are chosen by clients, and the database's journal holds them as they are. A client that knows its
+//! format can write a value that is a whole batch, with a valid checksum. So the checksum of the database says only
 //! that bytes are intact, not that they are a batch. The stamp says that: its name in the database is a secret that was
-//! drawn at random when the store was made, that never leaves the store's directory, and that nobody can guess; its value
-//! is bound to the items before it by a sum that starts from the secret.
+//! drawn at random when the store was made, that never leaves the store's directory, and that nobody can guess; its
+//! value is bound to the items before it by a sum that starts from the secret.
 
 use super::StorageError;
 use std::fs::File;

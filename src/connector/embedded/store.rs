@@ -1,6 +1,6 @@
-//! *Owns* the database: how it is configured, what a commit and a lookup are. *Promises* that a commit returns once the
-//! asked durability is reached, and never hangs on a database that gave up. *Does not* decide what to do about an
-//! error: after one, the whole database is dropped and opened again by the writer.
+//! *Owns* the database: its settings, commits and lookups. *Promises* that a commit returns once it is as durable as
+//! asked, and never hangs on a database that has failed. *Does not* decide what to do about an error: after one, the
+//! writer drops the whole database and opens it again.
 
 use super::error::words;
 use super::fences::Fences;
@@ -30,10 +30,10 @@ const TABLES_MAX: usize = 256;
 const TABLES_MIN: usize = 16;
 /// Beside them: journals, tables that are being written, the directory, what is opened to be looked at.
 const FILES: usize = 24;
-/// Memtables waiting for the disk at which we wait too. At 4 the database itself would wait, in a loop that does not
-/// notice that its flush thread has died (a full disk is enough): so it must never get there.
+/// At this many memtables that wait to be written, a commit waits. At 4 the database itself would wait, in a loop that
+/// does not notice that its flush thread has died (a full disk is enough): so it must never get there.
 const SEALED_MAX: usize = 2;
-/// Unsorted tables at which we wait, for the same reason: the database stalls at 20 and halts at 30.
+/// At this many unsorted tables a commit waits, for the same reason: the database stalls at 20 and halts at 30.
 const UNSORTED_MAX: usize = 16;
 /// How long to wait for either.
 const BACKLOG_WAIT: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ pub(super) struct Store {
     stamps: Arc<Stamps>,
 }
 
-/// Where the numbers of batches have got to. One thread commits.
+/// The numbers of the latest batches. Only one thread commits.
 struct Stamps {
     key: Key,
     /// The last batch that was committed; zero before the first.
@@ -103,7 +103,8 @@ impl Store {
         }
     }
 
-    /// Writes a group as one, all or nothing but for what is too late or of somebody deposed, and syncs it if asked. Every name occurs once.
+    /// Writes a group as one batch, all or nothing, and syncs it if asked. Left out and returned are writes whose
+    /// condition or fence does not hold. Every name occurs once.
     pub(super) fn commit(&self, group: &[Write<'_>], fences: &Fences, sync: bool) -> Result<Vec<Refused>, CommitError> {
         self.wait_for_backlog()?;
         let durability = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
@@ -117,7 +118,7 @@ impl Store {
                 continue;
             }
             if expected != Expected::Anything {
-                // One thread writes: what is found is still there when it is replaced.
+                // Only this thread writes, so what is found here is still there when it is replaced.
                 let found = self.load(name).map_err(CommitError::Refused)?;
                 if !expected.allows(write, found.as_ref()) {
                     refused.push(Refused { entry, why: Why::Conflict });

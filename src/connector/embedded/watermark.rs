@@ -1,6 +1,6 @@
 //! *Owns* the number of the last batch that is known to be on the disk, in a file beside the database. *Promises* that
-//! the number it gives was promised to somebody: never more than that. *Does not* promise the newest: the file is not
-//! synced, so after a power cut it may tell an older number, and after the death of the process it tells the last.
+//! the number it gives was really on the disk. *Does not* promise the newest: the file is not synced, so after a power
+//! cut it may give an older number, and after a crash of the process it gives the last.
 //!
 //! A sync of its own would make every commit twice as slow. What is missing after a power cut, the stamps of later
 //! batches tell (`stamp.rs`); only damage to the very last batch before a power cut looks like a write that never
@@ -38,7 +38,7 @@ impl Watermark {
         Ok(number.first_chunk().filter(|_| intact).map_or(0, |number| u64::from_le_bytes(*number)))
     }
 
-    /// Everything up to this number is on the disk. Survives the death of the process.
+    /// Records that everything up to this number is on the disk. Survives a crash of the process.
     pub(super) fn put(&self, number: u64) -> io::Result<()> {
         let number = number.to_le_bytes();
         let mut bytes = [0; BYTES];

@@ -1,7 +1,6 @@
-//! *Owns* how a group becomes one transaction. *Promises* that nothing in it is waited for before all of it is sent, but for
-//! fences, which are looked at first, and that
-//! a condition is judged by the statement that writes. *Does not* try again: a group that the database refuses comes again
-//! in halves.
+//! *Owns* how a group becomes one transaction. *Promises* that all statements are sent before any answer is awaited,
+//! except that fences are checked first; and that a condition is judged by the statement that writes. *Does not* retry:
+//! the caller splits a group that the database refuses, and calls again with its halves.
 
 use super::fences::{self, Held};
 use super::layout;
@@ -34,7 +33,7 @@ type Rows<'g> = BTreeMap<&'g str, Row<'g>>;
 /// Rows by table and id: in the same order on every server, so that no two wait for each other.
 type Plan<'g> = BTreeMap<&'g str, Rows<'g>>;
 
-/// One transaction. What has no table that can take it is refused.
+/// Writes a group as one transaction. Writes for which there is no suitable table are refused.
 pub(super) async fn commit(postgres: &Postgres, client: &Client, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {
     let (mut plan, mut refused) = plan(&postgres.layout, group);
     let tables: Vec<&str> = plan.keys().copied().collect();
@@ -59,7 +58,7 @@ pub(super) async fn commit(postgres: &Postgres, client: &Client, group: &[Write<
     let mut conditional = Vec::new();
     for (table, rows) in &plan {
         match usable(table, shapes.get(table), rows) {
-            // Without a table nothing is there, neither to remove nor to be expected.
+            // Without a table there is nothing to remove, and a condition that expects a version does not hold.
             Ok(None) => {}
             Ok(Some(shape)) => {
                 for step in statements(postgres, client, table, shape, rows) {
@@ -103,14 +102,14 @@ fn plan<'g>(layout: &'g Layout, group: &'g [Write<'g>]) -> (Plan<'g>, Vec<Refuse
     (plan, refused)
 }
 
-/// The slots that are written to behind fences.
+/// The slots of writes that are guarded by fences.
 fn slots(plan: &Plan<'_>) -> Vec<i32> {
     let fences = plan.values().flat_map(Rows::values).filter_map(|row| row.fence);
     let slots: BTreeSet<i32> = fences.map(|fence| i32::from(fence.slot)).collect();
     slots.into_iter().collect()
 }
 
-/// Takes out of a plan what is behind a fence that does not hold.
+/// Removes from a plan, and returns, the writes whose fence does not hold.
 fn deposed(plan: &mut Plan<'_>, held: &Held) -> Vec<Refused> {
     let mut refused = Vec::new();
     for rows in plan.values_mut() {
@@ -130,7 +129,8 @@ fn usable(table: &str, shape: Option<&Shape>, rows: &Rows<'_>) -> Result<Option<
     match shape {
         Some(shape) if !shape.exact => Err(inexact(table)),
         None if rows.values().any(|row| row.value.is_some()) => {
-            // An index is one: that of the primary key of the table `users` is called `users_pkey`.
+            // Indexes share the namespace of tables: the primary key of the table `users` has an index called
+            // `users_pkey`.
             Err(format!("table {table} cannot be made, because something else in the schema has its name"))
         }
         shape => Ok(shape.copied()),
@@ -183,22 +183,22 @@ async fn made(postgres: &Postgres, client: &Client, table: &str, rows: &Rows<'_>
     Ok(tables.shape(table))
 }
 
-/// Something to send, sent when it is first polled, and the ids it gives back.
+/// A statement, sent when it is first polled, and the ids that it returns.
 type Sent<'s> = Pin<Box<dyn Future<Output = Result<Vec<String>, Error>> + 's>>;
 
-/// Which rows of a table a statement judges by what it gives back.
+/// What the ids that a statement returns say about its rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Judged {
-    /// Those to be replaced; it gives back those that were.
+    /// It replaces rows, and returns those that it replaced.
     Replaced,
-    /// Those to be made; it gives back those that were.
+    /// It inserts rows, and returns those that it inserted.
     Made,
-    /// Those to be removed under a condition; it gives back those that are still there.
+    /// It removes rows under a condition, and returns those that are still there.
     Left,
 }
 
 impl Judged {
-    /// Whether a row is lost to another writer.
+    /// Whether another writer was faster with this row.
     fn lost(self, row: &Row<'_>, told: bool) -> bool {
         match (row.expected, row.value.is_some()) {
             (Expected::Version(_), true) => self == Self::Replaced && !told,
@@ -224,7 +224,7 @@ enum Given<'s> {
     Numbers(Vec<i32>),
 }
 
-/// What a statement is given of rows.
+/// The parameters of a statement: columns of rows.
 #[derive(Default)]
 struct Columns<'s> {
     ids: Vec<&'s str>,
@@ -242,7 +242,7 @@ impl<'s> Columns<'s> {
     }
 }
 
-/// What writes some rows of a table and removes others.
+/// The statements that write some rows of a table and remove others.
 fn statements<'s>(
     postgres: &Postgres,
     client: &'s Client,
@@ -266,7 +266,8 @@ fn statements<'s>(
         }
     }
     let tables = &postgres.tables;
-    // In an order that all servers have in common; nothing of one row is in two of them but the last two.
+    // In an order that is the same on all servers, so that they cannot deadlock; only the last two can concern the same
+    // row.
     let (texts, numbers) = (Given::Texts, Given::Numbers);
     let statements = [
         (vec![texts(put.ids), numbers(put.versions), texts(put.values)], tables.upsert(table, shape), None),
@@ -288,7 +289,7 @@ fn statements<'s>(
     wanted.map(|(given, sql, judged)| Step { future: Box::pin(told(client, sql, given)), judged }).collect()
 }
 
-/// Has a statement executed, and gives back the ids that it tells.
+/// Executes a statement, and gives the ids that it returns.
 async fn told(client: &Client, sql: String, given: Vec<Given<'_>>) -> Result<Vec<String>, Error> {
     let parameters: Vec<(&(dyn ToSql + Sync), Type)> = given
         .iter()
@@ -300,7 +301,8 @@ async fn told(client: &Client, sql: String, given: Vec<Given<'_>>) -> Result<Vec
     client.query_typed(&sql, &parameters).await?.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Sends all of it in order before it waits for any of it. The first failure, which is the cause of the others.
+/// Sends all statements in order before it waits for any answer. Fails with the first failure, which is the cause of
+/// the others.
 async fn together(mut steps: Vec<Sent<'_>>) -> Result<Vec<Vec<String>>, Error> {
     let mut results: Vec<Option<Result<Vec<String>, Error>>> = steps.iter().map(|_| None).collect();
     poll_fn(|context| {

@@ -1,5 +1,5 @@
-//! *Owns* the table of fences. *Promises* that a fence which holds does so until the transaction ends in which it was looked at: a
-//! claim waits for that. *Does not* make the table before anybody claims a slot.
+//! *Owns* the table of fences. *Promises* that a fence which holds when it is checked holds until that transaction
+//! ends: a claim waits for it. *Does not* make the table before anybody claims a slot.
 
 use super::Postgres;
 use super::trouble::trouble;
@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Error};
 /// The generation that each slot has.
 pub(super) type Held = HashMap<i32, i64>;
 
-/// Claims slots; those that a later generation has.
+/// Claims slots. Returns those that a later generation holds, which it does not get.
 pub(super) async fn claim(
     postgres: &Postgres,
     client: &Client,
@@ -30,7 +30,7 @@ pub(super) async fn claim(
     Ok(slots.iter().copied().filter(|slot| !claimed.contains(&i32::from(*slot))).collect())
 }
 
-/// Begins a transaction, and looks which generations have these slots; nobody claims them until it ends.
+/// Begins a transaction, and reads which generations hold these slots; they cannot be claimed until it ends.
 pub(super) async fn begin(postgres: &Postgres, client: &Client, slots: Vec<i32>) -> Result<Held, Error> {
     client.batch_execute("BEGIN").await?;
     let held = async {
@@ -39,7 +39,7 @@ pub(super) async fn begin(postgres: &Postgres, client: &Client, slots: Vec<i32>)
     };
     match held.await {
         Err(error) => {
-            // Whether that can be done or not, what went wrong is told.
+            // Whether this succeeds or not, the first error is reported.
             let _ = client.batch_execute("ROLLBACK").await;
             if error.code() != Some(&SqlState::UNDEFINED_TABLE) {
                 return Err(error);
@@ -51,12 +51,12 @@ pub(super) async fn begin(postgres: &Postgres, client: &Client, slots: Vec<i32>)
     }
 }
 
-/// Whether a write behind this fence is to be done.
+/// Whether a write guarded by this fence is still allowed.
 pub(super) fn holds(held: &Held, fence: Fence) -> bool {
     held.get(&i32::from(fence.slot)) == Some(&signed(fence.generation))
 }
 
-/// Generations are counted up from one, and never get there.
+/// Generations are counted up from one, so they never exceed an i64.
 fn signed(generation: u64) -> i64 {
     i64::try_from(generation).unwrap_or(i64::MAX)
 }

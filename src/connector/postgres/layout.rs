@@ -1,20 +1,22 @@
-//! *Owns* the way from a record's name to its row: upstream's, wherever that is the way of one name only.
+//! *Owns* the mapping from a record's name to its row: upstream's, as far as that maps no two names to one row.
 //!
-//! `users/ann/1` is the row `ann/1` of the table `users`, a name without a slash one of the default table. Upstream leaves
-//! quotes and semicolons out and lets the database cut tables off, by which many names have one row. So a name is kept
-//! where upstream would keep it if no other is nearer to that row, and otherwise refused: what upstream wrote for `a;b` is
-//! the record `ab`, and there is no record `a;b`.
+//! `users/ann/1` is the row `ann/1` of the table `users`, a name without a slash one of the default table. Upstream
+//! drops quotes and semicolons from names and lets the database truncate names of tables, so that several names share a
+//! row. Here a row belongs to the name that maps to it unchanged, and the others are refused: what upstream wrote for
+//! `a;b` is the record `ab`, and there is no record `a;b`.
 //!
-//! Triggers are named after their tables and cut off too, which does no harm: each is one of its table's own.
+//! Names of triggers are derived from those of tables and truncated too, which does no harm: they only need to be
+//! unique within their table.
 
 use crate::config::Postgres as Settings;
 use crate::storage::names::{Names, Place, Refusal};
 
-/// Longer names of tables the database cuts off.
+/// The database truncates longer names of tables.
 const TABLE_BYTES_MAX: usize = 63;
-/// Longer ids may not fit into a third of a page, as the index of a primary key needs them to (2,704 bytes, with heads).
+/// Longer ids may not fit into the index of the primary key, whose entries take at most a third of a page (2,704 bytes
+/// with headers).
 const ID_BYTES_MAX: usize = 2692;
-/// What upstream leaves out of tables and ids.
+/// Characters that upstream drops from tables and ids.
 const LEFT_OUT: [char; 2] = ['"', ';'];
 
 /// See the module.
@@ -30,7 +32,7 @@ pub(super) struct Row<'n> {
 }
 
 impl Layout {
-    /// As it is configured.
+    /// The layout of this configuration.
     pub fn new(settings: &Settings) -> Self {
         Self { default_table: settings.default_table.clone() }
     }

@@ -1,5 +1,5 @@
-//! *Owns* how many records are looked up at once: one statement per table, all on their way together. *Promises* never to
-//! take what somebody else wrote for a record if it is none. *Does not* try again.
+//! *Owns* the lookup of many records at once: one statement per table, all sent together. *Promises* never to take a
+//! row that another program wrote for a record if it is none. *Does not* retry.
 
 use super::trouble::trouble;
 use super::{Postgres, layout};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
-/// Ids of one table, each with the places of the names that it stands for.
+/// Ids of one table, each with the indexes of the names that asked for it.
 type Ids<'n> = HashMap<&'n str, Vec<usize>>;
 
 pub(super) async fn load(postgres: &Postgres, client: Arc<Client>, names: &[&[u8]]) -> Result<Vec<Found>, Trouble> {
@@ -66,14 +66,14 @@ pub(super) fn inexact(table: &str) -> String {
 }
 
 fn settle(rows: &[Row], ids: &Ids<'_>, found: &mut [Found]) -> Result<(), Error> {
-    // Whatever was accepted once is read again, also after `limits.nestingMax` was lowered.
+    // Records that were accepted once can be read again after `limits.nestingMax` was lowered.
     let mut scratch = Scratch::with_depth_max(NESTING_MAX as usize);
     for row in rows {
         let (id, value, version): (&str, &str, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        // Whoever can write to the table can write anything.
+        // Other programs may have written anything to the table.
         let record = match check(value.as_bytes(), &mut scratch) {
-            // It may be no document, which no client could have written: it is told as it is, and a path that is written makes
-            // it one.
+            // It may be JSON but no object or array, which no client could have written. It is given as it is; writing
+            // a path turns it into one.
             Ok(_) => Ok(Some(Stored { version, value: value.as_bytes().to_vec() })),
             Err(Malformed { fault: JsonFault::TooDeep, .. }) => {
                 Err(format!("the value in the database is nested deeper than {NESTING_MAX}"))

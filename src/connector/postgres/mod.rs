@@ -1,7 +1,7 @@
 //! Records in tables of a PostgreSQL database, laid out as upstream's connector does.
 //!
-//! *Owns* the way from records to rows, and the connections. *Promises* what every driver does (`src/storage/driver.rs`); a
-//! commit is one transaction. *Does not* cache, or interpret values.
+//! *Owns* the mapping of records to rows, and the connections. *Promises* what every driver promises
+//! (`src/storage/driver.rs`); a commit is one transaction. *Does not* cache, or interpret values.
 
 mod commit;
 mod fences;
@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use table::Tables;
 
-/// Beside its connections: those that are being made while old ones are not gone.
+/// File descriptors beside those of its connections: new ones may be opened before old ones are closed.
 const SPARE: usize = 2;
-/// Lookups on their way per connection.
+/// Lookups under way per connection.
 const ROUNDS: usize = 2;
 
 impl storage::Settings for Settings {

@@ -1,6 +1,6 @@
-//! *Owns* the connections: one writes, the others read, so that a lookup never waits behind a transaction. *Promises* that
-//! whoever wants one gets one that was alive a moment ago. *Does not* wait for a database that is away, but that readers
-//! which could not be had are tried again now and then, while there are others.
+//! *Owns* the connections: one writes, the others read, so that a lookup never waits behind a transaction. *Promises*
+//! to give out only connections that were alive a moment ago, and that readers which could not be opened are retried
+//! now and then while there are others. *Does not* wait for a database that is away.
 
 use super::table;
 use super::trouble::{passes, trouble};
@@ -25,13 +25,13 @@ const VERSION_MIN: i32 = 90_500;
 
 /// See the module.
 pub(super) struct Pool {
-    /// The one that writes comes first.
+    /// The first one writes.
     slots: Mutex<Vec<Option<Arc<Client>>>>,
     next: AtomicUsize,
     ended: Arc<Ended>,
 }
 
-/// What connections tell that ended.
+/// What connections report when they end.
 #[derive(Default)]
 struct Ended {
     bell: Notify,
@@ -91,7 +91,7 @@ impl Pool {
         (0..count).find_map(|turn| self.alive(1 + (next + turn) % count)).ok_or_else(away)
     }
 
-    /// Makes the connections that are missing. One that writes and one that reads there must be.
+    /// Opens the connections that are missing. Fails without at least one that writes and one that reads.
     pub(super) async fn open(&self, settings: &Settings) -> Result<(), Trouble> {
         if self.alive(0).is_none() {
             let client = prepared(settings, &self.ended).await.map_err(|failure| match failure {
@@ -137,12 +137,12 @@ impl Pool {
     }
 }
 
-/// What a failure to connect is: to wait for, or the end.
+/// Whether a failure to connect may pass, or is final.
 fn of_start(settings: &Settings, error: &Error) -> Trouble {
     Trouble { kind: if passes(error) { Kind::Away } else { Kind::Lasting }, ..trouble(settings, error) }
 }
 
-/// A connection, and the task that moves its bytes; it tells when that ends.
+/// Opens a connection and starts the task that runs it, which reports when it ends.
 async fn connected(settings: &Settings, ended: &Arc<Ended>) -> Result<Client, Error> {
     let mut config = tokio_postgres::Config::new();
     config
@@ -169,13 +169,14 @@ async fn connected(settings: &Settings, ended: &Arc<Ended>) -> Result<Client, Er
     Ok(client)
 }
 
-/// Whether different texts may become the same in a database of this encoding. UTF8 and SQL_ASCII keep the bytes, and those of
-/// one byte have one character for each; the others are reached by tables that take several characters for one.
+/// Whether different texts may become the same in a database with this encoding. UTF8 and SQL_ASCII keep the bytes, and
+/// single-byte encodings map characters one to one; the others are converted by tables that map several characters to
+/// one.
 fn merges(encoding: &str) -> bool {
     encoding.starts_with("EUC_") || encoding.starts_with("MULE")
 }
 
-/// A connection to a database that has all it must have.
+/// Opens a connection, and makes sure that the database has everything that is needed.
 async fn prepared(settings: &Settings, ended: &Arc<Ended>) -> Result<Client, Failure> {
     let client = connected(settings, ended).await?;
     let version = client.query_typed("SELECT current_setting('server_version_num')::int4", &[]).await?;
@@ -191,7 +192,7 @@ async fn prepared(settings: &Settings, ended: &Arc<Ended>) -> Result<Client, Fai
         let hint = "use a database that was made with ENCODING 'UTF8'";
         return Err(Failure::Refused(Trouble::new(Kind::Lasting, what, hint)));
     }
-    // Looked for before it is made: who may use a schema need not be allowed to make one.
+    // Checked before it is created: a user of a schema need not be allowed to create one.
     let schema = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
     if client.query_typed(schema, &[(&settings.schema, Type::TEXT)]).await?.is_empty() {
         client.batch_execute(&table::schema(settings)).await?;

@@ -1,6 +1,6 @@
-//! *Owns* what tables look like, and the SQL that touches them. *Promises* upstream's layout for whatever it makes, that a
-//! name never becomes SQL unquoted and a value never at all, and that a table which takes two ids for one is told from those
-//! that do not. *Does not* send anything by itself but the question how a table looks.
+//! *Owns* the layout of tables, and the SQL that touches them. *Promises* upstream's layout for the tables it makes,
+//! that a name only becomes SQL in quotes and a value never, and that tables whose collation treats different ids as
+//! equal are recognised. *Does not* send any SQL itself except to look up how a table is laid out.
 //!
 //! Upstream's connector wrote `(id, version, val)` since its release 3, before that `(id, val)` with
 //! `{"_v": version, "_d": data}` as val. A row without a version, in a column or for want of one, is of the old kind: so
@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
-/// Taken by whoever makes something: several servers may start, or meet a new table, at the same time.
+/// Locked while something is created: several servers may start, or need the same new table, at the same time.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7238249176452101);";
 
 /// The table of fences. No name of a record leads to it: those with a semicolon are refused.
@@ -32,15 +32,15 @@ enum Kind {
 /// What a table looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Whether it has the column; without, it is of an old release.
+    /// Whether it has the column of versions; without, it is from an old release.
     pub(super) versioned: bool,
-    /// Whether its ids are as different as their bytes. In those that we or upstream made they are.
+    /// Whether ids with different bytes are different for the database. They are in tables that we or upstream made.
     pub(super) exact: bool,
     kind: Kind,
 }
 
 impl Kind {
-    /// What makes a text a value.
+    /// The SQL cast from text to the type of values.
     fn cast(self) -> &'static str {
         match self {
             Self::None | Self::Text => "",
@@ -49,14 +49,14 @@ impl Kind {
         }
     }
 
-    /// What makes a value something that can be compared.
+    /// The SQL cast from a value to something that can be compared.
     fn compared(self) -> &'static str {
         if self == Self::Json { "::text" } else { "" }
     }
 }
 
 impl Shape {
-    /// The version of a row, of the old kind too.
+    /// SQL for the version of a row, also of the old kind.
     fn version_of(self, row: &str) -> String {
         let old = format!("COALESCE(({row}.val::text::json->>'_v')::int4, 0)");
         if self.versioned { format!("COALESCE({row}.version::int4, {old})") } else { old }
@@ -87,17 +87,17 @@ impl Tables {
         self.shapes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a table looked like when it was last looked at; `None`: there was none.
+    /// The layout of a table when it was last looked up; `None`: there was none.
     pub(super) fn shape(&self, table: &str) -> Option<Shape> {
         self.shapes().get(table).copied()
     }
 
-    /// It has turned out to be different, or something was done to it.
+    /// Forgets the layout of a table, because it has changed or may have.
     pub(super) fn forget(&self, table: &str) {
         self.shapes().remove(table);
     }
 
-    /// Looks at those of `tables` that are not known.
+    /// Looks up those of `tables` that are not known.
     pub(super) async fn look_at(&self, client: &Client, tables: impl Iterator<Item = &str>) -> Result<(), Error> {
         let unknown: Vec<&str> = {
             let shapes = self.shapes();
@@ -107,7 +107,7 @@ impl Tables {
             return Ok(());
         }
         let full: Vec<String> = unknown.iter().map(|table| self.full(table)).collect();
-        // Releases before 12 know no collation that takes different texts for one, nor the column that says so.
+        // PostgreSQL before 12 has no collation in which different texts are equal, nor the column that says so.
         let columns = "SELECT t.n, a.attname::text, CASE WHEN to_jsonb(c) ->> 'collisdeterministic' = 'false' \
                        THEN 'text of collation ' || c.collname ELSE format_type(a.atttypid, NULL) END \
                        FROM unnest($1::text[]) WITH ORDINALITY AS t(name, n) \
@@ -134,7 +134,7 @@ impl Tables {
         }
         let mut shapes = self.shapes();
         for (table, shape) in found {
-            // What has no values is no table of records: an index of one has columns, too.
+            // Without a column of values it is no table of records: an index has columns, too.
             if shape.kind != Kind::None {
                 shapes.insert(table.to_owned(), shape);
             }
@@ -280,8 +280,9 @@ pub(super) fn schema(settings: &Settings) -> String {
     format!("{LOCK} CREATE SCHEMA IF NOT EXISTS {};", quoted(&settings.schema))
 }
 
-/// Makes what tables announce their rows with: to whoever listens to the schema, `INSERT:table:id` and so on. Upstream
-/// puts it where the user's search path begins, which since release 15 of the database belongs to its owner alone.
+/// Makes the trigger function that announces rows with NOTIFY, as `INSERT:table:id` and so on, on the channel named
+/// like the schema. Upstream puts it where the user's search path begins, which since release 15 of the database
+/// belongs to its owner alone.
 pub(super) fn announcer(settings: &Settings) -> String {
     let schema = quoted(&settings.schema);
     format!(
@@ -298,7 +299,7 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text, whatever the server takes backslashes for.
+/// A text literal that is right whether or not the server takes backslashes for escapes.
 fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

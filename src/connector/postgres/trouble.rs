@@ -1,5 +1,5 @@
-//! *Owns* what a failure of the database means and how it is told. *Promises* a sentence with what to do, and to call
-//! lasting only what waiting cannot cure. *Does not* wait.
+//! *Owns* how failures of the database are classified and worded. *Promises* a sentence with what to do, and that only
+//! failures which waiting cannot cure are called lasting. *Does not* wait.
 
 use crate::config::Postgres as Settings;
 use crate::storage::{Kind, Trouble};
@@ -7,14 +7,14 @@ use std::error::Error as _;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-/// A failure, told apart and in words.
+/// Classifies a failure, and puts it into words.
 pub(super) fn trouble(settings: &Settings, error: &Error) -> Trouble {
     Trouble::new(kind(error), words(error), hint(settings, error))
 }
 
 fn kind(error: &Error) -> Kind {
     let Some(state) = error.code() else {
-        // Encoding a parameter is the only thing that fails on our side of a connection that lives.
+        // While the connection is open, the only thing that can fail on our side is encoding a parameter.
         return if error.is_closed() || is_io(error) { Kind::Away } else { Kind::Lasting };
     };
     match *state {
@@ -25,20 +25,20 @@ fn kind(error: &Error) -> Kind {
         | SqlState::DUPLICATE_TABLE
         | SqlState::DUPLICATE_COLUMN => return Kind::Changed,
         SqlState::QUERY_CANCELED => return Kind::Busy,
-        // A name that is none, or a trigger that chokes on an id.
+        // An invalid name, or a trigger that fails on an id.
         SqlState::SYNTAX_ERROR | SqlState::INVALID_NAME | SqlState::NAME_TOO_LONG => return Kind::Lasting,
         _ => {}
     }
     match state.code().get(..2) {
         Some("08" | "57") => Kind::Away,
-        // What is wrong with data, keys, lengths, and what triggers say of it.
+        // Errors about data, keys and lengths, and those raised by triggers.
         Some("22" | "23" | "38" | "39" | "44" | "54" | "P0") => Kind::Lasting,
-        // Locked, out of something, broken inside; or forbidden, which its administrator can change.
+        // Locks, lack of resources, internal errors, or missing rights, which an administrator can grant.
         _ => Kind::Busy,
     }
 }
 
-/// Whether it may be another at the next try to start.
+/// Whether another try at the start may succeed.
 pub(super) fn passes(error: &Error) -> bool {
     match error.code() {
         Some(state) => matches!(state.code().get(..2), Some("08" | "40" | "53" | "57" | "XX")),
@@ -53,7 +53,7 @@ fn is_io(error: &Error) -> bool {
 /// A failure in words.
 fn words(error: &Error) -> String {
     if let Some(database) = error.as_db_error() {
-        // Of what a constraint refuses, the detail is the row, and a row is a record: the log is no place for it.
+        // The detail of a violated constraint contains the row, which is a record and must not be logged.
         let told = database.detail().filter(|_| !database.code().code().starts_with("23"));
         let detail = told.map(|detail| format!(" ({detail})")).unwrap_or_default();
         return format!("{}{detail} [{}]", database.message(), database.code().code());

@@ -1,5 +1,6 @@
 //! *Owns* the form of one batch in a journal of fjall 3.1. *Promises* that what it reads as a batch has the length and
-//! the checksum of one, and to tell whether it carries a stamp of ours. *Does not* judge what a batch without one means.
+//! the checksum of one, and tells whether it carries a stamp of this store. *Does not* judge what a batch without one
+//! means.
 
 use crate::connector::embedded::stamp::{Key, REMOVAL, Stamp, VALUE};
 use xxhash_rust::xxh3::xxh3_64;
@@ -55,7 +56,7 @@ impl Batch {
     }
 }
 
-/// Bytes that get shorter from the front.
+/// A reader that consumes bytes from the front.
 struct Cut<'a>(&'a [u8]);
 
 impl<'a> Cut<'a> {

@@ -19,7 +19,7 @@ fn item(name: &[u8], value: &[u8]) -> Vec<u8> {
     [&bytes, name, value].concat()
 }
 
-/// What somebody who knows the format can write: everything but a stamp.
+/// What a client that knows the format can write: everything but a stamp.
 fn unstamped(seqno: u64, items: &[Vec<u8>]) -> Vec<u8> {
     let (count, items) = (items.len() as u32, items.concat());
     let start = [&[START][..], &count.to_le_bytes(), &seqno.to_le_bytes()].concat();
@@ -50,7 +50,7 @@ fn found(bytes: &[&[u8]]) -> Walk {
     walk(&journals(bytes), &key()).unwrap()
 }
 
-/// Values that are journals: with the number that would follow, the last and the first; alone, in a row and unfinished.
+/// Values that look like journals: with the next number, the last and the first; alone, in a row and unfinished.
 fn hostile() -> Vec<Vec<u8>> {
     let mut values = vec![END_MAGIC.to_vec(), vec![START; 400], vec![ITEM; 400], vec![END; 400]];
     for seqno in [0, 100, 102, 103, 104, u64::MAX] {
