@@ -1,4 +1,5 @@
-//! The server as a library: what waits. What decides lives in the crates under `shards/`.
+//! The server as a library. This crate does everything that waits for something: sockets, storage, timers. Decisions
+//! about messages are made by the crates under `shards/`, which do no I/O.
 //!
 //! *Owns* sockets, storage, configuration, logging and the process. *Promises* that `main.rs` only connects these parts, and that
 //! another program can start a server as it does ([`server`]).

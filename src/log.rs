@@ -2,12 +2,13 @@
 //!
 //! *Owns* the levels, the two formats and the thread that writes. *Promises* that a caller never waits for a terminal,
 //! a pipe or a disk: lines go through a bounded queue, and lines that find it full are dropped, counted, and the count
-//! is logged; that what somebody asked the server for is not crowded out by what clients provoke; and that one event is
-//! one line, whatever names from the network it carries. *Does not* format anything below the configured level.
+//! is logged; that answers to an operator's request (`answer`) are not crowded out by lines that clients provoke; and
+//! that one event is one line, whatever text from the network it contains. *Does not* format anything below the
+//! configured level.
 //!
-//! Everything of ours that is logged goes through [`note`] and its siblings: a line has an event that can be searched for, and
-//! a level, and what `tracing` has no words for, fatal lines and answers, is no exception. Lines travel as `tracing` events
-//! underneath, so that what libraries say arrives on the same way; of theirs, only warnings and errors are written.
+//! All lines of this server are logged by [`note`] and its siblings, so each has a level and an event that can be
+//! searched for. They become `tracing` events underneath, as the lines of libraries are; of those only warnings and
+//! errors are written. Fatal lines and answers, for which `tracing` has no level, take the same way.
 
 mod settings;
 
@@ -25,11 +26,11 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime as Stamp};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-/// How bad it is. Numbers and names are upstream's.
+/// How important a line is. Numbers and names are upstream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
-    /// For whoever looks for a fault.
+    /// For debugging.
     Debug = 0,
     /// What normally happens.
     Info = 1,
@@ -94,13 +95,13 @@ static LINES: AtomicU64 = AtomicU64::new(0);
 static WARNINGS: AtomicU64 = AtomicU64::new(0);
 static ERRORS: AtomicU64 = AtomicU64::new(0);
 
-/// How long the last words of a process wait for a reader that is stuck.
+/// How long a process that ends waits for its last lines to be read, if the reader is stuck.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Lines waiting for the writer; beyond that they are dropped.
 const QUEUE_LINES: usize = 8192;
-/// Room behind them that only answers are given.
+/// Additional room for answers to an operator's request.
 const ANSWER_LINES: usize = 1024;
-/// The target of our own lines; that of a library's is its module.
+/// The `tracing` target of our own lines; a library's is its module.
 const OURS: &str = "deepstream";
 
 /// Whether lines of this level are written; ask before building a costly message.
@@ -138,12 +139,12 @@ pub fn note(level: Level, event: &str, message: &str) {
     emit(Urgency::Ordinary, "", level, event, message);
 }
 
-/// Logs `EVENT | message`, which somebody at this address gave cause for: JSON lines have it as a field.
+/// Logs `EVENT | message` that a client at this address has caused: in JSON the address is a field.
 pub fn note_from(level: Level, event: &str, message: &str, address: &str) {
     emit(Urgency::Ordinary, address, level, event, message);
 }
 
-/// Logs `EVENT | message`, because somebody asked for it: it finds room where ordinary lines find none.
+/// Logs `EVENT | message` because an operator asked for it: there is room for it even if ordinary lines are dropped.
 pub fn answer(level: Level, event: &str, message: &str) {
     emit(Urgency::Answer, "", level, event, message);
 }
@@ -154,9 +155,9 @@ enum Urgency {
     /// It is dropped.
     #[default]
     Ordinary,
-    /// It takes the room kept for it.
+    /// It may use the additional room.
     Answer,
-    /// It is waited for.
+    /// The caller waits until there is room.
     Fatal,
 }
 
@@ -208,7 +209,7 @@ impl Guard {
     pub fn flush(&self) {
         let (done, wait) = bounded(1);
         if self.queue.send(Command::Flush(done)) {
-            // Either it is written, or nobody reads: there is nothing more to wait for.
+            // Either everything is written, or the reader is stuck and there is no point in waiting longer.
             let _ = wait.recv_timeout(PATIENCE);
         }
     }
@@ -216,8 +217,8 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // The writer holds `_alive` until it has written everything; whoever reads our output slower than that must
-        // not keep a stopped server from ending.
+        // The writer holds `_alive` until it has written everything. The wait is bounded, so that a slow reader of the
+        // log does not keep a stopped server from ending.
         self.queue.close();
         let _ = self.ended.recv_timeout(PATIENCE);
     }
@@ -237,7 +238,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// Queues a line, or counts it as dropped: one that finds no room is not even put together.
+    /// Queues a line, or counts it as dropped; a dropped line is not even formatted.
     fn offer(&self, urgency: Urgency, level: Level, line: impl FnOnce() -> Vec<u8>) {
         let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = sender.as_ref() else { return };
@@ -271,7 +272,8 @@ fn sink(queue_lines: usize, output: Output) -> (Sink, Guard) {
         let _alive: Sender<()> = alive;
         write_all(&receiver, &shared, output);
     };
-    // Without its thread (no memory for one) the server is mute but alive: the queue closes with its receiver.
+    // If the thread cannot be started (no memory) the server runs without a log: dropping the receiver closes the
+    // queue.
     let _detached = std::thread::Builder::new().name("log".to_owned()).spawn(body);
     (Sink { form, queue: Arc::clone(&queue) }, Guard { queue, ended })
 }
@@ -293,7 +295,7 @@ fn write_all(receiver: &Receiver<Command>, queue: &Queue, mut output: Output) {
         }
         output.flush();
         for done in waiting {
-            // Whoever waited may have given up.
+            // If this fails the caller of `flush` has stopped waiting.
             let _ = done.send(());
         }
     }
@@ -330,7 +332,7 @@ impl Output {
         Self { form, out: Box::new(io::BufWriter::new(io::stdout())), err: Box::new(io::BufWriter::new(io::stderr())) }
     }
 
-    /// Nobody can be told that a log line could not be written: errors are dropped here.
+    /// There is nowhere to report that a log line could not be written, so errors are ignored.
     fn write(&mut self, level: Level, line: &[u8]) {
         LINES.fetch_add(1, Ordering::Relaxed);
         match level {
@@ -381,7 +383,7 @@ impl Form {
         let (colored, stamped) =
             if self.goes_to_err(level) { (self.color_err, self.stamp_err) } else { (self.color_out, self.stamp_out) };
         let mut line = String::with_capacity(namespace.len() + event.len() + message.len() + 48);
-        // Behind it the line is as upstream's, for those who look for `EVENT | message`.
+        // After the time the line is as in upstream, for programs that look for `EVENT | message`.
         if stamped && Stamp.format_time(&mut Writer::new(&mut line)).is_ok() {
             line.push(' ');
         }
@@ -439,14 +441,14 @@ fn escape_into(line: &mut String, text: &str) {
     }
 }
 
-/// What controls a terminal, ends a line for some reader, or has the rest of it shown from right to left.
+/// Characters that control a terminal, count as the end of a line somewhere, or change the direction of text.
 fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}')
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The end of the way of a `tracing` event.
+/// The layer that receives `tracing` events.
 struct Sink {
     form: Form,
     queue: Arc<Queue>,
@@ -477,7 +479,7 @@ impl<S: tracing::Subscriber> Layer<S> for Sink {
             self.form.line(level, (space, &parts.address), event, &parts.message)
         };
         if parts.urgency == Urgency::Fatal {
-            // The last words of a process are worth waiting for.
+            // Fatal lines are the last of a process, so they are waited for.
             self.queue.send(Command::Line(level, line()));
         } else {
             self.queue.offer(parts.urgency, level, line);

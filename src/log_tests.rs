@@ -28,7 +28,7 @@ fn names_from_the_network_cannot_forge_lines_or_reach_the_terminal() {
     assert_eq!(line, "AUTH_SUCCESSFUL | eve\\nINFO | root\\u{1b}[2J\n");
 }
 
-/// What nobody may put into a line: controls of either block, ends of lines, and what turns the reading direction.
+/// Characters that must not get into a line: control characters, ends of lines, and changes of the text direction.
 const HOSTILE: &[char] = &[
     '\0', '\t', '\n', '\r', '\x1b', '\x7f', '\u{85}', '\u{9b}', '\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}',
     '\u{2029}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}',
@@ -59,7 +59,7 @@ fn lines_begin_with_the_time_where_that_is_asked_for() {
     assert_eq!(rest, "\x1b[32mINFO | Deepstream started\x1b[39m\n");
     let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     assert_eq!(shape, "0000-00-00T00:00:00.000000Z");
-    // Streams are judged each for itself.
+    // Standard output and standard error are decided separately.
     assert_eq!(text(&stamped, Level::Warn, "", "INFO", "x"), "\x1b[33mINFO | x\x1b[39m\n");
 }
 
@@ -116,7 +116,7 @@ fn levels_have_upstreams_numbers_and_names() {
     assert_eq!((Level::from_number(5), Level::from_name("loud")), (None, None));
 }
 
-/// Says what is written, and lets nothing pass before it is opened.
+/// A writer that passes on what is written, and blocks until it is opened.
 struct Gate {
     open: Arc<Mutex<()>>,
     written: Sender<String>,

@@ -1,4 +1,4 @@
-//! The program: arguments, configuration, exit codes.
+//! The program `deepstream`: arguments, configuration, exit codes.
 
 use deepstream::cli::{self, Command};
 use deepstream::config::{self, LatencyProfile, Loaded, Placement, StartArguments, Topology};
@@ -34,18 +34,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what was asked for. Whoever asked may have read enough and gone, as `head` does.
+/// Prints to the standard output. An error is ignored: the reader may have read enough and gone, as `head` does.
 fn print(text: &str) {
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Tells whoever sits in front of it what no program is to read.
+/// Prints advice for a person to the standard error, and only to a terminal.
 fn advise(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}\n");
 }
 
-/// Prints what a command found, or why it did not.
+/// Prints the result of a command, or its error.
 fn say(result: Result<String, String>) -> ExitCode {
     match result {
         Ok(text) => {
@@ -111,7 +111,7 @@ fn start(arguments: &StartArguments) -> ExitCode {
     }
 }
 
-/// A core that lost an invariant must not keep serving, in whatever profile this was built.
+/// Ends the process on a panic: a core whose invariants are broken must not go on serving.
 fn end_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

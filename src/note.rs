@@ -1,8 +1,7 @@
-//! Words for what the engine and the host have to tell: upstream's, where upstream has any.
+//! The log lines for everything that the engine and the host report, in upstream's words where upstream has any.
 //!
-//! *Owns* level, event and sentence of every [`Note`]. *Promises* that scrapers of upstream's log find what they know, and
-//! that what is not known is left out.
-//! *Does not* filter or write: the log does.
+//! *Owns* level, event and sentence of every [`Note`]. *Promises* that programs which search upstream's log find the
+//! same events, and that unknown details are left out. *Does not* filter or write: the log does.
 
 mod ending;
 
@@ -12,19 +11,19 @@ use std::io;
 
 pub use ending::{Ending, Fault as RequestFault, Party, Told};
 
-/// Logs a note that says by itself whom it is about.
+/// Logs a note that contains the connection it is about, if any.
 pub fn write(what: &Note) {
     write_of(what, &Party::default());
 }
 
-/// Logs a note about this connection. Those that were closed are told by the core, which limits how many.
+/// Logs a note about this connection. Closed connections are logged by the core, which limits their number.
 pub fn write_of(what: &Note, party: &Party) {
     if let Some((level, event, message)) = words(what, party) {
         note_from(level, event, &message, address(what).unwrap_or(&party.address));
     }
 }
 
-/// Whose doing it is, as a field of its own where lines have fields.
+/// The address of the client that caused it, as a field of its own in JSON lines.
 fn address(what: &Note) -> Option<&str> {
     match what {
         Note::LoginRefused { remote, .. } | Note::LoginUnjudged { remote } | Note::LoginBarred { remote } => {
@@ -40,7 +39,7 @@ pub(crate) fn accept_failed(error: &io::Error) {
     note(Level::Error, "CONNECTION_ERROR", &format!("connections cannot be accepted: {error}; trying again"));
 }
 
-/// Logs that so many connections were refused for want of descriptors, of which they may have `max`.
+/// Logs that connections were refused for lack of descriptors, of which connections may have `max`.
 pub(crate) fn no_descriptors(count: u64, max: usize) {
     let text = format!(
         "{count} connections were refused: there are {max} already, as many as the limit of open files leaves to them (ulimit -n; \
@@ -61,7 +60,7 @@ fn words(what: &Note, party: &Party) -> Option<(Level, &'static str, String)> {
         }
         Note::LoggedIn { user } => (Level::Info, "AUTH_SUCCESSFUL", user.to_string()),
         Note::LoginRefused { remote, data, .. } => {
-            // The address comes before anything that whoever tries to log in has chosen.
+            // The address comes before any text that the client has chosen.
             let data = data.as_deref().map(|data| format!(" with {}", String::from_utf8_lossy(data)));
             let text = format!("invalid authentication data{}{}", from(remote), data.unwrap_or_default());
             (Level::Info, "AUTH_UNSUCCESSFUL", text)
@@ -181,12 +180,12 @@ fn words(what: &Note, party: &Party) -> Option<(Level, &'static str, String)> {
     })
 }
 
-/// Where something comes from, if it is known.
+/// The origin of a request in words, if it is known.
 fn from(remote: &str) -> String {
     if remote.is_empty() { String::new() } else { format!(" from {remote}") }
 }
 
-/// What follows in brackets, if it is known.
+/// The text in brackets, unless it is empty.
 fn bracketed(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" ({text})") }
 }

@@ -1,8 +1,8 @@
-//! `permissions check`, `test` and `explain`: what a permission file says, before it is in force.
+//! `permissions check`, `test` and `explain`: checks of a permission file before it is in force.
 //!
-//! *Owns* the commands; the format of a table of cases is `table`'s. *Promises* the verdicts the server gives, counted rounds
-//! included; what authentication keeps in storage is guarded if they are told its table, which stands in the configuration.
-//! *Does not* start anything.
+//! *Owns* the commands; the format of a table of cases is `table`'s. *Promises* the verdicts that the server gives,
+//! including the bound on evaluations of a rule. The protection of the records that authentication keeps applies if the
+//! table is given, because it is named in the configuration, not in the permission file. *Does not* start a server.
 
 mod table;
 
@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use table::{Case, Expected};
 
-/// Runs a command; what it prints, or why it fails.
+/// Runs a command. Gives what it prints, or why it fails.
 pub fn run(command: PermissionsCommand) -> Result<String, String> {
     match command {
         PermissionsCommand::Check { file, strict } => check(&file, strict),
@@ -31,7 +31,7 @@ fn read(file: &Path) -> Result<Checked, String> {
     permissions::read(file).map_err(|errors| errors.to_string())
 }
 
-/// What is wrong or odd. A file that has warnings can be used; whether that is good enough, its author decides.
+/// Errors and warnings of a file. One with warnings can be used; `strict` makes them errors.
 fn check(file: &Path, strict: bool) -> Result<String, String> {
     let checked = permissions::read(file).map_err(|errors| match errors.0.len() {
         1 => errors.to_string(),

@@ -1,12 +1,13 @@
-//! Who stands behind a proxy.
+//! Finds the address of a client behind proxies.
 //!
-//! *Owns* which proxies are believed. *Promises* that an address nobody vouches for is never taken: `X-Forwarded-For` counts
-//! from its end, as long as whoever added an entry is a proxy of ours. *Does not* resolve names.
+//! *Owns* which proxies are trusted. *Promises* that an address is only believed if a trusted proxy has added it:
+//! `X-Forwarded-For` is read from its end, as long as each entry was added by a trusted proxy. *Does not* resolve
+//! names.
 
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-/// Addresses that begin alike.
+/// A range of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(IpNet);
 
@@ -25,7 +26,7 @@ impl Network {
     }
 }
 
-/// The address of whoever asks: that of the socket, or the one a believed proxy speaks for.
+/// The address of the client: that of the socket, or the one that a trusted proxy reports.
 pub fn client_of(socket: IpAddr, forwarded: Option<&str>, proxies: &[Network]) -> IpAddr {
     let believed = |address: IpAddr| proxies.iter().any(|network| network.holds(address));
     let mut client = socket.to_canonical();
@@ -41,7 +42,7 @@ pub fn client_of(socket: IpAddr, forwarded: Option<&str>, proxies: &[Network]) -
     client
 }
 
-/// What proxies said, in the order in which they did.
+/// The `X-Forwarded-For` headers joined into one, in order.
 pub fn forwarded<'h>(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Option<String> {
     let mut all: Option<String> = None;
     for (_, value) in headers.filter(|(name, _)| *name == "x-forwarded-for") {
@@ -76,7 +77,7 @@ mod tests {
             ("127.0.0.1", "1.2.3.4", "1.2.3.4"),
             ("::ffff:127.0.0.1", "1.2.3.4", "1.2.3.4"),
             ("::1", "2001:db8::7", "2001:db8::7"),
-            // A client that lies is found out by what the proxy adds.
+            // A client that sends a false header is not believed, because the proxy appends the real address.
             ("127.0.0.1", "6.6.6.6, 1.2.3.4", "1.2.3.4"),
             ("127.0.0.1", "6.6.6.6, 1.2.3.4, 10.1.2.3", "1.2.3.4"),
             ("127.0.0.1", "1.2.3.4, 10.2.2.3", "10.2.2.3"),

@@ -1,30 +1,32 @@
 //! Reading the configuration again while the server runs.
 //!
 //! *Owns* the order: everything is read and checked, then every part builds what it needs, then all of it is put in
-//! force. *Promises* that nothing changes if anything is wrong anywhere, and that the log says what happened. *Does not*
-//! know the parts: each is a [`Part`] that its owner hands in.
+//! force. *Promises* that nothing changes if there is any error, and that the result is logged. *Does not* know the
+//! parts: each is a [`Part`] that its owner hands in.
 //!
-//! What no part takes up (ports, cores, limits) needs a restart; the log says so if it differs.
+//! Settings that no part takes over (ports, cores, limits) need a restart; if they differ, that is logged.
 
 use crate::config::{self, Config, StartArguments};
 use crate::log::{Level, note};
 
-/// Puts in force what was prepared.
+/// A function that puts in force what was prepared.
 pub type Swap = Box<dyn FnOnce() + Send>;
 
 /// Something that can change while the server runs.
 pub trait Part {
-    /// What it is, for the log.
+    /// Its name for the log.
     fn name(&self) -> &'static str;
 
-    /// Builds what this configuration asks for, without using it. What it gives puts it in force; that cannot fail.
+    /// Builds what this configuration asks for, without using it yet. The returned function puts it in force, which
+    /// cannot fail.
     fn prepare(&self, config: &Config) -> Result<Swap, String>;
 
-    /// Copies its section from one configuration to the other: what is left differing needs a restart.
+    /// Copies its section from one configuration to the other. Whatever still differs after all parts did so needs a
+    /// restart.
     fn adopt(&self, from: &Config, to: &mut Config);
 }
 
-/// Has all parts build what this configuration asks for: what puts it in force, or what is wrong with it.
+/// Lets all parts prepare. Gives the functions that put everything in force, or all errors.
 pub fn prepare(parts: &[Box<dyn Part>], config: &Config) -> Result<Vec<Swap>, Vec<String>> {
     let (mut swaps, mut errors) = (Vec::new(), Vec::new());
     for part in parts {
@@ -45,12 +47,12 @@ pub struct Reloader<'a> {
 }
 
 impl<'a> Reloader<'a> {
-    /// For a server that runs with `config`, which was read as `arguments` say.
+    /// A reloader for a server that runs with `config`, which was read with these `arguments`.
     pub fn new(arguments: &'a StartArguments, config: &Config, parts: Vec<Box<dyn Part>>) -> Self {
         Self { arguments, config: config.clone(), parts }
     }
 
-    /// Reads, checks and swaps, or refuses all of it. Whether the new configuration is in force.
+    /// Reads, checks and swaps, or changes nothing. Returns whether the new configuration is in force.
     pub fn reload(&mut self) -> bool {
         let names: Vec<_> = self.parts.iter().map(|part| part.name()).collect();
         match self.prepare() {
@@ -85,12 +87,12 @@ impl<'a> Reloader<'a> {
         Ok((loaded.config, swaps))
     }
 
-    /// Remembers what is in force now, and says what of the new configuration is not.
+    /// Remembers what is in force now, and logs which changes need a restart.
     fn keep(&mut self, config: Config) {
         for part in &self.parts {
             part.adopt(&config, &mut self.config);
         }
-        // A generated name differs each time and means nothing.
+        // A generated name differs each time, so it is not compared.
         let rest = Config { server_name: self.config.server_name.clone(), ..config };
         if rest != self.config {
             let text = "other sections of the configuration have changed too: they take effect with the next start";

@@ -3,7 +3,7 @@ use crate::config::AuthMethod;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Takes `auth` up, and remembers what is in force.
+/// A part that takes over `auth`, and remembers what is in force.
 struct Fake {
     in_force: Arc<Mutex<Vec<AuthMethod>>>,
     prepared: Arc<AtomicUsize>,
@@ -69,12 +69,12 @@ fn everything_is_swapped_or_nothing() {
     setup.write(users);
     assert!(reloader.reload());
     assert!(matches!(in_force.lock().unwrap()[0], AuthMethod::File(_)));
-    // A file that is wrong anywhere asks no part.
+    // With an error anywhere in the file no part is asked.
     setup.write("auth: [{type: none}]\nlogLevel: 77\n");
     assert!(!reloader.reload());
     assert_eq!(fine.load(Ordering::Relaxed), 1);
     assert!(matches!(in_force.lock().unwrap()[0], AuthMethod::File(_)));
-    // One part that cannot keeps the others from it.
+    // If one part fails the others change nothing either.
     let mut reloader = Reloader::new(&setup.arguments, &config, vec![part(&fine, false), part(&luckless, true)]);
     setup.write("auth: [{type: none}]\n");
     assert!(!reloader.reload());

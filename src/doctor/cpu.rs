@@ -4,7 +4,7 @@ use super::{Finding, Machine, Setting};
 use crate::config::{format_cpulist, parse_cpulist};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A CPU that takes longer to wake than this costs more than the rest of a message's way.
+/// If a CPU takes longer than this to wake up, that costs more than everything else on a message's path.
 const WAKE_US_MAX: u32 = 10;
 
 pub(super) fn pinning(machine: &Machine<'_>) -> Finding {
@@ -45,7 +45,8 @@ pub(super) fn siblings(machine: &Machine<'_>) -> Finding {
     Finding::slow(area, found, "use one CPU of each core (cores.shards: physical) and leave the other idle")
 }
 
-/// What one shard writes for another passes through the last cache they share, or else through memory, several times as slowly.
+/// Data that one shard writes for another goes through the last-level cache if they share one; else through memory,
+/// which is several times slower.
 pub(super) fn shared_cache(machine: &Machine<'_>) -> Finding {
     let area = "shared cache";
     let groups: BTreeSet<Vec<usize>> =
@@ -68,7 +69,7 @@ pub(super) fn shared_cache(machine: &Machine<'_>) -> Finding {
     let needed = needed.count();
     let found = format!("shards on CPUs {} use those of {}", format_cpulist(&machine.shards), lists(&used));
     if used.len() <= needed {
-        // Of a virtual CPU the host decides where it really is, and decides anew at any time.
+        // The hypervisor may move virtual CPUs at any time, so their topology means little.
         let is_virtual = machine.read("/proc/cpuinfo").is_some_and(|text| text.contains(" hypervisor"));
         return if is_virtual && machine.shards.len() > 1 {
             Finding::unknown(area, format!("{found}, says a virtual machine, whose host may move them apart"))
@@ -127,7 +128,7 @@ pub(super) fn governor(machine: &Machine<'_>) -> Finding {
     Finding::slow(area, found, remedy).with(settings)
 }
 
-/// States a CPU sleeps in that take long to leave. A CPU that never sleeps has none.
+/// Idle states that take long to leave. A CPU that never sleeps enters none.
 pub(super) fn idle_states(machine: &Machine<'_>) -> Finding {
     let area = "idle states";
     if machine.spins {
@@ -162,7 +163,8 @@ pub(super) fn idle_states(machine: &Machine<'_>) -> Finding {
     Finding::slow(area, format!("leaving {name} takes {latency} µs"), remedy).with(settings)
 }
 
-/// Reading the clock is a few instructions with some sources, and a system call or a trip to a device with others.
+/// With some clock sources reading the time takes a few instructions, with others a system call or an access to a
+/// device.
 pub(super) fn clock_source(machine: &Machine<'_>) -> Finding {
     let area = "clock";
     let folder = "/sys/devices/system/clocksource/clocksource0";

@@ -3,7 +3,7 @@
 use super::{Finding, Machine};
 use crate::config::{format_cpulist, parse_cpulist};
 
-/// A daemon that moves interrupts about undoes what was set.
+/// A daemon that balances interrupts would undo the settings below.
 pub(super) fn balancer(machine: &Machine<'_>) -> Finding {
     let area = "irqbalance";
     let runs = machine
@@ -21,7 +21,7 @@ pub(super) fn balancer(machine: &Machine<'_>) -> Finding {
     Finding::slow(area, "runs, and moves interrupts to the shards' CPUs", remedy)
 }
 
-/// Interrupts that arrive on the shards' CPUs. Only such as have a device behind them.
+/// Device interrupts that arrive on the shards' CPUs.
 pub(super) fn affinity(machine: &Machine<'_>) -> Finding {
     let area = "interrupts";
     let numbers: Vec<String> =

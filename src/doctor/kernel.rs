@@ -8,7 +8,7 @@ const OPEN_FILES_MIN: u64 = 65_536;
 /// Connections waiting to be accepted while everybody reconnects at once.
 const BACKLOG_MIN: u64 = 4096;
 
-/// Whether the network ring can be had; asked of the kernel, not of a version number.
+/// Whether io_uring is available as needed; found out by trying, not by the kernel's version.
 pub(super) fn ring() -> Finding {
     match host::probe() {
         Ok(lacks) if lacks.is_empty() => Finding::good("io_uring", "available, with all the server uses"),
@@ -78,13 +78,13 @@ pub(super) fn backlog(machine: &Machine<'_>) -> Finding {
         .with(vec![machine.setting(path, &text, &BACKLOG_MIN.to_string())])
 }
 
-/// A quota of CPU time stops every thread of the group for the rest of its period once it is used up.
+/// When a quota of CPU time is used up, every thread of the group stops for the rest of the period.
 pub(super) fn group_quota(machine: &Machine<'_>) -> Finding {
     let area = "control group";
     let Some(groups) = machine.read("/proc/self/cgroup") else {
         return Finding::unknown(area, "/proc/self/cgroup cannot be read");
     };
-    // The unified hierarchy is the line with number 0 and no controllers.
+    // Control groups of version 2 are the line with number 0 and no controllers.
     let Some(group) = groups.lines().find_map(|line| line.strip_prefix("0::")) else {
         return Finding::unknown(area, "not in the unified hierarchy (version 2)");
     };

@@ -1,4 +1,4 @@
-//! Memory: what may be locked, and what the kernel moves, merges or writes out behind a shard's back.
+//! Memory: the limit of locked memory, and kernel features that move, merge or swap memory while shards run.
 
 use super::{Finding, Machine, kernel};
 
@@ -47,8 +47,8 @@ pub(super) fn numa_balancing(machine: &Machine<'_>) -> Finding {
     }
 }
 
-/// DAMON's threads look through memory for what is seldom used, and hold the CPU they are on for milliseconds at a time (8 were
-/// seen). They take any CPU that is not isolated.
+/// DAMON's threads scan memory for pages that are seldom used, and occupy a CPU for milliseconds at a time (8 ms were
+/// seen). They run on any CPU that is not isolated.
 pub(super) fn access_monitor(machine: &Machine<'_>) -> Finding {
     let (area, monitors) = ("memory monitor", "/sys/kernel/mm/damon/admin/kdamonds");
     let states = machine.list(monitors).into_iter().map(|number| format!("{monitors}/{number}/state"));

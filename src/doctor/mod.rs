@@ -1,8 +1,8 @@
 //! `deepstream doctor`: what on this machine stands in the way of latency, and the remedy for each.
 //!
-//! *Owns* the examination: one finding per area, from effective values, never only from configured ones. *Promises* to change
-//! nothing, and that every value it would set is one it has read, so that it can be set back (`scripts/tune`).
-//! *Does not* measure: `perf/` does.
+//! *Owns* the examination: one finding per area, from values that are in effect, not only configured. *Promises* to
+//! change nothing, and to recommend only settings whose present value it has read, so that they can be restored
+//! (`scripts/tune`). *Does not* measure: `perf/` does.
 
 mod cpu;
 mod interrupts;
@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 pub enum Verdict {
     /// As it should be.
     Good,
-    /// The server runs, and is slower or less even than it could be.
+    /// The server runs, but slower or with more variance than necessary.
     Slow,
     /// The server does not start, or breaks under load.
     Broken,
-    /// This machine does not tell.
+    /// It cannot be found out on this machine.
     Unknown,
 }
 
@@ -50,7 +50,7 @@ pub struct Finding {
     pub found: String,
     /// What to do about it; empty if nothing.
     pub remedy: String,
-    /// The part of the remedy that writing files does.
+    /// The part of the remedy that consists of writing to files.
     pub settings: Vec<Setting>,
 }
 

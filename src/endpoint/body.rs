@@ -1,13 +1,13 @@
-//! The body of a request, as it comes: taken as it is, or unpacked.
+//! Collects the body of a request as it arrives, and decompresses it if necessary.
 //!
-//! *Promises* that what is kept never exceeds the limit, however small what was packed is.
+//! *Promises* that what is kept never exceeds the limit, however well it was compressed.
 
 use flate2::write::{GzDecoder, ZlibDecoder};
 use hyper::HeaderMap;
 use hyper::header::CONTENT_ENCODING;
 use std::io::{self, ErrorKind, Write};
 
-/// How a body is packed.
+/// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
     /// Not at all.
@@ -19,7 +19,7 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// What the head of a request says; or the name of a coding that is not known here.
+    /// The coding that the head of a request names; an unknown one is the error.
     pub fn of(headers: &HeaderMap) -> Result<Self, String> {
         let mut codings = headers.get_all(CONTENT_ENCODING).iter();
         let Some(coding) = codings.next() else { return Ok(Self::Identity) };
@@ -34,12 +34,12 @@ impl Coding {
     }
 }
 
-/// Why a body is of no use.
+/// Why a body is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// It is, or would be unpacked, above the limit.
+    /// It is above the limit, as it is or decompressed.
     TooLarge,
-    /// It is not packed as its head says.
+    /// It cannot be decompressed.
     Broken,
 }
 
@@ -55,7 +55,7 @@ enum Inner {
 }
 
 impl Body {
-    /// Of which nothing has come.
+    /// An empty one.
     pub fn new(coding: Coding, bytes_max: usize) -> Self {
         let whole = Bounded { bytes: Vec::new(), bytes_max };
         Self(match coding {
@@ -65,7 +65,7 @@ impl Body {
         })
     }
 
-    /// Some of it came.
+    /// A part of it arrived.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
         let writer: &mut dyn Write = match &mut self.0 {
             Inner::Plain(whole) => whole,
@@ -85,7 +85,7 @@ impl Body {
         whole.bytes.len()
     }
 
-    /// All of it came.
+    /// All of it has arrived.
     pub fn finish(self) -> Result<Vec<u8>, Flaw> {
         let whole = match self.0 {
             Inner::Plain(whole) => Ok(whole),
@@ -100,7 +100,7 @@ fn flaw(error: &io::Error) -> Flaw {
     if error.kind() == ErrorKind::FileTooLarge { Flaw::TooLarge } else { Flaw::Broken }
 }
 
-/// What has come, as long as that is not too much.
+/// Collects bytes, and fails above the limit.
 #[derive(Debug)]
 struct Bounded {
     bytes: Vec<u8>,

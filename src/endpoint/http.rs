@@ -1,7 +1,8 @@
-//! The HTTP API, but for executing it: which request is answered how, and which has to wait for its body (docs/http-api.md).
+//! The HTTP API without the execution of requests: which request is answered how, and which needs its body first
+//! (docs/http-api.md).
 //!
-//! *Owns* paths, methods, origins, status codes and the words of refusals. *Promises* that every request is answered, and
-//! that every answer carries what a browser asks for. *Does not* wait, log anybody in or know sockets.
+//! *Owns* paths, methods, origins, status codes and the words of refusals. *Promises* that every request is answered,
+//! and that every answer has the headers that browsers need (CORS). *Does not* wait, log anybody in or know sockets.
 
 use super::body::Coding;
 use crate::config::{Config, HttpEndpoint};
@@ -23,7 +24,7 @@ use std::time::Duration;
 /// A response and its body.
 pub type Answer = Response<Full<Bytes>>;
 
-/// Everything that holds for requests of one server.
+/// What all requests of a server have in common.
 #[derive(Clone, Debug)]
 pub struct Service {
     /// The API; without it there are only health checks.
@@ -32,7 +33,7 @@ pub struct Service {
     pub health_check_path: String,
     /// Pages of browsers that may ask; `None`: all.
     pub pages: Option<Pages>,
-    /// Proxies that are believed.
+    /// Proxies whose `X-Forwarded-For` is believed.
     pub proxies: Vec<Network>,
     /// Bytes of a body.
     pub body_bytes_max: usize,
@@ -42,14 +43,14 @@ pub struct Service {
     pub answer_bytes_max: usize,
 }
 
-/// What a request whose head is there comes to.
+/// What to do with a request of which the head has arrived.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It is answered.
+    /// It is answered at once.
     Answer(Answer),
-    /// It comes from a page that may not ask: why.
+    /// It comes from a page of another origin, which is not allowed to; with the reason.
     Forbidden(String),
-    /// Its body has to be read, and unpacked: a batch, or credentials.
+    /// Its body has to be read, and decompressed: a batch, or credentials.
     Read(Purpose, Coding),
 }
 
@@ -66,11 +67,11 @@ const METHODS: &str = "GET, POST, OPTIONS";
 const HEADERS: [&str; 4] = ["X-Requested-With", "X-HTTP-Method-Override", "Content-Type", "Accept"];
 const JSON: &str = "application/json; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
-/// What every body ends with, as upstream's does.
+/// Every body ends with this, because upstream's do.
 const END: &str = "\r\n\r\n";
 
 impl Service {
-    /// What holds for requests of HTTP.
+    /// The settings of this configuration.
     pub fn of(config: &Config) -> Self {
         Self {
             api: config.http_endpoint.clone(),
@@ -99,7 +100,7 @@ impl Service {
         if let Some(refusal) = misframed(head) {
             return Verdict::Answer(refusal);
         }
-        // Whoever looks whether the server lives is no page.
+        // Health checks do not come from pages, so their origin is not checked.
         if matches!(head.method, Method::GET | Method::HEAD) && is_below(path, &self.health_check_path) {
             return Verdict::Answer(healthy());
         }
@@ -139,7 +140,7 @@ impl Service {
         let Some(api) = &self.api else { return text(StatusCode::NOT_FOUND, "Endpoint not found.") };
         let fits = |base: &str| is_below(path, base).then_some(base.len());
         let login = fits(&api.auth_path).filter(|_| api.auth_enabled);
-        // The longer path is the one that was meant.
+        // If both paths match, the longer one is meant.
         match (login, fits(&api.post_path)) {
             (None, None) => text(StatusCode::NOT_FOUND, "Endpoint not found."),
             (login, batch) if login > batch => Verdict::Read(Purpose::Login, coding),
@@ -147,7 +148,7 @@ impl Service {
         }
     }
 
-    /// What is told to a page that may not ask.
+    /// Why a page is refused, if it is.
     fn refusal(&self, headers: &HeaderMap) -> Option<String> {
         self.pages.as_ref()?.refusal(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes))
     }
@@ -171,7 +172,7 @@ impl Service {
     }
 }
 
-/// Where a page that asks comes from.
+/// The origin of the page that asks.
 pub fn origin_value(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.get(ORIGIN).or_else(|| headers.get(REFERER))
 }
@@ -190,8 +191,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     media.is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// The answer to a head by which servers on the way may have understood something else (RFC 9112, 3.2 and 6.1): nothing that
-/// follows it is read.
+/// Refuses heads that another server on the way may have read differently (request smuggling; RFC 9112, 3.2 and 6.1).
+/// Nothing that follows is read.
 fn misframed(head: &Parts) -> Option<Answer> {
     let refused = |status, what: &str| Some(last(text(status, what)));
     let mut hosts = head.headers.get_all(HOST).iter();
@@ -210,7 +211,7 @@ fn misframed(head: &Parts) -> Option<Answer> {
     None
 }
 
-/// What a browser asks before it asks.
+/// The answer to a CORS preflight request.
 fn preflight(headers: &HeaderMap) -> Answer {
     let missing = |name: &str| text(StatusCode::BAD_REQUEST, &format!("Missing header \"{name}\"."));
     let Some(method) = header(headers, &ACCESS_CONTROL_REQUEST_METHOD) else {
@@ -267,8 +268,8 @@ pub fn too_slow() -> Answer {
     last(text(StatusCode::REQUEST_TIMEOUT, "The request took too long to arrive."))
 }
 
-/// An answer behind which the connection is closed, and which says so: a client that is not told sends its next request into
-/// the void. So is whatever is answered before its body was read (RFC 9112, 9.6).
+/// Makes an answer the last one: the connection is closed after it, and it says so, because otherwise the client would
+/// send its next request in vain. Used for every answer that is given before the body was read (RFC 9112, 9.6).
 pub fn last(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer

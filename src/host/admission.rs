@@ -1,16 +1,16 @@
-//! Those who are not let in.
+//! Connections that are accepted only to be told that they are refused.
 //!
-//! *Owns* what their links go by. *Promises* that they are told why. *Does not* decide who is let in, nor tell the log: see
-//! `endings`.
+//! *Owns* the link settings for them. *Promises* that they are told why. *Does not* decide who is refused, nor log it:
+//! see `endings`.
 
 use crate::config::REFUSAL;
 use deepstream_wire::LinkConfig;
 use std::rc::Rc;
 
-/// What links go by.
+/// The settings of links.
 pub(super) struct Links {
     pub(super) open: Rc<LinkConfig>,
-    /// Those of connections that are not let in, and told so.
+    /// For connections that are refused with a message.
     pub(super) shut: Rc<LinkConfig>,
 }
 

@@ -1,6 +1,6 @@
-//! Waking a core from a thread that is not one.
+//! Wakes a core from a thread that is not a core.
 //!
-//! *Owns* an eventfd per core, shared by everybody who may wake it. *Promises* that a core sleeping in its ring wakes, and
+//! *Owns* an eventfd per core, shared by all who may wake it. *Promises* that a core sleeping in its ring wakes, and
 //! that waking one that is awake is harmless. *Does not* decide whether waking is needed.
 
 use rustix::event::{EventfdFlags, eventfd};

@@ -1,7 +1,7 @@
 //! The only place that reads the clock.
 //!
-//! *Owns* the start of time, which all cores share. *Promises* that time never goes backwards. The date at that start is read once, for rules
-//! that ask for it: a clock that is set while the server runs does not move theirs.
+//! *Owns* the start of time, which all cores share. *Promises* that time never goes backwards. The date is read once,
+//! at the start, for rules that use it: setting the system's clock while the server runs does not change it for them.
 
 use deepstream_engine::Nanos;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

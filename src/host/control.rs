@@ -1,4 +1,4 @@
-//! What all cores share about stopping, and the rules in force.
+//! What all cores share: whether to stop, and the permission rules in force.
 //!
 //! *Owns* the flags. *Promises* that a core which was woken after a flag was raised sees it. *Does not* wake anybody.
 
@@ -15,7 +15,7 @@ pub(super) struct Control {
     /// Everybody could do everything.
     open: AtomicBool,
     drained: AtomicUsize,
-    /// Generation of the rules below: cores look at this alone until it changes.
+    /// Generation of the rules below. Cores only check this number, and read the rules when it has changed.
     generation: AtomicU32,
     permissions: Mutex<Arc<Permissions>>,
 }

@@ -1,11 +1,11 @@
-//! How many connections there may be: each is a file descriptor, and so is each file that storage opens.
+//! Bounds the number of connections, because each takes a file descriptor, and so does each file that storage opens.
 //!
-//! *Owns* the count of what cores accepted, over all doors. *Promises* that connections leave what the rest of the process
-//! needs: without that, whoever opens enough of them and says nothing keeps storage from writing, for everybody.
-//! *Does not* accept or close.
+//! *Owns* the count of accepted connections, over all cores and listeners. *Promises* that connections leave enough
+//! descriptors for the rest of the process: otherwise a client that opens enough idle connections could keep storage
+//! from writing, for everybody. *Does not* accept or close.
 //!
-//! The count is shared by the cores, which the kernel does not give the same number of connections; it is touched twice in the
-//! life of a connection.
+//! All cores share one count, because the kernel does not spread connections evenly over them; it is touched twice in
+//! the life of a connection.
 
 use super::error::StartError;
 use crate::config::{AuthMethod, Config, Limits};
@@ -14,11 +14,11 @@ use crate::monitor::Listeners;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Files that are opened and closed again: by a reload, for looking up names, for a report.
+/// Files that are open only briefly: by a reload, for looking up host names, for a report.
 const PASSING: usize = 16;
-/// A server that cannot serve this many is none.
+/// Below this many connections a server refuses to start.
 const CONNECTIONS_MIN: usize = 4;
-/// What a limit that the kernel calls infinite is taken for.
+/// The value used if the kernel has no limit.
 const INFINITE: usize = 1 << 30;
 
 /// See the module.
@@ -26,14 +26,14 @@ const INFINITE: usize = 1 << 30;
 pub(super) struct Descriptors {
     open: AtomicUsize,
     max: AtomicUsize,
-    /// How many may be accepted before anybody could refuse one.
+    /// How many the kernel may accept by itself before the server can refuse one.
     burst: AtomicUsize,
     listeners: AtomicUsize,
     refused: AtomicU64,
 }
 
 impl Descriptors {
-    /// One more connection, if it may be.
+    /// Counts one more connection, if there may be one.
     pub(super) fn take_one(&self) -> bool {
         let taken = self.open.fetch_add(1, Ordering::Relaxed) < self.max.load(Ordering::Relaxed);
         if !taken {
@@ -42,23 +42,23 @@ impl Descriptors {
         taken
     }
 
-    /// One fewer.
+    /// Counts one connection less.
     pub(super) fn give_back(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether there is room for all that could come in a burst, and as much again.
+    /// Whether there is room for twice as many as the kernel may accept by itself.
     pub(super) fn are_ample(&self) -> bool {
         let left = self.max.load(Ordering::Relaxed).saturating_sub(self.open.load(Ordering::Relaxed));
         left / 2 > self.burst.load(Ordering::Relaxed)
     }
 
-    /// A connection was refused for want of them.
+    /// Counts a connection that was refused for lack of descriptors.
     pub(super) fn refused_one(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What all listeners together have, and have done.
+    /// The figures of all listeners together.
     pub(super) fn counters(&self) -> Listeners {
         let read = |count: &AtomicUsize| count.load(Ordering::Relaxed) as u64;
         Listeners {
@@ -79,11 +79,11 @@ impl Descriptors {
         Self { max: AtomicUsize::new(max), burst: AtomicUsize::new(burst), ..Self::default() }
     }
 
-    /// Everything of the server is there but its connections: what is left is theirs, up to what the rest may still open.
-    /// `queues`: how many connections may wait to be accepted, at all listeners together.
+    /// Called when everything but connections is open: the remaining descriptors are theirs, less what the rest of the
+    /// server may still open. `queues`: how many connections may wait to be accepted, at all listeners together.
     pub(super) fn settle(&self, config: &Config, listeners: usize, queues: usize) -> Result<(), StartError> {
         let limit = limit();
-        // One at each listener is in the kernel's hands before it can be refused.
+        // The kernel accepts one at each listener before it can be refused.
         let kept = open_now() + reserve(config, limit) + listeners;
         let max = limit.saturating_sub(kept);
         if max < CONNECTIONS_MIN {
@@ -107,8 +107,8 @@ impl Descriptors {
     }
 }
 
-/// How bad it is that there may be `max` connections where `wanted` are configured, and what to do about it. Hardly any
-/// machine has as many as the default: only who chose a number wanted it.
+/// The log line if only `max` connections are possible where `wanted` are configured, with what to do about it. Hardly
+/// any machine allows as many as the default, so it is only a warning if the number was configured explicitly.
 fn judged(max: usize, wanted: usize) -> (Level, String) {
     const REMEDY: &str = "raise the limit of open files (ulimit -n; LimitNOFILE in a systemd unit)";
     if max >= wanted {
@@ -120,7 +120,7 @@ fn judged(max: usize, wanted: usize) -> (Level, String) {
     }
 }
 
-/// As many open files as this process may have: each connection is one.
+/// Raises the limit of open files as far as allowed: each connection is one.
 pub(super) fn raise_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -134,17 +134,17 @@ fn limit() -> usize {
     getrlimit(Resource::Nofile).current.map_or(INFINITE, |limit| usize::try_from(limit).unwrap_or(INFINITE))
 }
 
-/// How many it has.
+/// How many are open now.
 fn open_now() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// How many requests to a webhook may be under way: no more than leave descriptors to the others.
+/// How many requests to a webhook may be under way, so that they leave descriptors for the rest.
 pub(super) fn webhooks_max(config: &Config) -> usize {
     config.limits.webhooks_max.min(limit() / 16).max(1)
 }
 
-/// How many the rest may still open beside what is open when everything has been started.
+/// How many descriptors the rest of the server may still open after the start.
 fn reserve(config: &Config, limit: usize) -> usize {
     let storage = config.storage.kept().map_or(0, |kept| kept.files_max(limit));
     let asks = |method: &&AuthMethod| matches!(method, AuthMethod::Http(_));

@@ -1,7 +1,8 @@
-//! What a core says of itself in figures.
+//! The figures of a core.
 //!
-//! *Owns* how long its turns take, of which one in many is measured, and the question that it answered last. *Promises* that a core
-//! of which nobody asks anything spends one load a turn on it. *Does not* show figures.
+//! *Owns* the durations of its turns, of which one in [`SAMPLE_EVERY`] is measured, and the number of the latest
+//! request for figures that it answered. *Promises* that without a request this costs one load a turn. *Does not* show
+//! figures.
 
 use crate::monitor::{self, Figures, Snapshot, Source};
 use deepstream_engine::Shard;
@@ -14,7 +15,7 @@ const SAMPLE_EVERY: u32 = 64;
 pub(super) struct Gauges {
     figures: Figures,
     core: usize,
-    /// The last question that was answered.
+    /// The latest request that was answered.
     answered: usize,
     turns: u32,
     turn_ns: Histogram<u64>,
@@ -26,12 +27,12 @@ impl Gauges {
         Self { figures, core, answered: 0, turns: 0, turn_ns }
     }
 
-    /// Whether somebody asks.
+    /// Whether there is a new request.
     pub(super) fn are_asked(&self) -> bool {
         self.figures.monitor().asked() != self.answered
     }
 
-    /// Answers.
+    /// Answers it.
     pub(super) fn tell(&mut self, shard: &Shard, sockets: usize) {
         let monitor = self.figures.monitor();
         self.answered = monitor.asked();
@@ -51,7 +52,7 @@ impl Gauges {
         }
     }
 
-    /// The core ends, and answers nothing any more. How long its turns took.
+    /// The core ends, and answers nothing any more. Gives the durations of its turns.
     pub(super) fn leave(self) -> Histogram<u64> {
         self.figures.monitor().leave(self.core);
         self.turn_ns

@@ -14,19 +14,19 @@ use std::time::Duration;
 /// What holds for the connections of a listener.
 #[derive(Clone, Debug)]
 pub(super) struct DoorKind {
-    /// What they speak.
+    /// Which protocols they speak.
     pub(super) medium: Medium,
-    /// What they are secured with.
+    /// Their TLS settings, if they are secured.
     pub(super) tls: Option<Tls>,
-    /// Whether they are to come from other machines even while everybody could do everything.
+    /// Whether they are accepted from other machines even if everybody could do everything (protected mode).
     pub(super) is_meant: bool,
 }
 
 /// Longest queue of connections not accepted yet; the kernel cuts it to what it allows.
 const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
 
-/// How often a port may be found taken by somebody who is just leaving: the kernel takes the rings of a server that has exited apart
-/// in the background, and its listeners with them. Whoever restarts a server must not meet those.
+/// How often to retry a port that is taken: the kernel dismantles the rings of a server that has exited in the
+/// background, and its listeners with them. A restarted server must not fail because of those.
 const LOOKS_MAX: u32 = 50;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -43,17 +43,17 @@ pub(super) fn listen(host: &str, port: u16, count: usize) -> io::Result<Vec<TcpL
     for _ in 0..count {
         let socket = bind(address, true)?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        // Linux hands it on to every socket that is accepted here, which saves each a call.
+        // On Linux accepted sockets inherit it, which saves a call for each.
         socket.set_tcp_nodelay(true)?;
         let listener = TcpListener::from(socket);
-        // Port 0 became a port with the first.
+        // The first listener turns port 0 into a real port.
         address = listener.local_addr()?;
         listeners.push(listener);
     }
     Ok(listeners)
 }
 
-/// What `take` gives, which is asked again while whoever has the port may be leaving.
+/// Calls `take`, and again while the port may still be held by a process that has exited.
 fn once_free<T>(mut take: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 1..LOOKS_MAX {
         match take() {
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn port_of_another_server_is_noticed_though_both_share_ports() {
-        // An address of this test's own: nobody takes the port between one bind and the next.
+        // An address that only this test uses, so that nobody takes the port between two binds.
         let host = "127.93.1.1";
         let first = listen(host, 0, 2).unwrap();
         let port = first[0].local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! The host: everything between the kernel and the shards. Starts the cores, stops them, and says what happened.
+//! The host: everything between the kernel and the shards. Starts the cores, stops them, and logs what happened.
 //!
 //! *Owns* the order of starting and stopping. *Promises* that a server which cannot run says what is missing and how to get
 //! it, before it serves anybody, and that one that is told to stop tells its clients, keeps what it acknowledged, and ends
@@ -36,7 +36,7 @@ pub use services::Members;
 pub use start::{Server, start};
 pub use tls::TlsError;
 
-/// Whether this kernel gives what the cores are built on, and what they would have to do without.
+/// Checks that this kernel has what the cores need. Gives the optional features that it lacks.
 pub fn probe() -> Result<Vec<&'static str>, StartError> {
     ring::probe().map_err(|missing| {
         let (what, remedy) = missing.words();

@@ -1,16 +1,16 @@
-//! A core's ends of the lattice: packets from the other cores, and to them.
+//! A core's connection to the other cores: packets from them, and to them.
 //!
-//! *Owns* the port, and how many packets are taken at a time. *Promises* that deliveries are always taken, but requests only
-//! while all of this core's own deliveries are on their way: a core that cannot get rid of its answers takes on no more questions.
-//! *Does not* know what is in a packet.
+//! *Owns* the port, and how many packets are taken at a time. *Promises* that deliveries are always taken, but requests
+//! only while none of this core's own deliveries waits for room: a core that cannot get rid of its answers takes no
+//! more requests. *Does not* know what is in a packet.
 
 use deepstream_engine::{Lane, Nanos, Packet, Place, Shard};
 use deepstream_mesh::{Lane as Track, Port};
 
 /// Packets taken from one peer and lane in one turn.
 const PACKETS_PER_TURN: usize = 64;
-/// Of those, so many are taken at a time: no more once answers to them are as long as outboxes may be in a turn. On their way
-/// to another core they are nobody's.
+/// Packets are taken in steps of this many, and no more once the answers to them are as long as outboxes may become in
+/// a turn: answers on their way to another core are in no connection's account.
 const PACKETS_AT_ONCE: usize = 4;
 
 const LANES: [(Lane, Track); 2] = [(Lane::Deliveries, Track::Deliveries), (Lane::Requests, Track::Requests)];
@@ -36,7 +36,8 @@ impl Peers {
         (0..self.port.cores()).filter(move |&peer| peer != own)
     }
 
-    /// Gives the shard what came, until its answers to one peer and lane are this long. Whether anything came.
+    /// Hands received packets to the shard, until its answers for one peer and lane are this long. Returns whether
+    /// there were any.
     pub(super) fn take(&mut self, shard: &mut Shard, now: Nanos, answer_bytes_max: u64) -> bool {
         let mut worked = self.take_lane(shard, now, answer_bytes_max, Track::Deliveries);
         if !self.has_backlog(shard, Lane::Deliveries) {
@@ -61,8 +62,8 @@ impl Peers {
         worked
     }
 
-    /// Packets to their rings, as far as there is room; bells to whoever sleeps over them. Whether any was on its way then that
-    /// was not before.
+    /// Puts packets into their rings as far as there is room, and wakes peers that sleep. Returns whether any packet
+    /// was sent.
     pub(super) fn publish(&mut self, shard: &mut Shard, ring_bell: impl FnMut(usize)) -> bool {
         let mut worked = false;
         for peer in self.others() {
@@ -83,12 +84,12 @@ impl Peers {
         self.others().any(|peer| !shard.packets(Place::alone(peer as u16), lane).is_empty())
     }
 
-    /// Whether nothing waits for room on its way to another core.
+    /// Whether no packet waits for room in a ring.
     pub(super) fn have_all(&self, shard: &Shard) -> bool {
         LANES.iter().all(|&(lane, _)| !self.has_backlog(shard, lane))
     }
 
-    /// Whether packets wait that were not offered to their ring yet, or that would fit now.
+    /// Whether packets wait that were not tried yet, or that would fit now.
     pub(super) fn has_packets(&self, shard: &Shard) -> bool {
         self.others().any(|peer| {
             LANES.iter().any(|&(lane, track)| {
@@ -102,12 +103,13 @@ impl Peers {
         self.port.has_input()
     }
 
-    /// Whether there is a reason not to sleep: what a peer has sent, or room that it has made.
+    /// Whether there is a reason not to sleep: a peer has sent something, or has made room.
     pub(super) fn has_work(&self) -> bool {
         self.port.has_work()
     }
 
-    /// This core is about to sleep: peers ring from now on. What they sent before is to be looked for once more.
+    /// This core is about to sleep: from now on peers wake it. The caller must look once more for what they sent
+    /// before.
     pub(super) fn prepare_sleep(&mut self) {
         self.port.prepare_sleep();
     }

@@ -1,11 +1,11 @@
-//! What the log says at the start of who is let in.
+//! Logs at the start who can reach this server.
 
 use crate::config::{Config, Door};
 use crate::log::{Level, note};
 use std::net::SocketAddr;
 
-/// A server that knows neither who comes nor what they may is no secret to its operator: a line for each port that others
-/// can reach, or could.
+/// Warns the operator of a server without authentication or permissions: a line for each port that other machines can
+/// reach, or could.
 pub(super) fn announce(config: &Config, door: Door, address: SocketAddr) {
     if address.ip().is_loopback() {
         return;
@@ -27,7 +27,7 @@ pub(super) fn announce(config: &Config, door: Door, address: SocketAddr) {
     note(Level::Warn, "PROTECTED_MODE", &text);
 }
 
-/// What authentication keeps in storage is nobody's, which rules for all records do not change.
+/// Logs that clients cannot reach the records in which authentication keeps its users, unless a rule names their table.
 pub(super) fn announce_users(config: &Config) {
     for table in config.user_tables() {
         let path = format!("{table}/");

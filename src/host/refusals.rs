@@ -1,5 +1,5 @@
-//! *Owns* what connections are told that are refused for want of descriptors. *Promises* that whoever speaks HTTP is told so, and
-//! the log not more often than anybody would read it. *Does not* decide who is refused: the ring does.
+//! *Owns* the answer to connections that are refused for lack of descriptors. *Promises* that clients of HTTP are told,
+//! and that the log is not flooded. *Does not* decide who is refused: the ring does.
 
 use super::descriptors::Descriptors;
 use super::listen::DoorKind;
@@ -10,18 +10,18 @@ use rustix::net::{self, SendFlags};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-/// The first refusal is told at once; how long those behind it are counted before they are told together.
+/// The first refusal is logged at once, later ones are counted and logged together after this time.
 const TELL_EVERY_NS: u64 = 10_000_000_000;
-/// What a connection that may speak HTTP is told.
+/// The answer to connections that may speak HTTP.
 const UNAVAILABLE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 10\r\ncontent-length: 0\r\n\r\n";
 
-/// What was not told yet.
+/// Refusals that were not logged yet.
 #[derive(Debug)]
 pub(super) struct Refusals {
     descriptors: Arc<Descriptors>,
     no_descriptor: u64,
-    /// Nothing is told before.
+    /// Nothing is logged before.
     quiet_until: Nanos,
 }
 
@@ -30,12 +30,12 @@ impl Refusals {
         Self { descriptors, no_descriptor: 0, quiet_until: Nanos::default() }
     }
 
-    /// When there is something to tell.
+    /// When there is something to log.
     pub(super) fn due(&self) -> Option<Nanos> {
         (self.no_descriptor > 0).then_some(self.quiet_until)
     }
 
-    /// Tells what is due.
+    /// Logs what is due.
     pub(super) fn tell(&mut self, now: Nanos) {
         if self.due().is_none_or(|at| at > now) {
             return;
@@ -44,11 +44,11 @@ impl Refusals {
         note::no_descriptors(std::mem::take(&mut self.no_descriptor), self.descriptors.max());
     }
 
-    /// There is no descriptor to spare for a connection through a door of this kind. Who speaks HTTP on it is told, if that can
-    /// be done at once.
+    /// Refuses a connection for which there is no descriptor. If HTTP may be spoken on it an answer is sent, if that is
+    /// possible without waiting.
     pub(super) fn refuse(&mut self, stream: &TcpStream, DoorKind { medium, tls, .. }: &DoorKind, now: Nanos) {
         if *medium == Medium::Web && tls.is_none() {
-            // Whoever is not reached is told by the end of the connection.
+            // If this fails the client only sees the connection close.
             let _ = net::send(stream, UNAVAILABLE, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         }
         self.no_descriptor += 1;

@@ -1,4 +1,4 @@
-//! What of a server is replaced while it runs, when its configuration is read again.
+//! The parts of a server that are replaced when its configuration is read again.
 
 use super::bell::Waker;
 use super::control::Control;
@@ -8,7 +8,7 @@ use crate::log::{Level, note};
 use crate::reload::{Part, Swap};
 use std::sync::Arc;
 
-/// Who may log in, read again.
+/// The authentication methods.
 pub(super) struct Logins(pub(super) Arc<Auth>);
 
 impl Part for Logins {
@@ -25,7 +25,7 @@ impl Part for Logins {
     }
 }
 
-/// Who may do what, read again.
+/// The permission rules.
 pub(super) struct Rights {
     pub(super) control: Arc<Control>,
     pub(super) wakers: Vec<Waker>,
@@ -43,7 +43,7 @@ impl Part for Rights {
         Ok(Box::new(move || {
             note(Level::Info, "INFO", &format!("permission ready: {title}"));
             control.permit(permissions);
-            // New connections go by that; those that are there stay.
+            // Applies to new connections; existing ones stay.
             control.set_open(open);
             wakers.iter().for_each(Waker::wake);
         }))

@@ -1,15 +1,15 @@
-//! What a running server writes into its log about itself when it is asked: two lines per shard, one per service.
+//! The report about itself that a running server writes into its log on SIGUSR1: two lines per shard, one per service.
 //!
 //! *Owns* the form of the lines. *Promises* that every figure of a snapshot is in one of them. *Does not* know the figures.
 
 use crate::log::{Level, answer};
 use crate::monitor::{Kind, Reading, Snapshot, Source, Value};
 
-/// Whoever asks is to be told by a server that is otherwise silent, too.
+/// High, so that a server which otherwise logs little answers too.
 const LEVEL: Level = Level::Warn;
-/// Event of the lines that tell what is held now.
+/// Event of the lines with what is held now.
 const CENSUS: &str = "CENSUS";
-/// Event of the lines that tell what happened since the start.
+/// Event of the lines with what happened since the start.
 const COUNTERS: &str = "COUNTERS";
 
 /// Logs what a shard or service holds and did, as `field=number` in one line each.
@@ -27,12 +27,12 @@ pub(super) fn write(number: usize, snapshot: &Snapshot) {
     }
 }
 
-/// Logs that a shard does not say anything.
+/// Logs that a shard has not answered.
 pub(super) fn silent(number: usize, shard: usize) {
     answer(LEVEL, CENSUS, &format!("report={number}: shard {shard} does not answer"));
 }
 
-/// A figure as a field, with a space in front. Of a spread, nothing is said where there is none: 0 would be a figure.
+/// A figure as a field, with a space in front. An empty histogram gives nothing: 0 would look like a measurement.
 fn field(Reading { figure, value }: &Reading) -> String {
     let name = figure.name;
     match value {

@@ -1,18 +1,18 @@
 //! The core's network ring: every socket of a core, on one io_uring.
 //!
-//! *Owns* the ring, the sockets and their descriptors, the receive buffers, and every byte on its way out: what the kernel
-//! may still read or write is never freed, moved or lent out.
-//! *Promises* typed completions, nothing more about a socket after [`Ring::close`], one send per socket at a time with
-//! partial sends continued, and at most one system call per [`Ring::submit`], [`Ring::sleep`] or [`Ring::send`].
-//! *Does not* know connections, protocols or policies.
+//! *Owns* the ring, the sockets and their descriptors, the receive buffers, and all outgoing bytes: memory that the
+//! kernel may still read or write is never freed, moved or lent out. *Promises* typed completions, nothing more about a
+//! socket after [`Ring::close`], one send per socket at a time with partial sends continued, and at most one system
+//! call per [`Ring::submit`], [`Ring::sleep`] or [`Ring::send`]. *Does not* know connections, protocols or policies.
 //!
-//! What is sent is offered to the kernel by a call of its own, and goes through the ring only as far as the socket does not
-//! take it at once, which is seldom. A send through the ring that completes at once, as nearly all do, ends the sleep that
-//! was submitted with it: whoever sends then turns and sleeps twice. Measured side by side, server's CPU time a message: 10
-//! receivers of one event 970 ns -> 891 ns, a record's patch 643 ns -> 576 ns, a call 1,191 ns -> 1,111 ns.
+//! Bytes are sent by a system call of their own, and go through the ring only as far as the socket does not take them
+//! at once, which is seldom. A send through the ring that completes at once, as nearly all do, would end the sleep that
+//! was submitted with it, so each send would cost a second turn and a second sleep. Measured side by side, server's CPU
+//! time a message: 10 receivers of one event 970 ns -> 891 ns, a record's patch 643 ns -> 576 ns, a call 1,191 ns ->
+//! 1,111 ns.
 //!
-//! With its parts, the only place of the host with `unsafe` in it. Where a kernel lacks `DEFER_TASKRUN` or ring messages the
-//! ring does without, and [`Ring::shortcomings`] says so.
+//! This module and its children are the only place of the host with `unsafe`. Where a kernel lacks `DEFER_TASKRUN` or
+//! ring messages the ring works without, and [`Ring::shortcomings`] says so.
 
 mod accepting;
 mod buffers;
@@ -48,7 +48,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Drain;
 
-/// Sends that are kept for use again.
+/// Finished sends whose memory is kept for reuse.
 const SPARE_MAX: usize = 4096;
 
 /// One socket and what the kernel is doing with it.
@@ -64,12 +64,12 @@ struct Socket {
     wanted: bool,
     /// The last byte has been received.
     ended: bool,
-    /// Its owner has let go; it is freed when the kernel is done with it.
+    /// Its owner has closed it; it is freed when the kernel is done with it.
     closing: bool,
     sending: Option<Box<Sending>>,
 }
 
-/// How to reach a core that sleeps in its ring. Descriptors are shared, so that they stay good while anybody may ring.
+/// How to wake a core that sleeps in its ring. Descriptors are shared, so that they stay valid while anybody may ring.
 #[derive(Clone, Debug)]
 pub(super) struct Doorbell {
     ring: Arc<OwnedFd>,
@@ -79,9 +79,9 @@ pub(super) struct Doorbell {
 /// How much a socket took at once.
 #[derive(Debug)]
 pub(super) enum Taken {
-    /// Everything: nothing more is told of it, and the memory can be used again.
+    /// Everything: no completion follows, and the memory can be reused.
     All(Outbox),
-    /// So many bytes; [`Completion::Sent`] tells of the others.
+    /// This many bytes; [`Completion::Sent`] reports the others.
     Part(usize),
 }
 
@@ -90,7 +90,7 @@ pub(super) struct Ring {
     uring: IoUring,
     buffers: Buffers,
     sockets: Slab<Socket>,
-    /// Sends that are done, for those to come.
+    /// Finished sends, to be reused.
     #[allow(clippy::vec_box, reason = "the kernel is given addresses in them: a send keeps its place while it is one")]
     spare: Vec<Box<Sending>>,
     sent: Vec<Outbox>,
@@ -98,12 +98,12 @@ pub(super) struct Ring {
     listeners: Vec<Listener>,
     descriptors: Arc<Descriptors>,
     waker: Waker,
-    /// Where the kernel puts the waker's count. Boxed: it must stay in its place.
+    /// Where the kernel writes the waker's count. Boxed, because its address must not change.
     wake_count: Box<u64>,
     peers: Arc<[Doorbell]>,
     bell_messages: bool,
     shortcomings: Vec<&'static str>,
-    /// Completions taken from the kernel and not looked at yet.
+    /// Completions taken from the kernel and not processed yet.
     taken: VecDeque<cqueue::Entry>,
     /// Sockets whose receive stopped for want of a buffer.
     starved: Vec<Key>,
@@ -138,7 +138,8 @@ impl Ring {
             taken: VecDeque::new(),
             starved: Vec::new(),
         };
-        // Saves the kernel a look into the descriptor table at every call; a kernel without it goes on looking.
+        // Saves the kernel a lookup in the descriptor table at every call. If the kernel cannot do that, it does no
+        // harm.
         let _ = ring.uring.split().0.register_ring_fd();
         ring.listen_to_waker();
         Ok(ring)
@@ -149,7 +150,7 @@ impl Ring {
         self.sockets.reserve(sockets);
     }
 
-    /// What this kernel lacks, and what is done instead.
+    /// The features that this kernel lacks, and what is done instead.
     pub(super) fn shortcomings(&self) -> &[&'static str] {
         &self.shortcomings
     }
@@ -161,7 +162,7 @@ impl Ring {
         Ok(Doorbell { ring: Arc::new(ring), waker: self.waker.clone() })
     }
 
-    /// Tells the ring how to reach its peers, by core.
+    /// Gives the ring the doorbells of its peers, by core.
     pub(super) fn meet(&mut self, peers: Arc<[Doorbell]>) {
         self.peers = peers;
     }
@@ -182,15 +183,15 @@ impl Ring {
         self.socket(key)?.stream.peer_addr().ok()
     }
 
-    /// Whether its other end is on this machine, by whatever address.
+    /// Whether its other end is on this machine, whatever address it uses.
     pub(super) fn is_near(&self, key: Key) -> bool {
         let Some(stream) = self.socket(key).map(|socket| &socket.stream) else { return false };
-        // Whoever is gone again already is nobody's neighbour.
+        // A connection that is already closed has no address; it counts as remote.
         let Ok(peer) = stream.peer_addr().map(|peer| peer.ip().to_canonical()) else { return false };
         peer.is_loopback() || stream.local_addr().is_ok_and(|own| own.ip().to_canonical() == peer)
     }
 
-    /// Stops receiving. What the kernel received before still comes.
+    /// Stops receiving. What the kernel has already received still comes.
     pub(super) fn pause(&mut self, key: Key) {
         let Some(socket) = self.socket_mut(key) else { return };
         if take(&mut socket.wanted) && socket.receiving {
@@ -214,7 +215,8 @@ impl Ring {
     pub(super) fn send(&mut self, key: Key, outbox: Outbox) -> Taken {
         let Some(socket) = self.socket(key) else { return Taken::Part(0) };
         assert!(socket.sending.is_none(), "socket {key:?} is sending already");
-        // Frames by reference are many pieces, for which the ring keeps account. An error is told by the ring's attempt.
+        // Outboxes with frames by reference consist of many pieces, which the ring keeps track of. After an error here
+        // the send through the ring reports it.
         let at_once = if outbox.shared.is_empty() {
             net::send(&socket.stream, &outbox.bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).unwrap_or(0)
         } else {
@@ -237,7 +239,7 @@ impl Ring {
         Taken::Part(at_once)
     }
 
-    /// Outboxes that were sent, whole; their memory can be used again.
+    /// Outboxes that were sent completely; their memory can be reused.
     pub(super) fn sent_outboxes(&mut self) -> Drain<'_, Outbox> {
         self.sent.drain(..)
     }
@@ -245,20 +247,20 @@ impl Ring {
     /// Tells the peer that nothing more will be sent.
     pub(super) fn end_sending(&mut self, key: Key) {
         if let Some(socket) = self.socket_mut(key) {
-            // It fails only for a socket that is broken, which its receive will tell.
+            // It only fails for a broken socket, which the receive reports.
             let _ = socket.stream.shutdown(Shutdown::Write);
         }
     }
 
-    /// Lets go of a socket: it is shut down now and closed once the kernel is done with it.
+    /// Closes a socket: it is shut down now, and its descriptor is closed once the kernel is done with it.
     pub(super) fn close(&mut self, key: Key) {
         let Some(socket) = self.socket_mut(key) else { return };
         let watched = socket.watched;
         socket.closing = true;
-        // Ends whatever is with the kernel. It fails only where the peer did so before.
+        // Ends all operations in the kernel. It only fails if the peer has already closed.
         let _ = socket.stream.shutdown(Shutdown::Both);
         if socket.receiving {
-            // A receive that has just been woken by bytes may go back to waiting for what has happened already.
+            // A receive that was just woken by bytes may miss the shutdown and wait again, so it is also cancelled.
             self.cancel(Kind::Receive, key);
         }
         if watched {
@@ -267,7 +269,7 @@ impl Ring {
         self.free_if_idle(key.slot);
     }
 
-    /// Sockets that are not closed yet, those included that only the kernel still holds.
+    /// Sockets that are not closed yet, including those that only the kernel still holds.
     pub(super) fn socket_count(&self) -> usize {
         self.sockets.len()
     }
@@ -283,16 +285,16 @@ impl Ring {
         self.buffers.provide(buffer.id);
     }
 
-    /// Whether the kernel has something to tell; costs no system call.
+    /// Whether there are completions; costs no system call.
     pub(super) fn has_completions(&mut self) -> bool {
         let (_, submissions, completions) = self.uring.split();
-        // A socket that found no buffer is fed at the next reap: until then there is something to do.
+        // Sockets that found no buffer are served at the next reap, so there is something to do.
         let starved = !self.starved.is_empty();
         let arrived = !self.taken.is_empty() || !completions.is_empty();
         starved || arrived || submissions.taskrun() || submissions.cq_overflow()
     }
 
-    /// Hands everything prepared to the kernel and lets it finish what is due.
+    /// Submits all prepared operations, and lets the kernel run its deferred work.
     pub(super) fn submit(&mut self) {
         let (submitter, submissions, _) = self.uring.split();
         if submissions.is_empty() && !submissions.taskrun() && !submissions.cq_overflow() {
@@ -303,7 +305,7 @@ impl Ring {
         self.check(result);
     }
 
-    /// Hands everything prepared to the kernel and sleeps until there is a completion, or for `timeout`.
+    /// Submits all prepared operations, and sleeps until there is a completion, or for `timeout`.
     pub(super) fn sleep(&mut self, timeout: Option<Duration>) {
         if !self.taken.is_empty() {
             return self.submit();
@@ -318,13 +320,13 @@ impl Ring {
         self.check(result);
     }
 
-    /// Looks at what the kernel did; [`Ring::next`] passes it on.
+    /// Takes completions from the kernel; [`Ring::next`] gives them out.
     pub(super) fn reap(&mut self) {
         self.feed_starved();
         self.take_completions();
     }
 
-    /// The next completion of those looked at.
+    /// The next completion of those taken.
     pub(super) fn next(&mut self) -> Option<Completion> {
         loop {
             let entry = self.taken.pop_front()?;
@@ -448,7 +450,7 @@ impl Ring {
         }
     }
 
-    /// Puts a receive to the kernel, if it is wanted and not there.
+    /// Prepares a receive, if it is wanted and none is under way.
     fn receive(&mut self, key: Key) {
         let Some(socket) = self.socket_mut(key) else { return };
         if socket.wanted && !socket.receiving && !socket.ended {
@@ -463,7 +465,7 @@ impl Ring {
         self.push(&entry.user_data(Kind::Cancel.numbered(0)));
     }
 
-    /// Puts what is left of a send to the kernel.
+    /// Prepares a send of the bytes that are left.
     fn send_on(&mut self, key: Key) {
         let Some(socket) = self.socket_mut(key) else { return };
         let to = types::Fd(socket.stream.as_raw_fd());
@@ -472,7 +474,7 @@ impl Ring {
         self.push(&entry.user_data(Kind::Send.data(key)));
     }
 
-    /// Sockets that got no buffer try again; the kernel is given more buffers first.
+    /// Gives the kernel more buffers, and lets sockets that found none receive again.
     fn feed_starved(&mut self) {
         if !self.starved.is_empty() {
             self.buffers.grow();
@@ -496,7 +498,7 @@ impl Ring {
         self.push(&entry.user_data(Kind::Wake.numbered(0)));
     }
 
-    /// A socket its owner has not let go of.
+    /// A socket that its owner has not closed.
     fn socket(&self, key: Key) -> Option<&Socket> {
         let present = |socket: &&Socket| socket.generation == key.generation && !socket.closing;
         self.sockets.get(key.slot as usize).filter(present)
@@ -521,7 +523,7 @@ impl Ring {
         let Err(error) = result else { return };
         match error.raw_os_error() {
             Some(libc::ETIME | libc::EINTR) => {}
-            // The completion queue is full, or the kernel short of memory: what was prepared stays prepared.
+            // The completion queue is full, or the kernel is short of memory: the operations stay prepared.
             Some(libc::EBUSY | libc::EAGAIN | libc::ENOMEM) => self.take_completions(),
             _ => panic!("the network ring failed: {error}"),
         }
@@ -543,7 +545,8 @@ impl Drop for Ring {
             self.reap();
             while self.next().is_some() {}
         }
-        // What the kernel has not given back by now is left to it: memory it may write to must not be used again.
+        // Memory that the kernel has not given back by now is leaked on purpose, because the kernel may still write to
+        // it.
         std::mem::forget(take(&mut self.wake_count));
         if self.sockets.is_empty() {
             self.buffers.unregister(&self.uring);

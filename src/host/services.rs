@@ -1,7 +1,7 @@
-//! What runs once, beside the cores: storage, authentication, and whoever shows figures.
+//! The services beside the cores: storage, authentication, and readers of figures.
 //!
-//! *Owns* how they are put together, from the configuration and from what the program brings, and the order in which they end.
-//! *Promises* that each ends before what it asks does. *Does not* know what they do.
+//! *Owns* how they are started, from the configuration and from what the embedding program brings, and the order in
+//! which they end. *Promises* that each ends before the services that it depends on. *Does not* know what they do.
 
 use super::bell::Waker;
 use super::descriptors::{self, Descriptors};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// Opens a store that the program brings; with what it is.
 type Open = Box<dyn FnOnce(storage::Options) -> Result<(Storage, String), OpenError> + Send>;
 
-/// What the program that starts a server brings, beside the configuration.
+/// What the embedding program brings beside the configuration.
 #[derive(Default)]
 pub struct Members {
     store: Option<Open>,
@@ -48,10 +48,10 @@ impl Members {
     }
 }
 
-/// What a core has of them: its way to storage, if there is any, and to authentication.
+/// What a core has of them: its client of storage, if there is any, and of authentication.
 pub(super) type Clients = (Option<storage::Client>, auth::Client);
 
-/// See the module. They are dropped in this order.
+/// See the module. Fields are dropped in this order.
 pub(super) struct Services {
     /// Those that do not run yet.
     waiting: Vec<monitor::Start>,
@@ -61,7 +61,7 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// All of them but the readers, and what each core has of them.
+    /// Starts all of them but the readers. Gives what each core has of them.
     pub(super) fn start(
         config: &Config,
         placement: &Placement,
@@ -143,7 +143,7 @@ fn open_storage(
     Ok(storage)
 }
 
-/// Makes a core look at what it is given from a thread that is no core.
+/// Wakes a core from a thread that is not a core.
 pub(super) fn core_waker((port, waker): (&Port<Packet>, &Waker)) -> service::Waker {
     let (bell, waker) = (port.bell(), waker.clone());
     Arc::new(move || {

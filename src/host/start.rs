@@ -1,4 +1,4 @@
-//! Bringing a server up, and down again.
+//! Starts the cores of a server and stops them again.
 //!
 //! *Owns* the threads of the cores. *Promises* that either all cores run or none is left. *Does not* wait for signals.
 
@@ -35,14 +35,15 @@ use std::time::Duration;
 
 /// Memory of all rings between cores together.
 const LATTICE_BYTES: usize = 64 << 20;
-/// Most slots of one ring between two cores: more only takes memory out of the cache.
+/// Most slots of one ring between two cores: larger rings only displace other memory from the cache.
 const SLOTS_MAX: usize = 4096;
-/// What an executor registers for file I/O of its own, which this host does not use. It counts as locked memory: at its
-/// default of 10 MiB a single core would exceed a distribution's 8 MiB.
+/// Memory that an executor registers for its own file I/O, which this host does not use. It counts as locked memory:
+/// the default of 10 MiB would exceed the 8 MiB that distributions allow, with a single core.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
 /// Entries of an executor's own rings.
 const EXECUTOR_RING_DEPTH: usize = 16;
-/// The executor's time slice. It must not end before the turn has begun, see [`Core::run`]; after that it is of no interest.
+/// The executor's time slice. It must not end before the turn has begun, see [`Core::run`]; after that it does not
+/// matter.
 const EXECUTOR_SLICE: Duration = Duration::from_hours(1);
 
 /// A running server.
@@ -57,7 +58,7 @@ pub struct Server {
     tapes: Option<Tapes>,
 }
 
-/// That a core's ring is there: how to wake the core, and what its kernel lacks. Or why it is not there.
+/// The report of a core whose ring is ready: how to wake it, and which features the kernel lacks; or why it failed.
 type Readiness = Result<(Doorbell, Vec<&'static str>), String>;
 
 /// What one core's thread starts with.
@@ -66,7 +67,7 @@ struct Seed {
     cores: u16,
     options: Options,
     port: Port<Packet>,
-    /// Its listeners, each with what its connections are secured with.
+    /// Its listeners, each with the settings of its connections.
     doors: Doors,
     waker: Waker,
     clients: Clients,
@@ -76,11 +77,11 @@ struct Seed {
     control: Arc<Control>,
     figures: Figures,
     idle_spin: Option<Duration>,
-    /// Where what comes in is written down, if it is.
+    /// Where its inputs are recorded, if they are.
     tape_feed: Option<TapeFeed>,
-    /// Tells that the ring is there, or why not.
+    /// Reports that the ring is ready, or why it is not.
     ready: Sender<(usize, Readiness)>,
-    /// Brings the others' doorbells; closed if one of them failed.
+    /// Receives the others' doorbells; closed if one of them failed.
     peers: Receiver<Arc<[Doorbell]>>,
     descriptors: Arc<Descriptors>,
 }
@@ -162,10 +163,10 @@ pub fn start(
     }
     drop(ready);
     let doorbells = await_cores(cores, &readiness)?;
-    // Everything is open by now that stays open, and no core accepts yet.
+    // By now all files are open that stay open, and no core accepts yet.
     descriptors.settle(config, listeners, listeners * listen::backlog())?;
     for tell in tell_peers {
-        // A core that ended since is found when it is joined.
+        // If a core has ended meanwhile, that shows when it is joined.
         let _ = tell.send(Arc::clone(&doorbells));
     }
     server.services.start_readers(&server.figures, placement)?;
@@ -173,11 +174,10 @@ pub fn start(
     Ok(server)
 }
 
-/// A core's listeners, and what holds for the connections of each.
+/// A core's listeners, and the settings of the connections of each.
 type Doors = Vec<(TcpListener, DoorKind)>;
 
-/// Ports, and what the connections of each are secured with: with TLS on a port of its own there are two, the plain one
-/// first.
+/// The ports with the TLS settings of each. If TLS has a port of its own there are two, the plain one first.
 fn ports(port: u16, tls: Option<&Tls>, secure_port: Option<u16>) -> Vec<(u16, Option<&Tls>)> {
     match (tls, secure_port) {
         (Some(tls), Some(secure_port)) => vec![(port, None), (secure_port, Some(tls))],
@@ -185,11 +185,11 @@ fn ports(port: u16, tls: Option<&Tls>, secure_port: Option<u16>) -> Vec<(u16, Op
     }
 }
 
-/// What the server listens on, and what of it is given away on the way: listeners to cores, certificates to the server.
+/// All listeners of a server. While it starts they move to the cores, and the certificates to the server.
 struct Front {
     /// Of each core.
     doors: Vec<Doors>,
-    /// Of each side that has certificates.
+    /// The TLS settings of each side that has certificates.
     tls: Vec<Tls>,
     web: Vec<SocketAddr>,
     mqtt: Vec<SocketAddr>,
@@ -206,7 +206,7 @@ impl Front {
         Ok(Self { doors, tls: tls.into_iter().chain(mqtt_tls).collect(), web, mqtt, mqtt_lines })
     }
 
-    /// Tells what is listened on, what is spoken there, and who may.
+    /// Logs what the server listens on, which protocols are spoken there, and who may connect.
     fn announce(&self, config: &Config) {
         let http = &config.http;
         let securely = |door: usize| if http.tls.is_some() && door + 1 == self.web.len() { "https" } else { "http" };
@@ -333,7 +333,7 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
     let mut ring = match made {
         Ok((ring, doorbell)) => {
             let shortcomings = ring.shortcomings().to_vec();
-            // Nobody waits for it any more only if another core failed, which the next line finds out.
+            // This only fails if another core has failed, which the next line finds out.
             let _ = seed.ready.send((number, Ok((doorbell, shortcomings))));
             ring
         }
@@ -373,7 +373,7 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
     Ok(core.run())
 }
 
-/// Waits until all rings are there. Everybody's doorbell.
+/// Waits until all rings are ready. Gives the doorbells of all cores.
 fn await_cores(cores: usize, readiness: &Receiver<(usize, Readiness)>) -> Result<Arc<[Doorbell]>, StartError> {
     let mut doorbells: Vec<Option<Doorbell>> = vec![None; cores];
     let mut shortcomings = Vec::new();
@@ -398,7 +398,8 @@ fn wake_all(wakers: &[Waker]) -> impl Fn() + Send + Sync + use<> {
     move || wakers.iter().for_each(Waker::wake)
 }
 
-/// The standard library draws its hash keys from the operating system: randomness without another dependency.
+/// The standard library draws its hash keys from the operating system, which gives randomness without another
+/// dependency.
 fn random_seeds() -> [u64; 4] {
     std::array::from_fn(|index| RandomState::new().hash_one(index))
 }
@@ -488,10 +489,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Reached with cores only if not all of them could be started.
+        // There are only cores left here if not all of them could be started.
         self.give_up();
         for core in self.cores.drain(..) {
-            // What it says is of no interest any more: the start has failed and said why.
+            // Its result does not matter any more: the start has failed and reported why.
             let _ = core.join();
         }
     }

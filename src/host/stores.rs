@@ -1,15 +1,16 @@
-//! A core's way to storage, and back.
+//! A core's exchange with storage.
 //!
-//! *Owns* the batch with which a shard's writes go there, and when they do. *Promises* that there is one batch on its way at a
-//! time, and that a shard without storage is answered as if everything were stored at once. *Does not* know what is written.
+//! *Owns* the batch that carries a shard's writes to storage, and the decision when it goes. *Promises* that one batch
+//! is under way at a time, and that without storage a shard is answered as if everything were stored at once. *Does
+//! not* know what is written.
 
 use super::clock::Clock;
 use crate::storage::Client;
 use deepstream_engine::{Completion, Nanos, Shard, StoreBatch, Ticket};
 
-/// How long what is to be stored waits for company while more comes in. A commit costs the same for one write and for many, and
-/// who was just told that a write is stored writes again: handed over at once, the first of them would go to the disk alone,
-/// and all others wait until it is back.
+/// How long writes wait for others to share their commit while more input arrives. A commit costs the same for one
+/// write as for many. Clients that were just told that a write is stored all write again: if the first of these writes
+/// were handed over at once it would go to the disk alone, and all others would have to wait for it.
 const GATHER_NS_MAX: u64 = 100_000;
 
 /// See the module.
@@ -17,7 +18,7 @@ pub(super) struct Stores {
     client: Option<Client>,
     /// Where the shard puts its next writes; away while storage has it.
     batch: Option<StoreBatch>,
-    /// Since when something waits to be handed to storage that could be.
+    /// Since when writes are waiting although they could be handed over.
     gathering: Option<Nanos>,
 }
 
@@ -31,7 +32,7 @@ impl Stores {
         self.client.as_ref().is_some_and(Client::has_answers)
     }
 
-    /// Gives the shard what storage has answered. Whether that was anything.
+    /// Hands the answers of storage to the shard. Returns whether there were any.
     pub(super) fn poll(&mut self, shard: &mut Shard, now: Nanos) -> bool {
         let Self { client, batch, .. } = self;
         let Some(client) = client.as_mut().filter(|client| client.has_answers()) else { return false };
@@ -52,7 +53,7 @@ impl Stores {
         }
     }
 
-    /// What is to be stored waits until there is nothing else to take in, but not for long.
+    /// Lets writes wait until there is no other input, but not for long.
     pub(super) fn gather(&mut self, shard: &mut Shard, now: Nanos, clock: Clock) {
         if self.batch.is_none() || !shard.has_stores() {
             return;
@@ -64,12 +65,12 @@ impl Stores {
         }
     }
 
-    /// Whether something waits for company.
+    /// Whether writes are waiting for others.
     pub(super) fn are_gathering(&self) -> bool {
         self.gathering.is_some()
     }
 
-    /// What waits goes to storage.
+    /// Hands the waiting writes to storage.
     pub(super) fn hand_over(&mut self, shard: &mut Shard, now: Nanos) {
         self.gathering = None;
         let Some(mut batch) = self.batch.take() else { return };
@@ -85,7 +86,7 @@ impl Stores {
         }
     }
 
-    /// Whether storage has nothing of this core.
+    /// Whether nothing of this core is under way in storage.
     pub(super) fn are_back(&self) -> bool {
         self.batch.is_some()
     }

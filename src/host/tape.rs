@@ -1,9 +1,9 @@
-//! Tapes: what comes into each shard, in a file of its own, for `sim --replay`.
+//! Tapes: the inputs of each shard, recorded in a file of its own, for `sim --replay`.
 //!
-//! *Owns* the files, the thread that writes them, and what is on its way there. *Promises* that no core ever waits for a
-//! disk: what it has not taken in time ends the tape, which is said, and the file stays one that can be played as far as it
-//! goes; that a file is never written over; and that what came in before a core panicked is in the file. *Does not* sync:
-//! files outlive the process, whatever ends it, not the machine.
+//! *Owns* the files, the thread that writes them, and what is on its way there. *Promises* that no core ever waits for
+//! a disk: if the disk is too slow the tape ends, which is logged, and the file can be replayed up to there; that no
+//! file is overwritten; and that inputs before a panic of a core are in the file. *Does not* sync: files survive a
+//! crash of the process, but not of the machine.
 
 use super::error::StartError;
 use crate::log::{Level, note};
@@ -26,13 +26,13 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 /// How long a process that panicked waits for its last words to be written.
 const PANIC_DUMP: Duration = Duration::from_secs(2);
 
-/// Something for the thread that writes.
+/// A command for the thread that writes.
 enum Word {
     /// Bytes for the file of a shard.
     Bytes(usize, Vec<u8>),
-    /// Tell when all that came before is written.
+    /// To report when everything before it is written.
     Tell(Sender<()>),
-    /// That was all.
+    /// There will be no more.
     End,
 }
 
@@ -50,7 +50,7 @@ impl Tapes {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| failed(directory, &error))?;
         let path = |shard: usize| directory.join(format!("shard-{shard}-{}.tape", unix_ns / 1_000_000));
         let open = |path: PathBuf| {
-            // What clients say is in it, passwords and all.
+            // It contains everything that clients say, passwords included.
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
             file.map(|file| (path.clone(), file)).map_err(|error| failed(&path, &error))
         };
@@ -79,16 +79,16 @@ impl Tapes {
         self.tape_feeds[shard].clone()
     }
 
-    /// Writes what the cores, which have ended, left.
+    /// Writes what is left after the cores have ended.
     pub(super) fn finish(self) {
-        // The hook for panics holds a sender for as long as the process lives.
+        // The panic hook keeps a sender as long as the process lives, so the writer does not end by itself.
         if self.sender.send(Word::End).is_ok() {
             let _ = self.thread.join();
         }
     }
 }
 
-/// Has the rest written before the process ends by a panic.
+/// Installs a panic hook that writes the rest before the process ends.
 fn write_on_panic(tape_feeds: Vec<TapeFeed>, sender: Sender<Word>) {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -104,11 +104,11 @@ fn write_on_panic(tape_feeds: Vec<TapeFeed>, sender: Sender<Word>) {
 /// What a core and the thread that writes share.
 #[derive(Default)]
 struct Shared {
-    /// Not handed over yet; locked by the core alone, unless it panicked.
+    /// Not handed over yet; only locked by the core, except after a panic.
     kept: Mutex<Vec<u8>>,
     /// Bytes handed over and not yet written.
     waiting: AtomicUsize,
-    /// Nothing more is taken.
+    /// No more is recorded.
     is_over: AtomicBool,
     /// Some of it could not be written.
     has_gap: AtomicBool,
@@ -123,7 +123,7 @@ pub(super) struct TapeFeed {
 }
 
 impl TapeFeed {
-    /// Takes what the shard writes down.
+    /// Takes inputs that the shard has recorded.
     pub(super) fn take(&self, bytes: &[u8]) {
         if self.is_over() {
             return;
@@ -138,10 +138,10 @@ impl TapeFeed {
         }
     }
 
-    /// Gives what was kept to the thread that writes.
+    /// Hands what was collected to the thread that writes.
     pub(super) fn hand_over(&self) {
         let kept = {
-            // The panic this is called in may have come in the middle of `take`.
+            // If this is called by the panic hook, the panic may have happened in the middle of `take`.
             let Ok(mut kept) = self.shared.kept.try_lock() else { return };
             if kept.is_empty() {
                 return;
@@ -151,7 +151,7 @@ impl TapeFeed {
         let len = kept.len();
         let waiting = self.shared.waiting.fetch_add(len, Ordering::Relaxed) + len;
         if waiting <= WAITING_BYTES_MAX {
-            // Without the thread there is a panic or an end under way.
+            // If this fails the thread has ended, so the server is stopping or has panicked.
             let _ = self.sender.send(Word::Bytes(self.shard, kept));
         } else if !self.shared.is_over.swap(true, Ordering::Relaxed) {
             let what = format!("{} bytes of the tape of shard {} wait for the disk: it ends here", waiting, self.shard);
@@ -159,7 +159,7 @@ impl TapeFeed {
         }
     }
 
-    /// Whether nothing more is taken.
+    /// Whether no more is recorded.
     pub(super) fn is_over(&self) -> bool {
         self.shared.is_over.load(Ordering::Relaxed)
     }
@@ -173,7 +173,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Until the server says that it was all.
+    /// Writes until [`Word::End`].
     fn run(mut self) {
         while let Ok(word) = self.words.recv() {
             match word {
@@ -186,7 +186,7 @@ impl Writer {
 
     fn write(&mut self, shard: usize, bytes: &[u8]) {
         let ((path, file), shared) = (&mut self.files[shard], &self.shared[shard]);
-        // Bytes after a gap could not be played.
+        // Bytes after a gap could not be replayed.
         if !shared.has_gap.load(Ordering::Relaxed)
             && let Err(error) = file.write_all(bytes)
         {
@@ -233,11 +233,11 @@ mod tests {
             panic!("as a core might");
         });
         assert!(core.join().is_err());
-        // Nobody has handed anything over but the hook.
+        // Only the hook has handed anything over.
         let read = |shard: usize| std::fs::read(directory.join(format!("shard-{shard}-0.tape"))).expect("a tape");
         assert_eq!(read(0), b"first second");
         assert_eq!(read(1), b"of another core");
-        // A panic in the middle of taking leaves the tape locked, and must not wait for itself.
+        // A panic in the middle of `take` leaves the tape locked, and the hook must not wait for that lock.
         let kept = tapes.tape_feed(0);
         let core = std::thread::spawn(move || {
             let _kept = kept.shared.kept.lock();

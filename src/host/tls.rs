@@ -1,8 +1,8 @@
 //! TLS: between the bytes of a socket and the bytes of its link.
 //!
-//! *Owns* the settings that all cores share, and one session per secured connection. *Promises* that a new certificate serves
-//! from the next connection on, that a session can be resumed on any core, and that clients' bytes cost their own session at
-//! most. *Does not* touch sockets: ciphertext goes in and comes out as bytes.
+//! *Owns* the settings that all cores share, and one session per secured connection. *Promises* that a new certificate
+//! is used from the next connection on, that a session can be resumed on any core, and that invalid bytes of a client
+//! end no session but its own. *Does not* touch sockets: ciphertext goes in and comes out as bytes.
 
 use crate::config::{Config, Pem, Tls as Settings};
 use crate::reload::{Part, Swap};
@@ -38,7 +38,7 @@ impl Side {
         }
     }
 
-    /// Where its settings stand.
+    /// The section of the configuration with its settings.
     pub(super) fn section(self) -> &'static str {
         match self {
             Self::Web => "httpServer.options.ssl",
@@ -46,7 +46,7 @@ impl Side {
         }
     }
 
-    /// What a client that asks may be told is spoken inside.
+    /// The protocol name for ALPN.
     fn protocol(self) -> &'static [u8] {
         match self {
             Self::Web => b"http/1.1",
@@ -55,13 +55,13 @@ impl Side {
     }
 }
 
-/// What all cores secure new connections with.
+/// The TLS settings for new connections, shared by all cores.
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
     side: Side,
     // Locked once per connection.
     current: Arc<Mutex<Arc<ServerConfig>>>,
-    /// Kept over reloads, so that sessions stay resumable; its own keys change by themselves.
+    /// Kept over reloads, so that sessions stay resumable; it rotates its keys by itself.
     tickets: Arc<dyn ProducesTickets>,
 }
 
@@ -91,9 +91,9 @@ impl Tls {
 
     pub(super) fn session(&self) -> Option<Session> {
         let config = Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner));
-        // It fails only for settings that allow no version, which ours never do.
+        // It only fails for settings that allow no TLS version, which ours never do.
         let mut connection = ServerConnection::new(config).ok()?;
-        // What waits is bounded where it is made: in the shard's outbox.
+        // Unlimited, because unsent bytes are already bounded in the shard's outbox.
         connection.set_buffer_limit(None);
         Some(Session { connection, deferred: Vec::new(), told_end: false })
     }
@@ -107,7 +107,7 @@ impl Part for Tls {
         }
     }
 
-    /// Once swapped in, they serve new connections; those there are keep what they began with.
+    /// Once swapped in they apply to new connections; existing ones keep theirs.
     fn prepare(&self, config: &Config) -> Result<Swap, String> {
         let Some(settings) = self.side.settings(config) else {
             return Err("TLS is on, and can be switched off only by a restart".to_owned());
@@ -160,9 +160,9 @@ fn built(settings: &Settings, tickets: &Arc<dyn ProducesTickets>) -> Result<Serv
         rustls::Error::InconsistentKeys(_) => TlsError::new("key", "is not the key of the certificate in cert"),
         other => TlsError::new("key", other),
     })?;
-    // The client's order of ciphers is followed, as it is by default: every one that there is is strong, and a device without
-    // hardware for AES has its reasons to ask for another.
-    // Tickets hold the session themselves: nothing is shared between cores but their key.
+    // The client's preference of ciphers is followed, which is the default: all offered ones are strong, and a device
+    // without hardware for AES has good reason to prefer another. Tickets hold the session themselves: nothing is
+    // shared between cores but their key.
     config.ticketer = Arc::clone(tickets);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 1;
@@ -204,18 +204,18 @@ fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, TlsError> {
 #[derive(Debug)]
 pub(super) struct Session {
     connection: ServerConnection,
-    /// Ciphertext of a handshake that waits for its turn.
+    /// Ciphertext of a handshake that waits until it may go on.
     deferred: Vec<u8>,
     told_end: bool,
 }
 
 impl Session {
-    /// Whether the next ciphertext may cost a signature.
+    /// Whether the handshake is under way, so that the next ciphertext may cost a signature.
     pub(super) fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
     }
 
-    /// Keeps ciphertext until the handshake's turn comes. Whether it is the first that waits.
+    /// Keeps ciphertext until the handshake may go on. Returns whether it is the first that was kept.
     pub(super) fn defer(&mut self, sealed: &[u8]) -> bool {
         let first = self.deferred.is_empty();
         self.deferred.extend_from_slice(sealed);
@@ -232,17 +232,17 @@ impl Session {
         !self.deferred.is_empty()
     }
 
-    /// As [`Session::open`], with what was kept.
+    /// As [`Session::open`], for the ciphertext that was kept.
     pub(super) fn open_deferred(&mut self, plain: &mut Vec<u8>) -> Result<bool, rustls::Error> {
         let sealed = std::mem::take(&mut self.deferred);
         self.open(&sealed, plain)
     }
 
-    /// Opens ciphertext; appends what was in it. Whether the peer said that it will send nothing more.
+    /// Decrypts, and appends the plaintext. Returns whether the peer has said that it will send nothing more.
     pub(super) fn open(&mut self, mut sealed: &[u8], plain: &mut Vec<u8>) -> Result<bool, rustls::Error> {
         let mut over = false;
         while !sealed.is_empty() {
-            // It fails only while plaintext waits, and none does: it is taken in each round.
+            // It only fails while plaintext is left unread, and each round reads all of it.
             if self.connection.read_tls(&mut sealed).unwrap_or(0) == 0 {
                 break;
             }
@@ -262,17 +262,17 @@ impl Session {
         self.connection.wants_write()
     }
 
-    /// Seals an outbox: ciphertext, in the same memory, that is to be sent before anything sealed later.
+    /// Encrypts an outbox, reusing its memory. The ciphertext must be sent before any that is made later.
     pub(super) fn seal(&mut self, mut outbox: Outbox) -> Outbox {
         for piece in outbox.pieces() {
-            // Memory takes everything.
+            // Writing to memory cannot fail.
             let _ = self.connection.writer().write_all(piece);
         }
         outbox.clear();
         self.output(outbox)
     }
 
-    /// The last words: an alert, or that nothing more will be sent. Empty the second time.
+    /// The last bytes to send: an alert, or that nothing more will follow. Empty the second time.
     pub(super) fn end(&mut self) -> Outbox {
         if !std::mem::replace(&mut self.told_end, true) {
             self.connection.send_close_notify();

@@ -1,17 +1,18 @@
-//! *Owns* when a core gives memory back: once connections hold much less than they did, and a moment later. *Promises* that a
-//! burst alone gives none back. *Does not* know whose it was.
+//! *Owns* the decision when a core gives memory back to the operating system: when connections have held much less than
+//! at their peak for a while. *Promises* that none is given back because of a short drop. *Does not* know whose memory
+//! it was.
 
 use super::ring;
 use deepstream_engine::{Nanos, Shard};
 
-/// Less than this is kept for what comes next.
+/// Less than this is not worth giving back.
 const WORTH_BYTES: usize = 8 << 20;
-/// Connections hold this many times less than at their most.
+/// How many times less than at their peak connections must hold.
 const LESS: usize = 4;
-/// For how long that lasts first: the kernel has to let go of what it was sending, too.
+/// For how long that must last: the kernel also needs time to release what it was sending.
 const LASTS_NS: u64 = 1_000_000_000;
 
-/// What a core remembers for it.
+/// The state for this decision.
 #[derive(Debug, Default)]
 pub(super) struct Trim {
     most: usize,
@@ -19,7 +20,7 @@ pub(super) struct Trim {
 }
 
 impl Trim {
-    /// Connections hold this much. Whether it is time.
+    /// Notes how much connections hold. Returns whether it is time.
     fn is_due(&mut self, now: Nanos, held: usize) -> bool {
         self.most = self.most.max(held);
         if self.most < WORTH_BYTES || held > self.most / LESS {

@@ -1,7 +1,8 @@
-//! What a login came to, as HTTP says it.
+//! The answers of HTTP to logins.
 //!
-//! *Owns* the statuses: 401 is a no of somebody who judged, 503 that nobody could, 429 that too many were refused to be
-//! judged at all. *Promises* that whoever said no is heard in his own words, be they a text or a document. *Does not* judge.
+//! *Owns* the statuses: 401 for a refusal, 503 if the login could not be judged, 429 if it was not judged because too
+//! many before it were refused. *Promises* that the reason given by the method reaches the client, as text or as JSON.
+//! *Does not* judge.
 
 use crate::endpoint::http::{self, Answer};
 use crate::note;
@@ -10,19 +11,19 @@ use deepstream_engine::{ConnId, Login, Note};
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 
-/// To a request that wants something done.
+/// Refuses a request that contains a batch.
 pub(super) const NOT_LOGGED_IN: &str = "Unsuccessful authentication attempt.";
-/// To one that brings credentials and nothing else.
+/// Refuses a request that only contains credentials.
 const NOT_VALID: &str = "Invalid authentication data.";
 
-/// Credentials that are to be judged, and nothing else: where they come from, and what is to be logged of them.
+/// A request that only contains credentials: where it comes from, and what to log of it.
 pub(super) struct Credentials {
     pub(super) remote: Box<str>,
     pub(super) logged: Option<Bytes>,
 }
 
 impl Credentials {
-    /// The answer to them. The shard does not hear of them, so the log does here.
+    /// The answer to such a request. The shard never hears of it, so it is logged here.
     pub(super) fn answer(self, conn: ConnId, login: &Login) -> Answer {
         let Self { remote, logged } = self;
         match login {
@@ -49,7 +50,7 @@ pub(super) fn refusal(login: &Login, otherwise: &str) -> Option<Answer> {
     })
 }
 
-/// In the words of whoever refused, if there are any: a text as it is, anything that holds something as JSON.
+/// With the reason that the method gave, if any: a text as it is, any other non-empty value as JSON.
 pub(super) fn refused(status: StatusCode, client_data: Option<&[u8]>, otherwise: &str) -> Answer {
     let words = client_data.and_then(deepstream_json::string_of);
     let words = words.as_deref().and_then(|words| str::from_utf8(words).ok()).filter(|words| !words.is_empty());
@@ -63,7 +64,7 @@ pub(super) fn refused(status: StatusCode, client_data: Option<&[u8]>, otherwise:
     }
 }
 
-/// What the credentials are good for.
+/// The body of a successful login.
 fn rights(login: &Login) -> Vec<u8> {
     let mut body = b"{".to_vec();
     if let Login::Accepted(account) = login {

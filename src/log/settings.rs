@@ -1,4 +1,4 @@
-//! What can be chosen of the log, and in which words the configuration asks for it.
+//! The settings of the log, with the words for them in the configuration.
 
 use super::Level;
 
@@ -20,7 +20,8 @@ pub struct LogSettings {
 pub enum Timestamps {
     /// `timestamps: false`.
     Never,
-    /// `timestamps: auto`: in files. What reads a pipe or a socket, as journald and containers do, stamps lines by itself.
+    /// `timestamps: auto`: in files only. Readers of a pipe or a socket, such as journald and container runtimes, add
+    /// the time themselves.
     InFiles,
     /// `timestamps: true`.
     Always,
@@ -31,7 +32,7 @@ pub enum Timestamps {
 pub enum Colors {
     /// `colors: false`.
     Never,
-    /// `colors: true`: where a human reads, not where a file or a collector does.
+    /// `colors: true`: on terminals, not in files or pipes.
     OnTerminal,
     /// `--colors true`.
     Always,

@@ -17,7 +17,7 @@ pub struct Listeners {
     pub listeners: u64,
     /// Connections that are open.
     pub open_connections: u64,
-    /// As many may be.
+    /// How many may be open.
     pub connections_max: u64,
     /// Connections refused for want of file descriptors.
     pub no_descriptor: u64,

@@ -1,9 +1,9 @@
-//! What a running server can tell in figures.
+//! The figures of a running server: gauges, counters and histograms.
 //!
-//! *Owns* what a figure is, the list of all of them (`figures`), the way by which shards hand theirs to whoever asks, and the
-//! joint for whoever shows them ([`Reader`]).
-//! *Promises* one [`Snapshot`] a shard and a service, each figure declared once with name, unit, kind and help, and that a
-//! shard spends nothing on it until somebody asks. *Does not* show anything: whoever shows figures reads snapshots.
+//! *Owns* the definition of a figure, the list of all of them (`figures`), the exchange by which shards hand over
+//! theirs, and the trait for whatever shows them ([`Reader`]). *Promises* one [`Snapshot`] for each shard and service,
+//! that each figure is declared once, with name, unit, kind and help, and that a shard spends next to nothing on it
+//! until figures are requested. *Does not* show anything: readers read snapshots.
 
 mod figures;
 mod reader;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What a number says.
+/// What kind of number a figure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// How much there is now.
@@ -48,7 +48,7 @@ pub struct Figure {
     pub kind: Kind,
     /// What it counts.
     pub unit: Unit,
-    /// One sentence for who reads it somewhere else.
+    /// One sentence that explains it.
     pub help: &'static str,
 }
 
@@ -89,7 +89,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Of figures that are put in one after the other.
+    /// A snapshot of the figures that `put` adds.
     pub fn of(source: Source, put: impl FnOnce(&mut Vec<Reading>)) -> Self {
         let mut readings = Vec::new();
         put(&mut readings);
@@ -105,8 +105,8 @@ impl Snapshot {
     }
 }
 
-/// The way from shards to whoever asks. A shard looks at [`asked`](Self::asked) once a turn, and answers a number that it has
-/// not answered yet.
+/// Where figures are requested of shards and answered. A shard compares [`asked`](Self::asked) once a turn with the
+/// number of the request that it answered last.
 #[derive(Debug)]
 pub struct Monitor {
     asked: AtomicUsize,
@@ -114,7 +114,7 @@ pub struct Monitor {
     answered: Condvar,
 }
 
-/// The latest of a shard.
+/// The latest answer of a shard.
 #[derive(Clone, Debug)]
 enum Answer {
     None,
@@ -124,23 +124,23 @@ enum Answer {
 }
 
 impl Monitor {
-    /// For so many shards.
+    /// A monitor for this many shards.
     pub fn new(shards: usize) -> Self {
         let answers = Mutex::new(vec![Answer::None; shards]);
         Self { asked: AtomicUsize::new(0), answers, answered: Condvar::new() }
     }
 
-    /// Asks all shards for their figures; they have to be woken after that. Gives the number of this question.
+    /// Requests the figures of all shards; they have to be woken after that. Gives the number of this request.
     pub fn ask(&self) -> usize {
         self.asked.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// The number of the latest question.
+    /// The number of the latest request.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::Acquire)
     }
 
-    /// A shard answers all questions up to this number.
+    /// A shard answers all requests up to this number.
     pub fn tell(&self, shard: usize, question: usize, snapshot: Snapshot) {
         self.lock()[shard] = Answer::To(question, snapshot);
         self.answered.notify_all();
@@ -152,7 +152,7 @@ impl Monitor {
         self.answered.notify_all();
     }
 
-    /// Waits for the answers of all shards to a question. By shard; `None`: it has ended, or does not answer for so long.
+    /// Waits for the answers of all shards to a request. By shard; `None`: it has ended, or has not answered in time.
     pub fn wait(&self, question: usize, patience: Duration) -> Vec<Option<Snapshot>> {
         let is_awaited = |answer: &Answer| match answer {
             Answer::None => true,

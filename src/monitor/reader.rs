@@ -1,7 +1,7 @@
-//! The joint for whoever shows figures: a page, a log, another program's database.
+//! The trait for whatever shows figures: a page, a log, a monitoring system.
 //!
-//! *Owns* where the figures of a server are read ([`Figures`]) and how a reader runs. *Promises* that a reader which is slow or
-//! stuck holds up neither shards nor other services: it has a thread of its own. *Does not* show anything.
+//! *Owns* access to the figures of a server ([`Figures`]), and the thread of a reader. *Promises* that a slow or stuck
+//! reader holds up neither shards nor other services, because it has a thread of its own. *Does not* show anything.
 
 use super::{Monitor, Reading, Snapshot, Source};
 use crate::log::{Level, note};
@@ -10,23 +10,25 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a shard may take to say what it holds: it does so once a turn.
+/// How long to wait for a shard's figures; it answers in its next turn.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whoever shows figures.
+/// Something that shows figures.
 pub trait Reader: Send + 'static {
-    /// What its thread is called.
+    /// The name of its thread.
     fn name(&self) -> &'static str;
 
-    /// Its life, on a thread of its own that has a runtime of tokio's, with timers and sockets. It is dropped where it stands when
-    /// the server stops, after the shards have ended and before storage does; so it must not block, or the server waits for it.
+    /// Runs on a thread of its own with a tokio runtime that has timers and sockets. The future is dropped when the
+    /// server stops, after the shards have ended and before storage does; it must not block, or the server would wait
+    /// for it.
     fn run(self, figures: Figures) -> impl Future<Output = ()>;
 }
 
-/// A reader before it runs, whatever it is.
+/// Starts a reader of any type.
 pub(crate) type Start = Box<dyn FnOnce(Figures, &[usize]) -> io::Result<Thread> + Send>;
 
-/// What starts a reader, on these CPUs. Dropping what it gives ends it.
+/// Makes the function that starts a reader, on the CPUs that it is given. Dropping the thread that it returns ends the
+/// reader.
 pub(crate) fn starting(reader: impl Reader) -> Start {
     Box::new(move |figures, cpus| {
         let name = reader.name();
@@ -43,7 +45,7 @@ pub(crate) fn starting(reader: impl Reader) -> Start {
 /// Reads the figures of a service. It may be called after that service has ended.
 pub(crate) type Read = Box<dyn Fn(&mut Vec<Reading>) + Send + Sync>;
 
-/// Where the figures of a running server are read; copies are the same place.
+/// Access to the figures of a running server; clones share it.
 #[derive(Clone)]
 pub struct Figures(Arc<Place>);
 
@@ -54,7 +56,7 @@ struct Place {
 }
 
 impl Figures {
-    /// Of so many shards, which `wake` wakes, and of these services.
+    /// The figures of this many shards, which `wake` wakes, and of these services.
     pub(crate) fn new(
         shards: usize,
         wake: impl Fn() + Send + Sync + 'static,
@@ -63,33 +65,33 @@ impl Figures {
         Self(Arc::new(Place { shards: Monitor::new(shards), wake: Box::new(wake), services }))
     }
 
-    /// The shards' side of it.
+    /// The exchange with the shards.
     pub(crate) fn monitor(&self) -> &Monitor {
         &self.0.shards
     }
 
-    /// Everything there is, of every shard and every service, as it is now. A future, because a shard answers in its next turn;
-    /// nothing of a shard that does not do so for [`PATIENCE`].
+    /// Reads all figures of every shard and service. Asynchronous, because a shard answers in its next turn; a shard
+    /// that does not answer within [`PATIENCE`] is left out.
     pub async fn read(&self) -> Vec<Snapshot> {
         let figures = self.clone();
-        // Fails only if the runtime ends, and then whoever waits does, too.
+        // It only fails if the runtime ends, and then this task ends too.
         tokio::task::spawn_blocking(move || figures.snapshots()).await.unwrap_or_default()
     }
 
-    /// The same for who may wait on his thread.
+    /// The same, blocking the calling thread.
     pub fn snapshots(&self) -> Vec<Snapshot> {
         let (_, shards) = self.ask_shards();
         shards.into_iter().flatten().chain(self.services()).collect()
     }
 
-    /// The number of this question, and what each shard answered.
+    /// The number of this request, and the answer of each shard.
     pub(crate) fn ask_shards(&self) -> (usize, Vec<Option<Snapshot>>) {
         let question = self.0.shards.ask();
         (self.0.wake)();
         (question, self.0.shards.wait(question, PATIENCE))
     }
 
-    /// What runs once, off the shards.
+    /// The snapshots of the services.
     pub(crate) fn services(&self) -> impl Iterator<Item = Snapshot> {
         self.0.services.iter().map(|(name, read)| Snapshot::of(Source::Service(name), read))
     }

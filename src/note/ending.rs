@@ -1,8 +1,9 @@
-//! Words for connections that the server ends, or does not take: what happened, to whom, and which key of the configuration
-//! decides about it.
+//! The log lines for connections that the server closes or refuses: what happened, to whom, and which key of the
+//! configuration controls it.
 //!
-//! *Owns* level, event and sentence of every [`Ending`]. *Promises* that each names its cause; its party and its key follow, as
-//! far as there are any, the address before whatever a client has chosen. *Does not* limit how many are told: the core does.
+//! *Owns* level, event and sentence of every [`Ending`]. *Promises* that each line names the cause, then the connection
+//! and the key as far as there are any, with the address before any text that a client has chosen. *Does not* limit how
+//! many are logged: the core does.
 
 use crate::config::{Protocol, REFUSAL};
 use crate::log::Level;
@@ -11,31 +12,31 @@ use deepstream_wire::gate::FORBIDDEN_HOST;
 use deepstream_wire::{Closing, LinkConfig, Wire, mqtt};
 use std::fmt::Write as _;
 
-/// A connection, as far as it is known. What is not known is left out.
+/// A connection, as far as it is known. Unknown details are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Party {
     /// Who logged in.
     pub user: Option<Box<str>>,
-    /// Where it comes from; proxies that are trusted are looked behind.
+    /// Where it comes from; behind a trusted proxy, the client's address.
     pub address: Box<str>,
-    /// Where it arrived: the path of a WebSocket, or what else is spoken.
+    /// Where it arrived: the path of a WebSocket, or the protocol.
     pub endpoint: Box<str>,
 }
 
 /// Why a connection was ended, or not taken.
 #[derive(Clone, Copy, Debug)]
 pub enum Ending<'a> {
-    /// By its shard; for how long it had been silent, or not read, where that is the reason.
+    /// By its shard; with how long it had been silent, or had read nothing, if that is the reason.
     Shard(Reason, Wire, u64),
-    /// By its link, on an endpoint where this is spoken.
+    /// By its link, on an endpoint of this protocol.
     Link(Closing, Wire),
-    /// TLS broke, for this reason; where its settings stand.
+    /// TLS failed, for this reason; with the section of its settings.
     Tls(&'a str, &'static str),
     /// A request of HTTP was answered with an error after which nothing more is read.
     Http(Fault),
-    /// Whoever is there is not let in, and was told this.
+    /// It was refused, with this message.
     Refused(&'a str),
-    /// There are too many.
+    /// There are too many connections.
     Full,
 }
 
@@ -54,18 +55,18 @@ pub enum Fault {
     Broken,
 }
 
-/// How an ending is told.
+/// How an ending is logged.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
-    /// How bad it is.
+    /// The level of the line.
     pub level: Level,
     /// Upstream's name of it, where upstream has one.
     pub event: &'static str,
-    /// What is the same of all endings of its kind.
+    /// The same for all endings of its kind.
     pub kind: &'static str,
     text: String,
     key: String,
-    /// What comes last, because the client has chosen some of it.
+    /// Comes last, because the client has chosen parts of it.
     said: String,
 }
 
@@ -74,7 +75,8 @@ impl Told {
     pub fn line(&self, party: &Party) -> String {
         let mut line = self.text.clone();
         let mut parts = [
-            // Before anything that whoever is there has chosen: who scrapes the log takes the first address of a line.
+            // Before any text that the client has chosen, because programs such as fail2ban take the first address of a
+            // line.
             ("address", &*party.address),
             ("user", party.user.as_deref().unwrap_or_default()),
             ("endpoint", &*party.endpoint),
@@ -96,7 +98,7 @@ impl Told {
 }
 
 impl Ending<'_> {
-    /// In words; `None` if it is nothing to be told: the peer itself ended it.
+    /// How it is logged; `None` if it is not, because the peer itself closed the connection.
     pub fn told(self, links: &LinkConfig) -> Option<Told> {
         let told =
             |level, event, kind, text: String, key: String| Told { level, event, kind, text, key, said: String::new() };
@@ -244,7 +246,7 @@ fn of_link(closing: Closing, wire: Wire, links: &LinkConfig) -> Option<Told> {
     }
 }
 
-/// What an origin is called, whoever asks has chosen.
+/// The client has chosen the origin that is quoted in it.
 fn of_refused(why: &str) -> Told {
     let (kind, text, key) = match why {
         REFUSAL => (
@@ -303,12 +305,12 @@ fn of_request(fault: Fault) -> Told {
     }
 }
 
-/// The entry of the configuration where connections that speak this are set up.
+/// The endpoint in the configuration whose connections speak this.
 fn protocol(wire: Wire) -> Option<Protocol> {
     Protocol::ALL.into_iter().find(|protocol| protocol.wire() == wire.encoding())
 }
 
-/// The full name of an option of the endpoint where this is spoken.
+/// The full name of an option of that endpoint.
 fn option(wire: Wire, key: &str) -> String {
     let kind = match wire {
         Wire::Http => "http",
@@ -419,7 +421,7 @@ mod tests {
         let timeout = Ending::Shard(Reason::AuthenticationTimeout, Wire::Protobuf, 0);
         let (level, event, text) = line(timeout, &Party::default());
         assert_eq!((level, event), (Level::Info, "AUTHENTICATION_TIMEOUT"));
-        // As upstream begins it, for whoever looks for that.
+        // It begins as in upstream, for programs that search for that.
         assert!(text.starts_with("connection has not authenticated successfully in the expected time; key "), "{text}");
         let expired = Ending::Shard(Reason::SessionExpired, Wire::Protobuf, 0);
         assert_eq!(line(expired, &Party::default()).2, "the login has expired");

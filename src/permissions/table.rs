@@ -1,7 +1,8 @@
-//! A table of cases: who does what to which name, and what is expected of it.
+//! A table of test cases: who does what to which name, and whether that is expected to be allowed.
 //!
-//! *Owns* the format: a list of cases, or `{users, cases}` with the serverData of users said once. *Promises* that a case is
-//! judged as the server judges the message it stands for: a patch by the document it leads to, an erasure as a deletion.
+//! *Owns* the format: a list of cases, or `{users, cases}` with the serverData of users said once. *Promises* that a
+//! case is judged as the server judges the corresponding message: a patch by the document that it results in, the
+//! deletion of a path as a deletion.
 
 use crate::config::NESTING_MAX;
 use crate::config::node::{self, Step};
@@ -22,27 +23,27 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(super) struct Case {
     /// Section and rule type: `record.write`.
     pub(super) action: String,
-    /// What is acted on; without one, everybody is meant.
+    /// The name that is acted on; none for presence of everybody.
     pub(super) name: Option<String>,
     /// Who acts; nobody in particular unless said.
     pub(super) user: Option<String>,
     pub(super) server_data: Option<Value>,
     pub(super) data: Option<Value>,
-    /// In place of `data`, of a write by paths: `[{path, data}]`, each without data deleting its path.
+    /// Instead of `data`, for writes by path: `[{path, data}]`; an entry without data deletes its path.
     pub(super) patch: Option<Vec<Patch>>,
-    /// The path that a deletion is about, if not the whole record.
+    /// The path that is deleted, if not the whole record.
     pub(super) erase: Option<String>,
-    /// The record as it is, of a record rule; there is none unless said.
+    /// For record rules: the present value of the record; by default there is no record.
     pub(super) old_data: Option<Value>,
     /// Other records, for cross references.
     #[serde(default)]
     pub(super) records: BTreeMap<String, Value>,
-    /// Milliseconds since 1970; the present unless said.
+    /// Milliseconds since 1970; by default the present time.
     pub(super) now: Option<f64>,
-    /// What `action` is in the rule; that of the plainest message unless said.
+    /// The value of `action` in the rule; by default that of the simplest message.
     pub(super) action_number: Option<u8>,
     pub(super) expected: Option<Expected>,
-    /// What the case is called.
+    /// The name of the case.
     pub(super) title: Option<String>,
 }
 
@@ -53,7 +54,7 @@ pub(super) struct Patch {
     data: Option<Value>,
 }
 
-/// Cases of users whose serverData is said once.
+/// Cases with users, whose serverData is given once.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
@@ -62,13 +63,13 @@ struct Table {
     cases: Vec<Case>,
 }
 
-/// The cases of a table that is read from `file`, or where it is wrong.
+/// The cases of a table that was read from `file`, or where it is wrong.
 pub(super) fn read(file: &Path, text: &str) -> Result<Vec<Case>, String> {
-    // What is wrong with the text itself has the words of every other file.
+    // Syntax errors are worded as in every other file.
     node::parse(file, text).map_err(|fault| fault.into_error_of_loaded(file).to_string())?;
     let cases = parse(text).map_err(|fault| {
         let place = fault.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
-        // The place stands in front, as it does of everything else that is wrong with a file.
+        // The place comes first, as in all other errors of files.
         let said = fault.to_string();
         format!("{}{place}: {}", file.display(), said.split(" at line ").next().unwrap_or_default())
     })?;
@@ -110,7 +111,7 @@ pub(super) enum Expected {
     Deny,
 }
 
-/// The number of the plainest message that asks for a right.
+/// The action number of the simplest message that needs a right.
 fn plainest(right: Right, patches: usize, erases: bool) -> u8 {
     match right {
         Right::RecordWrite if patches == 1 => 19,
@@ -212,7 +213,7 @@ impl Case {
         Ok(Judged { verdict, explanation: told })
     }
 
-    /// For people.
+    /// The case in words.
     pub(super) fn label(&self, index: usize) -> String {
         let title = self.title.as_deref().map(|title| format!(" ({title})")).unwrap_or_default();
         let (user, name) = (self.user.as_deref().unwrap_or("open"), self.name.as_deref().unwrap_or("everybody"));
@@ -220,7 +221,7 @@ impl Case {
     }
 }
 
-/// The document that patches lead to, or why there is none.
+/// The document that patches result in, or why there is none.
 fn merged(old: Option<&[u8]>, patches: &[Patch]) -> Result<Vec<u8>, String> {
     let old = old.filter(|old| *old != b"null").ok_or("a patch of a record that does not exist")?;
     let list: Vec<Value> = patches
@@ -232,7 +233,7 @@ fn merged(old: Option<&[u8]>, patches: &[Patch]) -> Result<Vec<u8>, String> {
         .collect();
     let mut after = Vec::new();
     let list = Value::from(list).to_string();
-    // What a server with a lower limit would refuse, no rule of it ever sees.
+    // The highest limit: a server with a lower one refuses deeper values before any rule sees them.
     let depth_max = NESTING_MAX as usize;
     let (limits, mut scratch) = (Limits { depth_max, ..Limits::default() }, Scratch::with_depth_max(depth_max));
     set_many(old, list.as_bytes(), &limits, &mut scratch, &mut after)

@@ -1,7 +1,7 @@
-//! A server that is all its process does: it ends when a signal says so, and reads its configuration again on another.
+//! Runs a server as the only task of a process: signals stop it and make it read its configuration again.
 //!
-//! *Owns* what signals do to a server, and the exit code. *Promises* that a second signal ends at once what the first one is
-//! ending in order. *Does not* know how a server is put together.
+//! *Owns* the effect of signals, and the exit code. *Promises* that a first signal stops the server in order, and a
+//! second one at once. *Does not* know how a server is put together.
 
 use super::{Builder, GIVE_UP};
 use crate::config::{Config, Placement, StartArguments};
@@ -20,7 +20,8 @@ enum Event {
 /// Exit code after a second signal, or when cores did not end in time.
 const EXIT_IMPATIENT: u8 = 130;
 
-/// Serves until a signal says otherwise; SIGHUP reads the configuration again, as `arguments` say. Gives the exit code.
+/// Serves until a signal stops it; on SIGHUP it reads the configuration again, with these `arguments`. Gives the exit
+/// code.
 pub fn run(config: &Config, placement: &Placement, arguments: &StartArguments) -> Result<u8, StartError> {
     let (tell, events) = channel();
     let on_end = tell.clone();
@@ -29,7 +30,7 @@ pub fn run(config: &Config, placement: &Placement, arguments: &StartArguments) -
     let server = builder.on_end(move || drop(on_end.send(Event::Ended))).start()?;
     note(Level::Info, "INFO", "Deepstream started");
     let mut reloader = Reloader::new(arguments, config, server.parts());
-    // Cores end only when they are told to: until then events are signals.
+    // Cores only end when they are told to, so until then all events are signals.
     while let Ok(Event::Signal(signal)) = events.recv() {
         match signal {
             Signal::Reload => drop(reloader.reload()),

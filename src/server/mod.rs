@@ -1,8 +1,8 @@
 //! The server as a library: a configuration becomes a server in this process, and the server stops again.
 //!
-//! *Owns* how a server is put together and ended from outside of it. *Promises* that several can run in one process, and that
-//! one can be started again in the place of another, port and directory, once [`Server::stop`] has returned. *Does not* read files or arguments, hear signals ([`foreground`]
-//! does) or start the log: that is up to the program.
+//! *Owns* how another program starts and stops a server. *Promises* that several can run in one process, and that one
+//! can be started again in the place of another, port and directory, once [`Server::stop`] has returned. *Does not*
+//! read files or arguments, hear signals ([`foreground`] does) or start the log: that is up to the program.
 //!
 //! ```no_run
 //! use deepstream::config::Config;
@@ -13,12 +13,13 @@
 //! server.stop();
 //! ```
 //!
-//! Beside the configuration, the program may bring members of its own: what keeps records ([`Builder::storage`]), what judges
-//! logins ([`Builder::authentication`]), and what shows figures ([`Builder::monitor`]). `docs/library.md` has an example of each.
+//! Beside the configuration, the program may bring its own storage ([`Builder::storage`]), ways to log in
+//! ([`Builder::authentication`]), and readers of figures ([`Builder::monitor`]). `docs/library.md` has an example of
+//! each.
 
 pub mod foreground;
 
-/// The samples of the book, compiled.
+/// Compiles the samples of the book.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/library.md")]
 struct Book;
@@ -34,10 +35,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// Beyond the drain timeout, for the cores to notice that it is over.
+/// Additional time after the drain timeout, for the cores to notice that it is over.
 const GIVE_UP: Duration = Duration::from_secs(2);
 
-/// Puts a server together.
+/// Configures and starts a server.
 #[must_use = "a server starts with `start`"]
 pub struct Builder {
     config: Config,
@@ -47,17 +48,17 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Of a server that does what this says.
+    /// A builder for a server with this configuration.
     pub fn new(config: Config) -> Self {
         Self { config, placement: None, members: Members::default(), on_end: Box::new(|| {}) }
     }
 
-    /// Puts its threads there, and not where [`config::resolve`] finds room for them on this machine.
+    /// Places its threads like this, instead of where [`config::resolve`] would place them on this machine.
     pub fn placement(self, placement: Placement) -> Self {
         Self { placement: Some(placement), ..self }
     }
 
-    /// Keeps records with this, whatever the configuration says of storage.
+    /// Keeps records with this driver, whatever the configuration says about storage.
     pub fn storage(mut self, driver: impl Driver) -> Self {
         self.members.storage(driver);
         self
@@ -76,7 +77,7 @@ impl Builder {
         self
     }
 
-    /// Called, on its thread, by every shard that ends.
+    /// Sets a function that every shard calls, on its own thread, when it ends.
     pub fn on_end(self, on_end: impl Fn() + Send + Sync + 'static) -> Self {
         Self { on_end: Box::new(on_end), ..self }
     }
@@ -91,7 +92,7 @@ impl Builder {
         let (tell, ended) = channel();
         let on_end = Arc::new(on_end);
         let inner = host::start(&config, &placement, members, move || {
-            // Nobody listens any more if the start failed.
+            // If this fails the start has failed, and nothing listens.
             let _ = tell.send(());
             on_end();
         })?;
@@ -99,7 +100,7 @@ impl Builder {
     }
 }
 
-/// A running server. Dropped, it ends at once, with whatever is left undone.
+/// A running server. If it is dropped it ends at once, without finishing what is under way.
 pub struct Server {
     inner: host::Server,
     ended: Receiver<()>,
@@ -121,7 +122,7 @@ impl Server {
         self.inner.address()
     }
 
-    /// What every shard and service holds and has done.
+    /// The figures of every shard and service.
     pub fn snapshots(&self) -> Vec<Snapshot> {
         self.inner.figures().snapshots()
     }
@@ -134,7 +135,7 @@ impl Server {
         Ok(())
     }
 
-    /// What of it can be replaced while it runs.
+    /// The parts that can be replaced while it runs.
     pub fn parts(&self) -> Vec<Box<dyn Part>> {
         self.inner.parts()
     }
@@ -151,7 +152,7 @@ impl Server {
         Stopped::Late
     }
 
-    /// Waits for this long after the latest shard that has ended. Whether all have.
+    /// Waits until all shards have ended, at most this long for the next one. Returns whether all have.
     fn wait(&self, patience: Duration) -> bool {
         loop {
             match self.ended.recv_timeout(patience) {

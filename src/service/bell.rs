@@ -1,5 +1,5 @@
-//! *Owns* how a core wakes a task of a service. *Promises* that ringing never blocks, that it costs one load while the sleeper
-//! is awake, and that no ring is lost. *Does not* say what there is to do.
+//! *Owns* how a core wakes a task of a service. *Promises* that ringing never blocks, that it costs one load while the
+//! sleeper is awake, and that no ring is lost. *Does not* carry the work itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -39,7 +39,7 @@ impl Bell {
     }
 }
 
-/// What a task sleeps on: rung by cores, heard by the runtime.
+/// The receiving side: a task of the runtime sleeps on it until a core rings.
 pub(crate) struct BellReceiver {
     bell: Arc<Bell>,
     rung: Arc<Rung>,
@@ -49,7 +49,7 @@ struct Rung(Notify);
 
 impl Wake for Rung {
     fn wake(self: Arc<Self>) {
-        // Kept for the sleeper if it does not sleep yet.
+        // If the sleeper does not sleep yet, the notification is kept for it.
         self.0.notify_one();
     }
 }
@@ -60,7 +60,7 @@ impl BellReceiver {
         Self { bell: Arc::new(Bell::new(Waker::from(Arc::clone(&rung)))), rung }
     }
 
-    /// What rings it.
+    /// The bell that rings it.
     pub(crate) fn bell(&self) -> Arc<Bell> {
         Arc::clone(&self.bell)
     }

@@ -1,15 +1,16 @@
-//! What works beside the shards: it answers people and other programs, keeps records, judges logins, shows figures.
+//! Services: the threads beside the shards, which keep records, judge logins and show figures.
 //!
-//! *Owns* the threads of a running server that are no shard's, with the runtimes on them, and what wakes either side. *Promises*
-//! that all of them begin, run and end in the one way that is written here. *Does not* know what a service does. The log alone
-//! has a thread that is not started here: services write to it.
+//! *Owns* all threads of a running server that are not shards, with their runtimes, and the means by which shards and
+//! services wake each other. *Promises* that all of them start, run and end as described here. *Does not* know what a
+//! service does. Only the thread of the log is not started here, because services write to the log.
 //!
 //! ## What a service is
 //!
-//! A thread with a runtime of its own (`Service`), on the CPUs that the configuration gives to services. Services do not share
-//! a thread, so that none waits for another: a login is judged while the embedded store blocks on a disk, and while somebody
-//! reads figures. It is the kernel that divides the CPUs among them, and a thread that waits costs none. What computes for long,
-//! such as a hash, has threads without a runtime (`worker`), so that it holds up not even its own service.
+//! A thread with a runtime of its own (`Service`), on the CPUs that the configuration gives to services. Services do
+//! not share a thread, so that none waits for another: a login is judged while the embedded store blocks on a disk, and
+//! while somebody reads figures. The kernel divides the CPUs among them, and a waiting thread uses none. Long
+//! computations, such as hashing, have threads without a runtime (`worker`), so that they do not hold up even their own
+//! service.
 //!
 //! ## Its life
 //!
@@ -19,16 +20,16 @@
 //!   (`start_until_dropped`); one that has to finish first, as storage, was told before, in a way of its own. Once main has ended,
 //!   all other tasks are dropped where they stand. A server stops its shards first, then what shows figures, then
 //!   authentication, which asks storage, and then storage.
-//! * **Panic.** The program ends with the first one (`main.rs`). In another program, a task that panics ends alone. What it held is
-//!   dropped, and so is, with main, everything on its thread: whoever owes a shard an answer gives it when he is dropped, or
-//!   leaves an abandoned queue, which the shard takes for a failure. The shards go on, and once the server stops, the log says which
-//!   thread it was.
+//! * **Panic.** The program ends with the first one (`main.rs`). In another program only the task that panics ends; if
+//!   it is *main*, everything else on its thread is dropped too. A value that owes a shard an answer sends it when it
+//!   is dropped, or its queue is abandoned, which the shard treats as a failure. The shards go on, and when the server
+//!   stops the log says which thread panicked.
 //!
 //! ## What shards hand over, and are handed
 //!
-//! A core never waits. It puts work into a queue whose other end the service has, and wakes it: with a runtime's own queue, or
-//! where that is too slow by ringing a [`bell`], which costs one load while the service is awake. What comes of it goes into a
-//! queue of that core, and only then is its [`Waker`] called.
+//! A core never waits. It puts work into a queue and wakes the service: through a queue of the runtime, which wakes by
+//! itself, or where that is too slow by ringing a [`bell`], which costs one load while the service is awake. The answer
+//! goes into a queue of that core, and then its [`Waker`] is called.
 
 pub(crate) mod bell;
 pub mod process;

@@ -1,5 +1,5 @@
-//! *Owns* what the kernel says of this process. *Promises* that what it does not say is zero, and that asking costs a few small
-//! files. *Does not* keep anything.
+//! *Owns* the figures that the kernel has about this process. *Promises* that unknown ones are zero, and that a reading
+//! costs a few small files. *Does not* keep anything.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ const TICKS_PER_SECOND: u64 = 100;
 /// What this process uses, and has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Memory that is really there.
+    /// Resident memory.
     pub resident_bytes: u64,
     /// Threads.
     pub threads: u64,
@@ -27,7 +27,7 @@ pub fn usage() -> Usage {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     };
-    // The one that is open for looking is not counted.
+    // Not counting the one that is open for this.
     let open_files = fs::read_dir("/proc/self/fd").map_or(0, |files| files.count().saturating_sub(1) as u64);
     Usage {
         resident_bytes: of_status("VmRSS") * 1024,
@@ -37,7 +37,8 @@ pub fn usage() -> Usage {
     }
 }
 
-/// The time in user and in kernel mode. Fields are counted from behind the name of the program, which may contain anything.
+/// The time in user and in kernel mode. Fields are counted from the end of the program's name, which may contain
+/// anything.
 fn ticks(stat: &str) -> u64 {
     let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2)).into_iter().flatten();
     fields.filter_map(|field| field.parse::<u64>().ok()).sum()

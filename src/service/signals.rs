@@ -1,4 +1,4 @@
-//! *Owns* what signals mean. *Promises* that none is missed once [`on_signals`] returned. *Does not* stop or
+//! *Owns* the meaning of signals. *Promises* that none is missed once [`on_signals`] has returned. *Does not* stop or
 //! reload anything.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -12,7 +12,7 @@ pub enum Signal {
     Stop(&'static str),
     /// SIGHUP: to read the configuration again.
     Reload,
-    /// SIGUSR1: to tell what the server holds.
+    /// SIGUSR1: to log the figures of the server.
     Report,
 }
 

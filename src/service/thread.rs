@@ -1,4 +1,4 @@
-//! *Owns* the threads of services and their runtimes. *Promises* what the contract in the module above says of their life. *Does
+//! *Owns* the threads of services and their runtimes. *Promises* the life cycle described in the parent module. *Does
 //! not* know what they do.
 
 use crate::log::{Level, note};
@@ -11,18 +11,18 @@ use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-/// Threads of one service that do what the system only does while the caller waits, such as looking up host names.
+/// Most helper threads of one service, for system calls that block, such as looking up host names.
 const HELPERS_MAX: usize = 64;
 
 /// Whether a thread runs on its CPUs; if not, why.
 pub(crate) type Pinned = Result<(), String>;
 
-/// What a service is called, and where it runs.
+/// The name of a service, and where it runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan<'p> {
-    /// Of its thread. The kernel shows 15 bytes of it.
+    /// Name of its thread, of which the kernel shows 15 bytes.
     pub(crate) name: &'p str,
-    /// Of the threads that help it.
+    /// Name of its helper threads.
     pub(crate) helper: &'p str,
     /// Its CPUs; empty: wherever the kernel puts it.
     pub(crate) cpus: &'p [usize],
@@ -63,7 +63,7 @@ impl Service {
         Ok(Thread { name, stop: None, handle: Some(handle) })
     }
 
-    /// The same, for a future that leaves nothing undone wherever it stands: it ends when the thread is dropped.
+    /// The same, for a future that can be dropped at any point: it ends when the thread is dropped.
     pub(crate) fn start_until_dropped<F: Future<Output = ()>>(
         self,
         main: impl FnOnce(Pinned) -> F + Send + 'static,

@@ -163,7 +163,7 @@ async fn serve<D: Driver>(
     reader: Option<(Reader<D>, oneshot::Sender<()>)>,
     all_read: oneshot::Receiver<()>,
 ) {
-    let keeper = spawn_local(keep(Arc::clone(&driver), Arc::clone(&writer.shared)));
+    let upkeep = spawn_local(keep(Arc::clone(&driver), Arc::clone(&writer.shared)));
     if let Some((reader, read)) = reader {
         spawn_local(async move {
             reader.run().await;
@@ -173,8 +173,8 @@ async fn serve<D: Driver>(
     writer.run().await;
     // Fails only if the reader has ended early, which is as good.
     let _ = all_read.await;
-    keeper.abort();
-    let _ = keeper.await;
+    upkeep.abort();
+    let _ = upkeep.await;
     driver.close().await;
     writer.end();
 }

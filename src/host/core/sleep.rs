@@ -1,11 +1,11 @@
-//! *Owns* the decision of a core to sleep. *Promises* that it never does while anything is left to do, and that it is awake when
-//! something is due. *Does not* do any of it.
+//! *Owns* the decision of a core to sleep. *Promises* that it never sleeps while anything is left to do, and wakes up
+//! when something is due. *Does not* do the work.
 
 use super::Core;
 use deepstream_engine::Nanos;
 use std::time::Duration;
 
-/// How often a stopping core looks whether the others are done.
+/// How often a stopping core checks whether the others are done.
 const STOP_STEP_NS: u64 = 5_000_000;
 
 impl Core {
@@ -13,7 +13,7 @@ impl Core {
         self.idle_spin_ns != Some(0)
     }
 
-    /// Spins for a while, then sleeps until something happens or is due; but neither while the turn left something to do.
+    /// Spins for a while, then sleeps until something happens or is due. Does neither if the turn left something to do.
     pub(super) fn idle(&mut self) {
         if self.has_left_over() {
             return self.ring.submit();
@@ -47,8 +47,9 @@ impl Core {
         self.peers.woke();
     }
 
-    /// Whether the last turn's late steps made work for its early ones, which nothing from outside will ask for: a
-    /// connection closed at its end leaves packets for other cores, a lane that drained lets sockets be read again.
+    /// Whether the last steps of the turn made work for its first ones, of which nothing from outside will remind the
+    /// core: a connection closed at the end of a turn leaves packets for other cores, a lane that has room again lets
+    /// sockets be read again.
     fn has_left_over(&mut self) -> bool {
         self.shard.has_output(!self.stores.are_back())
             || self.sockets.has_ready()
@@ -63,14 +64,14 @@ impl Core {
             || self.stores.has_answers()
     }
 
-    /// Whether the process wants something of this core that it has not done yet.
+    /// Whether the process has asked for something that this core has not done yet.
     fn is_asked(&self) -> bool {
         self.control.is_stopping() != self.stopping
             || self.gauges.are_asked()
             || self.control.generation() != self.rules
     }
 
-    /// When something is due by itself.
+    /// When the next timed work is due.
     fn deadline(&self) -> Option<Nanos> {
         let stop = self.stopping.then(|| self.now.after(STOP_STEP_NS));
         let sockets = [self.sockets.next_late(), self.sockets.next_request(), self.next_silent()];

@@ -1,8 +1,8 @@
-//! Taking connections in, at every door of a core, and never more than there are descriptors for.
+//! Accepts connections at every listener of a core, and never more than there are descriptors for.
 //!
-//! *Owns* the listeners. *Promises* that what the kernel accepts by itself stays small beside the room that is left: an accept
-//! that goes on by itself takes whole queues in before anybody could refuse one, and where the limit of open files is near
-//! that would be the files that storage opens next. *Does not* say why one is refused.
+//! *Owns* the listeners. *Promises* that the kernel never accepts more by itself than there are descriptors left: a
+//! multishot accept takes whole queues in before the server can refuse one, and near the limit of open files it would
+//! use up those that storage needs next. *Does not* say why one is refused.
 
 use super::{Completion, Door, Key, Kind, Ring, Socket, take};
 use io_uring::{cqueue, opcode, types};
@@ -14,9 +14,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: TcpListener,
-    /// An accept is with the kernel.
+    /// An accept is under way in the kernel.
     accepting: bool,
-    /// It goes on by itself.
+    /// It is a multishot accept, which goes on by itself.
     goes_on: bool,
 }
 
@@ -27,7 +27,8 @@ impl Ring {
         self.accept();
     }
 
-    /// Goes on accepting, at every door at which it stopped: one after the other where there is little room.
+    /// Accepts again at every listener where accepting has stopped; one connection at a time if few descriptors are
+    /// left.
     pub(in crate::host) fn accept(&mut self) {
         let ample = self.descriptors.are_ample();
         for door in 0..self.listeners.len() {
@@ -68,7 +69,7 @@ impl Ring {
         if result < 0 {
             let error = io::Error::from_raw_os_error(-result);
             if result == -libc::ECANCELED {
-                // At the end there are no listeners any more; else it goes on, one after the other.
+                // When the server stops there are no listeners any more; else it goes on, one connection at a time.
                 self.accept();
                 return None;
             }

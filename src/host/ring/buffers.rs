@@ -1,7 +1,7 @@
 //! The receive buffers: memory, and the ring on which the kernel is told which of them it may fill.
 //!
-//! *Owns* the mapping for as long as the kernel may write to it. *Promises* that a buffer is either with the kernel or with
-//! whoever holds its [`Buffer`], never with both. *Does not* know sockets.
+//! *Owns* the mapping for as long as the kernel may write to it. *Promises* that a buffer belongs either to the kernel
+//! or to the holder of its [`Buffer`], never to both. *Does not* know sockets.
 
 use io_uring::{IoUring, types};
 use std::io;
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Bytes of one receive buffer: the most one completion can bring.
 const BUFFER_BYTES: usize = 16 << 10;
-/// Most receive buffers of a core. Memory is touched only as far as buffers were ever in use at once.
+/// Most receive buffers of a core. Only as many as were ever in use at once take memory.
 const BUFFERS_MAX: u16 = 1024;
-/// Receive buffers the kernel has at first. It gets as many again whenever it runs out, so that a quiet core stays in its
-/// cache.
+/// Receive buffers that the kernel has at first. Their number is doubled whenever they run out. A quiet core uses few,
+/// which stay in its cache.
 const BUFFERS_MIN: u16 = 64;
 /// The group the receive buffers are registered as.
 pub(super) const GROUP: u16 = 1;

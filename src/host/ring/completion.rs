@@ -1,4 +1,5 @@
-//! What the kernel is asked and what it answers: operations carry what they are and whose, in the 64 bits that come back.
+//! Operations and completions: an operation carries its kind and its socket in the 64 bits that come back with the
+//! completion.
 
 use super::buffers::Buffer;
 use std::io;
@@ -29,9 +30,9 @@ pub(in crate::host) struct Door(pub(in crate::host) u32);
 /// What the kernel did.
 #[derive(Debug)]
 pub(in crate::host) enum Completion {
-    /// A connection came to a door; it is being received from.
+    /// A connection was accepted; receiving from it has begun.
     Accepted(Key, Door),
-    /// One came to a door, and there is no descriptor to spare for it; it is closed when this is dropped.
+    /// A connection for which there is no descriptor; it is closed when this is dropped.
     Refused(TcpStream, Door),
     /// Accepting stopped at some door; [`Ring::accept`](super::Ring::accept) starts it again.
     AcceptFailed(io::Error),
@@ -39,7 +40,8 @@ pub(in crate::host) enum Completion {
     Received(Key, Buffer),
     /// The peer will send nothing more.
     Ended(Key),
-    /// So many bytes of what was handed to [`Ring::send`](super::Ring::send) are with the kernel; `all`: the rest too.
+    /// The kernel has taken this many bytes of what was given to [`Ring::send`](super::Ring::send); `all`: there are no
+    /// more.
     Sent { key: Key, bytes: usize, all: bool },
     /// The connection is broken.
     Lost(Key),
@@ -70,7 +72,7 @@ impl Kind {
         (self as u64) << 56 | u64::from(key.generation) << 32 | u64::from(key.slot)
     }
 
-    /// With number `n` instead of a socket.
+    /// For an operation that is identified by a number instead of a socket.
     pub(super) fn numbered(self, n: u32) -> u64 {
         self.data(Key { slot: n, generation: 0 })
     }

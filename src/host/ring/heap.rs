@@ -1,9 +1,10 @@
-//! Giving memory back to the machine. It stands here because the allocator can only be told so in C.
+//! Gives memory back to the operating system. It is here because the allocator offers that only as a C function, which
+//! is `unsafe` to call.
 //!
-//! The allocator keeps what is freed for what comes next, and gives it back as more is allocated and freed: a core that has
-//! let go of a flood and has nothing to do would keep it for ever.
+//! The allocator keeps freed memory for later, and returns it only in the course of further allocations: a core that is
+//! idle after a flood would keep it for ever.
 
-// Whoever links the library alone has no allocator of ours, but the call.
+// Links the crate also into programs that use this library with another allocator: the function below must exist.
 use mimalloc as _;
 
 // SAFETY: this is how the allocator declares it.

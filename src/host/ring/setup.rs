@@ -1,4 +1,4 @@
-//! Whether there is a network ring to be had, and the best of its kinds this kernel offers.
+//! Sets up the ring with the best features that this kernel offers.
 
 use super::buffers::Buffers;
 use io_uring::{IoUring, Probe, opcode};
@@ -24,13 +24,14 @@ pub(super) fn setup(shortcomings: &mut Vec<&'static str>) -> io::Result<IoUring>
     }
 }
 
-/// Whether a ring can be had at all, and has what this module builds on. Gives what it would have to do without.
+/// Whether the kernel offers a ring with everything this module needs. Gives the optional features that it lacks.
 pub(in crate::host) fn probe() -> Result<Vec<&'static str>, Missing> {
     let mut shortcomings = Vec::new();
     let uring = setup(&mut shortcomings).map_err(Missing::Ring)?;
     let mut probe = Probe::new();
     uring.submitter().register_probe(&mut probe).map_err(Missing::Ring)?;
-    // Multishot receive came with 6.0, as did this operation, which can be asked for.
+    // Multishot receive came with Linux 6.0 and cannot be probed for; this operation came with the same release and
+    // can.
     if !probe.is_supported(opcode::SendZc::CODE) || !uring.params().is_feature_ext_arg() {
         return Err(Missing::Feature);
     }
@@ -41,7 +42,7 @@ pub(in crate::host) fn probe() -> Result<Vec<&'static str>, Missing> {
     Ok(shortcomings)
 }
 
-/// What a kernel without ring messages costs.
+/// What it means that a kernel has no ring messages.
 pub(super) const NO_BELL_MESSAGES: &str = "ring messages (Linux 5.18): cores wake each other through eventfds";
 
 /// Whether a core can wake another from ring to ring.

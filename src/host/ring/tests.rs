@@ -1,5 +1,5 @@
-//! The ring against a kernel that is made as awkward as it can be: tiny socket buffers, so that every send is partial;
-//! receive buffers that are kept for a while, so that sockets starve; storms of pauses and resumptions, so that cancelled
+//! Tests the ring under the most awkward conditions: tiny socket buffers, so that every send is partial; receive
+//! buffers that are kept for a while, so that sockets starve; storms of pauses and resumptions, so that cancelled
 //! receives and new ones race; peers that end, reset and vanish at any moment.
 //!
 //! Both directions of every connection carry a numbered pattern, so that a byte lost, doubled or moved is seen where it
@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Instant;
 
-/// A ring that tells nothing for this long although something is owed has missed it.
+/// If the ring reports nothing for this long although something is due, a wake-up was lost.
 const OVERSLEPT: Duration = Duration::from_secs(10);
 const PEERS_MAX: usize = 24;
 
@@ -255,7 +255,7 @@ impl World {
         self.let_go.clear();
         for completion in completions.drain(..) {
             match completion {
-                // Reaped together with what made us let go; told before, and ours to throw away.
+                // It was taken together with the completion that made us close the socket, so it is thrown away.
                 Completion::Received(key, buffer) if self.let_go.contains(&key) => self.ring.release(buffer),
                 Completion::Ended(key)
                 | Completion::Lost(key)
@@ -317,8 +317,8 @@ impl World {
         }
     }
 
-    /// What is still owed is owed whatever happened before: everything a peer wrote arrives, everything handed over is
-    /// sent, every end is told.
+    /// Checks what must hold whatever happened before: everything a peer wrote arrives, everything handed over is sent,
+    /// every end is reported.
     fn settle(&mut self) {
         for (key, near) in self.near.values_mut() {
             if take(&mut near.paused) {
@@ -338,7 +338,7 @@ impl World {
                 self.ring.release(buffer);
             }
             if !self.ring.has_completions() {
-                // Peers live on this thread: they must get to read what the kernel passes on by and by.
+                // The peers run on this thread, so they must get a chance to read.
                 self.ring.sleep(Some(Duration::from_millis(5)));
             }
             self.ring.submit();

@@ -1,4 +1,5 @@
-//! Who is not read and has gone: a socket that is paused tells nothing, and what is done for its peer may be dear.
+//! Notices when the peer of a paused socket is gone: a socket that is not read reports nothing, and what is being done
+//! for its peer may be expensive.
 
 use super::completion::{Completion, Key, Kind};
 use super::{Ring, Socket};
@@ -7,7 +8,7 @@ use std::mem::replace;
 use std::os::fd::AsRawFd;
 
 impl Ring {
-    /// Tells, while a socket is paused, when its peer is gone, unless it left something to be received.
+    /// While a socket is paused, reports when its peer is gone, unless there are bytes left to be received.
     pub(in crate::host) fn watch(&mut self, key: Key) {
         let Some(socket) = self.socket_mut(key) else { return };
         if !socket.ended && !replace(&mut socket.watched, true) {
@@ -32,7 +33,7 @@ impl Ring {
             // It was paused again before the end of the watch was told.
             self.watch(key);
         }
-        // At its end, or broken: to look does not wait.
+        // Whether it has ended or is broken. The watch has reported an event, so peeking does not wait.
         let is_empty = |socket: &Socket| socket.stream.peek(&mut [0]).unwrap_or(0) == 0;
         (result > 0 && self.socket(key).is_some_and(is_empty)).then_some(Completion::HungUp(key))
     }
