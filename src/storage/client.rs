@@ -1,6 +1,6 @@
-//! *Owns* a core's end of the two lanes to the storage threads. *Promises* never to block, and one answer for every
-//! load and every batch, whatever happens to the threads; and that no store is asked for a name of which it keeps none.
-//! *Does not* retry: the engine does.
+//! *Owns* a core's end of the two lanes to the storage threads. *Promises* never to block; one answer for every load
+//! and every batch, whatever happens to the threads; and that no store is asked for a name that it cannot keep. *Does
+//! not* retry: the engine does.
 
 use crate::service::bell::Bell;
 use crate::storage::names::Names;
@@ -9,9 +9,9 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Loads of one shard that may be on their way; one more is refused.
+/// Loads of one shard that may be under way; one more is refused.
 pub const LOADS_MAX: usize = 4096;
-/// Batches of one shard that may be on their way: one by contract, and one in reserve.
+/// Batches of one shard that may be under way: one by contract, and one in reserve.
 const BATCHES_MAX: usize = 2;
 
 pub(crate) struct Load {
@@ -41,7 +41,7 @@ pub(crate) struct WriteLane {
     pub(crate) answers: Producer<Written>,
 }
 
-/// One shard's way to the store. Owned by its core.
+/// One shard's client of the store. Owned by its core.
 pub struct Client {
     loads: Producer<Load>,
     loaded: Consumer<Loaded>,
@@ -51,9 +51,9 @@ pub struct Client {
     loading: VecDeque<Ticket>,
     /// Batches without an answer yet, likewise.
     writing: VecDeque<Ticket>,
-    /// What was answered without asking.
+    /// Answers that were given without asking the store.
     refused: Vec<(Completion, Option<StoreBatch>)>,
-    /// What the store says of names.
+    /// Which names the store can keep.
     names: Arc<dyn Names>,
     reader: Arc<Bell>,
     writer: Arc<Bell>,
@@ -87,7 +87,7 @@ impl Client {
             let result = Err(Fault::Unstorable(refusal.to_string()));
             return self.refused.push((Completion::Loaded { ticket, result }, None));
         }
-        // Unanswered loads are counted, not queued ones: so the lane of answers can never be full.
+        // All unanswered loads are counted, not only queued ones, so the lane of answers can never be full.
         let room = self.loading.len() < LOADS_MAX;
         if room && self.loads.push(Load { ticket, name }).is_ok() {
             self.loading.push_back(ticket);
@@ -122,12 +122,12 @@ impl Client {
             || (!self.writing.is_empty() && self.written.is_abandoned())
     }
 
-    /// Delivers what was answered; an answer to a batch brings the batch back, emptied.
+    /// Delivers the answers; an answer to a batch brings the batch back, emptied.
     pub fn poll(&mut self, now: &mut impl FnMut(Completion, Option<StoreBatch>)) {
         for (outcome, batch) in self.refused.drain(..) {
             now(outcome, batch);
         }
-        // Looked at before the lanes: what an abandoned lane holds then is all it will ever hold.
+        // Checked before the lanes are read: an abandoned lane then holds all that it will ever hold.
         let (no_reader, no_writer) = (self.loaded.is_abandoned(), self.written.is_abandoned());
         while let Ok(Loaded { ticket, result }) = self.loaded.pop() {
             self.loading.pop_front();

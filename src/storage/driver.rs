@@ -1,4 +1,4 @@
-//! The contract between the server and whatever keeps its records.
+//! The contract between the server and a store of records.
 //!
 //! *Owns* the shapes only. *Promises* nothing itself: what follows is what a driver promises, and what it may rely on.
 //! `tests/stores` holds every driver to it.
@@ -7,36 +7,37 @@
 //!
 //! * **Names are one-to-one** ([`names`](super::names)): a name whose [`place`](super::names::Names::place) is refused is
 //!   never given to it; two that have places never share a record.
-//! * **What was written is what is read**: version and value, byte by byte, unless the store keeps JSON as such. A record that
-//!   cannot be read fails alone, in words, and is never told as missing.
-//! * **A commit that ended well is as durable as the store can make it** and is seen by every load that begins after it. One
-//!   that ended with a [`Trouble`] may have been written, wholly, partly or not at all: it is done again.
-//! * **So everything may be done twice.** A removal of what is not there is done. A write whose condition does not hold,
-//!   because exactly this version and value is there already, is done: the answer to it was lost.
-//! * **A condition is judged by the store, together with the write**, so that of two writers on two machines one is told
-//!   [`Why::Conflict`].
-//! * **A fence is judged by the store, together with the write**: what whoever claimed a slot last has not written is refused with
-//!   [`Why::Deposed`], and a claim waits for commits behind an earlier one. So a node that was given up, and does not know it,
-//!   changes nothing more.
-//! * **An entry that can never be stored is refused alone** where the driver knows which it is. Where only the group as a
-//!   whole is refused it says [`Kind::Lasting`], and gets the group again in halves.
-//! * **Failures are told apart** ([`Kind`]). It neither waits nor tries again nor logs: all of that is written once, around it.
+//! * **What was written is what is read**: version and value, byte by byte, unless the store keeps JSON as such. A
+//!   record that cannot be read fails alone, with a reason, and is never reported as missing.
+//! * **A commit that succeeded is as durable as the store can make it** and is seen by every load that begins after it.
+//!   One that failed with a [`Trouble`] may have been written, wholly, partly or not at all: it is repeated.
+//! * **So everything may be done twice.** Removing a record that is not there succeeds. A write whose condition does
+//!   not hold because exactly this version and value is there already succeeds: the answer to it was lost.
+//! * **A condition is checked by the store, atomically with the write**, so that of two writers on two machines one
+//!   gets [`Why::Conflict`].
+//! * **A fence is checked by the store, atomically with the write**: a write with another generation than the slot was
+//!   last claimed with is refused with [`Why::Deposed`], and a claim waits for commits under an earlier one. So a node
+//!   that has lost its slots without knowing it changes nothing more.
+//! * **An entry that can never be stored is refused alone** if the driver knows which one it is. If it only knows that
+//!   the group was refused it fails with [`Kind::Lasting`], and is called again with the halves of the group.
+//! * **Failures are classified** ([`Kind`]). It neither waits nor retries nor logs: all of that is written once, around
+//!   it.
 //! * **It may be called before it is open and after it is closed**, and then fails with [`Kind::Away`].
 //!
 //! ## What it may rely on
 //!
 //! * `open`, `claim`, `commit`, `attend` and `close` are called on one thread, `commit` once at a time and each name once in a group.
 //!   `load` is called by as many at a time as [`rounds`](Driver::rounds) says; a name may occur twice in it.
-//! * `close` is called last, when everything handed over was written or given up.
+//! * `close` is called last, when everything handed over has been written or given up.
 //! * A future that it returned may be dropped when its time is up.
 //!
 //! ## Why asynchronous
 //!
-//! Nearly every database is reached by an asynchronous client, which keeps many questions on their way over one connection;
-//! a thread for each of them would be the slower way to do the same. So the functions return futures, which are run off the
-//! cores, by a runtime of the store's own. Where a call blocks, as in the embedded store, which calls into the kernel, the
-//! driver says so ([`Manner::blocking`]) and simply does it: then lookups have a second thread, and its futures never wait.
-//! The futures need not be [`Send`]: nothing is moved between threads.
+//! Nearly every database has an asynchronous client, which keeps many requests under way over one connection; a thread
+//! for each of them would be slower. So the functions return futures, which run off the cores, on a runtime of the
+//! store's own. A driver whose calls block, such as the embedded store, says so ([`Manner::blocking`]) and simply
+//! blocks: then lookups have a second thread, and its futures never wait. The futures need not be [`Send`], because
+//! they are not moved between threads.
 
 use super::names::Names;
 use deepstream_engine::Stored;
@@ -47,31 +48,32 @@ use std::time::Duration;
 /// One thing to do, with one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Write<'w> {
-    /// Which record; its place is known to be fine.
+    /// Which record; [`Names`](super::names::Names) has accepted its name.
     pub name: &'w [u8],
     /// Its version from now on.
     pub version: i32,
     /// Its value: JSON text; `None` removes it.
     pub value: Option<&'w [u8]>,
-    /// What must be there for it to be done.
+    /// What must be stored now for the write to happen.
     pub expected: Expected,
-    /// Who must own the slot of the name for it to be done, among nodes.
+    /// In a cluster: who must own the slot of the name for the write to happen.
     pub fence: Option<Fence>,
 }
 
-/// An owner of one of the slots that names are shared out by: whoever claimed it with this generation.
+/// The claim under which a node writes: a slot (names are divided among nodes by slots), and the generation with which
+/// the node has claimed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fence {
-    /// Which.
+    /// The slot.
     pub slot: u16,
-    /// Whoever owns it later has a higher one.
+    /// Every later owner has a higher one.
     pub generation: u64,
 }
 
-/// What must be there for a write to be done.
+/// What must be stored for a write to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Whatever there is.
+    /// Anything or nothing.
     Anything,
     /// No record of this name.
     Nothing,
@@ -80,7 +82,7 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// Whether a write is to be done where this is found, which is also where it was done already.
+    /// Whether a write is done if this is found: if it meets the condition, or is what the write would store.
     pub fn allows(self, write: &Write<'_>, found: Option<&Stored>) -> bool {
         let done = match (found, write.value) {
             (None, None) => true,
@@ -95,7 +97,7 @@ impl Expected {
     }
 }
 
-/// A write of a group that was not done, while the others were.
+/// A write of a group that was refused, while the others were done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// Its place in the group.
@@ -107,21 +109,21 @@ pub struct Refused {
 /// Why a write was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It cannot be stored however often it is tried; in words for whoever wrote it.
+    /// It can never be stored; with the reason for the client that wrote it.
     Unstorable(String),
-    /// Something else is there than was expected: another writer was faster.
+    /// Something else is stored than was expected: another writer was faster.
     Conflict,
     /// The slot was claimed with another generation, or not at all: the writer does not own the name.
     Deposed,
 }
 
-/// What a lookup of one name gave: the record, that there is none, or why it cannot be read.
+/// The result of a lookup of one name: the record, that there is none, or why it cannot be read.
 pub type Found = Result<Option<Stored>, String>;
 
-/// Why nothing was done.
+/// Why a call failed as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// What becomes of it.
+    /// How it is dealt with.
     pub kind: Kind,
     /// What is wrong.
     pub what: String,
@@ -129,45 +131,46 @@ pub struct Trouble {
     pub hint: String,
 }
 
-/// What becomes of what failed.
+/// How a failed call is dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The store is gone, or its connection: it is opened again, and then the same is asked again.
+    /// The store or its connection is gone: it is opened again, and then the call is repeated.
     Away,
-    /// It could not, or would not: the same may work after a pause.
+    /// It may work after a pause.
     Busy,
-    /// It is not as the driver knew it, and the driver has forgotten what it knew: the same may work at once.
+    /// The store has changed (its tables, for example), and the driver has dropped what it knew: it may work at once.
     Changed,
-    /// What was asked for cannot be done however often it is asked for.
+    /// It will never work, however often it is repeated.
     Lasting,
 }
 
 impl Trouble {
-    /// One that is told apart by its kind.
+    /// A failure of this kind.
     pub fn new(kind: Kind, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { kind, what: what.into(), hint: hint.into() }
     }
 
-    /// For people.
+    /// In words, with the hint.
     pub fn words(&self) -> String {
         if self.hint.is_empty() { self.what.clone() } else { format!("{}; {}", self.what, self.hint) }
     }
 }
 
-/// How a driver wants to be used.
+/// How a driver is to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manner {
-    /// Of its thread. Lookups of one that blocks have another, `-read` appended.
+    /// Name of its thread. If it blocks, the thread of lookups has `-read` appended.
     pub thread: &'static str,
     /// The event of its log lines.
     pub event: &'static str,
     /// Whether its functions block the thread that polls them. Lookups then have a thread of their own.
     pub blocking: bool,
-    /// Whether a group waits for a store that is away or busy. It is right for what others keep and will bring back, where
-    /// reads wait too, as long as a lookup may take. Otherwise both are answered with a failure at once, and the engine comes
-    /// back with what is newest then.
+    /// Whether calls wait while the store is away or busy: commits until it is back, lookups as long as a lookup may
+    /// take. This is right for a database that others operate and will bring back. Otherwise both fail at once, and the
+    /// engine tries again with the values that are newest then.
     pub waits: bool,
-    /// Names of one shard that are looked up together, so that a storm of one does not keep the others waiting.
+    /// Most names of one shard that are looked up together, so that a burst of one shard does not keep the others
+    /// waiting.
     pub round: usize,
     /// The longest pause between two tries to open it.
     pub retry_max: Duration,
@@ -175,43 +178,45 @@ pub struct Manner {
 
 /// See the module.
 pub trait Driver: Send + Sync + 'static {
-    /// How it wants to be used.
+    /// How it is to be used.
     const MANNER: Manner;
 
     /// What it is, for people: `PostgreSQL, database ds at localhost`.
     fn place(&self) -> String;
 
-    /// What it says of names.
+    /// Which names it can keep.
     fn names(&self) -> Arc<dyn Names>;
 
-    /// Lookups that may be on their way at once.
+    /// Lookups that may be under way at once.
     fn rounds(&self) -> usize {
         1
     }
 
-    /// fsyncs for the sake of durability so far, if it makes any itself.
+    /// How many fsyncs it has made, if it makes any itself.
     fn syncs(&self) -> u64 {
         0
     }
 
-    /// Makes the store usable: at the start, and whenever it was away. At the start [`Kind::Away`] and [`Kind::Busy`] are
-    /// waited for, as long as is configured, and everything else is the end; later everything is tried again.
+    /// Makes the store usable: at the start, and whenever it was away. At the start a failure of [`Kind::Away`] or
+    /// [`Kind::Busy`] is retried as long as is configured, and any other one ends the start; later every failure is
+    /// retried.
     fn open(&self) -> impl Future<Output = Result<(), Trouble>>;
 
-    /// Whatever it has to do while nobody asks; run from one `open` to the next. Ends only when the store is away, which is
-    /// so noticed before anybody needs it.
+    /// Background work, run from one `open` to the next. Ends only when the store is away, so that this is noticed
+    /// before the next request.
     fn attend(&self) -> impl Future<Output = Trouble> {
         pending()
     }
 
-    /// Looks up many records at a time; what became of each, in the same order.
+    /// Looks up many records at a time; gives the result of each, in the same order.
     fn load(&self, names: &[&[u8]]) -> impl Future<Output = Result<Vec<Found>, Trouble>>;
 
-    /// Claims slots: from then on writes behind another [`Fence`] of theirs are refused, until a later generation claims them. Those
-    /// that a later one has already, which stay as they are. To claim the same again is no harm.
+    /// Claims slots: from then on writes with another [`Fence`] for them are refused, until a later generation claims
+    /// them. Returns the slots that a later generation already holds, which stay as they are. Claiming the same again
+    /// does no harm.
     fn claim(&self, slots: &[u16], generation: u64) -> impl Future<Output = Result<Vec<u16>, Trouble>>;
 
-    /// Writes a group; which of it was refused. All else is stored then.
+    /// Writes a group. Returns the refused writes; all others are stored then.
     fn commit(&self, group: &[Write<'_>]) -> impl Future<Output = Result<Vec<Refused>, Trouble>>;
 
     /// Ends in order.

@@ -1,6 +1,6 @@
-//! *Owns* whether a store is there, and its coming back. *Promises* that tries to open it are spaced out, from
-//! [`RETRY_FIRST`] to what its driver says, and that the log says once that it is away, why and what to do, again when the
-//! reason is another one, and once that it is back. *Does not* repeat what was under way when it went.
+//! *Owns* whether a store is reachable, and opening it again. *Promises* that attempts to open it are spaced out, from
+//! [`RETRY_FIRST`] to the driver's maximum; and that the log says once that it is away, why and what to do, again when
+//! the reason changes, and once that it is back. *Does not* repeat calls that were under way.
 
 use super::driver::{Driver, Kind, Trouble};
 use super::{OpenError, Shared};
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(50);
 
-/// Which opening of the store somebody used: what it reports of an earlier one is known already.
+/// Which opening of the store a caller used: failures of an earlier one are already known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Opening(u64);
 
@@ -30,12 +30,12 @@ enum State {
 }
 
 impl Health {
-    /// That of a store which has just been opened.
+    /// The health of a store that has just been opened.
     pub(super) fn new() -> Self {
         Self(watch::Sender::new(State::Open(Opening(0))))
     }
 
-    /// Whether it is there, or why not.
+    /// Whether it is reachable, or why not.
     pub(super) fn now(&self) -> Result<Opening, Trouble> {
         match &*self.0.borrow() {
             State::Open(opening) => Ok(*opening),
@@ -43,19 +43,19 @@ impl Health {
         }
     }
 
-    /// Waits until it is there.
+    /// Waits until it is reachable.
     pub(super) async fn open(&self) -> Opening {
         let mut state = self.0.subscribe();
         loop {
             if let State::Open(opening) = &*state.borrow_and_update() {
                 return *opening;
             }
-            // The sender is `self`: it cannot be gone.
+            // This cannot fail, because the sender is `self`.
             let _ = state.changed().await;
         }
     }
 
-    /// Somebody found it away.
+    /// Reports that a call has found it away.
     pub(super) fn report(&self, opening: Opening, why: &Trouble) {
         self.0.send_if_modified(|state| {
             let news = matches!(state, State::Open(current) if *current == opening);
@@ -77,7 +77,7 @@ impl Health {
     }
 }
 
-/// Opens a store for the first time. Waits for one that cannot be reached, not for one that refuses.
+/// Opens a store for the first time. Waits for one that cannot be reached, but not for one that refuses.
 pub(super) async fn first<D: Driver>(driver: &D, patience: Duration) -> Result<(), OpenError> {
     let started = Instant::now();
     let (mut pause, mut told) = (RETRY_FIRST, false);
@@ -97,7 +97,7 @@ pub(super) async fn first<D: Driver>(driver: &D, patience: Duration) -> Result<(
     }
 }
 
-/// Lets the driver attend to its store, and brings it back whenever it is away. Never ends.
+/// Runs the driver's background work, and opens the store again whenever it is away. Never ends.
 pub(super) async fn keep<D: Driver>(driver: Arc<D>, shared: Arc<Shared>) {
     let (manner, health) = (D::MANNER, &shared.health);
     let say = |level, text: &str| note(level, manner.event, &format!("{}: {text}", driver.place()));
@@ -134,7 +134,7 @@ pub(super) async fn keep<D: Driver>(driver: Arc<D>, shared: Arc<Shared>) {
     }
 }
 
-/// Whichever ends first; the other is dropped.
+/// The result of whichever ends first; the other is dropped.
 pub(super) async fn first_of<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
     let (mut one, mut other) = (pin!(one), pin!(other));
     poll_fn(|context| match one.as_mut().poll(context) {

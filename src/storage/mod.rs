@@ -1,9 +1,9 @@
-//! Keeping records: what every store has in common, whoever keeps them.
+//! Storage of records: what all stores have in common.
 //!
-//! *Owns* the contract with drivers ([`driver`]), and everything around them that is the same for all: lanes to and from the cores,
-//! grouping, tries, timeouts, counters, the law of names. *Promises* that no call of a core ever blocks, that
-//! every load and every batch is answered, and that a batch is answered well only once it is as durable as the store can
-//! make it. *Does not* keep anything itself: the members of `src/connector` do.
+//! *Owns* the contract with drivers ([`driver`]), and everything around them that is the same for all: lanes to and
+//! from the cores, grouping, retries, timeouts, counters, rules for names. *Promises* that no call of a core ever
+//! blocks, that every load and every batch is answered, and that success is only reported for a batch once it is as
+//! durable as the store can make it. *Does not* keep records itself: the drivers in `src/connector` do.
 //!
 //! One task writes, another reads, so that a lookup never waits for a commit.
 
@@ -28,10 +28,10 @@ pub use tiered::Tiered;
 use service::Shared;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What was done since the start.
+/// Counters since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Commits to the database: groups of batches.
+    /// Commits to the store: groups of batches.
     pub commits: u64,
     /// fsyncs for the sake of durability.
     pub syncs: u64,

@@ -1,37 +1,36 @@
-//! The law of names, which every store keeps.
+//! Which names a store can keep, and the rule that every store obeys.
 //!
-//! *Owns* what a store must say of a name before it is given a record of it; `tests/stores/law.rs` holds all of them to it.
-//! *Promises* that two names never share a record: permissions are judged by names, and the engine
-//! remembers records by names, so whoever could reach a record by another name would be past both. *Does not* know how any
-//! store lays out what it keeps.
+//! *Owns* the trait by which a store accepts or refuses names; `tests/stores/law.rs` tests all stores against it.
+//! *Promises* that two names never share a record: permissions are judged by name and the engine caches records by
+//! name, so a client that could reach a record by another name would get around both. *Does not* know how any store
+//! lays out its records.
 //!
-//! A store that cannot keep every name refuses those it cannot, in words:
+//! A store that cannot keep some names refuses them, with a reason:
 //!
-//! * A load of one is answered with [`Fault::Unstorable`](deepstream_engine::Fault::Unstorable), by the [`Client`] of every
-//!   store and without asking it. There is no record of that name, so who reads is told that, who deletes has succeeded,
-//!   and who wants to make one is told why there can be none.
-//! * In a batch it is refused with [`Fault::Refused`](deepstream_engine::Fault::Refused), and a removal of it is done.
+//! * A load of such a name is answered with [`Fault::Unstorable`](deepstream_engine::Fault::Unstorable) by the
+//!   [`Client`], without asking the store. There is no record of that name: a reader is told so, a deletion succeeds,
+//!   and a client that wants to create one is told why there can be none.
+//! * In a batch it is refused with [`Fault::Refused`](deepstream_engine::Fault::Refused), while its removal succeeds.
 //!
 //! [`Client`]: crate::storage::Client
 
 use std::fmt;
 
-/// What a store says of names.
+/// Which names a store can keep, and where it puts them.
 pub trait Names: Send + Sync {
-    /// Where a record of this name lies, or why none of this name can be kept.
+    /// The place of a record with this name, or why none can be kept.
     ///
-    /// **One to one:** of two names at most one is given a place that is the same as the other's. **Whole:** nothing beneath
-    /// this makes one of two places, be it by cutting, by folding cases, or by leaving characters out. **Steady:** it depends
-    /// on the name and on what is configured, on nothing else.
+    /// **One to one:** two names never get the same place. **Whole:** no lower layer turns two places into one, by
+    /// truncating, ignoring case or dropping characters. **Stable:** it depends on the name and the configuration only.
     fn place<'n>(&'n self, name: &'n [u8]) -> Result<Place<'n>, Refusal>;
 }
 
-/// Where a record lies in its store.
+/// The place of a record in its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place<'n> {
-    /// Of a store with tables: which of them. Empty in others.
+    /// The table, if the store has tables; else empty.
     pub table: &'n str,
-    /// What tells it from all others there.
+    /// Its key in that table or store.
     pub id: &'n [u8],
 }
 
@@ -48,7 +47,7 @@ impl fmt::Display for Refusal {
 /// The longest name that the embedded database takes; it would panic at a longer one.
 const NAME_BYTES_MAX: usize = u16::MAX as usize;
 
-/// What a store says of names that keeps them as they are, byte by byte, control characters too, as upstream does.
+/// The names of a store that keeps them as they are, byte by byte, including control characters, as upstream does.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole;
 

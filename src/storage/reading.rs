@@ -1,9 +1,10 @@
-//! *Owns* the task that looks records up. *Promises* an answer per load, in order per shard, a fair turn for every shard,
-//! and none later than the time a lookup may take, where the driver does not block. *Does not* wait for writes.
+//! *Owns* the task that looks records up. *Promises* an answer for every load, in order for each shard; that shards
+//! take turns; and, if the driver does not block, that no answer comes later than a lookup may take. *Does not* wait
+//! for writes.
 //!
-//! What is asked for at the same time is asked of the store together, and as many such rounds are on their way at once as
-//! the driver takes. A round that fails as a whole is asked again in halves, so that one record that cannot be read does not
-//! hide the others.
+//! Loads that arrive at the same time are looked up together in one round, and as many rounds are under way as the
+//! driver allows. A round that fails as a whole is repeated in halves, so that one unreadable record does not hide the
+//! others.
 
 use super::Shared;
 use super::client::{Load, Loaded, ReadLane};
@@ -30,7 +31,7 @@ pub(super) struct Reader<D> {
     pub(super) patience: Duration,
     /// Oldest first; with the lane of each load.
     rounds: VecDeque<(Vec<usize>, JoinHandle<Vec<Loaded>>)>,
-    /// The lane that is asked first, of a driver that blocks.
+    /// The lane that is served first, if the driver blocks.
     first: usize,
 }
 
@@ -49,7 +50,7 @@ impl<D: Driver> Reader<D> {
     pub(super) async fn run(mut self) {
         let rounds_max = self.driver.rounds().max(1);
         loop {
-            // Read before the round: a load that came before the stop is answered.
+            // Read before the round, so that a load which came before the stop is answered.
             let stopping = self.shared.stopping.load(Ordering::Acquire);
             let room = self.rounds.len() < rounds_max;
             if room && self.begin() {
@@ -63,11 +64,11 @@ impl<D: Driver> Reader<D> {
             }
         }
         drop(self.lanes);
-        // A core that sleeps with a load on its way finds the lane abandoned.
+        // Wakes cores that sleep while waiting for a load: they find the lane abandoned.
         self.wakers.iter().for_each(|waker| waker());
     }
 
-    /// Sends a round on its way; whether there was anything to look up. While a driver blocks nobody is answered, so its
+    /// Starts a round. Returns whether there was anything to look up. While a driver blocks nobody is answered, so its
     /// rounds are of one shard each.
     fn begin(&mut self) -> bool {
         let (mut owners, mut loads) = (Vec::new(), Vec::new());
@@ -118,8 +119,8 @@ impl<D: Driver> Reader<D> {
     fn answer(&mut self, answers: Vec<Loaded>) {
         let Some((owners, _)) = self.rounds.pop_front() else { return };
         for (&owner, answer) in owners.iter().zip(answers) {
-            // Cannot be full: a client has at most as many loads on their way as the lane has room. A core that is gone
-            // does not miss the answer.
+            // The lane cannot be full, because a client has at most as many loads under way as it has room. If the core
+            // is gone it needs no answer.
             let _ = self.lanes[owner].answers.push(answer);
         }
         for (index, waker) in self.wakers.iter().enumerate() {
@@ -145,7 +146,8 @@ async fn look_up<D: Driver>(driver: &D, shared: &Shared, names: &[&[u8]]) -> Vec
     // Ranges that are still to be looked up, the first last.
     let mut ranges = vec![(0..names.len(), true)];
     while let Some((range, afresh)) = ranges.pop() {
-        // What does not wait says itself what is wrong: it may be read while it cannot be written to.
+        // A store that is not waited for is asked even while it is away, because it may be readable while it cannot be
+        // written to.
         let opening = if D::MANNER.waits { Some(shared.health.open().await) } else { None };
         let trouble = match driver.load(&names[range.clone()]).await {
             Ok(found) => {

@@ -1,6 +1,6 @@
-//! *Owns* the threads of a store, and the lanes to them. *Promises* that a store which was started answers
-//! every client until it is dropped, and writes what was handed over before it ends; and that its threads, and those which
-//! the driver starts, run on the CPUs they were given. *Does not* know what store it is.
+//! *Owns* the threads of a store, and the lanes to them. *Promises* that a started store answers every client until it
+//! is dropped, and writes everything handed over before it ends; and that its threads, and those that the driver
+//! starts, run on their CPUs. *Does not* know which store it is.
 
 use super::driver::{Driver, Trouble};
 use super::health::{Health, first, keep};
@@ -26,7 +26,7 @@ pub struct Options {
     pub cpus: Vec<usize>,
     /// One per shard.
     pub wakers: Vec<Waker>,
-    /// Of somebody who is no shard and wants a client too.
+    /// Wakes a service that is not a shard and needs a client too.
     pub off_core: Option<Waker>,
 }
 
@@ -34,7 +34,7 @@ pub struct Options {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{place}: {what}; {hint}")]
 pub struct OpenError {
-    /// Which, as configured.
+    /// Which store, as configured.
     pub place: String,
     /// What is wrong.
     pub what: String,
@@ -59,7 +59,7 @@ pub(super) struct Shared {
 pub struct Storage {
     /// One per shard, in order; to be taken by the cores.
     pub clients: Vec<Client>,
-    /// Of the service off the cores.
+    /// The client of the service off the cores.
     pub off_core: Option<Client>,
     shared: Arc<Shared>,
     syncs: Arc<dyn Fn() -> u64 + Send + Sync>,
@@ -90,7 +90,7 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
         counters: AtomicCounters::default(),
         stopping: AtomicBool::new(false),
     });
-    // Whoever reads counters keeps no store open.
+    // A weak reference, so that a reader of counters does not keep the store open.
     let of_syncs = Arc::downgrade(&driver);
     let mut storage = Storage {
         clients,
@@ -130,7 +130,7 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
             Err(why) => Err(misplaced(&driver.place(), &cpus, &why)),
         };
         let is_open = opened.is_ok();
-        // Nobody waits any more only if the start has given up: then nothing was handed over.
+        // This only fails if the start has given up, and then nothing was handed over.
         if started.send(opened).is_ok() && is_open {
             serve(driver, writer, own, all_read).await;
         }
@@ -141,22 +141,22 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
     if let Some((reader, read)) = apart {
         let name = format!("{}-read", D::MANNER.thread);
         let (tell, when_pinned) = mpsc::channel();
-        // Where it runs is known to be possible: the other thread was pinned the same way.
+        // That it can run there is known, because the other thread was bound to the same CPUs.
         let main = move |_: Pinned| async move {
-            // Nobody waits for it only if the start has given up.
+            // This only fails if the start has given up.
             let _ = tell.send(());
             reader.run().await;
             // The store is closed once nobody reads from it any more.
             let _ = read.send(());
         };
-        // It ends first: the other one closes the store.
+        // It is first in the list because it must end first: the other one closes the store.
         storage.threads.insert(0, thread(&place, &name, &options.cpus, main)?);
         let _ = when_pinned.recv();
     }
     Ok(storage)
 }
 
-/// The life of a store that is open.
+/// Runs an open store until the server stops.
 async fn serve<D: Driver>(
     driver: Arc<D>,
     mut writer: Writer<D>,
@@ -171,7 +171,7 @@ async fn serve<D: Driver>(
         });
     }
     writer.run().await;
-    // Fails only if the reader has ended early, which is as good.
+    // This only fails if the reader has already ended.
     let _ = all_read.await;
     upkeep.abort();
     let _ = upkeep.await;
@@ -205,7 +205,7 @@ fn failed(place: &str, what: &str, hint: &str) -> OpenError {
 }
 
 impl Storage {
-    /// One client per shard, in order, and that of the service off the cores. Once.
+    /// One client per shard, in order, and that of the service off the cores. Gives them only once.
     pub fn take_clients(&mut self) -> (Vec<Client>, Option<Client>) {
         (std::mem::take(&mut self.clients), self.off_core.take())
     }
@@ -215,14 +215,14 @@ impl Storage {
         self.reader()()
     }
 
-    /// Reads what was done so far, for as long as anybody likes to.
+    /// A reader of the counters, which stays valid after the store has ended.
     pub fn reader(&self) -> impl Fn() -> Counters + Send + Sync + use<> {
         let (shared, syncs) = (Arc::clone(&self.shared), Arc::clone(&self.syncs));
         move || Counters { syncs: syncs(), ..shared.counters.read() }
     }
 
-    /// Writes what was handed over, closes the store and ends the threads. Clients may outlive it; they answer with faults
-    /// from then on.
+    /// Writes what was handed over, closes the store and ends the threads. Clients may outlive it; from then on they
+    /// answer with faults.
     pub fn stop(self) {
         drop(self);
     }
@@ -232,7 +232,7 @@ impl Drop for Storage {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::Release);
         self.bells.iter().for_each(|bell| bell.ring());
-        // One after the other, as they are to end.
+        // Dropped one after the other, in the order in which they must end.
         self.threads.drain(..).for_each(drop);
     }
 }

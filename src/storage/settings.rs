@@ -1,7 +1,7 @@
-//! What a connector is configured with: the joint between the configuration and the connectors.
+//! The trait of a connector's settings, by which configuration and connectors know nothing of each other.
 //!
-//! *Owns* the trait only. *Promises* that the configuration reads and keeps settings without knowing what becomes of them, and
-//! that whoever starts a server needs not know which connector it starts. *Does not* read a file.
+//! *Owns* the trait only. *Promises* that the configuration keeps settings without knowing the connector, and that a
+//! server starts a connector without knowing which one it is. *Does not* read files.
 
 use super::names::Names;
 use super::{OpenError, Options, Storage};
@@ -13,33 +13,33 @@ use std::sync::Arc;
 
 /// See the module. A connector implements it for its section of the configuration.
 pub trait Settings: Comparable + fmt::Debug + Send + Sync {
-    /// What is kept where, for people: `PostgreSQL, database ds at localhost`.
+    /// Where records are kept, in words: `PostgreSQL, database ds at localhost`.
     fn place(&self) -> String;
 
-    /// What the store says of names.
+    /// Which names the store can keep.
     fn names(&self) -> Arc<dyn Names>;
 
     /// Files that it may have open at once, in a process that may have `limit` of them.
     fn files_max(&self, limit: usize) -> usize;
 
-    /// The directory of this machine that records are kept in, if they are in one.
+    /// The local directory of the records, if they are in one.
     fn directory(&self) -> Option<&Path> {
         None
     }
 
-    /// Keeps them in another one, if they are in one.
+    /// Changes that directory, if there is one.
     fn move_to(&mut self, _directory: PathBuf) {}
 
     /// Opens the store and starts its threads.
     fn start(&self, options: Options) -> Result<Storage, OpenError>;
 }
 
-/// What lets settings of any kind be copied and compared: whatever is `Clone` and `PartialEq` has it.
+/// Copying and comparing settings behind a trait object. Implemented for everything that is `Clone` and `PartialEq`.
 pub trait Comparable: Any {
-    /// The same once more.
+    /// A copy.
     fn copy(&self) -> Box<dyn Settings>;
 
-    /// Whether the other is of the same kind and says the same.
+    /// Whether the other has the same type and value.
     fn equals(&self, other: &dyn Any) -> bool;
 }
 
@@ -57,18 +57,18 @@ impl<T: Settings + Clone + PartialEq> Comparable for T {
 pub struct Connector(Box<dyn Settings>);
 
 impl Connector {
-    /// These.
+    /// Wraps these settings.
     pub fn new(settings: impl Settings) -> Self {
         Self(Box::new(settings))
     }
 
-    /// As what they are, if they are that.
+    /// The settings, if they are of this type.
     pub fn get<T: Settings>(&self) -> Option<&T> {
         let settings: &dyn Any = &*self.0;
         settings.downcast_ref()
     }
 
-    /// The same, to be changed.
+    /// The same, mutable.
     pub fn get_mut<T: Settings>(&mut self) -> Option<&mut T> {
         let settings: &mut dyn Any = &mut *self.0;
         settings.downcast_mut()

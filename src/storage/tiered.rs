@@ -1,15 +1,17 @@
 //! A cache before a store: a driver made of both.
 //!
-//! *Owns* the order in which they are asked. *Promises* what every driver does, as far as its store does; that a cache which
-//! is away, slow or wiped is no outage; and that it never makes a version go back while this process runs. *Does not* read
-//! from a cache that may be behind.
+//! *Owns* the order in which they are asked. *Promises* what every driver promises, as far as its store does; that a
+//! cache which is away, slow or emptied is no outage; and that while this process runs no reader ever sees an older
+//! version after a newer one. *Does not* read from a cache that may be outdated.
 //!
-//! * **A lookup** asks the cache, for what it does not know the store, and tells the cache what was found.
-//! * **A commit** has the cache forget, then the store write, then the cache remember, and has ended after all three. So a
-//!   process that dies in between leaves nothing old behind.
-//! * **What a lookup found is not told** if a commit of the same name was under way at any moment of it: it may be older.
-//! * **While the cache is away** names that are written are kept in mind, and forgotten there before it is asked again. A
-//!   process that dies meanwhile cannot: then the cache is to be flushed, and the log said so when the cache went.
+//! * **A lookup** asks the cache, then the store for what is not cached, and caches what was found.
+//! * **A commit** removes the names from the cache, writes them to the store, and puts them into the cache; it ends
+//!   after all three. So a process that crashes in between leaves nothing outdated in the cache.
+//! * **What a lookup found is not cached** if a commit of the same name was under way at any moment of the lookup,
+//!   because it may be older.
+//! * **While the cache is away** written names are noted, and removed from the cache before it is asked again. If the
+//!   process crashes meanwhile this list is lost, and the operator has to flush the cache; the log says so when the
+//!   cache goes away.
 
 use super::cache::{Cache, Entry};
 use super::driver::{Driver, Expected, Found, Manner, Refused, Trouble, Write};
@@ -24,9 +26,9 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{sleep, timeout};
 
-/// A cache that takes longer is slower than what it is to spare us.
+/// A cache that takes longer is no faster than the store.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// Names that are kept in mind, of each kind; above it all names count as among them.
+/// Most names that are noted, of each kind; above it all names count as noted.
 const NAMES_MAX: usize = 1 << 20;
 
 /// See the module.
@@ -35,23 +37,23 @@ pub struct Tiered<C, S> {
     store: S,
     /// Whether the cache is asked.
     trusted: AtomicBool,
-    /// It is no longer.
+    /// Signalled when it is no longer asked.
     lost: Notify,
-    /// Held by whoever changes the cache.
+    /// Held while the cache is changed.
     turn: Mutex<()>,
     state: Guarded<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// What the cache may be behind in.
+    /// Names of which the cache may be outdated.
     suspects: Noted,
-    /// What was committed while a lookup was under way.
+    /// Names that were committed while a lookup was under way.
     touched: Noted,
     lookups: usize,
 }
 
-/// Names, or all of them.
+/// A set of names, or all names.
 #[derive(Default)]
 struct Noted {
     names: HashSet<Box<[u8]>>,
@@ -103,7 +105,7 @@ impl<C: Cache, S: Driver> Tiered<C, S> {
         Self { cache, store, trusted, lost, turn: Mutex::default(), state: Guarded::default() }
     }
 
-    /// What the cache answers, if it is there and quick; otherwise it is not asked any more.
+    /// The cache's answer if it comes in time; otherwise the cache is not asked any more.
     async fn asked<T>(&self, answer: impl Future<Output = Result<T, Trouble>>) -> Option<T> {
         if !self.trusted.load(Ordering::Acquire) {
             return None;
@@ -124,12 +126,12 @@ impl<C: Cache, S: Driver> Tiered<C, S> {
         None
     }
 
-    /// Has the cache forget what it is behind in; from then on it is asked.
+    /// Removes from the cache what may be outdated; from then on it is asked.
     async fn trust(&self) -> Result<(), Trouble> {
         self.cache.open().await?;
         let _turn = self.turn.lock().await;
-        // They stay in mind until they are forgotten there, also if this is given up halfway. None joins them meanwhile: who
-        // adds one has the turn.
+        // They stay noted until they are removed from the cache, also if this future is dropped halfway. None is added
+        // meanwhile, because that needs the lock `turn`.
         let (all, names) = {
             let State { suspects, .. } = &*lock(&self.state);
             (suspects.all, suspects.names.iter().cloned().collect::<Vec<_>>())
@@ -160,7 +162,7 @@ impl<C: Cache, S: Driver> Tiered<C, S> {
         }
     }
 
-    /// Tells the cache what a lookup found in the store, unless it was written meanwhile.
+    /// Caches what a lookup found in the store, unless it was written meanwhile.
     async fn fill(&self, names: &[&[u8]], found: &[Found]) {
         let _turn = self.turn.lock().await;
         let entries: Vec<Entry<'_>> = {
@@ -176,7 +178,7 @@ impl<C: Cache, S: Driver> Tiered<C, S> {
         }
     }
 
-    /// Changes the cache because of a commit; what it may be behind in afterwards is kept in mind.
+    /// Changes the cache because of a commit; names of which it may be outdated afterwards are noted.
     async fn change(&self, group: &[Write<'_>], change: impl Future<Output = Result<(), Trouble>>) {
         {
             let mut state = lock(&self.state);
@@ -210,7 +212,7 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
         self.store.syncs()
     }
 
-    /// A cache that is away is no reason not to begin.
+    /// The server starts even if the cache is away.
     async fn open(&self) -> Result<(), Trouble> {
         self.store.open().await?;
         if !self.trusted.load(Ordering::Acquire)
@@ -255,7 +257,8 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
             let kept = group.iter().enumerate().filter(|(at, _)| !lost.contains(at));
             kept.map(|(_, write)| *write).collect()
         };
-        // What was written under a condition or behind a fence others write, too: whoever reads it next asks the store.
+        // Records written with a condition or a fence are written by other servers too, so they are not cached, and the
+        // next reader asks the store.
         let own = done.iter().filter(|write| write.expected == Expected::Anything && write.fence.is_none());
         let entries: Vec<Entry<'_>> = own
             .filter_map(|write| write.value.map(|value| Entry { name: write.name, version: write.version, value }))
@@ -271,7 +274,7 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
     }
 }
 
-/// What both of them can keep.
+/// The names that both can keep.
 struct Both(Arc<dyn Names>, Arc<dyn Names>);
 
 impl Names for Both {

@@ -1,12 +1,13 @@
-//! *Owns* the task that writes: group commit. *Promises* that a batch is answered well only after the commit that holds it,
-//! and that what the shards had at the same time shares one. *Does not* give up on a store that is worth waiting for
-//! ([`Manner::waits`](super::Manner)): the group waits, and with it the shards it came from, whose next batches gather what is
-//! newest. Only an end of the server meanwhile, and records that cannot be stored, end badly.
+//! *Owns* the task that writes: group commit. *Promises* that success is only reported for a batch after its commit,
+//! and that batches which the shards hand over at the same time share one commit. *Does not* give up on a store that is
+//! to be waited for ([`Manner::waits`](super::Manner)): the group waits, and with it the shards it came from, whose
+//! next batches collect the newest values meanwhile. It only fails if the server stops while it waits, or for records
+//! that cannot be stored.
 //!
-//! **A commit whose answer was lost** is done again: to write the same twice does no harm.
+//! **A commit whose answer was lost** is repeated: writing the same twice does no harm.
 //!
-//! **One record must not keep the others from being stored.** A group that the store refuses as a whole is written again in
-//! halves, down to the records it is for, and those are answered as refused.
+//! **One record must not keep the others from being stored.** A group that the store refuses as a whole is written
+//! again in halves, down to the single records that cause the refusal, and those are answered as refused.
 
 use super::Shared;
 use super::client::{WriteLane, Written};
@@ -27,7 +28,7 @@ use tokio::time::{sleep, timeout};
 const GROUP_BYTES: usize = 8 << 20;
 /// How long a server that stops waits for a store that is away.
 const LAST_WAIT: Duration = Duration::from_secs(1);
-/// How often a store may turn out to be different before it counts as a failure.
+/// How often [`Kind::Changed`](super::Kind) is retried for one group before it counts as a failure.
 const LOOKS_MAX: usize = 4;
 
 pub(super) struct Writer<D> {
@@ -36,30 +37,30 @@ pub(super) struct Writer<D> {
     pub(super) names: Arc<dyn Names>,
     pub(super) lanes: Vec<WriteLane>,
     pub(super) wakers: Vec<Waker>,
-    /// Lanes of shards; the one beyond them belongs to the service off the cores.
+    /// The number of lanes of shards; the lane after them belongs to the service off the cores.
     pub(super) shards: usize,
     pub(super) receiver: BellReceiver,
-    /// The lane that is asked first: turns, so that a capped group does not favour low shards.
+    /// The lane that is served first. It changes, so that a group of limited size does not favour the first shards.
     pub(super) first: usize,
 }
 
 /// A batch, and the lane it came from.
 type Grouped = (usize, StoreBatch);
 
-/// What of a group cannot be stored: which batch, which of its entries, and why.
+/// Entries of a group that cannot be stored: which batch, which of its entries, and why.
 type Refusals = Vec<(usize, Refusal)>;
 
 impl<D: Driver> Writer<D> {
     /// Writes until the server stops.
     pub(super) async fn run(&mut self) {
         loop {
-            // Read before gathering: a batch that came before the stop is written.
+            // Read before batches are collected, so that a batch which came before the stop is written.
             let stopping = self.shared.stopping.load(Ordering::Acquire);
             let group = self.gather();
             if !group.is_empty() {
                 let result = self.write(&group).await;
                 self.answer(group, &result);
-                // What else there is to do for the store has its turn, too: a driver that blocks never waits.
+                // Lets the store's other tasks run: the futures of a driver that blocks never wait.
                 yield_now().await;
             } else if stopping {
                 break;
@@ -71,14 +72,15 @@ impl<D: Driver> Writer<D> {
         }
     }
 
-    /// Nobody answers any more. A core that sleeps with a batch on its way finds the lane abandoned.
+    /// Ends. Wakes cores that sleep while waiting for a batch: they find the lane abandoned.
     pub(super) fn end(self) {
         drop(self.lanes);
         self.wakers.iter().for_each(|waker| waker());
     }
 
-    /// Takes the batches that are there, one per shard at most. One of the service off the cores goes alone: a name belongs to
-    /// one shard, and so occurs once in what shards write together, but what the service off the cores writes may have a name of any.
+    /// Takes the batches that have arrived, at most one per shard. A batch of the service off the cores goes alone: a
+    /// name belongs to one shard, so it occurs only once in what shards write together, but that service may write any
+    /// name.
     fn gather(&mut self) -> Vec<Grouped> {
         let (count, mut bytes, mut group) = (self.lanes.len(), 0, Vec::new());
         for turn in 0..count {
@@ -112,14 +114,14 @@ impl<D: Driver> Writer<D> {
                 Err(fault) => Err(fault.clone()),
                 Ok(refusals) => of_batch(number, refusals),
             };
-            // Cannot be full: a client has at most as many batches on their way as the lane has room. A core that is
-            // gone does not miss the answer.
+            // The lane cannot be full, because a client has at most as many batches under way as it has room. If the
+            // core is gone it needs no answer.
             let _ = self.lanes[lane].answers.push(Written { batch, result });
             self.wakers[lane]();
         }
     }
 
-    /// Writes a group; answers what cannot be written.
+    /// Writes a group. Returns what cannot be stored.
     async fn write(&self, group: &[Grouped]) -> Result<Refusals, Fault> {
         let (mut writes, mut places, mut refusals) = (Vec::new(), Vec::new(), Refusals::new());
         for (number, (_, batch)) in group.iter().enumerate() {
@@ -136,13 +138,13 @@ impl<D: Driver> Writer<D> {
                         });
                         places.push((number, entry));
                     }
-                    // What cannot be stored is removed already.
+                    // A name that cannot be stored needs no removal.
                     Err(_) if value.is_none() => {}
                     Err(why) => refusals.push((number, Refusal { entry, why: why.to_string() })),
                 }
             }
         }
-        // What is still to be written, the first last.
+        // Ranges that are still to be written, the first one last.
         let mut ranges = vec![(0, writes.len())];
         while let Some((start, end)) = ranges.pop() {
             let range = start..end;
@@ -168,7 +170,8 @@ impl<D: Driver> Writer<D> {
         Ok(refusals)
     }
 
-    /// Has it written, however long that takes, if the store is worth waiting for; or says that it can never be.
+    /// Commits these writes, however long that takes if the store is to be waited for. The inner error: they can never
+    /// be stored as a group.
     async fn commit(&self, writes: &[Write<'_>]) -> Result<Result<Vec<Refused>, Trouble>, Fault> {
         let manner = D::MANNER;
         let failed = |why: &str| Fault::Failed(format!("{}: {why}", self.driver.place()));
@@ -227,7 +230,7 @@ impl<D: Driver> Writer<D> {
     }
 }
 
-/// What of it concerns one batch: of each entry the first reason.
+/// The refusals of one batch: for each entry the first reason.
 fn of_batch(number: usize, refusals: &Refusals) -> Result<(), Fault> {
     let own = refusals.iter().filter(|(of, _)| *of == number);
     let mut own: Vec<Refusal> = own.map(|(_, refusal)| refusal.clone()).collect();
