@@ -1,14 +1,15 @@
-//! The table of everything that can be said: topic, action, wire code, name, word of the text protocol.
+//! The table of all actions: topic, action, wire code, name, word of the text protocol.
 //!
-//! Codes and names are those of the protobuf protocol (docs/protobuf-protocol.md §3, §4), words those of the text protocol
-//! (docs/text-grammar.md §4). To add an action, add a row: of what clients say it says how it is dealt with, and wherever an
-//! action has to be decided about the compiler then asks for it. So no match over actions has an arm for all others.
+//! Codes and names are those of the protobuf protocol (docs/protobuf-protocol.md §3, §4), words those of the text
+//! protocol (docs/text-grammar.md §4). To add an action, add a row. For an action of clients the row says how it is
+//! handled, and the compiler then reports every `match` that has to decide about it: that is why no `match` over
+//! actions has a `_` arm.
 
 /// What a message is about. The discriminant is the wire code (docs/protobuf-protocol.md §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Topic {
-    /// Complaints about messages that could not be understood; only ever sent by the server.
+    /// Errors about messages that could not be understood; only sent by the server.
     Parser = 1,
     /// Handshake and heartbeat.
     Connection = 2,
@@ -67,32 +68,32 @@ impl Topic {
     }
 }
 
-/// How what a client says is dealt with where it comes in.
+/// How an action of a client is handled by the core that receives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// It is about the connection itself, and goes no further.
     Session,
-    /// It is about one name: its owner does it and answers it.
+    /// It is about one name, whose owner executes and answers it.
     Single,
     /// It is about one name, and belongs to a call: that has a correlation id.
     Call,
-    /// It is about many names: each owner does its own, and all are answered together.
+    /// It is about many names: each owner handles its own, and there is one answer.
     Bulk,
     /// It begins subscriptions to many names.
     Subscribe,
     /// It ends subscriptions to many names.
     Unsubscribe,
-    /// It begins to listen to a pattern, which all cores have to know.
+    /// It begins listening to a pattern, which all cores have to know.
     Listen,
     /// It ends that.
     Unlisten,
     /// A listener says whether it provides a name.
     ListenAnswer,
-    /// It is about everybody, whom all cores know a part of.
+    /// It is about all users, of whom each core knows some.
     Everybody,
-    /// It ends that, which nobody has to be asked for.
+    /// It ends that, which needs no permission.
     UnsubscribeAll,
-    /// The server alone says it. Two are in the schema and said by nobody.
+    /// Only the server sends it. Two of these are in the schema but never sent.
     Server,
 }
 
@@ -101,7 +102,7 @@ macro_rules! actions {
         $(clients $request:ident { $($client:ident $said:ident $code:literal $kind:ident $name:literal $letters:literal,)* })?
         server { $($server:ident $told:ident $server_code:literal $server_name:literal,)* }
     })*) => {
-        /// One thing that can be said. Variants are named topic first.
+        /// An action. Variants begin with their topic.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         #[allow(missing_docs, reason = "the table below is the documentation")]
@@ -112,7 +113,7 @@ macro_rules! actions {
         #[allow(missing_docs, reason = "topics are documented where they are")]
         pub enum ByTopic { $($topic($all),)* }
 
-        /// What clients say, by its topic.
+        /// An action of clients, by its topic.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(missing_docs, reason = "topics are documented where they are")]
         pub enum Request { $($($topic($request),)?)* }
@@ -128,7 +129,7 @@ macro_rules! actions {
             }
 
             $(
-                /// What clients say about a topic.
+                /// The actions of clients on a topic.
                 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
                 #[repr(u8)]
                 #[allow(missing_docs, reason = "the table below is the documentation")]
@@ -146,13 +147,13 @@ macro_rules! actions {
                 match self { $($($(Self::$client => Topic::$topic,)*)? $(Self::$server => Topic::$topic,)*)* }
             }
 
-            /// How it is dealt with, if a client says it.
+            /// How it is handled if a client sends it.
             #[inline]
             pub fn kind(self) -> Kind {
                 match self { $($($(Self::$client => Kind::$kind,)*)? $(Self::$server => Kind::Server,)*)* }
             }
 
-            /// The action as one of its topic, for whoever decides about all of these.
+            /// The action as a variant of its topic's enum, for code that decides about all actions.
             #[inline]
             pub fn by_topic(self) -> ByTopic {
                 match self {
@@ -161,7 +162,8 @@ macro_rules! actions {
                 }
             }
 
-            /// The action as one that clients say, for whoever does what they say. `None`: the server alone says it.
+            /// The action as a variant of its topic's enum of client actions, for code that executes them. `None`: only
+            /// the server sends it.
             #[inline(always)]
             #[allow(clippy::inline_always, reason = "becomes one jump with the match over it: 1 % of an emit or a read")]
             pub fn request(self) -> Option<Request> {
@@ -181,8 +183,8 @@ macro_rules! actions {
                 match self { $($($(Self::$client => $name,)*)? $(Self::$server => $server_name,)*)* }
             }
 
-            /// What the text protocol calls it when a client says it; empty where no client does. Actions that differ in
-            /// what comes with them share a word (docs/text-grammar.md §4).
+            /// Its word in the text protocol if clients send it; else empty. Actions that differ in their parameters
+            /// share a word (docs/text-grammar.md §4).
             pub fn letters(self) -> &'static str {
                 match self { $($($(Self::$client => $letters,)*)? $(Self::$server => "",)*)* }
             }
@@ -210,8 +212,8 @@ macro_rules! actions {
     };
 }
 
-// Of a client's: the action, what its topic calls it, code, kind, name, word of the text protocol.
-// Of the server's: the action, what its topic calls it, code, name.
+// Actions of clients: the action, its name within the topic, code, kind, name, word of the text protocol. Actions of
+// the server: the action, its name within the topic, code, name.
 actions! {
     Parser ParserAction {
         server {

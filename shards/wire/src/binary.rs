@@ -1,11 +1,10 @@
 //! The protobuf protocol, inbound: bytes of one WebSocket message to heads (docs/protobuf-protocol.md §2, §5).
 //!
-//! *Owns* the decoder.
-//! *Promises* no allocation, no panic for any bytes, and that every text a head points at, except `data`, is UTF-8. A repeated
-//! scalar's last value wins, unknown fields and wire types are passed over. A frame may hold several delimited messages
-//! (upstream reads only the first); each is given on its own, its bytes cut to its own extent, so that whoever keeps
-//! it keeps nothing else.
-//! *Does not* use a generated decoder: those build owned or repeated-field views, and we want spans and presence.
+//! *Owns* the decoder. *Promises* no allocation, no panic for any bytes, and that every text a head points at, except
+//! `data`, is UTF-8. A repeated scalar's last value wins, unknown fields and wire types are passed over. A frame may
+//! hold several delimited messages (upstream reads only the first); each is given on its own, with only its own bytes,
+//! so that keeping one does not keep the others. It does not use a generated decoder: those copy fields into owned
+//! values, while we want their positions in the bytes, and whether they are present.
 
 use std::str::from_utf8;
 
@@ -44,7 +43,7 @@ impl<'a> Iterator for Messages<'a> {
             Some((_, envelope)) if !envelope.is_empty() => decode(envelope),
             _ => Err(Unreadable::Malformed),
         };
-        // What follows garbage is garbage: one complaint per frame, as upstream makes it.
+        // Nothing can be read after malformed bytes, so there is one error per frame, as in upstream.
         self.done = self.reader.is_empty() || message.as_ref().err() == Some(&Unreadable::Malformed);
         Some(message)
     }
@@ -58,16 +57,16 @@ pub fn decode(envelope: &[u8]) -> Result<Message<&[u8]>, Unreadable> {
     if u32::try_from(body.len()).is_err() {
         return Err(Unreadable::Malformed);
     }
-    // The action is replaced before anyone sees it.
+    // A placeholder, which is replaced below.
     let mut message = Message { head: Head::new(Action::ParserError), bytes: body };
     let action = read_body(topic, body, &mut message.head).ok_or(Unreadable::Malformed)?;
     message.head.action = Action::from_code(topic, action).ok_or(Unreadable::Action(topic, action))?;
     Ok(message)
 }
 
-/// Reads the one message of a payload as short as nearly all are, where every encoder would write it in these bytes: what
-/// [`messages`] makes of it, at a third of the cost. Else says `false`, which means nothing but that it has to be read the
-/// long way, and leaves anything in `message`.
+/// A fast path for a payload that holds one short message in the canonical encoding, as nearly all do: the same result
+/// as [`messages`], at a third of the cost. `false`: the payload has to be read the general way, and the content of
+/// `message` is undefined.
 #[inline]
 pub(crate) fn short<'a>(payload: &'a [u8], message: &mut Message<&'a [u8]>) -> bool {
     read_short(payload, message).is_some()
@@ -87,7 +86,7 @@ fn read_short<'a>(payload: &'a [u8], message: &mut Message<&'a [u8]>) -> Option<
     let mut last = ACTION_KEY;
     let mut at = 2;
     while let Some(&[key, value]) = body.get(at..).and_then(<[u8]>::first_chunk::<2>) {
-        // Ascending keys: nothing is said twice.
+        // Keys must ascend, so no field occurs twice.
         if key <= last || key >= 0x80 {
             return None;
         }
@@ -95,7 +94,7 @@ fn read_short<'a>(payload: &'a [u8], message: &mut Message<&'a [u8]>) -> Option<
         at += 2;
         if u32::from(key & 7) == BYTES {
             let end = at + usize::from(value);
-            // A length of more than a byte would be that of a text which does not fit.
+            // Lengths here take one byte: a longer text does not fit into a short message.
             let text = body.get(at..end)?;
             let span = Span { start: at as u32, len: u32::from(value) };
             let (flag, place) = match meanings[usize::from(key)] {
@@ -124,7 +123,7 @@ fn read_short<'a>(payload: &'a [u8], message: &mut Message<&'a [u8]>) -> Option<
     (at == body.len()).then_some(())
 }
 
-/// Where the number ends that starts `at` a place, if it would be written the same.
+/// Reads the number at `at`. Gives where it ends, if it is in the canonical encoding.
 fn read_short_number(body: &[u8], at: usize, field: Field, head: &mut Head) -> Option<usize> {
     if !matches!(field, Field::Version | Field::IsError | Field::IsAck | Field::IsWriteAck) {
         return None;
@@ -147,7 +146,7 @@ fn open(envelope: &[u8]) -> Option<(u32, &[u8])> {
         && let Some((_, body)) = reader.chunk()
         && reader.is_empty()
     {
-        // As every encoder writes it.
+        // The canonical encoding.
         return Some((u32::from(topic), body));
     }
     open_any(envelope)
@@ -193,7 +192,8 @@ fn read_body(topic: Topic, body: &[u8], head: &mut Head) -> Option<u32> {
             }
             Field::Data => {
                 let (at, text) = reader.chunk()?;
-                // A payload is checked with its JSON, where its sender can still be told which message was bad.
+                // That it is UTF-8 is checked together with its JSON, where the sender can be told which message was
+                // wrong.
                 head.flags.set(Flags::DATA);
                 head.data = Span { start: at as u32, len: text.len() as u32 };
                 exact &= !text.is_empty() && at == start + 1 + varint_len(text.len() as u64);
@@ -220,7 +220,7 @@ fn read_body(topic: Topic, body: &[u8], head: &mut Head) -> Option<u32> {
     Some(action)
 }
 
-/// Takes in a number. Whether it would be written the same.
+/// Stores a number. Returns whether it is in the canonical form.
 fn number_read(head: &mut Head, field: Field, value: u64) -> bool {
     let flag = match field {
         Field::Version => {
@@ -240,7 +240,7 @@ fn number_read(head: &mut Head, field: Field, value: u64) -> bool {
     value == 1
 }
 
-/// Takes in a text. Whether the head says it, and nothing less.
+/// Stores a text. Returns whether the head represents it completely.
 #[inline]
 fn text_read(head: &mut Head, field: Field, text: Span, whole_field: Span) -> bool {
     match field {
@@ -250,7 +250,7 @@ fn text_read(head: &mut Head, field: Field, text: Span, whole_field: Span) -> bo
             head.names.len = whole_field.start + whole_field.len - head.names.start;
         }
         Field::Names => keep(head, Flags::NAMES, |head| &mut head.names, whole_field),
-        // Both live in one span: a message that has both is a write, and a write is about its path.
+        // `path` and `subscription` share one span. A message with both is a write, for which `path` counts.
         Field::Path => {
             let alone = !head.flags.has(Flags::SUBSCRIPTION);
             head.flags.clear(Flags::SUBSCRIPTION);
@@ -271,7 +271,7 @@ fn keep(head: &mut Head, flag: Flags, place: impl FnOnce(&mut Head) -> &mut Span
     *place(head) = span;
 }
 
-/// Names are short and rarely more than ASCII: that is looked at first, eight bytes at a time.
+/// Names are short and mostly ASCII, so that is checked first, eight bytes at a time.
 #[inline]
 fn is_utf8(text: &[u8]) -> bool {
     is_ascii(text) || from_utf8(text).is_ok()
@@ -283,7 +283,7 @@ fn is_ascii(text: &[u8]) -> bool {
     let (words, rest) = text.as_chunks::<8>();
     let mut all = words.iter().fold(0, |all, word| all | u64::from_le_bytes(*word)) & HIGHS;
     all |= match text.last_chunk::<8>() {
-        // Some of it a second time, which is cheaper than byte by byte.
+        // The last eight bytes overlap those before, which is cheaper than single bytes.
         Some(last) => u64::from_le_bytes(*last) & HIGHS,
         None => rest.iter().fold(0, |all, &byte| all | u64::from(byte)) & 0x80,
     };

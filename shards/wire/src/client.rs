@@ -1,10 +1,9 @@
-//! The other end of the wire, for tests, the simulator and the latency harness.
+//! A client's side of the protocol, for tests, the simulator and the latency harness.
 //!
-//! *Owns* what a client sends (upgrade request, masked frames) and how it reads what a server sends.
-//! *Promises* to allocate nothing per message once its buffers have grown, and to read whatever [`crate::encode`]
-//! writes. Fields a server never reads, and a head has no room for, are found again in the message's bytes.
-//! *Does not* reconnect, time anything out, or speak any protocol but protobuf over WebSocket; frames of text are given
-//! as they are.
+//! *Owns* what a client sends (upgrade request, masked frames) and how it reads what a server sends. *Promises* to
+//! allocate nothing per message once its buffers have grown, and to read whatever [`crate::encode`] writes. Fields that
+//! only servers send have no place in a head, and are read from the message's bytes. *Does not* reconnect, time
+//! anything out, or speak any protocol but protobuf over WebSocket; frames of text are given as they are.
 
 use std::str::from_utf8;
 
@@ -34,7 +33,7 @@ pub fn upgrade_request(host: &str, path: &str, headers: &[(&str, &str)], out: &m
     out.extend_from_slice(b"\r\n\r\n");
 }
 
-/// The key [`upgrade_request`] sends; fixed, because nothing between the two ends of a test guesses it.
+/// The key that [`upgrade_request`] sends. It may be fixed, because there are no proxies in tests.
 pub const UPGRADE_KEY: &str = "ZGVlcHN0cmVhbS10ZXN0cw==";
 
 /// Appends one masked frame that holds one message.
@@ -120,7 +119,7 @@ pub enum ServerEvent<'a> {
     Pong(&'a [u8]),
     /// A close frame and its code.
     Close(Option<u16>),
-    /// Bytes no server of ours would send. Nothing follows.
+    /// Invalid bytes, which this server never sends. Nothing follows.
     Broken,
 }
 

@@ -1,8 +1,9 @@
-//! Why the server ends a connection, as its client is told: a close code of WebSocket, a reason code of MQTT, a few words.
+//! Why the server closes a connection, and how its client is told: a close code of WebSocket, a reason code of MQTT, a
+//! few words.
 //!
-//! *Owns* these three of every [`CloseReason`]. *Promises* that the words fit into a close frame, and that a code means the same
-//! whatever was spoken: 1001 and 1013 ask to come back, 1008 that something is mended first, 44.. are HTTP's statuses behind a 4.
-//! *Does not* log: who it was, and where, is known to the host.
+//! *Owns* these three of every [`CloseReason`]. *Promises* that the words fit into a close frame, and that a close code
+//! means the same in all protocols: 1001 and 1013 ask the client to come back, 1008 says that it has to do something
+//! differently, 44xx are statuses of HTTP after a 4. *Does not* log: only the host knows whose connection it was.
 
 use crate::message::Wire;
 use crate::mqtt::{self, Code};
@@ -13,7 +14,7 @@ use crate::ws::{self, CLOSE_AWAY, CLOSE_LATER, CLOSE_POLICY};
 pub enum CloseReason {
     /// It did not log in in time.
     LoginTimeout,
-    /// It is to speak first, and said nothing.
+    /// It should have spoken first, and has not.
     NeverSpoke,
     /// A login that makes no sense.
     InvalidLogin,
@@ -21,15 +22,15 @@ pub enum CloseReason {
     TooManyLogins,
     /// Its login could not be judged.
     Unavailable,
-    /// What its login was granted for is over.
+    /// Its login has expired.
     SessionExpired,
-    /// Nothing was heard of it.
+    /// Nothing has been received from it for too long.
     Silent,
-    /// More waits for it than may wait.
+    /// More bytes wait for it than are allowed.
     OutboxFull,
-    /// It takes nothing of what waits for it.
+    /// It does not read what waits for it.
     Stalled,
-    /// The same client connected anew.
+    /// The same client has connected again.
     TakenOver,
     /// The server stops.
     Shutdown,
@@ -39,7 +40,7 @@ pub enum CloseReason {
 const CLOSE_UNAUTHORIZED: u16 = 4401;
 /// Close code: nothing was heard for too long.
 const CLOSE_TIMEOUT: u16 = 4408;
-/// Close code: somebody else is this client now.
+/// Close code: this client has another connection now.
 const CLOSE_CONFLICT: u16 = 4409;
 
 impl CloseReason {
@@ -77,7 +78,7 @@ impl CloseReason {
     }
 }
 
-/// Appends what ends a connection from our side.
+/// Appends the bytes that close a connection.
 pub fn encode_close(wire: Wire, close_reason: CloseReason, out: &mut Vec<u8>) {
     let (close, code, words) = close_reason.row();
     match wire {
@@ -88,8 +89,8 @@ pub fn encode_close(wire: Wire, close_reason: CloseReason, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends what asks a client whether it lives, and is answered by every WebSocket, official client or not: these answer no
-/// ping of their own protocol. Nothing where there is no such question.
+/// Appends a ping of WebSocket, which every client answers: the official ones do not answer pings of their own
+/// protocol. Appends nothing for protocols without one.
 pub fn encode_probe(wire: Wire, out: &mut Vec<u8>) {
     match wire {
         Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Text | Wire::TextSdk | Wire::Json => ws::put_ping(out),

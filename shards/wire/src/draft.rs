@@ -1,14 +1,14 @@
-//! A message put together field by field, by the decoders of protocols whose bytes a head cannot point into.
+//! Builds a message field by field, for decoders of protocols whose bytes a [`Head`](crate::Head) cannot point into.
 //!
-//! *Owns* the form in which such a message's fields lie. *Promises* a message that reads like a decoded one: the same
-//! head, the same `names` region, spans inside its bytes. *Does not* allocate once the buffer it is given has grown.
+//! *Owns* the layout of such a message's bytes. *Promises* a message that reads like one decoded from protobuf. *Does
+//! not* allocate once its buffer has grown.
 
 use crate::action::{Action, Topic};
 use crate::encode::put_text;
 use crate::field::{Field, field_number};
 use crate::message::{Flags, Head, Message, Span};
 
-/// A message being put together at the end of a buffer.
+/// A message that is being built at the end of a buffer.
 #[derive(Debug)]
 pub(crate) struct Draft<'b> {
     bytes: &'b mut Vec<u8>,
@@ -26,7 +26,7 @@ impl<'b> Draft<'b> {
         self.head.action
     }
 
-    /// Nothing of this message is kept. Gives the buffer as it was.
+    /// Discards this message. Gives the buffer as it was before.
     pub(crate) fn discard(self) -> &'b mut Vec<u8> {
         self.bytes.truncate(self.start);
         self.bytes
@@ -62,7 +62,7 @@ impl<'b> Draft<'b> {
         self.head.data = self.put(Flags::DATA, write);
     }
 
-    /// One entry of `names`. All entries are put one after the other, nothing between them.
+    /// One entry of `names`. All entries must be added one after the other, with no other field between them.
     pub(crate) fn push_name(&mut self, name: &[u8]) {
         let number = names_number(self.head.action.topic());
         let span = self.put(Flags::NAMES, |bytes| put_text(number, name, bytes));
@@ -90,6 +90,6 @@ impl<'b> Draft<'b> {
 
 /// The field number under which [`Message::names`] looks for entries.
 fn names_number(topic: Topic) -> u32 {
-    // Topics without such a field are asked for no names; any number is passed over by whoever reads them.
+    // On topics without such a field nobody reads names, so any number does.
     field_number(topic, Field::Names).unwrap_or(1)
 }

@@ -1,11 +1,11 @@
-//! Messages on their way out: to whole WebSocket frames of any protocol, and to protobuf bytes (docs/protobuf-protocol.md §2).
+//! Encodes messages: into whole WebSocket frames of any protocol, and into protobuf bytes (docs/protobuf-protocol.md
+//! §2).
 //!
-//! *Owns* what is written when, and in which order: fields ascend, as upstream's encoder writes them.
-//! *Promises* complete frames appended per call, without intermediate buffers: one, and for a refused write of the text
-//! protocol a second. Protobuf is sized first and then written.
-//! `version` is written even when 0, booleans only when true, and `data` never empty: an official client runs
-//! `JSON.parse` on any `data` that is present and does not survive the empty text (docs/protobuf-protocol.md §2.1).
-//! *Does not* check that a message makes sense.
+//! *Owns* which fields are written, in ascending order, as upstream's encoder does. *Promises* complete frames appended
+//! per call, without intermediate buffers: one, and for a refused write of the text protocol a second. Protobuf is
+//! sized first and then written. `version` is written even when 0, booleans only when true, and `data` never empty: an
+//! official client runs `JSON.parse` on any `data` that is present and does not survive the empty text
+//! (docs/protobuf-protocol.md §2.1). *Does not* check that a message makes sense.
 
 use crate::action::Topic;
 use crate::field::{
@@ -18,7 +18,8 @@ use crate::plain;
 use crate::text;
 use crate::ws::{FINAL_BINARY, FINAL_TEXT};
 
-/// Appends a message as server frames, headers included. A text frame holds one message: some of its clients read no further.
+/// Appends a message as server frames, headers included. A text frame holds only one message, because some clients read
+/// no further.
 pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
     match wire {
         Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Http => protobuf_frame(message, out),
@@ -34,7 +35,7 @@ pub fn encode(wire: Wire, message: &Outgoing<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends one complete frame of protobuf with a body that is at hand.
+/// Appends one complete frame of protobuf around an encoded body.
 #[inline]
 pub fn pass_on(topic: Topic, body: &[u8], out: &mut Vec<u8>) {
     put_head(topic, body.len(), out);
@@ -50,7 +51,7 @@ fn protobuf_frame(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     let topic = message.action.topic();
     let start = out.len();
     if message.data.map_or(0, <[u8]>::len) <= SHORT_BODY_MAX {
-        // Nearly all are short, and then their head has a length that is known before they are written.
+        // Nearly all messages are short, and then the length of their head is known in advance.
         out.reserve(SHORT_HEAD_LEN + SHORT_BODY_MAX);
         out.extend_from_slice(&[0; SHORT_HEAD_LEN]);
         walk(message, out);
@@ -72,7 +73,7 @@ fn short_head(topic: Topic, body: usize) -> [u8; SHORT_HEAD_LEN] {
     [FINAL_BINARY, body as u8 + 5, body as u8 + 4, topic_key, topic, message_key, body as u8]
 }
 
-/// Everything before the body, with room for the body.
+/// Appends everything before the body, and reserves room for the body.
 #[inline]
 fn put_head(topic: Topic, body: usize, out: &mut Vec<u8>) {
     if body <= SHORT_BODY_MAX {
@@ -90,8 +91,8 @@ fn put_long_head(topic: Topic, body: usize, out: &mut Vec<u8>) {
     put_envelope(topic, body, envelope, out);
 }
 
-/// Appends a text frame. How long its payload is shows only once it is written, so the header is written behind it and
-/// turned to the front: for what is a hundred bytes as a rule, that is cheaper than to count first.
+/// Appends a text frame. The length of its payload is only known afterwards, so the header is written after it and
+/// rotated to the front: for the usual hundred bytes that is cheaper than counting first.
 fn text_frame(message: &Outgoing<'_>, write: impl FnOnce(&Outgoing<'_>, &mut Vec<u8>), out: &mut Vec<u8>) {
     let start = out.len();
     write(message, out);
@@ -163,8 +164,8 @@ fn body_len(message: &Outgoing<'_>) -> usize {
 
 /// Visits every field that is to be written, in ascending order. Both passes run this, so they cannot disagree.
 fn walk(message: &Outgoing<'_>, sink: &mut impl Sink) {
-    // Unrolled over the field numbers: each topic's table is gone once this is compiled, and what is left is a straight
-    // line through the fields that topic has (less than half the instructions of a loop over the table).
+    // Unrolled over the field numbers, so that the compiler resolves each topic's table, and what is left is
+    // straight-line code for the fields of that topic (less than half the instructions of a loop over the table).
     macro_rules! each {
         ($topic:expr, $($number:literal)*) => {{
             const { assert!([0, $($number),*].len() == FIELD_COUNT, "every field number is visited") };
@@ -228,7 +229,7 @@ fn signed(value: i32) -> u64 {
     i64::from(value) as u64
 }
 
-/// Where [`walk`] sends fields: a counter first, the buffer after.
+/// Receives the fields from [`walk`]: first a counter, then the buffer.
 trait Sink {
     fn number(&mut self, field: u32, value: u64);
     fn text(&mut self, field: u32, text: &[u8]);

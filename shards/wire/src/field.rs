@@ -1,8 +1,8 @@
 //! Field numbers of the protobuf protocol, and the primitives its encoding is made of.
 //!
-//! *Owns* which number means what on which topic (docs/protobuf-protocol.md §5), varints and skipping.
-//! *Promises* that reading is total: every cut is checked, every loop advances.
-//! *Does not* allocate, and does not know messages.
+//! *Owns* which number means what on which topic (docs/protobuf-protocol.md §5), varints and skipping. *Promises* that
+//! reading never panics or hangs: every length is checked, every loop advances. *Does not* allocate, and does not know
+//! messages.
 
 use crate::action::Topic;
 
@@ -27,7 +27,7 @@ pub(crate) enum Field {
     OriginalAction,
     RequestorName,
     RequestorData,
-    /// Text nobody reads; still has to be UTF-8.
+    /// A text that is not used, but still has to be UTF-8.
     Text,
 }
 
@@ -123,7 +123,7 @@ pub(crate) const BYTES: u32 = 2;
 const PARSER: [Field; FIELD_COUNT] =
     row(&[(1, Field::Action), (2, Field::Data), (8, Field::OriginalTopic), (9, Field::OriginalAction)]);
 
-// The handshake's texts have no field of their own in a head; where they are kept is documented there.
+// The texts of the handshake share fields of the head with others; see [`Head`](crate::Head).
 const CONNECTION: [Field; FIELD_COUNT] = row(&[
     (1, Field::Action),
     (2, Field::Data),
@@ -271,7 +271,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Groups are long deprecated; nesting deeper than anything sane is refused rather than followed.
+    /// Groups are long deprecated; deep nesting is refused rather than followed.
     fn skip_group(&mut self, number: u32) -> Option<()> {
         let mut open = [0u32; 16];
         open[0] = number;

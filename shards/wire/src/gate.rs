@@ -1,36 +1,36 @@
-//! Who is let in at all, before anybody looks at what they want.
+//! Decides which connections are accepted at all, before their requests are looked at.
 //!
-//! *Owns* the one judgement over pages of browsers, by which HTTP and WebSocket go alike, and the words of refusals.
-//! *Promises* that whoever is no page passes: a browser names the origin of a page with everything the page may not forge,
-//! and other programs could write there what they like. *Does not* log anybody in.
+//! *Owns* the check of the `Origin` and `Host` that browsers send, the same for HTTP and WebSocket, and the words of
+//! refusals. *Promises* to check only browsers: they send the origin of a page, which the page cannot forge, while
+//! other programs could send any, so a request without one passes. *Does not* log anybody in.
 
-/// To a page that names another Host.
+/// The answer to a request with another Host.
 pub const FORBIDDEN_HOST: &str = "Forbidden Host.";
 
-/// What holds for all who come to a listener.
+/// What is required of all connections of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gate {
-    /// Nobody is let in, and told this.
+    /// If set, every connection is refused with this message.
     pub closed: Option<Box<str>>,
-    /// The pages that are let in; `None`: all.
+    /// The pages that are accepted; `None`: all.
     pub pages: Option<Pages>,
 }
 
-/// Pages of browsers that are let in.
+/// Pages of browsers that are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pages {
-    /// Where they may come from.
+    /// Their origins.
     pub origins: Vec<String>,
-    /// The Host that they must name; `None`: any.
+    /// The Host that their requests must name; `None`: any.
     pub host: Option<String>,
 }
 
 impl Pages {
-    /// Why whoever sent these headers is not let in. `header` gives all values of the header of a name.
+    /// Why a request with these headers is refused, if it is. `header` gives all values of the header of a name.
     pub fn refusal<'h, V: Iterator<Item = &'h [u8]>>(&self, header: impl Fn(&'static str) -> V) -> Option<String> {
         let mut named = header("origin").peekable();
         let mut referers = header("referer");
-        // Of old browsers some say only at which page they are.
+        // Some old browsers only send the address of the page.
         let referer = if named.peek().is_none() { referers.next().map(origin_of) } else { None };
         let mut origins = named.chain(referer).peekable();
         origins.peek()?;
@@ -42,7 +42,7 @@ impl Pages {
         Some(format!("Origin \"{}\" is forbidden.", String::from_utf8_lossy(foreign).escape_debug()))
     }
 
-    /// Whether pages of an origin are let in.
+    /// Whether pages of an origin are accepted.
     pub fn admits(&self, origin: &[u8]) -> bool {
         self.origins.iter().any(|own| own.as_bytes() == origin)
     }

@@ -1,9 +1,9 @@
 //! One connection's framing, upgrade and protocol as one state machine: bytes in, events out.
 //!
 //! *Owns* the bytes of a message that has not arrived whole, and those kept while the engine asked for a pause.
-//! *Promises* the same events however the bytes were cut; messages that arrive whole are decoded where they lie,
-//! without a copy; an idle link holds no buffer. After [`LinkEvent::Close`] it says nothing more.
-//! *Does not* own a socket, and sends nothing: what has to be sent is appended to `replies`.
+//! *Promises* the same events however the bytes were split on arrival; that messages which arrive whole are decoded in
+//! place, without a copy; and that an idle link holds no buffer. [`LinkEvent::Close`] is its last event. *Does not* own
+//! a socket, and sends nothing: what has to be sent is appended to `replies`.
 //!
 //! A further protocol over WebSocket is a file with its decoder and a variant of [`Wire`]; a further framing is a
 //! variant of `Phase`.
@@ -39,7 +39,7 @@ pub use shapes::{Closing, Endpoint, LinkConfig, LinkEvent, Medium};
 #[derive(Debug)]
 pub struct Link {
     phase: Phase,
-    /// By its index, the endpoint of its upgrade: also once it is over, for whoever tells of it.
+    /// Index of the endpoint of its upgrade; kept after the link is over, for the log.
     upgraded_on: Option<u8>,
     paused: bool,
     doubt: Doubt,
@@ -51,30 +51,30 @@ const _: () = assert!(size_of::<Link>() <= 64, "an idle connection costs as litt
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Request,
-    /// By the index of its endpoint.
+    /// With the index of its endpoint.
     WebSocket(u8),
-    /// Its requests are not for us.
+    /// It carries requests of HTTP, which are passed on.
     Http,
     Mqtt,
     Closed,
 }
 
-/// Bytes that could not be dealt with yet.
+/// Bytes that could not be processed yet.
 #[derive(Debug, Default)]
 struct Held {
-    /// As received; what lies before `input_at` was dealt with. Emptied once all was.
+    /// Bytes as received; those before `input_at` were processed. Emptied once all were.
     input: Vec<u8>,
     input_at: usize,
-    /// An unmasked payload, of which the messages before `payload_at` were given before a pause. Offsets, because
-    /// moving the rest up for every one of a hundred thousand pauses would make small messages expensive.
+    /// An unmasked payload, of which the messages before `payload_at` were given before a pause. An offset, because
+    /// moving the rest to the front after every pause would make small messages expensive.
     payload: Vec<u8>,
     payload_at: usize,
     /// Unmasked fragments of a message whose last one has not come, and what kind its first one was.
     fragments: Vec<u8>,
     fragmented: Option<Kind>,
-    /// How far what came of it is text, if it is to be text.
+    /// The state of the UTF-8 check, if it is a text message.
     unfinished: Unfinished,
-    /// The conversation, on a connection of MQTT; it outlasts the link, because what is still to be sent goes through it.
+    /// The session of a connection of MQTT. It outlasts the link, because what is still to be sent goes through it.
     mqtt: Option<Box<mqtt::Session>>,
 }
 
@@ -117,13 +117,13 @@ impl Link {
         self.phase == Phase::Closed
     }
 
-    /// Whether something was received that is to be dealt with once [`Link::resumed`] is called.
+    /// Whether it holds received bytes that [`Link::resumed`] will process.
     pub fn keeps_input(&self) -> bool {
         let rest = |held: &Held| held.input_at < held.input.len() || held.payload_at < held.payload.len();
         self.held.as_ref().is_some_and(|held| rest(held))
     }
 
-    /// How many bytes of memory the link keeps beside itself.
+    /// Heap memory of the link in bytes.
     pub fn held_bytes(&self) -> usize {
         self.held.as_ref().map_or(0, |held| {
             let queued = held.mqtt.as_ref().map_or(0, |session| session.queued_bytes());
@@ -131,9 +131,9 @@ impl Link {
         })
     }
 
-    /// Takes in what the socket gave. All of `input` is consumed; it is unmasked in place.
+    /// Processes received bytes. All of `input` is consumed; it is unmasked in place.
     ///
-    /// The event for which `on` breaks counts as dealt with; everything behind it is kept until [`Link::resumed`].
+    /// The event for which `on` breaks counts as processed; everything after it is kept until [`Link::resumed`].
     pub fn received(
         &mut self,
         config: &LinkConfig,
@@ -147,7 +147,7 @@ impl Link {
         self.keep(&input[taken..]);
     }
 
-    /// Goes on after a pause.
+    /// Processes what was kept during a pause.
     pub fn resumed(
         &mut self,
         config: &LinkConfig,
@@ -176,13 +176,13 @@ impl Link {
         self.let_go();
     }
 
-    /// Whether what the engine says has to be given to [`Link::translate`] before it is sent.
+    /// Whether the engine's output has to go through [`Link::translate`] before it is sent.
     pub fn translates(&self) -> bool {
         self.held.as_ref().is_some_and(|held| held.mqtt.is_some())
     }
 
-    /// Appends to `out` what is to be sent for `said`, whole encodings of the engine one after the other. What the client
-    /// is to be subscribed to anew is told to `on`, and that the link is over. `scratch` is left as it was.
+    /// Translates whole messages of the engine in `said` and appends what is to be sent to `out`. `on` receives
+    /// messages that renew subscriptions, and that the link is over. `scratch` is left as it was.
     pub fn translate(
         &mut self,
         said: &[u8],
@@ -196,7 +196,7 @@ impl Link {
         }
     }
 
-    /// Tells what the client left to be said in case it is lost. Once it is gone, nothing is left.
+    /// Gives the client's will (a message to be published if its connection is lost) to `on`, once.
     pub fn will(&mut self, scratch: &mut Vec<u8>, on: &mut impl FnMut(LinkEvent<'_>) -> ControlFlow<()>) {
         if let Some(session) = self.conversation() {
             session.will(&mut mqtt::Turn { replies: scratch, on, paused: false });
@@ -207,7 +207,7 @@ impl Link {
         self.held.as_mut()?.mqtt.as_deref_mut()
     }
 
-    /// Nothing more will be dealt with.
+    /// Ends processing and frees all buffers.
     fn let_go(&mut self) {
         let mqtt = self.held.take().and_then(|held| held.mqtt);
         self.held = mqtt.map(|mqtt| Box::new(Held { mqtt: Some(mqtt), ..Held::default() }));
@@ -218,7 +218,7 @@ impl Link {
         config.endpoints.get(usize::from(endpoint))
     }
 
-    /// Keeps the unprocessed rest, and lets go of buffers nobody needs.
+    /// Keeps the unprocessed rest, and frees buffers that are not needed.
     fn keep(&mut self, rest: &[u8]) {
         if self.phase == Phase::Closed {
             self.let_go();
@@ -230,16 +230,16 @@ impl Link {
     }
 }
 
-/// What a client of a wire where the server leads is told first: the challenge, and nothing more. Some clients take only that, and
-/// only an answer to what they say to it.
+/// The first message where the server speaks first: the challenge, and nothing more. Some clients accept nothing else
+/// before they have answered it.
 fn greet(wire: Wire, replies: &mut Vec<u8>) {
     encode(wire, &Outgoing::new(Action::ConnectionChallenge), replies);
 }
 
-/// Of a masked frame whose length is one byte.
+/// Length of the header of a masked frame whose length takes one byte.
 const SHORT_HEADER_LEN: usize = 6;
 
-/// A link while it has something to work on.
+/// A link while it processes bytes.
 struct Turn<'t, F> {
     /// The link's, once it has one.
     endpoint: Option<&'t Endpoint>,
@@ -250,8 +250,8 @@ struct Turn<'t, F> {
 }
 
 impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
-    /// Completes the frame that was held with as few bytes of `input` as it takes, so that what follows is again
-    /// decoded where it lies. Gives the rest of `input`.
+    /// Completes the incomplete frame that was kept with as few bytes of `input` as it needs, so that what follows is
+    /// again decoded in place. Gives the rest of `input`.
     fn complete_held<'i>(&mut self, mut input: &'i mut [u8]) -> &'i mut [u8] {
         while !self.link.paused && !input.is_empty() {
             let Some(held) = self.link.held.as_mut().filter(|held| !held.input.is_empty()) else {
@@ -292,7 +292,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             return;
         };
         if held.payload.is_empty() {
-            // Not a payload that is empty, but none: an empty one is told as unreadable, and never kept.
+            // There is no payload; an empty one was reported as unreadable and never kept.
             return;
         }
         let (payload, at) = (take(&mut held.payload), take(&mut held.payload_at));
@@ -305,7 +305,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         }
     }
 
-    /// Works through `input` until it ends, lacks a piece, or the handler breaks off. Gives how much was consumed.
+    /// Processes `input` until its end, an incomplete frame, or until the handler breaks. Gives how much was consumed.
     fn process(&mut self, input: &mut [u8]) -> usize {
         let mut at = 0;
         while at < input.len() && !self.link.paused {
@@ -320,7 +320,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
                         0 => self.frame(endpoint, rest),
                         taken => taken,
                     },
-                    // Its configuration is another one now: nobody knows what it speaks.
+                    // The configuration has changed, and this endpoint is gone.
                     None => self.fail(CLOSE_PROTOCOL_ERROR, "its endpoint is served no more", rest.len()),
                 },
                 Phase::Http => self.http(rest),
@@ -385,7 +385,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         })
     }
 
-    /// A frame such as nearly all are that clients of protobuf send: whole, short, and no part of a message. 0 if
+    /// A fast path for the frame that clients of protobuf nearly always send: complete, short and not fragmented. 0 if
     /// it is another.
     #[inline]
     fn short_frame(&mut self, endpoint: &Endpoint, input: &mut [u8]) -> usize {
@@ -415,7 +415,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             Ok(None) => return 0,
             Err(why) => return self.fail(CLOSE_PROTOCOL_ERROR, why, input.len()),
         };
-        // Judged before the payload is there: nobody has to send a gigabyte to be told it is too much.
+        // Checked before the payload has arrived, so that a message that is too large is refused early.
         if let Err(closing) = self.admit(endpoint, &header) {
             self.refuse(closing);
             return input.len();
@@ -438,7 +438,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         end
     }
 
-    /// Whether a frame may come now, by size and by what came before it.
+    /// Whether a frame is allowed now, by its size and by the frames before it.
     fn admit(&self, endpoint: &Endpoint, header: &Header) -> Result<(), Closing> {
         let OpCode::Data(data) = header.opcode else {
             return Ok(());
@@ -454,7 +454,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         if header.payload_len > room as u64 { Err(Closing::TooBig) } else { Ok(()) }
     }
 
-    /// Whether a frame that is not whole is worth waiting for.
+    /// Whether the part of a frame that has arrived can still become valid text; if not, it is refused at once.
     fn may_become_text(&mut self, header: &Header, came: &[u8]) -> bool {
         let OpCode::Data(data) = header.opcode else { return true };
         if ws::kind(data).or_else(|| self.link.held.as_ref()?.fragmented) != Some(Kind::Text) {
@@ -486,8 +486,8 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         }
     }
 
-    /// A whole WebSocket message. Where protobuf is spoken text is read like bytes, as upstream does, once it has proved
-    /// to be text.
+    /// A whole WebSocket message. On protobuf endpoints a text message is checked to be UTF-8 and then read like a
+    /// binary one, as upstream does.
     fn message(&mut self, wire: Wire, kind: Kind, payload: &[u8]) {
         if kind == Kind::Text
             && let Some(held) = &mut self.link.held
@@ -510,8 +510,8 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         }
     }
 
-    /// Gives the messages of a payload until the handler breaks off. Gives how many bytes are done with: all of them
-    /// unless a message was left.
+    /// Gives the messages of a payload until the handler breaks. Returns how many bytes were processed: all of them
+    /// unless messages are left.
     fn payload(&mut self, wire: Wire, payload: &[u8]) -> usize {
         match wire {
             Wire::Protobuf | Wire::ProtobufNoMulti | Wire::Http => {
@@ -526,7 +526,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
             }
             Wire::Text | Wire::TextSdk => self.text(payload),
             Wire::Json => self.json(payload),
-            // Spoken on no path of a WebSocket.
+            // Never spoken over WebSocket.
             Wire::Mqtt => payload.len(),
         }
     }
@@ -551,7 +551,8 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         payload.len()
     }
 
-    /// Tells of a message that has to be put together. It is, behind the replies: that buffer is there, and kept.
+    /// Gives a message that has to be built first. It is built after the replies in their buffer, which saves another
+    /// buffer.
     fn drafted(&mut self, read: impl for<'b> FnOnce(&'b mut Vec<u8>) -> Result<Message<&'b [u8]>, Unreadable>) {
         let mut buffer = take(self.replies);
         let replies_len = buffer.len();

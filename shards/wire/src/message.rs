@@ -11,24 +11,24 @@ use std::fmt;
 use std::ops::BitOr;
 use std::str::from_utf8;
 
-/// Which encoding a connection is spoken to in. Fan-out encodes once per wire present.
+/// The encoding of a connection. Fan-out encodes a message once for each wire that some receiver speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Wire {
     /// The protobuf protocol, as JavaScript clients from 7.1.0 speak it.
     Protobuf = 0,
-    /// The protobuf protocol towards clients that drop PATCH_MULTI: they are sent whole updates instead
+    /// The protobuf protocol for clients that do not know PATCH_MULTI: they are sent whole updates instead
     /// (docs/protobuf-protocol.md §7).
     ProtobufNoMulti = 1,
     /// The text protocol of the third generation of clients.
     Text = 2,
-    /// JSON objects. Whoever speaks it may be an old client, and is not sent PATCH_MULTI.
+    /// JSON objects. Its clients may be old, so they are not sent PATCH_MULTI.
     Json = 3,
-    /// Protobuf, spoken to our own end of one request of HTTP, which says it in JSON to whoever asked.
+    /// A request of the HTTP API. Between engine and host it is protobuf; the host turns it into JSON.
     Http = 4,
-    /// MQTT, of any version: what these connections' links turn into packets.
+    /// MQTT, of any version: an internal form, which the link turns into packets.
     Mqtt = 5,
-    /// The text protocol towards the SDKs for Java and iOS, which wait for other acknowledgements of presence.
+    /// The text protocol for the SDKs for Java and iOS, which expect other acknowledgements of presence.
     TextSdk = 6,
 }
 
@@ -39,7 +39,7 @@ impl Wire {
     pub const ALL: [Self; Self::COUNT] =
         [Self::Protobuf, Self::ProtobufNoMulti, Self::Text, Self::Json, Self::Http, Self::Mqtt, Self::TextSdk];
 
-    /// The wire whose encoding this one shares, unless what is said to the two differs.
+    /// The wire whose encoding this one shares, except for messages that differ between the two.
     #[must_use]
     pub fn encoding(self) -> Self {
         match self {
@@ -49,7 +49,7 @@ impl Wire {
         }
     }
 
-    /// Whether the text protocol is spoken, to whichever of its clients.
+    /// Whether this is the text protocol, for any of its clients.
     pub fn is_text(self) -> bool {
         self.encoding() == Self::Text
     }
@@ -62,17 +62,17 @@ impl Wire {
         }
     }
 
-    /// Whether clients of this wire understand changes of a part. Those that do not are sent the whole value.
+    /// Whether clients of this wire understand patches. Those that do not are sent the whole value.
     pub fn knows_patches(self) -> bool {
         !matches!(self, Self::Mqtt)
     }
 
-    /// Whether a subscription that also reads is acknowledged as it comes in, before it is known whether it is allowed.
+    /// Whether SUBSCRIBE_AND_READ and the like are acknowledged at once, before it is known whether they are allowed.
     pub fn is_acknowledged_early(self) -> bool {
         !self.is_text()
     }
 
-    /// Whether the server speaks first and keeps the heartbeat: it says a challenge that need not be answered, and it pings.
+    /// Whether the server speaks first, with a challenge that need not be answered, and sends the pings.
     pub fn server_leads(self) -> bool {
         match self {
             Self::Protobuf | Self::ProtobufNoMulti | Self::Json | Self::Http | Self::Mqtt => false,
@@ -80,17 +80,17 @@ impl Wire {
         }
     }
 
-    /// Whether the client has to say what it speaks before it logs in.
+    /// Whether the client has to answer a challenge before it logs in.
     pub fn is_challenged(self) -> bool {
         !self.server_leads() && !matches!(self, Self::Http | Self::Mqtt)
     }
 
-    /// Whether a connection is made for one login, and ends where it is not let in.
+    /// Whether a connection has only one login, and ends if it is refused.
     pub fn logs_in_once(self) -> bool {
         self == Self::Mqtt
     }
 
-    /// Whether its connections stay. One that only asks something is not there for others, and not worth a line of the log.
+    /// Whether its connections last. Those of single requests do not count for presence, and are not logged.
     pub fn stays(self) -> bool {
         self != Self::Http
     }
@@ -148,13 +148,13 @@ impl Flags {
     pub const IS_WRITE_ACK: Self = Self(1 << 9);
     /// The bytes are, one for one, what the encoder of protobuf makes of the fields that are there.
     pub const EXACT: Self = Self(1 << 10);
-    /// The sender wants to be told too, where it subscribes. No client says so: some protocols mean it.
+    /// The sender also receives its own message if it is subscribed. Not on the wire: implied by some protocols.
     pub const ECHO: Self = Self(1 << 11);
-    /// Of an EMIT: what it says is being written to the record of its name too.
+    /// On EMIT: the same data is also written to the record of this name (MQTT's retain flag).
     pub const IS_KEPT: Self = Self(1 << 12);
-    /// Of a SUBSCRIBE or UNSUBSCRIBE: the names are filters, in which `+` stands for a level and `#` for all that follow.
+    /// On SUBSCRIBE or UNSUBSCRIBE: the names are filters, in which `+` stands for a level and `#` for all that follow.
     pub const FILTER: Self = Self(1 << 13);
-    /// Of an EMIT without `data`: its sender has a word for no value, and said it.
+    /// On EMIT without `data`: its sender explicitly sent "no value" (`undefined`), for which its protocol has a form.
     pub const UNDEFINED: Self = Self(1 << 14);
 
     /// Whether all bits of `other` are set.
@@ -182,7 +182,7 @@ pub struct Head {
     pub version: i32,
     /// Which fields are there.
     pub flags: Flags,
-    /// What is said; implies the topic.
+    /// The action; implies the topic.
     pub action: Action,
     /// `name`: record, event or RPC name, user, or listen pattern.
     pub name: Span,
@@ -221,14 +221,14 @@ impl Head {
 /// A head and the bytes it points into, owned or borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<B> {
-    /// What was said.
+    /// The fixed part.
     pub head: Head,
     /// The bytes the head's spans point into.
     pub bytes: B,
 }
 
 impl<'a> Message<&'a [u8]> {
-    /// A message that nobody said, about a name.
+    /// A message made by the server, about a name.
     pub fn about(action: Action, name: &'a [u8]) -> Self {
         let mut head = Head { name: Span { start: 0, len: name.len() as u32 }, ..Head::new(action) };
         head.flags.set(Flags::NAME);
@@ -267,8 +267,8 @@ impl<B: AsRef<[u8]>> Message<B> {
         Names::new(self.head.names.of(self.bytes.as_ref()), self.head.action.topic())
     }
 
-    /// The bytes, if they are exactly how a message with these fields and no others is encoded: such a message can be
-    /// passed on as it came.
+    /// The bytes, if they are exactly the encoding of a message with these fields and no others: then it can be passed
+    /// on unchanged.
     pub fn verbatim(&self, fields: Flags) -> Option<&[u8]> {
         (self.head.flags.0 == fields.0 | Flags::EXACT.0).then(|| self.bytes.as_ref())
     }
@@ -283,7 +283,7 @@ impl<B: AsRef<[u8]>> Message<B> {
     }
 }
 
-/// Why bytes did not become a message. What is answered depends on the session's state, so the engine decides.
+/// Why bytes did not become a message. The answer depends on the session's state, so the engine decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// Not a message of this protocol at all, or cut short, or not UTF-8.
@@ -295,16 +295,16 @@ pub enum Unreadable {
     /// A known topic with an action number it does not have.
     #[error("unknown action {1} of {topic}", topic = .0.name())]
     Action(Topic, u32),
-    /// The same where topics are words.
+    /// The same in protocols whose topics are words.
     #[error("unknown topic {0}")]
     TopicWord(Word),
-    /// The same where actions are words.
+    /// The same in protocols whose actions are words.
     #[error("unknown action {1} of {topic}", topic = .0.name())]
     ActionWord(Topic, Word),
 }
 
 impl Unreadable {
-    /// The topic on which nobody knows the action.
+    /// The topic of an unknown action.
     pub fn topic(&self) -> Option<Topic> {
         match *self {
             Self::Action(topic, _) | Self::ActionWord(topic, _) => Some(topic),
@@ -312,7 +312,7 @@ impl Unreadable {
         }
     }
 
-    /// The word that nobody knows, where it was one.
+    /// The unknown word, if it was one.
     pub fn word(&self) -> Option<&Word> {
         match self {
             Self::TopicWord(word) | Self::ActionWord(_, word) => Some(word),
@@ -321,7 +321,7 @@ impl Unreadable {
     }
 }
 
-/// A word nobody knows, as far as it is repeated to whoever said it: protocols have words of three letters.
+/// The beginning of an unknown word, as it is repeated to the client: known words have at most three letters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Word {
     len: u8,
@@ -331,7 +331,7 @@ pub struct Word {
 impl Word {
     const LEN_MAX: usize = 23;
 
-    /// As much of this as there is room for, in whole characters.
+    /// As many whole characters as there is room for.
     pub fn new(text: &str) -> Self {
         let text = &text[..text.floor_char_boundary(Self::LEN_MAX)];
         let mut bytes = [0; Self::LEN_MAX];
@@ -358,7 +358,7 @@ impl fmt::Debug for Word {
     }
 }
 
-/// A message on its way out. Absent fields are not written; `version` is written even when 0.
+/// A message to be encoded. Absent fields are not written; `version` is written even when 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
     /// What is said.
@@ -393,10 +393,10 @@ pub struct Outgoing<'a> {
     pub is_ack: bool,
     /// `isWriteAck`, written when true.
     pub is_write_ack: bool,
-    /// Of an EMIT: whoever subscribes to the record of its name hears it as a change of that too. Only told to clients
-    /// for whom the two are one.
+    /// On EMIT: subscribers of the record of this name also receive it as a change of that record. Only for protocols
+    /// in which events and records are one (MQTT).
     pub is_kept: bool,
-    /// Of an EMIT without `data`: this was said in a word ([`Flags::UNDEFINED`]). Only told where there is one.
+    /// On EMIT without `data`: see [`Flags::UNDEFINED`]. Only for protocols with a form for it.
     pub is_undefined: bool,
 }
 
@@ -426,10 +426,10 @@ impl Outgoing<'_> {
     }
 }
 
-/// What many are told.
+/// A message to many receivers.
 #[derive(Clone, Copy, Debug)]
 pub enum Broadcast<'a> {
-    /// What one client said, passed on as it came ([`Message::verbatim`]).
+    /// A client's message, passed on unchanged ([`Message::verbatim`]).
     Verbatim(Topic, &'a [u8]),
     /// Anything else.
     Encoded(Outgoing<'a>),

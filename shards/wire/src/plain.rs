@@ -1,8 +1,8 @@
 //! The JSON protocol: one object per text frame, in both directions (docs/connections.md).
 //!
-//! *Owns* which key means what. *Promises* that a field of the wrong type is never taken for one that is absent: such a
-//! message is refused by whoever its topic belongs to, with the name and correlation id it came with. Keys nobody knows are
-//! dropped, of one that comes twice the last counts. *Does not* look into payloads: they are passed on as they were written.
+//! *Owns* the meaning of keys. *Promises* that a field of the wrong type is not treated as absent: such a message is
+//! refused by the code of its topic, with its name and correlation id. Unknown keys are ignored; of duplicate keys the
+//! last counts. *Does not* look into payloads: they are passed on as written.
 
 use std::borrow::Cow;
 use std::str::from_utf8;
@@ -14,16 +14,16 @@ use crate::draft::Draft;
 use crate::encode::put_number;
 use crate::message::{Flags, Message, Outgoing, Unreadable};
 
-/// Data of a message with a field of the wrong type: no JSON begins like this, so that whoever checks the data refuses it.
+/// Data of a message with a field of the wrong type: no JSON begins like this, so the check of the data refuses it.
 const MISTYPED: &[u8] = &[0];
 
-/// Whether a frame holds JSON at all; one that does not ends its connection. How deep its payload may be is for the engine to say,
-/// to whoever sent it.
+/// Whether a frame holds JSON at all; one that does not ends its connection. How deeply its payload may be nested is
+/// checked by the engine, which can tell the sender.
 pub(crate) fn is_json(payload: &[u8]) -> bool {
     check(payload, &mut Scratch::with_depth_max(usize::MAX)).is_ok()
 }
 
-/// The message of a frame that holds JSON. What it becomes lies at the end of `buffer`, after what is there already.
+/// The message of a frame that holds JSON. It is built at the end of `buffer`.
 pub(crate) fn read<'b>(payload: &[u8], buffer: &'b mut Vec<u8>) -> Result<Message<&'b [u8]>, Unreadable> {
     let fields = Fields::of(payload);
     let number = |field| number_of(field).unwrap_or(0);
@@ -38,7 +38,7 @@ pub(crate) fn read<'b>(payload: &[u8], buffer: &'b mut Vec<u8>) -> Result<Messag
     Ok(draft.finish())
 }
 
-/// What was said under the keys we know, as it was written. `null` is as good as nothing, except as a payload.
+/// The values of the known keys, as written. `null` counts as absent, except as a payload.
 #[derive(Default)]
 struct Fields<'p> {
     topic: Option<&'p [u8]>,
@@ -60,7 +60,7 @@ struct Fields<'p> {
 }
 
 impl<'p> Fields<'p> {
-    /// Of what is no object: none.
+    /// If it is not an object: no fields.
     fn of(payload: &'p [u8]) -> Self {
         let mut fields = Self::default();
         for (key, value) in members(payload) {
@@ -91,7 +91,7 @@ impl<'p> Fields<'p> {
         fields
     }
 
-    /// Puts everything in its place; `None` if something is of the wrong type.
+    /// Puts all fields into the draft; `None` if one is of the wrong type.
     fn put(&self, draft: &mut Draft<'_>) -> Option<()> {
         if draft.action() == Action::ConnectionChallenge {
             return self.put_challenge(draft);
@@ -114,7 +114,7 @@ impl<'p> Fields<'p> {
         self.put_data(draft)
     }
 
-    /// Where these three are kept is documented at the head.
+    /// See [`Head`](crate::Head) for where these three are kept.
     fn put_challenge(&self, draft: &mut Draft<'_>) -> Option<()> {
         each(self.url, text_of, |url| draft.name(&url))?;
         each(self.sdk_version, text_of, |version| draft.correlation_id(&version))?;
@@ -132,7 +132,7 @@ impl<'p> Fields<'p> {
         Some(())
     }
 
-    /// A payload comes as a value, or as the text of one; that wins, unless it is empty.
+    /// A payload comes as a value, or as JSON in a string; the string counts, unless it is empty.
     fn put_data(&self, draft: &mut Draft<'_>) -> Option<()> {
         let text = self.data.map(text_of);
         if text == Some(None) {
@@ -149,7 +149,7 @@ impl<'p> Fields<'p> {
         Some(())
     }
 
-    /// A message that will be refused: its answer finds name and correlation id.
+    /// A message that will be refused; its answer needs name and correlation id.
     fn put_mistyped(&self, draft: &mut Draft<'_>) {
         let id = self.correlation_id.and_then(text_of);
         let name = self.name.and_then(text_of);
@@ -158,13 +158,13 @@ impl<'p> Fields<'p> {
         if self.is_write_ack.and_then(flag_of) == Some(true) {
             draft.flag(Flags::IS_WRITE_ACK);
         }
-        // No name anybody can have, where many are expected.
+        // An empty name is never valid, so a bulk message is refused too.
         draft.push_name(b"");
         draft.data(|out| out.extend_from_slice(MISTYPED));
     }
 }
 
-/// Gives `put` what is there, if it is what `read` takes.
+/// Gives a field to `put` if it is present and of the type that `read` expects.
 fn each<F, T>(field: Option<F>, read: impl FnOnce(F) -> Option<T>, put: impl FnOnce(T)) -> Option<()> {
     if let Some(field) = field {
         put(read(field)?);
@@ -188,7 +188,7 @@ fn number_of(field: Option<&[u8]>) -> Option<u32> {
     from_utf8(field?).ok()?.parse().ok()
 }
 
-/// Appends one message. Fields stand where upstream's clients show them; a payload is always `parsedData`.
+/// Appends one message, with the field names of upstream's clients; a payload is always `parsedData`.
 pub(crate) fn write(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"topic\":");
     put_number(message.action.topic() as i32, out);
@@ -212,7 +212,7 @@ pub(crate) fn write(message: &Outgoing<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// An object that has its first member.
+/// A JSON object being written, which already has its first member.
 struct Object<'o> {
     out: &'o mut Vec<u8>,
 }

@@ -1,8 +1,7 @@
-//! HTTP before the upgrade: one request, one answer.
+//! The upgrade request of WebSocket, and its answer.
 //!
-//! *Owns* reading the request head and the handful of answers a WebSocket endpoint gives.
-//! *Promises* that an upgrade that fails ends the connection.
-//! *Does not* serve HTTP: what is no upgrade is handed on as it came.
+//! *Owns* reading the request head and the handful of answers a WebSocket endpoint gives. *Promises* that an upgrade
+//! that fails ends the connection. *Does not* serve HTTP: other requests are passed on unchanged.
 
 use std::io::Write;
 
@@ -23,7 +22,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// What is spoken on the path of the request, as far as that and the request's headers tell.
+    /// The protocol of this connection, as far as the path and the headers of its request show.
     pub fn wire(&self) -> Wire {
         self.wire
     }
@@ -33,7 +32,7 @@ impl Handshake {
         self.request.uri().path()
     }
 
-    /// First value of a header, if it is there and is text. Names are matched whatever their case.
+    /// First value of a header, if it is present and text. Names are compared without regard to case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.request.headers().get(name)?.to_str().ok()
     }
@@ -48,10 +47,10 @@ impl Handshake {
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     pub(crate) len: usize,
-    /// Which of the endpoints.
+    /// Index of its endpoint.
     pub(crate) endpoint: u8,
-    /// The endpoint whose path was asked for: another one where clients of two generations have one path, and the request tells
-    /// that its client is of the older one.
+    /// The endpoint whose path was asked for. It is another one if clients of two generations share a path, and the
+    /// request shows that its client is of the older one.
     pub(crate) asked: u8,
     pub(crate) handshake: Handshake,
     response: Response,
@@ -68,11 +67,11 @@ impl Upgrade {
 /// Why a request is no upgrade of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// It does not mean to be one: whoever serves HTTP answers it.
+    /// It does not ask for an upgrade, so it is a request of HTTP.
     NoUpgrade,
-    /// Whoever sent it is not let in: why.
+    /// It is refused for this reason.
     Forbidden(String),
-    /// It is answered with this.
+    /// It is answered with this status.
     Status(Status),
 }
 
@@ -111,11 +110,11 @@ impl Status {
     }
 }
 
-/// The status of an answer to whoever is not let in.
+/// The status of a refusal.
 pub(crate) const FORBIDDEN: u16 = 403;
 const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n";
 
-/// Appends the answer to whoever is not let in.
+/// Appends the answer to a refused request.
 pub(crate) fn put_forbidden(why: &str, out: &mut Vec<u8>) {
     put_answer("403 Forbidden", TEXT, why, out);
 }
@@ -130,10 +129,10 @@ fn put_answer(line: &str, headers: &str, body: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(body.as_bytes());
 }
 
-/// Judges the request head that `input` starts with. `None` while it is not whole.
+/// Judges the request head at the beginning of `input`. `None` while it is incomplete.
 pub(crate) fn read(input: &[u8], config: &LinkConfig) -> Result<Option<Upgrade>, Refusal> {
     match (read_open(input, config), &config.gate.closed) {
-        // What is no request, or may become one, is answered as ever: to the rest it is all one.
+        // Malformed and incomplete requests keep their answers; all others are refused alike.
         (Ok(Some(_)) | Err(Refusal::NoUpgrade | Refusal::Status(Status::NotFound)), Some(why)) => {
             Err(Refusal::Forbidden(why.to_string()))
         }
@@ -143,7 +142,7 @@ pub(crate) fn read(input: &[u8], config: &LinkConfig) -> Result<Option<Upgrade>,
 
 fn read_open(input: &[u8], config: &LinkConfig) -> Result<Option<Upgrade>, Refusal> {
     let (endpoints, head_bytes_max) = (&config.endpoints, config.max_request_bytes);
-    // Beyond the bound nothing is looked at, so that what comes of a head does not hang on how it was cut.
+    // Nothing beyond the bound is looked at, so that the result does not depend on how the head was split on arrival.
     let bounded = input.get(..head_bytes_max).unwrap_or(input);
     let Some((len, mut request)) = Request::try_parse(bounded).map_err(|error| refusal_of(&error))? else {
         let long = input.len() > head_bytes_max;
@@ -194,8 +193,8 @@ fn is_of_ios_sdk(request: &Request) -> bool {
     headers.get("sec-websocket-extensions").is_some_and(|offer| offer == OFFER) && !headers.contains_key("user-agent")
 }
 
-/// Gives the origin of a page the name that it has today: the drafts called it `Sec-WebSocket-Origin`. Whoever names both is
-/// from both.
+/// Renames the header for the origin of a page, which the drafts called `Sec-WebSocket-Origin`. A request with both is
+/// checked for both.
 fn name_origin(request: &mut Request) {
     let headers = request.headers_mut();
     let named: Vec<HeaderValue> = headers.get_all("sec-websocket-origin").iter().cloned().collect();
@@ -204,7 +203,7 @@ fn name_origin(request: &mut Request) {
     }
 }
 
-/// The request as version 13 would put it: what it is answered is the same.
+/// The request as version 13 would write it; the answer is the same.
 fn as_final(request: &Request) -> Request {
     let mut request = request.clone();
     request.headers_mut().insert(VERSION, HeaderValue::from_static("13"));

@@ -1,25 +1,25 @@
-//! Text of which not everything is there.
+//! Checks UTF-8 of text messages that arrive in parts.
 //!
-//! *Owns* how much of it has proved to be whole characters. *Promises* to look at each byte once, and to tell as soon as what
-//! came can never become text, whatever follows: whoever sends that is not heard to the end. *Does not* keep the text.
+//! *Owns* the state of the check. *Promises* to look at each byte once, and to report as soon as the text can no longer
+//! become valid, so that the rest need not be received. *Does not* keep the text.
 
 use std::str::from_utf8;
 
 use crate::ws;
 
-/// Of one message: its fragments, and the frame that is on its way.
+/// The state for one message: its fragments, and the frame that is arriving.
 #[derive(Debug, Default)]
 pub(crate) struct Unfinished {
-    /// Bytes of fragments that proved to be whole characters.
+    /// Bytes of fragments that were checked and are whole characters.
     whole: usize,
     /// Bytes of the frame's payload that were looked at.
     seen: usize,
-    /// Those of a character that is not whole, behind everything looked at.
+    /// The bytes of an incomplete character at the end.
     open: Vec<u8>,
 }
 
 impl Unfinished {
-    /// Whether fragments may still become text; the frame of the last of them is whole.
+    /// Whether these complete fragments may still become valid text.
     pub(crate) fn fragments(&mut self, all: &[u8]) -> bool {
         (self.seen, self.open) = (0, Vec::new());
         match from_utf8(&all[self.whole..]) {
@@ -30,7 +30,8 @@ impl Unfinished {
         true
     }
 
-    /// Whether a frame of which this much of the payload came, masked, may still become text behind some fragments.
+    /// Whether a frame may still become valid text after these fragments; `payload` is the masked part that has
+    /// arrived.
     pub(crate) fn frame(&mut self, fragments: &[u8], payload: &[u8], key: Option<[u8; 4]>) -> bool {
         if self.seen == 0 {
             self.open = fragments[self.whole..].to_vec();

@@ -1,9 +1,8 @@
 //! WebSocket frames in memory (RFC 6455): reading headers, unmasking in place, control frames, close rules.
 //!
-//! *Owns* what one frame may look like. tungstenite reads the headers and knows the close codes; payloads are
-//! unmasked here, where they lie.
-//! *Promises* that a frame a client may not send is refused as soon as its header is there.
-//! *Does not* know what happened before: fragments are [`crate::link`]'s.
+//! *Owns* the rules for single frames. tungstenite parses headers and knows the close codes; payloads are unmasked
+//! here, in place. *Promises* that an illegal frame is refused as soon as its header has arrived. *Does not* know the
+//! frames before: fragments are the business of [`crate::link`].
 
 use std::io::Cursor;
 use std::str::from_utf8;
@@ -39,7 +38,7 @@ pub(crate) const MASKED: u8 = 0x80;
 /// In place of a length: it follows in two bytes.
 pub(crate) const LEN_16: u8 = 126;
 
-/// A frame's header, judged by the rules that need no history.
+/// A frame's header, checked by the rules that do not depend on other frames.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) is_final: bool,
@@ -62,7 +61,7 @@ impl Header {
         if let (Sender::Client, &[FINAL_BINARY, second, a, b, c, d, ..]) = (sender, bytes)
             && (MASKED..MASKED + LEN_16).contains(&second)
         {
-            // Nearly every frame a client sends: whole, binary, masked and short.
+            // A fast path for nearly every frame of a client: complete, binary, masked and short.
             return Ok(Some(Self {
                 is_final: true,
                 opcode: OpCode::Data(Data::Binary),
@@ -100,7 +99,7 @@ impl Header {
         }))
     }
 
-    /// Header and payload together; saturates where no buffer could hold it anyway.
+    /// Length of header and payload; saturates where no buffer could hold it anyway.
     pub(crate) fn frame_len(&self) -> usize {
         usize::try_from(self.payload_len).unwrap_or(usize::MAX).saturating_add(self.payload_at)
     }
@@ -139,7 +138,7 @@ pub(crate) fn mask(payload: &mut [u8], key: [u8; 4]) {
     let Some(&end) = payload.last_chunk::<8>() else {
         return payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
     };
-    // The last eight bytes are taken as they came and written once more, so that no rest is left to go through.
+    // The last eight bytes overlap those before, so that no single bytes are left.
     let turned = wide.rotate_right(8 * (payload.len() as u32 & 3));
     let end = whole(end, turned);
     let (words, _) = payload.as_chunks_mut::<8>();

@@ -18,7 +18,7 @@ pub struct Post {
 }
 
 impl Post {
-    /// Reads a body of which is known that it is JSON. The error is the answer to whoever sent it.
+    /// Reads a body that is known to be JSON. The error is the answer to the client.
     pub fn read(text: &[u8], allow_auth_data: bool) -> Result<Self, &'static str> {
         let body = get_member(text, b"body").ok_or(r#"Invalid message: the "body" parameter must exist."#)?;
         if kind_of(body) != Some(Kind::Array) || elements(body).next().is_none() {
@@ -42,8 +42,8 @@ impl Post {
     }
 }
 
-/// Whether a body may be read at all: JSON, and no mere scalar. The error says why not. How deep the data of its entries may be is
-/// for the engine to say, entry by entry.
+/// Checks that a body is JSON, and not a mere scalar. The error says why not. How deeply the data of its entries may be
+/// nested is checked by the engine, for each entry.
 pub fn check_body(text: &[u8]) -> Result<(), String> {
     match check(text, &mut Scratch::with_depth_max(usize::MAX)) {
         Ok(Kind::Object | Kind::Array) => Ok(()),
@@ -72,12 +72,12 @@ struct Entry {
     head: Head,
     start: usize,
     end: usize,
-    /// What is answered at once, because there is nothing to be done.
+    /// The immediate answer, if nothing has to be executed.
     settled: Option<&'static str>,
 }
 
 impl Batch {
-    /// Reads the array of a [`Post`], of at most so many entries. The error is the answer to whoever sent it.
+    /// Reads the array of a [`Post`], of at most `entries_max` entries. The error is the answer to the client.
     pub fn read(body: &[u8], entries_max: usize) -> Result<Self, String> {
         let mut batch = Self::default();
         for (index, entry) in elements(body).enumerate() {
@@ -101,7 +101,7 @@ impl Batch {
         self.entries.is_empty()
     }
 
-    /// The message of an entry, or the answer to it if there is nothing to be asked.
+    /// The message of an entry, or its answer if nothing has to be executed.
     pub fn message(&self, index: usize) -> Result<Message<&[u8]>, &'static str> {
         let entry = &self.entries[index];
         match entry.settled {
@@ -110,12 +110,12 @@ impl Batch {
         }
     }
 
-    /// What an entry asks for.
+    /// The action of an entry.
     pub fn action(&self, index: usize) -> Option<Action> {
         self.entries.get(index).map(|entry| entry.head.action)
     }
 
-    /// What an entry asks, and of what name.
+    /// The action and the name of an entry.
     pub(super) fn key(&self, index: usize) -> (u8, &[u8]) {
         let entry = &self.entries[index];
         (entry.head.action as u8, entry.head.name.of(&self.bytes[entry.start..entry.end]))
@@ -148,7 +148,7 @@ impl Batch {
             draft.flag(Flags::IS_WRITE_ACK);
         }
         if request.action == Action::EventEmit {
-            // An event has no answer; to whoever does not stay, that it was published is one.
+            // Publishing an event has no answer; clients of HTTP get one anyway.
             draft.flag(if request.data.is_none() { Flags::IS_ACK | Flags::UNDEFINED } else { Flags::IS_ACK });
         }
         let head = draft.finish().head;
@@ -167,7 +167,7 @@ struct Request<'e> {
     version: i32,
 }
 
-/// What an entry may have beside topic and action.
+/// The keys that an entry may have beside topic and action.
 struct Shape {
     action: Action,
     /// A name, under this key; it has to be there.
@@ -187,7 +187,7 @@ enum Data {
     List,
 }
 
-/// THE TABLE of what can be asked.
+/// THE TABLE of requests.
 fn shape(topic: &[u8], action: &[u8], has_names: bool) -> Option<Shape> {
     let named = |action, name, data| Some(Shape { action, name: Some(name), names: None, data });
     match (topic, action) {
@@ -289,7 +289,7 @@ impl<'e> Request<'e> {
             let number: Option<i32> = from_utf8(version).ok().and_then(|text| text.parse().ok());
             let number =
                 number.filter(|number| *number >= -1).ok_or(Problem::Not("version", "integer of at least -1"))?;
-            // None at all, to upstream's users.
+            // Upstream treats version 0 as none.
             self.version = if number == 0 { -1 } else { number };
         }
         Ok(())

@@ -12,8 +12,8 @@ use crate::message::Message;
 #[derive(Debug)]
 pub struct Answers {
     entries: Vec<Option<Box<[u8]>>>,
-    /// Entries whose answers have no number, by what they ask and of whom; with the first of each, how many of its kind are
-    /// answered. The sort is stable: those of one kind stay in their order.
+    /// Entries whose answers carry no correlation id, sorted by action and name; the first of each kind also counts how
+    /// many of its kind were answered. The sort is stable, so entries of one kind stay in order.
     by_name: Vec<(u32, u32)>,
     open: usize,
     succeeded: usize,
@@ -22,7 +22,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// None yet of so many, which may take so many bytes together.
+    /// Expects answers for this many entries, which together may take `bytes_max` bytes.
     pub fn new(entries: usize, bytes_max: usize) -> Self {
         Self { entries: vec![None; entries], by_name: Vec::new(), open: entries, succeeded: 0, bytes: 0, bytes_max }
     }
@@ -32,8 +32,8 @@ impl Answers {
         self.open == 0
     }
 
-    /// Takes a message for the answer to the entry whose number it has. One that only says that something is under way
-    /// is passed over, and so is everything after the first answer.
+    /// Takes a message as the answer to the entry of its correlation id. Messages that only say that something is under
+    /// way are ignored, and so is everything after the first answer.
     pub fn take(&mut self, batch: &Batch, message: &Message<&[u8]>) {
         if message.head.action == Action::RpcAccept {
             return;
@@ -46,7 +46,7 @@ impl Answers {
         self.put(index, &text, succeeded);
     }
 
-    /// The entry of an answer that has no number: reads and deletions of one name are answered in their order.
+    /// The entry of an answer without a correlation id: reads and deletions of one name are answered in order.
     fn named(&mut self, batch: &Batch, message: &Message<&[u8]>) -> Option<usize> {
         let told = message.head.action;
         let asked = if told == Action::RecordReadResponse {
@@ -114,7 +114,7 @@ impl Answers {
     }
 }
 
-/// Writes the answer to an entry that asked for `asked`. Whether it is a success.
+/// Writes the answer to an entry with the action `asked`. Returns whether it is a success.
 #[expect(clippy::too_many_lines, reason = "a table: one arm an action")]
 fn write(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) -> bool {
     const SUCCESS: &[u8] = br#""success":true}"#;
@@ -288,22 +288,22 @@ fn write(asked: Action, message: &Message<&[u8]>, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Why there is no success, as far as that is told in a way of its own.
+/// The failures that have an answer of their own.
 enum Failure {
     /// An event is denied.
     Emit,
     /// A provider says that it failed.
     Provider,
     Denied,
-    /// The version of a write was taken.
+    /// A write's version exists already.
     Exists,
-    /// The version of a write leaves some out.
+    /// A write's version skips some.
     Ahead,
     NotFound,
     NoProvider,
     /// A provider did not answer in time.
     Late,
-    /// A write could not be done.
+    /// A write failed.
     Update,
     Other,
 }
@@ -363,7 +363,7 @@ fn write_error(failure: &Failure, asked: Action, message: &Message<&[u8]>, out: 
         Failure::Exists | Failure::Ahead => {
             out.extend_from_slice(br#","currentVersion":"#);
             put_number(version, out);
-            // Who may not read is not given it.
+            // A client that may not read gets no data.
             if let Some(data) = message.data() {
                 out.extend_from_slice(br#","currentData":"#);
                 out.extend_from_slice(data);

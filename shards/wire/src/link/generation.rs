@@ -1,11 +1,11 @@
-//! One path for both generations of clients.
+//! Serves both generations of clients on one path.
 //!
-//! Clients of protobuf speak first. Those of the text protocol, whose default path is the same, wait until the server does. So
-//! whoever is silent for a while is spoken to in text; and a client of protobuf that was only late passes over that, as every
-//! release of them does, and is answered in protobuf once it has spoken.
+//! Clients of protobuf speak first. Those of the text protocol, whose default path is the same, wait for the server to
+//! speak first. So a client that is silent for a while is sent the text challenge. A client of protobuf that was only
+//! late ignores it, as every release does, and is answered in protobuf once it has spoken.
 //!
-//! *Promises* that nobody's first message is lost or read as what it is not. *Does not* know the time: its host says when a
-//! client was silent for long enough.
+//! *Promises* that no first message is lost or read in the wrong protocol. *Does not* know the time: the host says when
+//! a client was silent for long enough.
 
 use std::ops::ControlFlow;
 
@@ -13,14 +13,15 @@ use super::{Link, LinkConfig, LinkEvent, Phase, Turn, greet};
 use crate::message::Wire;
 use crate::upgrade::Upgrade;
 
-/// Whether it is certain what a client speaks.
+/// Whether the protocol of a client is certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
     /// It is.
     None,
-    /// It came on the path of both, and neither side has said anything.
+    /// It is on the shared path, and neither side has spoken.
     Silent,
-    /// It was spoken to in text and has not answered. On the endpoint of this index it would be one of protobuf.
+    /// It was sent the text challenge and has not answered. If it turns out to speak protobuf, its endpoint is the one
+    /// with this index.
     Greeted(u8),
 }
 
@@ -37,13 +38,13 @@ impl Doubt {
 }
 
 impl Link {
-    /// Whether the client is on the path of both generations, and nothing of a message has come.
+    /// Whether the client is on the shared path, and no byte of a message has arrived.
     pub fn is_silent(&self) -> bool {
         self.doubt == Doubt::Silent && self.held.is_none() && matches!(self.phase, Phase::WebSocket(_))
     }
 
-    /// Speaks to a silent client in text: what it is told is appended to `replies`. Gives the wire that is spoken from here on,
-    /// unless the client was not silent.
+    /// Appends the text challenge for a silent client to `replies`. Gives the wire from here on; `None` if the client
+    /// was not silent.
     pub fn speak_first(&mut self, config: &LinkConfig, replies: &mut Vec<u8>) -> Option<Wire> {
         let Phase::WebSocket(asked) = self.phase else { return None };
         if !self.is_silent() {
@@ -56,7 +57,7 @@ impl Link {
         Some(Wire::Text)
     }
 
-    /// From here on it is a connection of this endpoint.
+    /// Moves the connection to this endpoint.
     pub(super) fn serve(&mut self, endpoint: u8) {
         self.phase = Phase::WebSocket(endpoint);
         self.upgraded_on = Some(endpoint);
@@ -64,7 +65,7 @@ impl Link {
 }
 
 impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
-    /// Looks at the first byte of a frame before the first message is known. Breaks if nothing more is to be dealt with now.
+    /// Inspects the first byte of the first frame. Breaks if nothing more is to be processed now.
     #[cold]
     pub(super) fn settle(&mut self, input: &[u8]) -> ControlFlow<()> {
         const OPCODE: u8 = 0x0f;
@@ -78,7 +79,7 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
         if self.link.paused { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Whether a client of the path of both generations that begins with a message of this wire is spoken to in that.
+    /// Whether a client on the shared path whose first message is of this wire is switched to it.
     #[cold]
     pub(super) fn turns_to(&mut self, wire: Wire) -> bool {
         let (Doubt::Silent, Phase::WebSocket(asked), Wire::Text) = (self.link.doubt, self.link.phase, wire) else {

@@ -1,6 +1,6 @@
-//! Closing for a broken rule, in words.
+//! Closes connections that break a rule, with a reason.
 //!
-//! *Promises* that whoever is closed by its link is told a code and why, before the link is over.
+//! *Promises* that a client which its link closes is sent a code and the reason first.
 
 use std::ops::ControlFlow;
 
@@ -8,11 +8,11 @@ use super::{Closing, LinkEvent, Turn};
 use crate::message::Wire;
 use crate::ws::{self, CLOSE_TOO_BIG, CLOSE_UNSUPPORTED, Kind};
 
-/// What is wrong with text that is none.
+/// The reason for invalid text.
 pub(super) const NO_TEXT: &str = "a text that is not UTF-8";
 
 impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
-    /// Closes for a broken rule. Whatever else was received is of no interest: gives `rest` as consumed.
+    /// Closes for a broken rule. All other bytes are ignored: gives `rest` as consumed.
     #[cold]
     pub(super) fn fail(&mut self, code: u16, why: &'static str, rest: usize) -> usize {
         self.refuse(Closing::Protocol(code, why));
@@ -47,8 +47,8 @@ impl<F: FnMut(LinkEvent<'_>) -> ControlFlow<()>> Turn<'_, F> {
     }
 }
 
-/// What a frame is a message of, if not of what is spoken here: clients that were given another's path. Bytes are protobuf, and
-/// where that is spoken a text is JSON by its brace, or the old clients' by their separator.
+/// Recognises the protocol of a client that was given the wrong path: a binary frame is protobuf; on a protobuf
+/// endpoint a text frame is JSON if it begins with a brace, or the text protocol if it has its separator.
 pub(super) fn belongs_to(wire: Wire, kind: Kind, payload: &[u8]) -> Option<Wire> {
     match (wire.encoding(), kind, payload) {
         (Wire::Json | Wire::Text, Kind::Binary, _) => Some(Wire::Protobuf),
