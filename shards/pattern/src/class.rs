@@ -5,10 +5,10 @@
 use crate::fold::canonical;
 use crate::read::PatternError;
 
-/// What is beyond has no case.
+/// Characters beyond this have no case.
 const CASED_MAX: u32 = 0x1_ffff;
 
-/// Ranges of characters, ends included, in order and apart.
+/// Ranges of characters, ends included, sorted and disjoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Set {
     ranges: Vec<(u32, u32)>,
@@ -58,7 +58,7 @@ impl Set {
         self.ranges.get(at).is_some_and(|range| range.0 <= unit)
     }
 
-    /// Every member as it is compared when case is ignored.
+    /// The set with every member replaced by the form in which it is compared when case is ignored.
     fn canonical(&self, unicode: bool) -> Self {
         let mut ranges = Vec::new();
         for &(low, high) in &self.ranges {
@@ -77,7 +77,7 @@ impl Set {
     }
 }
 
-/// A class, ready to be asked.
+/// A class, prepared for lookups.
 #[derive(Clone, Debug)]
 pub(crate) struct Class {
     ascii: u128,
@@ -86,7 +86,7 @@ pub(crate) struct Class {
 }
 
 impl Class {
-    /// With `fold`, characters have to be made canonical before they are asked for.
+    /// With `fold`, characters have to be made canonical before they are looked up.
     pub(crate) fn new(set: &Set, negative: bool, fold: bool, unicode: bool) -> Self {
         let set = if fold { set.canonical(unicode) } else { set.clone() };
         let ascii = (0..128).filter(|&unit| set.contains(unit)).fold(0, |bits, unit| bits | 1_u128 << unit);

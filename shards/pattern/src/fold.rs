@@ -16,7 +16,8 @@ pub(crate) fn canonical(unit: u32, unicode: bool) -> u32 {
         return u32::from(single(upper.to_lowercase()).unwrap_or(upper));
     }
     match single(char.to_uppercase()) {
-        // Beyond the basic plane there is no single unit; and nothing outside of ASCII may become ASCII.
+        // As ECMA-262 has it without `u`: the result must be one code unit, and a character outside of ASCII must not
+        // become ASCII.
         Some(upper) if unit <= 0xffff && !upper.is_ascii() && u32::from(upper) <= 0xffff => u32::from(upper),
         _ => unit,
     }

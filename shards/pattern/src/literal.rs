@@ -1,20 +1,21 @@
-//! What every match must contain: texts by which most names need never meet most patterns.
+//! Finds texts that every match of a pattern must contain, so that most names can be ruled out without running the
+//! pattern.
 
 use oxc::regular_expression::ast::{
     CharacterClass, CharacterClassContents, Disjunction, LookAroundAssertionKind, Term,
 };
 
-/// Alternative texts kept for one place; beyond, nothing is known of it.
+/// Most alternative texts kept for one place; with more, the place counts as unknown.
 const ALTERNATIVES_MAX: usize = 16;
-/// Code units of such a text; more tell no more.
+/// Longest text that is kept; longer ones rule out no more.
 const UNITS_MAX: usize = 64;
 /// Sets that are kept of one pattern.
 const SETS_MAX: usize = 4;
 
-/// Texts of code units, of which one is there.
+/// Alternative texts, in code units, of which one occurs.
 type Texts = Vec<Vec<u16>>;
 
-/// Sets of texts of which every match contains at least one each, the most telling first.
+/// Sets of texts: every match contains at least one text of each set. The most selective set comes first.
 pub(crate) fn required(pattern: &Disjunction<'_>) -> Vec<Vec<Box<[u8]>>> {
     let Known { exact, required } = known_of(pattern);
     let all = required.into_iter().chain(exact).map(|texts| texts.iter().map(|text| characters(text)).collect());
@@ -26,7 +27,8 @@ pub(crate) fn required(pattern: &Disjunction<'_>) -> Vec<Vec<Box<[u8]>>> {
     sets
 }
 
-/// The longest part of a text that is whole characters: half of one may stand beside its other half.
+/// The longest part of a text that consists of whole characters: half a surrogate pair at an edge may belong to a
+/// character outside of the text.
 fn characters(text: &[u16]) -> Box<[u8]> {
     let (mut longest, mut part) = (String::new(), String::new());
     for char in char::decode_utf16(text.iter().copied()) {
@@ -41,12 +43,12 @@ fn characters(text: &[u16]) -> Box<[u8]> {
     longest.into_bytes().into()
 }
 
-/// What is known of what a part of a pattern matches.
+/// What is known about the matches of a part of a pattern.
 #[derive(Default)]
 struct Known {
-    /// It takes exactly one of these.
+    /// It matches exactly one of these.
     exact: Option<Texts>,
-    /// The text contains one of each of these sets.
+    /// Its match contains one text of each of these sets.
     required: Vec<Texts>,
 }
 
@@ -59,7 +61,7 @@ impl Known {
         Self::exactly(vec![Vec::new()])
     }
 
-    /// All sets that tell something, the most telling first.
+    /// All useful sets, the most selective first.
     fn sets(self) -> Vec<Texts> {
         let mut sets: Vec<Texts> = self.required.into_iter().chain(self.exact).filter(tells).collect();
         sets.sort_by_key(|texts| std::cmp::Reverse(worth(texts.iter().map(Vec::len), texts.len())));
@@ -72,7 +74,7 @@ fn tells(texts: &Texts) -> bool {
     !texts.is_empty() && texts.iter().all(|text| !text.is_empty())
 }
 
-/// The set whose shortest text is longer tells more, and of those the smaller one.
+/// The set whose shortest text is longer is more selective, and among equal ones the smaller one.
 fn worth(lengths: impl Iterator<Item = usize>, count: usize) -> (usize, usize) {
     (lengths.min().unwrap_or(0), usize::MAX - count)
 }
@@ -84,7 +86,7 @@ fn known_of(disjunction: &Disjunction<'_>) -> Known {
     }
     let exact: Option<Vec<Texts>> = parts.iter().map(|part| part.exact.clone()).collect();
     let exact = exact.map(|sets| sets.concat()).filter(|texts| texts.len() <= ALTERNATIVES_MAX);
-    // One set for all: the best of each.
+    // For alternatives, one common set: the union of the best set of each.
     let required: Option<Vec<Texts>> = parts.into_iter().map(|part| part.sets().into_iter().next()).collect();
     let required = required.map(|sets| sets.concat()).filter(|texts| texts.len() <= ALTERNATIVES_MAX);
     Known { exact, required: required.into_iter().collect() }
@@ -119,7 +121,7 @@ fn known(term: &Term<'_>) -> Known {
 fn concat(terms: &[Term<'_>]) -> Known {
     let mut required = Vec::new();
     let mut whole = true;
-    // What the terms since the last unknown one take.
+    // The texts that the terms since the last unknown one match.
     let mut run: Texts = vec![Vec::new()];
     for term in terms {
         let part = known(term);

@@ -1,9 +1,10 @@
-//! Running a pattern.
+//! Runs a pattern.
 //!
-//! *Owns* backtracking: what may still be tried, and what has to be undone before, on one stack of its own. *Promises* to
-//! stop: each instruction costs a step, and the stack is bounded; and that a pattern without lookarounds and references,
-//! however it is written, never needs more steps than it has states times the places of the text, times the length of its
-//! straight parts (`visited.rs`). *Does not* recurse but for lookarounds, which nest no deeper than a pattern has brackets.
+//! *Owns* backtracking: what can still be tried, and what has to be undone first, on a stack of its own. *Promises* to
+//! stop, because each instruction costs a step and the stack is bounded; and that a pattern without lookarounds and
+//! back references never takes exponential time: the number of steps is bounded by its states times the length of the
+//! text, times the length of its straight parts (`visited.rs`). *Does not* recurse except for lookarounds, which nest
+//! no deeper than a pattern has brackets.
 
 use smallvec::{SmallVec, smallvec};
 use thiserror::Error;
@@ -12,14 +13,14 @@ use crate::fold::canonical;
 use crate::program::{Inst, Pattern};
 use crate::visited::Visited;
 
-/// Entries of the stack; beyond, the match is given up as if its steps were spent.
+/// Most entries of the stack; beyond that the match ends as if its steps were used up.
 const STACK_MAX: usize = 1 << 16;
 const NONE: usize = usize::MAX;
 
-/// What is left to spend.
+/// How many steps are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Instructions.
+    /// Instructions that may still be executed.
     pub steps: u64,
 }
 
@@ -29,7 +30,7 @@ impl Budget {
         Self { steps }
     }
 
-    /// Pays.
+    /// Uses up some steps.
     #[inline]
     pub fn spend(&mut self, steps: u64) -> Result<(), Exhausted> {
         let Some(left) = self.steps.checked_sub(steps) else {
@@ -41,7 +42,7 @@ impl Budget {
     }
 }
 
-/// The budget is spent, and nobody knows whether there is a match.
+/// The budget is used up, and it is not known whether there is a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("took too many steps")]
 pub struct Exhausted;
@@ -142,7 +143,7 @@ impl Match {
     }
 }
 
-/// Memory for matching, to be used again.
+/// Memory for matching, to be reused.
 #[derive(Debug, Default)]
 pub struct Scratch {
     stack: Vec<Entry>,
@@ -157,7 +158,7 @@ pub(crate) fn search(
     scratch: &mut Scratch,
 ) -> Result<Option<Match>, Exhausted> {
     let unicode = pattern.flags.unicode;
-    // `^` in front of everything: there is one place to look.
+    // With a leading `^` there is only one place to try.
     let anchored = pattern.flags.sticky || matches!(pattern.insts.get(1), Some(Inst::LineStart { multiline: false }));
     scratch.stack.clear();
     scratch.visited.begin(pattern, input.len(), budget.steps);
@@ -184,14 +185,14 @@ pub(crate) fn search(
     Ok(None)
 }
 
-/// What is undone or tried next, from the top.
+/// An entry of the stack: something to undo or to try.
 #[derive(Debug)]
 enum Entry {
     Try {
         inst: u32,
         at: usize,
     },
-    /// A run gives back one unit at a time, down to `low` units.
+    /// Try a run again with one unit less, down to `low` units.
     Shorter {
         inst: u32,
         from: usize,
@@ -220,8 +221,8 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// What a search from `at` that found nothing has tried, beyond `at` itself: a pattern that begins with a run of one
-    /// class has tried every place in that run.
+    /// How far a failed search from `at` has also covered the places after `at`: a pattern that begins with a run of
+    /// one class has tried every place in that run.
     fn tried_until(&self, at: usize) -> usize {
         let Some(&Inst::Run { class, fold, back: false, max: u32::MAX, .. }) = self.pattern.insts.get(1) else {
             return at;
@@ -235,7 +236,7 @@ impl Machine<'_> {
         end
     }
 
-    /// Whether the way on from here was gone already, in vain.
+    /// Whether this state was already tried without success.
     #[inline]
     fn was_here(&mut self, inst: usize, at: usize, budget: Budget) -> bool {
         self.visited.is_due(budget.steps) && self.visited.insert(self.pattern, inst, at, &self.registers)
@@ -254,7 +255,8 @@ impl Machine<'_> {
             next += 1;
             let went = match &self.pattern.insts[here] {
                 Inst::Found => {
-                    // What could still be tried is dropped, what has to be undone stays for whoever looks around.
+                    // Alternatives are dropped; what has to be undone stays on the stack for the code around the
+                    // lookaround.
                     let mut kept = base;
                     for index in base..self.stack.len() {
                         if matches!(self.stack[index], Entry::End { .. } | Entry::Register { .. }) {
@@ -319,7 +321,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Goes back to what may still be tried.
+    /// Goes back to the latest alternative.
     fn undo(&mut self, base: usize, budget: &mut Budget) -> Result<Option<(usize, usize)>, Exhausted> {
         while self.stack.len() > base {
             budget.spend(1)?;
@@ -454,7 +456,7 @@ impl Machine<'_> {
             let (start, end) = (self.ends[*group as usize * 2], self.ends[*group as usize * 2 + 1]);
             (start != NONE && end != NONE).then_some((start, end))
         });
-        // A group that took no part is nothing, which is everywhere.
+        // A group that took no part counts as empty, which matches anywhere.
         let Some((start, end)) = span else { return Ok(true) };
         let length = end - start;
         budget.spend(length as u64 / 4)?;

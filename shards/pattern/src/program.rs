@@ -1,7 +1,7 @@
-//! What a pattern is turned into.
+//! The compiled form of a pattern.
 //!
-//! *Owns* the instructions. *Promises* that a program is as long as its pattern: repetitions count, they are not unrolled.
-//! *Does not* run.
+//! *Owns* the instructions. *Promises* that a program is about as long as its pattern: repetitions are counted, not
+//! unrolled. *Does not* run.
 
 use crate::class::Class;
 use crate::literal::required;
@@ -10,7 +10,7 @@ use crate::read::{Flags, PatternError, parsed, read};
 use crate::shape::Shape;
 use crate::visited::{Rounds, rounds};
 
-/// One instruction. Those that read say in which direction: what stands in a lookbehind is read backwards.
+/// One instruction. Those that read have a direction, because the inside of a lookbehind is read backwards.
 #[derive(Clone, Debug)]
 pub(crate) enum Inst {
     Char {
@@ -76,7 +76,7 @@ pub(crate) enum Inst {
         min: u32,
         start: u32,
     },
-    /// As many of one class as there are: the common repetition, without a stack entry for each.
+    /// As many characters of one class as there are: the most common repetition, with one stack entry for all.
     Run {
         class: u32,
         fold: bool,
@@ -95,7 +95,7 @@ pub struct Pattern {
     pub(crate) groups: u32,
     pub(crate) registers: u32,
     pub(crate) rounds: Option<Box<[Rounds]>>,
-    /// Remembers from the first step on.
+    /// Records visited states from the first step on.
     #[cfg(test)]
     pub(crate) eager: bool,
     pub(crate) names: Box<[(Box<str>, u32)]>,
@@ -105,7 +105,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Reads what would stand between the slashes, and behind them.
+    /// Compiles the text between the slashes, and the flags after them.
     pub fn new(source: &str, flags: &str) -> Result<Self, PatternError> {
         let flags = Flags::new(flags)?;
         let (insts, classes, groups, registers, names, shape) = read(source, flags)?;
@@ -134,8 +134,8 @@ impl Pattern {
         Ok(search(self, input, 0, budget, scratch)?.is_some())
     }
 
-    /// Sets of texts, in UTF-8: every text that matches contains at least one of each set. Those that tell most come first;
-    /// none at all if nothing is known.
+    /// Sets of texts, in UTF-8: every match contains at least one text of each set. The most selective set comes first;
+    /// there are none if nothing is known.
     pub fn required(&self) -> Vec<Vec<Box<[u8]>>> {
         if self.flags.ignore_case {
             return Vec::new();
@@ -143,7 +143,7 @@ impl Pattern {
         parsed(&self.source, self.flags, |pattern| Ok(required(&pattern.body))).unwrap_or_default()
     }
 
-    /// What texts that match are like.
+    /// Properties that all matching texts share.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }

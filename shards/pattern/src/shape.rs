@@ -1,8 +1,8 @@
-//! What every match is like: how long, and of which characters. Tells most texts from a pattern's matches in a few
-//! instructions, also where no certain text is in all of them.
+//! Properties that all matching texts share: their length, and their characters. They rule out most texts in a few
+//! instructions, also for patterns without a text that is in every match.
 //!
-//! *Owns* what is known of a pattern as a whole. *Promises* to admit every text that matches. *Does not* know more than the
-//! tree says: what references and case folding take may be anything.
+//! *Owns* what is known about a pattern as a whole. *Promises* never to rule out a text that matches. *Does not* follow
+//! back references and case folding: they count as matching anything.
 
 use oxc::regular_expression::ast::{BoundaryAssertionKind, Disjunction, Term};
 
@@ -13,29 +13,29 @@ use crate::read::{Flags, PatternError, class, escape};
 type Members = u128;
 
 const ALL: Members = Members::MAX;
-/// Sets of which a match has a member each, that are kept.
+/// Most sets that are kept of which a match has a member each.
 const SOME_MAX: usize = 2;
 
 fn member(byte: u8) -> Members {
     1 << byte.min(127)
 }
 
-/// What texts that match have in common.
+/// The properties that all matching texts share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// In code units, as is `len_max`.
     len_min: u32,
     len_max: u32,
-    /// No others are in the text.
+    /// The text consists of these characters only.
     only: Members,
     /// The text begins with one of these.
     first: Members,
     last: Members,
-    /// One of each of these is in the text, unless it is empty.
+    /// The text contains a character of each of these sets that is not empty.
     some: [Members; SOME_MAX],
 }
 
-/// What is compared with shapes: the same of one text.
+/// The same properties of one text, to be compared with shapes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traits {
     len: u32,
@@ -68,11 +68,12 @@ impl Traits {
 }
 
 impl Shape {
-    /// That of all texts.
+    /// The shape that admits every text.
     const ANY: Self = Self { len_min: 0, len_max: u32::MAX, only: ALL, first: ALL, last: ALL, some: [ALL; SOME_MAX] };
 
     pub(crate) fn of(pattern: &Disjunction<'_>, flags: Flags) -> Result<Self, PatternError> {
-        // Letters that are others' cases are not worth it: neither listening nor most rules have these flags.
+        // Patterns with these flags get no shape: neither listening nor most rules use them, so the effort for cases is
+        // not worth it.
         if flags.ignore_case || flags.unicode {
             return Ok(Self::ANY);
         }
@@ -111,26 +112,26 @@ impl Shape {
     }
 }
 
-/// What a part of a pattern takes.
+/// What is known about a part of a pattern.
 #[derive(Clone, Default)]
 struct Part {
     /// Code units.
     min: u32,
     max: u32,
-    /// Whatever it takes is one of these.
+    /// All characters it matches are among these.
     all: Members,
-    /// The first of what it takes is one of these, and the last.
+    /// The first character it matches is one of these; likewise for the last.
     first: Members,
     last: Members,
     /// It is at the beginning of the text, and at its end.
     starts: bool,
     ends: bool,
-    /// It takes one of each of these, those that tell most first.
+    /// It matches a character of each of these sets, the most selective first.
     some: Vec<Members>,
 }
 
 impl Part {
-    /// One code unit: without the flag that makes characters of them, those beyond are two.
+    /// One character is one code unit, except that without `u` those beyond the basic plane are two.
     fn one(members: Members) -> Self {
         let (all, first, last) = (members, members, members);
         Self { min: 1, max: 1, all, first, last, some: vec![members], ..Self::default() }
@@ -149,7 +150,7 @@ fn disjunction(body: &Disjunction<'_>, flags: Flags) -> Result<Part, PatternErro
     let mut whole = parts.next().transpose()?.unwrap_or_default();
     for part in parts {
         let part = part?;
-        // One set for all: the most telling of each.
+        // For alternatives, one common set: the union of the most selective set of each.
         let some = whole.some.first().zip(part.some.first()).map(|(one, other)| one | other);
         whole = Part {
             min: whole.min.min(part.min),
@@ -173,7 +174,7 @@ fn concat(terms: &[Term<'_>], flags: Flags) -> Result<Part, PatternError> {
         whole.min = whole.min.saturating_add(part.min);
         whole.max = whole.max.saturating_add(part.max);
         whole.all |= part.all;
-        // Where a part of it stands at the beginning of the text, what is before takes nothing.
+        // If a later part is anchored at the beginning of the text, the parts before it match nothing.
         whole.starts |= part.starts;
         whole.ends |= part.ends;
         whole.some.extend_from_slice(&part.some);

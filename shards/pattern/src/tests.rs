@@ -1,4 +1,4 @@
-//! Against what ECMAScript answers. The larger comparison, with Node itself, stands in `valve/tests`.
+//! Tests against the answers of ECMAScript. The larger comparison, with Node itself, is in `valve/tests`.
 
 use crate::{Budget, Exhausted, Input, Pattern, Span, Traits};
 use proptest::prelude::*;
@@ -123,7 +123,7 @@ fn what_an_automaton_could_do_does_not_run_away() {
             assert_eq!(found, Ok(None), "{source}");
         }
     }
-    // What is remembered is nothing but what failed.
+    // Only failed states are recorded.
     let text = "a".repeat(300) + "b";
     let whole = |source| {
         let pattern = Pattern::new(source, "").unwrap();
@@ -150,7 +150,7 @@ fn refuses_what_is_no_pattern_and_says_where() {
     assert!(Pattern::new(r"\p{Nonsense}", "u").is_err());
 }
 
-/// Whether a text is told from a pattern's matches by its shape alone.
+/// Whether the shape alone rules out a text.
 fn is_told(pattern: &Pattern, text: &str) -> bool {
     !pattern.shape().admits(&Traits::of(text.as_bytes(), text.encode_utf16().count()))
 }

@@ -1,31 +1,31 @@
-//! Where a search has been in vain.
+//! Records which states of a search have failed, so that none is tried twice.
 //!
-//! *Owns* one bit for every state of a search: an instruction, a place in the text, and how far the repetitions around that
-//! instruction are. Whatever a state can still match depends on nothing else, unless the pattern refers back or looks
-//! around: for those there are no bits. *Promises* to cost nothing until a search has taken more steps than ordinary ones
-//! do. *Does not* know why a way failed.
+//! *Owns* one bit for every state of a search: an instruction, a place in the text, and how far the repetitions around
+//! that instruction are. What can still be matched from a state depends on nothing else, except in patterns with back
+//! references or lookarounds: for those this is not used. *Promises* to cost nothing until a search has taken more
+//! steps than ordinary ones do.
 
 use crate::program::{Inst, Pattern};
 
-/// Bits of one search: 4 MiB. A search that would need more goes without.
+/// Most bits of one search: 4 MiB. A search that would need more is not recorded.
 const BITS_MAX: usize = 1 << 25;
-/// Steps that every search may take before.
+/// Steps that a search takes before recording begins.
 const STEPS_FREE: u64 = 256;
 
-/// How a repetition is told from itself a few rounds later.
+/// How the number of rounds of a repetition is a part of the state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounds {
     /// The instructions it goes around.
     start: u32,
     end: u32,
     register: u32,
-    /// Rounds beyond are all alike.
+    /// Beyond this number, further rounds make no difference.
     most: u32,
     /// Of `most`.
     bits: u32,
 }
 
-/// The repetitions of a program, from the outside to the inside; `None`: a state is more than this can tell.
+/// The repetitions of a program, from the outside to the inside; `None`: its states cannot be numbered like this.
 pub(crate) fn rounds(insts: &[Inst]) -> Option<Box<[Rounds]>> {
     if insts.iter().any(|inst| matches!(inst, Inst::Look { .. } | Inst::Again { .. })) {
         return None;
@@ -77,7 +77,7 @@ impl Visited {
         steps < self.due
     }
 
-    /// Notes that a search goes on from here; whether it did before.
+    /// Records a state. Returns whether it was recorded before.
     #[cold]
     pub(crate) fn insert(&mut self, pattern: &Pattern, inst: usize, at: usize, registers: &[(u32, usize)]) -> bool {
         if !self.ready {

@@ -1,7 +1,7 @@
-//! What strings and arrays can do.
+//! The methods of strings and arrays.
 //!
-//! *Owns* the methods a rule may call, and the names of those it may not but which are there all the same (`data.trim` tells
-//! a string from what is none). *Promises* ECMA-262's answers. *Does not* search without paying.
+//! *Owns* the methods that a rule may call, and the names of those that it may not call but that exist (`data.trim` is
+//! truthy for a string). *Promises* ECMA-262's answers, and that every search is paid for in steps.
 
 use std::rc::Rc;
 
@@ -171,7 +171,7 @@ fn array_method<'a>(
     let wanted = arguments.first().cloned().unwrap_or(Value::Undefined);
     let items = this.items(meter)?;
     let from = match arguments.get(1) {
-        // An empty array is not asked where to begin.
+        // For an empty array ECMA-262 does not convert the start position.
         Some(from) if !items.is_empty() => from.clone().number(meter)?,
         _ => 0.0,
     };
@@ -200,7 +200,7 @@ fn matched<'a>(text: &Text<'a>, wanted: Value<'a>, meter: &mut Meter) -> Result<
         other => {
             let source = if matches!(other, Value::Undefined) { Text::from("") } else { other.text(meter)? };
             meter.make(source.bytes().len() * 64)?;
-            // Nothing of it is named: it may be what a record says, and errors are for the log.
+            // The expression is not quoted: it may come from a record, and errors are logged.
             let invalid = || Thrown::new("SyntaxError", "Invalid regular expression, made of a text");
             let source = std::str::from_utf8(source.bytes()).map_err(|_| invalid())?;
             made = Pattern::new(source, "").map_err(|_| invalid())?;

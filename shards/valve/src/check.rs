@@ -1,8 +1,8 @@
-//! A permission file, before it is believed.
+//! Checks a permission file and compiles it.
 //!
-//! *Owns* what a file must look like, and upstream's words for what is wrong with it. *Promises* a place for every complaint,
-//! and all complaints at once, the one upstream would give first. *Does not* read YAML or JSON: it is given the document with
-//! the places of its parts.
+//! *Owns* the required structure of a file, and the messages for errors, in upstream's words. *Promises* a position for
+//! every error, and all errors at once, beginning with the one that upstream would report. *Does not* parse YAML or
+//! JSON: it is given the document with the positions of its parts.
 
 use std::fmt;
 
@@ -40,9 +40,10 @@ pub struct Node {
 /// What a part of a permission file is.
 #[derive(Clone, Debug)]
 pub enum Value {
-    /// Names, where they stand, and what they name; in the file's order.
+    /// Keys with their positions and values, in the file's order.
     Map(Vec<(String, At, Node)>),
-    /// A text, and where its stretches stand: the byte of the text from which on it can be read off the file, in order.
+    /// A text, and how it maps to the file: pairs of a byte of the text and the position in the file from which on they
+    /// run in parallel.
     Text(String, Vec<(usize, At)>),
     /// `true` or `false`
     Bool(bool),
@@ -50,7 +51,7 @@ pub enum Value {
     Other(&'static str),
 }
 
-/// A complaint.
+/// An error or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
     /// In upstream's words, where upstream has any.
@@ -73,11 +74,11 @@ impl fmt::Display for Complaint {
 pub struct Checked {
     /// What it says.
     pub ruleset: Ruleset,
-    /// What its author should know all the same.
+    /// Warnings for its author.
     pub warnings: Vec<Complaint>,
 }
 
-/// Checks a file. There is at least one complaint if it is refused.
+/// Checks a file. If it is refused there is at least one error.
 pub fn check(root: &Node) -> Result<Checked, Vec<Complaint>> {
     let mut reading = Reading::default();
     let sections = reading.sections(root);
@@ -95,7 +96,7 @@ pub fn check(root: &Node) -> Result<Checked, Vec<Complaint>> {
 /// Section, path, type and text of a rule.
 pub type Row<'r> = (&'r str, &'r str, &'r str, &'r str);
 
-/// The same for rules that come from no file. Every section has its root; what no row is for is denied.
+/// The same for rules that do not come from a file. What no row allows is denied.
 pub fn check_rows(rows: &[Row<'_>]) -> Result<Checked, Vec<Complaint>> {
     check_rows_of(Paths::Regular, rows)
 }
@@ -122,10 +123,10 @@ pub fn check_rows_of(paths: Paths, rows: &[Row<'_>]) -> Result<Checked, Vec<Comp
     check(&map(sections.into_iter().chain([(PATHS.to_owned(), at, made_of)]).collect()))
 }
 
-/// What a ruleset was made of, in words: enough to make the same again somewhere else.
+/// The source of a ruleset: enough to compile the same one elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outline {
-    /// What the paths are made of.
+    /// Which kind of paths it has.
     pub made_of: Paths,
     /// The paths, in the file's order.
     pub paths: Vec<String>,
@@ -133,7 +134,7 @@ pub struct Outline {
     pub rules: Vec<RuleOutline>,
 }
 
-/// What one rule was made of.
+/// The source of one rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleOutline {
     /// The section it stands in.
@@ -165,7 +166,7 @@ impl Ruleset {
         }
     }
 
-    /// The same ruleset again. What is wrong with the outline, if it is none of a ruleset.
+    /// Compiles an outline again. Fails if it is not the outline of a valid ruleset.
     pub fn of_outline(outline: Outline) -> Result<Self, String> {
         let paths = outline.paths.iter().map(|path| Path::new(path, outline.made_of)).collect::<Result<Vec<_>, _>>()?;
         let mut rules = Vec::new();
@@ -181,7 +182,7 @@ impl Ruleset {
 
 type Entries = [(String, At, Node)];
 
-/// The key beside the sections that says what paths are made of.
+/// The key beside the sections that says which kind of paths the file has.
 const PATHS: &str = "paths";
 
 impl Paths {
@@ -217,7 +218,8 @@ impl Reading {
         self.complaints.push(Complaint { what, rule: None, at });
     }
 
-    /// The sections whose shapes are right, in upstream's order; what is wrong with the others is told in upstream's order too.
+    /// The sections that are well-formed, in upstream's order. Errors of the others are reported in upstream's order
+    /// too.
     fn sections<'n>(&mut self, root: &'n Node) -> Vec<(&'static str, &'n Entries)> {
         let Value::Map(found) = &root.value else {
             let what = format!("config should be an object literal, but was of type {}", type_of(&root.value));
@@ -269,7 +271,7 @@ impl Reading {
     }
 
     fn entry(&mut self, section: &'static str, path: &str, at: At, node: &Node) {
-        // What is wrong with a path was told; its rules are judged all the same.
+        // Errors of the path were reported; its rules are checked all the same.
         let read = Path::new(path, self.made_of).ok();
         let variables = read.as_ref().map_or(&[][..], |path| &path.variables);
         let Value::Map(rules) = &node.value else {

@@ -1,7 +1,7 @@
-//! From a tree to a flat program.
+//! Compiles a rule's tree into a flat program.
 //!
-//! *Owns* the operations. *Promises* that a rule which depends on nothing is an answer, not a program. *Does not* refuse: what
-//! is a tree can be compiled.
+//! *Owns* the operations. *Promises* that a rule which depends on nothing becomes a constant answer. *Does not* refuse
+//! anything: every tree can be compiled.
 
 use deepstream_pattern::Pattern;
 
@@ -20,10 +20,10 @@ pub(crate) enum Op {
     Pattern(u32),
     Variable(Variable),
     Unknown(u32),
-    /// Makes one text of so many values.
+    /// Joins this many values into one text.
     Template(u32),
     Array(u32),
-    /// Of so many pairs of name and value.
+    /// Makes an object of this many pairs of name and value.
     Object(u32),
     /// Replaces an object by its member of a constant name.
     Member(u32),
@@ -36,7 +36,7 @@ pub(crate) enum Op {
     Reference(u32),
     Unary(Unary),
     Binary(Binary),
-    /// Makes a text of a value: a property's name, a part of a template.
+    /// Converts a value to text: a property's name, a part of a template.
     Key,
     Pop,
     Jump(u32),
@@ -46,15 +46,15 @@ pub(crate) enum Op {
     JumpIfFalsy(u32),
     JumpIfTruthy(u32),
     JumpIfPresent(u32),
-    /// Null and undefined become undefined and leave the chain.
+    /// For `?.`: replaces null and undefined by undefined and jumps to the end of the chain.
     LeaveChain(u32),
-    /// The same for a method that is not there; takes its object too.
+    /// The same for a missing method; removes its object too.
     LeaveCall(u32),
-    /// Nothing; the expression is complete.
+    /// Does nothing; marks that the expression is complete.
     Mark,
 }
 
-/// What a rule reads of what may have to be fetched.
+/// Which inputs a rule reads, because they may have to be fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uses {
     /// `data`
@@ -71,7 +71,7 @@ pub struct Uses {
 #[derive(Debug)]
 pub struct Program {
     pub(crate) ops: Box<[Op]>,
-    /// Where each operation stands in the rule, and whether it completes what stands there.
+    /// The position in the rule of each operation, and whether it completes the expression there.
     pub(crate) spans: Box<[(u32, u32, bool)]>,
     pub(crate) texts: Box<[Box<[u8]>]>,
     pub(crate) patterns: Box<[Pattern]>,
@@ -82,18 +82,18 @@ pub struct Program {
 }
 
 impl Program {
-    /// Reads and compiles a rule, and says what is odd about it. `variables` are the path's, in order, with their `$`.
+    /// Parses and compiles a rule, with warnings about it. `variables` are the path's, in order, with their `$`.
     pub fn new(text: &str, variables: &[String]) -> Result<(Self, Vec<Refused>), Refused> {
         let parsed = parse(text, variables)?;
         let mut program = Self { mentions: parsed.mentions, ..Self::of(&parsed.tree, text, false) };
         if program.uses == Uses::default() {
-            // What fails does so every time, and says why every time.
+            // A constant rule that fails is kept as a program, so that every evaluation gives the error.
             program.constant = run(&program, &Context::default(), None).value.ok().map(|value| value.is_truthy());
         }
         Ok((program, parsed.warnings))
     }
 
-    /// A rule that is an answer.
+    /// A rule with a constant answer.
     pub fn constant(answer: bool) -> Self {
         let node = Node::Bool(answer);
         let mut program = Self::of(&Tree { node, start: 0, end: 0 }, if answer { "true" } else { "false" }, false);
@@ -136,7 +136,7 @@ impl Program {
         self.uses
     }
 
-    /// Where it names what only some rights have.
+    /// Where it mentions inputs that only some rights have.
     pub(crate) fn mentions(&self) -> Mentions {
         self.mentions
     }

@@ -1,8 +1,8 @@
-//! The rules that a whole family of names goes by: those that fit a filter of MQTT.
+//! Finds the rules for all names that match an MQTT filter, so that one subscription can be judged for all of them.
 //!
-//! *Owns* the comparison of a rule's path with a filter, as languages: sequences of characters that are given, of any that are
-//! not a slash, and of any at all. *Promises* that every name which fits, has no empty level and no line break goes by one of the
-//! rules that are given; where it cannot be sure, it says that there is no telling. *Does not* ask the rules.
+//! *Owns* the comparison of a rule's path with a filter, both as sequences of given characters, of any characters but
+//! slashes, and of any characters at all. *Promises* that every matching name without empty levels and line breaks is
+//! judged by one of the rules that it gives; if it cannot be sure, it says so. *Does not* evaluate rules.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ use crate::right::Right;
 use crate::rules::Ruleset;
 use crate::tree::Variable;
 
-/// States looked at in one comparison. Beyond, a path fits some of the names, for all that is known.
+/// Most states in one comparison. Beyond that it is assumed that the path matches some of the names but not all.
 const STATES_MAX: usize = 4096;
-/// Elements of a path: they are bits of a word, and one more stands for its end.
+/// Most elements of a path: they are bits of a word, and one more stands for its end.
 const ELEMENTS_MAX: usize = 127;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ enum Class {
     Any,
 }
 
-/// What stands at one place of a name, once, or any number of times.
+/// One element of a sequence: a class of characters, once or any number of times.
 #[derive(Clone, Copy, Debug)]
 struct Element {
     class: Class,
@@ -49,17 +49,17 @@ impl Class {
     }
 }
 
-/// How the names of a path lie to those of a filter.
+/// How the names of a path and those of a filter relate.
 struct Relation {
-    /// Some names fit both.
+    /// Some names match both.
     meet: bool,
-    /// All names of the filter fit the path.
+    /// All names of the filter match the path.
     covers: bool,
 }
 
 impl Ruleset {
-    /// The rules that the names which fit a filter go by, with those variables of their paths that are the same for all of
-    /// them. `None`: some may go by none, or a rule asks for what differs between them.
+    /// The rules that apply to the names of a filter, with the path variables that are the same for all of them.
+    /// `None`: some names may have no rule, or a rule depends on something that differs between the names.
     pub fn choose_all(&self, right: Right, filter: &[u8]) -> Option<Vec<(u32, Captures)>> {
         let mut chosen: Vec<(u32, Captures)> = Vec::new();
         for language in languages(filter) {
@@ -87,7 +87,7 @@ impl Ruleset {
     }
 }
 
-/// The names that fit a filter: those below what stands before `#`, and that itself.
+/// The names of a filter. With `#` there are two sequences: everything below the part before it, and that part itself.
 fn languages(filter: &[u8]) -> Vec<Vec<Element>> {
     let (levels, is_open) = match filter {
         b"#" => return vec![vec![one(Class::Any), many(Class::Any)]],
@@ -111,7 +111,7 @@ fn languages(filter: &[u8]) -> Vec<Vec<Element>> {
     vec![elements, below]
 }
 
-/// The names of a path, or more; and whether it is exactly those.
+/// The names of a path, possibly too many; and whether they are exact.
 fn elements_of(path: &Path) -> (Vec<Element>, bool) {
     const SPECIAL: &[u8] = br"\^+?()[]{}|";
     let regular = path.made_of == Paths::Regular;
@@ -123,7 +123,7 @@ fn elements_of(path: &Path) -> (Vec<Element>, bool) {
         match piece {
             Piece::Wildcard => elements.push(many(Class::Any)),
             Piece::Variable(_) => elements.extend([one(Class::NotSlash), many(Class::NotSlash)]),
-            // Of bytes it takes one or more, as they make a character.
+            // It stands for one or more bytes, because a character may have several.
             Piece::Char('.') if regular => {
                 elements.push(many(Class::Any));
                 exact = false;
@@ -138,7 +138,7 @@ fn elements_of(path: &Path) -> (Vec<Element>, bool) {
     (elements, exact)
 }
 
-/// All places reached from some without taking anything: what may stand any number of times may stand none.
+/// All places reachable from these without consuming anything, by skipping elements that may occur zero times.
 fn closure(elements: &[Element], mut places: u128) -> u128 {
     for (index, element) in elements.iter().enumerate() {
         if element.many && places & (1 << index) != 0 {
@@ -163,7 +163,7 @@ fn relate(filter: &[Element], path: &Path) -> Relation {
     if elements.len() > ELEMENTS_MAX {
         return Relation { meet: true, covers: false };
     }
-    // One byte of each that some place tells from others, and one that none does.
+    // All bytes that some element distinguishes, and one that none does.
     let named: BTreeSet<u8> =
         filter.iter().chain(&elements).filter_map(|element| byte_of(element.class)).chain([b'/']).collect();
     let other = (1..=u8::MAX).find(|byte| !named.contains(byte));
@@ -171,7 +171,7 @@ fn relate(filter: &[Element], path: &Path) -> Relation {
     let end = 1 << elements.len();
     let mut relation = Relation { meet: false, covers: exact };
     let mut seen = BTreeSet::new();
-    // Where the filter is, whether a level begins there, and where the path may be.
+    // States: the place in the filter, whether a level begins there, and the possible places in the path.
     let mut open = vec![(0, true, closure(&elements, 1))];
     while let Some(state @ (at, begins, places)) = open.pop() {
         if !seen.insert(state) {
@@ -193,7 +193,7 @@ fn relate(filter: &[Element], path: &Path) -> Relation {
         }
         let only = byte_of(element.class).map(|byte| [byte]);
         for &byte in only.as_ref().map_or(&all[..], |byte| byte) {
-            // A level that is empty is in no name that is told.
+            // Names with empty levels are never delivered for filters.
             if !element.class.takes(byte) || (begins && byte == b'/') {
                 continue;
             }
@@ -215,7 +215,8 @@ fn byte_of(class: Class) -> Option<u8> {
     }
 }
 
-/// What variables of a path stand for, as places in the filter: those that are levels of their own which the filter names.
+/// The values of path variables, as places in the filter: only of those that are a whole level which the filter spells
+/// out.
 fn captures(path: &Path, filter: &[u8]) -> Captures {
     let mut captures: Captures = path.variables.iter().map(|_| NOTHING).collect();
     let (mut levels, mut start, mut variable) = (filter.split(|&byte| byte == b'/'), 0, 0);
@@ -223,7 +224,7 @@ fn captures(path: &Path, filter: &[u8]) -> Captures {
         Paths::Regular => &['*', '.', '\\', '[', '(', '^', '?', '+', '{', '|'],
         Paths::Literal => &['*'],
     };
-    // Behind what takes slashes too, levels are not counted.
+    // After something that may match slashes the number of a level is not known.
     for own in path.text.split('/').take_while(|own| !own.contains(wide)) {
         let Some(level) = levels.next() else { break };
         let end = start + level.len();
@@ -239,8 +240,8 @@ fn captures(path: &Path, filter: &[u8]) -> Captures {
     captures
 }
 
-/// Whether a rule says the same of all names, as long as nobody changes it: it asks neither for the name nor for a variable
-/// that is not the same for all of them, nor for what may change.
+/// Whether a rule gives the same answer for all names and at any time: it uses neither the name, nor variables that
+/// differ, nor anything that may change.
 fn is_decided(program: &Program, captures: &Captures) -> bool {
     let uses = program.uses();
     let known = |op: &Op| match op {

@@ -1,8 +1,8 @@
-//! Running a program.
+//! Evaluates a rule.
 //!
-//! *Owns* the machine and what a rule is told. *Promises* an end within [`STEPS_MAX`](crate::STEPS_MAX), no recursion, and no
-//! allocation for a rule that makes nothing. *Does not* fetch: a record that a rule asks for, and that neither was fetched nor
-//! is at hand, is named in the answer.
+//! *Owns* the stack machine and the inputs of a rule. *Promises* to end within [`STEPS_MAX`](crate::STEPS_MAX) steps,
+//! without recursion, and without allocating for a rule that creates no values. *Does not* fetch records: those that a
+//! rule refers to and that are not available are named in the answer.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub const REFERENCES_MAX: usize = 64;
 pub struct User<'a> {
     /// The user's id.
     pub id: &'a str,
-    /// What the server knows of the user: checked JSON text.
+    /// The user's server data: checked JSON text.
     pub server_data: Option<&'a [u8]>,
 }
 
@@ -43,7 +43,7 @@ impl<'a> User<'a> {
     }
 }
 
-/// A document, as far as it is there.
+/// A document, as far as it is available.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Document<'a> {
     /// The message has none, or it is being fetched: `undefined`.
@@ -80,14 +80,14 @@ pub trait AtHand: fmt::Debug {
     fn value(&self, name: &[u8]) -> Option<Option<&[u8]>>;
 }
 
-/// What a rule is told.
+/// The inputs of a rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// Who asks.
     pub user: &'a User<'a>,
-    /// `name`; there is none where everybody is meant.
+    /// `name`; none for presence of everybody.
     pub name: Option<&'a [u8]>,
-    /// What the variables of the path stand for, as bytes of the name: start and end.
+    /// The values of the path's variables, as start and end in the name's bytes.
     pub captures: &'a [(u32, u32)],
     /// `action`
     pub action: u8,
@@ -97,9 +97,9 @@ pub struct Context<'a> {
     pub data: Document<'a>,
     /// `oldData`
     pub old_data: Document<'a>,
-    /// What `_()` finds.
+    /// Records for `_()`.
     pub references: &'a [Reference<'a>],
-    /// Where it looks next.
+    /// More records for `_()`, looked up after those.
     pub at_hand: Option<&'a dyn AtHand>,
 }
 
@@ -134,7 +134,7 @@ impl Thrown {
         Self { kind, what: what.into(), at: None }
     }
 
-    /// An error that is not the expression's: a document that cannot be had.
+    /// An error that does not come from the expression: a document that is not available.
     pub fn outside(what: impl Into<Box<str>>) -> Self {
         Self::new("", what)
     }
@@ -150,21 +150,21 @@ impl fmt::Display for Thrown {
 
 impl std::error::Error for Thrown {}
 
-/// What came of a run.
+/// The result of a run.
 pub(crate) struct Ran<'a> {
     pub(crate) value: Result<Value<'a>, Thrown>,
-    /// Records that were asked for and are not among the references. With any, the value means nothing.
+    /// Records that were referred to and are not available. If there are any, the value is meaningless.
     pub(crate) needs: Vec<Box<[u8]>>,
 }
 
-/// What a rule says.
+/// The answer of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Yes.
     Allow,
     /// No.
     Deny,
-    /// It cannot tell before it has these records.
+    /// It needs these records first.
     Need(Vec<Box<[u8]>>),
     /// It failed, which denies.
     Error(Thrown),
@@ -179,7 +179,7 @@ pub struct Judged {
     pub odd: bool,
 }
 
-/// Asks a rule. What is truthy allows, whatever else there is denies.
+/// Evaluates a rule. A truthy value allows, any other denies.
 pub fn judge(program: &Program, context: &Context<'_>) -> Judged {
     if let Some(answer) = program.answer() {
         return Judged { verdict: if answer { Verdict::Allow } else { Verdict::Deny }, odd: false };
@@ -197,7 +197,7 @@ pub fn judge(program: &Program, context: &Context<'_>) -> Judged {
     }
 }
 
-/// Sees the value of every expression that is complete, with its place in the rule.
+/// Is called with the value of every completed expression and its position in the rule.
 pub(crate) type Watch<'w> = &'w mut dyn FnMut((u32, u32), &Value<'_>);
 
 /// Runs a program.
@@ -262,7 +262,7 @@ impl<'a> Machine<'a> {
         Ok(self.pop())
     }
 
-    /// The compiler sees to it that there is one.
+    /// The compiler makes sure that the stack is not empty.
     fn pop(&mut self) -> Value<'a> {
         self.stack.pop().unwrap_or(Value::Undefined)
     }
@@ -412,7 +412,7 @@ impl<'a> Machine<'a> {
             return Ok(value.map_or(Value::Null, Value::from_json));
         }
         let known = self.needs.iter().any(|need| **need == *bytes);
-        // A name made of what is still being fetched is no name yet.
+        // A name that was computed from a record which is still missing is not a real one.
         let unfinished = !self.needs.is_empty() && memchr::memmem::find(bytes, b"undefined").is_some();
         if !known && !unfinished {
             if self.context.references.len() + self.needs.len() >= REFERENCES_MAX {

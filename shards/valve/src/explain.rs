@@ -1,7 +1,8 @@
-//! Why a rule says what it says.
+//! Explains the verdict of a rule.
 //!
-//! *Owns* the account of one judgement: which rule, where it stands, and the value of every part of it that was reached.
-//! *Promises* the verdict that the message got. *Does not* belong on any hot path: the rule is compiled anew.
+//! *Owns* the explanation of one judgement: which rule was used, its position, and the value of every part of it that
+//! was evaluated. *Promises* the same verdict as without explanation. It compiles the rule again, so it is not for the
+//! hot path.
 
 use std::fmt;
 
@@ -17,9 +18,9 @@ const SHOWN_BYTES_MAX: usize = 120;
 /// A part of a rule and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// As the rule has it.
+    /// Its text in the rule.
     pub text: String,
-    /// What it was.
+    /// Its value, as text.
     pub value: String,
 }
 

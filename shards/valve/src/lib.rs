@@ -1,12 +1,12 @@
 //! Who may do what: the permission language.
 //!
-//! Rules are expressions of ECMAScript. They are read by a parser of that language, cut down to an accepted subset, compiled
-//! once and judged per message; a rule that depends on nothing is an answer.
+//! Rules are expressions of ECMAScript. They are parsed by a parser of that language, restricted to an accepted subset,
+//! compiled once and evaluated for each message; a rule that depends on nothing is a constant.
 //!
-//! *Owns* rules: from the permission file's sections to a verdict. *Promises* the answers a JavaScript engine would give
-//! inside the subset, an end within bounds that are counted and not timed, and that what is outside of the subset is refused
-//! when it is loaded, by line and column. *Does not* fetch records, read files or know connections: what a rule lacks is
-//! named in its verdict, and the engine asks again.
+//! *Owns* rules: from the permission file's sections to a verdict. *Promises* the answers that a JavaScript engine
+//! would give inside the subset; an end within bounds that are counted in steps, not in time; and that anything outside
+//! of the subset is refused when it is loaded, with line and column. *Does not* fetch records, read files or know
+//! connections: records that a rule needs are named in its verdict, and the engine evaluates it again.
 #![forbid(unsafe_code)]
 
 mod builtin;

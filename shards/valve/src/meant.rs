@@ -1,15 +1,15 @@
-//! What the author of a path meant, as far as that can be told from how it looks.
+//! Warns about paths that probably do not mean what their author thinks.
 //!
-//! *Owns* the doubts about a path: characters that mean something in a regular expression where a name was more likely meant
-//! (`example.com/$x`, `search?$q`, `a[0]`), and what an expression does beside paths that nobody expects. *Promises* the
-//! spelling that says what was meant beside each doubt. *Does not* refuse: the server goes by the path as it is written.
+//! *Owns* these warnings: characters that are special in a regular expression where a plain name was more likely meant
+//! (`example.com/$x`, `search?$q`, `a[0]`), and surprising effects of regular expressions in paths. *Promises* to
+//! suggest the right spelling with each warning. *Does not* change anything: the server uses the path as written.
 
 use crate::path::{Paths, Piece, pieces};
 
 /// A part of a path, as a regular expression has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// `*`, which is any text here, whatever stands before it.
+    /// `*`, which stands for any text here, whatever comes before it.
     Wildcard,
     Variable,
     Char,
@@ -41,7 +41,7 @@ struct Token {
     end: usize,
 }
 
-/// What is doubtful about a path, as a sentence; `None` if nothing is.
+/// The warning about a path, if there is one.
 pub(crate) fn doubts(text: &str, made_of: Paths) -> Option<String> {
     match made_of {
         Paths::Regular => Reading::new(text).doubts(),
@@ -49,7 +49,7 @@ pub(crate) fn doubts(text: &str, made_of: Paths) -> Option<String> {
     }
 }
 
-/// A path that looks like a regular expression in a file whose paths are none.
+/// The warning about a path that looks like a regular expression in a file with literal paths.
 fn literal_doubts(text: &str) -> Option<String> {
     let reading = Reading::new(text);
     let escapes = reading.tokens.iter().any(|token| matches!(token.kind, Kind::Several | Kind::Escape));
@@ -102,7 +102,7 @@ impl<'p> Reading<'p> {
         self.kind(at.checked_sub(1)?)
     }
 
-    /// Whether somebody wrote an expression there, beyond doubt: then its parts mean what they mean.
+    /// Whether this is certainly meant to be an expression: then there is nothing to warn about its parts.
     fn is_expression(&self) -> bool {
         let (mut begins, last) = (Vec::new(), self.tokens.len().saturating_sub(1));
         self.tokens.iter().enumerate().any(|(at, token)| match token.kind {

@@ -1,6 +1,6 @@
-//! What an evaluation may cost.
+//! Limits the cost of an evaluation.
 //!
-//! *Owns* the bounds. *Promises* that whatever a rule does is paid for in steps or bytes, so that every evaluation ends soon.
+//! *Owns* the bounds. *Promises* that everything a rule does costs steps or bytes, so that every evaluation ends soon.
 //! *Does not* look at a clock: a step is worth a few nanoseconds, and two runs must agree.
 
 use deepstream_pattern::{Budget, Exhausted};

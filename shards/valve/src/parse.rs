@@ -1,10 +1,10 @@
-//! From a rule's text to a tree.
+//! Parses a rule.
 //!
 //! *Owns* what is accepted: the expressions of ECMAScript without those that change, make functions or reach outside.
-//! *Promises* that what is refused is named, in upstream's words where upstream refuses it too, and located; and that names are
-//! judged once they are read: no word in a string, a comment or a property's name is taken for what it would be elsewhere,
-//! and none is missed because it is written with escapes. *Does not* parse: that is `oxc`'s, which reads the rule as the body
-//! of a function, `return <rule>;`, as upstream has it read.
+//! *Promises* that a refusal says what is refused and where, in upstream's words where upstream refuses it too; and
+//! that names are checked in the parsed tree, so that a word in a string, a comment or a property's name is not
+//! mistaken, and none is missed because it is written with escapes. *Does not* parse itself: `oxc` does, which reads
+//! the rule as the body of a function, `return <rule>;`, as upstream does.
 
 use deepstream_pattern::Pattern;
 use oxc::allocator::Allocator;
@@ -37,7 +37,7 @@ pub struct Refused {
     pub at: usize,
 }
 
-/// Where a rule first names what is not there for every right, in bytes.
+/// Where a rule first mentions inputs that not every right has, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mentions {
     pub(crate) data: Option<u32>,
@@ -49,7 +49,7 @@ pub(crate) struct Mentions {
 pub(crate) struct Parsed {
     pub(crate) tree: Tree,
     pub(crate) mentions: Mentions,
-    /// Worth saying, though it is accepted: what, and at which byte.
+    /// Warnings, with their positions in bytes.
     pub(crate) warnings: Vec<Refused>,
 }
 
@@ -102,8 +102,7 @@ fn statement(text: &str) -> Option<&'static str> {
     words.into_iter().find(|word| text.strip_prefix(word).is_some_and(|rest| rest.trim_start().starts_with('(')))
 }
 
-/// Words that stand before what they are about, which may begin with another: the parser goes down one by one, also where no
-/// rule may have them.
+/// Prefix words, which may follow each other: the parser recurses for each, also for those that no rule may have.
 const WORDS: [&str; 17] = [
     "async", "await", "class", "delete", "do", "else", "extends", "for", "if", "import", "new", "throw", "typeof",
     "void", "while", "with", "yield",

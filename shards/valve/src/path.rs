@@ -1,22 +1,22 @@
-//! The names a rule is for.
+//! Paths: which names a rule applies to.
 //!
-//! *Owns* paths: what is neither `*` nor a variable is a regular expression, as upstream has it, or the characters themselves in
-//! a file that asks for that. *Promises* what a variable stands for, as a place in the name. *Does not* decide between paths,
-//! nor say what somebody meant: see `meant`.
+//! *Owns* paths: apart from `*` and variables they are regular expressions, as in upstream, or literal characters in a
+//! file that asks for that. *Promises* the value of each variable, as a position in the name. *Does not* choose between
+//! paths (see `rules`) or warn about them (see `meant`).
 
 use deepstream_pattern::{Budget, Exhausted, Input, Pattern};
 use smallvec::SmallVec;
 
-/// Steps that matching one path may take. Whether a name that takes more fits cannot be told.
+/// Most steps of matching one path. If a name takes more it is unknown whether it matches.
 const MATCH_STEPS_MAX: u64 = 100_000;
 
 /// What the variables of a path stand for: start and end in the name's bytes.
 pub type Captures = SmallVec<[(u32, u32); 4]>;
 
-/// A variable that stands for nothing.
+/// The value of a variable that has none.
 pub(crate) const NOTHING: (u32, u32) = (1, 0);
 
-/// What paths are made of, apart from `*` and variables.
+/// Which kind of paths a file has, apart from `*` and variables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Paths {
     /// Regular expressions, as upstream has it.
@@ -30,14 +30,14 @@ pub enum Paths {
 pub(crate) struct Path {
     pub(crate) text: Box<str>,
     pub(crate) made_of: Paths,
-    /// What every name of it begins with, as far as its expression spells that out.
+    /// The literal beginning of every name that it matches, as far as its expression shows.
     beginning: Box<str>,
     pattern: Pattern,
-    /// The same without the anchors that it spells out, if it does: see [`Path::find_listened`].
+    /// The same without the anchors of listen patterns that it spells out, if it does: see [`Path::find_listened`].
     unanchored: Option<Pattern>,
     /// With their `$`, in order.
     pub(crate) variables: Vec<String>,
-    /// What is longer is more specific: UTF-16 units of the text.
+    /// Length of the text in UTF-16 units: longer paths are more specific.
     pub(crate) length: usize,
 }
 
@@ -70,7 +70,7 @@ impl Path {
         self.text.as_bytes().starts_with(literal) || self.beginning.as_bytes().starts_with(literal)
     }
 
-    /// Whether a name is one of the path's, and what its variables stand for then.
+    /// Matches a name. Gives the values of the variables if it matches.
     pub(crate) fn find(&self, name: &[u8]) -> Result<Option<Captures>, Exhausted> {
         self.find_by(&self.pattern, name)
     }

@@ -1,8 +1,8 @@
-//! Which rule is asked.
+//! Chooses the rule for a name.
 //!
-//! *Owns* a permission file once it is read, and the choice of a rule for a name: the longest path that matches and has such
-//! a rule, of equally long ones the last. *Promises* that a choice which does not depend on the name costs no look-up.
-//! *Does not* cache verdicts, only choices: a verdict depends on more than a name.
+//! *Owns* the compiled permission file, and the choice of a rule for a name: that of the longest matching path that has
+//! a rule of the wanted type; of equally long ones the last. *Promises* that a choice which does not depend on the name
+//! costs no lookup. *Does not* cache verdicts, only choices, because a verdict depends on more than the name.
 
 use deepstream_pattern::Exhausted;
 use hashbrown::HashTable;
@@ -12,7 +12,7 @@ use crate::compile::Program;
 use crate::path::{Captures, Path};
 use crate::right::Right;
 
-/// Choices one cache holds; beyond, it starts anew.
+/// Most choices that a cache holds; when it is full it is emptied.
 const CHOICES_MAX: usize = 100_000;
 
 /// A rule and where it comes from.
@@ -20,7 +20,7 @@ const CHOICES_MAX: usize = 100_000;
 pub struct Rule {
     /// What it says.
     pub program: Program,
-    /// What it is asked for.
+    /// The right it decides about.
     pub right: Right,
     /// Where its text begins, if it was read from a file.
     pub at: Option<At>,
@@ -39,16 +39,16 @@ pub struct Ruleset {
 struct Kind {
     /// Path and rule, the most specific first.
     candidates: Vec<(u32, u32)>,
-    /// What all of them say, if the last is for every name.
+    /// The answer that all of them give, if they do and the last one matches every name.
     always: Option<bool>,
 }
 
 /// Which rule was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Whatever the name and whoever asks: this.
+    /// This answer, for every name and user.
     Always(bool),
-    /// This rule, with what the variables of its path stand for.
+    /// This rule, with the values of its path's variables.
     Rule(u32, Captures),
     /// There is none, which denies.
     None,
@@ -74,23 +74,24 @@ impl Ruleset {
         Self { paths, rules, kinds }
     }
 
-    /// The answer that depends neither on the user nor on what is said.
+    /// The answer, if it depends neither on the user nor on the message.
     #[inline]
     pub fn always(&self, right: Right, name: &[u8]) -> Option<bool> {
         let answer = self.kinds[right as usize].always?;
-        // `*` stops at line breaks, so that such a name matches no path.
+        // `*` does not match line breaks, so such a name matches no path.
         let broken = name.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0xe2));
         (!answer || !broken).then_some(answer)
     }
 
-    /// Whether everybody may do that with every name but those no path is for.
+    /// Whether everybody may do that with every name that matches a path.
     pub fn is_open(&self, right: Right) -> bool {
         self.kinds[right as usize].always == Some(true)
     }
 
-    /// The rule for a name; without one, everybody is meant.
+    /// The rule for a name; `None` for presence of everybody.
     pub fn choose(&self, right: Right, name: Option<&[u8]>) -> Choice {
-        // Upstream matches what has no name by what JavaScript writes for it, and leaves the variables undefined.
+        // Without a name upstream matches the text `undefined`, as JavaScript writes it, and leaves the variables
+        // undefined.
         match self.choose_by(right, |path| path.find(name.unwrap_or(b"undefined"))) {
             Choice::Rule(rule, _) if name.is_none() => Choice::Rule(rule, Captures::default()),
             choice => choice,
@@ -108,7 +109,7 @@ impl Ruleset {
             match find(&self.paths[*path as usize]) {
                 Ok(None) => {}
                 Ok(Some(captures)) => return Choice::Rule(*rule, captures),
-                // It may be the rule for this name, and no other that says more may be asked in its place.
+                // It may be the rule for this name, so no less specific one may be used instead.
                 Err(Exhausted) => return Choice::None,
             }
         }
@@ -161,7 +162,7 @@ struct Cached {
     used: bool,
 }
 
-/// A shard's memory of choices.
+/// A shard's cache of choices.
 #[derive(Debug, Default)]
 pub struct Choices {
     generation: u64,
@@ -199,7 +200,7 @@ impl Choices {
         choice
     }
 
-    /// Forgets what was not used since the last time.
+    /// Drops choices that were not used since the last call.
     pub fn sweep(&mut self) {
         self.table.retain(|cached| std::mem::take(&mut cached.used));
     }

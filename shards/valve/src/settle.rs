@@ -1,13 +1,13 @@
-//! A rule with every record at hand.
+//! Evaluates a rule with all records available.
 //!
-//! *Owns* the rounds: a rule that refers to records is run, told the records it asked for, and run again, a bounded number
-//! of times. *Promises* upstream's count: what was there before costs the first round. *Does not* wait; a server fetches
-//! between the rounds, this is for those who have everything.
+//! *Owns* the rounds: a rule that refers to records is evaluated, given the records it referred to, and evaluated
+//! again, a bounded number of times. *Promises* to count rounds as upstream does: fetching the record itself counts as
+//! the first. *Does not* wait: the server fetches records between rounds, this is for callers that have them all.
 
 use crate::compile::Program;
 use crate::eval::{Context, Document, Reference, Thrown, Verdict, judge};
 
-/// Records that a rule asked for: their names and values.
+/// Records that a rule referred to, with their values.
 pub type Fetched = Vec<(Box<[u8]>, Option<Box<[u8]>>)>;
 
 /// The error of a rule that refers to records more often in a row than allowed.
@@ -26,7 +26,7 @@ pub fn settle(
     let mut round = 1;
     let loads = program.uses().old_data && !matches!(context.old_data, Document::Absent);
     if loads {
-        // While the record itself is being fetched, the rule already tells what else it wants.
+        // While the record itself is being fetched, the rule already shows which others it needs.
         let early = Context { old_data: Document::Absent, ..*context };
         if let Verdict::Need(names) = judge(program, &early).verdict {
             fetched.extend(names.into_iter().map(|name| (name.clone(), find(&name))));
