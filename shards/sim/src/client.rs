@@ -1,7 +1,7 @@
 //! Clients as the server sees them: they connect, log in, keep alive, and come back.
 //!
-//! *Owns* what a client knows. *Promises* to speak real bytes through a real socket's worth of cuts and delays.
-//! *Does not* choose what to do next once it is logged in: that is the workload's.
+//! *Owns* the state of a client. *Promises* to speak the real protocol in bytes, split and delayed as a real socket
+//! would. *Does not* choose what to do once it is logged in: the workload does.
 
 use crate::rng::Rng;
 use crate::workload::held::Held;
@@ -26,13 +26,13 @@ pub(crate) enum Phase {
 pub(crate) struct Client {
     pub(crate) conn: Option<usize>,
     pub(crate) phase: Phase,
-    /// Speaks the wire of clients that know no PATCH_MULTI.
+    /// Is an old client, which does not know PATCH_MULTI.
     old: bool,
     /// Sends the whole handshake without waiting for answers.
     eager: bool,
     pub(crate) stalled_until: u64,
     pub(crate) spoke_at: Nanos,
-    /// Says nothing before this.
+    /// Sends nothing before this moment.
     pub(crate) quiet_until: Nanos,
     /// Who it logs in as this time.
     pub(crate) user: usize,

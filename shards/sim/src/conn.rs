@@ -1,4 +1,4 @@
-//! One socket with both of its ends: the host's side with a real link, and the network between.
+//! One simulated connection: the host's end with a real link, the client's end, and the network between them.
 //!
 //! *Owns* bytes under way. *Promises* that they arrive in order or not at all. *Does not* decide when.
 
@@ -14,7 +14,7 @@ pub(crate) struct Conn {
     pub(crate) client: usize,
     pub(crate) core: usize,
     pub(crate) id: ConnId,
-    /// Under which it is connected once; mostly nothing.
+    /// Its client id, under which only one connection may exist; mostly empty.
     pub(crate) name: &'static str,
     /// Whether the host still has the socket.
     pub(crate) alive: bool,
@@ -27,18 +27,18 @@ pub(crate) struct Conn {
     pub(crate) link: Link,
     /// What its shard was last told that the link keeps.
     pub(crate) held_bytes: usize,
-    /// Taken from the outbox, not yet sent.
+    /// Bytes taken from the outbox and not yet sent.
     pub(crate) unsent: Pipe,
     pub(crate) resume_due: bool,
     /// To be closed once `unsent` is sent.
     pub(crate) closing: Option<Reason>,
-    /// Reads what the server said at the moment it said it, for the oracles.
+    /// Reads the server's output for the oracles, at the moment it is produced.
     pub(crate) spy: ServerReader,
     /// Reads what arrives at the client.
     pub(crate) reader: ServerReader,
     /// Whether the client still has the socket.
     pub(crate) client_alive: bool,
-    /// It pries, and has no socket.
+    /// The state of a prying client (see [`crate::world`]), which has no socket.
     pub(crate) pry: Option<Pry>,
 }
 

@@ -3,13 +3,12 @@
 //! What can happen: a client's next message reaches its shard whole, the next packet of a lane is delivered, storage
 //! answers. Sockets and lanes take what they are given at once, and time stands still until nothing else is left.
 //!
-//! What two shards do next, neither can tell from what it would be the other way round: of orders that differ in no more
-//! than that one is looked at (sleep sets; Godefroid 1996). A shard hears of others only through lanes, and what is put
-//! there by one comes to nobody but in the order in which it was put.
+//! If two consecutive steps concern different shards, swapping them makes no difference to either, so only one of the
+//! two orders is explored (sleep sets; Godefroid 1996). This is right because shards only affect each other through
+//! lanes, which keep their order.
 //!
-//! *Owns* the enumeration. *Promises* to leave out no order that a shard could tell from the others, or to say that there
-//! were more than it was allowed to look at. *Does not* cut bytes, lose anything or let time pass in between: seeded
-//! worlds do.
+//! *Owns* the enumeration. *Promises* to explore every order that makes a difference to a shard, or to fail because
+//! there are more than allowed. *Does not* split bytes, lose anything or let time pass in between: seeded worlds do.
 
 use crate::mutation::Mutation;
 use crate::plan::Plan;
@@ -23,9 +22,9 @@ use std::fmt;
 /// What a client does.
 #[derive(Clone, Copy, Debug)]
 pub enum Line {
-    /// Says something about several names.
+    /// Sends a message about several names.
     Names(Action, &'static [&'static str]),
-    /// Says something about one name.
+    /// Sends a message about one name.
     Name(Action, &'static str),
     /// Publishes on `e0`.
     Emit,
@@ -33,11 +32,11 @@ pub enum Line {
     Write(&'static str, i32),
     /// Calls.
     Request(&'static str),
-    /// Says something about the first call it was asked to answer, once it was.
+    /// Responds to the first call that it receives.
     Answer(Action),
-    /// Accepts, or rejects, what it was asked to provide first, once it was.
+    /// Accepts or rejects the first name that it is asked to provide.
     Provide(bool),
-    /// Is gone.
+    /// Disconnects.
     Drop,
 }
 
@@ -51,7 +50,7 @@ enum Move {
 }
 
 impl Move {
-    /// The one shard that is told something.
+    /// The shard that this move is about.
     fn shard(self) -> usize {
         match self {
             // Clients are connected to the shards of their numbers.
@@ -64,27 +63,27 @@ impl Move {
 #[derive(Debug)]
 struct Fork {
     moves: Vec<Move>,
-    /// Which of them happens this time.
+    /// Which of them happens in this run.
     choice: usize,
-    /// What need not happen next: where it comes first was looked at, and so was all that follows.
+    /// Moves that need not come next (the sleep set): the orders in which they do were already explored.
     asleep: Vec<Move>,
 }
 
 impl Fork {
-    /// Takes the first choice from this one on that was not looked at; `false` if there is none.
+    /// Takes the first choice from this one on that was not explored; `false` if there is none.
     fn choose(&mut self, from: usize) -> bool {
         self.choice = (from..self.moves.len()).find(|&at| !self.asleep.contains(&self.moves[at])).unwrap_or(usize::MAX);
         self.choice != usize::MAX
     }
 
-    /// What need not come right after the choice either: it would change nothing for the shard that the choice is about.
+    /// The moves of the sleep set that are independent of the choice, and so need not follow it either.
     fn still_asleep(&self) -> Vec<Move> {
         let chosen = self.moves[self.choice].shard();
         self.asleep.iter().copied().filter(|other| other.shard() != chosen).collect()
     }
 }
 
-/// What two clients do, and on which of the two shards the names are.
+/// A scenario: what two clients do, and on which of the two shards the names are.
 #[derive(Clone, Copy, Debug)]
 pub struct Corner {
     /// What each of them says.
@@ -143,8 +142,9 @@ const LARGE: [[&[Line]; 2]; 12] = [
     [&[HEAD, READ_NO_MORE, READ], &[Line::Write("r0", -1), DELETE, Line::Drop]],
 ];
 
-/// How many orders there are of what two clients do that a shard could tell apart, all of which were looked at. An error: what failed in one of them,
-/// or that there are more than `orders_max`. The placement of names on the two shards follows from `seed`.
+/// Explores all orders of what two clients do that make a difference to a shard, and gives their number. Fails with the
+/// failure of one of them, or if there are more than `orders_max`. The placement of names on the two shards follows
+/// from `seed`.
 pub fn every_order(seed: u64, mutation: Mutation, scripts: [&[Line]; 2], orders_max: usize) -> Result<usize, String> {
     let mut path: Vec<Fork> = Vec::new();
     let mut orders = 0;
@@ -165,7 +165,8 @@ pub fn every_order(seed: u64, mutation: Mutation, scripts: [&[Line]; 2], orders_
     Err(format!("there are more than {orders_max} orders"))
 }
 
-/// Goes a way, and on from its end by first choices; `false` if it turned out to be one of those that were looked at.
+/// Runs one order: the given choices, then always the first possible one. `false` if it turned out to be one that was
+/// already explored.
 fn one_order(seed: u64, mutation: Mutation, scripts: [&[Line]; 2], path: &mut Vec<Fork>) -> Result<bool, String> {
     let mut world = World::of(Plan::corner(seed), seed, mutation, Tracing::Off);
     world.settling = true;
@@ -209,7 +210,7 @@ fn one_order(seed: u64, mutation: Mutation, scripts: [&[Line]; 2], path: &mut Ve
 }
 
 impl Plan {
-    /// Nothing goes wrong and nothing is scarce.
+    /// A plan without faults and with ample limits.
     fn corner(seed: u64) -> Self {
         let mut plan = Self::draw(&mut crate::rng::Rng::new(seed, "corner"));
         plan.cores = 2;
@@ -221,7 +222,7 @@ impl Plan {
         plan.lane_capacity = 1 << 10;
         plan.socket_bytes = 1 << 20;
         plan.cut_bytes = 1 << 20;
-        // Nobody is asked twice: who says no here means it.
+        // Names are not offered again after a rejection, because that would take time.
         plan.options = Options {
             seeds: plan.options.seeds,
             limits: Limits::default(),
@@ -259,7 +260,7 @@ impl World {
         moves
     }
 
-    /// Everything that is not left to chance here: packets to their lanes, batches to storage, bytes to their clients.
+    /// Does everything that is not a move: packets enter their lanes, batches reach storage, bytes reach clients.
     fn forward(&mut self) {
         for index in 0..self.lane_count() {
             let (from, to, lane) = self.lane_at(index);

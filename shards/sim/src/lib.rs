@@ -1,10 +1,11 @@
 //! Seeded worlds in which whole servers run without sockets or clocks.
 //!
-//! A world holds real shards and real links, scripted clients, a storage that fails on demand, and a clock that moves
-//! only when told. One step: among everything that could happen next, the seed picks one. Oracles look on.
+//! A world has real shards and real links, scripted clients, a storage that fails on demand, and a clock that is set by
+//! the simulation. In each step the seed picks one of all things that could happen next. Oracles check everything that
+//! is observable.
 //!
-//! *Owns* worlds, faults and oracles. *Promises* that a seed is a run: the same steps, on every machine.
-//! *Does not* test the host, the disk or the memory order of rings; others do.
+//! *Owns* worlds, faults and oracles. *Promises* that a seed always gives the same run, on every machine. *Does not*
+//! test the host, the disk or the memory order of rings; other tests do.
 #![forbid(unsafe_code)]
 
 mod client;

@@ -1,6 +1,7 @@
-//! Planted bugs: ways in which a world can misbehave on purpose, to prove that somebody would notice.
+//! Planted bugs: ways in which a world can misbehave on purpose, to prove that the oracles find them.
 //!
-//! They sit in the world, never in the engine: a packet lost between cores looks like a packet never sent.
+//! They are in the world, never in the engine: a packet lost between cores looks to the oracles like one that the
+//! engine never sent.
 
 use crate::plan::Plan;
 use crate::rng::Rng;
@@ -26,7 +27,7 @@ pub enum Mutation {
     LoseReply,
     /// Now and then a leave does not arrive.
     LoseLeave,
-    /// Storage says that a batch is durable, and forgets one record of it.
+    /// Storage acknowledges a batch but loses one record of it.
     ForgetStored,
     /// Storage gives an older version of a record than it was given.
     AgeLoaded,
@@ -38,25 +39,25 @@ pub enum Mutation {
     StealAnswer,
     /// Calls may take three times as long as they should.
     SlowCalls,
-    /// Now and then it is not heard that a connection is gone.
+    /// Now and then a farewell (that a connection is gone) does not arrive.
     LoseFarewell,
-    /// Now and then it is not heard that a user came or went.
+    /// Now and then a notice that a user came or went does not arrive.
     LosePresence,
-    /// Now and then somebody's subscription to everybody is not heard.
+    /// Now and then a subscription to the presence of all users does not arrive.
     LoseEveryone,
     /// Now and then a listener is not told that it is asked.
     LoseFound,
     /// Now and then a listener is not told to stop.
     LoseRemoved,
-    /// Now and then it is not heard that a listener accepts.
+    /// Now and then a listener's acceptance does not arrive.
     LoseAccept,
-    /// Now and then somebody else seems to accept what a listener was asked.
+    /// Now and then a listener's acceptance arrives as if from another connection.
     StealAccept,
     /// Names without provider are never tried again.
     NeverRematch,
     /// Listeners are told of all names that their patterns match, whatever the rules say of those.
     TellNames,
-    /// Now and then a subscriber's leaving is taken for another's, so that nobody knows who is left.
+    /// Now and then an unsubscription is attributed to another subscriber.
     StealLeave,
     /// One core never hears of new rules.
     LoseRules,
@@ -68,17 +69,17 @@ pub enum Mutation {
     TightenRules,
     /// Now and then a core takes a connection for another user's.
     StealIdentity,
-    /// Now and then it is not heard that something is denied.
+    /// Now and then a denial does not arrive.
     LoseDenial,
-    /// Now and then it is said twice that something is denied.
+    /// Now and then a denial arrives twice.
     RepeatDenial,
-    /// Now and then a connection does not hear that another came under its name.
+    /// Now and then a connection is not told that another one took over its client id.
     LoseTakeOver,
-    /// Who conflicts with a record is given it, whoever may read it.
+    /// The answer to a conflict contains the record even if its receiver may not read it.
     TellConflict,
-    /// Now and then it is not heard that an answer waits for room.
+    /// Now and then the notice that an answer waits for room does not arrive.
     LoseWithheld,
-    /// Where there is little room, who conflicts with a record is told the version that its write would have followed.
+    /// Where there is little room, the answer to a conflict has the version that the write would have followed.
     AgeConflict,
 }
 
@@ -131,7 +132,7 @@ impl Mutation {
         Self::AgeConflict,
     ];
 
-    /// What happens to a packet that is about to be delivered.
+    /// Decides what happens to a packet that is about to be delivered.
     pub(crate) fn tamper(self, rng: &mut Rng, packet: &Packet) -> Tampering {
         let action = if let Packet::Request(forwarded) = packet { Some(forwarded.head.action) } else { None };
         let tampering = match (self, packet) {
@@ -179,7 +180,7 @@ impl Mutation {
         if rng.chance(10) { tampering } else { Tampering::Keep }
     }
 
-    /// What shards are told of how they are to behave.
+    /// The options that shards are given.
     pub(crate) fn misled(self, plan: &Plan) -> Options {
         let mut options = plan.options.clone();
         if let Some(rules) = plan.rules.first() {

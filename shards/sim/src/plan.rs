@@ -1,7 +1,7 @@
-//! What one run is like: everything about it that does not change while it runs.
+//! The plan of one run: everything that does not change while it runs.
 //!
-//! *Owns* the draw (swarm): each run favours other things, so that rare combinations are common somewhere.
-//! *Promises* that two streams of the same seed give the same plan. *Does not* draw anything during the run.
+//! *Owns* how plans are drawn (swarm testing): each run has different weights, so that rare combinations are common in
+//! some runs. *Promises* that the same seed gives the same plan. *Does not* draw anything during the run.
 
 use crate::rng::Rng;
 use crate::rules::Rules;
@@ -29,7 +29,7 @@ pub(crate) enum Act {
     Resume,
     /// A connection that was to be closed is closed.
     Finish,
-    /// An ask is answered.
+    /// A request to the host is answered.
     Answer,
     /// A batch of stores is taken.
     Store,
@@ -148,7 +148,7 @@ pub(crate) struct Plan {
     pub(crate) sweep_ns: u64,
     /// Names under which clients may be connected once; none: there are none with a name.
     pub(crate) client_names: Vec<&'static str>,
-    /// What those who pry are spoken to in.
+    /// The wires of prying clients.
     pub(crate) pryers: Vec<Wire>,
     /// Names of which storage keeps no record.
     pub(crate) barred: Vec<Box<[u8]>>,
@@ -206,7 +206,8 @@ impl Plan {
     }
 }
 
-/// What came to be part of the worlds later, drawn after all else: worlds without it are as they always were.
+/// Features that were added to worlds later. They are drawn after everything else, so that old seeds without them give
+/// the same worlds as before.
 impl Plan {
     /// Some listen for what others want.
     pub(crate) fn draw_listening(&mut self, rng: &mut Rng) {
@@ -266,7 +267,8 @@ impl Plan {
         }
     }
 
-    /// Where there are rules, some try what they may not; often they may write what they may not read.
+    /// Adds prying clients to worlds with rules: they try what they may not do, and often may write what they may not
+    /// read.
     pub(crate) fn draw_pryers(&mut self, rng: &mut Rng) {
         const WIRES: [Wire; 6] = [Wire::Protobuf, Wire::Text, Wire::TextSdk, Wire::Json, Wire::Http, Wire::Mqtt];
         if !self.ruled() {
@@ -378,10 +380,10 @@ fn options(rng: &mut Rng) -> Options {
     }
 }
 
-/// Often tiny: what happens at a bound is seen in few steps.
+/// Often tiny, so that limits are reached within a few steps.
 fn limits(rng: &mut Rng) -> Limits {
     let mut limits = Limits {
-        // A sip of the production values, which no run of this length would ever reach.
+        // Much smaller than the defaults, which no run of this length would ever reach.
         outbox_high_water_bytes: 1 << 20,
         copy_bytes_max: rng.pick(&[1, 200, 16 << 10]),
         ..Limits::default()

@@ -1,11 +1,11 @@
-//! Plays tapes: a shard of a running server, or of another world, lives through the same once more.
+//! Replays tapes: a shard is given the recorded inputs of a shard of a running server, or of another world.
 //!
-//! The shard that plays is taped itself, and what it writes down must be what it was given, byte for byte: each entry carries
-//! a digest of all that was said before it.
+//! The replaying shard is recorded too, and its tape must equal the given one byte for byte: each entry contains a
+//! digest of all outputs before it.
 //!
-//! *Owns* the comparison. *Promises* that the first difference is named by its input; that a file which is no tape, is
-//! damaged or of another format is told apart from one that ends early, which is what a killed server leaves behind.
-//! *Does not* open files.
+//! *Owns* the comparison. *Promises* to report the input that led to the first difference; and to distinguish files
+//! that are no tape, are damaged or of another format from one that ends early, as a killed server leaves it. *Does
+//! not* open files.
 
 use crate::run::panic_text;
 use crate::trace::{describe, describe_packet};

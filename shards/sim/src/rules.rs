@@ -1,7 +1,8 @@
-//! Permission rules of simulated worlds, and what they say, written down apart from the language they are written in.
+//! Permission rules of simulated worlds, and their expected answers, written in Rust independently of the rule
+//! language.
 //!
-//! *Owns* the pool of rules and the naive reading of each. *Promises* that what it says of a question is so, or that it
-//! says that it cannot tell. *Does not* evaluate: no code is shared with what does.
+//! *Owns* the pool of rules and a direct implementation of each. *Promises* that an expected answer is right, or that
+//! it says "unknown". Shares no code with the evaluator.
 
 use crate::rng::Rng;
 use deepstream_engine::Permissions;

@@ -1,6 +1,6 @@
-//! One run: a busy world, a world at rest, an empty world.
+//! One run: a busy world, which is then brought to rest, and then emptied.
 //!
-//! *Owns* the phases and the report of a failure. *Promises* that a failing seed is repeated with its trace.
+//! *Owns* these phases and the report of a failure. *Promises* that a failing seed is run again with its trace.
 
 use crate::mutation::Mutation;
 use crate::trace::Tracing;
@@ -34,7 +34,7 @@ pub struct Run {
     pub apart: bool,
 }
 
-/// A promise that did not hold.
+/// A failure of a run.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// Which world.

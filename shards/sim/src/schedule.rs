@@ -1,7 +1,7 @@
-//! What happens next: among everything that could, the seed picks one.
+//! Chooses what happens next, among everything that could.
 //!
-//! *Owns* the choice. *Promises* that whatever is possible is picked sooner or later, and that a refused choice costs
-//! no step. *Does not* know what a step does.
+//! *Owns* the choice. *Promises* that everything possible is picked sooner or later, and that choosing something
+//! impossible does not count as a step. *Does not* know what a step does.
 
 use crate::client::Phase;
 use crate::plan::Act;

@@ -1,11 +1,11 @@
 //! Records as a naive reader of the specification would keep them: whole values, applied one after the other.
 //!
-//! *Owns* the history of every name and its own idea of paths. *Promises* to share no code with the engine.
-//! *Does not* cover the odd corners of paths: clients of these worlds use plain ones.
+//! *Owns* the history of every name, and its own implementation of paths. *Promises* to share no code with the engine.
+//! *Does not* cover unusual paths: clients of these worlds use simple ones.
 
 use serde_json::{Map, Value};
 
-/// What one write says.
+/// The change that a write makes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
     /// The whole value.
@@ -105,7 +105,7 @@ pub(crate) enum Cause {
     /// This connection wrote.
     Written(usize),
     Deleted,
-    /// A removal that was said to have failed had been done after all.
+    /// A removal that was reported as failed had been done after all.
     Lapsed,
 }
 

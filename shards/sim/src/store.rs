@@ -1,13 +1,13 @@
-//! A storage that takes as long as it is told, fails when it is told, and remembers what is durable.
+//! A simulated storage that is told how long to take and when to fail, and keeps what is durable.
 //!
-//! *Owns* the durable records and what was asked and not yet answered. *Promises* that batches of one core take effect
-//! in the order they were given, as a log does. *Does not* draw randomness: fates come with the asks.
+//! *Owns* the durable records, and the requests that are not answered yet. *Promises* that the batches of one core take
+//! effect in order, as in a log. *Does not* draw randomness: the outcome is given with each request.
 
 use crate::plan::Plan;
 use deepstream_engine::{Completion, Fault, Nanos, StoreBatch, Stored, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 
-/// What becomes of something asked.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// Done and answered.

@@ -1,8 +1,8 @@
 //! A whole server and its clients, without sockets, clocks or threads.
 //!
-//! *Owns* the shards, the lanes between them, the connections, the storage and the time.
-//! *Promises* that whatever happens, happens in one step, and that the same seed gives the same steps.
-//! *Does not* judge: what is said and done is shown to the oracles, which do.
+//! *Owns* the shards, the lanes between them, the connections, the storage and the time. *Promises* that everything
+//! happens in single steps, and that the same seed gives the same steps. *Does not* judge: it shows inputs and outputs
+//! to the oracles, which do.
 
 mod drain;
 mod lanes;
@@ -85,7 +85,7 @@ pub(crate) struct World {
     /// Those of which at least one end is left.
     pub(crate) live: Vec<usize>,
     pub(crate) clients: Vec<Client>,
-    /// The connections of those who pry.
+    /// The connections of prying clients.
     pryers: Vec<Option<usize>>,
     pub(crate) store: Store,
     /// The last write's own number.

@@ -1,4 +1,4 @@
-//! Runs worlds: many of them at once, or one to look at. Plays tapes of running servers.
+//! The simulator's program: runs many worlds, or one with its trace, and replays tapes of running servers.
 
 use deepstream_sim::replay::replay;
 use deepstream_sim::{Corner, Failure, Run};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const USAGE: &str = "sim [--runs N | --seconds N] [--from SEED] [--threads N]\nsim --seed S [--until STEP] [--trace]\nsim --corner ORDERS_MAX\nsim --replay TAPE";
-/// Failures that are printed with their steps; of the others only what failed.
+/// How many failures are printed with their steps; of the others only the message.
 const PRINTED_MAX: usize = 3;
 
 struct Arguments {
@@ -98,7 +98,7 @@ fn play(path: &Path) -> ExitCode {
     }
 }
 
-/// Looks at every order of what is too much for a test.
+/// Runs the exhaustive corners that are too large for a test.
 fn corners(orders_max: usize) -> ExitCode {
     let mut failed = 0;
     for corner in Corner::large() {
@@ -131,7 +131,7 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
 }
 
 fn many(arguments: &Arguments) -> ExitCode {
-    // What a panic says is part of the failure's report.
+    // The default hook is silenced, because the message of a panic is a part of the failure's report.
     std::panic::set_hook(Box::new(|_| {}));
     let begun = Instant::now();
     let next = AtomicU64::new(arguments.from);

@@ -1,4 +1,4 @@
-//! Answers a connection is owed: each exactly once.
+//! Checks that a connection gets each answer that it is owed exactly once.
 
 use deepstream_wire::{Action, Message};
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ impl Answers {
         excused
     }
 
-    /// The first answer nobody gave, in words.
+    /// The first missing answer, in words.
     pub(super) fn unpaid(&self) -> Option<String> {
         let ((topic, code, name, correlation_id), count) = self.owed.first_key_value()?;
         let text = |bytes: &Option<Box<[u8]>>| {

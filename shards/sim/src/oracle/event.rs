@@ -1,7 +1,8 @@
-//! Events: exactly once to whoever was subscribed before, in the order of each publisher, never to the publisher.
+//! Checks events: each subscriber receives an event exactly once, in the order of its publisher; the publisher itself
+//! does not.
 //!
-//! A subscription is certain from its acknowledgement on: whatever a shard hears after that must arrive. Before, it may
-//! have begun or not; but once one event of a publisher has arrived, no later one may be missing.
+//! A subscription is certain from its acknowledgement on: every event that a shard receives after that must arrive.
+//! Before that it may have begun or not; but once one event of a publisher has arrived, no later one may be missing.
 
 use crate::oracle::Oracle;
 use crate::oracle::permit::Grant;

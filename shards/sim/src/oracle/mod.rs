@@ -1,8 +1,8 @@
-//! What is always true, and who notices when it is not.
+//! The oracles: they check properties that must always hold.
 //!
-//! *Owns* what is known of every connection from the outside: what it asked, what it was told.
-//! *Promises* to draw no randomness and to change nothing: a world with and without oracles takes the same steps.
-//! *Does not* look into the engine: only at what it hears, says and notes, at the moment it does.
+//! *Owns* what can be known about every connection from outside: what it sent and what it was sent. *Promises* to draw
+//! no randomness and to change nothing: a world takes the same steps with and without oracles. *Does not* look into the
+//! engine, only at its inputs, outputs and notes, at the moment they happen.
 
 mod answers;
 mod event;
@@ -50,7 +50,7 @@ struct View {
     ended: bool,
     /// It sent bytes that are no message; complaints about them are fine.
     garbled: bool,
-    /// It pries, and is owed nothing; what it is spoken to in.
+    /// The wire of a prying client, which is owed nothing.
     pries: Option<Wire>,
     answers: Answers,
 }

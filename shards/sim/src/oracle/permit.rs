@@ -1,9 +1,10 @@
-//! Permissions: nothing comes of what nobody may do, and nobody is denied what they may.
+//! Checks permissions: nothing that is forbidden has an effect, and nothing that is allowed is denied.
 //!
-//! What rules say is known from [`crate::rules`], apart from the language. Of every message it is known which rules were in
-//! force where it came in: those it is judged by, all its names by the same, wherever they are owned. Only if an owner has
-//! seen a good many swaps meanwhile may it be judged by newer ones. What goes on from before a swap is judged again where its
-//! connection is, at once if no record has to be read for that.
+//! The expected answers of rules come from [`crate::rules`], which shares no code with the rule language. A message is
+//! judged by the rules that were in force at its connection's core when it arrived, for all its names, wherever they
+//! are owned; only if an owner has seen several rule changes meanwhile may it use newer ones. Subscriptions and the
+//! like that exist when rules change are judged again at their connection's core, at once if no record has to be read
+//! for that.
 
 use crate::oracle::Oracle;
 use crate::oracle::record::text;
@@ -16,7 +17,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 
-/// How many swaps a message may meet on its way and still be judged by the rules it came in under.
+/// How many rule changes a message may meet on its way and still be judged by the rules under which it arrived.
 const REMEMBERED: u32 = 4;
 
 /// A message that was heard, as far as rules go.
@@ -32,7 +33,8 @@ pub(super) struct Claim {
     number: Option<u64>,
 }
 
-/// What goes on: whose it is, what it was asked for with, and the name; nothing: everybody.
+/// Something lasting that was granted, such as a subscription: its connection, the action that asked for it, and the
+/// name; `None`: presence of all users.
 pub(super) type Grant = (usize, Action, Option<Box<[u8]>>);
 
 /// A connection, the kind of question, and the name.

@@ -1,8 +1,8 @@
-//! Presence: who is told that somebody came or went, and whether it is true.
+//! Checks presence: whether subscribers are told correctly that users came and went.
 //!
-//! Owners note when a user comes and goes; from that a history is kept. What a subscriber is told of one user must be
-//! the end of that history, from about the moment it subscribed on. Answers must have been true at some moment between
-//! question and answer. Whoever asks for everybody is told of those alone whom it may ask for by name.
+//! Owners note when a user comes and goes, which gives a history. What a subscriber is told about a user must match
+//! that history from about the moment of its subscription on. Answers must have been true at some moment between
+//! question and answer. A client that asks for all users is only told about those that it may ask for by name.
 
 use crate::oracle::Oracle;
 use crate::oracle::permit::Grant;

@@ -1,9 +1,9 @@
-//! Records: one history per name, seen by every subscriber without gaps.
+//! Checks records: each has one history, which every subscriber sees without gaps.
 //!
-//! Owners note what they do; from that a history is kept. Of every connection and name it is known which moments of the
-//! history it can be at: mostly one, sometimes several that look alike from outside. What it is told must be possible
-//! from at least one of them; the others are then dropped. So a value that never was, a change that was skipped, told
-//! twice or in another order leaves no possibility, and that is a failure.
+//! Owners note what they do, which gives a history. For every connection and name the oracle keeps the set of moments
+//! of the history that the connection can have reached: mostly one, sometimes several that look alike from outside.
+//! What the connection is told must be possible from at least one of them; the others are then dropped. If a value
+//! never existed, or a change is skipped, repeated or out of order, no moment is left, and that is a failure.
 
 mod denied;
 
@@ -40,7 +40,7 @@ struct Subscription {
     behind_deletion: bool,
 }
 
-/// What one connection and one name have to do with each other.
+/// The state between a connection and a name.
 #[derive(Debug, Default)]
 struct Tie {
     subscription: Option<Subscription>,

@@ -1,4 +1,4 @@
-//! Bounds at every moment, nothing owed at rest, nothing left at the end.
+//! Checks limits after every step, that nothing is owed at rest, and that nothing is left at the end.
 
 use crate::oracle::Oracle;
 use crate::world::World;
@@ -53,7 +53,8 @@ impl World {
         }
     }
 
-    /// What connections make a shard hold is what can be seen of it from outside, less what it shares, and never too much.
+    /// Compares how many bytes a shard counts as held for its connections with what can be seen from outside, less what
+    /// is shared, and with the limit.
     fn wrong_burden(&self) -> Option<String> {
         let limits = &self.plan.options.limits;
         let frame_max = self.plan.filler_bytes * 8 + limits.name_bytes_max + 2000;

@@ -1,5 +1,5 @@
-//! Who is connected once: of those who logged in as one user under one name the last is left, and only they are closed for
-//! that.
+//! Checks takeovers: of several connections with the same user and client id only the last one remains, and no others
+//! are closed for that reason.
 
 use crate::oracle::Oracle;
 

@@ -1,11 +1,11 @@
-//! Documents: nobody is told what they may not read.
+//! Checks that no connection is sent a document that it may not read.
 //!
-//! Every write bears a number of its own, so that what is told shows whose it is. All numbers in a message are looked up,
-//! whatever it answers and in whatever field they stand: a connection may be told what it wrote itself; of what others wrote,
-//! only documents that it may read by the rules its question went by, or, of what it is told unasked, by those in force at
-//! its core. Where a rule is about the document itself, it is asked of the very document that is told.
+//! Every write contains a unique number (a "mark"), so its origin can be recognised wherever it appears. All marks in a
+//! message to a connection are looked up, in whatever field: it may be sent what it wrote itself; of what others wrote,
+//! only documents that it may read by the rules that apply to its request, or for unrequested messages by those in
+//! force at its core. A rule about the document itself is evaluated for the very document that was sent.
 //!
-//! *Does not* care what a message is for: an action that nobody thought of here may tell its receiver nothing but its own.
+//! Actions that are not listed here may only contain the receiver's own writes, so a new action is checked too.
 
 use crate::oracle::Oracle;
 use crate::oracle::permit::Claim;
@@ -17,7 +17,7 @@ use deepstream_wire::{Action, Message, Topic, Wire};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who wrote what, and those who pry.
+/// Which connection wrote which mark, and the prying clients.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     written: BTreeMap<u64, (usize, Box<[u8]>)>,
@@ -124,7 +124,7 @@ impl Oracle {
     }
 }
 
-/// Those who pry: it is not followed what they ask for, only looked for what they must not know.
+/// Prying clients: their requests are not tracked; only what they must not learn is looked for.
 impl Oracle {
     /// A connection is one that pries.
     pub(crate) fn pries(&mut self, conn: usize, wire: Wire) {

@@ -1,4 +1,4 @@
-//! Writes: each applied or refused, each acknowledgement true.
+//! Checks writes: each is applied or refused, and each acknowledgement is true.
 
 use crate::oracle::Oracle;
 use crate::oracle::record::{change_of, text};
@@ -283,7 +283,7 @@ impl Oracle {
         }
     }
 
-    /// Whoever is told that a write is done can rely on it: storage has it, or what came after it.
+    /// An acknowledged write must be in storage, or something newer.
     fn acknowledged(&mut self, name: &[u8], moment: usize, store: &Store) {
         if !self.records.writes.is_stored(name) {
             return;

@@ -1,4 +1,4 @@
-//! What clients of worlds with rules have, or wait for: as the real one does, they ask for nothing twice.
+//! What clients of worlds with rules have subscribed to or asked for: like the real client, they ask for nothing twice.
 
 use crate::client::Client;
 use deepstream_wire::client::original_action;

@@ -1,4 +1,4 @@
-//! Clients that listen: some accept what they are asked, some refuse, some say nothing, some too late.
+//! Clients that listen: asked to provide a name, some accept, some refuse, some do not answer, some answer too late.
 
 use crate::world::World;
 use deepstream_wire::{Action, Message, Outgoing};

@@ -1,4 +1,4 @@
-//! What shards give to do: bytes, packets, asks, and what is to be closed.
+//! Takes the outputs of shards: bytes, packets, requests to the host, and connections to close.
 
 use super::{Core, Pending, World};
 use crate::store::Load;

@@ -1,7 +1,7 @@
-//! The lanes between cores, and what is planted on them.
+//! The lanes between cores, and the bugs that are planted on them.
 //!
-//! *Owns* the way of packets. *Promises* that a lane loses nothing and keeps its order, unless a bug is planted; that from one node
-//! to another nothing goes but bytes.
+//! *Owns* the delivery of packets. *Promises* that a lane loses nothing and keeps its order, unless a bug is planted;
+//! and that only bytes cross from one node to another.
 
 use super::World;
 use crate::mutation::{Mutation, Tampering};

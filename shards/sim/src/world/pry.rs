@@ -1,8 +1,7 @@
-//! Who pries: connections of every wire that try everything with records, whatever they may.
+//! Prying clients: connections of every wire that try everything with records, whatever they are allowed to do.
 //!
-//! *Owns* what they say. They have no sockets: what they say reaches their shard whole, and what they are told is taken at
-//! once. *Does not* follow what they are told, nor owe them anything: what stands in it is all that counts, see
-//! `oracle::told`.
+//! *Owns* their messages. They have no sockets: messages reach their shard whole, and output is taken at once. Their
+//! answers are not tracked; the oracle only checks what documents they contain, see `oracle::told`.
 
 use super::World;
 use crate::conn::Conn;

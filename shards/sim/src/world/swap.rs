@@ -1,4 +1,4 @@
-//! New permission rules, which cores hear of one after the other.
+//! Changes permission rules while the world runs; cores learn of them one after the other.
 
 use super::World;
 use crate::mutation::Mutation;

@@ -1,9 +1,10 @@
-//! Listening: who is asked to provide what, who does, and whether everybody believes the same.
+//! Checks listening: who is asked to provide a name, who provides it, and whether owners, listeners and subscribers
+//! agree about that.
 //!
-//! Owners note whom they ask and who provides: never two at once, never somebody who may not listen to the name by its name,
-//! and never for a name that nobody but itself subscribes to. Of every listener and name it is known how often it was
-//! asked and what it said, so that no stop is told before a start, and that at rest whoever believes to provide does. A
-//! client that says more than it was asked for cannot be held to what it believes; its names still are.
+//! Owners note whom they ask and who provides. There must never be two at once, nor one that may not listen to the
+//! name, nor one for a name that only the listener itself subscribes to. For every listener and name the oracle counts
+//! questions and answers, so that a stop is never told before a start, and at rest whoever believes to be the provider
+//! is. A client that answers more than it was asked cannot be checked for what it believes, but its names can.
 
 mod rest;
 mod wanted;
@@ -22,7 +23,7 @@ use wanted::Wanted;
 /// A name: whether on topic RECORD, and which.
 pub(super) type Place = (bool, Box<[u8]>);
 
-/// What a listener and a name have to do with each other.
+/// The state between a listener and a name.
 #[derive(Debug, Default)]
 struct Bond {
     /// Questions the owner noted, and since when the last of them stands.
@@ -37,7 +38,7 @@ struct Bond {
     starts: u32,
     stops: u32,
     believes: bool,
-    /// It said more than it was asked, or later: what it believes cannot be told.
+    /// It answered more than it was asked, or late, so what it believes is unknown.
     blurred: bool,
 }
 

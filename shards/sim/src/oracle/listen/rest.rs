@@ -8,7 +8,7 @@ use crate::oracle::record::text;
 use crate::workload::listen::{matches, willing, words};
 
 impl Oracle {
-    /// Nothing is under way: whoever wants a name has a provider if anybody would provide it, and everybody knows.
+    /// Checks at rest: every wanted name has a provider if any listener would provide it, and everybody knows about it.
     pub(in crate::oracle) fn listening_at_rest(&mut self) {
         let wrong = self.turns_at_rest().or_else(|| self.listeners_at_rest()).or_else(|| self.told_at_rest());
         if let Some(wrong) = wrong {

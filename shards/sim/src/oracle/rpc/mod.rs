@@ -1,4 +1,4 @@
-//! Calls: one terminal reply per request, within its deadline, from the provider that was asked.
+//! Checks calls: each request gets one final reply, in time, from the provider that was asked.
 //!
 //! Requests and answers carry marks, so that it is known which request a provider is asked and which answer a requestor
 //! is told, whatever their correlation ids. A provider that is asked twice under one id by two requestors may confuse
@@ -61,7 +61,7 @@ struct Answer {
     refused: bool,
 }
 
-/// What one connection and one name have to do with each other.
+/// The state between a connection and a name.
 #[derive(Debug, Default)]
 struct Providing {
     /// It wants to.
