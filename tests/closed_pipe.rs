@@ -1,4 +1,4 @@
-//! Programs whose reader has gone, as `head` does when it has read enough.
+//! Programs whose reader closes the pipe early, as `head` does.
 
 use std::io;
 use std::process::{Command, Stdio};

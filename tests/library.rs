@@ -1,4 +1,4 @@
-//! Servers inside of another program: `deepstream::server`.
+//! Servers started by another program, with `deepstream::server`.
 
 use deepstream::auth::{Accepted, Judging, Method, Request, Tools, Verdict};
 use deepstream::config::{AuthMethod, Config, FileAuth, JwtAuth, Storage, User};
@@ -131,7 +131,7 @@ fn a_server_that_cannot_start_says_why_and_leaves_nothing() {
     drop(first);
 }
 
-/// Lets in who says the word.
+/// A toy method: accepts logins that contain the password.
 struct Password(&'static str);
 
 impl Method for Password {
@@ -142,7 +142,7 @@ impl Method for Password {
     }
 }
 
-/// Hands all figures over until nobody takes them.
+/// A toy reader: sends all figures through a channel until its receiver is dropped.
 struct Feed(mpsc::SyncSender<Vec<Snapshot>>);
 
 impl Reader for Feed {

@@ -49,7 +49,8 @@ fn every_case_of_the_table_is_judged_as_expected() {
     assert!(count >= 300, "only {count} cases");
 }
 
-/// Opens and shuts every rule of a theme in turn: of most, a case notices either; of those that always say the same, one.
+/// Replaces every rule of a theme by `true` and by `false` in turn: some case must notice, for constant rules in one
+/// direction.
 #[test]
 fn no_rule_of_the_table_can_change_unnoticed() {
     let themes = themes();

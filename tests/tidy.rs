@@ -1,4 +1,5 @@
-//! The house rules that a compiler does not know: who imports whom, where clocks and `unsafe` live, what is left lying about.
+//! The rules of this repository that the compiler does not check: which module imports which, where clocks and `unsafe`
+//! are allowed, and so on.
 //!
 //! *Owns* the rules; `tidy_support` reads the tree. *Promises* that a breach names its file and line. *Does not* parse Rust: it
 //! looks at code with comments and strings blanked, which is enough for rules this plain. What types can say, clippy's lists

@@ -1,4 +1,4 @@
-//! `scripts/tune`: prints what the doctor would set, sets it, and leaves a script that sets it back.
+//! Tests `scripts/tune`: it prints what the doctor would set, sets it, and leaves a script that restores it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

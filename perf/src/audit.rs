@@ -1,4 +1,4 @@
-//! Whether everything came, once, and in order.
+//! Checks that every message arrived, once, and in order.
 
 use std::cmp::Ordering;
 use std::ops::Range;

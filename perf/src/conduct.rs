@@ -1,4 +1,4 @@
-//! One run: a player started, connections opened, load made and measured, everything counted.
+//! One run: starts a player (a server that is measured), opens connections, makes load, and measures.
 
 use crate::clock::{Clock, MILLISECOND_NS};
 use crate::control::Control;

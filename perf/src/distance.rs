@@ -1,4 +1,4 @@
-//! How far apart two CPUs are: how long a cache line takes from one to the other and back.
+//! Measures how far apart two CPUs are: how long a cache line takes from one to the other and back.
 //!
 //! Every message crosses from the generator's CPU to the server's and back, in dozens of cache lines. Of two virtual CPUs the
 //! host may move one at any time, next door or to the far end of the machine: 27, 51, 77 and 345 ns there and back were

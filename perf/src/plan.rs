@@ -1,4 +1,4 @@
-//! Who plays what in one run: names, sizes and parts.
+//! The parts of one run: names, sizes, and what each connection does.
 
 use crate::dialect::{Dialect, Membership, Publication};
 use crate::payload::{Payload, STAMP_LEN, Stamp, TIME_LEN};

@@ -1,4 +1,4 @@
-//! Who is measured: our server, the relay, and others where they are present.
+//! The players, that is what is measured: our server, the relay, and other servers if they are installed.
 //!
 //! *Owns* starting each of them alone, bound to its CPUs, and ending it. *Promises* that whatever was started is gone
 //! when its [`Target`] is dropped. *Does not* install anything: what is absent is skipped, aloud.

@@ -1,4 +1,4 @@
-//! What a connection does in a scenario, and what it makes of what comes in.
+//! The role of a connection in a scenario, and how it handles what it receives.
 
 use crate::audit::Stream;
 use crate::dialect::{Call, Incoming};

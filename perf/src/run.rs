@@ -1,4 +1,4 @@
-//! The comparison: every scenario, every player, several runs, turn by turn.
+//! The comparison: plays every scenario with every player, several times, in turns.
 //!
 //! *Promises* that the players take turns, so that what the machine does meanwhile falls on all of them alike.
 

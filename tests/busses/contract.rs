@@ -1,4 +1,4 @@
-//! What every bus is held to, whatever it is (`src/bus/mod.rs`).
+//! The contract of `src/bus/mod.rs`, tested with every bus.
 
 use deepstream::bus::{Bus, Heard, Node};
 use deepstream::storage::Kind;
@@ -6,18 +6,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Far beyond what anything here takes; only a hang reaches it.
+/// Far longer than anything here takes, so it only ends a hang.
 const PATIENCE: Duration = Duration::from_mins(1);
 const ROOM: usize = 1000;
 
-/// A bus that is to be tested, and the means to do to it what happens to busses.
+/// A bus under test, and the means to disturb it.
 pub(crate) trait Subject {
     type Bus: Bus;
 
-    /// The member of a node, which takes so many packets before it receives any.
+    /// The bus as a node sees it, with an inbox for this many packets.
     fn bus(&self, node: Node, room: usize) -> Self::Bus;
 
-    /// Takes the bus away from all nodes, or brings it back. `false`: it cannot be done to this one.
+    /// Makes the bus unreachable for all nodes, or reachable again. `false`: this one does not support that.
     fn away(&self, _away: bool) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! One suite, run over every bus: what the server may rely on, whoever carries packets between nodes.
+//! One suite of tests for everything that can carry packets between nodes.
 
 mod contract;
 

@@ -1,4 +1,4 @@
-//! What the fuzzers found worth keeping, run through what they run, on every ordinary test run.
+//! Runs the inputs that the fuzzers kept through the same functions, on every ordinary test run.
 //!
 //! `scripts/fuzz` feeds the same functions for hours; `corpus` holds its inputs, minimised, and those that once failed.
 

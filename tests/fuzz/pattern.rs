@@ -1,5 +1,4 @@
-//! Patterns that clients listen to, and permission rules match with: compiled and compared within bounds, whoever wrote the
-//! pattern and whoever chose the name.
+//! Patterns of listeners and permission rules: any pattern is compiled, and any name matched, within bounds.
 
 use deepstream_pattern::{Budget, Input, Pattern, Scratch, Traits};
 

@@ -1,5 +1,5 @@
-//! Permission rules: whatever is written in a file, and whatever a client says, is refused or judged within bounds, alike by
-//! every way there is to ask.
+//! Permission rules: any file and any message is refused or judged within bounds, with the same result from every
+//! function that judges.
 
 use deepstream_json::{Scratch, check};
 use deepstream_valve::check::{Checked, check_rows_of};

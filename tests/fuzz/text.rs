@@ -1,5 +1,5 @@
-//! The text protocol: whatever a client sends is understood or refused, and nothing of it that is sent on to others breaks
-//! out of its part of a message.
+//! The text protocol: any bytes are understood or refused, and nothing that is passed on to other clients can break out
+//! of its part of a message.
 
 use deepstream_wire::client::{encode_frame, upgrade_request};
 use deepstream_wire::encode::encode;

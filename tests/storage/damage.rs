@@ -1,4 +1,5 @@
-//! Damaged, foreign, newer and shared directories: refused in words, or unharmed; never a wrong record.
+//! Damaged, foreign, newer and shared directories are refused with a reason, or opened without harm, and never give a
+//! wrong record.
 
 use super::rig::{Rig, directory, record};
 use deepstream::connector::embedded::Durability;
@@ -175,7 +176,8 @@ fn any_harm_to_a_stopped_store_is_refused_or_does_no_harm() {
     harm_everything(&specimen, "stopped-harmed", |path, what| judge(path, what, 0));
 }
 
-/// Nobody sealed it, but what was acknowledged is known: a journal that is cut or changed anywhere has lost some of it.
+/// There is no seal, but it is known what was acknowledged: a journal that is cut or changed anywhere has lost some of
+/// it.
 #[test]
 fn any_harm_to_a_crashed_store_is_refused_or_does_no_harm() {
     let specimen = specimen("crashed");

@@ -1,4 +1,4 @@
-//! A disk that is full: faults while it is, and nothing acknowledged is lost when there is space again.
+//! A full disk: writes fail while it is full, and nothing acknowledged is lost when there is space again.
 
 use super::hostile;
 use super::random::Random;

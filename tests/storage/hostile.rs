@@ -1,4 +1,5 @@
-//! Names and values by somebody who knows how the database writes its journal, and who hopes to be read as a journal.
+//! Names and values of an attacker who knows the form of the database's journal, and tries to have them read as a part
+//! of it.
 
 use super::random::Random;
 use xxhash_rust::xxh3::xxh3_64;

@@ -1,6 +1,6 @@
-//! Images of a disk after a crash: what was written last is there in part, and what is there was written by somebody who
-//! knows the journal's form. Every image opens, everything acknowledged is in it, and of what was not acknowledged a
-//! batch is there whole or not at all. An image in which something acknowledged is damaged is refused, every time.
+//! Images of a disk after a crash, on which the last writes are only there in part, with content by an attacker who
+//! knows the journal's form. Every image must open with everything acknowledged in it, and with every other batch whole
+//! or not at all. An image in which something acknowledged is damaged must be refused, every time.
 //!
 //! `scripts/crash` runs it for as long as one likes; here it runs briefly, from a fixed seed.
 

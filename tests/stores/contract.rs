@@ -1,5 +1,5 @@
-//! What every driver is held to, whatever it is (`src/storage/driver.rs`): each is opened behind the server's own threads and
-//! lanes, and once without them, for what only the cluster will ask.
+//! The contract of `src/storage/driver.rs`, tested with every driver: behind the server's own threads and lanes, and
+//! once directly, for functions that only a cluster will use.
 
 use deepstream::service::Waker;
 use deepstream::storage::{self, Client, Driver, Expected, Fence, Found, Options, Storage, Why, Write};
@@ -8,17 +8,17 @@ use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Far beyond what anything here takes; only a hang reaches it.
+/// Far longer than anything here takes, so it only ends a hang.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A driver that is to be tested, and the means to do to its store what happens to stores.
+/// A driver under test, and the means to disturb its store.
 pub(crate) trait Subject {
     type Driver: Driver;
 
     /// A driver on the one store of this test: what one wrote, the next one reads.
     fn driver(&self) -> Self::Driver;
 
-    /// Takes the store away from under the driver, or brings it back. `false`: it cannot be done to this one.
+    /// Makes the store unreachable for the driver, or reachable again. `false`: this one does not support that.
     fn away(&self, _away: bool) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! The law of names (`src/storage/names.rs`), to which every store is held without being started.
+//! The rule for names in `src/storage/names.rs`, tested with every store without starting it.
 
 use deepstream::config::{Config, Postgres};
 use deepstream::connector::postgres;
@@ -6,8 +6,7 @@ use deepstream::storage::names::{Names, Place, Refusal, Whole};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
-/// THE LIST: a connector is held to the law by its line here, one for each way in which it can be configured that
-/// changes what becomes of names.
+/// THE LIST: a connector is tested by its lines here, one for each configuration that changes how it maps names.
 fn stores() -> Vec<(&'static str, Box<dyn Names>)> {
     let postgres = |default_table: &str| -> Box<dyn Names> {
         Box::new(postgres::Layout::new(&Postgres { default_table: default_table.to_owned(), ..Postgres::default() }))

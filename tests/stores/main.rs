@@ -1,4 +1,4 @@
-//! One suite, run over every store: what the server may rely on, whoever keeps the records.
+//! One suite of tests for everything that can keep records.
 
 mod contract;
 mod law;

@@ -1,4 +1,4 @@
-//! A cache in the memory of the test, which can be taken away, slowed down and wiped; and what every cache is held to.
+//! A cache in memory that tests can make unreachable, slow or empty; and the contract of caches.
 
 use crate::contract::{Subject, run};
 use deepstream::storage::names::{Names, Whole};
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-/// What outlives those who use it. Clones share it.
+/// The content, which outlives its users. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
     pub(crate) records: Arc<Mutex<HashMap<Vec<u8>, Stored>>>,
@@ -72,7 +72,7 @@ impl Cache for Memory {
     async fn close(&self) {}
 }
 
-/// What every cache is held to; one that forgets within the moment of a test is none.
+/// The contract of caches, tested with caches that do not forget during the test.
 pub(crate) fn holds(cache: &impl Cache) {
     run(async {
         cache.open().await.unwrap();

@@ -1,4 +1,4 @@
-//! A third driver: records in the memory of the test. What a driver is made of, and no more.
+//! A third driver, which keeps records in memory: the minimum of what a driver needs.
 
 use deepstream::storage::names::{Names, Whole};
 use deepstream::storage::{Driver, Found, Kind, Manner, Refused, Trouble, Why, Write};
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering};
 use std::time::Duration;
 
-/// What outlives its drivers.
+/// The content, which outlives its drivers.
 #[derive(Clone, Default)]
 pub(crate) struct World {
     pub(crate) records: Arc<Mutex<HashMap<Vec<u8>, Stored>>>,

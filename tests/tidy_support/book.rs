@@ -1,4 +1,5 @@
-//! The rules of the documents: links and citations lead somewhere, what is named is there, what is written from tables is up to date.
+//! The rules for documents: links and citations lead somewhere, files and functions that are named exist, and generated
+//! tables are up to date.
 
 use super::documents::{anchor, between, blocks, citations, has_section, headings, links, listed, quoted};
 use super::{Source, names, tree};

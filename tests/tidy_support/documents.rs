@@ -1,4 +1,4 @@
-//! Reading what is written in Markdown: links, headings, code, and what comments cite of it.
+//! Reads Markdown: links, headings and code; and the citations of documents in comments.
 
 use super::Source;
 use std::collections::BTreeSet;

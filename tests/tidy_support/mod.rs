@@ -1,4 +1,4 @@
-//! Reading the tree for the tidy rules: which files there are, and what in them is code, comment, string or test.
+//! Reads the repository for the rules of `tidy`: its files, and what in them is code, comment, string or test.
 
 mod book;
 mod documents;

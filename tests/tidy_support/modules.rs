@@ -1,4 +1,4 @@
-//! Which modules of a crate import which, as their code says it.
+//! Finds out from the source which modules of a crate import which.
 
 use super::{Source, is_word};
 use std::collections::{BTreeMap, BTreeSet};

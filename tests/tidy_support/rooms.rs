@@ -1,4 +1,5 @@
-//! Who may import whom inside of a crate: the tables that `tidy` holds the code to. A row is a module, then what it may import.
+//! Which modules may import which inside of a crate: the tables that `tidy` checks. A row is a module, then what it may
+//! import.
 
 use super::Modules;
 

@@ -1,4 +1,4 @@
-//! What comes from others, as `deny.toml` allows it: licences, sources, and crates in several versions.
+//! Checks dependencies against `deny.toml`: licences, sources, and crates in several versions.
 //!
 //! `cargo deny` reads the same file and knows faults that were published besides; it takes minutes to build and a list from
 //! the network, so that these rules are held here for everybody.

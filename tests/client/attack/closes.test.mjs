@@ -1,4 +1,4 @@
-// Whoever is closed for a broken rule is told why, and so is whoever reads the log.
+// When the server closes a connection for breaking a rule, both the client and the log are told why.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

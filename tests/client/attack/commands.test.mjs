@@ -1,5 +1,5 @@
-// What the program says to whoever operates it: secrets of the environment, hashes, permission files, files that are none,
-// starts without a file, and the log.
+// What the program shows its operator: secrets in environment variables, password hashes, permission files, invalid
+// files, starts without a file, and the log.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'

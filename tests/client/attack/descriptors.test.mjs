@@ -1,5 +1,5 @@
-// Strangers who open connections and say nothing: they may use up the connections there are, never the files that storage and
-// logins need.
+// Clients that open many connections and say nothing: they may use up the connections that are allowed, but never the
+// file descriptors that storage and logins need.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

@@ -1,5 +1,5 @@
-// Nobody is told what they may not read: rules drawn from a seed, documents that bear marks, and somebody who tries
-// everything on every wire. What is denied must stand in no byte that comes back.
+// No client is sent a document that it may not read: with random rules and documents that contain unique marks, a
+// client tries everything in every protocol. Marks of denied documents must appear in no byte that comes back.
 
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'

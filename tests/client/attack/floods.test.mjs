@@ -1,4 +1,4 @@
-// Strangers' logins by the hundred: each waits for its own, and nobody behind all of theirs.
+// Hundreds of logins from a few addresses: they may delay each other, but not the login of another address.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

@@ -1,4 +1,4 @@
-// Who guesses passwords: answered late, then not, however it is tried, and nobody else with them.
+// Guessing passwords: however it is tried, answers come late and then not at all, and nobody else is affected.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

@@ -1,5 +1,5 @@
-// What is said where nobody could judge a login, or the judge says less than it should; and tokens that demand more than
-// is done here, or come over MQTT.
+// Answers to logins that cannot be judged, or where a webhook says less than it should; and tokens with unsupported
+// demands, or over MQTT.
 
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'

@@ -1,4 +1,5 @@
-// Who is there stays, however seldom it speaks by itself; who is gone is closed in time, with a code, a reason and a line.
+// Connections of living clients stay open, however seldom they send something; those of dead ones are closed in time,
+// with a code, a reason and a line in the log.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

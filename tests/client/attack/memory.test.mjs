@@ -1,5 +1,5 @@
-// Strangers who make the server hold what it was never going to get rid of: they read nothing, or never end what they began.
-// There is one bound for all of them together, the heaviest go first, and the memory goes back to the machine.
+// Clients that make the server hold memory: they read nothing, or never finish a message. There is one limit for all
+// connections together, the heaviest are closed first, and the memory goes back to the operating system.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

@@ -1,5 +1,6 @@
-// Names that are told to whom rules deny them: through wide listen patterns, by both generations of the official client and on
-// the wire, and when rules change while a listener provides; and users, to whom asks for everybody's presence.
+// No client learns names that rules deny to it: through broad listen patterns, with both generations of the official
+// client and in bytes, also when rules change while a listener provides; nor users, when it asks for the presence of
+// all.
 
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'

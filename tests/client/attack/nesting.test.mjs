@@ -1,5 +1,5 @@
-// Values nested too deeply are refused to whoever sent them, in words, on every wire; what is too large to be answered is
-// told to whoever asked.
+// Values that are nested too deeply are refused with a reason, in every protocol; a client that asks for something too
+// large to be sent is told so.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

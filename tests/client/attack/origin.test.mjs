@@ -1,4 +1,5 @@
-// Pages of browsers that the configuration does not let in, over HTTP and over every path of a WebSocket.
+// Browsers' pages of origins that the configuration does not allow are refused, over HTTP and on every path of a
+// WebSocket.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'

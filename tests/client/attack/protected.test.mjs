@@ -1,5 +1,5 @@
-// A server that everybody could do everything with, and a peer that is another machine: a network namespace of this test's
-// own, joined by a pair of virtual cables.
+// Protected mode: a server without authentication, and a client on another machine, which is a network namespace made
+// by this test, connected by a virtual cable.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'

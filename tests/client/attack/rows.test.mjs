@@ -1,5 +1,5 @@
-// Two names, one record: whoever reaches a record by another name is past its permissions and past the server's memory. On a
-// real database, over every wire.
+// Two names must never share a record: a client that reached a record by another name would get around its permissions
+// and the server's cache. On a real database, in every protocol.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'

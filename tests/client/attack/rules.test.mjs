@@ -1,5 +1,5 @@
-// What a permission file says and what its author meant: paths with characters of regular expressions are warned of, a file
-// may ask for literal paths, and words in strings of rules are words.
+// Permission files that may not mean what their author thinks: there are warnings about special characters in paths, a
+// file may ask for literal paths, and keywords inside of strings mean nothing.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

@@ -1,5 +1,5 @@
-// Honest clients who read steadily, and slowly: what one message asks for reaches them, however much it is. And those who take
-// a byte now and then to seem alive.
+// Clients that read slowly but steadily get everything that they asked for, however much it is. Clients that only read
+// a byte now and then to seem alive are closed.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

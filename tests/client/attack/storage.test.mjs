@@ -1,4 +1,4 @@
-// Names that are journals, a disk that fills, a directory that is taken away: writes go on as soon as they can, without a
+// Names that look like journals, a full disk, a directory that is moved: writes go on as soon as they can, without a
 // restart, and a restart finds everything that was acknowledged.
 
 import assert from 'node:assert/strict'

@@ -1,4 +1,4 @@
-// What authentication keeps in storage, and those who want it.
+// Clients cannot reach the records in which authentication keeps its users.
 
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'

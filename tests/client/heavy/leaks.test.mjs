@@ -2,8 +2,8 @@
 // connection can end: afterwards every registry of every shard is as empty as before, and so, but for
 // what an allocator keeps, is memory.
 //
-// Half of the shards' cores sleep at once in one run and spin a while in the other: what is left
-// undone by a core that sleeps too early shows as a registry that does not empty.
+// In one run the cores sleep at once, in another they spin first: work left undone by a core that falls asleep too
+// early shows as a registry that does not empty.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

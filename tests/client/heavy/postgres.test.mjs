@@ -1,4 +1,5 @@
-// Records in a PostgreSQL database: what lies there, what survives whom, and what others wrote.
+// Records in a PostgreSQL database: how they are stored, what survives a crash of the server or the database, and rows
+// that other programs wrote.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'

@@ -3,8 +3,8 @@
 
 import { after } from 'node:test'
 
-// A test that fails halfway leaves clients behind that reconnect for ever: once all of a file's tests are over, its
-// process ends whatever is still open. Who cleans up well is gone long before.
+// A test that fails halfway leaves clients behind that reconnect for ever, so once all tests of a file are over its
+// process exits whatever is still open. A file that cleans up has ended long before.
 const LINGER_MS = 30000
 after(function waitForLeftovers () { setTimeout(() => process.exit(), LINGER_MS).unref() })
 

@@ -1,9 +1,9 @@
 // The table of rule cases in tests/permissions on a running server: every case is performed by a client of its own as its
 // user, and is allowed or denied as the table says. The same cases are judged without a server by tests/permission_table.rs.
 //
-// A server per theme. Its cases are performed in rounds: rules that allow everything, so that the records of the round's
-// cases can be put in place, then the rules of the theme, by SIGHUP, then all cases of the round. A round holds cases that do not
-// need one record to be two things.
+// A server per theme. Its cases are performed in rounds: first with rules that allow everything, so that the records of
+// the round's cases can be written, then, after a SIGHUP, with the rules of the theme. A round holds cases that do not
+// need different values of the same record.
 
 import assert from 'node:assert/strict'
 import { copyFileSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'

@@ -1,6 +1,5 @@
-// Every latency profile: a core that spins for ever, one that sleeps at once, and the one between
-// must leave nothing undone. No answer wakes the publishers here: what they are held back by drains
-// on other cores, and their own must notice.
+// Every latency profile: cores that spin for ever, sleep at once, or spin for a while must leave nothing undone. No
+// answers wake the publishers' core here: it must notice by itself when a lane to another core has room again.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

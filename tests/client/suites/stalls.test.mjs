@@ -1,5 +1,5 @@
-// A process that loses its CPUs for a while, as under a debugger, a hypervisor or plain load, and at
-// any moment of its turns: when it comes back it goes on, on every shard.
+// A process that does not get its CPUs for a while, because of a debugger, a hypervisor or load, at any moment of its
+// turns, goes on afterwards on every shard.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
