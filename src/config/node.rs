@@ -24,8 +24,7 @@ pub(crate) enum Node {
     Map(Vec<(String, Node)>),
 }
 
-/// A scalar whose spelling matters: its value alone would lose something (`007`), or environment variables are a part
-/// of it.
+/// A scalar whose spelling matters: `007` is not just 7, or environment variables are a part of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spelled {
     pub(crate) text: String,
@@ -75,7 +74,7 @@ fn plain(text: &str) -> Node {
 const SHOWN_CHARS_MAX: usize = 100;
 
 impl Node {
-    /// A copy in which every scalar has the type YAML gives it: `8080` is a number, also if it comes from a variable.
+    /// A copy in which scalars have the type YAML gives them: `8080` is a number, also if a variable gave it.
     pub(crate) fn typed(&self) -> Node {
         self.mapped(&|scalar| if let Node::Spelled(spelled) = scalar { spelled.typed() } else { scalar.clone() })
     }
