@@ -20,14 +20,11 @@ pub(crate) const MODULES: &[Modules] = &[
             ("edge/bulk", &["edge", "ident", "packet", "sides"]),
             ("edge/door", &["edge", "edge/session", "ident", "output", "outputs", "packet", "permit", "sides"]),
             ("edge/drain", &["census", "context", "edge", "edge/session", "ident", "output", "sides"]),
+            ("edge/flow", &["edge", "edge/session", "ident", "output", "sides"]),
             ("edge/listen", &["edge", "ident", "output", "packet", "pattern", "sides", "view"]),
-            ("edge/member", &["edge", "edge/subscribers", "ident", "packet", "permit", "sides"]),
-            ("edge/owners", &["edge", "edge/subscribers", "ident", "packet", "pattern", "sides"]),
-            ("edge/presence", &["edge", "edge/bulk", "ident", "output", "packet", "sides", "view"]),
-            (
-                "edge/route",
-                &["edge", "edge/session", "edge/subscribers", "ident", "output", "packet", "permit", "sides", "view"],
-            ),
+            ("edge/member", &["edge", "ident", "packet", "sides"]),
+            ("edge/presence", &["edge", "edge/bulk", "ident", "packet", "sides", "view"]),
+            ("edge/route", &["edge", "edge/subscribers", "ident", "output", "packet", "permit", "sides", "view"]),
             (
                 "edge/session",
                 &[
@@ -43,7 +40,7 @@ pub(crate) const MODULES: &[Modules] = &[
                     "timer",
                 ],
             ),
-            ("edge/subscribers", &["ident", "packet", "view"]),
+            ("edge/subscribers", &["ident", "packet", "sides", "view"]),
             ("edge/takeover", &["edge", "ident", "packet", "sides", "view"]),
             ("edge/withheld", &["edge", "ident", "packet", "sides"]),
             ("endpoint", &["codec"]),

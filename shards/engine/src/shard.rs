@@ -219,7 +219,7 @@ impl Shard {
             }
             Packet::TakenOver(conn) => sides.edges.here.taken_over(&mut sides.cx.outputs, conn),
             Packet::Counted(conn) => Edge::counted(sides, conn),
-            Packet::Online { reply_to, users } => Edge::online(sides, reply_to, users),
+            Packet::Online { reply_to, users } => sides.heard_online(reply_to, users),
             Packet::Reply(conn, frame) => sides.edges.here.deliver(&mut sides.cx.outputs, conn, frame),
             Packet::FanOut { slot, end, except, frames } => {
                 let encoded = Wire::ALL.map(|wire| &frames.of(wire)[..]);
@@ -229,12 +229,12 @@ impl Shard {
                     sides.edges.here.end_subscriptions(from, slot);
                 }
             }
-            Packet::Announced { user, frames } => Edge::announced(sides, from, &user, &frames),
+            Packet::Announced { user, frames } => sides.heard_announced(from, &user, &frames),
             Packet::Joined { conn, reply_to, slot, epoch, provided } => {
-                Edge::joined(sides, from, Joined { conn, reply_to, slot, epoch, provided });
+                sides.heard_joined(from, Joined { conn, reply_to, slot, epoch, provided });
             }
-            Packet::Withheld(forwarded) => Edge::withheld(sides, from, forwarded),
-            Packet::Fetched(conn, number) => Edge::fetched(sides, conn, number),
+            Packet::Withheld(forwarded) => sides.heard_withheld(from, forwarded),
+            Packet::Fetched(conn, number) => sides.heard_fetched(conn, number),
             Packet::Settled { conn, reply_to, refused, version } => {
                 Edge::settled(sides, from, conn, reply_to, refused, version);
             }

@@ -3,7 +3,7 @@
 use crate::edge::Edge;
 use crate::ident::ConnId;
 use crate::packet::ReplyTo;
-use crate::sides::{Sides, ToOwner};
+use crate::sides::{Sides, UserQuery};
 use deepstream_wire::{Action, EventRequest, Message, Outgoing, PresenceRequest, RecordRequest, Request, RpcRequest};
 use slab::Slab;
 
@@ -83,27 +83,15 @@ impl BulkRequests {
         }
         ReplyTo { part, ..reply_to }
     }
-}
 
-impl Edge {
-    /// What ties the requests of a bulk message together, for their owners, that is answered name by name.
-    pub(super) fn begin_message(&mut self) -> ReplyTo {
-        self.message = self.message.wrapping_add(1).max(1);
-        ReplyTo { bulk_generation: self.message, ..ReplyTo::default() }
-    }
-}
-
-impl<O: ToOwner> Sides<Edge, O> {
-    /// A part of a bulk message is done, or the sending out of its parts is (`refused: false` for an empty one).
-    pub(crate) fn settle(&mut self, reply_to: ReplyTo, refused: bool, version: Option<i32>) {
+    /// A part is done, or the sending out of the parts is. The whole message, if that was all that it waited for.
+    fn settle(&mut self, reply_to: ReplyTo, refused: bool, version: Option<i32>) -> Option<BulkRequest> {
         if reply_to.bulk_request == ReplyTo::NONE {
-            return;
+            return None;
         }
-        let Some(bulk_request) = self.edges.here.bulk_requests.table.get_mut(reply_to.bulk_request as usize) else {
-            return;
-        };
+        let bulk_request = self.table.get_mut(reply_to.bulk_request as usize)?;
         if bulk_request.generation != reply_to.bulk_generation {
-            return;
+            return None;
         }
         bulk_request.outstanding -= 1;
         // The sending out counts as done only where there was nothing to send out.
@@ -117,8 +105,29 @@ impl<O: ToOwner> Sides<Edge, O> {
             }
             bulk_request.versions[part] = Some(version);
         }
-        if bulk_request.outstanding == 0 {
-            let bulk_request = self.edges.here.bulk_requests.table.remove(reply_to.bulk_request as usize);
+        let done = bulk_request.outstanding == 0;
+        done.then(|| self.table.remove(reply_to.bulk_request as usize))
+    }
+
+    /// A part of a QUERY_ALL is done, or the sending out of its parts is. The question, if that was all that it waited for.
+    pub(super) fn settle_users(&mut self, reply_to: ReplyTo) -> Option<UserQuery> {
+        let BulkRequest { conn, message, users, .. } = self.settle(reply_to, false, None)?;
+        Some(UserQuery { conn, message, users })
+    }
+}
+
+impl Edge {
+    /// What ties the requests of a bulk message together, for their owners, that is answered name by name.
+    pub(super) fn begin_message(&mut self) -> ReplyTo {
+        self.message = self.message.wrapping_add(1).max(1);
+        ReplyTo { bulk_generation: self.message, ..ReplyTo::default() }
+    }
+}
+
+impl<O> Sides<Edge, O> {
+    /// A part of a bulk message is done, or the sending out of its parts is (`refused: false` for an empty one).
+    pub(crate) fn settle(&mut self, reply_to: ReplyTo, refused: bool, version: Option<i32>) {
+        if let Some(bulk_request) = self.edges.here.bulk_requests.settle(reply_to, refused, version) {
             self.answer(&bulk_request);
         }
     }
@@ -132,7 +141,6 @@ impl<O: ToOwner> Sides<Edge, O> {
         let Some(request) = message.head.action.request() else { return };
         match request {
             Request::Presence(PresenceRequest::Query) => self.answer_query(bulk_request),
-            Request::Presence(PresenceRequest::QueryAll) => self.answer_query_all(bulk_request),
             Request::Event(EventRequest::Listen | EventRequest::Unlisten)
             | Request::Record(RecordRequest::Listen | RecordRequest::Unlisten) => {
                 self.acknowledge_listen(bulk_request.conn, &message);
@@ -170,7 +178,10 @@ impl<O: ToOwner> Sides<Edge, O> {
                 | RecordRequest::ListenAccept
                 | RecordRequest::ListenReject,
             )
-            | Request::Presence(PresenceRequest::Unsubscribe | PresenceRequest::UnsubscribeAll)
+            // Of these, QUERY_ALL is answered once it is known whom its asker may know of.
+            | Request::Presence(
+                PresenceRequest::Unsubscribe | PresenceRequest::UnsubscribeAll | PresenceRequest::QueryAll,
+            )
             | Request::Rpc(
                 RpcRequest::Request
                 | RpcRequest::Accept
@@ -179,7 +190,7 @@ impl<O: ToOwner> Sides<Edge, O> {
                 | RpcRequest::RequestError,
             )
             | Request::Connection(_)
-            | Request::Auth(_) => debug_assert!(false, "no parts of it are asked for"),
+            | Request::Auth(_) => debug_assert!(false, "no parts of it are settled here"),
         }
     }
 
@@ -202,6 +213,12 @@ impl<O: ToOwner> Sides<Edge, O> {
             is_ack: true,
             ..Outgoing::new(message.head.action)
         };
+        self.edges.reply(&mut self.cx, conn, &ack);
+    }
+
+    /// Acknowledges a LISTEN or UNLISTEN: names its pattern (docs/protobuf-protocol.md §8).
+    pub(crate) fn acknowledge_listen(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        let ack = Outgoing { name: Some(message.name()), is_ack: true, ..Outgoing::new(message.head.action) };
         self.edges.reply(&mut self.cx, conn, &ack);
     }
 }

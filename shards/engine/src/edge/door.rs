@@ -7,7 +7,7 @@ use crate::output::{Frames, Reason};
 use crate::outputs::Outputs;
 use crate::packet::{Forwarded, Identity, ReplyTo};
 use crate::permit::{Found, Grant};
-use crate::sides::{Joined, Sides, ToEdge, ToOwner};
+use crate::sides::{Joined, Left, Sides, ToEdge, ToOwner, UserQuery};
 use bytes::Bytes;
 use deepstream_wire::{Message, Topic, Wire};
 use std::sync::Arc;
@@ -72,19 +72,28 @@ impl ToEdge for Edge {
         self.subscribers.end(owner, slot);
     }
 
+    fn deliver(&mut self, outputs: &mut Outputs, conn: ConnId, frame: Bytes) {
+        self.sessions.deliver(outputs, conn, frame);
+    }
+
     fn taken_over(&mut self, outputs: &mut Outputs, conn: ConnId) {
         self.close(outputs, conn, Reason::TakenOver);
     }
 
-    fn counted<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId) {
+    fn counted<O>(sides: &mut Sides<Self, O>, conn: ConnId) {
         sides.admitted(conn);
     }
 
-    fn joined<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, joined: Joined) {
-        sides.joined(owner, joined);
+    fn joined<O>(sides: &mut Sides<Self, O>, owner: Place, joined: Joined) -> Option<Left> {
+        sides.joined(owner, joined)
     }
 
-    fn settled<O: ToOwner>(
+    fn subscription_of(&self, conn: ConnId, reply_to: ReplyTo) -> Option<Grant> {
+        let name = self.subscribers.name_of(reply_to)?;
+        Some(Grant::Subscription { conn, topic: name.topic, name: name.name.clone(), hash: name.hash })
+    }
+
+    fn settled<O>(
         sides: &mut Sides<Self, O>,
         owner: Place,
         conn: ConnId,
@@ -95,20 +104,50 @@ impl ToEdge for Edge {
         sides.settled(owner, conn, reply_to, refused, version);
     }
 
-    fn withheld<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded) {
-        sides.withheld(owner, forwarded);
+    fn withheld(&mut self, owner: Place, forwarded: Forwarded) -> Option<Forwarded> {
+        self.withheld(owner, forwarded)
     }
 
-    fn fetched<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId, number: u32) {
-        sides.fetched(conn, number);
+    fn next_fetch<O>(sides: &mut Sides<Self, O>, conn: ConnId) -> Option<(Place, Forwarded)> {
+        sides.next_fetch(conn)
     }
 
-    fn online<O: ToOwner>(sides: &mut Sides<Self, O>, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) {
-        sides.users_online(reply_to, users);
+    fn fetch_made(&mut self, conn: ConnId) {
+        self.fetch_made(conn);
     }
 
-    fn announced<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, user: &[u8], frames: &Frames) {
-        sides.tell_everyone(owner, user, frames);
+    fn fetched(&mut self, conn: ConnId, number: u32) {
+        self.fetched(conn, number);
+    }
+
+    fn online(&mut self, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) -> Option<UserQuery> {
+        self.users_online(reply_to, users)
+    }
+
+    fn answer_users<O>(sides: &mut Sides<Self, O>, query: UserQuery) {
+        sides.answer_query_all(&query);
+    }
+
+    fn watcher_count(&self) -> usize {
+        self.watchers.len()
+    }
+
+    fn watcher_at(&self, place: usize) -> Option<ConnId> {
+        self.watchers.at(place)
+    }
+
+    fn watcher_of(&self, place: usize, index: usize) -> Option<ConnId> {
+        self.watchers.confirmed_at(place, index)
+    }
+
+    fn end_watching(&mut self, conn: ConnId) -> Option<bool> {
+        self.watch_no_more(conn)
+    }
+
+    fn introduce(&mut self, index: usize, conn: ConnId) -> Option<Arc<Identity>> {
+        let session = self.sessions.get_mut(conn)?;
+        let identity = session.identity.clone()?;
+        session.introduce(index).then_some(identity)
     }
 
     fn begin_again<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId, message: &Message<&[u8]>, found: Found) {
@@ -129,30 +168,8 @@ impl ToEdge for Edge {
         Some(Grant::Subscription { conn, topic: name.topic, name: name.name.clone(), hash: name.hash })
     }
 
-    fn watcher_count(&self) -> usize {
-        self.watchers.len()
-    }
-
-    fn watcher_at(&self, place: usize) -> Option<ConnId> {
-        self.watchers.at(place)
-    }
-
-    fn end_subscription<O: ToOwner>(
-        sides: &mut Sides<Self, O>,
-        conn: ConnId,
-        topic: Topic,
-        name: &[u8],
-        hash: u64,
-    ) -> bool {
-        sides.end_subscription(conn, topic, name, hash)
-    }
-
-    fn end_listening<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId, topic: Topic, source: &str) -> bool {
-        sides.end_listening(conn, topic, source)
-    }
-
-    fn end_watching<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId) -> bool {
-        sides.unsubscribe_all(conn)
+    fn end_subscription(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) -> (bool, Option<Left>) {
+        self.unsubscribe(conn, topic, name, hash)
     }
 }
 
@@ -160,10 +177,5 @@ impl Edge {
     /// Ends a connection: what waits for it is sent, nothing more is read.
     pub(in crate::edge) fn close(&mut self, outputs: &mut Outputs, conn: ConnId, reason: Reason) {
         self.sessions.close(outputs, conn, reason);
-    }
-
-    /// Another core's answer to a connection of this one.
-    pub(crate) fn deliver(&mut self, outputs: &mut Outputs, conn: ConnId, frame: Bytes) {
-        self.sessions.deliver(outputs, conn, frame);
     }
 }

@@ -7,9 +7,9 @@ use crate::edge::session::burden::Burden;
 use crate::edge::session::table::Session;
 use crate::ident::ConnId;
 use crate::output::{Outbox, Reason, Spare};
-use crate::sides::{Sides, ToOwner};
+use crate::sides::Sides;
 
-impl<O: ToOwner> Sides<Edge, O> {
+impl<O> Sides<Edge, O> {
     /// The next connection with something to send.
     #[inline]
     pub(crate) fn next_dirty(&mut self) -> Option<ConnId> {

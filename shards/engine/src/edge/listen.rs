@@ -113,12 +113,6 @@ impl<O: ToOwner> Sides<Edge, O> {
         }
     }
 
-    /// Acknowledges a LISTEN or UNLISTEN: names its pattern (docs/protobuf-protocol.md §8).
-    pub(crate) fn acknowledge_listen(&mut self, conn: ConnId, message: &Message<&[u8]>) {
-        let ack = Outgoing { name: Some(message.name()), is_ack: true, ..Outgoing::new(message.head.action) };
-        self.edges.reply(&mut self.cx, conn, &ack);
-    }
-
     /// LISTEN_ACCEPT or LISTEN_REJECT: to the owner of the name it is about.
     pub(crate) fn listener_said(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Option<Place> {
         let subscription = message.subscription().unwrap_or_default();
@@ -128,12 +122,5 @@ impl<O: ToOwner> Sides<Edge, O> {
         }
         let head = Head { name_hash: hash_name(&self.cx.hasher, subscription), ..message.head };
         Some(self.forward_hashed(conn, ReplyTo::default(), Message { head, bytes: message.bytes }))
-    }
-
-    /// A connection of this core may listen no more. `false`: it does not.
-    pub(super) fn end_listening(&mut self, conn: ConnId, topic: Topic, source: &str) -> bool {
-        let Some(pattern) = self.owner.listens(conn, topic, source) else { return false };
-        self.tell_listening(conn, (topic, &pattern), false, |_| ReplyTo::default());
-        true
     }
 }

@@ -4,48 +4,31 @@
 //! *Does not* keep the table: that is `subscribers`'.
 
 use crate::edge::Edge;
-use crate::edge::subscribers::Left;
 use crate::ident::{ConnId, Place};
 use crate::packet::ReplyTo;
-use crate::permit::{Found, Grant};
-use crate::sides::{Joined, Sides, ToOwner};
+use crate::sides::{Joined, Left, Sides};
 use deepstream_wire::{Action, Outgoing, Topic};
 
-impl<O: ToOwner> Sides<Edge, O> {
-    /// An owner counted a subscription.
-    pub(super) fn joined(&mut self, owner: Place, joined: Joined) {
+impl<O> Sides<Edge, O> {
+    /// An owner counted a subscription. What is to be left at once, if nobody wants it any more.
+    pub(super) fn joined(&mut self, owner: Place, joined: Joined) -> Option<Left> {
         let Joined { conn, reply_to, slot, epoch, provided } = joined;
         // A connection slot may have a new user by now; the table is asked about the one who subscribed.
-        let alive = self.edges.here.sessions.get(conn).is_some();
-        let joined = if alive {
-            self.edges.here.subscribers.joined(conn, reply_to, owner, slot, epoch)
-        } else {
-            Err(Left { owner, slot, epoch })
-        };
-        match joined {
-            // Here, not at the owner: who left meanwhile, or came again, is not told of what was before.
-            Ok(()) if provided => {
-                let name: Box<[u8]> = self.edges.here.subscribers.name(reply_to.name_id).into();
-                let has = Outgoing { name: Some(&name), ..Outgoing::new(Action::RecordHasProvider) };
-                self.edges.reply(&mut self.cx, conn, &has);
-            }
-            Ok(()) => {}
-            Err(left) => {
-                self.leave(conn, left);
-            }
+        if self.edges.here.sessions.get(conn).is_none() {
+            return Some(Left { owner, slot, epoch });
         }
-        if reply_to.rules != self.permit.generation()
-            && reply_to.joins()
-            && let Some(name) = self.edges.here.subscribers.name_of(reply_to)
-        {
-            let (topic, name, hash) = (name.topic, name.name.clone(), name.hash);
-            self.reauthorize_one(Grant::Subscription { conn, topic, name, hash }, Found::default());
+        let left = self.edges.here.subscribers.joined(conn, reply_to, owner, slot, epoch).err();
+        // Here, not at the owner: who left meanwhile, or came again, is not told of what was before.
+        if left.is_none() && provided {
+            let name: Box<[u8]> = self.edges.here.subscribers.name(reply_to.name_id).into();
+            let has = Outgoing { name: Some(&name), ..Outgoing::new(Action::RecordHasProvider) };
+            self.edges.reply(&mut self.cx, conn, &has);
         }
-        self.settle(reply_to, false, None);
+        left
     }
 
     /// An owner is done with a part of a bulk message.
-    pub(crate) fn settled(
+    pub(super) fn settled(
         &mut self,
         owner: Place,
         conn: ConnId,
@@ -61,20 +44,16 @@ impl<O: ToOwner> Sides<Edge, O> {
         }
         self.settle(reply_to, refused, version);
     }
+}
 
-    /// UNSUBSCRIBE of one name.
-    pub(crate) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) {
-        if let Some(left) = self.edges.here.subscribers.unsubscribe(conn, topic, name, hash) {
-            self.leave(conn, left);
+impl Edge {
+    /// A subscription may not go on. Whether there was one, and what is to be left.
+    pub(super) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) -> (bool, Option<Left>) {
+        if self.sessions.get(conn).is_none() {
+            return (false, None);
         }
-    }
-
-    /// A subscription may not go on. Whether there was one.
-    pub(super) fn end_subscription(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) -> bool {
-        let before = self.edges.here.subscribers.count_of(conn);
-        if self.edges.here.sessions.get(conn).is_some() {
-            self.unsubscribe(conn, topic, name, hash);
-        }
-        self.edges.here.subscribers.count_of(conn) < before
+        let before = self.subscribers.count_of(conn);
+        let left = self.subscribers.unsubscribe(conn, topic, name, hash);
+        (self.subscribers.count_of(conn) < before, left)
     }
 }

@@ -6,9 +6,8 @@
 use crate::edge::Edge;
 use crate::edge::bulk::BulkRequest;
 use crate::ident::{ConnId, Place};
-use crate::output::Frames;
 use crate::packet::{Identity, ReplyTo};
-use crate::sides::{Sides, ToOwner};
+use crate::sides::{Sides, ToOwner, UserQuery};
 use crate::view::hash_name;
 use ahash::RandomState;
 use deepstream_wire::{Action, Message, Outgoing};
@@ -46,6 +45,13 @@ impl Watchers {
     /// One of them, by its place.
     pub(crate) fn at(&self, place: usize) -> Option<ConnId> {
         self.members.get(place).map(|watcher| watcher.conn)
+    }
+
+    /// The same, if the owner that stands there in the row knows of it.
+    pub(super) fn confirmed_at(&self, place: usize, index: usize) -> Option<ConnId> {
+        let watcher = self.members.get(place)?;
+        let (word, bit) = bit_of(index);
+        watcher.confirmed.get(word).is_some_and(|bits| bits & bit != 0).then_some(watcher.conn)
     }
 
     /// How many there are.
@@ -87,6 +93,28 @@ fn bit_of(index: usize) -> (usize, u64) {
     (index / 64, 1 << (index % 64))
 }
 
+impl Edge {
+    /// One owner's users. The question, if that was all that it waited for.
+    pub(super) fn users_online(&mut self, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) -> Option<UserQuery> {
+        self.bulk_requests.add_users(reply_to, users);
+        self.settle_users(reply_to)
+    }
+
+    /// A part of a QUERY_ALL is done, or the sending out of its parts is. The question, if that was all that it waited for, with
+    /// everybody online but the asker.
+    fn settle_users(&mut self, reply_to: ReplyTo) -> Option<UserQuery> {
+        let mut query = self.bulk_requests.settle_users(reply_to)?;
+        let asker = self.user(query.conn).unwrap_or_default().as_bytes();
+        query.users.retain(|user| **user != *asker);
+        Some(query)
+    }
+
+    /// A connection watches everybody no more; `None`: it did not. Whether it was the last that did.
+    pub(super) fn watch_no_more(&mut self, conn: ConnId) -> Option<bool> {
+        self.watchers.remove(conn).then_some(self.watchers.members.is_empty())
+    }
+}
+
 impl<O: ToOwner> Sides<Edge, O> {
     /// A connection was let in, and is welcome once that is counted; or is gone.
     pub(crate) fn presence_changed(&mut self, conn: ConnId, identity: Arc<Identity>, online: bool) {
@@ -101,31 +129,45 @@ impl<O: ToOwner> Sides<Edge, O> {
     pub(crate) fn query_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
         let whole = self.edges.here.bulk_requests.begin(conn, message);
         self.ask_for_users(conn, |edge| edge.bulk_requests.part(whole, 0));
+        if let Some(query) = self.edges.here.settle_users(whole) {
+            self.answer_users(query);
+        }
+    }
+
+    /// SUBSCRIBE_ALL: acknowledged when every owner knows.
+    pub(crate) fn subscribe_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+        if self.edges.here.watchers.places.contains_key(&conn) {
+            let answer = Outgoing {
+                original_action: Some(message.head.action),
+                ..Outgoing::new(Action::PresenceMultipleSubscriptions)
+            };
+            self.edges.reply(&mut self.cx, conn, &answer);
+            return self.acknowledge(conn, message, false);
+        }
+        let whole = self.edges.here.bulk_requests.begin(conn, message);
+        self.edges.here.watchers.add(conn, whole.bulk_generation);
+        self.tell_everyone_watched(conn, true, |edge| edge.bulk_requests.part(whole, ReplyTo::EVERYBODY));
         self.settle(whole, false, None);
     }
+}
 
-    /// One owner's users.
-    pub(crate) fn users_online(&mut self, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) {
-        self.edges.here.bulk_requests.add_users(reply_to, users);
-        self.settle(reply_to, false, None);
+impl<O> Sides<Edge, O> {
+    /// An owner knows of a subscriber of everybody, who is told what it says from here on.
+    pub(super) fn everyone_confirmed(&mut self, owner: Place, conn: ConnId, reply_to: ReplyTo) {
+        self.edges.here.watchers.confirm(self.cx.places.index(owner), conn, reply_to.bulk_generation);
     }
 
-    /// All owners answered: everybody online but the asker, in order of their names, so that who asks twice can compare.
-    pub(crate) fn answer_query_all(&mut self, bulk_request: &BulkRequest) {
-        let asker = self.edges.user(bulk_request.conn).unwrap_or_default().as_bytes();
-        let mut names: Vec<&[u8]> =
-            bulk_request.users.iter().map(|user| &**user).filter(|&user| user != asker).collect();
-        if self.permit.judges() {
-            names.retain(|user| self.may_know_of(bulk_request.conn, user));
-        }
+    /// All owners answered: who is online is told in order of the names, so that who asks twice can compare.
+    pub(super) fn answer_query_all(&mut self, query: &UserQuery) {
+        let mut names: Vec<&[u8]> = query.users.iter().map(|user| &**user).collect();
         names.sort_unstable();
-        let message = bulk_request.message.borrowed();
+        let message = query.message.borrowed();
         let answer = Outgoing {
             names: &names,
             correlation_id: message.correlation_id(),
             ..Outgoing::new(Action::PresenceQueryAllResponse)
         };
-        self.edges.reply(&mut self.cx, bulk_request.conn, &answer);
+        self.edges.reply(&mut self.cx, query.conn, &answer);
     }
 
     /// The owners of all names of a QUERY answered: `{"user":bool,…}`.
@@ -149,51 +191,5 @@ impl<O: ToOwner> Sides<Edge, O> {
             ..Outgoing::new(Action::PresenceQueryResponse)
         };
         self.edges.reply(&mut self.cx, bulk_request.conn, &answer);
-    }
-
-    /// SUBSCRIBE_ALL: acknowledged when every owner knows.
-    pub(crate) fn subscribe_all(&mut self, conn: ConnId, message: &Message<&[u8]>) {
-        if self.edges.here.watchers.places.contains_key(&conn) {
-            let answer = Outgoing {
-                original_action: Some(message.head.action),
-                ..Outgoing::new(Action::PresenceMultipleSubscriptions)
-            };
-            self.edges.reply(&mut self.cx, conn, &answer);
-            return self.acknowledge(conn, message, false);
-        }
-        let whole = self.edges.here.bulk_requests.begin(conn, message);
-        self.edges.here.watchers.add(conn, whole.bulk_generation);
-        self.tell_everyone_watched(conn, true, |edge| edge.bulk_requests.part(whole, ReplyTo::EVERYBODY));
-        self.settle(whole, false, None);
-    }
-
-    /// UNSUBSCRIBE_ALL, or the connection is gone. Whether it watched everybody.
-    pub(super) fn unsubscribe_all(&mut self, conn: ConnId) -> bool {
-        let watched = self.edges.here.watchers.remove(conn);
-        if watched && self.edges.here.watchers.members.is_empty() {
-            self.tell_everyone_watched(conn, false, |_| ReplyTo::default());
-        }
-        watched
-    }
-
-    /// An owner knows of a subscriber of everybody, who is told what it says from here on.
-    pub(crate) fn everyone_confirmed(&mut self, owner: Place, conn: ConnId, reply_to: ReplyTo) {
-        self.edges.here.watchers.confirm(self.cx.places.index(owner), conn, reply_to.bulk_generation);
-    }
-
-    /// A user joined or left; to those of this core's subscribers of everybody who may know of it.
-    pub(crate) fn tell_everyone(&mut self, owner: Place, user: &[u8], frames: &Frames) {
-        let (word, bit) = bit_of(self.cx.places.index(owner));
-        let judges = self.permit.judges();
-        for place in 0..self.edges.here.watchers.members.len() {
-            let watcher = &self.edges.here.watchers.members[place];
-            let conn = watcher.conn;
-            if watcher.confirmed.get(word).is_some_and(|bits| bits & bit != 0)
-                && let Some(wire) = self.edges.wire(conn)
-                && (!judges || self.may_know_of(conn, user))
-            {
-                self.edges.here.sessions.deliver(&mut self.cx.outputs, conn, frames.of(wire).clone());
-            }
-        }
     }
 }

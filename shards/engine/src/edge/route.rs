@@ -5,7 +5,6 @@
 //! here. *Does not* judge a message against state: that is the owner's.
 
 use crate::edge::Edge;
-use crate::edge::session::table::State;
 use crate::edge::subscribers::Subscribe;
 use crate::ident::{ConnId, Place};
 use crate::output::{Flow, Note};
@@ -107,7 +106,7 @@ impl<O: ToOwner> Sides<Edge, O> {
             }
             Kind::ListenAnswer => self.listener_said(conn, message),
             Kind::UnsubscribeAll => {
-                self.unsubscribe_all(conn);
+                self.end_watching(conn);
                 self.acknowledge(conn, message, false);
                 None
             }
@@ -355,7 +354,7 @@ impl<O: ToOwner> Sides<Edge, O> {
             for core in self.cx.places.all().take(if filter { usize::MAX } else { 1 }) {
                 let hash =
                     if filter { filter_hash(&self.cx.hasher, name, core) } else { hash_name(&self.cx.hasher, name) };
-                self.unsubscribe(conn, topic, name, hash);
+                self.end_subscription(conn, topic, name, hash);
             }
             if self.edges.here.subscribers.count_of(conn) < before {
                 self.verbose_subscription("UNSUBSCRIBE", conn, topic, name);
@@ -394,62 +393,5 @@ impl<O: ToOwner> Sides<Edge, O> {
             let name = String::from_utf8_lossy(name).into();
             self.cx.outputs.note(Note::Subscription { event, topic: topic.name(), name, user });
         }
-    }
-
-    /// Whether the connection's socket is to be read on. It rests while its own outbox, or the lane to the owner it just
-    /// used, is long: backpressure falls on whoever causes it.
-    pub(crate) fn flow(&mut self, conn: ConnId, owner: Option<Place>) -> Flow {
-        let high_water = self.edges.here.sessions.high_water();
-        let congested = match owner {
-            Some(owner) if owner != self.cx.core => self.cx.outputs.congested(owner).then_some(owner),
-            Some(_) => None,
-            None => self.cx.peers().find(|&peer| self.cx.outputs.congested(peer)),
-        };
-        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return Flow::Close };
-        if let State::Closing = session.state {
-            return Flow::Close;
-        }
-        if session.backlog() > high_water || session.is_behind() {
-            session.paused = true;
-            self.watch(conn);
-            return Flow::Pause;
-        }
-        if session.is_judged() {
-            // Until it is known whether it may do what it just asked for.
-            session.paused = true;
-            return Flow::Pause;
-        }
-        if let Some(peer) = congested {
-            session.paused = true;
-            self.edges.here.held_back.push((peer, conn));
-            return Flow::Pause;
-        }
-        Flow::Continue
-    }
-
-    /// Lets a paused connection be read again, unless its login is being judged: that ends with the verdict alone.
-    pub(crate) fn resume(&mut self, conn: ConnId) {
-        if let Some(session) = self.edges.here.sessions.get_mut(conn)
-            && session.paused
-            && !session.is_judged()
-        {
-            session.paused = false;
-            // Nothing was read meanwhile: that it was silent is no fault of its own.
-            session.heard_at = self.cx.outputs.now;
-            self.edges.here.sessions.resumed.push(conn);
-        }
-    }
-
-    /// Lets those be read again whose peer's lane has drained.
-    pub(crate) fn release_held_back(&mut self) {
-        let mut held_back = std::mem::take(&mut self.edges.here.held_back);
-        held_back.retain(|&(peer, conn)| {
-            let long = self.cx.is_held_back_by(peer);
-            if !long {
-                self.resume(conn);
-            }
-            long
-        });
-        self.edges.here.held_back = held_back;
     }
 }

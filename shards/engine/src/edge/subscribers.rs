@@ -9,6 +9,7 @@
 
 use crate::ident::{ConnId, Place};
 use crate::packet::ReplyTo;
+use crate::sides::Left;
 use crate::view::Row;
 use ahash::RandomState;
 use deepstream_wire::Topic;
@@ -50,14 +51,6 @@ pub(crate) enum Subscribe {
     HostRequest(ReplyTo),
     /// The connection is a member or pending already.
     Duplicate,
-}
-
-/// What the owner must be told when somebody left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Left {
-    pub(crate) owner: Place,
-    pub(crate) slot: u32,
-    pub(crate) epoch: u32,
 }
 
 /// All subscriptions of one core's connections.

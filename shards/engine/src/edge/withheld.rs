@@ -4,7 +4,7 @@
 use crate::edge::Edge;
 use crate::ident::{ConnId, Place};
 use crate::packet::{Forwarded, ReplyTo};
-use crate::sides::{Sides, ToOwner};
+use crate::sides::Sides;
 use std::collections::VecDeque;
 
 /// What was withheld from one connection, at its edge.
@@ -65,64 +65,48 @@ impl Withheld {
     }
 }
 
-impl<O: ToOwner> Sides<Edge, O> {
-    /// An owner withholds an answer.
-    pub(crate) fn withheld(&mut self, owner: Place, forwarded: Forwarded) {
-        let conn = forwarded.conn;
-        match self.edges.here.sessions.get_mut(conn) {
-            Some(session) => {
-                session.withheld.get_or_insert_default().waiting.push_back((owner, forwarded));
-                self.fetch_withheld(conn);
-            }
-            None => self.give_up(owner, forwarded),
-        }
+impl Edge {
+    /// An owner withholds an answer, which is given back if its connection is gone.
+    pub(super) fn withheld(&mut self, owner: Place, forwarded: Forwarded) -> Option<Forwarded> {
+        let Some(session) = self.sessions.get_mut(forwarded.conn) else { return Some(forwarded) };
+        session.withheld.get_or_insert_default().waiting.push_back((owner, forwarded));
+        None
     }
 
     /// One that was fetched was told, or will not be.
-    pub(crate) fn fetched(&mut self, conn: ConnId, number: u32) {
-        let withheld = self.edges.here.sessions.get_mut(conn).and_then(|session| session.withheld.as_mut());
-        if let Some(withheld) = withheld {
+    pub(super) fn fetched(&mut self, conn: ConnId, number: u32) {
+        if let Some(withheld) = self.withheld_of(conn) {
             withheld.arrived(number);
-            self.fetch_withheld(conn);
         }
     }
 
-    /// Fetches what there is room for.
-    pub(crate) fn fetch_withheld(&mut self, conn: ConnId) {
-        loop {
-            let high_water = self.edges.here.sessions.high_water();
-            let Some(session) = self.edges.here.sessions.get_mut(conn).filter(|session| session.is_told()) else {
-                return;
-            };
-            let backlog = session.backlog();
-            let Some(withheld) = session.withheld.as_mut().filter(|withheld| !withheld.busy) else { return };
-            let Some((owner, forwarded)) = withheld.next(backlog, high_water) else {
-                if withheld.len() == 0 {
-                    session.withheld = None;
-                }
-                return self.read_on(conn);
-            };
-            withheld.busy = true;
-            self.ask_again(owner, forwarded);
-            let session = self.edges.here.sessions.get_mut(conn);
-            if let Some(withheld) = session.and_then(|session| session.withheld.as_mut()) {
-                withheld.busy = false;
+    /// A fetch was made, and the next may be.
+    pub(super) fn fetch_made(&mut self, conn: ConnId) {
+        if let Some(withheld) = self.withheld_of(conn) {
+            withheld.busy = false;
+        }
+    }
+
+    fn withheld_of(&mut self, conn: ConnId) -> Option<&mut Withheld> {
+        self.sessions.get_mut(conn)?.withheld.as_deref_mut()
+    }
+}
+
+impl<O> Sides<Edge, O> {
+    /// What is to be fetched next, if there is room. Once there is nothing more, its connection may be read on.
+    pub(super) fn next_fetch(&mut self, conn: ConnId) -> Option<(Place, Forwarded)> {
+        let high_water = self.edges.here.sessions.high_water();
+        let session = self.edges.here.sessions.get_mut(conn).filter(|session| session.is_told())?;
+        let backlog = session.backlog();
+        let withheld = session.withheld.as_mut().filter(|withheld| !withheld.busy)?;
+        let next = withheld.next(backlog, high_water);
+        withheld.busy = next.is_some();
+        if next.is_none() {
+            if withheld.len() == 0 {
+                session.withheld = None;
             }
+            self.read_on(conn);
         }
-    }
-
-    /// A connection that was paused because of what waits for it is read again once that is little.
-    pub(crate) fn read_on(&mut self, conn: ConnId) {
-        let low_water = self.edges.here.sessions.high_water() / 2;
-        let session = self.edges.here.sessions.get(conn);
-        if session.is_some_and(|session| session.paused && session.backlog() <= low_water && !session.is_behind()) {
-            self.resume(conn);
-        }
-    }
-
-    /// Its connection is gone, and the owner is to forget it.
-    pub(crate) fn give_up(&mut self, owner: Place, mut forwarded: Forwarded) {
-        forwarded.reply_to = forwarded.reply_to.yielded();
-        self.ask_again(owner, forwarded);
+        next
     }
 }

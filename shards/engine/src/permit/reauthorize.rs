@@ -157,11 +157,11 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     fn end_grant(&mut self, grant: &Grant, denial: Denial) {
         let (conn, _, action, name) = grant.asked();
         let went_on = match grant {
-            Grant::Subscription { topic, name, hash, .. } => E::end_subscription(self, conn, *topic, name, *hash),
-            Grant::Listener { topic, pattern, .. } => E::end_listening(self, conn, *topic, pattern),
+            Grant::Subscription { topic, name, hash, .. } => self.end_subscription(conn, *topic, name, *hash),
+            Grant::Listener { topic, pattern, .. } => self.end_listening(conn, *topic, pattern),
             // It listens on, to other names: it is told to stop, and nothing else.
             Grant::Assignment { attempt, .. } => return O::end_assignment(self, *attempt),
-            Grant::Watcher { .. } => E::end_watching(self, conn),
+            Grant::Watcher { .. } => self.end_watching(conn),
             Grant::Provider { name, hash, .. } => O::end_provider(self, conn, name, *hash),
         };
         if went_on {

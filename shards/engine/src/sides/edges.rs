@@ -178,7 +178,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     pub(crate) fn tell_joined(&mut self, joined: Joined) {
         let Joined { conn, reply_to, slot, epoch, provided } = joined;
         if conn.core == self.cx.core {
-            E::joined(self, conn.core, joined);
+            self.heard_joined(conn.core, joined);
         } else {
             let packet = Packet::Joined { conn, reply_to, slot, epoch, provided };
             self.cx.outputs.post(conn.core, Lane::Deliveries, packet);
@@ -220,7 +220,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     pub(crate) fn tell_withheld(&mut self, forwarded: Forwarded) {
         let core = forwarded.conn.core;
         if core == self.cx.core {
-            E::withheld(self, core, forwarded);
+            self.heard_withheld(core, forwarded);
         } else {
             self.cx.outputs.post(core, Lane::Deliveries, Packet::Withheld(forwarded));
         }
@@ -229,7 +229,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// What was asked again, under this number, is answered.
     pub(crate) fn tell_fetched(&mut self, conn: ConnId, number: u32) {
         if conn.core == self.cx.core {
-            E::fetched(self, conn, number);
+            self.heard_fetched(conn, number);
         } else {
             self.cx.outputs.post(conn.core, Lane::Deliveries, Packet::Fetched(conn, number));
         }
@@ -238,7 +238,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// These users are online, of those whose names this core owns.
     pub(crate) fn tell_online(&mut self, conn: ConnId, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) {
         if conn.core == self.cx.core {
-            E::online(self, reply_to, users);
+            self.heard_online(reply_to, users);
         } else {
             self.cx.outputs.post(conn.core, Lane::Deliveries, Packet::Online { reply_to, users });
         }
@@ -247,7 +247,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// A user came or went; to a core that has subscribers of everybody.
     pub(crate) fn announce_to(&mut self, core: Place, user: &[u8], frames: &Frames) {
         if core == self.cx.core {
-            E::announced(self, core, user, frames);
+            self.heard_announced(core, user, frames);
         } else {
             let packet = Packet::Announced { user: user.into(), frames: frames.clone() };
             self.cx.outputs.post(core, Lane::Deliveries, packet);

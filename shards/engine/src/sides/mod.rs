@@ -7,14 +7,17 @@
 //! *Owns* the shape. *Promises* that neither side sees what the other keeps: what an owner does is written for any `E`, what an
 //! edge does for any `O`, so that the compiler refuses what goes around the verbs; and that it costs nothing, because there is one
 //! of each, known when it is compiled: a verb is a direct call. *Does not* decide which of the two is meant: for the edges that is
-//! [`Edges`], for the owners `edge/owners.rs`.
+//! [`Edges`], for the owners `owners.rs`.
 //!
-//! A verb is handed both sides, not only its own. What an edge is told can lead to what it asks the owner next (a subscriber that
-//! left before it was counted leaves at once; a withheld answer is fetched as soon as there is room), and has to do so in place:
-//! put off to the end of the input, it would come behind what the owner says next to the same connection.
+//! What an edge is told can lead to what is asked of owners next: a subscriber that left before it was counted leaves at once, a
+//! withheld answer is fetched as soon as there is room. No edge asks for that from within: a verb of [`ToEdge`] is written without
+//! any owner, and returns what follows. It is done by `heard.rs`, in place, as if a packet had come: put off to the end of the
+//! input, it would come behind what the owner says next to the same connection.
 
 pub(crate) mod edges;
+mod heard;
 mod invalid;
+mod owners;
 
 use crate::context::{Context, TimerKey};
 use crate::ident::{AttemptId, ConnId, Nanos, Place};
@@ -24,6 +27,7 @@ use crate::packet::{Forwarded, Identity, ReplyTo};
 use crate::pattern::NamePattern;
 use crate::permit::state::{FindOrLoad, FindResident, Found, Grant, Permit, RuleReader};
 use crate::timer::TimerId;
+use bytes::Bytes;
 use deepstream_valve::Document;
 use deepstream_wire::{Action, Message, Topic, Wire};
 use edges::Edges;
@@ -84,17 +88,23 @@ pub(crate) trait ToEdge: Sized {
     /// `FanOut` with its end: the subscriptions that an owner counted for its slot are over.
     fn end_subscriptions(&mut self, owner: Place, slot: u32);
 
+    /// `Reply`, or one of the frames of `Announced`: a message that is encoded, to one connection.
+    fn deliver(&mut self, outputs: &mut Outputs, conn: ConnId, frame: Bytes);
+
     /// `TakenOver`.
     fn taken_over(&mut self, outputs: &mut Outputs, conn: ConnId);
 
     /// `Counted`.
-    fn counted<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId);
+    fn counted<O>(sides: &mut Sides<Self, O>, conn: ConnId);
 
-    /// `Joined`.
-    fn joined<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, joined: Joined);
+    /// `Joined`. What is to be left at once, if whoever subscribed does not want it any more.
+    fn joined<O>(sides: &mut Sides<Self, O>, owner: Place, joined: Joined) -> Option<Left>;
+
+    /// The subscription that a request was for, while somebody has one of that name.
+    fn subscription_of(&self, conn: ConnId, reply_to: ReplyTo) -> Option<Grant>;
 
     /// `Settled`.
-    fn settled<O: ToOwner>(
+    fn settled<O>(
         sides: &mut Sides<Self, O>,
         owner: Place,
         conn: ConnId,
@@ -103,17 +113,39 @@ pub(crate) trait ToEdge: Sized {
         version: Option<i32>,
     );
 
-    /// `Withheld`.
-    fn withheld<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded);
+    /// `Withheld`. Gives it back if the connection is gone.
+    fn withheld(&mut self, owner: Place, forwarded: Forwarded) -> Option<Forwarded>;
+
+    /// What is to be fetched next of what is withheld from a connection, if there is room, and from which owner. Nothing more is
+    /// until [`ToEdge::fetch_made`] is called.
+    fn next_fetch<O>(sides: &mut Sides<Self, O>, conn: ConnId) -> Option<(Place, Forwarded)>;
+
+    /// See [`ToEdge::next_fetch`].
+    fn fetch_made(&mut self, conn: ConnId);
 
     /// `Fetched`.
-    fn fetched<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId, number: u32);
+    fn fetched(&mut self, conn: ConnId, number: u32);
 
-    /// `Online`.
-    fn online<O: ToOwner>(sides: &mut Sides<Self, O>, reply_to: ReplyTo, users: Box<[Box<[u8]>]>);
+    /// `Online`. The question, if this was the last of its answers.
+    fn online(&mut self, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) -> Option<UserQuery>;
 
-    /// `Announced`.
-    fn announced<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, user: &[u8], frames: &Frames);
+    /// Tells whoever asked for everybody who is online.
+    fn answer_users<O>(sides: &mut Sides<Self, O>, query: UserQuery);
+
+    /// How many connections watch everybody.
+    fn watcher_count(&self) -> usize;
+
+    /// One of them.
+    fn watcher_at(&self, place: usize) -> Option<ConnId>;
+
+    /// The same, if the owner that stands there in the row knows of it: what others say was meant for those before it.
+    fn watcher_of(&self, place: usize, index: usize) -> Option<ConnId>;
+
+    /// A connection watches everybody no more; `None`: it did not. Whether it was the last that did.
+    fn end_watching(&mut self, conn: ConnId) -> Option<bool>;
+
+    /// Who a connection is, for the core that stands there in the row, if that has not been told yet.
+    fn introduce(&mut self, index: usize, conn: ConnId) -> Option<Arc<Identity>>;
 
     /// A message of a connection that waited for records which rules refer to is gone on with.
     fn begin_again<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId, message: &Message<&[u8]>, found: Found);
@@ -127,26 +159,8 @@ pub(crate) trait ToEdge: Sized {
     /// One of them, as something that goes on.
     fn subscription_at(&self, slot: u32, place: usize) -> Option<Grant>;
 
-    /// How many connections watch everybody.
-    fn watcher_count(&self) -> usize;
-
-    /// One of them.
-    fn watcher_at(&self, place: usize) -> Option<ConnId>;
-
-    /// A subscription may not go on. Whether there was one.
-    fn end_subscription<O: ToOwner>(
-        sides: &mut Sides<Self, O>,
-        conn: ConnId,
-        topic: Topic,
-        name: &[u8],
-        hash: u64,
-    ) -> bool;
-
-    /// A connection may not go on listening. Whether it did.
-    fn end_listening<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId, topic: Topic, source: &str) -> bool;
-
-    /// A connection may not go on watching everybody. Whether it did.
-    fn end_watching<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId) -> bool;
+    /// A subscription may not go on. Whether there was one, and what is to be left.
+    fn end_subscription(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) -> (bool, Option<Left>);
 }
 
 /// A subscription that its owner counts.
@@ -162,6 +176,21 @@ pub(crate) struct Joined {
     pub(crate) epoch: u32,
     /// Somebody provides the name, and the subscriber is to be told.
     pub(crate) provided: bool,
+}
+
+/// What the owner must be told when somebody left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) owner: Place,
+    pub(crate) slot: u32,
+    pub(crate) epoch: u32,
+}
+
+/// A question for everybody who is online, with what owners answered.
+pub(crate) struct UserQuery {
+    pub(crate) conn: ConnId,
+    pub(crate) message: Message<Box<[u8]>>,
+    pub(crate) users: Vec<Box<[u8]>>,
 }
 
 /// What is said to the owner of this core.

@@ -12,7 +12,8 @@ use crate::edge::Edge;
 use crate::edge::session::login::identity_of;
 use crate::ident::ConnId;
 use crate::output::{Flow, Login, Note};
-use crate::sides::{Sides, ToOwner};
+use crate::packet::{Lane, Packet};
+use crate::sides::Sides;
 use deepstream_wire::{Action, Message, Outgoing};
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ const WARNING: &[u8] = b"deepstream/session-expires";
 const OTHER_USER: &[u8] = br#"{"error":"an open session can only be extended by its own user"}"#;
 const NANOS_PER_MS: u64 = 1_000_000;
 
-impl<O: ToOwner> Sides<Edge, O> {
+impl<O> Sides<Edge, O> {
     /// Whether an AUTH.REQUEST of this open session means something: its login ends by itself.
     pub(crate) fn may_extend(&self, conn: ConnId) -> bool {
         self.edges.here.sessions.get(conn).is_some_and(|session| session.visit.is_some())
@@ -55,7 +56,11 @@ impl<O: ToOwner> Sides<Edge, O> {
                 let changed = session.identity.as_ref() != Some(&identity);
                 session.identity = Some(identity.clone());
                 if changed {
-                    self.introduce_anew(conn, &identity);
+                    // Who was introduced before is told anew; the lane keeps the order.
+                    for index in session.introduced() {
+                        let packet = Packet::Introduce(conn, identity.clone());
+                        self.cx.outputs.post(self.cx.places.at(index), Lane::Requests, packet);
+                    }
                 }
                 let answer =
                     Outgoing { data: identity.client_data.as_deref(), ..Outgoing::new(Action::AuthSuccessful) };

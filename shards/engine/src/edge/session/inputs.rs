@@ -5,6 +5,7 @@ use crate::edge::session::burden::Burden;
 use crate::edge::session::table::State;
 use crate::ident::{ConnId, Nanos};
 use crate::output::{Flow, Note, Peer, Reason};
+use crate::packet::{Lane, Packet};
 use crate::sides::{Sides, ToOwner};
 use deepstream_wire::{Message, Unreadable};
 
@@ -130,9 +131,10 @@ impl<O: ToOwner> Sides<Edge, O> {
         for left in leaving {
             self.leave(conn, left);
         }
-        self.unsubscribe_all(conn);
+        self.end_watching(conn);
         for index in session.introduced() {
-            self.say_farewell(index, conn, session.oversized);
+            let core = self.cx.places.at(index);
+            self.cx.outputs.post(core, Lane::Requests, Packet::Farewell(conn, session.oversized));
         }
         O::farewell(self, conn, session.oversized);
         for (owner, forwarded) in session.withheld.take().map(|withheld| withheld.into_waiting()).unwrap_or_default() {

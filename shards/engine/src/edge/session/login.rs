@@ -12,6 +12,47 @@ use deepstream_wire::{Action, AuthRequest, ConnectionRequest, Message, Outgoing,
 use std::sync::Arc;
 
 impl<O: ToOwner> Sides<Edge, O> {
+    /// The verdict on a login.
+    pub(crate) fn authenticated(&mut self, conn: ConnId, login: Login) {
+        let now = self.cx.outputs.now;
+        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
+        if !session.is_judged() {
+            return;
+        }
+        // Nothing was read since it asked: that it was silent is no fault of its own.
+        session.heard_at = now;
+        if let State::Open = session.state {
+            return self.extended(conn, login);
+        }
+        match login {
+            // It will be a name: of presence, in the log, in every other core's memory.
+            Login::Accepted(account) if account.user_id.len() > self.cx.options.limits.name_bytes_max => {
+                self.refuse_login(conn, Some(br#""the user id is too long""#));
+            }
+            Login::Accepted(account) => {
+                session.state = State::Arriving;
+                session.attempts = 0;
+                let identity = Arc::new(identity_of(account, session, now));
+                session.identity = Some(identity.clone());
+                if identity.wire.stays() {
+                    self.cx.outputs.note(Note::LoggedIn { user: identity.user.clone() });
+                    self.hold_client_id(conn, &identity, true);
+                    self.presence_changed(conn, identity, true);
+                } else {
+                    self.admitted(conn);
+                }
+                return self.watch(conn);
+            }
+            Login::Refused { client_data } => self.refuse_login(conn, client_data.as_deref()),
+            Login::Unjudged { client_data } => self.leave_unjudged(conn, &client_data),
+            Login::Barred { client_data, .. } => self.bar(conn, &client_data),
+        }
+        self.watch(conn);
+        self.resume(conn);
+    }
+}
+
+impl<O> Sides<Edge, O> {
     /// A message before the login is complete.
     pub(crate) fn before_login(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
         let Some(session) = self.edges.here.sessions.get(conn) else { return Flow::Close };
@@ -110,45 +151,6 @@ impl<O: ToOwner> Sides<Edge, O> {
         // Only where words are said, so that nothing is said of it where numbers are.
         let original_topic = what.topic().filter(|_| word.is_some());
         self.edges.reply(&mut self.cx, conn, &Outgoing { name: word, original_topic, ..Outgoing::new(unknown) });
-    }
-
-    /// The verdict on a login.
-    pub(crate) fn authenticated(&mut self, conn: ConnId, login: Login) {
-        let now = self.cx.outputs.now;
-        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
-        if !session.is_judged() {
-            return;
-        }
-        // Nothing was read since it asked: that it was silent is no fault of its own.
-        session.heard_at = now;
-        if let State::Open = session.state {
-            return self.extended(conn, login);
-        }
-        match login {
-            // It will be a name: of presence, in the log, in every other core's memory.
-            Login::Accepted(account) if account.user_id.len() > self.cx.options.limits.name_bytes_max => {
-                self.refuse_login(conn, Some(br#""the user id is too long""#));
-            }
-            Login::Accepted(account) => {
-                session.state = State::Arriving;
-                session.attempts = 0;
-                let identity = Arc::new(identity_of(account, session, now));
-                session.identity = Some(identity.clone());
-                if identity.wire.stays() {
-                    self.cx.outputs.note(Note::LoggedIn { user: identity.user.clone() });
-                    self.hold_client_id(conn, &identity, true);
-                    self.presence_changed(conn, identity, true);
-                } else {
-                    self.admitted(conn);
-                }
-                return self.watch(conn);
-            }
-            Login::Refused { client_data } => self.refuse_login(conn, client_data.as_deref()),
-            Login::Unjudged { client_data } => self.leave_unjudged(conn, &client_data),
-            Login::Barred { client_data, .. } => self.bar(conn, &client_data),
-        }
-        self.watch(conn);
-        self.resume(conn);
     }
 
     /// Tells a client that it is logged in, once the owner of its user's name counts it: whoever hears of the login and

@@ -4,11 +4,11 @@ use crate::edge::Edge;
 use crate::edge::session::table::State;
 use crate::ident::{ConnId, Nanos};
 use crate::output::{Headers, Note};
-use crate::sides::{Sides, ToOwner};
+use crate::sides::Sides;
 use deepstream_wire::Wire;
 use std::sync::Arc;
 
-impl<O: ToOwner> Sides<Edge, O> {
+impl<O> Sides<Edge, O> {
     /// A connection became a WebSocket on which `wire` is spoken. Where the server leads, the link has greeted.
     pub(crate) fn upgraded(&mut self, now: Nanos, conn: ConnId, wire: Wire, referer: &str, headers: Headers) {
         let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };

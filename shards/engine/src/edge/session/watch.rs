@@ -12,13 +12,13 @@ use crate::edge::session::table::{Session, State};
 use crate::ident::{ConnId, Nanos};
 use crate::limits::Limits;
 use crate::output::Reason;
-use crate::sides::{Sides, ToOwner};
+use crate::sides::Sides;
 use deepstream_wire::Action;
 
 /// How long the last bytes of a closed connection may take to leave.
 const CLOSE_GRACE_NS: u64 = 2_000_000_000;
 
-impl<O: ToOwner> Sides<Edge, O> {
+impl<O> Sides<Edge, O> {
     /// A client said under which name it is connected once, if it has one, and how long it may be silent; `None`: for ever.
     pub(crate) fn introduced(&mut self, conn: ConnId, client: &[u8], silence_ns_max: Option<u64>) {
         if let Some(session) = self.edges.here.sessions.get_mut(conn) {

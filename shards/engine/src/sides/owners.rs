@@ -3,20 +3,18 @@
 //! *Owns* that choice, one place for each verb. *Promises* that an owner knows a connection before it hears what it said.
 //! *Does not* decide which core is the owner: that is the view's.
 
-use crate::edge::Edge;
-use crate::edge::subscribers::Left;
+use super::{Left, Sides, ToEdge, ToOwner};
 use crate::ident::{ConnId, Nanos, Place};
 use crate::packet::{Forwarded, Identity, Lane, Packet, ReplyTo};
 use crate::pattern::NamePattern;
-use crate::sides::{Sides, ToOwner};
 use bytes::Bytes;
 use deepstream_wire::{Message, Topic};
 use std::sync::Arc;
 
-impl<O: ToOwner> Sides<Edge, O> {
+impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// A request about a name that a core owns. `copy` makes the message one that can travel.
     #[inline]
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &mut self,
         owner: Place,
         conn: ConnId,
@@ -35,7 +33,7 @@ impl<O: ToOwner> Sides<Edge, O> {
     }
 
     /// The same of a request that was made before, and is made once more, or taken back.
-    pub(super) fn ask_again(&mut self, owner: Place, mut forwarded: Forwarded) {
+    pub(crate) fn ask_again(&mut self, owner: Place, mut forwarded: Forwarded) {
         forwarded.reply_to.rules = self.permit.generation();
         if owner == self.cx.core {
             let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
@@ -47,24 +45,13 @@ impl<O: ToOwner> Sides<Edge, O> {
 
     /// Makes sure that another core knows a connection before it hears from it.
     fn introduce(&mut self, core: Place, conn: ConnId) {
-        let Some(session) = self.edges.here.sessions.get_mut(conn) else { return };
-        let Some(identity) = session.identity.clone() else { return };
-        if session.introduce(self.cx.places.index(core)) {
+        if let Some(identity) = self.edges.here.introduce(self.cx.places.index(core), conn) {
             self.cx.outputs.post(core, Lane::Requests, Packet::Introduce(conn, identity));
         }
     }
 
-    /// Tells the cores that know a connection who it is from here on. The lane keeps the order.
-    pub(super) fn introduce_anew(&mut self, conn: ConnId, identity: &Arc<Identity>) {
-        let Some(session) = self.edges.here.sessions.get(conn) else { return };
-        for index in session.introduced() {
-            let packet = Packet::Introduce(conn, identity.clone());
-            self.cx.outputs.post(self.cx.places.at(index), Lane::Requests, packet);
-        }
-    }
-
     /// A subscriber is gone.
-    pub(super) fn leave(&mut self, conn: ConnId, left: Left) {
+    pub(crate) fn leave(&mut self, conn: ConnId, left: Left) {
         let Left { owner, slot, epoch } = left;
         if owner == self.cx.core {
             O::left(self, conn, slot, epoch);
@@ -73,14 +60,8 @@ impl<O: ToOwner> Sides<Edge, O> {
         }
     }
 
-    /// A connection is gone; to the core that stands there in the row, which knows it.
-    pub(super) fn say_farewell(&mut self, index: usize, conn: ConnId, oversized: bool) {
-        let core = self.cx.places.at(index);
-        self.cx.outputs.post(core, Lane::Requests, Packet::Farewell(conn, oversized));
-    }
-
     /// A user has one connection more, or one fewer.
-    pub(super) fn tell_presence(&mut self, owner: Place, conn: ConnId, identity: Arc<Identity>, online: bool) {
+    pub(crate) fn tell_presence(&mut self, owner: Place, conn: ConnId, identity: Arc<Identity>, online: bool) {
         if owner == self.cx.core {
             O::presence(self, conn, &identity, online);
         } else {
@@ -89,7 +70,7 @@ impl<O: ToOwner> Sides<Edge, O> {
     }
 
     /// A connection logged in under its client's name, which is part of this key, or is gone.
-    pub(super) fn tell_holder(
+    pub(crate) fn tell_holder(
         &mut self,
         (owner, key): (Place, Box<[u8]>),
         conn: ConnId,
@@ -107,11 +88,11 @@ impl<O: ToOwner> Sides<Edge, O> {
 
     /// This core has subscribers of everybody, or none any more. Every owner is told, and what waits for each of them is what
     /// `reply_to` gives.
-    pub(super) fn tell_everyone_watched(
+    pub(crate) fn tell_everyone_watched(
         &mut self,
         conn: ConnId,
         on: bool,
-        mut reply_to: impl FnMut(&mut Edge) -> ReplyTo,
+        mut reply_to: impl FnMut(&mut E) -> ReplyTo,
     ) {
         for core in self.cx.peers() {
             let reply_to = reply_to(&mut self.edges.here);
@@ -121,8 +102,17 @@ impl<O: ToOwner> Sides<Edge, O> {
         O::everyone(self, conn, reply_to, on);
     }
 
+    /// A connection watches everybody no more. Whether it did.
+    pub(crate) fn end_watching(&mut self, conn: ConnId) -> bool {
+        let last = self.edges.here.end_watching(conn);
+        if last == Some(true) {
+            self.tell_everyone_watched(conn, false, |_| ReplyTo::default());
+        }
+        last.is_some()
+    }
+
     /// Every owner is asked who is online.
-    pub(super) fn ask_for_users(&mut self, conn: ConnId, mut reply_to: impl FnMut(&mut Edge) -> ReplyTo) {
+    pub(crate) fn ask_for_users(&mut self, conn: ConnId, mut reply_to: impl FnMut(&mut E) -> ReplyTo) {
         for core in self.cx.peers() {
             let reply_to = reply_to(&mut self.edges.here);
             self.cx.outputs.post(core, Lane::Requests, Packet::Users { conn, reply_to });
@@ -132,12 +122,12 @@ impl<O: ToOwner> Sides<Edge, O> {
     }
 
     /// A connection listens to a pattern, or does no more. Every owner is told.
-    pub(super) fn tell_listening(
+    pub(crate) fn tell_listening(
         &mut self,
         conn: ConnId,
         (topic, pattern): (Topic, &Arc<NamePattern>),
         on: bool,
-        mut reply_to: impl FnMut(&mut Edge) -> ReplyTo,
+        mut reply_to: impl FnMut(&mut E) -> ReplyTo,
     ) {
         for core in self.cx.peers() {
             let reply_to = reply_to(&mut self.edges.here);
@@ -147,5 +137,21 @@ impl<O: ToOwner> Sides<Edge, O> {
         }
         let reply_to = reply_to(&mut self.edges.here);
         O::listen(self, conn, reply_to, topic, pattern, on);
+    }
+
+    /// A connection of this core may listen no more. `false`: it does not.
+    pub(crate) fn end_listening(&mut self, conn: ConnId, topic: Topic, source: &str) -> bool {
+        let Some(pattern) = self.owner.listens(conn, topic, source) else { return false };
+        self.tell_listening(conn, (topic, &pattern), false, |_| ReplyTo::default());
+        true
+    }
+
+    /// A subscription may not go on. Whether there was one.
+    pub(crate) fn end_subscription(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) -> bool {
+        let (went_on, left) = self.edges.here.end_subscription(conn, topic, name, hash);
+        if let Some(left) = left {
+            self.leave(conn, left);
+        }
+        went_on
     }
 }

@@ -1,0 +1,85 @@
+//! What the edge of this core hears from owners, by call or by packet, and what follows of it.
+//!
+//! *Owns* nothing. *Promises* that what follows is done before anything else is heard. *Does not* know what the edge makes of it.
+
+use super::{Joined, Sides, ToEdge, ToOwner, UserQuery};
+use crate::ident::{ConnId, Place};
+use crate::output::Frames;
+use crate::packet::{Forwarded, ReplyTo};
+use crate::permit::state::Found;
+
+impl<E: ToEdge, O: ToOwner> Sides<E, O> {
+    /// An owner counted a subscription.
+    pub(crate) fn heard_joined(&mut self, owner: Place, joined: Joined) {
+        let Joined { conn, reply_to, .. } = joined;
+        if let Some(left) = E::joined(self, owner, joined) {
+            self.leave(conn, left);
+        }
+        // Begun by a message that went by older rules than those in force.
+        if reply_to.rules != self.permit.generation()
+            && reply_to.joins()
+            && let Some(grant) = self.edges.here.subscription_of(conn, reply_to)
+        {
+            self.reauthorize_one(grant, Found::default());
+        }
+        E::settled(self, owner, conn, reply_to, false, None);
+    }
+
+    /// An owner withholds an answer.
+    pub(crate) fn heard_withheld(&mut self, owner: Place, forwarded: Forwarded) {
+        let conn = forwarded.conn;
+        match self.edges.here.withheld(owner, forwarded) {
+            None => self.fetch_withheld(conn),
+            Some(forwarded) => self.give_up(owner, forwarded),
+        }
+    }
+
+    /// What was fetched was told, or will not be.
+    pub(crate) fn heard_fetched(&mut self, conn: ConnId, number: u32) {
+        self.edges.here.fetched(conn, number);
+        self.fetch_withheld(conn);
+    }
+
+    /// Fetches what there is room for.
+    pub(crate) fn fetch_withheld(&mut self, conn: ConnId) {
+        while let Some((owner, forwarded)) = E::next_fetch(self, conn) {
+            self.ask_again(owner, forwarded);
+            self.edges.here.fetch_made(conn);
+        }
+    }
+
+    /// The connection of a request that would be made again is gone, and the owner is to forget it.
+    pub(crate) fn give_up(&mut self, owner: Place, mut forwarded: Forwarded) {
+        forwarded.reply_to = forwarded.reply_to.yielded();
+        self.ask_again(owner, forwarded);
+    }
+
+    /// An owner said who is online, of those whose names it owns.
+    pub(crate) fn heard_online(&mut self, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) {
+        if let Some(query) = self.edges.here.online(reply_to, users) {
+            self.answer_users(query);
+        }
+    }
+
+    /// All owners said who is online: whoever asked is told of those whom it may know of.
+    pub(crate) fn answer_users(&mut self, mut query: UserQuery) {
+        if self.permit.judges() {
+            query.users.retain(|user| self.may_know_of(query.conn, user));
+        }
+        E::answer_users(self, query);
+    }
+
+    /// A user came or went; to those who watch everybody and may know of it.
+    pub(crate) fn heard_announced(&mut self, owner: Place, user: &[u8], frames: &Frames) {
+        let index = self.cx.places.index(owner);
+        let judges = self.permit.judges();
+        for place in 0..self.edges.here.watcher_count() {
+            if let Some(conn) = self.edges.here.watcher_of(place, index)
+                && let Some(wire) = self.edges.here.wire(conn)
+                && (!judges || self.may_know_of(conn, user))
+            {
+                self.edges.here.deliver(&mut self.cx.outputs, conn, frames.of(wire).clone());
+            }
+        }
+    }
+}
