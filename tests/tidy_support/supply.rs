@@ -1,7 +1,7 @@
 //! Checks dependencies against `deny.toml`: licences, sources, and crates in several versions.
 //!
-//! `cargo deny` reads the same file and knows faults that were published besides; it takes minutes to build and a list from
-//! the network, so that these rules are held here for everybody.
+//! `cargo deny` reads the same file and also knows published faults (`scripts/nightly` runs it). It takes minutes to build and
+//! needs a list from the network, so the other rules are checked here, everywhere.
 
 use super::{Source, tree};
 use serde_json::Value;
