@@ -145,9 +145,8 @@ impl ToEdge for Edge {
     }
 
     fn introduce(&mut self, index: usize, conn: ConnId) -> Option<Arc<Identity>> {
-        let session = self.sessions.get_mut(conn)?;
-        let identity = session.identity.clone()?;
-        session.introduce(index).then_some(identity)
+        let session = self.sessions.get_mut(conn).filter(|session| session.identity.is_some())?;
+        if session.introduce(index) { session.identity.clone() } else { None }
     }
 
     fn begin_again<O: ToOwner>(sides: &mut Sides<Self, O>, conn: ConnId, message: &Message<&[u8]>, found: Found) {
