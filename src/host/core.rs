@@ -8,6 +8,7 @@ mod sleep;
 
 use super::admission::Links;
 use super::clock::Clock;
+use super::connections::Sockets;
 use super::control::Control;
 use super::descriptors::Descriptors;
 use super::endings::Endings;
@@ -17,7 +18,6 @@ use super::peers::Peers;
 use super::refusals::Refusals;
 use super::ring::{self, Ring};
 use super::services::Clients;
-use super::socket::Sockets;
 use super::stores::Stores;
 use super::tape::TapeFeed;
 use super::trim::Trim;

@@ -7,6 +7,7 @@
 mod admission;
 mod bell;
 mod clock;
+mod connections;
 mod control;
 mod core;
 mod descriptors;
@@ -23,7 +24,6 @@ mod report;
 mod request;
 mod ring;
 mod services;
-mod socket;
 mod start;
 mod stores;
 mod tape;

@@ -4,10 +4,10 @@
 //! that what one batch asks of a record is done in its order, and that a request that is over leaves nothing behind.
 //! *Does not* speak HTTP: that is hyper's.
 
+use super::connections::{Sockets, Stage};
 use super::core::Core;
 use super::http::{INPUT_BYTES_MAX, Job, Stage as Progress, Work};
 use super::ring::Key;
-use super::socket::{Sockets, Stage};
 use super::verdicts::{Credentials, NOT_LOGGED_IN, refusal, refused};
 use crate::endpoint::http::{self, Answer};
 use crate::note::{Ending, RequestFault};
@@ -363,7 +363,7 @@ impl Sockets {
     }
 
     fn conversations(&self) -> Vec<Key> {
-        let open = |(slot, socket): (usize, &Option<super::socket::Socket>)| {
+        let open = |(slot, socket): (usize, &Option<super::connections::Socket>)| {
             let socket = socket.as_ref().filter(|socket| socket.http.is_some())?;
             Some(Key { slot: slot as u32, generation: socket.generation })
         };

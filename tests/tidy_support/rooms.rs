@@ -151,7 +151,7 @@ pub(crate) const MODULES: &[Modules] = &[
     Modules {
         folder: "src",
         shared: &[],
-        // The rooms of a core that deal with connections (core, endings, http, request, socket) share its shard and its ring, and
+        // The rooms of a core that deal with connections (connections, core, endings, http, request) share its shard and its ring, and
         // call each other.
         in_circles: 5,
         rows: &[
@@ -194,6 +194,21 @@ pub(crate) const MODULES: &[Modules] = &[
             ("host/admission", &["config"]),
             ("host/bell", &[]),
             ("host/clock", &[]),
+            (
+                "host/connections",
+                &[
+                    "auth",
+                    "endpoint",
+                    "host/admission",
+                    "host/core",
+                    "host/http",
+                    "host/listen",
+                    "host/ring",
+                    "host/tls",
+                    "note",
+                    "proxies",
+                ],
+            ),
             ("host/control", &[]),
             (
                 "host/core",
@@ -202,6 +217,7 @@ pub(crate) const MODULES: &[Modules] = &[
                     "endpoint",
                     "host/admission",
                     "host/clock",
+                    "host/connections",
                     "host/control",
                     "host/descriptors",
                     "host/endings",
@@ -211,7 +227,6 @@ pub(crate) const MODULES: &[Modules] = &[
                     "host/refusals",
                     "host/ring",
                     "host/services",
-                    "host/socket",
                     "host/stores",
                     "host/tape",
                     "host/trim",
@@ -229,7 +244,16 @@ pub(crate) const MODULES: &[Modules] = &[
             ("host/refusals", &["host/descriptors", "host/listen", "note"]),
             (
                 "host/request",
-                &["endpoint", "host/core", "host/http", "host/ring", "host/socket", "host/verdicts", "note", "proxies"],
+                &[
+                    "endpoint",
+                    "host/connections",
+                    "host/core",
+                    "host/http",
+                    "host/ring",
+                    "host/verdicts",
+                    "note",
+                    "proxies",
+                ],
             ),
             ("host/ring", &["host/bell", "host/descriptors"]),
             (
@@ -244,21 +268,6 @@ pub(crate) const MODULES: &[Modules] = &[
                     "monitor",
                     "service",
                     "storage",
-                ],
-            ),
-            (
-                "host/socket",
-                &[
-                    "auth",
-                    "endpoint",
-                    "host/admission",
-                    "host/core",
-                    "host/http",
-                    "host/listen",
-                    "host/ring",
-                    "host/tls",
-                    "note",
-                    "proxies",
                 ],
             ),
             ("host/stores", &["host/clock", "storage"]),
