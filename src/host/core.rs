@@ -1,14 +1,16 @@
 //! One core: its shard, its sockets, its peers, and the turn that moves everything between them.
 //!
-//! *Owns* the order of a turn, and of the end. *Promises* that a turn is one system call beside one send for each socket that is
-//! told something (and one for each look in a long flush), and that a peer or client that is slow costs only itself.
+//! *Owns* the order of a turn, and of the end, and knows all rooms of the host that take part in one; none of them knows it.
+//! *Promises* that a turn is one system call beside one send for each socket that is told something (and one for each look in a
+//! long flush), and that a peer or client that is slow costs only itself.
 //! *Does not* decide what a message means (the shard does) or how bytes reach the kernel (the ring does).
 
+mod flush;
 mod sleep;
 
 use super::admission::Links;
 use super::clock::Clock;
-use super::connections::Sockets;
+use super::connections::{Connections, Next};
 use super::control::Control;
 use super::descriptors::Descriptors;
 use super::endings::Endings;
@@ -16,14 +18,16 @@ use super::gauges::Gauges;
 use super::listen::DoorKind;
 use super::peers::Peers;
 use super::refusals::Refusals;
-use super::ring::{self, Ring};
+use super::request::Requests;
+use super::ring::{self, Key, Ring};
 use super::services::Clients;
+use super::socket::Sockets;
 use super::stores::Stores;
 use super::tape::TapeFeed;
 use super::trim::Trim;
 use crate::endpoint::http::Service;
 use crate::monitor::Figures;
-use crate::{auth, note};
+use crate::note;
 use deepstream_engine::{Completion, HostRequest, Nanos, Packet, Shard};
 use deepstream_mesh::Port;
 use deepstream_wire::LinkConfig;
@@ -48,38 +52,28 @@ const ACCEPT_REST_NS: u64 = 100_000_000;
 
 /// See the module.
 pub(super) struct Core {
-    pub(super) shard: Shard,
-    pub(super) ring: Ring,
-    pub(super) sockets: Sockets,
-    pub(super) links: Links,
-    pub(super) web: Rc<Service>,
+    connections: Connections,
+    requests: Requests,
     /// What holds for connections, by the door they came through.
-    pub(super) doors: Vec<DoorKind>,
-    /// The moment of this turn, or of its last look.
-    pub(super) now: Nanos,
+    doors: Vec<DoorKind>,
     /// When this turn began.
     began: Nanos,
-    pub(super) stopping: bool,
+    stopping: bool,
     peers: Peers,
     stores: Stores,
-    pub(super) auth: auth::Client,
     clock: Clock,
-    pub(super) control: Arc<Control>,
+    control: Arc<Control>,
     /// How long to spin before sleeping; `None`: for ever.
     idle_spin_ns: Option<u64>,
     /// Where what comes in is written down, if it is.
     tape_feed: Option<TapeFeed>,
     accept_again_at: Option<Nanos>,
-    pub(super) refusals: Refusals,
+    refusals: Refusals,
     trim: Trim,
     counted_drained: bool,
     gauges: Gauges,
     /// Generation of the permission rules that the shard was given.
     rules: u32,
-    /// How many bytes were put into outboxes, ever, when this turn takes in nothing more.
-    enough: u64,
-    /// What was told of connections that were ended.
-    pub(super) endings: Endings,
 }
 
 /// What a core is made of.
@@ -119,18 +113,25 @@ impl Core {
         let peers = Peers::new(port);
         shard.reserve(CONNECTIONS_ROOM);
         ring.reserve(CONNECTIONS_ROOM);
+        let began = clock.now();
         Self {
-            shard,
-            ring,
-            sockets: Sockets::with_room(CONNECTIONS_ROOM),
-            links: Links::new(link_config),
-            web: Rc::new(web),
+            connections: Connections {
+                shard,
+                ring,
+                sockets: Sockets::with_room(CONNECTIONS_ROOM),
+                links: Links::new(link_config),
+                web: Rc::new(web),
+                auth,
+                endings: Endings::default(),
+                now: began,
+                enough: 0,
+                overburdened: false,
+            },
+            requests: Requests::default(),
             doors,
-            now: clock.now(),
-            began: clock.now(),
+            began,
             stopping: false,
             stores: Stores::new(storage),
-            auth,
             gauges: Gauges::new(figures, peers.own()),
             peers,
             clock,
@@ -142,8 +143,6 @@ impl Core {
             trim: Trim::default(),
             counted_drained: false,
             rules: 0,
-            enough: 0,
-            endings: Endings::default(),
         }
     }
 
@@ -161,14 +160,14 @@ impl Core {
             }
             self.wind(worked);
             if worked && self.spins() {
-                self.ring.submit();
+                self.connections.ring.submit();
             } else {
                 self.idle();
             }
         }
-        self.endings.tell_left_out(Nanos(u64::MAX));
+        self.connections.endings.tell_left_out(Nanos(u64::MAX));
         if let Some(tape_feed) = self.tape_feed.take() {
-            self.shard.end_tape();
+            self.connections.shard.end_tape();
             tape_feed.hand_over();
         }
         self.gauges.leave()
@@ -178,7 +177,7 @@ impl Core {
     fn wind(&mut self, worked: bool) {
         let Some(tape_feed) = &self.tape_feed else { return };
         if tape_feed.is_over() {
-            self.shard.end_tape();
+            self.connections.shard.end_tape();
             self.tape_feed = None;
         } else if !worked {
             tape_feed.hand_over();
@@ -187,43 +186,44 @@ impl Core {
 
     /// One bounded round. Whether there was anything to do.
     fn turn(&mut self) -> bool {
-        self.now = self.clock.now();
-        self.began = self.now;
+        self.connections.now = self.clock.now();
+        self.began = self.connections.now;
         if !self.stopping && self.control.is_stopping() {
             self.stop();
         }
         if self.gauges.are_asked() {
-            self.gauges.tell(&self.shard, self.ring.socket_count());
+            self.gauges.tell(&self.connections.shard, self.connections.ring.socket_count());
         }
         if self.control.generation() != self.rules {
             self.rules = self.control.generation();
-            self.shard.adopt_permissions(self.now, self.control.permissions());
+            self.connections.shard.adopt_permissions(self.connections.now, self.control.permissions());
         }
-        self.enough = self.shard.counters().sent_bytes + OUTPUT_BYTES_PER_TURN;
+        self.connections.enough = self.connections.shard.counters().sent_bytes + OUTPUT_BYTES_PER_TURN;
         let mut worked = self.take_completions();
         worked |= self.shake_hands();
-        worked |= self.peers.take(&mut self.shard, self.now, OUTPUT_BYTES_PER_TURN);
+        worked |= self.peers.take(&mut self.connections.shard, self.connections.now, OUTPUT_BYTES_PER_TURN);
         worked |= self.take_outcomes();
-        if self.shard.next_deadline().is_some_and(|at| at <= self.now) {
-            self.shard.tick(self.now);
+        if self.connections.shard.next_deadline().is_some_and(|at| at <= self.connections.now) {
+            self.connections.shard.tick(self.connections.now);
             worked = true;
         }
         self.answer_asks();
         self.hear_resumed();
-        self.time_out_requests();
-        self.refusals.tell(self.now);
+        self.requests.time_out(&mut self.connections);
+        self.relieve();
+        self.refusals.tell(self.connections.now);
         self.answer_asks();
-        worked |= self.peers.publish(&mut self.shard, |peer| self.ring.ring_bell(peer));
-        self.stores.gather(&mut self.shard, self.now, self.clock);
+        worked |= self.peers.publish(&mut self.connections.shard, |peer| self.connections.ring.ring_bell(peer));
+        self.stores.gather(&mut self.connections.shard, self.connections.now, self.clock);
         self.flush();
         if self.stores.are_gathering() && !self.has_input() {
-            self.stores.hand_over(&mut self.shard, self.now);
+            self.stores.hand_over(&mut self.connections.shard, self.connections.now);
         }
-        self.write_notes();
-        self.speak_to_silent();
-        self.close_late();
-        self.trim.look(&mut self.shard, self.now);
-        self.endings.tell_left_out(self.now);
+        self.connections.write_notes();
+        self.connections.speak_to_silent();
+        self.connections.close_late();
+        self.trim.look(&mut self.connections.shard, self.connections.now);
+        self.connections.endings.tell_left_out(self.connections.now);
         if worked {
             self.gauges.turned(|| self.clock.now().since(self.began));
         }
@@ -232,78 +232,101 @@ impl Core {
 
     /// In the middle of a flush: takes in what came while it went on, so that those who are yet to be flushed take it along.
     pub(super) fn look(&mut self) {
-        self.stores.gather(&mut self.shard, self.now, self.clock);
-        let late = self.now.since(self.began) > LOOKS_NS_MAX;
-        if late || self.stopping || !(self.ring.has_completions() || self.peers.has_input()) {
+        self.stores.gather(&mut self.connections.shard, self.connections.now, self.clock);
+        let late = self.connections.now.since(self.began) > LOOKS_NS_MAX;
+        if late || self.stopping || !(self.connections.ring.has_completions() || self.peers.has_input()) {
             return;
         }
-        self.ring.submit();
-        self.now = self.clock.now();
+        self.connections.ring.submit();
+        self.connections.now = self.clock.now();
         self.take_completions();
-        self.peers.take(&mut self.shard, self.now, OUTPUT_BYTES_PER_TURN);
+        self.peers.take(&mut self.connections.shard, self.connections.now, OUTPUT_BYTES_PER_TURN);
         self.answer_asks();
         self.hear_resumed();
         self.answer_asks();
-        self.peers.publish(&mut self.shard, |peer| self.ring.ring_bell(peer));
+        self.peers.publish(&mut self.connections.shard, |peer| self.connections.ring.ring_bell(peer));
     }
 
     fn take_completions(&mut self) -> bool {
-        if self.accept_again_at.is_some_and(|at| at <= self.now) {
+        if self.accept_again_at.is_some_and(|at| at <= self.connections.now) {
             self.accept_again_at = None;
-            self.ring.accept();
+            self.connections.ring.accept();
         }
-        self.ring.reap();
-        let enough = self.enough;
+        self.connections.ring.reap();
         let mut worked = false;
         for _ in 0..COMPLETIONS_PER_TURN {
             // What the ring still holds keeps the core from sleeping.
-            let Some(completion) = (self.shard.counters().sent_bytes < enough).then(|| self.ring.next()).flatten()
-            else {
+            if self.connections.has_said_enough() {
                 break;
-            };
+            }
+            let Some(completion) = self.connections.ring.next() else { break };
             worked = true;
             self.completed(completion);
         }
-        for outbox in self.ring.sent_outboxes() {
-            self.shard.reuse(outbox);
+        for outbox in self.connections.ring.sent_outboxes() {
+            self.connections.shard.reuse(outbox);
         }
         worked
     }
 
-    /// Whether so much was put into outboxes in this turn that it is to be sent before more is taken in.
-    pub(super) fn has_said_enough(&self) -> bool {
-        self.shard.counters().sent_bytes >= self.enough
-    }
-
     fn completed(&mut self, completion: ring::Completion) {
+        let connections = &mut self.connections;
         match completion {
-            ring::Completion::Accepted(key, door) => self.accepted(key, door),
+            ring::Completion::Accepted(key, _) if self.stopping => connections.ring.close(key),
+            ring::Completion::Accepted(key, door) => {
+                connections.accepted(key, &self.doors[door.0 as usize], self.control.is_open());
+            }
             ring::Completion::Refused(stream, door) => {
-                self.refusals.refuse(&stream, &self.doors[door.0 as usize], self.now);
+                self.refusals.refuse(&stream, &self.doors[door.0 as usize], connections.now);
             }
             ring::Completion::AcceptFailed(error) => {
                 note::accept_failed(&error);
-                self.accept_again_at = Some(self.now.after(ACCEPT_REST_NS));
+                self.accept_again_at = Some(connections.now.after(ACCEPT_REST_NS));
             }
-            ring::Completion::Received(key, buffer) => self.hear(key, buffer),
-            ring::Completion::Ended(key) => self.ended(key),
-            ring::Completion::Sent { key, bytes, all } => self.sent(key, bytes, all),
-            ring::Completion::Lost(key) => self.lost(key),
-            ring::Completion::HungUp(key) => self.hung_up(key),
+            ring::Completion::Received(key, buffer) => {
+                let next = connections.hear(key, buffer);
+                self.go_on(key, next);
+            }
+            ring::Completion::Ended(key) => {
+                let next = connections.ended(key);
+                self.go_on(key, next);
+            }
+            ring::Completion::Sent { key, bytes, all } => {
+                let next = connections.sent(key, bytes, all);
+                self.go_on(key, next);
+            }
+            ring::Completion::Lost(key) => connections.lost(key),
+            ring::Completion::HungUp(key) => connections.hung_up(key),
             ring::Completion::Woken => {}
         }
     }
 
+    /// Does what a connection wants done, and what the shard wants done at once.
+    fn go_on(&mut self, key: Key, next: Next) {
+        self.requests.go_on(&mut self.connections, key, next);
+        self.relieve();
+    }
+
+    /// One handshake goes on. Whether any waited for it.
+    fn shake_hands(&mut self) -> bool {
+        let Some((key, next)) = self.connections.shake_hands() else {
+            return self.connections.sockets.has_handshakes();
+        };
+        self.go_on(key, next);
+        true
+    }
+
     fn take_outcomes(&mut self) -> bool {
-        let (mut worked, mut judged) = (self.auth.has_answers(), Vec::new());
+        let (mut worked, mut judged) = (self.connections.auth.has_answers(), Vec::new());
         if worked {
-            self.auth.poll(&mut |outcome| judged.push(outcome));
+            self.connections.auth.poll(&mut |outcome| judged.push(outcome));
         }
-        worked |= self.stores.poll(&mut self.shard, self.now);
+        worked |= self.stores.poll(&mut self.connections.shard, self.connections.now);
         for outcome in judged {
-            let asked = matches!(&outcome, Completion::Authenticated { conn, login } if self.judged(*conn, login));
+            let asked = matches!(&outcome, Completion::Authenticated { conn, login }
+                if self.requests.judged(&mut self.connections, *conn, login));
             if !asked {
-                self.shard.completed(self.now, outcome);
+                self.connections.shard.completed(self.connections.now, outcome);
             }
         }
         worked
@@ -312,17 +335,20 @@ impl Core {
     pub(super) fn answer_asks(&mut self) {
         // An answer may lead to the next ask.
         loop {
-            let host_requests: Vec<HostRequest> = self.shard.host_requests().collect();
+            let host_requests: Vec<HostRequest> = self.connections.shard.host_requests().collect();
             if host_requests.is_empty() {
                 return;
             }
+            let Self { connections, requests, stores, .. } = self;
             for ask in host_requests {
                 match ask {
-                    HostRequest::Load { ticket, name } => self.stores.load(&mut self.shard, self.now, ticket, name),
+                    HostRequest::Load { ticket, name } => {
+                        stores.load(&mut connections.shard, connections.now, ticket, name);
+                    }
                     HostRequest::Authenticate { conn, data, peer } => {
-                        if let Some(login) = self.auth.judge(conn, data, peer) {
-                            self.judged(conn, &login);
-                            self.shard.completed(self.now, Completion::Authenticated { conn, login });
+                        if let Some(login) = connections.auth.judge(conn, data, peer) {
+                            requests.judged(connections, conn, &login);
+                            connections.shard.completed(connections.now, Completion::Authenticated { conn, login });
                         }
                     }
                 }
@@ -333,9 +359,9 @@ impl Core {
     fn stop(&mut self) {
         self.stopping = true;
         self.accept_again_at = None;
-        self.ring.stop_accepting();
-        self.finish_requests();
-        self.shard.stop(self.now);
+        self.connections.ring.stop_accepting();
+        self.requests.finish(&mut self.connections);
+        self.connections.shard.stop(self.connections.now);
     }
 
     /// Whether this core has nothing left to give to clients, peers and storage, and never will.
@@ -343,13 +369,14 @@ impl Core {
         if self.control.is_late() {
             return true;
         }
-        let quiet = self.ring.socket_count() == 0 && self.peers.have_all(&self.shard) && !self.peers.has_input();
+        let Connections { shard, ring, .. } = &self.connections;
+        let quiet = ring.socket_count() == 0 && self.peers.have_all(shard) && !self.peers.has_input();
         if quiet && !self.counted_drained {
             self.counted_drained = true;
             self.control.drained();
         }
         // Once all cores were quiet no connection is left that could ask for anything, and what was sent before has
         // arrived.
-        quiet && self.control.all_drained() && self.stores.are_back() && self.shard.census().dirty_records == 0
+        quiet && self.control.all_drained() && self.stores.are_back() && shard.census().dirty_records == 0
     }
 }

@@ -5,12 +5,12 @@
 //! rule leaves a line, or is counted in one; what a client provokes cannot crowd out what it does not.
 //! *Does not* decide who is ended, and has no words: those are [`crate::note`]'s.
 
-use super::core::Core;
 use super::ring::Key;
+use super::socket::Sockets;
 use crate::log::{Level, is_enabled, note, note_from};
 use crate::note::{self, Ending, Party};
-use deepstream_engine::{ConnId, Nanos, Note};
-use deepstream_wire::{Medium, Wire};
+use deepstream_engine::{ConnId, Nanos, Note, Shard};
+use deepstream_wire::{LinkConfig, Medium};
 
 /// Told of one kind in a minute, on one core.
 const TOLD_MAX: u32 = 30;
@@ -69,37 +69,19 @@ impl Endings {
     }
 }
 
-impl Core {
-    /// Tells that a connection was ended, or is about to be.
-    pub(super) fn tell_ending(&mut self, ending: Ending<'_>, party: &Party) {
-        let Some(told) = ending.told(&self.links.open) else { return };
-        if is_enabled(told.level) && self.endings.admits(self.now, (told.kind, told.level, told.event)) {
-            note_from(told.level, told.event, &told.line(party), &party.address);
-        }
-    }
+/// Everything that a line of the log may say of a connection, and the moment of the line.
+pub(super) struct Known<'c> {
+    pub(super) now: Nanos,
+    pub(super) shard: &'c Shard,
+    pub(super) sockets: &'c mut Sockets,
+    pub(super) links: &'c LinkConfig,
+}
 
-    /// Tells that the connection of a socket is ended by the host or the link.
-    pub(super) fn tell_end_of(&mut self, key: Key, ending: Ending<'_>) {
-        let party = self.party_at(Some(key));
-        self.tell_ending(ending, &party);
-    }
-
-    /// What is spoken on a socket, as far as that is known.
-    pub(super) fn wire_at(&mut self, key: Key) -> Wire {
-        let Self { sockets, links, .. } = self;
-        let Some(socket) = sockets.get(key) else { return Wire::Protobuf };
-        match socket.link.upgraded_on(&links.open) {
-            Some(endpoint) => endpoint.wire,
-            None if socket.medium == Medium::Mqtt => Wire::Mqtt,
-            None if socket.http.is_some() => Wire::Http,
-            None => Wire::Protobuf,
-        }
-    }
-
+impl Known<'_> {
     fn party_at(&mut self, key: Option<Key>) -> Party {
         let Self { sockets, shard, links, .. } = self;
         let Some(socket) = key.and_then(|key| sockets.get(key)) else { return Party::default() };
-        let endpoint = match socket.link.upgraded_on(&links.open) {
+        let endpoint = match socket.link.upgraded_on(links) {
             Some(endpoint) => endpoint.path.as_str(),
             None if socket.medium == Medium::Mqtt => "mqtt",
             None if socket.http.is_some() => "http",
@@ -117,30 +99,46 @@ impl Core {
         let key = self.sockets.key(conn).or_else(|| self.sockets.asked_by(conn));
         self.party_at(key)
     }
+}
+
+impl Endings {
+    /// Tells that a connection was ended, or is about to be.
+    fn tell(&mut self, known: &Known<'_>, ending: Ending<'_>, party: &Party) {
+        let Some(told) = ending.told(known.links) else { return };
+        if is_enabled(told.level) && self.admits(known.now, (told.kind, told.level, told.event)) {
+            note_from(told.level, told.event, &told.line(party), &party.address);
+        }
+    }
+
+    /// Tells that the connection of a socket is ended by the host or the link.
+    pub(super) fn tell_end_of(&mut self, mut known: Known<'_>, key: Key, ending: Ending<'_>) {
+        let party = known.party_at(Some(key));
+        self.tell(&known, ending, &party);
+    }
 
     /// What a client sent makes no sense. It can send as much of that as it likes.
-    fn write_odd(&mut self, conn: ConnId, event: &'static str, note: &Note) {
-        if self.endings.admits(self.now, (event, Level::Warn, event)) {
-            let party = self.party(conn);
+    fn write_odd(&mut self, known: &mut Known<'_>, conn: ConnId, event: &'static str, note: &Note) {
+        if self.admits(known.now, (event, Level::Warn, event)) {
+            let party = known.party(conn);
             note::write_of(note, &party);
         }
     }
 
-    pub(super) fn write_notes(&mut self) {
-        let notes: Vec<Note> = self.shard.notes().collect();
+    /// Logs the notes of the shard.
+    pub(super) fn write(&mut self, mut known: Known<'_>, notes: Vec<Note>) {
         for note in notes {
             match note {
                 Note::Closed { conn, user, remote, wire, reason, waited_ns } => {
-                    let at = self.party(conn);
+                    let at = known.party(conn);
                     let address = if remote.is_empty() { at.address } else { remote };
                     let party = Party { user, address, endpoint: at.endpoint };
-                    self.tell_ending(Ending::Shard(reason, wire, waited_ns), &party);
+                    self.tell(&known, Ending::Shard(reason, wire, waited_ns), &party);
                 }
                 Note::ConnectionsFull { remote } => {
-                    self.tell_ending(Ending::Full, &Party { address: remote, ..Party::default() });
+                    self.tell(&known, Ending::Full, &Party { address: remote, ..Party::default() });
                 }
-                Note::Unreadable { conn, .. } => self.write_odd(conn, "MESSAGE_PARSE_ERROR", &note),
-                Note::Unexpected { conn, event, .. } => self.write_odd(conn, event, &note),
+                Note::Unreadable { conn, .. } => self.write_odd(&mut known, conn, "MESSAGE_PARSE_ERROR", &note),
+                Note::Unexpected { conn, event, .. } => self.write_odd(&mut known, conn, event, &note),
                 _ => note::write(&note),
             }
         }

@@ -4,7 +4,7 @@
 //! goes on exactly when it is told to: hyper's connection is a future, and the turn of its core polls it by hand, after bytes
 //! came, were sent, or an answer is there. *Does not* execute a request, and knows no sockets.
 
-use super::request::Running;
+use super::running::Running;
 use crate::endpoint::body::{self, Coding, Flaw};
 use crate::endpoint::http::{self, Answer, Purpose, Service, Verdict};
 use crate::note::RequestFault;

@@ -151,9 +151,7 @@ pub(crate) const MODULES: &[Modules] = &[
     Modules {
         folder: "src",
         shared: &[],
-        // The rooms of a core that deal with connections (connections, core, endings, http, request) share its shard and its ring, and
-        // call each other.
-        in_circles: 5,
+        in_circles: 0,
         rows: &[
             ("log", &[]),
             ("service", &["log"]),
@@ -200,10 +198,11 @@ pub(crate) const MODULES: &[Modules] = &[
                     "auth",
                     "endpoint",
                     "host/admission",
-                    "host/core",
+                    "host/endings",
                     "host/http",
                     "host/listen",
                     "host/ring",
+                    "host/socket",
                     "host/tls",
                     "note",
                     "proxies",
@@ -213,7 +212,6 @@ pub(crate) const MODULES: &[Modules] = &[
             (
                 "host/core",
                 &[
-                    "auth",
                     "endpoint",
                     "host/admission",
                     "host/clock",
@@ -225,8 +223,10 @@ pub(crate) const MODULES: &[Modules] = &[
                     "host/listen",
                     "host/peers",
                     "host/refusals",
+                    "host/request",
                     "host/ring",
                     "host/services",
+                    "host/socket",
                     "host/stores",
                     "host/tape",
                     "host/trim",
@@ -235,10 +235,10 @@ pub(crate) const MODULES: &[Modules] = &[
                 ],
             ),
             ("host/descriptors", &["config", "host/error", "log", "monitor"]),
-            ("host/endings", &["host/core", "host/ring", "log", "note"]),
+            ("host/endings", &["host/ring", "host/socket", "log", "note"]),
             ("host/error", &["config", "host/tls", "storage"]),
             ("host/gauges", &["monitor"]),
-            ("host/http", &["endpoint", "host/request", "note"]),
+            ("host/http", &["endpoint", "host/running", "note"]),
             ("host/listen", &["host/tls"]),
             ("host/peers", &[]),
             ("host/refusals", &["host/descriptors", "host/listen", "note"]),
@@ -247,15 +247,17 @@ pub(crate) const MODULES: &[Modules] = &[
                 &[
                     "endpoint",
                     "host/connections",
-                    "host/core",
                     "host/http",
                     "host/ring",
+                    "host/running",
+                    "host/socket",
                     "host/verdicts",
                     "note",
                     "proxies",
                 ],
             ),
             ("host/ring", &["host/bell", "host/descriptors"]),
+            ("host/running", &["endpoint", "host/verdicts"]),
             (
                 "host/services",
                 &[
@@ -270,6 +272,7 @@ pub(crate) const MODULES: &[Modules] = &[
                     "storage",
                 ],
             ),
+            ("host/socket", &["host/http", "host/ring", "host/running", "host/tls"]),
             ("host/stores", &["host/clock", "storage"]),
             ("host/tape", &["host/error", "log", "service"]),
             ("host/tls", &["config", "reload"]),

@@ -1,12 +1,11 @@
 //! The end of a connection: what was said to it is sent first, within a time, unless it is lost or memory is short.
 
-use super::{Core, Key, LINGER_NS, Stage};
+use super::{Connections, Key, LINGER_NS, Stage};
 use deepstream_engine::{Outbox, Reason};
-use deepstream_wire::jif;
 
-impl Core {
+impl Connections {
     /// The connection is broken.
-    pub(in super::super) fn lost(&mut self, key: Key) {
+    pub(in crate::host) fn lost(&mut self, key: Key) {
         self.leave(key);
         let Some(socket) = self.sockets.get(key) else { return };
         if matches!(socket.stage, Stage::Open | Stage::Closing) {
@@ -15,21 +14,17 @@ impl Core {
         self.forget(key);
     }
 
-    /// Closes what the shard wants closed.
-    pub(super) fn close_named(&mut self) {
-        for (conn, reason) in self.shard.closes() {
-            if let Some(key) = self.sockets.key(conn) {
-                self.close(key, reason);
-            } else if let Some(key) = self.sockets.asked_by(conn) {
-                let slow = [Reason::SlowConsumerFull, Reason::SlowConsumerStalled, Reason::Overburdened];
-                let too_large = slow.contains(&reason);
-                self.break_off(key, if too_large { jif::TOO_LARGE } else { jif::STOPPING });
-            }
+    /// Whoever asked by way of this socket is gone.
+    pub(in crate::host) fn leave(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        if let Some(running) = socket.http.as_mut().and_then(|talk| talk.running.take()) {
+            self.auth.forget(running.conn);
+            self.shard.disconnected(self.now, running.conn);
         }
     }
 
     /// The shard closes a connection; the second time it does not want to wait, nor where memory is short.
-    fn close(&mut self, key: Key, reason: Reason) {
+    pub(in crate::host) fn close(&mut self, key: Key, reason: Reason) {
         if reason == Reason::Overburdened {
             return self.lost(key);
         }
@@ -48,7 +43,7 @@ impl Core {
     }
 
     /// Ends the session; what is in its outbox is still sent.
-    pub(in super::super) fn part(&mut self, key: Key) {
+    pub(in crate::host) fn part(&mut self, key: Key) {
         self.leave(key);
         let deadline = self.now.after(LINGER_NS);
         let Some(socket) = self.sockets.get(key) else { return };
@@ -79,7 +74,7 @@ impl Core {
         if sending {
             socket.rest = Some(Box::new(rest));
         } else {
-            self.send(key, rest);
+            self.send_rest(key, rest);
         }
     }
 
@@ -100,7 +95,7 @@ impl Core {
         socket.stage = Stage::Draining;
         let farewell = socket.tls.as_mut().map_or_else(Outbox::default, |tls| tls.end());
         if !farewell.is_empty() {
-            return self.send(key, farewell);
+            return self.send_rest(key, farewell);
         }
         if ended {
             return self.forget(key);
@@ -116,7 +111,7 @@ impl Core {
     }
 
     /// Drops sockets that had their time.
-    pub(in super::super) fn close_late(&mut self) {
+    pub(in crate::host) fn close_late(&mut self) {
         while let Some(&(at, key)) = self.sockets.late.front() {
             if at > self.now {
                 break;

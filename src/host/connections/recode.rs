@@ -1,43 +1,46 @@
 //! What the shard says, on its way to the kernel: translated where the client speaks something else, sealed where it is
 //! secured; and what a client left to be said, on its way to the shard.
 
-use super::{Core, Key, Socket};
+use super::{Connections, Key, Next, Socket};
 use crate::note::Ending;
 use deepstream_engine::{Nanos, Outbox, Shard};
 use deepstream_wire::{Closing, LinkEvent, Wire};
 use std::ops::ControlFlow;
 
-impl Core {
+impl Connections {
     /// A connection of HTTP is sent what it is told at the end, so that requests which came together are answered together.
-    pub(super) fn flush_soon(&mut self, key: Key) {
+    pub(in crate::host) fn flush_soon(&mut self, key: Key) -> Next {
         if self.sockets.get(key).is_none_or(|socket| socket.http.is_none()) {
-            self.flush_one(key);
-        } else if self.sockets.ready.last() != Some(&key) {
+            return self.flush_one(key);
+        }
+        if self.sockets.ready.last() != Some(&key) {
             self.sockets.ready.push(key);
         }
+        Next::Nothing
     }
 
-    pub(super) fn flush_one(&mut self, key: Key) {
+    pub(in crate::host) fn flush_one(&mut self, key: Key) -> Next {
         let Self { sockets, shard, now, .. } = self;
-        let Some(socket) = sockets.get(key) else { return };
+        let Some(socket) = sockets.get(key) else { return Next::Nothing };
         if socket.sending {
             socket.more = true;
-            return;
+            return Next::Nothing;
         }
         let mut outbox = Outbox::default();
         shard.take_output(socket.conn, &mut outbox);
         let over = socket.translate(shard, *now, &mut outbox);
         let outbox = socket.sealed(outbox);
-        if outbox.is_empty() {
+        let next = if outbox.is_empty() {
             // There was something, but nothing the client has a form for.
             let bytes = std::mem::take(&mut socket.recoded_bytes);
             if bytes > 0 {
                 shard.flushed(*now, socket.conn, bytes);
             }
             self.flushed(key);
+            Next::Nothing
         } else {
-            self.send(key, outbox);
-        }
+            self.send(key, outbox)
+        };
         if let Some(closing) = over {
             self.tell_end_of(key, Ending::Link(closing, Wire::Mqtt));
             self.part(key);
@@ -45,6 +48,7 @@ impl Core {
             // What waits for acknowledgements is kept in the link.
             self.weigh(key);
         }
+        next
     }
 
     /// The shard hears that a connection is gone; before that, what its client left to be said.

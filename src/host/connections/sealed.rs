@@ -1,13 +1,13 @@
 //! What comes in on a secured connection: handshakes, one a turn, and ciphertext on its way to the link.
 
-use super::{Buffer, Core, Key, Socket};
+use super::{Buffer, Connections, Key, Next, Socket};
 use crate::host::tls::Side;
 use crate::note::Ending;
 use deepstream_wire::Medium;
 
-impl Core {
+impl Connections {
     /// Ciphertext came. A handshake costs as much as thousands of messages: one goes on per turn, the others wait.
-    pub(super) fn hear_sealed(&mut self, key: Key, buffer: Buffer) {
+    pub(super) fn hear_sealed(&mut self, key: Key, buffer: Buffer) -> Next {
         let Self { ring, sockets, .. } = self;
         let mut plain = std::mem::take(&mut sockets.plain);
         let busy = sockets.shook_hands || !sockets.handshakes.is_empty();
@@ -23,38 +23,37 @@ impl Core {
         });
         sockets.shook_hands |= shook_hands;
         self.ring.release(buffer);
-        match opened {
-            None => self.weigh(key),
-            Some(None) => {
+        let next = if let Some(Some(opened)) = opened {
+            self.opened(key, &opened, &mut plain)
+        } else {
+            if opened.is_some() {
                 self.sockets.handshakes.push_back(key);
-                self.weigh(key);
             }
-            Some(Some(opened)) => self.opened(key, &opened, &mut plain),
-        }
+            self.weigh(key);
+            Next::Nothing
+        };
         plain.clear();
         self.sockets.plain = plain;
+        next
     }
 
-    /// The next handshake goes on, if none did in this turn. Whether there was one to go on with.
-    pub(in crate::host) fn shake_hands(&mut self) -> bool {
+    /// The next handshake goes on, if none did in this turn: that of which socket, and what is next there.
+    pub(in crate::host) fn shake_hands(&mut self) -> Option<(Key, Next)> {
         if std::mem::take(&mut self.sockets.shook_hands) {
-            return !self.sockets.handshakes.is_empty();
+            return None;
         }
         while let Some(key) = self.sockets.handshakes.pop_front() {
             let mut plain = std::mem::take(&mut self.sockets.plain);
             let listens = self.sockets.get(key).filter(|socket| !socket.deaf);
             let opened = listens.and_then(|socket| Some(socket.tls.as_mut()?.open_deferred(&mut plain)));
-            let went_on = opened.is_some();
-            if let Some(opened) = opened {
-                self.opened(key, &opened, &mut plain);
-            }
+            let next = opened.map(|opened| self.opened(key, &opened, &mut plain));
             plain.clear();
             self.sockets.plain = plain;
-            if went_on {
-                return true;
+            if let Some(next) = next {
+                return Some((key, next));
             }
         }
-        false
+        None
     }
 
     /// Where the settings stand that a connection is secured by.
@@ -64,7 +63,7 @@ impl Core {
     }
 
     /// Plaintext for the link; and whatever the session itself has to say.
-    fn opened(&mut self, key: Key, opened: &Result<bool, rustls::Error>, plain: &mut [u8]) {
+    fn opened(&mut self, key: Key, opened: &Result<bool, rustls::Error>, plain: &mut [u8]) -> Next {
         let Self { sockets, shard, auth, links, web, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
         let heard = sockets.get(key).filter(|socket| !socket.deaf && !plain.is_empty()).map(|socket| {
@@ -72,16 +71,28 @@ impl Core {
             (socket.conn, heard)
         });
         sockets.replies = replies;
-        match heard {
-            Some((conn, heard)) => self.heard(key, conn, &heard),
-            None => self.weigh(key),
-        }
+        let next = if let Some((conn, heard)) = heard {
+            self.heard(key, conn, &heard)
+        } else {
+            self.weigh(key);
+            Next::Nothing
+        };
         if let Err(error) = opened {
             let section = self.tls_section(key);
             self.tell_end_of(key, Ending::Tls(&error.to_string(), section));
         }
-        if !matches!(opened, Ok(false)) {
-            // It is over, or broken beyond repair: what the session says to that goes out last.
+        let over = !matches!(opened, Ok(false));
+        if let Next::Drive = next {
+            return Next::DriveSealed { over };
+        }
+        self.conclude(key, over);
+        next
+    }
+
+    /// The plaintext was dealt with.
+    pub(in crate::host) fn conclude(&mut self, key: Key, over: bool) {
+        if over {
+            // Or broken beyond repair: what the session says to that goes out last.
             self.part(key);
         }
         let speaks = |socket: &mut Socket| socket.tls.as_ref().is_some_and(|tls| tls.has_output());

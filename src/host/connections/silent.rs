@@ -2,11 +2,11 @@
 //!
 //! *Owns* when each is spoken to. *Promises* that whoever has begun to speak by then is left alone. *Does not* know what is spoken.
 
-use super::{Core, NANOS_PER_MS, Stage};
+use super::{Connections, NANOS_PER_MS, Stage};
 use crate::host::ring::Key;
 use deepstream_engine::Nanos;
 
-impl Core {
+impl Connections {
     /// A client was upgraded, and may be one that waits for the server to speak first.
     pub(super) fn wait_for_word(&mut self, key: Key) {
         if let Some(after_ms) = self.links.open.text_after_ms
@@ -17,12 +17,12 @@ impl Core {
     }
 
     /// When the next client may have been silent for too long.
-    pub(in super::super) fn next_silent(&self) -> Option<Nanos> {
+    pub(in crate::host) fn next_silent(&self) -> Option<Nanos> {
         self.sockets.silent.front().map(|&(at, _)| at)
     }
 
     /// Speaks to clients that have been silent on a path where that tells what they are.
-    pub(in super::super) fn speak_to_silent(&mut self) {
+    pub(in crate::host) fn speak_to_silent(&mut self) {
         while self.next_silent().is_some_and(|at| at <= self.now) {
             let Some((_, key)) = self.sockets.silent.pop_front() else { break };
             let Self { sockets, shard, links, now, .. } = self;

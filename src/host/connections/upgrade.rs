@@ -1,10 +1,11 @@
 //! A connection that carried requests of HTTP and goes on as a WebSocket.
 
-use super::{Core, Key, Link};
+use super::{Connections, Key, Next};
+use deepstream_wire::Link;
 
-impl Core {
+impl Connections {
     /// What came after the last request begins with one for an upgrade: the link hears it as if it were the connection's first.
-    pub(in super::super) fn begin_anew(&mut self, key: Key) {
+    pub(in crate::host) fn begin_anew(&mut self, key: Key) -> Next {
         let Self { ring, sockets, shard, auth, links, web, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
         let heard = sockets.get(key).and_then(|socket| {
@@ -18,11 +19,8 @@ impl Core {
             Some((socket.conn, heard))
         });
         self.sockets.replies = replies;
-        if let Some((conn, heard)) = heard {
-            self.heard(key, conn, &heard);
-        }
-        if self.sockets.get(key).is_some_and(|socket| socket.ended && !socket.paused) {
-            self.part(key);
-        }
+        let next = heard.map_or(Next::Nothing, |(conn, heard)| self.heard(key, conn, &heard));
+        self.part_if_ended(key);
+        next
     }
 }

@@ -1,21 +1,19 @@
 //! What the host keeps of connections beside their outboxes: told to the shard, which has one bound for all of it.
 
-use super::{Core, Key, Socket, Stage};
+use super::{Connections, Key, Socket, Stage};
 
 /// Bytes of sessions that are over which a core goes on sending, in all; beyond that the oldest are let go.
 const DRAINING_BYTES_MAX: usize = 32 << 20;
 
-impl Core {
+impl Connections {
     /// Tells the shard what is kept of a connection, if that has changed.
-    pub(in super::super) fn weigh(&mut self, key: Key) {
+    pub(in crate::host) fn weigh(&mut self, key: Key) {
         let Some(socket) = self.sockets.get(key).filter(|socket| socket.stage == Stage::Open) else { return };
         let kept = socket.kept();
         if kept != socket.told {
             socket.told = kept;
             let (unsent, received) = kept;
-            if self.shard.holds(self.now, socket.conn, unsent, received) {
-                self.close_named();
-            }
+            self.overburdened |= self.shard.holds(self.now, socket.conn, unsent, received);
         }
     }
 

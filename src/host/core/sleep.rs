@@ -16,15 +16,15 @@ impl Core {
     /// Spins for a while, then sleeps until something happens or is due. Does neither if the turn left something to do.
     pub(super) fn idle(&mut self) {
         if self.has_left_over() {
-            return self.ring.submit();
+            return self.connections.ring.submit();
         }
-        let until = self.idle_spin_ns.map(|spin| self.now.after(spin));
+        let until = self.idle_spin_ns.map(|spin| self.connections.now.after(spin));
         let deadline = self.deadline();
         if self.spins() {
-            self.ring.submit();
+            self.connections.ring.submit();
             loop {
                 if self.has_input() || self.peers.has_work() {
-                    return self.ring.submit();
+                    return self.connections.ring.submit();
                 }
                 let now = self.clock.now();
                 if deadline.is_some_and(|at| at <= now) || self.is_asked() {
@@ -39,10 +39,10 @@ impl Core {
         self.peers.prepare_sleep();
         let undone = self.has_input() || self.peers.has_work() || self.is_asked();
         if undone {
-            self.ring.submit();
+            self.connections.ring.submit();
         } else {
             let left = deadline.map(|at| Duration::from_nanos(at.since(self.clock.now())));
-            self.ring.sleep(left);
+            self.connections.ring.sleep(left);
         }
         self.peers.woke();
     }
@@ -51,16 +51,17 @@ impl Core {
     /// core: a connection closed at the end of a turn leaves packets for other cores, a lane that has room again lets
     /// sockets be read again.
     fn has_left_over(&mut self) -> bool {
-        self.shard.has_output(!self.stores.are_back())
-            || self.sockets.has_ready()
-            || self.peers.has_packets(&self.shard)
+        self.connections.shard.has_output(!self.stores.are_back())
+            || self.connections.sockets.has_ready()
+            || self.requests.are_waiting()
+            || self.peers.has_packets(&self.connections.shard)
     }
 
     pub(super) fn has_input(&mut self) -> bool {
-        self.ring.has_completions()
+        self.connections.ring.has_completions()
             || self.peers.has_input()
-            || self.auth.has_answers()
-            || self.sockets.has_handshakes()
+            || self.connections.auth.has_answers()
+            || self.connections.sockets.has_handshakes()
             || self.stores.has_answers()
     }
 
@@ -73,10 +74,10 @@ impl Core {
 
     /// When the next timed work is due.
     fn deadline(&self) -> Option<Nanos> {
-        let stop = self.stopping.then(|| self.now.after(STOP_STEP_NS));
-        let sockets = [self.sockets.next_late(), self.sockets.next_request(), self.next_silent()];
-        let doors = [self.accept_again_at, self.refusals.due(), self.endings.next(), self.trim.due()];
-        let all = [self.shard.next_deadline(), stop].into_iter().chain(sockets).chain(doors);
+        let stop = self.stopping.then(|| self.connections.now.after(STOP_STEP_NS));
+        let sockets = [self.connections.sockets.next_late(), self.requests.next_late(), self.connections.next_silent()];
+        let doors = [self.accept_again_at, self.refusals.due(), self.connections.endings.next(), self.trim.due()];
+        let all = [self.connections.shard.next_deadline(), stop].into_iter().chain(sockets).chain(doors);
         all.flatten().min()
     }
 }
