@@ -23,6 +23,7 @@ pub mod proxies;
 pub mod reload;
 pub mod server;
 pub mod service;
+pub mod settings;
 pub mod storage;
 
 /// This server's version.

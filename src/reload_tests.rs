@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::AuthMethod;
+use crate::config::{AuthMethod, FileAuth};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -68,18 +68,18 @@ fn everything_is_swapped_or_nothing() {
     let mut reloader = Reloader::new(&setup.arguments, &config, vec![part(&fine, false)]);
     setup.write(users);
     assert!(reloader.reload());
-    assert!(matches!(in_force.lock().unwrap()[0], AuthMethod::File(_)));
+    assert!(in_force.lock().unwrap()[0].get::<FileAuth>().is_some());
     // With an error anywhere in the file no part is asked.
     setup.write("auth: [{type: none}]\nlogLevel: 77\n");
     assert!(!reloader.reload());
     assert_eq!(fine.load(Ordering::Relaxed), 1);
-    assert!(matches!(in_force.lock().unwrap()[0], AuthMethod::File(_)));
+    assert!(in_force.lock().unwrap()[0].get::<FileAuth>().is_some());
     // If one part fails the others change nothing either.
     let mut reloader = Reloader::new(&setup.arguments, &config, vec![part(&fine, false), part(&luckless, true)]);
     setup.write("auth: [{type: none}]\n");
     assert!(!reloader.reload());
     assert_eq!((fine.load(Ordering::Relaxed), luckless.load(Ordering::Relaxed)), (2, 1));
-    assert!(matches!(in_force.lock().unwrap()[0], AuthMethod::File(_)));
+    assert!(in_force.lock().unwrap()[0].get::<FileAuth>().is_some());
 }
 
 #[test]

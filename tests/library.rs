@@ -104,13 +104,13 @@ fn another_configuration_is_put_in_force_whole_or_not_at_all() {
     let mut file = FileAuth::default();
     file.users.push(user);
     file.report = true;
-    server.reload(&Config { auth: vec![AuthMethod::File(file)], ..config() }).unwrap();
+    server.reload(&Config { auth: vec![AuthMethod::of(file)], ..config() }).unwrap();
     assert_eq!((login("ann"), login("bob")), (401, 200));
 
     let mut jwt = JwtAuth::default();
     jwt.keys = KeySource::Secret(String::new());
-    let broken = AuthMethod::Jwt(jwt);
-    let errors = server.reload(&Config { auth: vec![AuthMethod::Open, broken], ..config() }).unwrap_err();
+    let broken = AuthMethod::of(jwt);
+    let errors = server.reload(&Config { auth: vec![AuthMethod::open(), broken], ..config() }).unwrap_err();
     assert!(errors[0].starts_with("users and keys: "), "{errors:?}");
     assert_eq!((login("ann"), login("bob")), (401, 200));
     server.stop();
@@ -158,7 +158,7 @@ impl Reader for Feed {
 #[test]
 fn a_program_brings_members_of_its_own() {
     let (world, (tell, told)) = (toy::World::default(), mpsc::sync_channel(0));
-    let config = Config { auth: vec![AuthMethod::Member("password".into())], ..config() };
+    let config = Config { auth: vec![AuthMethod::member("password")], ..config() };
     let builder = || Builder::new(config.clone()).authentication("password", Password("please"));
     let driver = || toy::Toy(world.clone(), AtomicBool::new(false));
     let server = builder().storage(driver()).monitor(Feed(tell)).start().unwrap();

@@ -175,6 +175,15 @@ fn stray_connectors(files: &[Source]) -> Vec<String> {
     breaches(files, elsewhere, |line| named(line, &["embedded", "postgres"]).filter(|_| !line.test))
 }
 
+/// Methods of authentication that are named where `docs/authentication.md` does not send who adds one.
+fn stray_methods(files: &[Source]) -> Vec<String> {
+    let places = ["src/auth/methods/", "src/config/mod.rs", "src/config/auth/"];
+    let elsewhere =
+        |file: &Source| file.is_under("src/") && !file.is_test() && !places.iter().any(|place| file.is_under(place));
+    let settings = ["FileAuth", "HttpAuth", "StorageAuth", "JwtAuth", "ToyAuth"];
+    breaches(files, elsewhere, |line| named(line, &settings).filter(|_| !line.test))
+}
+
 fn stray_clocks(files: &[Source]) -> Vec<String> {
     let elsewhere = |file: &Source| !file.is_test() && !CLOCKS.iter().any(|(place, _)| file.is_under(place));
     breaches(files, elsewhere, |line| named(line, &["Instant::now", "SystemTime::now"]).filter(|_| !line.test))
@@ -434,6 +443,11 @@ fn connectors_are_named_where_the_documentation_says() {
 }
 
 #[test]
+fn methods_of_authentication_are_named_where_the_documentation_says() {
+    assert_none("a method of authentication is named outside of its places", &stray_methods(&tree()));
+}
+
+#[test]
 fn what_the_operator_is_told_goes_through_the_log() {
     assert_none("told past the log", &stray_log_lines(&tree()));
 }
@@ -533,9 +547,11 @@ fn planted_breaches_are_found() {
             "shards/engine/src/ident.rs",
             "use crate::Limits;\n#[cfg(test)]\nmod tests {\n    use crate::pull;\n}",
         ),
-        (unlisted_arrows, "src/config/walk.rs", "use crate::auth::Options;"),
+        (unlisted_arrows, "src/config/walk.rs", "use crate::host::Server;"),
         (unlisted_arrows, "src/log.rs", "use super::config::Config;"),
         (unlisted_arrows, "src/auth/logins.rs", "fn f() { super::super::host::start() }"),
+        (unlisted_arrows, "src/auth/combine.rs", "use crate::config::FileAuth;"),
+        (unlisted_arrows, "src/host/connections/end.rs", "use crate::host::request::Requests;"),
         (unlisted_arrows, "src/kitchen.rs", "use crate::log::note;"),
         (unlisted_arrows, "src/host/stores.rs", "use super::core::Core;"),
         (unlisted_arrows, "src/host/ring/heap.rs", "pub(in crate::host) fn f() { crate::host::peers::g() }"),
@@ -545,6 +561,7 @@ fn planted_breaches_are_found() {
         (stray_runtimes, "src/host/core.rs", "use tokio::net;"),
         (stray_runtimes, "src/auth/logins.rs", "let thread = std::thread::Builder::new();"),
         (stray_connectors, "src/host/services.rs", "use crate::config::{Embedded, postgres};"),
+        (stray_methods, "src/host/descriptors.rs", "use crate::config::HttpAuth;"),
         (stray_clocks, "src/host/core.rs", "let now = Instant::now();"),
         (stray_log_lines, "src/storage/service.rs", "tracing::error!(\"a thread has ended\");"),
         (stray_log_lines, "src/host/core.rs", "use tracing::warn;"),

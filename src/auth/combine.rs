@@ -4,9 +4,9 @@
 //! know how any of them judges.
 
 use super::logins::Tools;
-use super::method::{Method, build};
+use super::method::Method;
+use super::settings::AuthMethod;
 use super::verdict::{Request, Verdict};
-use crate::config::AuthMethod;
 use std::sync::Arc;
 
 /// See the module.
@@ -15,7 +15,7 @@ pub(super) struct Chain(Vec<Arc<dyn Method>>);
 impl Chain {
     /// Fails if one of them cannot be built.
     pub(super) fn new(methods: &[AuthMethod], tools: &Tools) -> Result<Self, String> {
-        methods.iter().map(|method| build(method, tools)).collect::<Result<_, _>>().map(Self)
+        methods.iter().map(|method| method.build(tools)).collect::<Result<_, _>>().map(Self)
     }
 
     /// Takes over from an earlier chain what this one would otherwise fetch again, such as key sets.

@@ -14,7 +14,7 @@ fn conn(slot: u32) -> ConnId {
 fn users(iterations: u32) -> AuthMethod {
     let hash = PasswordHash { digest: Digest::Sha256, iterations, key_length: 32 };
     let user = User { name: "ann".into(), password: "x".repeat(60), server_data: None, client_data: None };
-    AuthMethod::File(FileAuth { users: vec![user], hash: Some(hash), report: true, ..FileAuth::default() })
+    AuthMethod::of(FileAuth { users: vec![user], hash: Some(hash), report: true, ..FileAuth::default() })
 }
 
 /// What methods are given, where there is no store.
@@ -82,7 +82,7 @@ fn answers(client: &mut Client, rung: &mpsc::Receiver<()>, count: usize) -> Vec<
 
 #[test]
 fn open_login_takes_no_waiting() {
-    let (_auth, mut client, _rung) = logins(vec![AuthMethod::Open, users(1)], 0, 0);
+    let (_auth, mut client, _rung) = logins(vec![AuthMethod::open(), users(1)], 0, 0);
     assert!(
         matches!(judge(&mut client, 0, r#"{"username":"ann"}"#), Some(Login::Accepted(account)) if &*account.user_id == "ann")
     );
@@ -107,7 +107,7 @@ fn logins_beyond_the_bounds_are_refused_at_once_and_room_comes_back() {
 #[test]
 fn a_table_of_users_that_cannot_be_read_refuses_and_says_so() {
     let table = StorageAuth { table: "users".into(), create_user: true, report: true, ..StorageAuth::default() };
-    let (_auth, mut client, rung) = logins(vec![AuthMethod::Storage(table)], 10, 1000);
+    let (_auth, mut client, rung) = logins(vec![AuthMethod::of(table)], 10, 1000);
     assert_eq!(judge(&mut client, 0, r#"{"username":"ann","password":"x"}"#), None);
     let (_, login) = answers(&mut client, &rung, 1).remove(0);
     let said = br#"{"error":"Error retrieving user from storage""#;
@@ -139,7 +139,7 @@ fn every_login_is_answered_though_the_thread_ends() {
 #[test]
 fn another_configuration_is_built_before_it_is_used_and_then_used_at_once() {
     let (auth, mut client, rung) = logins(vec![users(1)], 10, 1000);
-    let swap = auth.prepare(&[AuthMethod::Open]).unwrap();
+    let swap = auth.prepare(&[AuthMethod::open()]).unwrap();
     assert_eq!(judge(&mut client, 0, "{}"), None, "not yet");
     assert_eq!(answers(&mut client, &rung, 1).len(), 1);
     swap();

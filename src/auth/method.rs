@@ -1,8 +1,8 @@
-//! The trait that every way of logging in implements, and the list of those that are built in.
+//! The trait that every way of logging in implements.
 //!
-//! *Owns* the contract and the list: a new way is a file beside this one, its line in `build`, and its section of the
-//! configuration; or it is brought by the program that starts the server. *Promises* that nothing else in `auth` names one of
-//! them. *Does not* judge.
+//! *Owns* the contract. A method that is built in is a file in `methods`, and its settings say how it is built
+//! (`settings`); others are brought by the embedding program. *Promises* that nothing else in `auth` names one of them.
+//! *Does not* judge.
 //!
 //! What is asked of a method:
 //!
@@ -19,17 +19,10 @@
 //! * A method that the embedding program brings stays the same object when the configuration is read again: then
 //!   `warm_up` may be called once more, and `inherit` with itself.
 
-use super::file::File;
-use super::http::Webhook;
-use super::jwt::Jwt;
 use super::logins::Tools;
-use super::open::Open;
-use super::storage::Table;
 use super::verdict::{Request, Verdict};
-use crate::config::AuthMethod;
 use std::any::Any;
 use std::pin::Pin;
-use std::sync::Arc;
 
 /// The future of a verdict; `None`: this method does not know the user. Boxed, because methods are behind a trait
 /// object: one allocation a login and method is nothing beside what judging costs.
@@ -56,19 +49,6 @@ pub trait Method: Any + Send + Sync {
     fn wants_headers(&self) -> bool {
         false
     }
-}
-
-/// The list: one line a method. Fails if the method cannot be built, for example because this machine's certificates
-/// cannot be read.
-pub(super) fn build(settings: &AuthMethod, tools: &Tools) -> Result<Arc<dyn Method>, String> {
-    Ok(match settings {
-        AuthMethod::Open => Arc::new(Open),
-        AuthMethod::File(settings) => Arc::new(File::new(settings)),
-        AuthMethod::Http(settings) => Arc::new(Webhook::new(settings, tools)?),
-        AuthMethod::Storage(settings) => Arc::new(Table::new(settings)),
-        AuthMethod::Jwt(settings) => Arc::new(Jwt::new(settings)?),
-        AuthMethod::Member(name) => tools.member(name).ok_or_else(|| format!("no member is called {name}"))?,
-    })
 }
 
 #[cfg(test)]

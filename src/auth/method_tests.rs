@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::auth::logins::tests::tools;
-use crate::config::{FileAuth, HttpAuth, JwtAuth, StorageAuth, User};
+use crate::auth::settings::AuthMethod;
+use crate::config::{FileAuth, HttpAuth, JwtAuth, StorageAuth, ToyAuth, User};
 use crate::credentials::{Digest, KeySource, PasswordHash};
 use deepstream_engine::Peer;
 use serde_json::{Value, json};
@@ -37,14 +38,15 @@ fn members(report: bool) -> Vec<(&'static str, AuthMethod)> {
     let table = StorageAuth { table: "users".to_owned(), report, ..StorageAuth::default() };
     let jwt = |keys| JwtAuth { keys, report, ..JwtAuth::default() };
     vec![
-        ("open", AuthMethod::Open),
-        ("file", AuthMethod::File(file(None, "open"))),
-        ("file with hashes", AuthMethod::File(file(hash, "no password has this hash"))),
-        ("http", AuthMethod::Http(http)),
-        ("storage", AuthMethod::Storage(table.clone())),
-        ("storage that registers", AuthMethod::Storage(StorageAuth { create_user: true, ..table })),
-        ("jwt", AuthMethod::Jwt(jwt(KeySource::Secret("0123456789abcdef0123456789abcdef".to_owned())))),
-        ("jwt with keys elsewhere", AuthMethod::Jwt(jwt(KeySource::Url(NOWHERE.to_owned())))),
+        ("open", AuthMethod::open()),
+        ("file", AuthMethod::of(file(None, "open"))),
+        ("file with hashes", AuthMethod::of(file(hash, "no password has this hash"))),
+        ("http", AuthMethod::of(http)),
+        ("storage", AuthMethod::of(table.clone())),
+        ("storage that registers", AuthMethod::of(StorageAuth { create_user: true, ..table })),
+        ("jwt", AuthMethod::of(jwt(KeySource::Secret("0123456789abcdef0123456789abcdef".to_owned())))),
+        ("jwt with keys elsewhere", AuthMethod::of(jwt(KeySource::Url(NOWHERE.to_owned())))),
+        ("toy", AuthMethod::of(ToyAuth { word: "please".to_owned(), report, ..ToyAuth::default() })),
     ]
 }
 
@@ -78,7 +80,7 @@ fn every_login_is_answered_and_a_no_is_only_said_where_it_is_one() {
     runtime.block_on(async {
         for report in [true, false] {
             for (name, settings) in members(report) {
-                let method = build(&settings, &tools).unwrap();
+                let method = settings.build(&tools).unwrap();
                 for data in logins() {
                     let request = request(&data);
                     let verdict = timeout(PATIENCE, method.judge(&request, &tools)).await;
@@ -101,7 +103,7 @@ fn a_login_that_is_called_off_leaves_the_turns_to_others() {
     let (runtime, tools) = (runtime(), tools());
     runtime.block_on(async {
         for (name, settings) in members(true) {
-            let method = build(&settings, &tools).unwrap();
+            let method = settings.build(&tools).unwrap();
             let request = request(&json!({ "username": "ann", "password": "wrong", "token": "a.b.c" }));
             for _ in 0..3 {
                 // Begun, polled for a while, and dropped at whatever point it has reached.
@@ -123,10 +125,23 @@ fn methods_of_all_kinds_may_follow_each_other() {
     let (runtime, tools) = (runtime(), tools());
     let _inside = runtime.enter();
     for (_, settings) in members(true) {
-        let method = build(&settings, &tools).unwrap();
+        let method = settings.build(&tools).unwrap();
         method.warm_up();
         for (_, earlier) in members(true) {
-            method.inherit(&*build(&earlier, &tools).unwrap());
+            method.inherit(&*earlier.build(&tools).unwrap());
         }
     }
+}
+
+#[test]
+fn who_adds_a_method_needs_nothing_but_its_settings_and_itself() {
+    let (runtime, tools) = (runtime(), tools());
+    let settings = AuthMethod::of(ToyAuth { word: "please".to_owned(), report: true, ..ToyAuth::default() });
+    let method = settings.build(&tools).unwrap();
+    let judged = |password: &str| {
+        let request = request(&json!({ "username": "ann", "password": password }));
+        runtime.block_on(method.judge(&request, &tools))
+    };
+    assert!(matches!(judged("please"), Some(Verdict::Accepted(accepted)) if accepted.id.as_deref() == Some("ann")));
+    assert!(matches!(judged("now"), Some(Verdict::Refused(_))));
 }

@@ -17,19 +17,16 @@
 mod combine;
 mod compute;
 mod counts;
-mod fetch;
-mod file;
 mod guesses;
-mod http;
-mod jose;
-mod jwt;
 mod logins;
 mod method;
+mod methods;
 mod open;
 mod origin;
+mod passwords;
 mod records;
+mod settings;
 mod shares;
-mod storage;
 mod turns;
 mod verdict;
 
@@ -38,4 +35,5 @@ pub use guesses::GuessLimits;
 pub use logins::{Auth, Client, Options, Tools, start};
 pub use method::{Judging, Method};
 pub use records::StorageBell;
+pub use settings::{AuthMethod, Settings};
 pub use verdict::{Accepted, Barred, Request, Verdict};

@@ -3,15 +3,32 @@
 
 use super::logins::Tools;
 use super::method::{Judging, Method};
+use super::settings::Settings;
 use super::verdict::{Accepted, Request, Verdict};
 use deepstream_engine::{Account, Login};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// User id of those who log in without a user name.
 const ANONYMOUS: &str = "open";
 
 /// See the module.
-pub(super) struct Open;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Open;
+
+impl Settings for Open {
+    fn description(&self) -> String {
+        "Open Authentication".to_owned()
+    }
+
+    fn build(&self, _: &Tools) -> Result<Arc<dyn Method>, String> {
+        Ok(Arc::new(Self))
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+}
 
 impl Method for Open {
     fn judge<'j>(&'j self, request: &'j Request, _tools: &'j Tools) -> Judging<'j> {

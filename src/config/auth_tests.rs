@@ -9,10 +9,13 @@ fn methods(text: &str) -> Vec<AuthMethod> {
 }
 
 fn file(text: &str) -> FileAuth {
-    match methods(text).remove(0) {
-        AuthMethod::File(file) => file,
-        other => panic!("{other:?}"),
-    }
+    first(text)
+}
+
+/// The settings of the first entry.
+fn first<T: Clone + 'static>(text: &str) -> T {
+    let methods = methods(text);
+    methods[0].get::<T>().unwrap_or_else(|| panic!("{methods:?}")).clone()
 }
 
 /// A configuration beside a users file.
@@ -27,9 +30,9 @@ fn with_users(name: &str, options: &str, users: &str) -> (Scratch, Result<Loaded
 
 #[test]
 fn without_a_word_everybody_may_log_in() {
-    assert_eq!(methods(""), [AuthMethod::Open]);
-    assert_eq!(methods("auth: {type: none}"), [AuthMethod::Open]);
-    assert_eq!(methods("auth: [{type: none}, null]"), [AuthMethod::Open]);
+    assert_eq!(methods(""), [AuthMethod::open()]);
+    assert_eq!(methods("auth: {type: none}"), [AuthMethod::open()]);
+    assert_eq!(methods("auth: [{type: none}, null]"), [AuthMethod::open()]);
 }
 
 #[test]
@@ -43,7 +46,7 @@ fn users_are_read_with_their_data() {
         let (_scratch, loaded) = with_users("users", options, users);
         let loaded = loaded.unwrap();
         assert!(loaded.loaded[0].starts_with("Loaded content from "), "{:?}", loaded.loaded);
-        let AuthMethod::File(file) = &loaded.config.auth[0] else { panic!("{:?}", loaded.config.auth) };
+        let file: &FileAuth = loaded.config.auth[0].get().unwrap();
         assert_eq!((file.hash, file.report), (None, true));
         let mut users = file.users.clone();
         users.sort_by(|one, other| one.name.cmp(&other.name));
@@ -74,11 +77,7 @@ fn hashes_are_as_upstream_names_them() {
 fn among_several_a_no_is_an_answer_only_where_asked_for() {
     let entry = |report: &str| format!("{{type: file, options: {{users: {{a: {{password: b}}}}{report}}}}}");
     let reports = |text: String| -> Vec<bool> {
-        let report = |method: AuthMethod| match method {
-            AuthMethod::File(file) => file.report,
-            other => panic!("{other:?}"),
-        };
-        methods(&text).into_iter().map(report).collect()
+        methods(&text).iter().map(|method| method.get::<FileAuth>().unwrap().report).collect()
     };
     let (unset, yes, no) =
         (entry(""), entry(", reportInvalidParameters: true"), entry(", reportInvalidParameters: false"));
@@ -92,13 +91,13 @@ fn every_option_of_a_webhook_counts_and_old_files_have_fewer() {
     let text = "auth: [{type: http, options: {endpointUrl: 'https://a.b/c', permittedStatusCodes: [200, 201], \
                 requestTimeout: 7, retryStatusCodes: [503], retryAttempts: 2, retryInterval: 9, promoteToHeader: [token], \
                 reportInvalidParameters: true}}]";
-    let AuthMethod::Http(http) = methods(text).remove(0) else { panic!("not a webhook") };
+    let http: HttpAuth = first(text);
     assert_eq!(http.endpoint_url, "https://a.b/c");
     assert_eq!((http.permitted_status_codes, http.retry_status_codes), (vec![200, 201], vec![503]));
     assert_eq!((http.request_timeout, http.retry_interval), (Duration::from_millis(7), Duration::from_millis(9)));
     assert_eq!((http.retry_attempts, http.promote_to_header, http.report), (2, vec!["token".to_owned()], true));
     let old = "auth: {type: http, options: {endpointUrl: 'http://h', permittedStatusCodes: [200], requestTimeout: 1}}";
-    let AuthMethod::Http(http) = methods(old).remove(0) else { panic!("not a webhook") };
+    let http: HttpAuth = first(old);
     assert_eq!((http.retry_attempts, http.retry_interval, http.retry_status_codes), (0, Duration::ZERO, vec![]));
 }
 
@@ -111,7 +110,7 @@ fn tokens_have_one_source_of_keys() {
                 requireExpiry: false, expiryWarning: 5, jwksRefreshInterval: 1000, requestTimeout: 9}}]";
     let config = scratch.write("config.yml", text);
     let loaded = read(&config, text, &StartArguments::default(), &|_| None).unwrap();
-    let AuthMethod::Jwt(jwt) = &loaded.config.auth[0] else { panic!("{:?}", loaded.config.auth) };
+    let jwt: &JwtAuth = loaded.config.auth[0].get().unwrap();
     assert_eq!(jwt.keys, KeySource::Pem(PUBLIC_KEY.to_owned()));
     assert_eq!(jwt.id_claim, ["user", "id"]);
     assert_eq!((&jwt.server_data, &jwt.client_data), (&Claims::Some(vec!["role".to_owned()]), &Claims::None));
@@ -191,7 +190,36 @@ fn the_shipped_users_are_those_of_the_manual() {
     let text = include_str!("../../conf/users.yml");
     let options = "      users: fileLoad(users.yml)\n      hash: md5\n      iterations: 100\n      keyLength: 32\n";
     let (_scratch, loaded) = with_users("shipped-users", options, text);
-    let AuthMethod::File(file) = loaded.unwrap().config.auth.remove(0) else { panic!("not a file") };
+    let loaded = loaded.unwrap();
+    let file: &FileAuth = loaded.config.auth[0].get().unwrap();
     assert_eq!(file.users[0].name, "userA");
     assert!(file.hash.unwrap().verify("password", &file.users[0].password));
+}
+
+#[test]
+fn a_way_of_logging_in_is_a_file_and_a_row() {
+    let text = "auth: [{type: none}, {type: toy, options: {word: please, reportInvalidParameters: true}}]";
+    let methods = methods(text);
+    let toy = methods[1].get::<ToyAuth>().unwrap();
+    assert_eq!((toy.word.as_str(), toy.report), ("please", true));
+    assert_eq!(methods[1].description(), "Toy");
+    assert_eq!(methods[1], methods[1].clone());
+    assert!(
+        methods[1] != methods[0] && methods[1] != AuthMethod::of(ToyAuth { word: "now".to_owned(), ..toy.clone() })
+    );
+    for (text, said) in [
+        (
+            "\nauth:\n - type: toy\n   options: {wrod: please}",
+            "config.yml:4: auth[0].options.wrod: unknown key; did you mean word?",
+        ),
+        ("auth: {type: toy, options: {word: please, users: {}}}", "config.yml:1: auth.options.users: unknown key"),
+        (
+            "auth: {type: tyo, options: {word: please}}",
+            "config.yml:1: auth.type: unknown type \"tyo\"; did you mean toy?",
+        ),
+        ("auth: {type: toy, options: {}}", "config.yml:1: auth.options: Missing key word"),
+    ] {
+        let errors = bad(text);
+        assert!(errors.lines().any(|line| line.contains(said)), "{text}: {errors}");
+    }
 }

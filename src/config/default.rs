@@ -5,7 +5,8 @@ use super::types::{
     Config, Cores, CpuChoice, Features, Http, LatencyProfile, Limits, Listen, Protocol, Record, Rpc, WebSocketEndpoint,
 };
 use super::web::HttpEndpoint;
-use crate::config::{AuthMethod, Permission};
+use crate::auth::AuthMethod;
+use crate::config::Permission;
 use crate::log::{Colors, Level, LogFormat, LogSettings, Timestamps};
 use crate::proxies::Network;
 use std::time::Duration;
@@ -37,7 +38,7 @@ impl Default for Config {
             endpoints: Protocol::ALL.map(WebSocketEndpoint::new).into(),
             http_endpoint: Some(HttpEndpoint::default()),
             mqtt: None,
-            auth: vec![AuthMethod::Open],
+            auth: vec![AuthMethod::open()],
             permission: Permission {
                 rules: None,
                 rule_iterations_max: 3,

@@ -14,7 +14,6 @@ mod find;
 mod logger;
 mod mark;
 mod memory;
-mod methods;
 mod mqtt;
 pub(crate) mod node;
 pub(crate) mod permissions;
@@ -31,14 +30,16 @@ mod types;
 mod walk;
 mod web;
 
+pub use crate::auth::AuthMethod;
 pub use arguments::StartArguments;
-pub use auth::{ITERATIONS_MAX, KEY_LENGTH_MAX};
+#[cfg(test)]
+pub(crate) use auth::ToyAuth;
+pub use auth::{Claims, FileAuth, HttpAuth, ITERATIONS_MAX, JwtAuth, KEY_LENGTH_MAX, StorageAuth, User};
 pub use deepstream_cpulist::{format as format_cpulist, parse as parse_cpulist};
 #[cfg(feature = "embedded")]
 pub use embedded::{Durability, Embedded};
 pub(crate) use error::unreadable;
 pub use error::{ConfigError, ConfigErrors, EXIT_CODE};
-pub use methods::{AuthMethod, Claims, FileAuth, HttpAuth, JwtAuth, StorageAuth, User};
 pub use mqtt::MqttEndpoint;
 pub use permissions::{Permission, Rules};
 pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};

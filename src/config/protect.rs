@@ -7,7 +7,6 @@
 //! What counts is the address at the other end of the connection, not the one that a proxy reports in a header. A proxy
 //! on this machine was put there by the operator, while a header can be sent by anybody.
 
-use super::methods::AuthMethod;
 use super::types::Config;
 use deepstream_valve::Right;
 
@@ -40,7 +39,7 @@ impl Config {
     /// Why a server with this configuration is open to everybody; `None`: it is not.
     pub fn is_open(&self) -> Option<&'static str> {
         // One method that accepts everybody is enough, whatever others are configured.
-        let nobody_logs_in = self.auth.is_empty() || self.auth.iter().any(|method| matches!(method, AuthMethod::Open));
+        let nobody_logs_in = self.auth.is_empty() || self.auth.iter().any(|method| method.is_open());
         let may_all = match &self.permission.rules {
             None => true,
             Some(rules) => Right::ALL.iter().all(|right| rules.ruleset.is_open(*right)),

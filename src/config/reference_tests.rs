@@ -1,6 +1,7 @@
 //! Generates the configuration reference of the documentation from the tables of keys, and compares it with the file.
 
 use super::table::{Literal, Row, Rule, rows};
+use super::tests::shipped_rows;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -91,7 +92,7 @@ fn table(title: &str, head: &str, rows: &[&Row], default: bool) -> String {
 
 fn reference() -> String {
     let mut text = HEAD.to_owned();
-    let honoured: Vec<&Row> = rows().filter(|row| row.rule.is_honoured()).collect();
+    let honoured: Vec<&Row> = shipped_rows().filter(|row| row.rule.is_honoured()).collect();
     let mut sections: Vec<&str> = Vec::new();
     for row in &honoured {
         if !sections.contains(&section(row)) {
@@ -102,9 +103,10 @@ fn reference() -> String {
         let of: Vec<&Row> = honoured.iter().copied().filter(|row| section(row) == name).collect();
         text += &table(&format!("## {name}"), "| key | value | default |\n|---|---|---|", &of, true);
     }
-    let inert: Vec<&Row> = rows().filter(|row| matches!(row.rule, Rule::Inert(_) | Rule::Only { .. })).collect();
+    let inert: Vec<&Row> =
+        shipped_rows().filter(|row| matches!(row.rule, Rule::Inert(_) | Rule::Only { .. })).collect();
     text += &table("## Accepted without meaning", "| key | why |\n|---|---|", &inert, false);
-    let refused: Vec<&Row> = rows().filter(|row| matches!(row.rule, Rule::Later(_))).collect();
+    let refused: Vec<&Row> = shipped_rows().filter(|row| matches!(row.rule, Rule::Later(_))).collect();
     text += &table("## Refused", "| key | what is said |\n|---|---|", &refused, false);
     text
 }

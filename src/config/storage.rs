@@ -25,7 +25,7 @@ pub enum Storage {
 impl Storage {
     /// What these settings describe.
     pub fn of(settings: impl Settings) -> Self {
-        Self::Kept(Connector::new(settings))
+        Self::Kept(Connector::of(settings))
     }
 
     /// The settings of the connector, if there is one.

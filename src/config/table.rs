@@ -111,7 +111,7 @@ const OLD: &str = "this key is from an old release";
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
     ROWS.iter()
         .chain(super::logger::ROWS)
-        .chain(super::auth::ROWS)
+        .chain(super::auth::rows())
         .chain(super::web::ROWS)
         .chain(super::permissions::ROWS)
         .chain(super::mqtt::ROWS)

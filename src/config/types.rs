@@ -3,12 +3,12 @@
 //! *Owns* the defaults. *Promises* that a default and the shipped `conf/config.yml` say the same (a test holds it).
 //! *Does not* read anything.
 
-use super::methods::AuthMethod;
 use super::mqtt::MqttEndpoint;
 use super::permissions::Permission;
 pub use super::protocol::Protocol;
 use super::storage::Storage;
 use super::web::HttpEndpoint;
+use crate::auth::AuthMethod;
 use crate::log::{Level, LogSettings};
 use crate::proxies::Network;
 use deepstream_wire::Wire;

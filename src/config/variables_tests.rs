@@ -41,8 +41,8 @@ fn given(text: &str, file: &Path, variables: &[(&str, &str)]) -> Result<Loaded, 
 }
 
 fn secret(loaded: &Loaded) -> String {
-    match &loaded.config.auth[0] {
-        AuthMethod::Jwt(JwtAuth { keys: KeySource::Secret(secret), .. }) => secret.clone(),
+    match loaded.config.auth[0].get() {
+        Some(JwtAuth { keys: KeySource::Secret(secret), .. }) => secret.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -187,13 +187,13 @@ fn loaded_files_and_their_names_go_by_the_same_law() {
                 storage: {options: {directory: file(${DIR}/db #1)}}\n";
     let variables = [("DIR", "sub"), ("NAME", "ann: x"), ("PASSWORD", "#1: {"), ("LEVEL", "3")];
     let loaded = given(text, &config, &variables).unwrap_or_else(|errors| panic!("{errors}"));
-    let AuthMethod::File(file) = &loaded.config.auth[0] else { panic!("{:?}", loaded.config.auth) };
+    let file: &FileAuth = loaded.config.auth[0].get().unwrap();
     let [ann, seven] = &file.users[..] else { panic!("{:?}", file.users) };
     assert_eq!((ann.name.as_str(), ann.password.as_str()), ("ann: x", "#1: {"));
     let data: serde_json::Value = serde_json::from_str(ann.server_data.as_deref().unwrap()).unwrap();
     assert_eq!(data, serde_json::json!({"level": 3, "tag": "3", "raw": "${NOPE}"}));
     assert_eq!((seven.name.as_str(), seven.password.as_str()), ("007", "0123"));
-    let AuthMethod::Jwt(JwtAuth { keys: KeySource::Secret(secret), .. }) = &loaded.config.auth[1] else { panic!() };
+    let Some(JwtAuth { keys: KeySource::Secret(secret), .. }) = loaded.config.auth[1].get() else { panic!() };
     assert_eq!(secret, "x-a #1: { b");
     let directory = loaded.config.storage.kept().unwrap().directory().unwrap();
     assert_eq!(directory, scratch.path().join("sub/db #1"));

@@ -8,7 +8,7 @@
 //! the life of a connection.
 
 use super::error::StartError;
-use crate::config::{AuthMethod, Config, Limits};
+use crate::config::{Config, Limits};
 use crate::log::{Level, note};
 use crate::monitor::Listeners;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -147,8 +147,7 @@ pub(super) fn webhooks_max(config: &Config) -> usize {
 /// How many descriptors the rest of the server may still open after the start.
 fn reserve(config: &Config, limit: usize) -> usize {
     let storage = config.storage.kept().map_or(0, |kept| kept.files_max(limit));
-    let asks = |method: &&AuthMethod| matches!(method, AuthMethod::Http(_));
-    let webhooks = config.auth.iter().filter(asks).count() * webhooks_max(config);
+    let webhooks = config.auth.iter().filter(|method| method.asks_elsewhere()).count() * webhooks_max(config);
     PASSING + storage + webhooks
 }
 

@@ -7,7 +7,7 @@ use super::bell::Waker;
 use super::descriptors::{self, Descriptors};
 use super::error::StartError;
 use crate::auth::{self, Auth, Method, StorageBell};
-use crate::config::{AuthMethod, Config, Placement};
+use crate::config::{Config, Placement};
 use crate::log::{self, Level, note};
 use crate::monitor::{self, Figures, Read};
 use crate::service::{self, Thread, process};
@@ -37,7 +37,7 @@ impl Members {
         }));
     }
 
-    /// Judges logins, where `Config::auth` has [`AuthMethod::Member`] of this name.
+    /// Judges logins, where `Config::auth` has [`AuthMethod::member`](auth::AuthMethod::member) of this name.
     pub fn authentication(&mut self, name: &str, method: impl Method) {
         self.methods.insert(name.to_owned(), Arc::new(method));
     }
@@ -182,7 +182,7 @@ fn start_auth(
         members,
     };
     let auth = auth::start(options).map_err(StartError::Auth)?;
-    let methods: Vec<String> = config.auth.iter().map(AuthMethod::description).collect();
+    let methods: Vec<String> = config.auth.iter().map(|method| method.description()).collect();
     let description = match methods.as_slice() {
         [method] => method.clone(),
         methods => {

@@ -64,7 +64,7 @@ impl Builder {
         self
     }
 
-    /// Judges logins with this where [`Config::auth`] has [`AuthMethod::Member`](config::AuthMethod::Member) of this name, also after
+    /// Judges logins with this where [`Config::auth`] has [`AuthMethod::member`](config::AuthMethod::member) of this name, also after
     /// a reload.
     pub fn authentication(mut self, name: &str, method: impl Method) -> Self {
         self.members.authentication(name, method);

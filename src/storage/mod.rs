@@ -22,7 +22,7 @@ pub use cache::{Cache, Entry};
 pub use client::{Client, LOADS_MAX};
 pub use driver::{Driver, Expected, Fence, Found, Kind, Manner, Refused, Trouble, Why, Write};
 pub use service::{OpenError, Options, Storage, start};
-pub use settings::{Comparable, Connector, Settings};
+pub use settings::{Connector, Settings};
 pub use tiered::Tiered;
 
 use service::Shared;

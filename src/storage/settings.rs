@@ -5,14 +5,13 @@
 
 use super::names::Names;
 use super::{OpenError, Options, Storage};
+use crate::settings::{Configured, Value};
 use std::any::Any;
-use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// See the module. A connector implements it for its section of the configuration.
-pub trait Settings: Comparable + fmt::Debug + Send + Sync {
+pub trait Settings: Value {
     /// Where records are kept, in words: `PostgreSQL, database ds at localhost`.
     fn place(&self) -> String;
 
@@ -34,75 +33,22 @@ pub trait Settings: Comparable + fmt::Debug + Send + Sync {
     fn start(&self, options: Options) -> Result<Storage, OpenError>;
 }
 
-/// Copying and comparing settings behind a trait object. Implemented for everything that is `Clone` and `PartialEq`.
-pub trait Comparable: Any {
-    /// A copy.
-    fn copy(&self) -> Box<dyn Settings>;
-
-    /// Whether the other has the same type and value.
-    fn equals(&self, other: &dyn Any) -> bool;
-}
-
-impl<T: Settings + Clone + PartialEq> Comparable for T {
-    fn copy(&self) -> Box<dyn Settings> {
-        Box::new(self.clone())
-    }
-
-    fn equals(&self, other: &dyn Any) -> bool {
-        other.downcast_ref::<T>() == Some(self)
-    }
-}
-
 /// Settings of some connector.
-pub struct Connector(Box<dyn Settings>);
+pub type Connector = Configured<dyn Settings>;
 
 impl Connector {
     /// Wraps these settings.
-    pub fn new(settings: impl Settings) -> Self {
-        Self(Box::new(settings))
-    }
-
-    /// The settings, if they are of this type.
-    pub fn get<T: Settings>(&self) -> Option<&T> {
-        let settings: &dyn Any = &*self.0;
-        settings.downcast_ref()
-    }
-
-    /// The same, mutable.
-    pub fn get_mut<T: Settings>(&mut self) -> Option<&mut T> {
-        let settings: &mut dyn Any = &mut *self.0;
-        settings.downcast_mut()
+    pub fn of<T: Settings>(settings: T) -> Self {
+        Self::seen_as(settings, view::<T>, view_mut::<T>)
     }
 }
 
-impl Deref for Connector {
-    type Target = dyn Settings;
+const IT_IS: &str = "settings keep their type";
 
-    fn deref(&self) -> &dyn Settings {
-        &*self.0
-    }
+fn view<T: Settings>(settings: &dyn Any) -> &(dyn Settings + 'static) {
+    settings.downcast_ref::<T>().expect(IT_IS)
 }
 
-impl DerefMut for Connector {
-    fn deref_mut(&mut self) -> &mut dyn Settings {
-        &mut *self.0
-    }
-}
-
-impl Clone for Connector {
-    fn clone(&self) -> Self {
-        Self(self.0.copy())
-    }
-}
-
-impl PartialEq for Connector {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.equals(&*other.0)
-    }
-}
-
-impl fmt::Debug for Connector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+fn view_mut<T: Settings>(settings: &mut dyn Any) -> &mut (dyn Settings + 'static) {
+    settings.downcast_mut::<T>().expect(IT_IS)
 }

@@ -9,16 +9,18 @@
 //! found none. Upstream lets it in as the user `OPEN`, which rules may allow a lot.
 
 use super::fetch;
-use super::logins::Tools;
-use super::method::{Judging, Method};
-use super::open::text_of_truthy;
-use super::turns::{Turn, Turns};
-use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
+use crate::auth::logins::Tools;
+use crate::auth::method::{Judging, Method};
+use crate::auth::open::text_of_truthy;
+use crate::auth::settings::Settings;
+use crate::auth::turns::{Turn, Turns};
+use crate::auth::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::HttpAuth;
 use crate::log::{Level, note};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use tokio::time::sleep;
 
 const EXHAUSTED: &str = "AUTH_RETRY_ATTEMPTS_EXCEEDED";
@@ -49,6 +51,20 @@ enum Body {
     Nonsense,
 }
 
+impl Settings for HttpAuth {
+    fn description(&self) -> String {
+        format!("http webhook to {}", fetch::without_credentials(&self.endpoint_url))
+    }
+
+    fn build(&self, tools: &Tools) -> Result<Arc<dyn Method>, String> {
+        Ok(Arc::new(Webhook::new(self, tools.webhooks_max)?))
+    }
+
+    fn asks_elsewhere(&self) -> bool {
+        true
+    }
+}
+
 impl Method for Webhook {
     fn judge<'j>(&'j self, request: &'j Request, tools: &'j Tools) -> Judging<'j> {
         Box::pin(self.judge(request, tools))
@@ -60,7 +76,7 @@ impl Method for Webhook {
 }
 
 impl Webhook {
-    pub(super) fn new(settings: &HttpAuth, tools: &Tools) -> Result<Self, String> {
+    fn new(settings: &HttpAuth, webhooks_max: usize) -> Result<Self, String> {
         let client = fetch::client(settings.request_timeout)?;
         let header = |name: &String| {
             HeaderName::from_bytes(name.as_bytes())
@@ -68,7 +84,7 @@ impl Webhook {
                 .map_err(|error| format!("promoteToHeader: {error}"))
         };
         let promoted = settings.promote_to_header.iter().map(header).collect::<Result<_, _>>()?;
-        Ok(Self { client, settings: settings.clone(), promoted, turns: Turns::new(tools.webhooks_max) })
+        Ok(Self { client, settings: settings.clone(), promoted, turns: Turns::new(webhooks_max) })
     }
 
     async fn judge(&self, request: &Request, tools: &Tools) -> Option<Verdict> {

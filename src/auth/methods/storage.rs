@@ -6,15 +6,17 @@
 //! A user is a record directly below the table. Deeper names are not users: where rules let users keep a
 //! `users/ann/notes` of their own, that must not create a user `ann/notes` with data of their choice.
 
-use super::logins::Tools;
-use super::method::{Judging, Method};
-use super::turns::Turns;
-use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
+use crate::auth::logins::Tools;
+use crate::auth::method::{Judging, Method};
+use crate::auth::settings::Settings;
+use crate::auth::turns::Turns;
+use crate::auth::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::StorageAuth;
 use crate::credentials::PasswordHash;
 use crate::log::{Level, note};
 use deepstream_engine::{Fault, Stored};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Version of a new user's record.
@@ -38,6 +40,20 @@ pub(super) struct Table {
     registering: Turns,
 }
 
+impl Settings for StorageAuth {
+    fn description(&self) -> String {
+        format!("Storage using table: {}", self.table)
+    }
+
+    fn build(&self, _: &Tools) -> Result<Arc<dyn Method>, String> {
+        Ok(Arc::new(Table::new(self)))
+    }
+
+    fn user_table(&self) -> Option<&str> {
+        Some(&self.table)
+    }
+}
+
 impl Method for Table {
     fn judge<'j>(&'j self, request: &'j Request, tools: &'j Tools) -> Judging<'j> {
         Box::pin(self.judge(request, tools))
@@ -45,7 +61,7 @@ impl Method for Table {
 }
 
 impl Table {
-    pub(super) fn new(settings: &StorageAuth) -> Self {
+    fn new(settings: &StorageAuth) -> Self {
         Self {
             name: settings.table.clone(),
             create_user: settings.create_user,

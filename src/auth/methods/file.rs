@@ -1,13 +1,15 @@
 //! *Owns* `type: file`: users with their passwords from the configuration. *Promises* that an unknown user takes as long
 //! as a wrong password. *Does not* read the file: the configuration did, and checked it.
 
-use super::logins::Tools;
-use super::method::{Judging, Method};
-use super::verdict::{Accepted, Barred, Request, Verdict};
+use crate::auth::logins::Tools;
+use crate::auth::method::{Judging, Method};
+use crate::auth::settings::Settings;
+use crate::auth::verdict::{Accepted, Request, Verdict};
 use crate::config::{FileAuth, User};
-use crate::credentials::{PasswordHash, same};
+use crate::credentials::PasswordHash;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 const MISSING: &str = "missing authentication parameter: username or/and password";
 
@@ -18,6 +20,16 @@ pub(super) struct File {
     report: bool,
 }
 
+impl Settings for FileAuth {
+    fn description(&self) -> String {
+        "File Authentication".to_owned()
+    }
+
+    fn build(&self, _: &Tools) -> Result<Arc<dyn Method>, String> {
+        Ok(Arc::new(File::new(self)))
+    }
+}
+
 impl Method for File {
     fn judge<'j>(&'j self, request: &'j Request, tools: &'j Tools) -> Judging<'j> {
         Box::pin(self.judge(request, tools))
@@ -25,7 +37,7 @@ impl Method for File {
 }
 
 impl File {
-    pub(super) fn new(settings: &FileAuth) -> Self {
+    fn new(settings: &FileAuth) -> Self {
         let users = settings.users.iter().map(|user| (user.name.clone(), user.clone())).collect();
         Self { users, hash: settings.hash, report: settings.report }
     }
@@ -49,39 +61,5 @@ impl File {
             server_data: data(&user.server_data),
             ..Accepted::default()
         }))
-    }
-}
-
-impl Tools {
-    /// Whether this password is the stored one. Takes as long for a user that does not exist. `Err`: while this login
-    /// waited for its turn, too many of its address were refused, and it is not told whether the password was right.
-    pub async fn verify(
-        &self,
-        request: &Request,
-        hash: Option<PasswordHash>,
-        password: &str,
-        stored: Option<&str>,
-    ) -> Result<bool, Barred> {
-        let is_known = stored.is_some();
-        let fits = if let Some(hash) = hash {
-            let (password, stored) = (password.to_owned(), stored.map(str::to_owned));
-            let verify = move || {
-                if let Some(stored) = stored {
-                    hash.verify(&password, &stored)
-                } else {
-                    hash.waste(&password);
-                    false
-                }
-            };
-            let turn = self.compute.turn(request.origin).await;
-            self.admit(request)?;
-            self.compute.run(turn, verify).await.unwrap_or(false)
-        } else {
-            stored.is_some_and(|stored| same(password, stored))
-        };
-        if is_known && !fits {
-            request.miss();
-        }
-        Ok(fits)
     }
 }

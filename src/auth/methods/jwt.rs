@@ -6,9 +6,10 @@
 
 use super::fetch;
 use super::jose::{header_of, is_compact};
-use super::logins::Tools;
-use super::method::{Judging, Method};
-use super::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
+use crate::auth::logins::Tools;
+use crate::auth::method::{Judging, Method};
+use crate::auth::settings::Settings;
+use crate::auth::verdict::{Accepted, Request, Verdict, id_of, is_truthy};
 use crate::config::{Claims, JwtAuth};
 use crate::credentials::{KeySource, Keys};
 use crate::log::{Level, note};
@@ -38,8 +39,21 @@ const SECONDS_MAX: f64 = 3.2e9;
 pub(super) struct Jwt(Arc<Tokens>);
 
 impl Jwt {
-    pub(super) fn new(settings: &JwtAuth) -> Result<Self, String> {
+    fn new(settings: &JwtAuth) -> Result<Self, String> {
         Tokens::new(settings).map(|tokens| Self(Arc::new(tokens)))
+    }
+}
+
+impl Settings for JwtAuth {
+    fn description(&self) -> String {
+        match &self.keys {
+            KeySource::Url(url) => format!("JWT with keys from {}", fetch::without_credentials(url)),
+            _ => "JWT".to_owned(),
+        }
+    }
+
+    fn build(&self, _: &Tools) -> Result<Arc<dyn Method>, String> {
+        Ok(Arc::new(Jwt::new(self)?))
     }
 }
 

@@ -48,3 +48,25 @@ pub(super) fn words(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
+
+/// An address for the log: user, password and query may be secrets.
+pub(super) fn without_credentials(address: &str) -> String {
+    let Ok(mut url) = reqwest::Url::parse(address) else { return "an address".to_owned() };
+    let hidden = url.query().is_some();
+    url.set_query(None);
+    // This only fails for addresses without a host, which were refused before.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    if hidden { format!("{url}?…") } else { url.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_told_addresses_without_what_is_secret_in_them() {
+        assert_eq!(without_credentials("https://example.com/login"), "https://example.com/login");
+        assert_eq!(without_credentials("http://ann:secret@h:8080/a?key=secret"), "http://h:8080/a?…");
+        assert_eq!(without_credentials("no address"), "an address");
+    }
+}
