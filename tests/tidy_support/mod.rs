@@ -1,10 +1,13 @@
 //! Reads the repository for the rules of `tidy`: its files, and what in them is code, comment, string or test.
 
+pub(crate) mod actions;
 mod book;
 mod documents;
+pub(crate) mod leavings;
 mod modules;
 mod rooms;
 mod supply;
+pub(crate) mod walls;
 
 pub(crate) use modules::Modules;
 pub(crate) use rooms::MODULES;
@@ -242,4 +245,30 @@ pub(crate) fn keys(manifest: &Source, table: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Lines that break a rule, as `path:line: what`.
+pub(crate) fn breaches(
+    files: &[Source],
+    judged: impl Fn(&Source) -> bool,
+    broken: impl Fn(&Line) -> Option<String>,
+) -> Vec<String> {
+    let judged = files.iter().filter(|file| file.path.ends_with(".rs") && judged(file));
+    let lines = judged.flat_map(|file| file.numbered().map(move |(number, line)| (file, number, line)));
+    lines
+        .filter_map(|(file, number, line)| broken(line).map(|what| format!("{}:{number}: {what}", file.path)))
+        .collect()
+}
+
+/// The first of some names that a line of code names.
+pub(crate) fn named(line: &Line, forbidden: &[&str]) -> Option<String> {
+    forbidden.iter().find(|name| names(&line.code, name)).map(|&name| name.to_owned())
+}
+
+pub(crate) fn assert_none(rule: &str, breaches: &[String]) {
+    assert!(breaches.is_empty(), "{rule}:\n  {}", breaches.join("\n  "));
+}
+
+pub(crate) fn find<'a>(files: &'a [Source], path: &str) -> &'a Source {
+    files.iter().find(|file| file.path == path).unwrap_or_else(|| panic!("{path} exists"))
 }
