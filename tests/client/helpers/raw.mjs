@@ -1,34 +1,26 @@
-// A connection that says exactly what a test tells it to and keeps every answer, in order.
+// The binary protocol by hand: fields in, fields out, in order.
 
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import WebSocket from 'ws'
+import { ByHand } from './by-hand.mjs'
+import { atEnd } from './until.mjs'
 import { AUTH, CONNECTION, TOPIC, decode, encode } from './wire.mjs'
-import { DEADLINE, atEnd, until, within } from './until.mjs'
 
-export class Raw {
-  constructor (socket) {
-    this.socket = socket
-    this.received = []
-    this.frames = []
-    this.ended = undefined
-    socket.on('message', (data, isBinary) => {
-      this.frames.push(data)
-      this.received.push(isBinary ? decode(data) : { text: data.toString() })
-    })
-    socket.on('error', () => {})
-    this.closed = new Promise((resolve) => socket.on('close', (code, reason) => {
-      this.ended = { code, reason: reason.toString() }
-      resolve(this.ended)
-    }))
+export class Raw extends ByHand {
+  static PATH = '/deepstream'
+  frames = []
+
+  read (data, isBinary) {
+    this.frames.push(data)
+    return [isBinary ? decode(data) : { text: data.toString() }]
   }
 
-  /** An open WebSocket that has said nothing yet. */
-  static async open (server, { path = '/deepstream', ...options } = {}) {
-    const socket = new WebSocket(`${server.scheme ?? 'ws'}://${server.url}${path}`, { perMessageDeflate: false, ca: server.ca, ...options })
-    const raw = new Raw(socket)
-    await within('the WebSocket to open', once(socket, 'open'))
-    return raw
+  fits (message, fields) {
+    return matches(message, fields)
+  }
+
+  /** An open WebSocket that has said nothing yet, whoever ends it. */
+  static open (server, options) {
+    return super.open(undefined, server, options)
   }
 
   /** Challenge accepted, not logged in. */
@@ -81,29 +73,6 @@ export class Raw {
     this.socket.send(buffer, { binary: true })
   }
 
-  /** The next message in order of arrival. */
-  async take (deadline = DEADLINE) {
-    await until('a message arrives', () => this.received.length > 0 || this.ended, { deadline })
-    if (this.received.length === 0) throw new Error(`the connection ended (${this.ended.code}) while a message was awaited`)
-    return this.received.shift()
-  }
-
-  /** The next message that has all of `fields`; what came before it is dropped and answered too. */
-  async next (fields, deadline = DEADLINE) {
-    const passed = []
-    for (;;) {
-      const message = await this.take(deadline).catch((error) => {
-        error.message = `no ${JSON.stringify(fields)} after ${JSON.stringify(passed)}: ${error.message}`
-        throw error
-      })
-      if (matches(message, fields)) {
-        this.passed = passed
-        return message
-      }
-      passed.push(message)
-    }
-  }
-
   /** Asks and waits for the one answer, in one breath. */
   async ask (topic, fields, answer) {
     this.send(topic, fields)
@@ -118,15 +87,6 @@ export class Raw {
     this.send(TOPIC.CONNECTION, { action: CONNECTION.PING })
     await this.next({ topic: TOPIC.CONNECTION, action: CONNECTION.PONG })
     return this.passed
-  }
-
-  terminate () {
-    this.socket.terminate()
-  }
-
-  close () {
-    this.socket.close()
-    return this.closed
   }
 }
 
