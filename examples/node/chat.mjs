@@ -1,4 +1,4 @@
-// A chat in a terminal: what is said is an event, who is there is presence, and the last words are kept in a list.
+// A chat in a terminal: lines are events, who is there is presence, and the last lines are kept in a list.
 //
 //   node chat.mjs NAME [HOST:PORT]
 
@@ -25,6 +25,6 @@ for await (const text of createInterface({ input: process.stdin })) {
   client.event.emit('chat', line)
   history.setEntries([...history.getEntries(), line].slice(-KEPT))
 }
-// Whoever closes at once leaves what was not sent yet behind: the answer says that it was.
+// Closing at once would lose what was not sent yet. When this request is answered, everything before it was sent.
 await client.record.head('chat/history')
 client.close()
