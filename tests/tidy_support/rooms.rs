@@ -16,14 +16,14 @@ pub(crate) const MODULES: &[Modules] = &[
             ("context", &["endpoint", "ident", "limits", "outputs", "packet", "permissions", "timer", "view"]),
             ("drain", &["ident", "output", "outputs", "packet", "shard", "tape/input"]),
             ("edge", &["context", "edge/bulk", "edge/presence", "edge/session", "edge/subscribers", "ident", "view"]),
-            ("edge/begin", &["edge", "ident", "packet", "permit", "sides", "view"]),
+            ("edge/begin", &["edge", "ident", "packet", "permit", "sides"]),
             ("edge/bulk", &["edge", "ident", "packet", "sides"]),
             ("edge/door", &["edge", "edge/session", "ident", "output", "outputs", "packet", "permit", "sides"]),
             ("edge/drain", &["census", "context", "edge", "edge/session", "ident", "output", "sides"]),
             ("edge/flow", &["edge", "edge/session", "ident", "output", "sides"]),
-            ("edge/listen", &["edge", "ident", "output", "packet", "pattern", "sides", "view"]),
+            ("edge/listen", &["edge", "ident", "output", "packet", "pattern", "sides"]),
             ("edge/member", &["edge", "ident", "packet", "sides"]),
-            ("edge/presence", &["edge", "edge/bulk", "ident", "packet", "sides", "view"]),
+            ("edge/presence", &["edge", "edge/bulk", "ident", "packet", "sides"]),
             ("edge/route", &["edge", "edge/subscribers", "ident", "output", "packet", "permit", "sides", "view"]),
             (
                 "edge/session",
@@ -41,7 +41,7 @@ pub(crate) const MODULES: &[Modules] = &[
                 ],
             ),
             ("edge/subscribers", &["ident", "packet", "sides", "view"]),
-            ("edge/takeover", &["edge", "ident", "packet", "sides", "view"]),
+            ("edge/takeover", &["edge", "ident", "packet", "sides"]),
             ("edge/withheld", &["edge", "ident", "packet", "sides"]),
             ("endpoint", &["codec"]),
             ("ident", &[]),
@@ -77,7 +77,7 @@ pub(crate) const MODULES: &[Modules] = &[
             ("owner/member", &["ident", "owner", "packet", "sides"]),
             ("owner/names", &["ident", "interest", "owner/listen", "owner/park", "owner/record"]),
             ("owner/park", &["ident", "output", "owner", "packet", "permit", "sides"]),
-            ("owner/presence", &["ident", "output", "owner", "packet", "sides", "view"]),
+            ("owner/presence", &["ident", "output", "owner", "packet", "sides"]),
             (
                 "owner/record",
                 &[
@@ -101,10 +101,7 @@ pub(crate) const MODULES: &[Modules] = &[
             ("packet", &["codec", "ident", "output", "pattern", "permissions"]),
             ("pattern", &[]),
             ("permissions", &["codec"]),
-            (
-                "permit",
-                &["context", "ident", "output", "packet", "permissions", "permit/state", "sides", "timer", "view"],
-            ),
+            ("permit", &["context", "ident", "output", "packet", "permissions", "permit/state", "sides", "timer"]),
             ("permit/state", &["ident", "permissions", "timer"]),
             (
                 "shard",
@@ -123,10 +120,7 @@ pub(crate) const MODULES: &[Modules] = &[
                     "view",
                 ],
             ),
-            (
-                "sides",
-                &["context", "ident", "interest", "output", "outputs", "packet", "pattern", "permit/state", "timer"],
-            ),
+            ("sides", &["context", "ident", "interest", "output", "outputs", "packet", "pattern", "permit/state"]),
             (
                 "tape",
                 &[

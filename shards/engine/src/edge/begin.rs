@@ -5,7 +5,6 @@ use crate::ident::ConnId;
 use crate::packet::ReplyTo;
 use crate::permit::{Found, Judgement, Question, Steps};
 use crate::sides::{Sides, ToOwner};
-use crate::view::hash_name;
 use deepstream_valve::Right;
 use deepstream_wire::{Action, EventRequest, Flags, Message, PresenceRequest, RecordRequest, Request};
 
@@ -92,7 +91,7 @@ impl<O: ToOwner> Sides<Edge, O> {
             who: None,
             message,
             name,
-            hash: name.map_or(0, |name| hash_name(&self.cx.hasher, name)),
+            hash: name.map_or(0, |name| self.cx.hash(name)),
             listened: false,
             slot: None,
             failed: false,

@@ -7,7 +7,6 @@ use crate::output::Note;
 use crate::packet::ReplyTo;
 use crate::pattern::NamePattern;
 use crate::sides::{Sides, ToOwner};
-use crate::view::hash_name;
 use deepstream_wire::{Action, Head, Message, Outgoing, Topic, Wire};
 use std::sync::Arc;
 
@@ -120,7 +119,7 @@ impl<O: ToOwner> Sides<Edge, O> {
             self.invalid(conn, message, message.name());
             return None;
         }
-        let head = Head { name_hash: hash_name(&self.cx.hasher, subscription), ..message.head };
+        let head = Head { name_hash: self.cx.hash(subscription), ..message.head };
         Some(self.forward_hashed(conn, ReplyTo::default(), Message { head, bytes: message.bytes }))
     }
 }

@@ -8,7 +8,6 @@ use crate::edge::bulk::BulkRequest;
 use crate::ident::{ConnId, Place};
 use crate::packet::{Identity, ReplyTo};
 use crate::sides::{Sides, ToOwner, UserQuery};
-use crate::view::hash_name;
 use ahash::RandomState;
 use deepstream_wire::{Action, Message, Outgoing};
 use hashbrown::HashMap;
@@ -121,7 +120,7 @@ impl<O: ToOwner> Sides<Edge, O> {
         if !self.cx.options.presence || &*identity.user == INVISIBLE {
             return self.admitted(conn);
         }
-        let owner = self.cx.owner_of(hash_name(&self.cx.hasher, identity.user.as_bytes()));
+        let owner = self.cx.owner_of(self.cx.hash(identity.user.as_bytes()));
         self.tell_presence(owner, conn, identity, online);
     }
 

@@ -11,7 +11,7 @@ use crate::output::{Flow, Note};
 use crate::packet::ReplyTo;
 use crate::permit::Denial;
 use crate::sides::{Sides, ToOwner};
-use crate::view::{filter_hash, hash_name};
+use crate::view::filter_hash;
 use bytes::Bytes;
 use deepstream_json::{Fault, Malformed};
 use deepstream_wire::{Action, Flags, Head, Kind, Message, Outgoing, RecordRequest, Request, Span, Topic, Wire};
@@ -166,7 +166,7 @@ impl<O: ToOwner> Sides<Edge, O> {
 
     /// Sends a message about one name to its owner, which may be this core.
     fn forward(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> Place {
-        let head = Head { name_hash: hash_name(&self.cx.hasher, message.name()), ..message.head };
+        let head = Head { name_hash: self.cx.hash(message.name()), ..message.head };
         self.forward_hashed(conn, reply_to, Message { head, bytes: message.bytes })
     }
 
@@ -233,7 +233,7 @@ impl<O: ToOwner> Sides<Edge, O> {
             return self.subscribe_filter(conn, message, name, part, whole, copy);
         }
         let topic = message.head.action.topic();
-        let hash = hash_name(&self.cx.hasher, name);
+        let hash = self.cx.hash(name);
         let owner = self.cx.owner_of(hash);
         let mut reply_to = match self.edges.here.subscribers.subscribe(conn, topic, name, hash, owner) {
             Subscribe::HostRequest(reply_to) => reply_to,
@@ -352,8 +352,7 @@ impl<O: ToOwner> Sides<Edge, O> {
         for name in message.names() {
             let before = self.edges.here.subscribers.count_of(conn);
             for core in self.cx.places.all().take(if filter { usize::MAX } else { 1 }) {
-                let hash =
-                    if filter { filter_hash(&self.cx.hasher, name, core) } else { hash_name(&self.cx.hasher, name) };
+                let hash = if filter { filter_hash(&self.cx.hasher, name, core) } else { self.cx.hash(name) };
                 self.end_subscription(conn, topic, name, hash);
             }
             if self.edges.here.subscribers.count_of(conn) < before {
@@ -380,7 +379,7 @@ impl<O: ToOwner> Sides<Edge, O> {
                 refused += 1;
                 continue;
             }
-            let hash = hash_name(&self.cx.hasher, name);
+            let hash = self.cx.hash(name);
             let reply_to = self.edges.here.bulk_requests.part(whole, part as u32);
             self.forward_name(conn, reply_to, message, name, hash, self.cx.owner_of(hash), &copy);
         }

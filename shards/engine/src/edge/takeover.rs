@@ -5,14 +5,13 @@ use crate::edge::Edge;
 use crate::ident::{ConnId, Nanos};
 use crate::packet::Identity;
 use crate::sides::{Sides, ToOwner};
-use crate::view::hash_name;
 use std::sync::Arc;
 
 impl<O: ToOwner> Sides<Edge, O> {
     /// A connection logged in, or is gone.
     pub(crate) fn hold_client_id(&mut self, conn: ConnId, identity: &Arc<Identity>, on: bool) {
         let Some(key) = identity.client_key() else { return };
-        let owner = self.cx.owner_of(hash_name(&self.cx.hasher, &key));
+        let owner = self.cx.owner_of(self.cx.hash(&key));
         // Nodes have but that in common.
         let at = Nanos(self.cx.outputs.now.0.saturating_add(self.cx.options.unix_ns));
         self.tell_holder((owner, key), conn, at, identity, on);

@@ -15,7 +15,6 @@ use crate::owner::Owner;
 use crate::packet::{Identity, ReplyTo};
 use crate::sides::edges::Audience;
 use crate::sides::{Sides, ToEdge};
-use crate::view::hash_name;
 use bytes::Bytes;
 use deepstream_wire::encode::encode;
 use deepstream_wire::{Action, Message, Outgoing, Topic, Wire};
@@ -69,7 +68,7 @@ impl<E: ToEdge> Sides<E, Owner> {
     /// One connection more, or fewer, of a user whose name this core owns.
     pub(crate) fn count_presence(&mut self, conn: ConnId, identity: &Identity, online: bool) {
         let user = identity.user.as_bytes();
-        let hash = hash_name(&self.cx.hasher, user);
+        let hash = self.cx.hash(user);
         let slot = self.owner.names.find_or_insert(Topic::Presence, user, hash);
         let count = self.owner.names.at_mut(slot).online_mut();
         debug_assert!(online || *count > 0, "a user leaves as often as it joined");

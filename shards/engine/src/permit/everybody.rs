@@ -12,7 +12,6 @@ use super::{Found, Question};
 use crate::ident::ConnId;
 use crate::packet::ReplyTo;
 use crate::sides::{Sides, ToEdge, ToOwner};
-use crate::view::hash_name;
 use deepstream_valve::{Choice, Right, Verdict};
 use deepstream_wire::{Action, Message};
 
@@ -25,7 +24,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
         let (right, action, rules) = (Right::PresenceAllow, Action::PresenceQuery, self.permit.generation());
         let message = Message::about(action, user);
         let mut question = Question::of(conn, ReplyTo { rules, ..ReplyTo::default() }, &message);
-        question.hash = hash_name(&self.cx.hasher, user);
+        question.hash = self.cx.hash(user);
         let (rule, captures) = match self.choose_rule(&question, right, rules) {
             Choice::Always(answer) => return answer,
             Choice::None => return false,

@@ -144,7 +144,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     fn watch_choices(&mut self) {
         let Permit { sweep_timer, choices, shadow_choices, .. } = &self.permit;
         if *sweep_timer == TimerId::NONE && !(choices.is_empty() && shadow_choices.is_empty()) {
-            self.permit.sweep_timer = self.set_timer(self.permit.rules.sweep_ns, TimerKey::Choices);
+            self.permit.sweep_timer = self.cx.set_timer(self.permit.rules.sweep_ns, TimerKey::Choices);
         }
     }
 }

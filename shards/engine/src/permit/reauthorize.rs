@@ -14,7 +14,6 @@ use crate::context::TimerKey;
 use crate::packet::ReplyTo;
 use crate::sides::{Sides, ToEdge, ToOwner};
 use crate::timer::TimerId;
-use crate::view::hash_name;
 use deepstream_valve::Right;
 use deepstream_wire::{Action, Message};
 
@@ -42,7 +41,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
             let crowded = self.permit.rule_lookups.len() >= WAITING_MAX;
             if left == 0 || crowded {
                 let rest = if crowded { REST_NS } else { 0 };
-                self.permit.reauthorization_timer = self.set_timer(rest, TimerKey::Reauthorization);
+                self.permit.reauthorization_timer = self.cx.set_timer(rest, TimerKey::Reauthorization);
                 return;
             }
             left -= 1;
@@ -119,7 +118,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// Judges one thing that goes on, which may have begun by a message that went by older rules than those in force.
     pub(crate) fn reauthorize_one(&mut self, grant: Grant, mut found: Found) {
         if let Grant::Subscription { conn, topic, name, hash } = &grant
-            && *hash != hash_name(&self.cx.hasher, name)
+            && *hash != self.cx.hash(name)
         {
             // A filter, on one of the cores.
             if !self.may_subscribe_filter(*conn, *topic, name) {
@@ -132,7 +131,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
         let reply_to = ReplyTo { rules: self.permit.generation(), ..ReplyTo::default() };
         let mut question = Question::of(conn, reply_to, &message);
         question.name = name;
-        question.hash = name.map_or(0, |name| hash_name(&self.cx.hasher, name));
+        question.hash = name.map_or(0, |name| self.cx.hash(name));
         question.listened = matches!(grant, Grant::Assignment { .. });
         let mut steps = Steps::default();
         // The action of the plain subscription, whatever it was asked for with.

@@ -11,7 +11,6 @@ use crate::packet::{Lane, Packet};
 use crate::permissions::RuleLookupId;
 use crate::sides::{Sides, ToEdge, ToOwner};
 use crate::timer::TimerId;
-use crate::view::hash_name;
 use bytes::Bytes;
 use deepstream_wire::Message;
 
@@ -20,7 +19,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     pub(super) fn fetch(&mut self, names: Vec<Box<[u8]>>, found: &mut Found) -> bool {
         for name in names {
             let place = found.records.len() as u32;
-            let hash = hash_name(&self.cx.hasher, &name);
+            let hash = self.cx.hash(&name);
             let owner = self.cx.owner_of(hash);
             let record_state = if owner == self.cx.core {
                 match O::find_or_load(self, &name, hash) {
@@ -62,7 +61,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
             then: Then::Nothing,
         };
         let id = RuleLookupId { index: self.permit.rule_lookups.insert(rule_lookup) as u32, generation };
-        let timer = self.set_timer(self.cx.options.storage_timeout_ns, TimerKey::RuleLookup(id));
+        let timer = self.cx.set_timer(self.cx.options.storage_timeout_ns, TimerKey::RuleLookup(id));
         self.permit.rule_lookups[id.index as usize].timer = timer;
         found.rule_lookup = Some(id);
         id

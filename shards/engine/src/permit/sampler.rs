@@ -27,7 +27,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
         }
         let (first, after_ns) = (sampler.left_out == 1, sampler.end().0.saturating_sub(now.0));
         if first {
-            let timer = self.set_timer(after_ns, TimerKey::LeftOut(what));
+            let timer = self.cx.set_timer(after_ns, TimerKey::LeftOut(what));
             self.sampler(what).timer = timer;
         }
         false

@@ -14,7 +14,6 @@ use super::{Denial, Judgement, Question, Steps};
 use crate::output::{Difference, Note};
 use crate::permissions::{Sampled, Shadow, ShadowTally};
 use crate::sides::{Sides, ToEdge, ToOwner};
-use crate::view::hash_name;
 use deepstream_valve::{Choice, Right, Ruleset, Thrown, Verdict, judge, too_many_rounds};
 use deepstream_wire::Action;
 
@@ -196,7 +195,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
                 RecordState::Copy(value) => Some(RecordState::Copy(value.clone())),
             };
         }
-        let hash = hash_name(&self.cx.hasher, name);
+        let hash = self.cx.hash(name);
         if self.cx.owner_of(hash) != self.cx.core {
             return None;
         }

@@ -19,14 +19,13 @@ mod heard;
 mod invalid;
 mod owners;
 
-use crate::context::{Context, TimerKey};
+use crate::context::Context;
 use crate::ident::{AttemptId, ConnId, Nanos, Place};
 use crate::output::Frames;
 use crate::outputs::Outputs;
 use crate::packet::{Forwarded, Identity, ReplyTo};
 use crate::pattern::NamePattern;
 use crate::permit::state::{FindOrLoad, FindResident, Found, Grant, Permit, RuleReader};
-use crate::timer::TimerId;
 use bytes::Bytes;
 use deepstream_valve::Document;
 use deepstream_wire::{Action, Message, Topic, Wire};
@@ -40,13 +39,6 @@ pub(crate) struct Sides<E, O> {
     /// This core's edge, and the way to those of other cores.
     pub(crate) edges: Edges<E>,
     pub(crate) owner: O,
-}
-
-impl<E, O> Sides<E, O> {
-    /// Sets a timer.
-    pub(crate) fn set_timer(&mut self, after_ns: u64, key: TimerKey) -> TimerId {
-        self.cx.set_timer(after_ns, key)
-    }
 }
 
 /// What is said to the edge of this core.

@@ -276,7 +276,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         let (listener, attempt) = (*listener, *attempt);
         let Stage::Judged(search) = std::mem::replace(stage, Stage::Provides) else { return };
         let key = TimerKey::ListenResponse(AttemptId { slot, attempt });
-        let timer = self.set_timer(self.cx.options.listen_response_timeout_ns, key);
+        let timer = self.cx.set_timer(self.cx.options.listen_response_timeout_ns, key);
         if let Some(assignment) = self.owner.names.at_mut(slot).assignment_mut() {
             assignment.stage = Stage::Asked { timer, search };
         }

@@ -78,7 +78,7 @@ impl<E: ToEdge> Sides<E, Owner> {
     fn work_later(&mut self, work: Work) {
         self.owner.listening.work.push_back(work);
         if self.owner.listening.work_timer == TimerId::NONE {
-            self.owner.listening.work_timer = self.set_timer(0, TimerKey::ListenWork);
+            self.owner.listening.work_timer = self.cx.set_timer(0, TimerKey::ListenWork);
         }
     }
 
@@ -128,7 +128,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         self.note_slow_patterns();
         if !self.owner.listening.work.is_empty() && self.owner.listening.work_timer == TimerId::NONE {
             let rest_ns = if budget == SLICE { REST_NS } else { 0 };
-            self.owner.listening.work_timer = self.set_timer(rest_ns, TimerKey::ListenWork);
+            self.owner.listening.work_timer = self.cx.set_timer(rest_ns, TimerKey::ListenWork);
         }
     }
 
@@ -299,7 +299,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             self.cx.timers.cancel(self.owner.listening.rematch_timer);
             self.owner.listening.rematch_timer = TimerId::NONE;
         } else if self.owner.listening.rematch_timer == TimerId::NONE {
-            self.owner.listening.rematch_timer = self.set_timer(interval, TimerKey::ListenRematch);
+            self.owner.listening.rematch_timer = self.cx.set_timer(interval, TimerKey::ListenRematch);
         }
     }
 

@@ -19,7 +19,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             return true;
         }
         let ticket = self.cx.outputs.ticket();
-        let timer = self.set_timer(self.cx.options.storage_timeout_ns, TimerKey::Load(ticket));
+        let timer = self.cx.set_timer(self.cx.options.storage_timeout_ns, TimerKey::Load(ticket));
         self.owner.records.loads.insert(ticket, (slot, timer));
         self.cx.outputs.counters.loads += 1;
         let name = self.owner.names.at_mut(slot);

@@ -77,7 +77,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
         self.cx.outputs.counters.stores += batch.entries.len() as u64;
         batch.ticket = self.cx.outputs.ticket();
-        let timer = self.set_timer(self.cx.options.storage_timeout_ns, TimerKey::Stores(batch.ticket));
+        let timer = self.cx.set_timer(self.cx.options.storage_timeout_ns, TimerKey::Stores(batch.ticket));
         self.owner.records.batch = Some((batch.ticket, timer));
     }
 
@@ -95,7 +95,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             Err(Fault::Refused(refused)) => Some(refused),
             Err(fault) => {
                 self.owner.records.resting = true;
-                self.set_timer(RETRY_NS, TimerKey::StoreRetry);
+                self.cx.set_timer(RETRY_NS, TimerKey::StoreRetry);
                 self.cx.outputs.note(Note::StoreFailed { records: entries.len(), fault: fault.clone() });
                 None
             }
@@ -129,7 +129,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         if self.owner.records.batch.is_none_or(|(current, _)| current != ticket) {
             return;
         }
-        let timer = self.set_timer(self.cx.options.storage_timeout_ns, TimerKey::Stores(ticket));
+        let timer = self.cx.set_timer(self.cx.options.storage_timeout_ns, TimerKey::Stores(ticket));
         self.owner.records.batch = Some((ticket, timer));
         self.cx.outputs.note(Note::StoreFailed { records: self.owner.records.in_flight.len(), fault: Fault::Timeout });
         let started = self.cx.outputs.now.0.saturating_sub(self.cx.options.storage_timeout_ns);
