@@ -1,10 +1,9 @@
-//! The life of a connection on its core: accepted, heard, answered, closed.
+//! The life of a connection on its core, from accepting to closing.
 //!
-//! *Owns* what they move their bytes between. *Promises* that the shard hears of every connection's
-//! end exactly once, that what was said to a client is sent before its socket is closed (within a time), and that nothing
-//! is heard of a connection that was told to pause or to close.
-//! *Does not* decide when to pause or close: the shard and the link do. *Does not* execute requests of HTTP: it returns what is
-//! to be done with them ([`Next`]).
+//! *Owns* the ring, the shard and the sockets, between which bytes move. *Promises* that the shard is told of every
+//! connection's end exactly once, that output is sent before a socket is closed (within a time limit), and that the
+//! shard gets no input of a connection that it has paused or closed. *Does not* decide when to pause or close: the
+//! shard and the link do. *Does not* execute requests of HTTP: it returns what to do with them ([`Next`]).
 
 mod end;
 mod recode;
@@ -28,7 +27,7 @@ use deepstream_wire::{Closing, LinkEvent, Medium, Wire};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-/// How long a socket without a session may take to send its rest and to be closed by its peer.
+/// How long a socket without a session may take to send its remaining output and to be closed by its peer.
 const LINGER_NS: u64 = 2_000_000_000;
 const NANOS_PER_MS: u64 = 1_000_000;
 /// The connections of a core: its sockets, its ring and its shard, between which their bytes move.
@@ -39,17 +38,17 @@ pub(super) struct Connections {
     pub(super) links: Links,
     pub(super) web: Rc<Service>,
     pub(super) auth: auth::Client,
-    /// What was told of connections that were ended.
+    /// How many closed connections were logged.
     pub(super) endings: Endings,
-    /// The moment of this turn, or of its last look.
+    /// The time of this turn, or of its latest `look`.
     pub(super) now: Nanos,
-    /// How many bytes were put into outboxes, ever, when this turn takes in nothing more.
+    /// The count of bytes ever put into outboxes at which this turn takes in no more.
     pub(super) enough: u64,
     /// Whether memory is short, so that the connections which the shard has named are to be closed before more is taken in.
     pub(super) overburdened: bool,
 }
 
-/// What the caller is to do next with the requests of HTTP on a connection.
+/// What the caller has to do next with the requests of HTTP on a connection.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub(super) enum Next {
@@ -63,7 +62,7 @@ pub(super) enum Next {
     },
 }
 
-/// What came of handing bytes to a link.
+/// The result of handing bytes to a link.
 #[derive(Debug, Default)]
 struct Heard {
     /// There were messages, well-formed or not.
@@ -73,12 +72,12 @@ struct Heard {
     pause: bool,
     deaf: bool,
     over: Option<Closing>,
-    /// Why whoever is there is not let in.
+    /// Why the connection is refused.
     forbidden: Option<Box<str>>,
 }
 
 impl Connections {
-    /// Whether so much was put into outboxes in this turn that it is to be sent before more is taken in.
+    /// Whether so much was put into outboxes in this turn that it must be sent before more is taken in.
     pub(super) fn has_said_enough(&self) -> bool {
         self.shard.counters().sent_bytes >= self.enough
     }
@@ -109,7 +108,7 @@ impl Connections {
         }
     }
 
-    /// Bytes came.
+    /// Bytes were received.
     pub(super) fn hear(&mut self, key: Key, buffer: Buffer) -> Next {
         if self.sockets.get(key).is_some_and(|socket| socket.tls.is_some()) {
             return self.hear_sealed(key, buffer);
@@ -188,7 +187,7 @@ impl Connections {
         Next::Nothing
     }
 
-    /// The peer sends nothing more: what it was told is sent, then the socket closed.
+    /// The peer will send nothing more: output is sent, then the socket is closed.
     pub(super) fn ended(&mut self, key: Key) -> Next {
         let Some(socket) = self.sockets.get(key) else { return Next::Nothing };
         socket.ended = true;
@@ -199,7 +198,7 @@ impl Connections {
                 }
                 return Next::Drive;
             }
-            // What it said before is heard first: while it is paused its link keeps some of it.
+            // What it sent before comes first: while it is paused its link keeps some of it.
             Stage::Open if socket.paused => self.hung_up(key),
             Stage::Open => self.part(key),
             Stage::Lingering => self.forget(key),
@@ -208,14 +207,15 @@ impl Connections {
         Next::Nothing
     }
 
-    /// One that begins to wait for its login: it may have gone with the last word of it, and then nothing is left to watch.
+    /// A connection begins to wait for its login. It may have ended with the last bytes of it, and then there is
+    /// nothing left to watch for.
     fn ended_before(&mut self, key: Key) {
         if self.sockets.get(key).is_some_and(|socket| socket.ended) {
             self.hung_up(key);
         }
     }
 
-    /// The peer of a socket that is not read has gone, having said nothing that was not read. Nobody waits for its login.
+    /// The peer of a paused socket is gone, and left no unread bytes. Its login is called off.
     pub(super) fn hung_up(&mut self, key: Key) {
         let Some(socket) = self.sockets.get(key) else { return };
         let (conn, says_more) = (socket.conn, socket.link.keeps_input());
@@ -224,7 +224,7 @@ impl Connections {
         }
     }
 
-    /// Gives bytes to the kernel. What it takes at once is accounted for at once.
+    /// Sends bytes. What the kernel takes at once is accounted for at once.
     fn send(&mut self, key: Key, outbox: Outbox) -> Next {
         let len = outbox.len();
         if let Some(socket) = self.sockets.get(key) {
@@ -270,7 +270,7 @@ impl Connections {
         Next::Nothing
     }
 
-    /// Pauses what is still to be paused at the end of a turn. Most pauses end in the turn they began in: those of a login that
+    /// Pauses what is still to be paused at the end of a turn. Most pauses end in the same turn: those of a login that
     /// is judged at once.
     pub(super) fn pause(&mut self) {
         while let Some(key) = self.sockets.pausing.pop() {
@@ -290,7 +290,7 @@ impl Connections {
         (Known { now: *now, shard, sockets, links: &links.open }, endings)
     }
 
-    /// Tells that the connection of a socket is ended by the host or the link.
+    /// Logs that the host or the link closes the connection of a socket.
     pub(super) fn tell_end_of(&mut self, key: Key, ending: Ending<'_>) {
         let (known, endings) = self.known();
         endings.tell_end_of(known, key, ending);
@@ -305,7 +305,7 @@ impl Connections {
 }
 
 impl Socket {
-    /// Hands bytes to the link, or lets it go on with what it kept, and what comes of them to the shard.
+    /// Hands bytes to the link, or lets it continue with what it kept, and the resulting messages to the shard.
     fn listen(
         &mut self,
         (shard, auth, web): (&mut Shard, &auth::Client, &Rc<Service>),
@@ -380,14 +380,14 @@ impl Socket {
             None => link.resumed(config, replies, &mut on),
         }
         if heard.upgraded {
-            // The answer to the upgrade goes out before what the shard says to messages that came along with it.
+            // The answer to the upgrade goes out before the shard's answers to messages that came with it.
             shard.raw(now, conn, replies);
             replies.clear();
             let rest = self.listen((shard, auth, web), now, links, None, replies);
             return Heard { upgraded: true, ..rest };
         }
         if came && !heard.messages && !heard.http {
-            // A pong, or a part of a message: somebody is there.
+            // A pong, or a part of a message: the client is alive.
             shard.heard(now, conn);
         }
         self.deaf |= heard.deaf;

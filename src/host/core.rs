@@ -1,9 +1,9 @@
 //! One core: its shard, its sockets, its peers, and the turn that moves everything between them.
 //!
-//! *Owns* the order of a turn, and of the end, and knows all rooms of the host that take part in one; none of them knows it.
-//! *Promises* that a turn is one system call beside one send for each socket that is told something (and one for each look in a
-//! long flush), and that a peer or client that is slow costs only itself.
-//! *Does not* decide what a message means (the shard does) or how bytes reach the kernel (the ring does).
+//! *Owns* the order of steps in a turn, and when the core ends. It knows all modules of the host that take part in a
+//! turn; none of them knows it. *Promises* that a turn takes one system call beside one send for each socket with
+//! output (and one more now and then in a long flush), and that a slow peer or client delays only itself. *Does not*
+//! decide what a message means (the shard does) or how bytes reach the kernel (the ring does).
 
 mod flush;
 mod sleep;
@@ -36,25 +36,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Completions looked at in one turn; a completion brings at most one receive buffer.
+/// Most completions in one turn; a completion brings at most one receive buffer.
 const COMPLETIONS_PER_TURN: usize = 256;
-/// Bytes put into outboxes before they are flushed, rather than more taken in. A burst of messages with many subscribers
-/// would otherwise become gigabytes of outboxes in one turn, cold in every cache, before the first byte is sent.
+/// When this many bytes were put into outboxes in a turn, they are flushed before more input is taken. Otherwise a
+/// burst of messages with many subscribers would become gigabytes of outboxes in one turn, which no cache holds, before
+/// the first byte is sent.
 const OUTPUT_BYTES_PER_TURN: u64 = 1 << 20;
-/// Connections for which a core has room without its tables being moved. It is address space, about 600 bytes each, and memory
-/// only where it was used. Moving them as 5,000 connections came was a twelfth of what these cost.
+/// How many connections a core reserves room for, so that its tables need not be moved as they grow. This takes address
+/// space, about 600 bytes each, but memory only as far as it is used. Moving the tables was a twelfth of the cost of
+/// opening 5,000 connections.
 const CONNECTIONS_ROOM: usize = 16_384;
-/// How long after its beginning a turn still takes in more in the middle of its flush. What only a turn does waits until it is over:
-/// timers, logins, what storage answers, what the process asks.
+/// How long after its beginning a turn still takes in more input in the middle of its flush. Work that is done once a
+/// turn has to wait until the turn is over: timers, logins, answers of storage, requests of the process.
 const LOOKS_NS_MAX: u64 = 4_000_000;
-/// How long accepting rests after it failed (no descriptors, no memory).
+/// How long to wait before accepting again after it failed (no descriptors, no memory).
 const ACCEPT_REST_NS: u64 = 100_000_000;
 
 /// See the module.
 pub(super) struct Core {
     connections: Connections,
     requests: Requests,
-    /// What holds for connections, by the door they came through.
+    /// The settings of connections, by the listener that accepted them.
     doors: Vec<DoorKind>,
     /// When this turn began.
     began: Nanos,
@@ -65,7 +67,7 @@ pub(super) struct Core {
     control: Arc<Control>,
     /// How long to spin before sleeping; `None`: for ever.
     idle_spin_ns: Option<u64>,
-    /// Where what comes in is written down, if it is.
+    /// Where inputs are recorded, if they are.
     tape_feed: Option<TapeFeed>,
     accept_again_at: Option<Nanos>,
     refusals: Refusals,
@@ -148,10 +150,10 @@ impl Core {
 
     /// Runs until the server has stopped.
     ///
-    /// It never yields to its executor, whose only task it is. The executor of glommio 0.9 takes "the time slice was over
-    /// before any task ran" for "no task is runnable", as happens when its thread loses the CPU at the wrong moment, and
-    /// parks for good: a core that yields under load stops answering sooner or later. What is to share a core with the turn
-    /// must be called by the turn.
+    /// It never yields to its executor, whose only task it is. If a thread loses its CPU at the wrong moment, the
+    /// executor of glommio 0.9 takes "the time slice was over before any task ran" for "no task is runnable", and parks
+    /// for ever: a core that yields under load would stop answering sooner or later. Other work on a core must be
+    /// called by the turn.
     pub(super) fn run(mut self) -> Histogram<u64> {
         loop {
             let worked = self.turn();
@@ -173,7 +175,7 @@ impl Core {
         self.gauges.leave()
     }
 
-    /// What was written down goes to its file when there is nothing else to do, and ends if it cannot.
+    /// Hands recorded inputs to their file when there is nothing else to do, and drops the tape if it has ended.
     fn wind(&mut self, worked: bool) {
         let Some(tape_feed) = &self.tape_feed else { return };
         if tape_feed.is_over() {
@@ -184,7 +186,7 @@ impl Core {
         }
     }
 
-    /// One bounded round. Whether there was anything to do.
+    /// One bounded round. Returns whether there was anything to do.
     fn turn(&mut self) -> bool {
         self.connections.now = self.clock.now();
         self.began = self.connections.now;
@@ -230,7 +232,8 @@ impl Core {
         worked
     }
 
-    /// In the middle of a flush: takes in what came while it went on, so that those who are yet to be flushed take it along.
+    /// In the middle of a flush: takes in what arrived meanwhile, so that connections which are yet to be flushed send
+    /// it at once.
     pub(super) fn look(&mut self) {
         self.stores.gather(&mut self.connections.shard, self.connections.now, self.clock);
         let late = self.connections.now.since(self.began) > LOOKS_NS_MAX;
@@ -255,7 +258,7 @@ impl Core {
         self.connections.ring.reap();
         let mut worked = false;
         for _ in 0..COMPLETIONS_PER_TURN {
-            // What the ring still holds keeps the core from sleeping.
+            // Completions that are left in the ring keep the core from sleeping.
             if self.connections.has_said_enough() {
                 break;
             }
@@ -307,7 +310,7 @@ impl Core {
         self.relieve();
     }
 
-    /// One handshake goes on. Whether any waited for it.
+    /// Continues one handshake. Returns whether one was waiting.
     fn shake_hands(&mut self) -> bool {
         let Some((key, next)) = self.connections.shake_hands() else {
             return self.connections.sockets.has_handshakes();
@@ -333,7 +336,7 @@ impl Core {
     }
 
     pub(super) fn answer_asks(&mut self) {
-        // An answer may lead to the next ask.
+        // An answer may lead to the next request.
         loop {
             let host_requests: Vec<HostRequest> = self.connections.shard.host_requests().collect();
             if host_requests.is_empty() {
@@ -364,7 +367,7 @@ impl Core {
         self.connections.shard.stop(self.connections.now);
     }
 
-    /// Whether this core has nothing left to give to clients, peers and storage, and never will.
+    /// Whether this core has nothing left for clients, peers and storage, and never will have.
     fn may_end(&mut self) -> bool {
         if self.control.is_late() {
             return true;

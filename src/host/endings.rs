@@ -1,9 +1,9 @@
-//! Connections that the server ended, told to the log: each with its user, its address and its endpoint, but not more of a kind
-//! in a minute than somebody can read.
+//! Logs connections that the server closed, each with its user, its address and its endpoint, up to a number of each
+//! kind in a minute.
 //!
-//! *Owns* how many of each kind were told on this core, and how many left out. *Promises* that whoever is ended for a broken
-//! rule leaves a line, or is counted in one; what a client provokes cannot crowd out what it does not.
-//! *Does not* decide who is ended, and has no words: those are [`crate::note`]'s.
+//! *Owns* how many of each kind were logged on this core, and how many left out. *Promises* that every connection
+//! closed for breaking a rule has a line or is counted in one, and that lines which clients can provoke do not crowd
+//! out the others. *Does not* decide which connections are closed, nor word the lines: [`crate::note`] does.
 
 use super::ring::Key;
 use super::socket::Sockets;
@@ -12,7 +12,7 @@ use crate::note::{self, Ending, Party};
 use deepstream_engine::{ConnId, Nanos, Note, Shard};
 use deepstream_wire::{LinkConfig, Medium};
 
-/// Told of one kind in a minute, on one core.
+/// Most lines of one kind in a minute, on one core.
 const TOLD_MAX: u32 = 30;
 const MINUTE_NS: u64 = 60_000_000_000;
 
@@ -22,7 +22,7 @@ pub(super) struct Endings {
     kinds: Vec<Kind>,
 }
 
-/// One kind of endings, since the minute in which the first of them came.
+/// One kind of closed connections, in the minute that began with the first of them.
 #[derive(Debug)]
 struct Kind {
     name: &'static str,
@@ -34,7 +34,7 @@ struct Kind {
 }
 
 impl Endings {
-    /// Whether one more is told. If not, it is counted.
+    /// Whether one more is logged. If not, it is counted.
     fn admits(&mut self, now: Nanos, (name, level, event): (&'static str, Level, &'static str)) -> bool {
         let at = self.kinds.iter().position(|kind| kind.name == name).unwrap_or_else(|| {
             self.kinds.push(Kind { name, level, event, since: now, told: 0, left_out: 0 });
@@ -53,12 +53,12 @@ impl Endings {
         told
     }
 
-    /// When a minute is over in which some were left out.
+    /// When the next minute is over in which some were left out.
     pub(super) fn next(&self) -> Option<Nanos> {
         self.kinds.iter().filter(|kind| kind.left_out > 0).map(|kind| kind.since.after(MINUTE_NS)).min()
     }
 
-    /// Tells how many were left out in minutes that are over by now.
+    /// Logs how many were left out in minutes that are over.
     pub(super) fn tell_left_out(&mut self, now: Nanos) {
         for kind in self.kinds.iter_mut().filter(|kind| kind.left_out > 0 && kind.since.after(MINUTE_NS) <= now) {
             let count = std::mem::take(&mut kind.left_out);
@@ -94,7 +94,7 @@ impl Known<'_> {
         }
     }
 
-    /// A connection that the shard speaks of; a request of HTTP is one.
+    /// The details of one of the shard's connections, which may be a request of HTTP.
     fn party(&mut self, conn: ConnId) -> Party {
         let key = self.sockets.key(conn).or_else(|| self.sockets.asked_by(conn));
         self.party_at(key)
@@ -102,7 +102,7 @@ impl Known<'_> {
 }
 
 impl Endings {
-    /// Tells that a connection was ended, or is about to be.
+    /// Logs that a connection was closed, or is about to be.
     fn tell(&mut self, known: &Known<'_>, ending: Ending<'_>, party: &Party) {
         let Some(told) = ending.told(known.links) else { return };
         if is_enabled(told.level) && self.admits(known.now, (told.kind, told.level, told.event)) {
@@ -110,13 +110,13 @@ impl Endings {
         }
     }
 
-    /// Tells that the connection of a socket is ended by the host or the link.
+    /// Logs that the host or the link closes the connection of a socket.
     pub(super) fn tell_end_of(&mut self, mut known: Known<'_>, key: Key, ending: Ending<'_>) {
         let party = known.party_at(Some(key));
         self.tell(&known, ending, &party);
     }
 
-    /// What a client sent makes no sense. It can send as much of that as it likes.
+    /// Logs that a client sent something invalid, up to the same number in a minute.
     fn write_odd(&mut self, known: &mut Known<'_>, conn: ConnId, event: &'static str, note: &Note) {
         if self.admits(known.now, (event, Level::Warn, event)) {
             let party = known.party(conn);

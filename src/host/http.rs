@@ -1,8 +1,8 @@
 //! One connection of HTTP: hyper over bytes in memory, without a runtime.
 //!
-//! *Owns* hyper's connection, the bytes between it and the socket, and the request that is being executed. *Promises* that it
-//! goes on exactly when it is told to: hyper's connection is a future, and the turn of its core polls it by hand, after bytes
-//! came, were sent, or an answer is there. *Does not* execute a request, and knows no sockets.
+//! *Owns* hyper's connection, the bytes between it and the socket, and the request that is being executed. *Promises*
+//! to run only when it is called: hyper's connection is a future, and the core's turn polls it by hand after bytes were
+//! received or sent, or an answer has come. *Does not* execute requests, and knows no sockets.
 
 use super::running::Running;
 use crate::endpoint::body::{self, Coding, Flaw};
@@ -28,13 +28,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// The least that hyper reads heads into.
+/// The smallest buffer for heads that hyper accepts.
 const HEAD_BYTES_MIN: usize = 8192;
-/// Bytes of answers that wait for the socket, above which hyper is told to wait.
+/// Bytes of answers waiting for the socket above which hyper has to wait.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
 /// Unread bytes above which the socket is not read.
 pub(super) const INPUT_BYTES_MAX: usize = 256 << 10;
-/// How long a connection may say nothing between two requests.
+/// How long a connection may be idle between two requests.
 const KEEP_ALIVE_NS: u64 = 60_000_000_000;
 
 /// What is to be executed.
@@ -50,15 +50,15 @@ pub(super) enum Work {
     Login(Bytes),
 }
 
-/// How far the current request is.
+/// The stage of the current request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Stage {
     /// There is none.
     #[default]
     Idle,
-    /// Its head comes.
+    /// Its head is arriving.
     Head,
-    /// Its body comes.
+    /// Its body is arriving.
     Body,
     /// It is being executed.
     Running,
@@ -72,26 +72,26 @@ pub(super) struct Conversation {
     waker: Waker,
     /// The request that is being executed.
     pub(super) running: Option<Box<Running>>,
-    /// When the current stage has taken too long.
+    /// The deadline of the current stage.
     pub(super) due: Nanos,
-    /// The moment of its entry among those that are watched.
+    /// The key of its entry in the list of deadlines.
     pub(super) watched_at: Option<Nanos>,
     stage: Stage,
     request_timeout_ns: u64,
 }
 
-/// What came of letting a conversation go on.
+/// The result of continuing a conversation.
 #[derive(Default)]
 pub(super) struct Step {
     pub(super) output: Vec<u8>,
     pub(super) job: Option<Job>,
     /// A request was refused, and nothing more is read behind it.
     pub(super) fault: Option<RequestFault>,
-    /// A page was told that it may not ask, for this reason.
+    /// A page was refused, for this reason.
     pub(super) forbidden: Option<String>,
-    /// There will be no further request, and everything is in `output`.
+    /// There will be no further request, and all output is in `output`.
     pub(super) over: bool,
-    /// Nor is there here: the client goes on as a WebSocket, with what [`Conversation::into_rest`] gives.
+    /// The client continues as a WebSocket, with the bytes that [`Conversation::into_rest`] gives.
     pub(super) upgrades: bool,
 }
 
@@ -115,7 +115,7 @@ impl Conversation {
         }
     }
 
-    /// Bytes came.
+    /// Bytes were received.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         let mut shared = self.shared.borrow_mut();
         if shared.stage == Stage::Idle {
@@ -141,12 +141,12 @@ impl Conversation {
         shared.answer = Some(answer);
     }
 
-    /// How far the current request is.
+    /// The stage of the current request.
     pub(super) fn stage(&self) -> Stage {
         self.stage
     }
 
-    /// Its body takes too long.
+    /// Its body takes too long to arrive.
     pub(super) fn is_late(&mut self) {
         self.shared.borrow_mut().late = true;
     }
@@ -162,22 +162,22 @@ impl Conversation {
         shared.input.len() - shared.input_at
     }
 
-    /// Bytes that are kept: of an answer that is not written yet; of requests, and of what answers them so far.
+    /// Bytes in memory: of an answer that is not written yet; and of requests and their answers so far.
     pub(super) fn kept(&self) -> (usize, usize) {
         let shared = self.shared.borrow();
         let answers = self.running.as_ref().map_or(0, |running| running.answer_bytes());
         (shared.unwritten, shared.input.len() + shared.body_bytes + answers)
     }
 
-    /// Goes on as far as it can. While the socket is busy nothing is written.
+    /// Continues as far as it can. While the socket is busy nothing is written.
     pub(super) fn go_on(&mut self, now: Nanos, busy: bool) -> Step {
         {
             let mut shared = self.shared.borrow_mut();
             (shared.busy, shared.blocked) = (busy, false);
         }
         let mut context = Context::from_waker(&self.waker);
-        // hyper wakes itself when it pauses for the sake of other tasks, of which there are none. Each round eats input or room
-        // for output, so that there is an end to it.
+        // hyper wakes itself when it pauses to let other tasks run, of which there are none here. Each round consumes
+        // input or room for output, so the loop ends.
         let over = loop {
             self.flag.0.store(false, Ordering::Relaxed);
             match self.connection.as_mut().poll(&mut context) {
@@ -185,7 +185,8 @@ impl Conversation {
                 Poll::Ready(Err(error)) => {
                     let broken =
                         if error.is_parse_too_large() { RequestFault::HeadTooLarge } else { RequestFault::Broken };
-                    // Others are of bodies that were told already, or of a client that left in the middle.
+                    // Other errors are about bodies, which were reported already, or of a client that left in the
+                    // middle.
                     self.shared.borrow_mut().fault = error.is_parse().then_some(broken);
                     break true;
                 }
@@ -195,20 +196,20 @@ impl Conversation {
         };
         let mut shared = self.shared.borrow_mut();
         let stage = shared.stage;
-        // A request has to be there in its time, body and all; executing it has a time of its own.
+        // A request has a time limit to arrive, including its body, and another one to be executed.
         if stage == Stage::Idle {
             self.due = now.after(KEEP_ALIVE_NS);
         } else if stage != self.stage && (self.stage, stage) != (Stage::Head, Stage::Body) {
             self.due = now.after(self.request_timeout_ns);
         }
         self.stage = stage;
-        // Not before everything that came before it is answered, and in `output`.
+        // Not before everything before it is answered, with the answers in `output`.
         let upgrades = shared.upgrade.is_some() && !shared.blocked;
         let (output, job, fault) = (std::mem::take(&mut shared.output), shared.job.take(), shared.fault.take());
         Step { output, job, fault, forbidden: shared.forbidden.take(), over, upgrades }
     }
 
-    /// The request to go on as a WebSocket, and what came behind it.
+    /// The upgrade request, and the bytes after it.
     pub(super) fn into_rest(self) -> Vec<u8> {
         let parts = Pin::into_inner(self.connection).into_parts();
         let mut shared = self.shared.borrow_mut();
@@ -231,7 +232,7 @@ fn connection(
     Box::pin(builder.serve_connection(Pipe(Rc::clone(shared)), api))
 }
 
-/// Raised by hyper when it wants to be polled again at once.
+/// Set by hyper when it wants to be polled again at once.
 struct Flag(AtomicBool);
 
 impl Wake for Flag {
@@ -240,11 +241,11 @@ impl Wake for Flag {
     }
 }
 
-/// What hyper and the host tell each other.
+/// The state shared between hyper and the host.
 #[derive(Default)]
 struct Shared {
     input: Vec<u8>,
-    /// What lies before was read.
+    /// The bytes before it were read.
     input_at: usize,
     ended: bool,
     output: Vec<u8>,
@@ -260,11 +261,11 @@ struct Shared {
     unwritten: usize,
     /// Bytes of the body of the request, until it is answered.
     body_bytes: usize,
-    /// The head of a request that asks to go on as a WebSocket.
+    /// The head of an upgrade request.
     upgrade: Option<Vec<u8>>,
 }
 
-/// The socket, to hyper.
+/// What hyper takes for the socket.
 struct Pipe(Rc<RefCell<Shared>>);
 
 impl hyper::rt::Read for Pipe {
@@ -278,7 +279,7 @@ impl hyper::rt::Read for Pipe {
         into.put_slice(&unread[..count]);
         shared.input_at += count;
         if shared.input_at == shared.input.len() {
-            // Between two requests nothing is kept.
+            // Between two requests no buffer is kept.
             shared.input = Vec::new();
             shared.input_at = 0;
         }
@@ -309,7 +310,7 @@ impl hyper::rt::Write for Pipe {
     }
 }
 
-/// What hyper asks for answers.
+/// The service that hyper calls for each request.
 struct Api {
     service: Rc<Service>,
     links: Rc<LinkConfig>,
@@ -352,8 +353,9 @@ impl hyper::service::Service<Request<Incoming>> for Api {
     }
 }
 
-/// The head of a request, if it asks to go on as a WebSocket, or for what is nothing else: that is for its link to judge, as
-/// it judges the first one of a connection. Proxies that keep connections send it on one that has carried others.
+/// The head of a request, if it asks for an upgrade, or its path is only for WebSockets: then the link judges it, as it
+/// does the first request of a connection. Proxies that reuse connections send upgrades on ones that have carried
+/// requests of HTTP.
 fn upgrade(head: &Parts, links: &LinkConfig) -> Option<Vec<u8>> {
     let is_theirs = |path: &str| links.endpoints.iter().any(|endpoint| endpoint.serves(path));
     let means_to = || head.headers.contains_key(UPGRADE) || is_theirs(head.uri.path());
@@ -396,7 +398,7 @@ async fn execute(
     poll_fn(|_| shared.borrow_mut().answer.take().map_or(Poll::Pending, Poll::Ready)).await
 }
 
-/// The whole body, or the answer to whoever sends too much or too slowly.
+/// The whole body, or the answer to a client that sends too much or too slowly.
 async fn read(
     service: &Service,
     shared: &RefCell<Shared>,
@@ -434,7 +436,7 @@ async fn read(
 }
 
 impl Service {
-    /// What a body asks for, or the answer to one that makes no sense.
+    /// What a body asks for, or the answer if it is invalid.
     fn read(&self, purpose: Purpose, body: Vec<u8>) -> Result<Work, Box<Answer>> {
         check_body(&body).map_err(|why| Box::new(http::unreadable(&why)))?;
         match purpose {

@@ -1,8 +1,9 @@
-//! Executing requests of HTTP: each is a connection of its own to the shard, which logs in, asks and leaves.
+//! Executes requests of HTTP: each is a connection of its own for the shard, which logs in, sends its entries and
+//! leaves.
 //!
-//! *Owns* the way from a request to the shard and back, and its deadlines. *Promises* that every request is answered once,
-//! and that a request that is over leaves nothing behind. *Does not* speak HTTP: that is hyper's. Connections do not call this
-//! module: what they want done with their requests they return (`connections::Next`).
+//! *Owns* the execution of requests, and their deadlines. *Promises* that every request is answered once, and that a
+//! finished request leaves nothing behind. *Does not* speak HTTP: hyper does. Connections do not call this module: they
+//! return what to do with their requests (`connections::Next`).
 
 use super::connections::{Connections, Next};
 use super::http::{INPUT_BYTES_MAX, Job, Stage as Progress, Work};
@@ -20,20 +21,20 @@ use hyper::{HeaderMap, StatusCode};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Said to whoever began a request and did not end it.
+/// The answer to a request that did not arrive completely in time.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Which requests are to be gone on with, and when.
 #[derive(Default)]
 pub(super) struct Requests {
-    /// Sockets whose requests are asked once those before them were answered.
+    /// Sockets whose requests are continued once those before them were answered.
     waiting: VecDeque<Key>,
-    /// When to look at which request again.
+    /// The deadlines of requests.
     watched: BTreeSet<(Nanos, Key)>,
 }
 
 impl Requests {
-    /// Lets a conversation go on, as far as it can.
+    /// Continues a conversation, as far as it can.
     pub(super) fn drive(&mut self, on: &mut Connections, key: Key) {
         loop {
             let Connections { sockets, shard, now, .. } = on;
@@ -78,7 +79,7 @@ impl Requests {
         }
     }
 
-    /// A login was judged. `false`: it is no request's that asks for nothing else.
+    /// A login was judged. `false`: it does not belong to a request that only contains credentials.
     pub(super) fn judged(&mut self, on: &mut Connections, conn: ConnId, login: &Login) -> bool {
         let Some(key) = on.sockets.asked_by(conn) else { return false };
         let answer = on.sockets.running(key).and_then(|running| running.judged(login));
@@ -89,7 +90,7 @@ impl Requests {
         is_all
     }
 
-    /// The shard has said something to whoever asks.
+    /// The shard has output for a request.
     pub(super) fn hear_answers(&mut self, on: &mut Connections, key: Key) {
         let Connections { sockets, shard, now, .. } = on;
         let Some(running) = sockets.running(key) else { return };
@@ -115,8 +116,8 @@ impl Requests {
         }
     }
 
-    /// Asks at once, unless this turn has answered much already: then once those answers were heard, one request after the
-    /// other. Answered all together they would lie there all together.
+    /// Sends entries to the shard at once, unless this turn has produced many answers already: then later, one request
+    /// after the other, so that not all their answers are in memory at the same time.
     pub(super) fn ask_in_time(&mut self, on: &mut Connections, key: Key) {
         if on.has_said_enough() {
             self.waiting.push_back(key);
@@ -125,7 +126,7 @@ impl Requests {
         }
     }
 
-    /// Asks what was not asked yet, until the shard wants a pause.
+    /// Sends further entries to the shard, until it wants a pause.
     fn ask(&mut self, on: &mut Connections, key: Key) {
         let Connections { sockets, shard, now, .. } = on;
         let Some(running) = sockets.running(key) else { return };
@@ -160,14 +161,15 @@ impl Requests {
         }
     }
 
-    /// The shard wants whoever asks to be gone, or the time is over: what is answered is told, the rest is refused.
+    /// The shard closes the request's connection, or its time is over: answers so far are sent, the other entries are
+    /// refused.
     pub(super) fn break_off(&mut self, on: &mut Connections, key: Key, rest: &str) {
         if let Some(answer) = on.sockets.running(key).map(|running| running.broken_off(rest)) {
             self.complete(on, key, answer);
         }
     }
 
-    /// Ends what takes too long.
+    /// Ends requests that take too long.
     pub(super) fn time_out(&mut self, on: &mut Connections) {
         while let Some(key) = self.late(&mut on.sockets, on.now) {
             let Some(socket) = on.sockets.get(key) else { continue };
@@ -191,7 +193,7 @@ impl Requests {
         }
     }
 
-    /// The server stops: requests are answered as far as they got, no others are taken.
+    /// The server stops: requests are answered as far as they got, and no others are taken.
     pub(super) fn finish(&mut self, on: &mut Connections) {
         for key in on.sockets.conversations() {
             if let Some(talk) = on.sockets.get(key).and_then(|socket| socket.http.as_mut()) {
@@ -203,7 +205,7 @@ impl Requests {
 
     fn watch(&mut self, sockets: &mut Sockets, key: Key) {
         let Some(talk) = sockets.get(key).and_then(|socket| socket.http.as_mut()) else { return };
-        // One that is watched for an earlier moment is looked at then, and watched on.
+        // If there is an entry for an earlier moment, the request is looked at then and entered again.
         if talk.watched_at.is_none_or(|at| at > talk.due) {
             let at = talk.due;
             talk.watched_at = Some(at);
@@ -211,12 +213,12 @@ impl Requests {
         }
     }
 
-    /// When the next request has taken too long, as far as is known.
+    /// The next deadline of a request.
     pub(super) fn next_late(&self) -> Option<Nanos> {
         self.watched.first().map(|&(at, _)| at)
     }
 
-    /// One that has.
+    /// A request whose deadline has passed.
     fn late(&mut self, sockets: &mut Sockets, now: Nanos) -> Option<Key> {
         loop {
             let &(at, key) = self.watched.first().filter(|&&(at, _)| at <= now)?;
@@ -253,7 +255,7 @@ fn begin(on: &mut Connections, key: Key, job: Job) -> Option<Answer> {
     on.sockets.place(conn, key);
     on.sockets.get(key)?.http.as_mut()?.running = Some(Box::new(running));
     match job.what {
-        // What comes of it is in the outbox of the asker.
+        // The result is in the outbox of its connection.
         Work::Batch(post) => drop(on.shard.received(on.now, conn, &jif::login(&post.login))),
         Work::Login(data) => {
             if let Some(login) = on.auth.judge(conn, data, Arc::new(peer)) {
@@ -266,7 +268,7 @@ fn begin(on: &mut Connections, key: Key, job: Job) -> Option<Answer> {
     None
 }
 
-/// Who asks, as authentication gets to see it.
+/// The client of a request, as authentication sees it.
 fn asker(on: &mut Connections, key: Key, headers: &HeaderMap) -> Peer {
     let address = on.sockets.get(key).and_then(|socket| socket.address);
     let said = forwarded(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
@@ -276,7 +278,7 @@ fn asker(on: &mut Connections, key: Key, headers: &HeaderMap) -> Peer {
     Peer { remote: remote.unwrap_or_default().into(), referer: referer.into(), headers, ..Peer::default() }
 }
 
-/// A client that asks faster than it is answered is not read meanwhile.
+/// A client that sends requests faster than they are answered is not read meanwhile.
 fn regulate(on: &mut Connections, key: Key) {
     let Some(socket) = on.sockets.get(key) else { return };
     let Some(talk) = &socket.http else { return };

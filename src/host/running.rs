@@ -1,7 +1,8 @@
-//! One request of HTTP that is being executed: what it asks, and what it was told so far.
+//! One request of HTTP that is being executed, with its answers so far.
 //!
-//! *Owns* the steps from a login to an answer. *Promises* that the entries of a batch are asked in their order, and that there is
-//! an answer at whatever step the request is broken off. *Does not* know its socket or its shard: see `request`.
+//! *Owns* the steps from the login to the answer. *Promises* that the entries of a batch are executed in order, and
+//! that there is an answer at whatever step the request is broken off. *Does not* know its socket or its shard: see
+//! `request`.
 
 use super::verdicts::{Credentials, NOT_LOGGED_IN, refusal, refused};
 use crate::endpoint::http::{self, Answer};
@@ -13,20 +14,20 @@ use hyper::StatusCode;
 
 /// See the module.
 pub(super) struct Running {
-    /// Who asks.
+    /// Its connection in the shard.
     pub(super) conn: ConnId,
     reader: ServerReader,
     state: State,
-    /// The answer to a login that was not let in: the shard has fewer words for it than HTTP.
+    /// The answer if the login was refused; kept here because HTTP distinguishes more cases than the shard.
     refusal: Option<Answer>,
 }
 
 enum State {
-    /// It logs in, to have this batch done.
+    /// It logs in, to execute this batch.
     LoggingIn(Vec<u8>),
-    /// Its credentials are judged, and that is all.
+    /// Its credentials are judged, and nothing else.
     Judged(Option<Credentials>),
-    /// Its batch is being done; entries from `next` on are not asked yet.
+    /// Its batch is being executed; entries from `next` on were not sent to the shard yet.
     Asking { batch: Batch, answers: Answers, next: usize },
 }
 
@@ -45,7 +46,7 @@ impl Running {
         Self { conn, reader: ServerReader::upgraded(), state, refusal: None }
     }
 
-    /// Bytes of answers that wait for the others.
+    /// Bytes of answers that wait for the others of the batch.
     pub(super) fn answer_bytes(&self) -> usize {
         if let State::Asking { answers, .. } = &self.state { answers.bytes() } else { 0 }
     }
@@ -88,7 +89,7 @@ impl Running {
         }
     }
 
-    /// Asks what was not asked yet, until whoever is asked wants a pause.
+    /// Sends further entries to the shard (`received`), until it wants a pause.
     pub(super) fn ask(&mut self, mut received: impl FnMut(ConnId, &Message<&[u8]>) -> Flow) {
         let State::Asking { batch, answers, next } = &mut self.state else { return };
         while *next < batch.len() {
@@ -113,7 +114,7 @@ impl Running {
         }
     }
 
-    /// The answer to one that ends now: what was answered is told, `rest` is said of everything else.
+    /// The answer to a request that ends now: entries without an answer get `rest`.
     pub(super) fn broken_off(&mut self, rest: &str) -> Answer {
         match &mut self.state {
             State::Asking { answers, .. } => {
@@ -127,7 +128,7 @@ impl Running {
     }
 }
 
-/// What a login came to, if this message says so.
+/// The result of a login, if this message is one.
 fn outcome(message: &Message<&[u8]>, refusal: &mut Option<Answer>) -> Option<Result<(), Answer>> {
     let refused = |data: Option<&[u8]>| refused(StatusCode::UNAUTHORIZED, data, NOT_LOGGED_IN);
     match message.head.action {

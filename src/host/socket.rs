@@ -1,8 +1,8 @@
-//! What the host remembers of each socket of a core.
+//! The host's state of each socket of a core.
 //!
-//! *Owns* the table of sockets, and the lists of those that need attention later in a turn. *Promises* that a key of the ring
-//! and a connection of the shard lead to the same socket, and to none once that socket is gone. *Does not* act on sockets: see
-//! `connections`.
+//! *Owns* the table of sockets, and the lists of those that need attention later. *Promises* that a key of the ring and
+//! a connection of the shard lead to the same socket, and to none once that socket is gone. *Does not* act on sockets:
+//! see `connections`.
 
 use super::http::Conversation;
 use super::ring::Key;
@@ -13,53 +13,54 @@ use deepstream_wire::{Link, LinkConfig, Medium, Wire};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-/// What the host knows of one socket.
+/// The host's state of one socket.
 pub(super) struct Socket {
     pub(super) generation: u32,
     pub(super) conn: ConnId,
-    /// Its other end; of a WebSocket, whoever a trusted proxy says is behind that.
+    /// The address of its other end; of a WebSocket behind a trusted proxy, that of the client.
     pub(super) address: Option<IpAddr>,
-    /// What its door expects to be spoken.
+    /// What is spoken on its listener.
     pub(super) medium: Medium,
     pub(super) link: Link,
     pub(super) stage: Stage,
-    /// It is told that it is not let in, whatever it wants.
+    /// It is refused, whatever it asks for.
     pub(super) shut_out: bool,
-    /// Nothing is handed in any more.
+    /// Input is ignored from now on.
     pub(super) deaf: bool,
-    /// The shard asked for a pause and has not ended it.
+    /// The shard has paused it.
     pub(super) paused: bool,
     /// The peer has sent its last byte.
     pub(super) ended: bool,
     /// Bytes are with the kernel.
     pub(super) sending: bool,
-    /// The shard has more for it than what is with the kernel.
+    /// The shard has more output than the kernel has taken over.
     pub(super) more: bool,
-    /// Taken from the shard when the session ended, to be sent after what is with the kernel.
+    /// The last output of an ended session, to be sent after what the kernel has.
     pub(super) rest: Option<Box<Outbox>>,
-    /// Between the socket's bytes and the link's, on a secured connection.
+    /// The TLS session, on a secured connection.
     pub(super) tls: Option<Box<Session>>,
-    /// What HTTP is spoken on it, if any is.
+    /// The HTTP conversation, if there is one.
     pub(super) http: Option<Box<Conversation>>,
-    /// Bytes of the shard in what is with the kernel, where that is something else: ciphertext, or another protocol's.
+    /// If output is recoded (encrypted, or translated to another protocol): how many of the shard's bytes the kernel
+    /// has.
     pub(super) recoded_bytes: usize,
-    /// Bytes of that something else which are still with the kernel.
+    /// The number of recoded bytes that the kernel still has.
     pub(super) sealed_bytes: usize,
-    /// What the shard was last told that is kept beside its outbox: unsent, and received.
+    /// The bytes beside its outbox that the shard was last told about: unsent, and received.
     pub(super) told: (usize, usize),
-    /// Bytes that were still to be sent when its session ended.
+    /// Bytes that were unsent when its session ended.
     pub(super) draining_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// The shard knows it.
+    /// The shard has it.
     Open,
-    /// The shard wants it closed once everything is sent.
+    /// The shard wants it closed when everything is sent.
     Closing,
-    /// The shard has forgotten it; its rest is being sent.
+    /// The session is over; the last output is being sent.
     Draining,
-    /// Everything is sent and the peer knows; it is to close too.
+    /// Everything is sent and the peer was told; it is expected to close, too.
     Lingering,
 }
 
@@ -67,28 +68,29 @@ pub(super) enum Stage {
 #[derive(Default)]
 pub(super) struct Sockets {
     pub(super) table: Vec<Option<Socket>>,
-    /// The ring's key of each of the shard's connection slots: its own, or that of the socket through which it asks.
+    /// The ring's key of each of the shard's connection slots: of its socket, or for a request of HTTP of the socket it
+    /// came through.
     pub(super) keys: Vec<Option<Key>>,
-    /// Sockets that must be gone at a moment, in order.
+    /// Sockets with the time at which they are dropped, in order.
     pub(super) late: VecDeque<(Nanos, Key)>,
-    /// Bytes that are still to be sent for sessions that are over.
+    /// Unsent bytes of sessions that are over.
     pub(super) draining_bytes: usize,
-    /// When to speak to which client that may wait for the server to do so, in order.
+    /// Clients that may wait for the server to speak first, with the time to do so, in order.
     pub(super) silent: VecDeque<(Nanos, Key)>,
-    /// Sockets whose shard has something to send and whose last send is done.
+    /// Sockets with output whose last send is done.
     pub(super) ready: Vec<Key>,
     /// Sockets that were paused in this turn.
     pub(super) pausing: Vec<Key>,
-    /// Secured connections whose handshake goes on in a later turn.
+    /// Secured connections whose handshake continues in a later turn.
     pub(super) handshakes: VecDeque<Key>,
-    /// Whether a handshake has gone on in this turn.
+    /// Whether a handshake was continued in this turn.
     pub(super) shook_hands: bool,
     pub(super) replies: Vec<u8>,
     pub(super) plain: Vec<u8>,
 }
 
 impl Sockets {
-    /// Room for so many without moving any.
+    /// With room for this many without moving any.
     pub(super) fn with_room(sockets: usize) -> Self {
         Self { table: Vec::with_capacity(sockets), keys: Vec::with_capacity(sockets), ..Self::default() }
     }
@@ -132,12 +134,12 @@ impl Sockets {
         self.place(conn, key);
     }
 
-    /// Remembers through which socket a connection of the shard is reached.
+    /// Records through which socket a connection of the shard is reached.
     pub(super) fn place(&mut self, conn: ConnId, key: Key) {
         put(&mut self.keys, conn.index(), key);
     }
 
-    /// The socket of a connection that the shard speaks of.
+    /// The socket of one of the shard's connections.
     pub(super) fn key(&mut self, conn: ConnId) -> Option<Key> {
         let key = (*self.keys.get(conn.index())?)?;
         self.get(key).filter(|socket| socket.conn == conn).map(|_| key)
@@ -163,7 +165,7 @@ impl Sockets {
         self.table.iter().enumerate().filter_map(open).collect()
     }
 
-    /// What is spoken on a socket, as far as that is known.
+    /// The wire of a socket, as far as it is known.
     pub(super) fn wire(&mut self, key: Key, links: &LinkConfig) -> Wire {
         let Some(socket) = self.get(key) else { return Wire::Protobuf };
         match socket.link.upgraded_on(links) {
@@ -174,7 +176,7 @@ impl Sockets {
         }
     }
 
-    /// Whether a flush has something to do that the shard does not know of.
+    /// Whether a flush has work that the shard does not know of.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty() || !self.pausing.is_empty()
     }
@@ -184,7 +186,7 @@ impl Sockets {
         !self.handshakes.is_empty()
     }
 
-    /// When the next socket must be gone.
+    /// When the next socket is dropped.
     pub(super) fn next_late(&self) -> Option<Nanos> {
         self.late.front().map(|&(at, _)| at)
     }

@@ -1,4 +1,4 @@
-//! The end of a connection: what was said to it is sent first, within a time, unless it is lost or memory is short.
+//! Closes connections: output is sent first, within a time limit, unless the connection is lost or memory is short.
 
 use super::{Connections, Key, LINGER_NS, Stage};
 use deepstream_engine::{Outbox, Reason};
@@ -14,7 +14,7 @@ impl Connections {
         self.forget(key);
     }
 
-    /// Whoever asked by way of this socket is gone.
+    /// The client of this socket's request is gone.
     pub(in crate::host) fn leave(&mut self, key: Key) {
         let Some(socket) = self.sockets.get(key) else { return };
         if let Some(running) = socket.http.as_mut().and_then(|talk| talk.running.take()) {
@@ -23,7 +23,7 @@ impl Connections {
         }
     }
 
-    /// The shard closes a connection; the second time it does not want to wait, nor where memory is short.
+    /// The shard closes a connection. The second time, or if memory is short, without waiting for its output.
     pub(in crate::host) fn close(&mut self, key: Key, reason: Reason) {
         if reason == Reason::Overburdened {
             return self.lost(key);
@@ -78,7 +78,7 @@ impl Connections {
         }
     }
 
-    /// Nothing is left to send for now; goes on with closing if that was what it waited for.
+    /// Nothing is left to send for now; continues closing if it waited for that.
     pub(super) fn flushed(&mut self, key: Key) {
         let deadline = self.now.after(LINGER_NS);
         let Some(socket) = self.sockets.get(key) else { return };
@@ -110,7 +110,7 @@ impl Connections {
         }
     }
 
-    /// Drops sockets that had their time.
+    /// Drops sockets whose time is over.
     pub(in crate::host) fn close_late(&mut self) {
         while let Some(&(at, key)) = self.sockets.late.front() {
             if at > self.now {

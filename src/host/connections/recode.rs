@@ -1,5 +1,5 @@
-//! What the shard says, on its way to the kernel: translated where the client speaks something else, sealed where it is
-//! secured; and what a client left to be said, on its way to the shard.
+//! Recodes output on its way from the shard to the kernel: translated for protocols that the shard does not encode
+//! itself, and encrypted on secured connections. Also hands a client's will to the shard.
 
 use super::{Connections, Key, Next, Socket};
 use crate::note::Ending;
@@ -8,7 +8,8 @@ use deepstream_wire::{Closing, LinkEvent, Wire};
 use std::ops::ControlFlow;
 
 impl Connections {
-    /// A connection of HTTP is sent what it is told at the end, so that requests which came together are answered together.
+    /// A connection of HTTP is flushed at the end of the turn, so that requests which came together are answered
+    /// together.
     pub(in crate::host) fn flush_soon(&mut self, key: Key) -> Next {
         if self.sockets.get(key).is_none_or(|socket| socket.http.is_none()) {
             return self.flush_one(key);
@@ -31,7 +32,7 @@ impl Connections {
         let over = socket.translate(shard, *now, &mut outbox);
         let outbox = socket.sealed(outbox);
         let next = if outbox.is_empty() {
-            // There was something, but nothing the client has a form for.
+            // There was output, but nothing that the client's protocol can express.
             let bytes = std::mem::take(&mut socket.recoded_bytes);
             if bytes > 0 {
                 shard.flushed(*now, socket.conn, bytes);
@@ -51,7 +52,7 @@ impl Connections {
         next
     }
 
-    /// The shard hears that a connection is gone; before that, what its client left to be said.
+    /// Tells the shard that a connection is gone; before that, hands it the client's will.
     pub(super) fn depart(&mut self, key: Key) {
         let Self { sockets, shard, auth, now, .. } = self;
         let Some(socket) = sockets.get(key) else { return };
@@ -68,7 +69,7 @@ impl Connections {
 }
 
 impl Socket {
-    /// What the shard said becomes what the client reads, where the two differ. Why the link is over by that, if it is.
+    /// Translates the shard's output for the client's protocol. Returns why the link is over by that, if it is.
     pub(super) fn translate(&mut self, shard: &mut Shard, now: Nanos, outbox: &mut Outbox) -> Option<Closing> {
         if !self.link.translates() || outbox.is_empty() {
             return None;
@@ -91,13 +92,13 @@ impl Socket {
         over
     }
 
-    /// Whether the kernel is given other bytes than the shard's.
+    /// Whether the bytes sent differ from the shard's.
     pub(super) fn recodes(&self) -> bool {
         self.tls.is_some() || self.link.translates()
     }
 
-    /// How many of the shard's bytes went out with so many of the kernel's: their share, and in the end the rest. A client that
-    /// takes a long ciphertext bit by bit reads, and the shard is to know.
+    /// How many of the shard's bytes correspond to this many sent bytes: their share, and in the end the rest. So the
+    /// shard knows that a client which reads a long ciphertext in small pieces is reading.
     pub(super) fn recoded(&mut self, bytes: usize, all: bool) -> usize {
         let share = match self.sealed_bytes {
             0 => 0,
@@ -109,7 +110,7 @@ impl Socket {
         out
     }
 
-    /// What goes to the kernel for what the shard said.
+    /// The bytes to send for the shard's output.
     pub(super) fn sealed(&mut self, outbox: Outbox) -> Outbox {
         let Some(tls) = &mut self.tls else { return outbox };
         if !self.link.translates() {

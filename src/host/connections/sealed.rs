@@ -1,4 +1,4 @@
-//! What comes in on a secured connection: handshakes, one a turn, and ciphertext on its way to the link.
+//! Input of secured connections: handshakes, one a turn, and ciphertext on its way to the link.
 
 use super::{Buffer, Connections, Key, Next, Socket};
 use crate::host::tls::Side;
@@ -6,7 +6,8 @@ use crate::note::Ending;
 use deepstream_wire::Medium;
 
 impl Connections {
-    /// Ciphertext came. A handshake costs as much as thousands of messages: one goes on per turn, the others wait.
+    /// Ciphertext was received. A handshake costs as much as thousands of messages, so one continues per turn and the
+    /// others wait.
     pub(super) fn hear_sealed(&mut self, key: Key, buffer: Buffer) -> Next {
         let Self { ring, sockets, .. } = self;
         let mut plain = std::mem::take(&mut sockets.plain);
@@ -37,7 +38,7 @@ impl Connections {
         next
     }
 
-    /// The next handshake goes on, if none did in this turn: that of which socket, and what is next there.
+    /// Continues the next handshake, if none was continued in this turn. Returns its socket, and what to do next there.
     pub(in crate::host) fn shake_hands(&mut self) -> Option<(Key, Next)> {
         if std::mem::take(&mut self.sockets.shook_hands) {
             return None;
@@ -56,13 +57,13 @@ impl Connections {
         None
     }
 
-    /// Where the settings stand that a connection is secured by.
+    /// The section of the configuration with a connection's TLS settings.
     fn tls_section(&mut self, key: Key) -> &'static str {
         let mqtt = self.sockets.get(key).is_some_and(|socket| socket.medium == Medium::Mqtt);
         if mqtt { Side::Mqtt.section() } else { Side::Web.section() }
     }
 
-    /// Plaintext for the link; and whatever the session itself has to say.
+    /// Handles plaintext for the link, and output of the session itself.
     fn opened(&mut self, key: Key, opened: &Result<bool, rustls::Error>, plain: &mut [u8]) -> Next {
         let Self { sockets, shard, auth, links, web, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
@@ -92,7 +93,7 @@ impl Connections {
     /// The plaintext was dealt with.
     pub(in crate::host) fn conclude(&mut self, key: Key, over: bool) {
         if over {
-            // Or broken beyond repair: what the session says to that goes out last.
+            // Or it is broken: the last output of the session is sent.
             self.part(key);
         }
         let speaks = |socket: &mut Socket| socket.tls.as_ref().is_some_and(|tls| tls.has_output());

@@ -1,13 +1,14 @@
-//! Clients that say nothing on a path where that tells what they are.
+//! Clients that stay silent on the path of both generations, which shows that they wait for the server to speak first.
 //!
-//! *Owns* when each is spoken to. *Promises* that whoever has begun to speak by then is left alone. *Does not* know what is spoken.
+//! *Owns* when each is spoken to. *Promises* to leave clients alone that have begun to speak by then. *Does not* know
+//! the protocols.
 
 use super::{Connections, NANOS_PER_MS, Stage};
 use crate::host::ring::Key;
 use deepstream_engine::Nanos;
 
 impl Connections {
-    /// A client was upgraded, and may be one that waits for the server to speak first.
+    /// A client was upgraded that may wait for the server to speak first.
     pub(super) fn wait_for_word(&mut self, key: Key) {
         if let Some(after_ms) = self.links.open.text_after_ms
             && self.sockets.get(key).is_some_and(|socket| socket.link.is_silent())
@@ -16,12 +17,12 @@ impl Connections {
         }
     }
 
-    /// When the next client may have been silent for too long.
+    /// When the next client will have been silent for too long.
     pub(in crate::host) fn next_silent(&self) -> Option<Nanos> {
         self.sockets.silent.front().map(|&(at, _)| at)
     }
 
-    /// Speaks to clients that have been silent on a path where that tells what they are.
+    /// Speaks to clients that have been silent for too long.
     pub(in crate::host) fn speak_to_silent(&mut self) {
         while self.next_silent().is_some_and(|at| at <= self.now) {
             let Some((_, key)) = self.sockets.silent.pop_front() else { break };

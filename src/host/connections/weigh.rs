@@ -1,12 +1,13 @@
-//! What the host keeps of connections beside their outboxes: told to the shard, which has one bound for all of it.
+//! Reports to the shard how many bytes the host holds for connections beside their outboxes, because one limit applies
+//! to all of it.
 
 use super::{Connections, Key, Socket, Stage};
 
-/// Bytes of sessions that are over which a core goes on sending, in all; beyond that the oldest are let go.
+/// Most unsent bytes of ended sessions that a core goes on sending, in all; beyond that the oldest are dropped.
 const DRAINING_BYTES_MAX: usize = 32 << 20;
 
 impl Connections {
-    /// Tells the shard what is kept of a connection, if that has changed.
+    /// Tells the shard how much is held for a connection, if that has changed.
     pub(in crate::host) fn weigh(&mut self, key: Key) {
         let Some(socket) = self.sockets.get(key).filter(|socket| socket.stage == Stage::Open) else { return };
         let kept = socket.kept();
@@ -17,7 +18,7 @@ impl Connections {
         }
     }
 
-    /// So many bytes are to be sent for a session that is over, and of which the shard knows nothing any more.
+    /// Counts the unsent bytes of a session that is over, which the shard no longer counts.
     pub(super) fn drain(&mut self, key: Key, bytes: usize) {
         if let Some(socket) = self.sockets.get(key) {
             socket.draining_bytes = bytes;
@@ -36,7 +37,7 @@ impl Connections {
 }
 
 impl Socket {
-    /// Bytes that are kept: of answers that are not in the outbox yet, and of what came and is not dealt with.
+    /// Bytes held: of answers that are not in the outbox yet, and of input that is not processed yet.
     fn kept(&self) -> (usize, usize) {
         let (unsent, asked) = self.http.as_ref().map_or((0, 0), |talk| talk.kept());
         let handshake = self.tls.as_ref().map_or(0, |tls| tls.deferred_bytes());

@@ -1,27 +1,28 @@
-//! The end of a turn: what was said in it goes to the kernel.
+//! The end of a turn: its output is handed to the kernel.
 //!
-//! *Owns* the order in which connections are flushed, paused and closed. *Promises* that whoever is told much in a turn is told
-//! it at once. *Does not* move bytes: `connections` does.
+//! *Owns* the order in which connections are flushed, paused and closed. *Promises* that everything for a connection in
+//! a turn goes out in one send. *Does not* move bytes: `connections` does.
 
 use super::Core;
 use deepstream_engine::{ConnId, Reason};
 use deepstream_wire::jif;
 
-/// How often requests of HTTP are given what was said to them before those behind them wait for the next turn. Each takes a few
-/// microseconds.
+/// How many requests of HTTP are given their answers in a turn before the others wait for the next one. Each takes a
+/// few microseconds.
 const ANSWERS_PER_TURN: usize = 128;
 
-/// After how many flushed connections of a turn the core takes in what came meanwhile. A send is a system call of one to three
-/// microseconds: while a message is sent to many, the next ones arrive, and who is still to be flushed can take them along.
-/// Measured side by side, deliveries a second of the server's CPU time: one event to 1,000, window 4, 1.08 M without looks,
-/// 1.45 M with one every 4 sends for the first 256, 1.60 M for all; to 10, window 8, 1.82 M and with one every 8 sends 2.01 M; many
-/// to many 12.6 M and 12.1 M.
+/// After how many flushed connections of a turn the core takes in new input. A send is a system call of one to three
+/// microseconds: while a message is sent to many connections the next ones arrive, and connections that are still to be
+/// flushed can send them too. Measured side by side, deliveries a second of the server's CPU time: one event to 1,000,
+/// window 4, 1.08 M without looks, 1.45 M with one every 4 sends for the first 256, 1.60 M for all; to 10, window 8,
+/// 1.82 M and with one every 8 sends 2.01 M; many to many 12.6 M and 12.1 M.
 const SENDS_PER_LOOK: usize = 8;
 
 impl Core {
-    /// End of turn: one send for every outbox with something in it, the longest waiting first; then the pauses and closes.
-    /// All have been filled by then, so that whoever is told much in a turn is told it at once. A flush of many takes its time,
-    /// and more is taken in meanwhile (see [`SENDS_PER_LOOK`]); whom that concerns is flushed behind the others, in this turn.
+    /// End of turn: one send for every outbox with output, the longest waiting first; then pauses and closes. By then
+    /// all outboxes are filled, so that everything for a connection in a turn goes out in one send. A flush of many
+    /// takes time, and more input is taken in meanwhile (see [`SENDS_PER_LOOK`]); connections with new output are
+    /// flushed after the others, in this turn.
     pub(super) fn flush(&mut self) {
         self.connections.pause();
         let mut left = ANSWERS_PER_TURN;
@@ -45,7 +46,7 @@ impl Core {
                 self.relieve();
                 continue;
             }
-            // A request that was answered may have another behind it, which logs in by now.
+            // An answered request may be followed by another one, which now logs in.
             if left == 0 || !self.connections.shard.is_asking() {
                 break;
             }
@@ -60,7 +61,7 @@ impl Core {
         self.close_named();
     }
 
-    /// Connections that may be heard again.
+    /// Continues connections that are no longer paused.
     pub(super) fn hear_resumed(&mut self) {
         let resumed: Vec<ConnId> = self.connections.shard.resumed().collect();
         for conn in resumed {

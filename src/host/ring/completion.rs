@@ -36,7 +36,7 @@ pub(in crate::host) enum Completion {
     Refused(TcpStream, Door),
     /// Accepting stopped at some door; [`Ring::accept`](super::Ring::accept) starts it again.
     AcceptFailed(io::Error),
-    /// Bytes came.
+    /// Bytes were received.
     Received(Key, Buffer),
     /// The peer will send nothing more.
     Ended(Key),
