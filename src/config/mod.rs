@@ -45,7 +45,7 @@ pub use permissions::{Permission, Rules};
 pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresNotifications};
-pub use protect::{Door, REFUSAL};
+pub use protect::{ListenerKind, REFUSAL};
 pub use storage::Storage;
 pub(crate) use table::NESTING_MAX;
 pub use topology::{Cpu, Topology};
@@ -114,7 +114,8 @@ impl Loaded {
             None => "records are kept in memory only".to_owned(),
         };
         let (host, port) = (&self.config.http.host, self.config.http.port);
-        let others = if self.config.is_meant(Door::Web) { "" } else { " from this machine, others are refused" };
+        let others =
+            if self.config.allows_remote(ListenerKind::Web) { "" } else { " from this machine, others are refused" };
         format!(
             "there is no configuration file, so the built-in defaults are in force: port {port} of {host}, {records}, \
              everybody may log in and do everything{others}; start with -c FILE, or in a directory that has conf/config.yml"

@@ -15,7 +15,7 @@ pub(super) const VARIABLE: &str = "DEEPSTREAM_PROTECTED_MODE";
 
 /// A kind of listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum ListenerKind {
     /// HTTP and WebSocket.
     Web,
     /// MQTT.
@@ -28,10 +28,10 @@ pub const REFUSAL: &str = "This server is in protected mode: nobody has to log i
 
 impl Config {
     /// Whether the operator has explicitly allowed other machines.
-    pub fn is_meant(&self, door: Door) -> bool {
-        let written = match door {
-            Door::Web => self.http.host_is_written,
-            Door::Mqtt => self.mqtt.as_ref().is_some_and(|mqtt| mqtt.host_is_written),
+    pub fn allows_remote(&self, kind: ListenerKind) -> bool {
+        let written = match kind {
+            ListenerKind::Web => self.http.host_is_written,
+            ListenerKind::Mqtt => self.mqtt.as_ref().is_some_and(|mqtt| mqtt.host_is_written),
         };
         written || !self.http.protected_mode
     }

@@ -751,17 +751,21 @@ fn what_is_shipped_is_open_and_meant_for_this_machine_alone() {
     let none = StartArguments::default();
     let config = shipped(None, &none).expect("good").config;
     assert_eq!(config.is_open(), Some("nobody has to log in, and everybody may do everything"));
-    assert!(!config.is_meant(Door::Web) && !config.is_meant(Door::Mqtt));
+    assert!(!config.allows_remote(ListenerKind::Web) && !config.allows_remote(ListenerKind::Mqtt));
     for (variable, meant) in [(Some("false"), true), (Some("true"), false), (Some(""), false)] {
-        assert_eq!(shipped(variable, &none).expect("good").config.is_meant(Door::Web), meant, "{variable:?}");
+        assert_eq!(
+            shipped(variable, &none).expect("good").config.allows_remote(ListenerKind::Web),
+            meant,
+            "{variable:?}"
+        );
     }
     let error = shipped(Some("yes"), &none).unwrap_err().to_string();
     assert!(error.contains("DEEPSTREAM_PROTECTED_MODE is \"yes\", where it is true or false"), "{error}");
     let flag = StartArguments { no_protected_mode: true, ..none.clone() };
-    assert!(shipped(Some("true"), &flag).expect("good").config.is_meant(Door::Mqtt), "flags win");
+    assert!(shipped(Some("true"), &flag).expect("good").config.allows_remote(ListenerKind::Mqtt), "flags win");
     let host = StartArguments { host: Some("::".to_owned()), ..none };
     let config = shipped(None, &host).expect("good").config;
-    assert!(config.is_meant(Door::Web) && !config.is_meant(Door::Mqtt));
+    assert!(config.allows_remote(ListenerKind::Web) && !config.allows_remote(ListenerKind::Mqtt));
 }
 
 #[test]
@@ -789,9 +793,9 @@ fn a_server_is_open_as_long_as_nobody_logs_in_or_everybody_may_do_everything() {
     }
     let mqtt = "connectionEndpoints: [{type: mqtt, options: {host: 0.0.0.0}}]";
     let config = good(mqtt).config;
-    assert!(config.is_meant(Door::Mqtt) && !config.is_meant(Door::Web));
-    assert!(good("httpServer: {options: {protectedMode: false}}").config.is_meant(Door::Mqtt));
-    assert!(good("httpServer: {options: {host: localhost}}").config.is_meant(Door::Web));
+    assert!(config.allows_remote(ListenerKind::Mqtt) && !config.allows_remote(ListenerKind::Web));
+    assert!(good("httpServer: {options: {protectedMode: false}}").config.allows_remote(ListenerKind::Mqtt));
+    assert!(good("httpServer: {options: {host: localhost}}").config.allows_remote(ListenerKind::Web));
 }
 
 #[test]

@@ -11,14 +11,14 @@ use std::rc::Rc;
 pub(super) struct Links {
     pub(super) open: Rc<LinkConfig>,
     /// For connections that are refused with a message.
-    pub(super) shut: Rc<LinkConfig>,
+    pub(super) refusing: Rc<LinkConfig>,
 }
 
 impl Links {
     pub(super) fn new(open: LinkConfig) -> Self {
-        let mut shut = open.clone();
-        shut.gate.closed = Some(REFUSAL.into());
-        shut.mqtt.closed = Some(REFUSAL.into());
-        Self { open: Rc::new(open), shut: Rc::new(shut) }
+        let mut refusing = open.clone();
+        refusing.gate.closed = Some(REFUSAL.into());
+        refusing.mqtt.closed = Some(REFUSAL.into());
+        Self { open: Rc::new(open), refusing: Rc::new(refusing) }
     }
 }

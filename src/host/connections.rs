@@ -15,7 +15,7 @@ mod weigh;
 use super::admission::Links;
 use super::endings::{Endings, Known};
 use super::http::Conversation;
-use super::listen::DoorKind;
+use super::listen::ListenerSettings;
 use super::ring::{Buffer, Key, Ring, Taken};
 use super::socket::{Socket, Sockets, Stage};
 use crate::auth;
@@ -70,7 +70,7 @@ struct Heard {
     upgraded: bool,
     http: bool,
     pause: bool,
-    deaf: bool,
+    ignores_input: bool,
     over: Option<Closing>,
     /// Why the connection is refused.
     forbidden: Option<Box<str>>,
@@ -82,10 +82,10 @@ impl Connections {
         self.shard.counters().sent_bytes >= self.enough
     }
 
-    /// A connection was accepted at a door of this kind. `is_open`: everybody could do everything, so that other machines are
-    /// refused unless the door is meant for them.
-    pub(super) fn accepted(&mut self, key: Key, kind: &DoorKind, is_open: bool) {
-        let &DoorKind { medium, ref tls, is_meant } = kind;
+    /// A connection was accepted by a listener with these settings. `is_open`: everybody could do everything, so that other machines are
+    /// refused unless it allows them.
+    pub(super) fn accepted(&mut self, key: Key, settings: &ListenerSettings, is_open: bool) {
+        let &ListenerSettings { medium, ref tls, allows_remote } = settings;
         let tls = match tls {
             None => None,
             Some(tls) => match tls.session() {
@@ -94,12 +94,12 @@ impl Connections {
             },
         };
         let address = self.ring.peer_address(key).map(|address| address.ip().to_canonical());
-        let shut_out = !is_meant && is_open && !self.ring.is_near(key);
+        let refused = !allows_remote && is_open && !self.ring.is_near(key);
         let remote = address.map(|address| address.to_string());
         let peer = Peer { remote: remote.unwrap_or_default().into(), is_secured: tls.is_some(), ..Peer::default() };
         match self.shard.connected(self.now, peer) {
             Some(conn) => {
-                self.sockets.insert(key, conn, medium, (address, shut_out), tls);
+                self.sockets.insert(key, conn, medium, (address, refused), tls);
                 if medium == Medium::Mqtt {
                     self.shard.upgraded(self.now, conn, Wire::Mqtt, "", Headers::default());
                 }
@@ -115,7 +115,7 @@ impl Connections {
         }
         let Self { ring, sockets, shard, auth, links, web, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
-        let heard = sockets.get(key).filter(|socket| !socket.deaf).map(|socket| {
+        let heard = sockets.get(key).filter(|socket| !socket.ignores_input).map(|socket| {
             let input = ring.bytes(&buffer);
             let heard = socket.listen((shard, auth, web), *now, links, Some(input), &mut replies);
             (socket.conn, heard)
@@ -129,7 +129,7 @@ impl Connections {
     pub(super) fn resumed(&mut self, key: Key, conn: ConnId) -> Next {
         let Self { sockets, shard, auth, links, web, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
-        let listens = sockets.get(key).filter(|socket| !socket.deaf);
+        let listens = sockets.get(key).filter(|socket| !socket.ignores_input);
         let heard = listens.map(|socket| {
             socket.paused = false;
             socket.listen((shard, auth, web), *now, links, None, &mut replies)
@@ -314,9 +314,9 @@ impl Socket {
         input: Option<&mut [u8]>,
         replies: &mut Vec<u8>,
     ) -> Heard {
-        let Self { conn, address, link, http, shut_out, .. } = self;
+        let Self { conn, address, link, http, refused, .. } = self;
         let conn = *conn;
-        let config = if *shut_out { &links.shut } else { &links.open };
+        let config = if *refused { &links.refusing } else { &links.open };
         let came = input.is_some();
         let mut heard = Heard::default();
         let mut on = |event: LinkEvent<'_>| {
@@ -371,7 +371,7 @@ impl Socket {
             match flow {
                 Flow::Continue => return ControlFlow::Continue(()),
                 Flow::Pause => heard.pause = true,
-                Flow::Close => heard.deaf = true,
+                Flow::Close => heard.ignores_input = true,
             }
             ControlFlow::Break(())
         };
@@ -390,7 +390,7 @@ impl Socket {
             // A pong, or a part of a message: the client is alive.
             shard.heard(now, conn);
         }
-        self.deaf |= heard.deaf;
+        self.ignores_input |= heard.ignores_input;
         heard
     }
 }

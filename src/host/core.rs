@@ -15,7 +15,7 @@ use super::control::Control;
 use super::descriptors::Descriptors;
 use super::endings::Endings;
 use super::gauges::Gauges;
-use super::listen::DoorKind;
+use super::listen::ListenerSettings;
 use super::peers::Peers;
 use super::refusals::Refusals;
 use super::request::Requests;
@@ -57,7 +57,7 @@ pub(super) struct Core {
     connections: Connections,
     requests: Requests,
     /// The settings of connections, by the listener that accepted them.
-    doors: Vec<DoorKind>,
+    listeners: Vec<ListenerSettings>,
     /// When this turn began.
     began: Nanos,
     stopping: bool,
@@ -86,7 +86,7 @@ pub(super) struct Parts {
     pub(super) clients: Clients,
     pub(super) link_config: LinkConfig,
     pub(super) web: Service,
-    pub(super) doors: Vec<DoorKind>,
+    pub(super) listeners: Vec<ListenerSettings>,
     pub(super) clock: Clock,
     pub(super) control: Arc<Control>,
     pub(super) figures: Figures,
@@ -104,7 +104,7 @@ impl Core {
             clients: (storage, auth),
             link_config,
             web,
-            doors,
+            listeners,
             clock,
             control,
             figures,
@@ -130,7 +130,7 @@ impl Core {
                 overburdened: false,
             },
             requests: Requests::default(),
-            doors,
+            listeners,
             began,
             stopping: false,
             stores: Stores::new(storage),
@@ -276,11 +276,11 @@ impl Core {
         let connections = &mut self.connections;
         match completion {
             ring::Completion::Accepted(key, _) if self.stopping => connections.ring.close(key),
-            ring::Completion::Accepted(key, door) => {
-                connections.accepted(key, &self.doors[door.0 as usize], self.control.is_open());
+            ring::Completion::Accepted(key, listener) => {
+                connections.accepted(key, &self.listeners[listener.0 as usize], self.control.is_open());
             }
-            ring::Completion::Refused(stream, door) => {
-                self.refusals.refuse(&stream, &self.doors[door.0 as usize], connections.now);
+            ring::Completion::Refused(stream, listener) => {
+                self.refusals.refuse(&stream, &self.listeners[listener.0 as usize], connections.now);
             }
             ring::Completion::AcceptFailed(error) => {
                 note::accept_failed(&error);

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 /// What holds for the connections of a listener.
 #[derive(Clone, Debug)]
-pub(super) struct DoorKind {
+pub(super) struct ListenerSettings {
     /// Which protocols they speak.
     pub(super) medium: Medium,
     /// Their TLS settings, if they are secured.
     pub(super) tls: Option<Tls>,
     /// Whether they are accepted from other machines even if everybody could do everything (protected mode).
-    pub(super) is_meant: bool,
+    pub(super) allows_remote: bool,
 }
 
 /// Longest queue of connections not accepted yet; the kernel cuts it to what it allows.

@@ -1,21 +1,21 @@
 //! Logs at the start who can reach this server.
 
-use crate::config::{Config, Door};
+use crate::config::{Config, ListenerKind};
 use crate::log::{Level, note};
 use std::net::SocketAddr;
 
 /// Warns the operator of a server without authentication or permissions: a line for each port that other machines can
 /// reach, or could.
-pub(super) fn announce(config: &Config, door: Door, address: SocketAddr) {
+pub(super) fn announce(config: &Config, kind: ListenerKind, address: SocketAddr) {
     if address.ip().is_loopback() {
         return;
     }
     let Some(why) = config.is_open() else { return };
-    let (host, otherwise) = match door {
-        Door::Web => ("httpServer.options.host", "configure auth and permission"),
-        Door::Mqtt => ("options.host of the mqtt endpoint", "configure auth and permission"),
+    let (host, otherwise) = match kind {
+        ListenerKind::Web => ("httpServer.options.host", "configure auth and permission"),
+        ListenerKind::Mqtt => ("options.host of the mqtt endpoint", "configure auth and permission"),
     };
-    let text = if config.is_meant(door) {
+    let text = if config.allows_remote(kind) {
         format!("{why}: whoever reaches {address} is served, because that is configured; {otherwise} before others can")
     } else {
         format!(

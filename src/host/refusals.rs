@@ -2,7 +2,7 @@
 //! and that the log is not flooded. *Does not* decide who is refused: the ring does.
 
 use super::descriptors::Descriptors;
-use super::listen::DoorKind;
+use super::listen::ListenerSettings;
 use crate::note;
 use deepstream_engine::Nanos;
 use deepstream_wire::Medium;
@@ -46,7 +46,12 @@ impl Refusals {
 
     /// Refuses a connection for which there is no descriptor. If HTTP may be spoken on it an answer is sent, if that is
     /// possible without waiting.
-    pub(super) fn refuse(&mut self, stream: &TcpStream, DoorKind { medium, tls, .. }: &DoorKind, now: Nanos) {
+    pub(super) fn refuse(
+        &mut self,
+        stream: &TcpStream,
+        ListenerSettings { medium, tls, .. }: &ListenerSettings,
+        now: Nanos,
+    ) {
         if *medium == Medium::Web && tls.is_none() {
             // If this fails the client only sees the connection close.
             let _ = net::send(stream, UNAVAILABLE, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);

@@ -29,7 +29,7 @@ use super::descriptors::Descriptors;
 use accepting::Listener;
 pub(super) use buffers::Buffer;
 use buffers::{Buffers, GROUP};
-pub(super) use completion::{Completion, Door, Key};
+pub(super) use completion::{Completion, Key, ListenerId};
 use completion::{GENERATION_MASK, Kind};
 use deepstream_engine::Outbox;
 pub(super) use heap::give_back;
@@ -345,7 +345,7 @@ impl Ring {
         let (data, result) = (entry.user_data(), entry.result());
         let key = Key::of(data);
         match Kind::of(data) {
-            Kind::Accept => self.accepted(Door(key.slot), entry),
+            Kind::Accept => self.accepted(ListenerId(key.slot), entry),
             Kind::Receive => self.received(key, entry),
             Kind::Send => self.sent(key, result),
             Kind::Wake => {

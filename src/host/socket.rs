@@ -24,9 +24,9 @@ pub(super) struct Socket {
     pub(super) link: Link,
     pub(super) stage: Stage,
     /// It is refused, whatever it asks for.
-    pub(super) shut_out: bool,
+    pub(super) refused: bool,
     /// Input is ignored from now on.
-    pub(super) deaf: bool,
+    pub(super) ignores_input: bool,
     /// The shard has paused it.
     pub(super) paused: bool,
     /// The peer has sent its last byte.
@@ -108,7 +108,7 @@ impl Sockets {
         peer: (Option<IpAddr>, bool),
         tls: Option<Session>,
     ) {
-        let (address, shut_out) = peer;
+        let (address, refused) = peer;
         let socket = Socket {
             generation: key.generation,
             conn,
@@ -116,8 +116,8 @@ impl Sockets {
             medium,
             link: Link::of(medium),
             stage: Stage::Open,
-            shut_out,
-            deaf: false,
+            refused,
+            ignores_input: false,
             paused: false,
             ended: false,
             sending: false,

@@ -8,14 +8,14 @@ use super::control::Control;
 use super::core::{Core, Parts};
 use super::descriptors::{self, Descriptors};
 use super::error::StartError;
-use super::listen::{self, DoorKind};
+use super::listen::{self, ListenerSettings};
 use super::renewal::{Logins, Rights};
 use super::ring::{Doorbell, Ring};
 use super::services::{Clients, Members, Services, core_waker};
 use super::tape::{TapeFeed, Tapes};
 use super::tls::{Side, Tls};
 use super::{protect, report};
-use crate::config::{Config, Door, Placement, WebSocketEndpoint};
+use crate::config::{Config, ListenerKind, Placement, WebSocketEndpoint};
 use crate::endpoint::http::Service;
 use crate::log::{Level, note};
 use crate::monitor::Figures;
@@ -68,7 +68,7 @@ struct Seed {
     options: Options,
     port: Port<Packet>,
     /// Its listeners, each with the settings of its connections.
-    doors: Doors,
+    listeners: CoreListeners,
     waker: Waker,
     clients: Clients,
     link_config: LinkConfig,
@@ -100,7 +100,7 @@ pub fn start(
         note(Level::Info, "INFO", &line);
     }
     let mut front = Front::open(config, cores)?;
-    let doors = std::mem::take(&mut front.doors);
+    let listeners = std::mem::take(&mut front.listeners);
     let wakers = (0..cores).map(|_| Waker::new()).collect::<Result<Vec<_>, _>>();
     let wakers = wakers.map_err(|error| StartError::Core { core: 0, what: error.to_string() })?;
     let slots = slots_per_ring(LATTICE_BYTES, cores, size_of::<Packet>()).min(SLOTS_MAX);
@@ -113,7 +113,7 @@ pub fn start(
     let control = Arc::new(Control::new(cores, Arc::clone(&permissions), config.is_open().is_some()));
     let (ready, readiness) = channel();
     let descriptors = Arc::new(Descriptors::default());
-    let listeners = doors.iter().map(Vec::len).sum::<usize>();
+    let listener_count = listeners.iter().map(Vec::len).sum::<usize>();
     let (clock, seeds) = (Clock::start(), random_seeds());
     let unix_ns = clock.unix_ns();
     let start_tapes = |directory: &PathBuf| Tapes::start(directory, cores, &placement.services, unix_ns);
@@ -130,7 +130,7 @@ pub fn start(
         tapes,
     };
     let mut tell_peers = Vec::new();
-    for ((port, doors), clients) in ports.into_iter().zip(doors).zip(clients) {
+    for ((port, listeners), clients) in ports.into_iter().zip(listeners).zip(clients) {
         let core = port.core();
         let (tell, peers) = channel();
         tell_peers.push(tell);
@@ -144,7 +144,7 @@ pub fn start(
                 ..config.engine_options(cores, seeds)
             },
             port,
-            doors,
+            listeners,
             waker: server.wakers[core].clone(),
             clients,
             link_config: link_config(config),
@@ -164,7 +164,7 @@ pub fn start(
     drop(ready);
     let doorbells = await_cores(cores, &readiness)?;
     // By now all files are open that stay open, and no core accepts yet.
-    descriptors.settle(config, listeners, listeners * listen::backlog())?;
+    descriptors.settle(config, listener_count, listener_count * listen::backlog())?;
     for tell in tell_peers {
         // If a core has ended meanwhile, that shows when it is joined.
         let _ = tell.send(Arc::clone(&doorbells));
@@ -175,7 +175,7 @@ pub fn start(
 }
 
 /// A core's listeners, and the settings of the connections of each.
-type Doors = Vec<(TcpListener, DoorKind)>;
+type CoreListeners = Vec<(TcpListener, ListenerSettings)>;
 
 /// The ports with the TLS settings of each. If TLS has a port of its own there are two, the plain one first.
 fn ports(port: u16, tls: Option<&Tls>, secure_port: Option<u16>) -> Vec<(u16, Option<&Tls>)> {
@@ -188,7 +188,7 @@ fn ports(port: u16, tls: Option<&Tls>, secure_port: Option<u16>) -> Vec<(u16, Op
 /// All listeners of a server. While it starts they move to the cores, and the certificates to the server.
 struct Front {
     /// Of each core.
-    doors: Vec<Doors>,
+    listeners: Vec<CoreListeners>,
     /// The TLS settings of each side that has certificates.
     tls: Vec<Tls>,
     web: Vec<SocketAddr>,
@@ -200,18 +200,18 @@ struct Front {
 impl Front {
     fn open(config: &Config, cores: usize) -> Result<Self, StartError> {
         let (tls, mqtt_tls) = (Tls::new(Side::Web, config)?, Tls::new(Side::Mqtt, config)?);
-        let mut doors: Vec<Doors> = (0..cores).map(|_| Vec::new()).collect();
-        let web = open_web(config, tls.as_ref(), &mut doors)?;
-        let (mqtt, mqtt_lines) = open_mqtt(config, mqtt_tls.as_ref(), &mut doors)?;
-        Ok(Self { doors, tls: tls.into_iter().chain(mqtt_tls).collect(), web, mqtt, mqtt_lines })
+        let mut listeners: Vec<CoreListeners> = (0..cores).map(|_| Vec::new()).collect();
+        let web = open_web(config, tls.as_ref(), &mut listeners)?;
+        let (mqtt, mqtt_lines) = open_mqtt(config, mqtt_tls.as_ref(), &mut listeners)?;
+        Ok(Self { listeners, tls: tls.into_iter().chain(mqtt_tls).collect(), web, mqtt, mqtt_lines })
     }
 
     /// Logs what the server listens on, which protocols are spoken there, and who may connect.
     fn announce(&self, config: &Config) {
         let http = &config.http;
-        let securely = |door: usize| if http.tls.is_some() && door + 1 == self.web.len() { "https" } else { "http" };
-        for (door, address) in self.web.iter().enumerate() {
-            let line = format!("Listening for {} connections on {}:{}", securely(door), http.host, address.port());
+        let securely = |index: usize| if http.tls.is_some() && index + 1 == self.web.len() { "https" } else { "http" };
+        for (index, address) in self.web.iter().enumerate() {
+            let line = format!("Listening for {} connections on {}:{}", securely(index), http.host, address.port());
             note(Level::Info, "INFO", &line);
         }
         note(Level::Info, "INFO", &format!("Listening for health checks on path {}", http.health_check_path));
@@ -228,20 +228,29 @@ impl Front {
             note(Level::Info, "INFO", line);
         }
         for &address in &self.web {
-            protect::announce(config, Door::Web, address);
+            protect::announce(config, ListenerKind::Web, address);
         }
         for &address in &self.mqtt {
-            protect::announce(config, Door::Mqtt, address);
+            protect::announce(config, ListenerKind::Mqtt, address);
         }
     }
 }
 
 /// The listeners for HTTP and WebSocket; their addresses.
-fn open_web(config: &Config, tls: Option<&Tls>, doors: &mut [Doors]) -> Result<Vec<SocketAddr>, StartError> {
-    let (http, is_meant) = (&config.http, config.is_meant(Door::Web));
+fn open_web(
+    config: &Config,
+    tls: Option<&Tls>,
+    listeners: &mut [CoreListeners],
+) -> Result<Vec<SocketAddr>, StartError> {
+    let (http, allows_remote) = (&config.http, config.allows_remote(ListenerKind::Web));
     let ports = ports(http.port, tls, http.tls.as_ref().and_then(|tls| tls.port));
     let open = |(port, tls): (u16, Option<&Tls>)| {
-        open_door(&http.host, port, &DoorKind { medium: Medium::Web, tls: tls.cloned(), is_meant }, doors)
+        add_listener(
+            &http.host,
+            port,
+            &ListenerSettings { medium: Medium::Web, tls: tls.cloned(), allows_remote },
+            listeners,
+        )
     };
     ports.into_iter().map(open).collect()
 }
@@ -250,14 +259,14 @@ fn open_web(config: &Config, tls: Option<&Tls>, doors: &mut [Doors]) -> Result<V
 fn open_mqtt(
     config: &Config,
     tls: Option<&Tls>,
-    doors: &mut [Doors],
+    listeners: &mut [CoreListeners],
 ) -> Result<(Vec<SocketAddr>, Vec<String>), StartError> {
     let (mut addresses, mut lines) = (Vec::new(), Vec::new());
     let Some(endpoint) = &config.mqtt else { return Ok((addresses, lines)) };
-    let is_meant = config.is_meant(Door::Mqtt);
+    let allows_remote = config.allows_remote(ListenerKind::Mqtt);
     for (port, tls) in ports(endpoint.port, tls, endpoint.tls.as_ref().and_then(|tls| tls.port)) {
-        let kind = DoorKind { medium: Medium::Mqtt, tls: tls.cloned(), is_meant };
-        let address = open_door(&endpoint.host, port, &kind, doors)?;
+        let settings = ListenerSettings { medium: Medium::Mqtt, tls: tls.cloned(), allows_remote };
+        let address = add_listener(&endpoint.host, port, &settings, listeners)?;
         addresses.push(address);
         let securely = if tls.is_some() { "TLS" } else { "TCP" };
         lines.push(format!("Listening for MQTT {securely} connections on {}:{}", endpoint.host, address.port()));
@@ -267,12 +276,17 @@ fn open_mqtt(
 }
 
 /// One more listener for every core; its address.
-fn open_door(host: &str, port: u16, kind: &DoorKind, doors: &mut [Doors]) -> Result<SocketAddr, StartError> {
+fn add_listener(
+    host: &str,
+    port: u16,
+    settings: &ListenerSettings,
+    listeners: &mut [CoreListeners],
+) -> Result<SocketAddr, StartError> {
     let failed = |error| StartError::listen(format!("{host}:{port}"), error);
-    let listeners = listen::listen(host, port, doors.len()).map_err(failed)?;
-    let address = listeners[0].local_addr().map_err(failed)?;
-    for (doors, listener) in doors.iter_mut().zip(listeners) {
-        doors.push((listener, kind.clone()));
+    let opened = listen::listen(host, port, listeners.len()).map_err(failed)?;
+    let address = opened[0].local_addr().map_err(failed)?;
+    for (listeners, listener) in listeners.iter_mut().zip(opened) {
+        listeners.push((listener, settings.clone()));
     }
     Ok(address)
 }
@@ -345,10 +359,10 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
     drop(seed.ready);
     let Ok(peers) = seed.peers.recv() else { return Err("another core could not be started".to_owned()) };
     ring.meet(peers);
-    let mut doors = Vec::new();
-    for (listener, kind) in seed.doors {
+    let mut listeners = Vec::new();
+    for (listener, settings) in seed.listeners {
         ring.listen(listener);
-        doors.push(kind);
+        listeners.push(settings);
     }
     let now = seed.clock.now();
     let mut shard = Shard::new(now, seed.shard, seed.cores, seed.options);
@@ -362,7 +376,7 @@ fn live(seed: Seed) -> Result<Histogram<u64>, String> {
         clients: seed.clients,
         link_config: seed.link_config,
         web: seed.web,
-        doors,
+        listeners,
         clock: seed.clock,
         control: seed.control,
         figures: seed.figures,

@@ -29,7 +29,7 @@ impl Connections {
             return self.lost(key);
         }
         let Some(socket) = self.sockets.get(key) else { return };
-        socket.deaf = true;
+        socket.ignores_input = true;
         if socket.stage == Stage::Closing {
             return self.lost(key);
         }
@@ -50,7 +50,7 @@ impl Connections {
         if matches!(socket.stage, Stage::Draining | Stage::Lingering) {
             return;
         }
-        socket.deaf = true;
+        socket.ignores_input = true;
         socket.stage = Stage::Draining;
         let (conn, sending, sealed) = (socket.conn, socket.sending, socket.sealed_bytes);
         let mut rest = Outbox::default();

@@ -13,7 +13,7 @@ impl Connections {
         let mut plain = std::mem::take(&mut sockets.plain);
         let busy = sockets.shook_hands || !sockets.handshakes.is_empty();
         let mut shook_hands = false;
-        let opened = sockets.get(key).filter(|socket| !socket.deaf).and_then(|socket| {
+        let opened = sockets.get(key).filter(|socket| !socket.ignores_input).and_then(|socket| {
             let tls = socket.tls.as_mut()?;
             let sealed = ring.bytes(&buffer);
             if tls.is_deferred() || (busy && tls.is_handshaking()) {
@@ -45,7 +45,7 @@ impl Connections {
         }
         while let Some(key) = self.sockets.handshakes.pop_front() {
             let mut plain = std::mem::take(&mut self.sockets.plain);
-            let listens = self.sockets.get(key).filter(|socket| !socket.deaf);
+            let listens = self.sockets.get(key).filter(|socket| !socket.ignores_input);
             let opened = listens.and_then(|socket| Some(socket.tls.as_mut()?.open_deferred(&mut plain)));
             let next = opened.map(|opened| self.opened(key, &opened, &mut plain));
             plain.clear();
@@ -67,7 +67,7 @@ impl Connections {
     fn opened(&mut self, key: Key, opened: &Result<bool, rustls::Error>, plain: &mut [u8]) -> Next {
         let Self { sockets, shard, auth, links, web, now, .. } = self;
         let mut replies = std::mem::take(&mut sockets.replies);
-        let heard = sockets.get(key).filter(|socket| !socket.deaf && !plain.is_empty()).map(|socket| {
+        let heard = sockets.get(key).filter(|socket| !socket.ignores_input && !plain.is_empty()).map(|socket| {
             let heard = socket.listen((shard, auth, web), *now, links, Some(plain), &mut replies);
             (socket.conn, heard)
         });

@@ -28,7 +28,7 @@ impl Connections {
             let Some((_, key)) = self.sockets.silent.pop_front() else { break };
             let Self { sockets, shard, links, now, .. } = self;
             let mut replies = std::mem::take(&mut sockets.replies);
-            if let Some(socket) = sockets.get(key).filter(|socket| !socket.deaf && socket.stage == Stage::Open)
+            if let Some(socket) = sockets.get(key).filter(|socket| !socket.ignores_input && socket.stage == Stage::Open)
                 && let Some(wire) = socket.link.speak_first(&links.open, &mut replies)
             {
                 shard.turned(*now, socket.conn, wire);

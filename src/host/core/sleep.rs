@@ -76,8 +76,8 @@ impl Core {
     fn deadline(&self) -> Option<Nanos> {
         let stop = self.stopping.then(|| self.connections.now.after(STOP_STEP_NS));
         let sockets = [self.connections.sockets.next_late(), self.requests.next_late(), self.connections.next_silent()];
-        let doors = [self.accept_again_at, self.refusals.due(), self.connections.endings.next(), self.trim.due()];
-        let all = [self.connections.shard.next_deadline(), stop].into_iter().chain(sockets).chain(doors);
+        let accepting = [self.accept_again_at, self.refusals.due(), self.connections.endings.next(), self.trim.due()];
+        let all = [self.connections.shard.next_deadline(), stop].into_iter().chain(sockets).chain(accepting);
         all.flatten().min()
     }
 }

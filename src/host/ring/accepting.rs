@@ -4,7 +4,7 @@
 //! multishot accept takes whole queues in before the server can refuse one, and near the limit of open files it would
 //! use up those that storage needs next. *Does not* say why one is refused.
 
-use super::{Completion, Door, Key, Kind, Ring, Socket, take};
+use super::{Completion, Key, Kind, ListenerId, Ring, Socket, take};
 use io_uring::{cqueue, opcode, types};
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -31,8 +31,8 @@ impl Ring {
     /// left.
     pub(in crate::host) fn accept(&mut self) {
         let ample = self.descriptors.are_ample();
-        for door in 0..self.listeners.len() {
-            let listener = &mut self.listeners[door];
+        for id in 0..self.listeners.len() {
+            let listener = &mut self.listeners[id];
             if std::mem::replace(&mut listener.accepting, true) {
                 continue;
             }
@@ -43,27 +43,27 @@ impl Ring {
             } else {
                 opcode::Accept::new(from, std::ptr::null_mut(), std::ptr::null_mut()).flags(libc::SOCK_CLOEXEC).build()
             };
-            self.push(&entry.user_data(Kind::Accept.numbered(door as u32)));
+            self.push(&entry.user_data(Kind::Accept.numbered(id as u32)));
         }
     }
 
     /// Accepts nothing more.
     pub(in crate::host) fn stop_accepting(&mut self) {
-        for (door, listener) in take(&mut self.listeners).into_iter().enumerate() {
+        for (id, listener) in take(&mut self.listeners).into_iter().enumerate() {
             if listener.accepting {
-                self.cancel_accept(door as u32);
+                self.cancel_accept(id as u32);
             }
         }
     }
 
-    fn cancel_accept(&mut self, door: u32) {
-        let entry = opcode::AsyncCancel::new(Kind::Accept.numbered(door)).build();
+    fn cancel_accept(&mut self, id: u32) {
+        let entry = opcode::AsyncCancel::new(Kind::Accept.numbered(id)).build();
         self.push(&entry.user_data(Kind::Cancel.numbered(0)));
     }
 
-    pub(super) fn accepted(&mut self, door: Door, entry: &cqueue::Entry) -> Option<Completion> {
+    pub(super) fn accepted(&mut self, id: ListenerId, entry: &cqueue::Entry) -> Option<Completion> {
         let (result, more) = (entry.result(), cqueue::more(entry.flags()));
-        if !more && let Some(listener) = self.listeners.get_mut(door.0 as usize) {
+        if !more && let Some(listener) = self.listeners.get_mut(id.0 as usize) {
             listener.accepting = false;
         }
         if result < 0 {
@@ -80,13 +80,13 @@ impl Ring {
         if !more {
             self.accept();
         } else if !self.descriptors.are_ample()
-            && let Some(listener) = self.listeners.get_mut(door.0 as usize)
+            && let Some(listener) = self.listeners.get_mut(id.0 as usize)
             && take(&mut listener.goes_on)
         {
-            self.cancel_accept(door.0);
+            self.cancel_accept(id.0);
         }
         if !self.descriptors.take_one() {
-            return Some(Completion::Refused(stream, door));
+            return Some(Completion::Refused(stream, id));
         }
         self.generation = (self.generation + 1) & super::GENERATION_MASK;
         let generation = self.generation;
@@ -102,6 +102,6 @@ impl Ring {
         }) as u32;
         let key = Key { slot, generation };
         self.receive(key);
-        Some(Completion::Accepted(key, door))
+        Some(Completion::Accepted(key, id))
     }
 }

@@ -25,16 +25,16 @@ impl Key {
 
 /// Which of a core's listeners: its place in the order of the calls of [`Ring::listen`](super::Ring::listen).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::host) struct Door(pub(in crate::host) u32);
+pub(in crate::host) struct ListenerId(pub(in crate::host) u32);
 
 /// What the kernel did.
 #[derive(Debug)]
 pub(in crate::host) enum Completion {
     /// A connection was accepted; receiving from it has begun.
-    Accepted(Key, Door),
+    Accepted(Key, ListenerId),
     /// A connection for which there is no descriptor; it is closed when this is dropped.
-    Refused(TcpStream, Door),
-    /// Accepting stopped at some door; [`Ring::accept`](super::Ring::accept) starts it again.
+    Refused(TcpStream, ListenerId),
+    /// Accepting stopped at some listener; [`Ring::accept`](super::Ring::accept) starts it again.
     AcceptFailed(io::Error),
     /// Bytes were received.
     Received(Key, Buffer),
