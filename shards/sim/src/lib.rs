@@ -21,6 +21,7 @@ mod rules;
 mod run;
 mod schedule;
 mod shadow;
+mod sketch;
 mod store;
 mod trace;
 mod workload;

@@ -79,6 +79,8 @@ pub enum Mutation {
     TellConflict,
     /// Now and then the notice that an answer waits for room does not arrive.
     LoseWithheld,
+    /// A core adopts a view with another seed.
+    AdoptSeed,
     /// Where there is little room, the answer to a conflict has the version that the write would have followed.
     AgeConflict,
 }
@@ -97,7 +99,7 @@ pub(crate) enum Tampering {
 
 impl Mutation {
     /// All planted bugs.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::LoseFanOut,
         Self::RepeatFanOut,
         Self::SwapDeliveries,
@@ -130,6 +132,7 @@ impl Mutation {
         Self::TellConflict,
         Self::LoseWithheld,
         Self::AgeConflict,
+        Self::AdoptSeed,
     ];
 
     /// Decides what happens to a packet that is about to be delivered.
@@ -180,11 +183,11 @@ impl Mutation {
         if rng.chance(10) { tampering } else { Tampering::Keep }
     }
 
-    /// The options that shards are given.
-    pub(crate) fn misled(self, plan: &Plan) -> Options {
+    /// The options that shards are given which begin under these rules.
+    pub(crate) fn misled(self, plan: &Plan, generation: u32) -> Options {
         let mut options = plan.options.clone();
-        if let Some(rules) = plan.rules.first() {
-            options.permissions = self.bend(rules).permissions(0, plan.sweep_ns);
+        if let Some(rules) = plan.rules.get(generation as usize) {
+            options.permissions = self.bend(rules).permissions(generation, plan.sweep_ns);
         }
         if self == Self::SlowCalls {
             options.rpc_ack_timeout_ns *= 3;

@@ -5,11 +5,11 @@
 
 use crate::rng::Rng;
 use crate::rules::Rules;
+use crate::sketch::Sketch;
 use crate::workload::record::draw_names;
 use deepstream_engine::{Endpoint, Endpoints, Limits, Member, NodeId, Options, Place, Stored, View};
 use deepstream_valve::Right;
 use deepstream_wire::Wire;
-use std::sync::Arc;
 
 /// One thing that could happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,9 +113,12 @@ impl Topics {
 /// One run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// How many there are at first.
     pub(crate) cores: u16,
-    /// The nodes that they are of, and whose names are whose; none: they are all of a server alone.
-    pub(crate) view: Option<Arc<View>>,
+    /// The nodes that they are of, and whose names are whose, one view after the other; none: they are all of a server alone.
+    pub(crate) views: Vec<Sketch>,
+    /// Whether cores are handed views that they may not go by.
+    pub(crate) refused_views: bool,
     pub(crate) clients: usize,
     pub(crate) event_names: usize,
     pub(crate) record_names: Vec<String>,
@@ -161,7 +164,8 @@ impl Plan {
         let cores = rng.pick(&[1, 2, 2, 3, 4, 5]);
         let mut plan = Self {
             cores,
-            view: None,
+            views: Vec::new(),
+            refused_views: false,
             clients: rng.between(1, 6) as usize,
             event_names: rng.between(1, 5) as usize,
             record_names: draw_names(rng),
@@ -307,8 +311,33 @@ impl Plan {
         let members = nodes.into_iter().zip([first, self.cores - first]).map(|(node, cores)| Member { node, cores });
         let share = rng.pick(&[0, 50, 50, 50, 100]);
         let slots = (0..View::SLOTS).map(|_| nodes[usize::from(rng.chance(share))]).collect();
-        let view = View::new(1, [rng.bits(), rng.bits()], members.collect(), slots);
-        self.view = Some(Arc::new(view.expect("two nodes, each slot of one of them")));
+        self.views = vec![Sketch { epoch: 1, seed: [rng.bits(), rng.bits()], members: members.collect(), slots }];
+    }
+
+    /// Nodes may join while the world runs that own nothing: the second of two, a third, or both. Cores may be handed views that
+    /// are none to go by.
+    pub(crate) fn draw_views(&mut self, rng: &mut Rng) {
+        self.refused_views = rng.chance(40);
+        if self.views.is_empty() || !rng.chance(60) {
+            return;
+        }
+        if rng.chance(60) {
+            let both = self.views.remove(0);
+            let mut members = both.members;
+            members.rotate_left(rng.below(2));
+            let lone = Sketch::lone(members[0], both.seed);
+            self.cores = lone.cores();
+            self.views = vec![lone.clone(), lone.next(Some(members[1]))];
+        }
+        // One that changes nothing but its number, or none.
+        let grown = self.views.len() > 1;
+        let last = &self.views[self.views.len() - 1];
+        if rng.chance(20) {
+            self.views.push(last.next(None));
+        } else if !grown || rng.chance(30) {
+            let third = last.stranger(rng);
+            self.views.push(last.next(Some(third)));
+        }
     }
 
     /// Whether there are rules.

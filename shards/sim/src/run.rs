@@ -5,7 +5,6 @@
 use crate::mutation::Mutation;
 use crate::trace::Tracing;
 use crate::world::World;
-use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -32,6 +31,8 @@ pub struct Run {
     pub burdened: bool,
     /// Whether the cores may be of two nodes; worlds of earlier failures knew one.
     pub apart: bool,
+    /// Whether views may change; worlds of earlier failures had one for ever.
+    pub growing: bool,
 }
 
 /// A failure of a run.
@@ -79,6 +80,7 @@ impl Run {
             prying: true,
             burdened: true,
             apart: true,
+            growing: true,
         }
     }
 
@@ -94,10 +96,9 @@ impl Run {
     /// Runs it with the tape of every shard written down. What failed, if anything did, and the tapes.
     pub fn go_taped(self) -> (Result<u64, String>, Vec<Vec<u8>>) {
         let mut world = World::new(&self, Tracing::Off);
-        let tapes = world.begin_tapes();
+        world.begin_tapes();
         let result = live(&mut world, self.until.unwrap_or(u64::MAX)).map(|()| world.step);
-        world.end_tapes();
-        (result, tapes.iter().map(|tape| RefCell::take(tape)).collect())
+        (result, world.end_tapes())
     }
 
     fn attempt(self, tracing: Tracing) -> Result<u64, Failure> {
@@ -216,6 +217,7 @@ impl World {
         for lane in self.lanes_mut() {
             lane.refuses_until = 0;
         }
+        self.settle_views();
         self.settle_rules();
         for client in 0..self.clients.len() {
             self.answer_questions(client);

@@ -17,6 +17,7 @@ impl World {
         self.now = self.now.after(self.rng.schedule.between(0, 20_000));
         self.oracle.time(self.now);
         self.swap_rules();
+        self.change_views();
         self.pry();
         let mut weights = self.plan.weights;
         if self.settling {

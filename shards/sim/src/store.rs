@@ -59,6 +59,11 @@ impl Store {
         }
     }
 
+    /// There is a core more.
+    pub(crate) fn joined(&mut self) {
+        self.writes.push(VecDeque::new());
+    }
+
     /// When the next answer is due.
     pub(crate) fn next_due(&self) -> Option<Nanos> {
         let writes = self.writes.iter().filter_map(|queue| queue.front()).map(|write| write.due);

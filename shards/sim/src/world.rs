@@ -8,6 +8,7 @@ mod drain;
 mod lanes;
 pub(crate) mod pry;
 mod swap;
+mod views;
 
 use crate::client::Client;
 use crate::conn::Conn;
@@ -27,7 +28,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// One core: its shard, and what the host keeps for it.
 pub(crate) struct Core {
@@ -38,6 +38,10 @@ pub(crate) struct Core {
     pub(crate) frozen_until: u64,
     /// Per peer and lane, how many packets the shard holds.
     waiting: Vec<[usize; 2]>,
+    /// Which of the plan's views it goes by.
+    view: usize,
+    /// What it wrote down, if it is taped.
+    tape: Rc<RefCell<Vec<u8>>>,
 }
 
 /// The streams a run draws from; each for one purpose, so that a new fault does not change old workloads.
@@ -50,6 +54,7 @@ pub(crate) struct Streams {
     pub(crate) rules: Rng,
     pub(crate) names: Rng,
     pub(crate) pry: Rng,
+    pub(crate) views: Rng,
 }
 
 /// A login that is being judged.
@@ -99,6 +104,15 @@ pub(crate) struct World {
     pub(crate) settling: bool,
     /// The newest rules, which not every core may know yet.
     rules: u32,
+    /// The newest view, likewise.
+    view: usize,
+    /// Whether shards are taped.
+    is_taped: bool,
+}
+
+fn begin_tape(shard: &mut Shard, now: Nanos, tape: &Rc<RefCell<Vec<u8>>>) {
+    let sink = Rc::clone(tape);
+    shard.begin_tape(now, move |bytes| sink.borrow_mut().extend_from_slice(bytes));
 }
 
 /// The largest message a client may send.
@@ -126,26 +140,18 @@ impl World {
         if run.apart {
             plan.draw_nodes(&mut Rng::new(run.seed, "nodes"));
         }
+        if run.growing {
+            plan.draw_views(&mut Rng::new(run.seed, "views"));
+        }
         Self::of(plan, run.seed, run.mutation, tracing)
     }
 
     /// A world of this plan.
     pub(crate) fn of(plan: Plan, seed: u64, mutation: Mutation, tracing: Tracing) -> Self {
         let now = Nanos(1_000_000_000);
-        let places: Vec<Place> = match &plan.view {
+        let places: Vec<Place> = match plan.views.first() {
             None => (0..plan.cores).map(Place::alone).collect(),
-            Some(view) => view.places().to_vec(),
-        };
-        let shard = |place| match &plan.view {
-            None => Shard::new(now, place, plan.cores, mutation.misled(&plan)),
-            Some(view) => Shard::member(now, place, Arc::clone(view), mutation.misled(&plan)),
-        };
-        let core = |&place| Core {
-            place,
-            shard: shard(place),
-            sockets: Vec::new(),
-            frozen_until: 0,
-            waiting: vec![[0; 2]; plan.cores as usize],
+            Some(sketch) => sketch.view().places().to_vec(),
         };
         let cores = plan.cores as usize;
         let mut rng = Streams {
@@ -156,13 +162,14 @@ impl World {
             rules: Rng::new(seed, "swaps"),
             names: Rng::new(seed, "visits"),
             pry: Rng::new(seed, "prying"),
+            views: Rng::new(seed, "changes of views"),
         };
-        Self {
+        let mut world = Self {
             mutation,
             now,
             waited_at: now,
             step: 0,
-            cores: places.iter().map(core).collect(),
+            cores: Vec::new(),
             lanes: (0..cores * cores * 2).map(|_| LaneQueue::default()).collect(),
             conns: Vec::new(),
             sockets: BTreeMap::new(),
@@ -188,24 +195,43 @@ impl World {
             spare: Outbox::default(),
             settling: false,
             rules: 0,
+            view: 0,
+            is_taped: false,
             rng,
             plan,
-        }
-    }
-
-    /// From here on every shard is taped. The tapes, one for each.
-    pub(crate) fn begin_tapes(&mut self) -> Vec<Rc<RefCell<Vec<u8>>>> {
-        let begin = |core: &mut Core| {
-            let tape = Rc::<RefCell<Vec<u8>>>::default();
-            let sink = Rc::clone(&tape);
-            core.shard.begin_tape(self.now, move |bytes| sink.borrow_mut().extend_from_slice(bytes));
-            tape
         };
-        self.cores.iter_mut().map(begin).collect()
+        world.cores = places.into_iter().map(|place| world.core(place, 0)).collect();
+        world
     }
 
-    pub(crate) fn end_tapes(&mut self) {
-        self.cores.iter_mut().for_each(|core| core.shard.end_tape());
+    /// A core that begins now, under these rules.
+    fn core(&self, place: Place, rules: u32) -> Core {
+        let options = self.mutation.misled(&self.plan, rules);
+        let mut shard = match self.plan.views.get(self.view) {
+            None => Shard::new(self.now, place, self.plan.cores, options),
+            Some(sketch) => Shard::member(self.now, place, sketch.view(), options),
+        };
+        let tape = Rc::default();
+        if self.is_taped {
+            begin_tape(&mut shard, self.now, &tape);
+        }
+        let waiting = vec![[0; 2]; self.plan.cores as usize];
+        Core { place, shard, sockets: Vec::new(), frozen_until: 0, waiting, view: self.view, tape }
+    }
+
+    /// From here on every shard is taped.
+    pub(crate) fn begin_tapes(&mut self) {
+        self.is_taped = true;
+        self.cores.iter_mut().for_each(|core| begin_tape(&mut core.shard, self.now, &core.tape));
+    }
+
+    /// The tapes, one for each shard.
+    pub(crate) fn end_tapes(&mut self) -> Vec<Vec<u8>> {
+        let end = |core: &mut Core| {
+            core.shard.end_tape();
+            core.tape.take()
+        };
+        self.cores.iter_mut().map(end).collect()
     }
 
     pub(crate) fn lane(&mut self, from: usize, to: usize, lane: Lane) -> &mut LaneQueue {

@@ -218,3 +218,8 @@ fn wrong_version_in_the_answer_to_a_conflict_is_noticed_where_others_wait_for_ro
 fn answer_that_waits_for_room_and_is_not_heard_of_is_missed() {
     assert_found(Mutation::LoseWithheld, 1000, &["never answered", "still holds", "is not at rest"]);
 }
+
+#[test]
+fn core_that_goes_by_a_view_of_another_seed_is_noticed() {
+    assert_found(Mutation::AdoptSeed, 300, &["was to refuse a view (another seed"]);
+}

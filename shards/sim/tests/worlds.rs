@@ -25,6 +25,7 @@ fn worlds_that_failed_once_do_not_fail_again() {
             prying: false,
             burdened: false,
             apart: false,
+            growing: false,
             ..Run::of(seed)
         })
         .go()
@@ -37,8 +38,16 @@ fn worlds_that_failed_once_do_not_fail_again() {
 #[test]
 fn worlds_with_listeners_that_failed_once_do_not_fail_again() {
     for seed in [399, 5855, 6732, 10_016, 10_233, 10_880, 15_914, 17_901, 17_924, 19_754] {
-        if let Err(failure) =
-            (Run { ruled: false, named: false, prying: false, burdened: false, apart: false, ..Run::of(seed) }).go()
+        if let Err(failure) = (Run {
+            ruled: false,
+            named: false,
+            prying: false,
+            burdened: false,
+            apart: false,
+            growing: false,
+            ..Run::of(seed)
+        })
+        .go()
         {
             panic!("{failure}");
         }
@@ -52,7 +61,8 @@ fn worlds_with_rules_that_failed_once_do_not_fail_again() {
         2_199_792, 2_298_243, 2_331_807, 2_497_866, 2_576_887, 2_186_705, 2_409_538, 10_203_998, 4_064_034, 4_353_413,
         4_625_020, 4_837_554,
     ] {
-        if let Err(failure) = (Run { named: false, prying: false, burdened: false, apart: false, ..Run::of(seed) }).go()
+        if let Err(failure) =
+            (Run { named: false, prying: false, burdened: false, apart: false, growing: false, ..Run::of(seed) }).go()
         {
             panic!("{failure}");
         }
@@ -62,7 +72,9 @@ fn worlds_with_rules_that_failed_once_do_not_fail_again() {
 #[test]
 fn whole_worlds_that_failed_once_do_not_fail_again() {
     for seed in [60_317_709, 60_415_959, 60_890_521, 60_934_701] {
-        if let Err(failure) = (Run { prying: false, burdened: false, apart: false, ..Run::of(seed) }).go() {
+        if let Err(failure) =
+            (Run { prying: false, burdened: false, apart: false, growing: false, ..Run::of(seed) }).go()
+        {
             panic!("{failure}");
         }
     }
@@ -80,7 +92,7 @@ fn worlds_with_everything_that_failed_once_do_not_fail_again() {
         3663, 80_013_317, 80_014_538, 80_026_390, 82_013_146, 83_164_003, 83_210_263, 83_214_006, 84_233_190,
         83_002_614,
     ] {
-        if let Err(failure) = (Run { apart: false, ..Run::of(seed) }).go() {
+        if let Err(failure) = (Run { apart: false, growing: false, ..Run::of(seed) }).go() {
             panic!("{failure}");
         }
     }

@@ -14,6 +14,7 @@ mod rest;
 mod rpc;
 mod takeover;
 mod told;
+mod view;
 mod write;
 
 use crate::oracle::answers::Answers;

@@ -191,6 +191,11 @@ impl Oracle {
         newer
     }
 
+    /// There is a core more, which goes by these rules.
+    pub(crate) fn core_begins(&mut self, rules: u32) {
+        self.permit.at.push(rules);
+    }
+
     /// The newest rules, by which some cores may not go yet.
     pub(super) fn newest_rules(&self) -> u32 {
         self.permit.newest
@@ -202,7 +207,7 @@ impl Oracle {
     }
 
     /// The oldest rules that some core goes by.
-    pub(super) fn oldest_rules(&self) -> u32 {
+    pub(crate) fn oldest_rules(&self) -> u32 {
         self.permit.at.iter().copied().min().unwrap_or_default()
     }
 }

@@ -1,0 +1,132 @@
+//! What views are made of: to draw some that follow others, and some that no shard may follow.
+//!
+//! *Owns* the shapes. *Promises* that each refused view has one thing wrong with it, and says which. *Does not* hand views to anybody.
+
+use crate::rng::Rng;
+use deepstream_engine::{Member, NodeId, Place, Unviewable, View};
+use std::sync::Arc;
+
+/// A view, in parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Sketch {
+    pub(crate) epoch: u64,
+    pub(crate) seed: [u64; 2],
+    /// In the order in which they joined.
+    pub(crate) members: Vec<Member>,
+    /// Of each slot, whose it is.
+    pub(crate) slots: Box<[NodeId]>,
+}
+
+impl Sketch {
+    /// A node that has everything.
+    pub(crate) fn lone(member: Member, seed: [u64; 2]) -> Self {
+        Self { epoch: 1, seed, members: vec![member], slots: vec![member.node; View::SLOTS].into() }
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        let view = View::new(self.epoch, self.seed, self.members.clone(), self.slots.clone());
+        Arc::new(view.expect("every slot is of one of the members"))
+    }
+
+    /// How many cores its members have.
+    pub(crate) fn cores(&self) -> u16 {
+        self.members.iter().map(|member| member.cores).sum()
+    }
+
+    /// The one after it, with the same members or one more, which owns nothing.
+    pub(crate) fn next(&self, joins: Option<Member>) -> Self {
+        let mut next = Self { epoch: self.epoch + 1, ..self.clone() };
+        next.members.extend(joins);
+        next
+    }
+
+    /// A node that is no member.
+    pub(crate) fn stranger(&self, rng: &mut Rng) -> Member {
+        let from = rng.between(0, u64::from(Place::NODES_MAX) - 1) as u8;
+        let mut nodes = (0..Place::NODES_MAX).map(|step| NodeId((from + step) % Place::NODES_MAX));
+        let node = nodes.find(|&node| !self.has(node)).expect("there are few members");
+        Member { node, cores: rng.between(1, 2) as u16 }
+    }
+
+    fn has(&self, node: NodeId) -> bool {
+        self.members.iter().any(|member| member.node == node)
+    }
+
+    /// A view that no shard may go on to from this one, and why not. Mostly it looks as if it came much later, so that who adopts
+    /// it all the same adopts no other.
+    pub(crate) fn refused(&self, rng: &mut Rng) -> (Self, Unviewable) {
+        let mut other = self.next(None);
+        other.epoch += rng.between(0, 1000);
+        let joins = rng.chance(30).then(|| self.stranger(rng));
+        let at = rng.below(self.members.len());
+        let gone = Unviewable::Gone(self.members[at].node);
+        let why = match rng.below(6) {
+            0 => {
+                other.epoch = rng.between(0, self.epoch);
+                Unviewable::Stale
+            }
+            1 => {
+                other.seed[rng.below(2)] ^= 1 << rng.below(64);
+                Unviewable::Seed
+            }
+            2 if self.members.len() > 1 => {
+                let lost = other.members.remove(at).node;
+                let heir = other.members[0].node;
+                other.slots.iter_mut().filter(|node| **node == lost).for_each(|node| *node = heir);
+                gone
+            }
+            3 if self.members.len() > 1 => {
+                other.members.rotate_left(1);
+                Unviewable::Gone(self.members[0].node)
+            }
+            2..=3 => {
+                other.members[at].cores += 1;
+                gone
+            }
+            _ => {
+                // To another member, or to one that joins.
+                let joins = self.stranger(rng);
+                let slot = rng.below(other.slots.len());
+                let mut others = self.members.iter().filter(|member| member.node != other.slots[slot]);
+                let heir = others.next().copied().filter(|_| rng.chance(50)).unwrap_or(joins);
+                if heir == joins {
+                    other.members.push(joins);
+                }
+                other.slots[slot] = heir.node;
+                return (other, Unviewable::Moved(slot));
+            }
+        };
+        other.members.extend(joins);
+        (other, why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refused_view_is_one_and_every_reason_is_drawn() {
+        let mut rng = Rng::new(1, "sketch");
+        let lone = Sketch::lone(Member { node: NodeId(3), cores: 2 }, [1, 2]);
+        let pair = lone.next(Some(Member { node: NodeId(1), cores: 1 }));
+        for sketch in [&lone, &pair] {
+            let mut drawn = [0; 4];
+            for _ in 0..200 {
+                let (other, why) = sketch.refused(&mut rng);
+                // A view it is all the same.
+                assert_eq!(other.view().members(), other.members);
+                drawn[match why {
+                    Unviewable::Stale => 0,
+                    Unviewable::Seed => 1,
+                    Unviewable::Gone(node) => {
+                        assert!(sketch.has(node));
+                        2
+                    }
+                    _ => 3,
+                }] += 1;
+            }
+            assert!(drawn.iter().all(|&count| count > 5), "{drawn:?}");
+        }
+    }
+}
