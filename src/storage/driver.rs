@@ -62,7 +62,7 @@ pub struct Write<'w> {
 
 /// The claim under which a node writes: a slot (names are divided among nodes by slots), and the generation with which
 /// the node has claimed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fence {
     /// The slot.
     pub slot: u16,

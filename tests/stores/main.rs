@@ -1,15 +1,18 @@
 //! One suite of tests for everything that can keep records.
 
 mod contract;
+mod gate;
 mod law;
 mod memory;
 mod postgres;
 mod toy;
 
-use contract::{Subject, holds};
+use contract::{Subject, holds, run};
 use deepstream::connector::embedded::{Durability, Embedded};
+use deepstream::storage::{Driver, Expected, Fence, Refused, Why, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 struct Directory(PathBuf, Durability);
 
@@ -57,6 +60,40 @@ fn postgres_holds_the_contract() {
     for options in [postgres::Values::Text, postgres::Values::Jsonb] {
         holds(&postgres::Server::start(options));
     }
+}
+
+/// However far away the database is, a group waits for it once: while its answers are held back until it has heard COMMIT, nothing
+/// is committed that waits for one of them before.
+#[test]
+fn postgres_is_sent_a_whole_group_before_it_answers() {
+    let server = postgres::Server::start(postgres::Values::Text);
+    let gate = gate::Gate::before(server.port());
+    let driver = server.driver_at(gate.port());
+    let write = |name: &'static str, generation: Option<u64>| Write {
+        name: name.as_bytes(),
+        version: 1,
+        value: Some(b"{}"),
+        expected: Expected::Nothing,
+        fence: generation.map(|generation| Fence { slot: 7, generation }),
+    };
+    run(async {
+        let deadline = Instant::now() + contract::PATIENCE;
+        while let Err(why) = driver.open().await {
+            assert!(Instant::now() < deadline, "{why:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(driver.claim(&[7], 3).await, Ok(vec![]));
+        assert_eq!(driver.commit(&[write("gate/known", None)]).await, Ok(vec![]));
+        for (name, generation) in [("gate/open", None), ("gate/fenced", Some(3))] {
+            gate.shut();
+            let group = [write(name, generation), write("gate/known", generation)];
+            let committed = tokio::time::timeout(contract::PATIENCE, driver.commit(&group)).await;
+            assert_eq!(committed.expect("nothing is waited for"), Ok(vec![]), "{name}");
+        }
+        let late = [write("gate/late", Some(2)), write("gate/fenced", Some(3))];
+        assert_eq!(driver.commit(&late).await, Ok(vec![Refused { entry: 0, why: Why::Deposed }]));
+        driver.close().await;
+    });
 }
 
 #[test]

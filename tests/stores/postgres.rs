@@ -43,13 +43,14 @@ fn program(name: &str) -> Command {
 
 impl Server {
     pub(crate) fn start(values: Values) -> Self {
-        let directory = std::env::temp_dir().join(format!("deepstream-stores-{}-{values:?}", std::process::id()));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let directory =
+            std::env::temp_dir().join(format!("deepstream-stores-{}-{port}-{values:?}", std::process::id()));
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).unwrap();
         if rustix::process::getuid().is_root() {
             chown(&directory, Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let server = Self { directory, port, values, process: Mutex::new(None) };
         let data = server.data();
         let options = ["-U", "keeper", "-A", "trust", "-E", "UTF8", "--locale", "C", "--no-sync"];
@@ -61,6 +62,22 @@ impl Server {
 
     fn data(&self) -> PathBuf {
         self.directory.join("data")
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A driver that takes it to be at another port.
+    pub(crate) fn driver_at(&self, port: u16) -> Postgres {
+        Postgres::new(config::Postgres {
+            host: "127.0.0.1".to_owned(),
+            port,
+            user: "keeper".to_owned(),
+            database: Some("postgres".to_owned()),
+            jsonb: self.values == Values::Jsonb,
+            ..config::Postgres::default()
+        })
     }
 
     fn launch(&self) {
@@ -90,14 +107,7 @@ impl Subject for Server {
     type Driver = Postgres;
 
     fn driver(&self) -> Postgres {
-        Postgres::new(config::Postgres {
-            host: "127.0.0.1".to_owned(),
-            port: self.port,
-            user: "keeper".to_owned(),
-            database: Some("postgres".to_owned()),
-            jsonb: self.values == Values::Jsonb,
-            ..config::Postgres::default()
-        })
+        self.driver_at(self.port)
     }
 
     fn away(&self, away: bool) -> bool {

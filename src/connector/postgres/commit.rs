@@ -1,6 +1,7 @@
 //! *Owns* how a group becomes one transaction. *Promises* that all statements are sent before any answer is awaited,
-//! except that fences are checked first; and that a condition is judged by the statement that writes. *Does not* retry:
-//! the caller splits a group that the database refuses, and calls again with its halves.
+//! fences or not; that nothing is written unless all fences of the transaction hold; and that a condition is judged by
+//! the statement that writes. *Does not* retry, except without the writes whose fences do not hold: the caller splits a
+//! group that the database refuses, and calls again with its halves.
 
 use super::fences::{self, Held};
 use super::layout;
@@ -47,16 +48,36 @@ pub(super) async fn commit(postgres: &Postgres, client: &Client, group: &[Write<
         trouble
     };
     let shapes = ready(postgres, client, &plan).await.map_err(|error| failed(&error))?;
-    let slots = slots(&plan);
-    let mut steps = Vec::new();
-    if slots.is_empty() {
-        steps.push(plain(client, "BEGIN"));
-    } else {
-        let held = fences::begin(postgres, client, slots).await.map_err(|error| failed(&error))?;
+    loop {
+        let fences = fences(&plan);
+        let sent = sent(postgres, client, &plan, &shapes, &fences).await;
+        if let Some(more) = sent.map_err(|error| failed(&error))? {
+            refused.extend(more);
+            return Ok(refused);
+        }
+        // Rare: only a node that lost its slots, and does not know it yet, writes behind a fence that does not hold.
+        let held = fences::held(postgres, client, &fences).await.map_err(|error| failed(&error))?;
         refused.extend(deposed(&mut plan, &held));
     }
-    let mut conditional = Vec::new();
-    for (table, rows) in &plan {
+}
+
+/// Sends a transaction, and gives the refused writes; `None` if a fence does not hold and nothing was written.
+async fn sent(
+    postgres: &Postgres,
+    client: &Client,
+    plan: &Plan<'_>,
+    shapes: &BTreeMap<&str, Shape>,
+    fences: &BTreeSet<Fence>,
+) -> Result<Option<Vec<Refused>>, Error> {
+    let mut steps = vec![plain(client, "BEGIN")];
+    let guard = (!fences.is_empty()).then_some(steps.len());
+    if guard.is_some() {
+        let (slots, generations) = fences::columns(fences);
+        let given = vec![Given::Numbers(slots), Given::Generations(generations)];
+        steps.push(Box::pin(told(client, postgres.tables.guard(), given)));
+    }
+    let (mut conditional, mut refused) = (Vec::new(), Vec::new());
+    for (table, rows) in plan {
         match usable(table, shapes.get(table), rows) {
             // Without a table there is nothing to remove, and a condition that expects a version does not hold.
             Ok(None) => {}
@@ -74,13 +95,18 @@ pub(super) async fn commit(postgres: &Postgres, client: &Client, group: &[Write<
         }
     }
     steps.push(plain(client, "COMMIT"));
-    let told = together(steps).await.map_err(|error| failed(&error))?;
+    let told = together(steps).await;
+    if guard.is_some_and(|guard| told[guard].as_ref().is_err_and(fences::are_down)) {
+        return Ok(None);
+    }
+    // The first failure is the cause of the others.
+    let told = told.into_iter().collect::<Result<Vec<_>, _>>()?;
     for (step, table, judged) in conditional {
         let told: HashSet<&str> = told[step].iter().map(String::as_str).collect();
         let lost = plan[table].iter().filter(|(id, row)| judged.lost(row, told.contains(*id)));
         refused.extend(lost.map(|(_, row)| Refused { entry: row.at, why: Why::Conflict }));
     }
-    Ok(refused)
+    Ok(Some(refused))
 }
 
 /// Where everything goes.
@@ -102,11 +128,9 @@ fn plan<'g>(layout: &'g Layout, group: &'g [Write<'g>]) -> (Plan<'g>, Vec<Refuse
     (plan, refused)
 }
 
-/// The slots of writes that are guarded by fences.
-fn slots(plan: &Plan<'_>) -> Vec<i32> {
-    let fences = plan.values().flat_map(Rows::values).filter_map(|row| row.fence);
-    let slots: BTreeSet<i32> = fences.map(|fence| i32::from(fence.slot)).collect();
-    slots.into_iter().collect()
+/// The fences that guard its writes.
+fn fences(plan: &Plan<'_>) -> BTreeSet<Fence> {
+    plan.values().flat_map(Rows::values).filter_map(|row| row.fence).collect()
 }
 
 /// Removes from a plan, and returns, the writes whose fence does not hold.
@@ -183,8 +207,11 @@ async fn made(postgres: &Postgres, client: &Client, table: &str, rows: &Rows<'_>
     Ok(tables.shape(table))
 }
 
-/// A statement, sent when it is first polled, and the ids that it returns.
-type Sent<'s> = Pin<Box<dyn Future<Output = Result<Vec<String>, Error>> + 's>>;
+/// The ids that a statement returns.
+type Told = Result<Vec<String>, Error>;
+
+/// A statement, sent when it is first polled.
+type Sent<'s> = Pin<Box<dyn Future<Output = Told> + 's>>;
 
 /// What the ids that a statement returns say about its rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -222,6 +249,7 @@ fn plain<'s>(client: &'s Client, sql: &'static str) -> Sent<'s> {
 enum Given<'s> {
     Texts(Vec<&'s str>),
     Numbers(Vec<i32>),
+    Generations(Vec<i64>),
 }
 
 /// The parameters of a statement: columns of rows.
@@ -290,21 +318,21 @@ fn statements<'s>(
 }
 
 /// Executes a statement, and gives the ids that it returns.
-async fn told(client: &Client, sql: String, given: Vec<Given<'_>>) -> Result<Vec<String>, Error> {
+async fn told(client: &Client, sql: String, given: Vec<Given<'_>>) -> Told {
     let parameters: Vec<(&(dyn ToSql + Sync), Type)> = given
         .iter()
         .map(|given| match given {
             Given::Texts(texts) => (texts as &(dyn ToSql + Sync), Type::TEXT_ARRAY),
             Given::Numbers(numbers) => (numbers as &(dyn ToSql + Sync), Type::INT4_ARRAY),
+            Given::Generations(numbers) => (numbers as &(dyn ToSql + Sync), Type::INT8_ARRAY),
         })
         .collect();
     client.query_typed(&sql, &parameters).await?.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Sends all statements in order before it waits for any answer. Fails with the first failure, which is the cause of
-/// the others.
-async fn together(mut steps: Vec<Sent<'_>>) -> Result<Vec<Vec<String>>, Error> {
-    let mut results: Vec<Option<Result<Vec<String>, Error>>> = steps.iter().map(|_| None).collect();
+/// Sends all statements in order before it waits for any answer.
+async fn together(mut steps: Vec<Sent<'_>>) -> Vec<Told> {
+    let mut results: Vec<Option<Told>> = steps.iter().map(|_| None).collect();
     poll_fn(|context| {
         let mut done = true;
         for (step, result) in steps.iter_mut().zip(&mut results) {

@@ -1,10 +1,13 @@
 //! *Owns* the table of fences. *Promises* that a fence which holds when it is checked holds until that transaction
 //! ends: a claim waits for it. *Does not* make the table before anybody claims a slot.
+//!
+//! The first statement of a transaction fails unless all fences hold. So everything can be sent at once, and nothing is
+//! written if one does not hold. Only then the database is asked which.
 
 use super::Postgres;
 use super::trouble::trouble;
 use crate::storage::{Fence, Trouble};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
@@ -30,24 +33,23 @@ pub(super) async fn claim(
     Ok(slots.iter().copied().filter(|slot| !claimed.contains(&i32::from(*slot))).collect())
 }
 
-/// Begins a transaction, and reads which generations hold these slots; they cannot be claimed until it ends.
-pub(super) async fn begin(postgres: &Postgres, client: &Client, slots: Vec<i32>) -> Result<Held, Error> {
-    client.batch_execute("BEGIN").await?;
-    let held = async {
-        let rows = client.query_typed(&postgres.tables.hold(), &[(&slots, Type::INT4_ARRAY)]).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Held, Error>>()
-    };
-    match held.await {
-        Err(error) => {
-            // Whether this succeeds or not, the first error is reported.
-            let _ = client.batch_execute("ROLLBACK").await;
-            if error.code() != Some(&SqlState::UNDEFINED_TABLE) {
-                return Err(error);
-            }
-            // Nobody has ever claimed anything.
-            client.batch_execute("BEGIN").await.map(|()| Held::new())
-        }
-        held => held,
+/// Slots and generations, for the statement that guards a transaction.
+pub(super) fn columns(fences: &BTreeSet<Fence>) -> (Vec<i32>, Vec<i64>) {
+    fences.iter().map(|fence| (i32::from(fence.slot), signed(fence.generation))).unzip()
+}
+
+/// Whether that statement failed because not all fences hold. Without a table nobody has ever claimed a slot.
+pub(super) fn are_down(error: &Error) -> bool {
+    error.code().is_some_and(|code| [SqlState::DIVISION_BY_ZERO, SqlState::UNDEFINED_TABLE].contains(code))
+}
+
+/// Reads which generations hold the slots of these fences.
+pub(super) async fn held(postgres: &Postgres, client: &Client, fences: &BTreeSet<Fence>) -> Result<Held, Error> {
+    let slots: Vec<i32> = fences.iter().map(|fence| i32::from(fence.slot)).collect();
+    match client.query_typed(&postgres.tables.held(), &[(&slots, Type::INT4_ARRAY)]).await {
+        Ok(rows) => rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect(),
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Held::new()),
+        Err(error) => Err(error),
     }
 }
 

@@ -231,9 +231,18 @@ impl Tables {
         )
     }
 
-    /// Which generations have the slots `$1`, until the transaction ends.
-    pub(super) fn hold(&self) -> String {
-        format!("SELECT slot, generation FROM {} WHERE slot = ANY($1) ORDER BY slot FOR SHARE", self.full(FENCES))
+    /// Locks the slots `$1` until the transaction ends, and fails (it divides by zero) unless each has its generation in `$2`.
+    pub(super) fn guard(&self) -> String {
+        format!(
+            "SELECT (1 / (count(*) = cardinality($1))::int)::text FROM (SELECT 1 FROM {} AS f \
+             JOIN unnest($1, $2) AS r(s, g) ON f.slot = r.s AND f.generation = r.g ORDER BY f.slot FOR SHARE OF f) AS held",
+            self.full(FENCES)
+        )
+    }
+
+    /// Reads the generations of the slots `$1`.
+    pub(super) fn held(&self) -> String {
+        format!("SELECT slot, generation FROM {} WHERE slot = ANY($1)", self.full(FENCES))
     }
 
     /// Makes a table. In a transaction of its own, so that one that exists since is no harm.
