@@ -6,11 +6,15 @@ mod jif;
 mod json;
 mod link;
 mod mqtt;
+mod packet;
+mod packet_seeds;
 mod pattern;
 mod protobuf;
 mod rules;
 mod text;
 
+use deepstream_engine::Packet;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -66,4 +70,21 @@ fn corpus_of_patterns_and_names() {
 #[test]
 fn corpus_of_permission_rules() {
     replay("rules", rules::run);
+}
+
+#[test]
+fn corpus_of_packets_between_nodes() {
+    replay("packet", packet::run);
+}
+
+#[test]
+fn fuzzer_begins_with_packets_of_every_kind() {
+    let form = [packet::form()];
+    let mut kinds = BTreeSet::new();
+    for seed in packet_seeds::all() {
+        packet::run(&seed);
+        let read = Packet::read(&[&form[..], &seed].concat());
+        kinds.insert(packet::kind(&read.unwrap_or_else(|why| panic!("{why}: {}", seed.escape_ascii()))));
+    }
+    assert_eq!(kinds, packet::KINDS.iter().copied().collect());
 }

@@ -1,0 +1,17 @@
+//! Feeds what the fuzzer thinks of to the entry that the ordinary tests use.
+#![no_main]
+
+#[path = "../packet.rs"]
+mod packet;
+#[path = "../packet_seeds.rs"]
+mod packet_seeds;
+
+/// What the fuzzer starts from is of the form that packets have now.
+fn write_seeds() {
+    let Some(folder) = std::env::var_os("FUZZ_SEEDS").map(std::path::PathBuf::from) else { return };
+    for (number, seed) in packet_seeds::all().iter().enumerate() {
+        std::fs::write(folder.join(format!("seed-{number}")), seed).expect("the corpus can be written");
+    }
+}
+
+libfuzzer_sys::fuzz_target!(init: write_seeds(), |input: &[u8]| packet::run(input));
