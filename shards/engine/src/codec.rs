@@ -298,7 +298,8 @@ impl<T: Put> Put for Vec<T> {
 /// A list of them.
 fn list<'a, T: Get<'a>>(from: &mut &'a [u8]) -> Option<Vec<T>> {
     let len = usize::get(from)?;
-    let mut items = Vec::with_capacity(len.min(from.len()));
+    // Whoever wrote the length may have lied: it alone takes no more memory than the bytes that are there.
+    let mut items = Vec::with_capacity(len.min(from.len() / size_of::<T>().max(1)));
     for _ in 0..len {
         items.push(T::get(from)?);
     }
