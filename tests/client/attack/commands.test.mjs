@@ -129,7 +129,7 @@ describe('deepstream hash', () => {
   test('asks at a terminal, and shows nothing of it', { skip: !existsSync('/usr/bin/script') }, async (t) => {
     const made = await directory(t)
     const command = `${BINARY} hash --iterations 1000; stty -a | tr ' ;' '\\n' | grep -x -e echo -e icanon -e isig`
-    // A pseudo terminal, and somebody who types.
+    // A pseudo terminal on which the test types.
     const child = spawn('script', ['-qec', command, '/dev/null'], { cwd: made, stdio: ['pipe', 'pipe', 'pipe'] })
     atEnd(t, () => child.kill('SIGKILL'))
     let seen = ''

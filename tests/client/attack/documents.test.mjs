@@ -73,11 +73,11 @@ function everything (name, version) {
       for (const [action, fields] of [[RECORD.UPDATE, whole], [RECORD.PATCH, part], [RECORD.ERASE, { path: 'eve' }], [RECORD.PATCH_MULTI, { data: '[{"path":"eve","data":1}]' }], [RECORD.CREATEANDUPDATE, whole], [RECORD.CREATEANDPATCH, part]]) {
         said.push([action, { name, version: at, ...fields, ...ack }])
       }
-      // What makes no sense is answered with what was said, not with what there is.
+      // Invalid messages are answered with what their sender said, not with what is stored.
       said.push([RECORD.UPDATE, { name, version: at, data: '7', ...ack }], [RECORD.PATCH, { name, version: at, path: '__proto__', data: '1', ...ack }])
     }
   }
-  // Written, not only tried: what was there before is gone, or stands beside it.
+  // The write succeeded: the former content is gone, or is beside the new one.
   said.push([RECORD.PATCH, { name, version: version + 1, ...part, isWriteAck: true, correlationId: 'right' }], [RECORD.PATCH, { name, version: -1, ...part }])
   return said
 }
@@ -269,7 +269,7 @@ describe('nobody is told what they may not read', () => {
         const heard = eve.heard()
         const told = names.filter((name) => heard.includes(`mark:${seed}:${name}:`))
         assert.deepEqual(told.filter((name) => closed.has(name)), [], `${wire}: told what ${JSON.stringify(told.map((name) => record[name]))} deny`)
-        // Whoever is told nothing at all proves nothing.
+        // A client that receives nothing at all proves nothing.
         assert.ok(told.length > 0, `${wire}: is told of nothing it may read either`)
       }
     })

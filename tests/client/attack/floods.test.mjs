@@ -39,7 +39,7 @@ describe('a flood of logins', () => {
     const times = [await honest(), await honest(), await honest()]
     assert.ok(raws.filter((raw) => raw.received.length === 0).length > 100, 'the flood still waits')
     assert.ok(Math.max(...times) < alone * 20, `${times} ms instead of ${alone}`)
-    // Those who leave are computed no more: the queue is empty long before it could have been worked off.
+    // Logins of clients that left are not computed: the queue is empty long before it could have been worked off.
     for (const raw of raws) raw.terminate()
     await until('an honest one is as fast as before', async () => await honest() < alone * 3)
   })

@@ -138,7 +138,7 @@ describe('one user', () => {
 })
 
 describe('the log', () => {
-  // As the README gives it for fail2ban, whose <HOST> is an address.
+  // The expression that the documentation gives for fail2ban, in which <HOST> is an address.
   const failregex = /^\s*AUTH_UNSUCCESSFUL \| (?:invalid authentication data|too many refused logins) from (?<host>[0-9a-fA-F:.]+)(?: with .*)?$/
 
   test('says whose logins are refused, and cannot be made to say it of others', async (t) => {

@@ -101,7 +101,7 @@ describe('memory', () => {
       await serves(raw)
     })
     assert.ok(peak < before + 300, `${before} MB became ${peak} MB`)
-    // Those that fitted are closed by the clock, not a minute later.
+    // Connections within the limit are closed by their timeout, not a minute later.
     let told = false
     await until('nothing is held for them', async () => {
       told ||= /next to nothing was read for|limits\.slowConsumerTimeoutMs/.test(server.log)

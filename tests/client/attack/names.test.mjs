@@ -180,7 +180,7 @@ test('whoever asks for everybody is told of those whom it may ask for by name', 
   mallory.presence.subscribe((who, online) => seen.mallory.push(`${who} ${online}`))
   deputy.presence.subscribe((who, online) => seen.deputy.push(`${who} ${online}`))
   old.presence.subscribe((who, online) => seen.oldie.push(`${who} ${online}`))
-  // Their subscriptions are in force once they are told of somebody whom they may know.
+  // Their subscriptions are in force once they are told about a user that they may know.
   let number = 0
   await until('all watch', async () => {
     const one = await user(t, server, `early-${number++}`)

@@ -75,7 +75,7 @@ describe('who reads slowly', () => {
       const told = new Set(socket.told.filter((message) => message.action === RECORD.READ_RESPONSE).map((message) => message.name))
       assert.equal(told.size, names.length)
 
-      // It is a client like any other afterwards.
+      // Afterwards it is served like any other client.
       socket.sipping = false
       socket.resume()
       socket.write(said(encode(TOPIC.RECORD, { action: RECORD.SUBSCRIBEANDHEAD, names: [names[0]], correlationId: '2' })))

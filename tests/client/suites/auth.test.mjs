@@ -330,7 +330,7 @@ describe('users of the storage', { skip }, () => {
     raw.record(RECORD.READ, { name: 'users/ann' })
     assertFields(await raw.take(), { action: RECORD.MESSAGE_DENIED, name: 'users/ann' })
     await server.end('SIGTERM')
-    // What lies there is seen by a server that does not log in by it.
+    // The stored user is read by a server that does not use the table for logins.
     const config = JSON.parse(readFileSync(server.config, 'utf8'))
     writeFileSync(server.config, JSON.stringify({ ...config, auth: [{ type: 'none' }] }))
     await server.launch()

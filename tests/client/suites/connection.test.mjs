@@ -218,7 +218,7 @@ describe('timeouts', () => {
 
   test('a silent connection is closed after two heartbeats, a talking one is not', async (t) => {
     const quick = await serverFor(t, { endpoint: { heartbeatInterval: LIVELY } })
-    // A WebSocket that answers the server's question whether it lives is not silent.
+    // A WebSocket that answers the server's pings is not silent.
     const [silent, talking] = [await Raw.login(t, quick, { autoPong: false }), await Raw.login(t, quick)]
     const timer = setInterval(() => talking.send(TOPIC.CONNECTION, { action: CONNECTION.PING }), 50)
     try {

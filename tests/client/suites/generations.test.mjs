@@ -35,7 +35,8 @@ describe('records', { skip }, () => {
     theirs.subscribe('position', positions)
     await mine.setWithAck({ name: 'Anna', position: { x: 1, y: 2 }, speed: 30 })
     await mine.setWithAck('position.x', 5)
-    // Stored is not yet heard by everybody: whoever writes on top of what is not there yet has a conflict.
+    // A stored write has not reached every client yet: one that writes before it has the newest version gets a
+    // conflict.
     await same('the dispatcher’s record', () => theirs.get(), { name: 'Anna', position: { x: 5, y: 2 }, speed: 30 })
     await oldSet(theirs, 'speed', 31)
     await same('the driver’s record', () => mine.get(), { name: 'Anna', position: { x: 5, y: 2 }, speed: 31 })

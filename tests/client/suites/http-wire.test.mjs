@@ -196,7 +196,7 @@ describe('packed bodies', { skip }, () => {
     socket.write(head('POST', '/api', { 'Content-Type': 'application/json', 'Content-Encoding': 'br', 'Content-Length': 1000 }))
     const [answer] = await socket.answers(1)
     assert.deepEqual([answer.status, answer.body], [415, 'Unsupported content encoding "br".\r\n\r\n'])
-    // Its body is not waited for, which whoever would use the connection again is told.
+    // Its body is not waited for, and the answer says that the connection cannot be used again.
     assert.match(answer.head, /connection: close/i)
     await within('the close', socket.gone)
   })

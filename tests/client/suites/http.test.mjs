@@ -207,7 +207,7 @@ describe('refusals', { skip }, () => {
     assert.deepEqual(body[0], { success: false, error: 'Request exceeded timeout before a response was received.', errorTopic: 'connection', errorEvent: 'HTTP_REQUEST_TIMEOUT' })
     assert.deepEqual(body[1], { version: -1, success: true })
     assert.equal(body[2].success, false)
-    // The call was of somebody who is gone.
+    // The caller is gone.
     await provider.next({ action: RPC.REQUEST })
     provider.terminate()
     await small.atRest()

@@ -104,7 +104,7 @@ for (const [generation, provide] of Object.entries(GENERATIONS)) {
       await until(`round ${times} is over`, () => seen.length >= 3 * times)
       await letGo(one, two)
     }
-    // Whatever it may have begun for itself, it would have been asked for before this.
+    // If it were asked to provide a name for itself, that would have happened before this.
     const last = `${prefix}/2`
     one.record.getList(last)
     await until('the last is provided', () => seen.includes(`start ${last}`))

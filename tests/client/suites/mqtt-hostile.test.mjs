@@ -1,4 +1,4 @@
-// MQTT from clients that are wrong, slow, too many or somebody else's program; nobody else is disturbed.
+// MQTT clients that are broken, slow, too many, or speak another protocol; other clients are not disturbed.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'

@@ -136,7 +136,7 @@ for (const protocolVersion of [4, 5]) {
       await sender.publishAsync('of/ann/kept', '{"k":1}', { qos: 1, retain: true })
       await hears(client, 5)
       assert.deepEqual(client.heard.at(-1).slice(0, 2), ['of/ann/kept', '{"k":1}'])
-      // What rules are not asked about, because no path with a variable is for it, is not told.
+      // Names for which no rule applies, because no path with a variable matches them, are not delivered.
       assert.deepEqual(await heard('open//b', 'open/c'), ['open/c'])
       const before = server.log.length
       writeFileSync(path.join(server.directory, 'permissions.yml'), permissions({ 'open/*': { subscribe: false } }))

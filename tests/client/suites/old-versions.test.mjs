@@ -21,7 +21,7 @@ describe('versions of WebSocket', { skip: REFERENCE }, () => {
       assert.equal(await text.ask('E|S|versions+'), 'E|A|S|versions+')
       const raw = await Raw.open(server, { protocolVersion })
       t.after(() => raw.terminate())
-      // Whoever asks for version 8 is greeted in text, and may speak protobuf all the same.
+      // A client that asks for version 8 is spoken to in text, but may still speak protobuf.
       raw.send(TOPIC.CONNECTION, { action: CONNECTION.CHALLENGE, url: 'ws://h/deepstream', protocolVersion: '0.1a', sdkVersion: '7.1.0', sdkType: 'javascript' })
       await until('it is accepted', () => raw.received.some(({ topic, action }) => topic === TOPIC.CONNECTION && action === CONNECTION.ACCEPT))
       const json = await Json.login(t, server, { protocolVersion })

@@ -1,5 +1,5 @@
-// One path for both generations of clients: /deepstream is the default of them all. Who speaks first is served in protobuf; who is
-// silent is spoken to in text.
+// One path for both generations of clients, because /deepstream is the default of all. A client that speaks first is
+// served in protobuf; one that is silent is spoken to in text.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'

@@ -235,7 +235,7 @@ async function perform (server, entry, versions) {
         throw new Error(`nobody knows how to ${action}`)
     }
   } finally {
-    // Whoever still waits need not.
+    // Ends waits that are still going on.
     said ??= 'over'
     helper?.terminate()
     client.close()

@@ -27,7 +27,7 @@ async function watching (t, client, subscribe, from = server, username = unique(
     return false
   })
   await until('the probes are gone', async () => !(await ask(client, [username]))[username])
-  // Every probe that came has gone, and what is said of it comes before the answer to a later question.
+  // Every probe that logged in is gone, and messages about it come before the answer to a later request.
   await ask(client, [username])
   seen.length = 0
   return seen
@@ -240,7 +240,7 @@ describe('watching', () => {
     const seen = await watching(t, watcher, (callback) => watcher.presence.subscribe(callback), server)
     const expected = []
     for (let round = 0; round < 5; round++) {
-      // Whoever is back before the server has seen the old line's end was never gone.
+      // A client that is back before the server has noticed the end of its old connection was never gone.
       proxy.lock()
       expected.push(['ann', false])
       await until('she is gone', () => seen.length >= expected.length)

@@ -1,5 +1,5 @@
-// Behind nginx and HAProxy, with the configurations we ship: WebSockets of all protocols, HTTP, and who is believed about
-// whom a proxy speaks for.
+// Behind nginx and HAProxy, with the shipped configurations: WebSockets of all protocols, HTTP, and which proxies are
+// trusted about the client's address.
 
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
@@ -91,7 +91,7 @@ for (const name of Object.keys(PROXIES)) {
         const headers = { 'X-Forwarded-For': '9.9.9.9' }
         await Json.login(t, proxy, {}, { headers })
         await fetch(`http://${proxy.url}/api`, { method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body: '{"body":[{"topic":"presence","action":"query"}]}' })
-        // The proxy adds that it heard this from the loopback, which is believed in turn.
+        // The proxy adds the loopback address it was called from, which is trusted, too.
         for (const { body } of hook.requests) assert.equal(body.connectionData.remoteAddress, believed ? '9.9.9.9' : '127.0.0.1')
         // Straight to the server, as a proxy would.
         await Json.login(t, server, {}, { headers: { 'X-Forwarded-For': '6.6.6.6, 7.7.7.7' } })

@@ -1,4 +1,4 @@
-// Calls field by field on the wire: what every side is sent, and what is said to messages that make no sense.
+// Calls field by field on the wire: what each side is sent, and the answers to invalid messages.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'

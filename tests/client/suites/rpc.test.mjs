@@ -125,7 +125,8 @@ describe('several providers', () => {
       }, caller)
     }
     await provided(clients[4], name, (data, response) => response.send('taken'), caller)
-    // The willing one may be asked first: so often that each of the others was asked before it at some time.
+    // The provider that accepts may be asked first, so this is repeated until each of the others was asked before it at
+    // some time.
     await until('all others have rejected', async () => {
       assert.equal(await within('the answer', caller.rpc.make(name, 1)), 'taken')
       return new Set(rejected.seen).size === 4
