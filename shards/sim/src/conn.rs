@@ -3,7 +3,7 @@
 //! *Owns* bytes under way. *Promises* that they arrive in order or not at all. *Does not* decide when.
 
 use crate::pipe::Pipe;
-use crate::world::pry::Pry;
+use crate::world::intruder::Intruder;
 use deepstream_engine::{ConnId, Reason};
 use deepstream_wire::Link;
 use deepstream_wire::client::ServerReader;
@@ -38,8 +38,8 @@ pub(crate) struct Conn {
     pub(crate) reader: ServerReader,
     /// Whether the client still has the socket.
     pub(crate) client_alive: bool,
-    /// The state of a prying client (see [`crate::world`]), which has no socket.
-    pub(crate) pry: Option<Pry>,
+    /// The state of an intruder, which has no socket.
+    pub(crate) intruder: Option<Intruder>,
 }
 
 impl Conn {
@@ -61,7 +61,7 @@ impl Conn {
             spy: ServerReader::new(),
             reader: ServerReader::new(),
             client_alive: true,
-            pry: None,
+            intruder: None,
         }
     }
 

@@ -151,8 +151,8 @@ pub(crate) struct Plan {
     pub(crate) sweep_ns: u64,
     /// Names under which clients may be connected once; none: there are none with a name.
     pub(crate) client_names: Vec<&'static str>,
-    /// The wires of prying clients.
-    pub(crate) pryers: Vec<Wire>,
+    /// The wires of intruders.
+    pub(crate) intruders: Vec<Wire>,
     /// Names of which storage keeps no record.
     pub(crate) barred: Vec<Box<[u8]>>,
 }
@@ -186,7 +186,7 @@ impl Plan {
             rules: Vec::new(),
             sweep_ns: 0,
             client_names: Vec::new(),
-            pryers: Vec::new(),
+            intruders: Vec::new(),
             barred: Vec::new(),
         };
         if plan.options.limits.subscriptions_per_connection_max < 100 {
@@ -271,14 +271,14 @@ impl Plan {
         }
     }
 
-    /// Adds prying clients to worlds with rules: they try what they may not do, and often may write what they may not
+    /// Adds intruders to worlds with rules: they try what they may not do, and often may write what they may not
     /// read.
-    pub(crate) fn draw_pryers(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_intruders(&mut self, rng: &mut Rng) {
         const WIRES: [Wire; 6] = [Wire::Protobuf, Wire::Text, Wire::TextSdk, Wire::Json, Wire::Http, Wire::Mqtt];
         if !self.ruled() {
             return;
         }
-        self.pryers = (0..rng.between(2, 4)).map(|_| rng.pick(&WIRES)).collect();
+        self.intruders = (0..rng.between(2, 4)).map(|_| rng.pick(&WIRES)).collect();
         for rules in &mut self.rules {
             if rng.chance(60) {
                 *rules = rules.bent(Right::RecordCreate, true).bent(Right::RecordWrite, true);

@@ -25,8 +25,8 @@ pub struct Run {
     pub ruled: bool,
     /// Whether some may be connected once; worlds of earlier failures knew nobody by name.
     pub named: bool,
-    /// Whether some pry; worlds of earlier failures knew nobody who does.
-    pub prying: bool,
+    /// Whether there are intruders; worlds of earlier failures had none.
+    pub intruders: bool,
     /// Whether connections may hold little together; worlds of earlier failures knew no such bound.
     pub burdened: bool,
     /// Whether the cores may be of two nodes; worlds of earlier failures knew one.
@@ -77,7 +77,7 @@ impl Run {
             listening: true,
             ruled: true,
             named: true,
-            prying: true,
+            intruders: true,
             burdened: true,
             apart: true,
             growing: true,
@@ -227,7 +227,7 @@ impl World {
     /// Everybody goes, each in one of the ways one can.
     pub(crate) fn everybody_leaves(&mut self) {
         self.line(|| "everybody leaves".into());
-        self.end_prying();
+        self.end_intruders();
         for index in self.live.clone() {
             self.conns[index].up_ended = true;
             self.lose(index);

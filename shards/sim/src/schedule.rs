@@ -18,7 +18,7 @@ impl World {
         self.oracle.time(self.now);
         self.swap_rules();
         self.change_views();
-        self.pry();
+        self.let_intruders_act();
         let mut weights = self.plan.weights;
         if self.settling {
             for act in Act::ALL.into_iter().filter(|&act| act >= Act::Work) {

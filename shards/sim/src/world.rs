@@ -5,8 +5,8 @@
 //! to the oracles, which do.
 
 mod drain;
+pub(crate) mod intruder;
 mod lanes;
-pub(crate) mod pry;
 mod swap;
 mod views;
 
@@ -53,7 +53,7 @@ pub(crate) struct Streams {
     pub(crate) payload: Rng,
     pub(crate) rules: Rng,
     pub(crate) names: Rng,
-    pub(crate) pry: Rng,
+    pub(crate) intruders: Rng,
     pub(crate) views: Rng,
 }
 
@@ -90,8 +90,8 @@ pub(crate) struct World {
     /// Those of which at least one end is left.
     pub(crate) live: Vec<usize>,
     pub(crate) clients: Vec<Client>,
-    /// The connections of prying clients.
-    pryers: Vec<Option<usize>>,
+    /// The connections of intruders.
+    intruders: Vec<Option<usize>>,
     pub(crate) store: Store,
     /// The last write's own number.
     pub(crate) mark: u64,
@@ -131,8 +131,8 @@ impl World {
             plan.draw_names(&mut Rng::new(run.seed, "names"));
             plan.draw_barred(&mut Rng::new(run.seed, "barred"));
         }
-        if run.prying {
-            plan.draw_pryers(&mut Rng::new(run.seed, "pryers"));
+        if run.intruders {
+            plan.draw_intruders(&mut Rng::new(run.seed, "pryers"));
         }
         if run.burdened {
             plan.draw_burden(&mut Rng::new(run.seed, "burden"));
@@ -161,7 +161,7 @@ impl World {
             payload: Rng::new(seed, "payload"),
             rules: Rng::new(seed, "swaps"),
             names: Rng::new(seed, "visits"),
-            pry: Rng::new(seed, "prying"),
+            intruders: Rng::new(seed, "prying"),
             views: Rng::new(seed, "changes of views"),
         };
         let mut world = Self {
@@ -175,7 +175,7 @@ impl World {
             sockets: BTreeMap::new(),
             live: Vec::new(),
             clients: (0..plan.clients).map(|_| Client::draw(&mut rng.workload)).collect(),
-            pryers: vec![None; plan.pryers.len()],
+            intruders: vec![None; plan.intruders.len()],
             store: Store::new(cores, &plan),
             mark: 0,
             logins: Vec::new(),
@@ -451,8 +451,8 @@ impl World {
         };
         if let Some(index) = self.socket(login.conn).filter(|_| !login.refused) {
             self.oracle.judged(index, login.user);
-            if let Some(pry) = &mut self.conns[index].pry {
-                pry.entered = true;
+            if let Some(intruder) = &mut self.conns[index].intruder {
+                intruder.entered = true;
             }
         }
         let outcome = Completion::Authenticated { conn: login.conn, login: verdict };

@@ -4,10 +4,10 @@ use deepstream_sim::{Failure, Mutation, Run};
 
 /// The first failure of a planted bug within `seeds` worlds.
 fn found(mutation: Mutation, seeds: u64) -> Option<Failure> {
-    // Who is taken over is owed nothing more: rare things are rarer where clients have names, or where others pry.
+    // Who is taken over is owed nothing more: rare things are rarer where clients have names, or where there are intruders.
     let named = mutation == Mutation::LoseTakeOver;
-    let prying = mutation == Mutation::TellConflict;
-    (0..seeds).find_map(|seed| Run { mutation, named, prying, burdened: false, ..Run::of(seed) }.go().err())
+    let intruders = mutation == Mutation::TellConflict;
+    (0..seeds).find_map(|seed| Run { mutation, named, intruders, burdened: false, ..Run::of(seed) }.go().err())
 }
 
 fn assert_found(mutation: Mutation, seeds: u64, complaints: &[&str]) {
@@ -63,7 +63,7 @@ fn answer_of_another_is_noticed() {
             mutation: Mutation::StealAnswer,
             ruled: false,
             named: false,
-            prying: false,
+            intruders: false,
             burdened: false,
             ..Run::of(seed)
         }

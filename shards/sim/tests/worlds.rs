@@ -22,7 +22,7 @@ fn worlds_that_failed_once_do_not_fail_again() {
             listening: false,
             ruled: false,
             named: false,
-            prying: false,
+            intruders: false,
             burdened: false,
             apart: false,
             growing: false,
@@ -41,7 +41,7 @@ fn worlds_with_listeners_that_failed_once_do_not_fail_again() {
         if let Err(failure) = (Run {
             ruled: false,
             named: false,
-            prying: false,
+            intruders: false,
             burdened: false,
             apart: false,
             growing: false,
@@ -62,7 +62,8 @@ fn worlds_with_rules_that_failed_once_do_not_fail_again() {
         4_625_020, 4_837_554,
     ] {
         if let Err(failure) =
-            (Run { named: false, prying: false, burdened: false, apart: false, growing: false, ..Run::of(seed) }).go()
+            (Run { named: false, intruders: false, burdened: false, apart: false, growing: false, ..Run::of(seed) })
+                .go()
         {
             panic!("{failure}");
         }
@@ -73,7 +74,7 @@ fn worlds_with_rules_that_failed_once_do_not_fail_again() {
 fn whole_worlds_that_failed_once_do_not_fail_again() {
     for seed in [60_317_709, 60_415_959, 60_890_521, 60_934_701] {
         if let Err(failure) =
-            (Run { prying: false, burdened: false, apart: false, growing: false, ..Run::of(seed) }).go()
+            (Run { intruders: false, burdened: false, apart: false, growing: false, ..Run::of(seed) }).go()
         {
             panic!("{failure}");
         }

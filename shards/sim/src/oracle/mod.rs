@@ -51,15 +51,15 @@ struct View {
     ended: bool,
     /// It sent bytes that are no message; complaints about them are fine.
     garbled: bool,
-    /// The wire of a prying client, which is owed nothing.
-    pries: Option<Wire>,
+    /// The wire of an intruder (see [`crate::world`]), which is owed nothing.
+    intruder: Option<Wire>,
     answers: Answers,
 }
 
 impl View {
     /// Whether it is there for others.
     fn stays(&self) -> bool {
-        self.pries.is_none_or(Wire::stays)
+        self.intruder.is_none_or(Wire::stays)
     }
 }
 
@@ -132,7 +132,7 @@ impl Oracle {
             closing: false,
             ended: false,
             garbled: false,
-            pries: None,
+            intruder: None,
             answers: Answers::default(),
         });
     }
@@ -157,7 +157,7 @@ impl Oracle {
 
     /// Whether what a connection is owed will still reach it.
     fn sound(&self, conn: usize) -> bool {
-        self.conns[conn].alive && !self.conns[conn].closing && self.conns[conn].pries.is_none()
+        self.conns[conn].alive && !self.conns[conn].closing && self.conns[conn].intruder.is_none()
     }
 
     /// A connection's bytes were no message.

@@ -17,11 +17,11 @@ use deepstream_wire::{Action, Message, Topic, Wire};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which connection wrote which mark, and the prying clients.
+/// Which connection wrote which mark, and the intruders.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     written: BTreeMap<u64, (usize, Box<[u8]>)>,
-    /// The rules in force where one who pries came in.
+    /// The rules in force where an intruder came in.
     came_under: BTreeMap<usize, u32>,
 }
 
@@ -124,17 +124,17 @@ impl Oracle {
     }
 }
 
-/// Prying clients: their requests are not tracked; only what they must not learn is looked for.
+/// Intruders: their requests are not tracked; only what they must not learn is looked for.
 impl Oracle {
-    /// A connection is one that pries.
-    pub(crate) fn pries(&mut self, conn: usize, wire: Wire) {
-        self.conns[conn].pries = Some(wire);
+    /// A connection is an intruder.
+    pub(crate) fn intruder(&mut self, conn: usize, wire: Wire) {
+        self.conns[conn].intruder = Some(wire);
         let rules = self.rules_at(conn);
         self.marks.came_under.insert(conn, rules);
     }
 
     /// What it does to records is their history, whoever did it.
-    pub(crate) fn pryer_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
+    pub(crate) fn intruder_heard(&mut self, conn: usize, message: &Message<&[u8]>) {
         match message.head.action {
             Action::RecordNotify => message.names().for_each(|name| self.records.writes.notify(name)),
             Action::RecordUpdate
@@ -152,8 +152,8 @@ impl Oracle {
 
     /// What others wrote stands in what it is told only if it could be read by some rules since it came: in bytes of any wire,
     /// as documents are told as they are. Of wires that are read here, conflicts are looked at one by one.
-    pub(crate) fn pryer_told(&mut self, conn: usize, bytes: &[u8]) {
-        let Some(wire) = self.conns[conn].pries else { return };
+    pub(crate) fn intruder_told(&mut self, conn: usize, bytes: &[u8]) {
+        let Some(wire) = self.conns[conn].intruder else { return };
         if wire.encoding() == Wire::Protobuf {
             ServerReader::upgraded().received(bytes, &mut |event| {
                 if let ServerEvent::Message(message) = event

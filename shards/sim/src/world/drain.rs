@@ -20,7 +20,7 @@ impl World {
         }
         for (id, reason) in self.cores[core].shard.closes() {
             let Some(index) = self.socket(id) else { continue };
-            if self.conns[index].pry.is_some() || reason == Reason::Overburdened {
+            if self.conns[index].intruder.is_some() || reason == Reason::Overburdened {
                 self.line(|| format!("close conn={index} {reason:?}"));
                 self.oracle.closing(index, reason);
                 self.disconnect(index);
@@ -61,8 +61,8 @@ impl World {
             let mut outbox = std::mem::take(&mut self.spare);
             self.cores[core].shard.take_output(id, &mut outbox);
             let index = self.socket(id);
-            if let Some(index) = index.filter(|&index| self.conns[index].pry.is_some()) {
-                self.pryer_told(index, id, &outbox);
+            if let Some(index) = index.filter(|&index| self.conns[index].intruder.is_some()) {
+                self.intruder_told(index, id, &outbox);
                 // It takes at once what it is told, which lets its shard go on.
                 self.drain_notes(core);
             } else if let Some(index) = index {
@@ -102,8 +102,8 @@ impl World {
                 }
                 HostRequest::Authenticate { conn, .. } => {
                     let refused = !self.settling && self.rng.faults.chance(self.plan.faults.login_refused);
-                    let user = self.socket(conn).map_or(0, |index| match self.conns[index].pry {
-                        Some(pry) => pry.user,
+                    let user = self.socket(conn).map_or(0, |index| match self.conns[index].intruder {
+                        Some(intruder) => intruder.user,
                         None => self.clients[self.conns[index].client].user,
                     });
                     self.logins.push(Pending { core, conn, due, refused, user });

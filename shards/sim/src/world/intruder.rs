@@ -1,4 +1,4 @@
-//! Prying clients: connections of every wire that try everything with records, whatever they are allowed to do.
+//! Intruders: connections of every wire that try everything with records, whatever they are allowed to do.
 //!
 //! *Owns* their messages. They have no sockets: messages reach their shard whole, and output is taken at once. Their
 //! answers are not tracked; the oracle only checks what documents they contain, see `oracle::told`.
@@ -11,12 +11,12 @@ use deepstream_engine::{ConnId, Flow, Headers, Outbox, Peer};
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action};
 use deepstream_wire::{Action, Flags, Outgoing, Wire, binary, encode};
 
-/// Steps between two things that somebody who pries does, on average.
+/// Steps between two actions of intruders, on average.
 const STEPS_PER_DEED: usize = 2;
 
-/// One who pries, as the host sees it.
+/// An intruder, as the host sees it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pry {
+pub(crate) struct Intruder {
     /// Who it logs in as.
     pub(crate) user: usize,
     /// It was logged in.
@@ -26,39 +26,39 @@ pub(crate) struct Pry {
 }
 
 impl World {
-    /// Now and then somebody pries.
-    pub(crate) fn pry(&mut self) {
-        if self.plan.pryers.is_empty() || self.settling || self.rng.pry.below(STEPS_PER_DEED) > 0 {
+    /// Now and then an intruder acts.
+    pub(crate) fn let_intruders_act(&mut self) {
+        if self.plan.intruders.is_empty() || self.settling || self.rng.intruders.below(STEPS_PER_DEED) > 0 {
             return;
         }
-        let place = self.rng.pry.below(self.plan.pryers.len());
-        match self.pryers[place] {
-            Some(index) if self.conns[index].alive => self.pry_on(index),
-            _ => self.begin_prying(place),
+        let place = self.rng.intruders.below(self.plan.intruders.len());
+        match self.intruders[place] {
+            Some(index) if self.conns[index].alive => self.continue_intruder(index),
+            _ => self.begin_intruder(place),
         }
     }
 
-    /// Those who pry go.
-    pub(crate) fn end_prying(&mut self) {
-        for index in std::mem::take(&mut self.pryers).into_iter().flatten() {
+    /// All intruders leave.
+    pub(crate) fn end_intruders(&mut self) {
+        for index in std::mem::take(&mut self.intruders).into_iter().flatten() {
             self.disconnect(index);
         }
     }
 
-    fn begin_prying(&mut self, place: usize) {
-        let core = self.rng.pry.below(self.cores.len());
+    fn begin_intruder(&mut self, place: usize) {
+        let core = self.rng.intruders.below(self.cores.len());
         if self.frozen(core) {
             return;
         }
         let Some(id) = self.cores[core].shard.connected(self.now, Peer::default()) else { return self.drain(core) };
-        let wire = self.plan.pryers[place];
-        let user = self.rng.pry.below(self.plan.users.len());
+        let wire = self.plan.intruders[place];
+        let user = self.rng.intruders.below(self.plan.users.len());
         let conn = Conn::new(usize::MAX, core, id);
-        let index = self.seat(Conn { pry: Some(Pry { user, entered: false, paused: false }), ..conn });
-        self.pryers[place] = Some(index);
+        let index = self.seat(Conn { intruder: Some(Intruder { user, entered: false, paused: false }), ..conn });
+        self.intruders[place] = Some(index);
         self.line(|| format!("pries core={core} conn={index} {wire:?} user={user}"));
         self.oracle.connected(index, core, "");
-        self.oracle.pries(index, wire);
+        self.oracle.intruder(index, wire);
         self.cores[core].shard.upgraded(self.now, id, wire, "", Headers::default());
         self.drain(core);
         if wire.is_challenged() {
@@ -81,27 +81,27 @@ impl World {
         index
     }
 
-    fn pry_on(&mut self, index: usize) {
+    fn continue_intruder(&mut self, index: usize) {
         let conn = &mut self.conns[index];
         let core = conn.core;
         let resumes = std::mem::take(&mut conn.resume_due);
-        let Some(pry) = &mut conn.pry else { return };
-        pry.paused &= !resumes;
-        let speaks = pry.entered && !pry.paused;
+        let Some(intruder) = &mut conn.intruder else { return };
+        intruder.paused &= !resumes;
+        let speaks = intruder.entered && !intruder.paused;
         if self.frozen(core) || !speaks {
             return;
         }
         // Under the rules of a short time it is clearer what it may.
-        if self.rng.pry.chance(4) {
+        if self.rng.intruders.chance(4) {
             self.line(|| format!("pries no more conn={index}"));
             return self.disconnect(index);
         }
-        self.pry_into(index);
+        self.intrude(index);
     }
 
     /// It tries something with some record.
-    fn pry_into(&mut self, index: usize) {
-        let rng = &mut self.rng.pry;
+    fn intrude(&mut self, index: usize) {
+        let rng = &mut self.rng.intruders;
         let name = rng.pick(&(0..self.plan.record_names.len()).collect::<Vec<_>>());
         let name = self.plan.record_names[name].clone();
         self.mark += 1;
@@ -155,23 +155,23 @@ impl World {
             }
             let step = self.step;
             self.trace.line(step, || format!("  hears conn={index} {}", crate::trace::describe(&message)));
-            self.oracle.pryer_heard(index, &message);
+            self.oracle.intruder_heard(index, &message);
             let flow = self.cores[core].shard.received(self.now, id, &message);
-            if let Some(pry) = &mut self.conns[index].pry {
-                pry.paused = flow != Flow::Continue;
+            if let Some(intruder) = &mut self.conns[index].intruder {
+                intruder.paused = flow != Flow::Continue;
             }
             self.drain(core);
         }
     }
 
-    /// Takes what a shard says to one who pries.
-    pub(super) fn pryer_told(&mut self, index: usize, id: ConnId, outbox: &Outbox) {
+    /// Takes the output of a shard for an intruder.
+    pub(super) fn intruder_told(&mut self, index: usize, id: ConnId, outbox: &Outbox) {
         let mut bytes = Vec::new();
         super::drain::write_out(outbox, &mut bytes);
         let core = self.conns[index].core;
         self.trace
             .line(self.step, || format!("  says conn={index} {}", String::from_utf8_lossy(&bytes).escape_debug()));
-        self.oracle.pryer_told(index, &bytes);
+        self.oracle.intruder_told(index, &bytes);
         self.cores[core].shard.flushed(self.now, id, bytes.len());
     }
 
