@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct MqttEndpoint {
     /// Address to listen on.
     pub host: String,
-    /// Whether somebody wrote that.
+    /// Whether the configuration names it explicitly.
     pub host_is_written: bool,
     /// TCP port.
     pub port: u16,

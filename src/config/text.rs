@@ -1,9 +1,9 @@
-//! From the text of a configuration file to its tree: `${NAME}`, `file(...)`, `fileLoad(...)`.
+//! Parses a configuration file with its macros: `${NAME}`, `file(...)`, `fileLoad(...)`.
 //!
-//! *Owns* the macros. *Promises* that what a macro stands for is one value, or a part of one, whatever it contains: the text is
-//! read first, with a mark as long as the macro in its place (see `mark`), and what stands for the mark is put in afterwards.
-//! So a value is never read as YAML, every line and column stays where it was, and nothing in a comment counts. *Does not*
-//! parse, except what `fileLoad` brings in.
+//! *Owns* the macros. *Promises* that the value of a macro is one value, or a part of one, whatever it contains: the
+//! text is parsed first, with a placeholder of the same length instead of the macro (see `mark`), and the value is
+//! inserted afterwards. So a value is never parsed as YAML, lines and columns stay right, and macros in comments have
+//! no effect.
 
 use super::error::{ConfigError, unreadable};
 use super::mark::{Macro, Marked, Piece, What, alone};
@@ -13,17 +13,17 @@ use std::path::{Path, PathBuf};
 /// Where values of environment variables come from; tests bring their own.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A text that was read, and what is needed to find a place of its tree in it again.
+/// A text that was parsed, with what is needed to find the position of a node in it.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
-    /// What the parser read.
+    /// The text that was parsed.
     pub(crate) text: String,
-    /// Keys that macros are a part of: as they are, as the text has them, as the file has them.
+    /// Keys that contain macros, in three forms: with values, with placeholders, and as in the file.
     keys: Vec<[String; 3]>,
 }
 
 impl Source {
-    /// Line and column of a place, or of the nearest around it.
+    /// Line and column of a place, or of the nearest one around it.
     pub(crate) fn place(&self, steps: &[Step]) -> Option<(usize, usize)> {
         let marked = |step: &Step| match step {
             Step::Key(key) => Step::Key(self.key(key, 1)),
@@ -37,7 +37,7 @@ impl Source {
         self.place(steps).map(|(line, _)| line)
     }
 
-    /// `a.b[2].c`, as the file has it: what variables stand for is nobody's business.
+    /// `a.b[2].c`, as in the file: values of variables are not shown.
     pub(crate) fn path_text(&self, steps: &[Step]) -> String {
         let written = |step: &Step| match step {
             Step::Key(key) => Step::Key(self.key(key, 2)),
@@ -55,11 +55,11 @@ impl Source {
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
     pub(crate) source: Source,
-    /// Variables that were named but not set, with the line that named them.
+    /// Variables that are named but not set, with the line that names them.
     pub(crate) unset: Vec<(usize, String)>,
     /// What was loaded.
     pub(crate) loads: Vec<Load>,
-    /// What is wrong with the text although there is a tree.
+    /// Errors of the text although it could be parsed.
     pub(crate) faults: Vec<ConfigError>,
 }
 
@@ -70,14 +70,14 @@ pub(crate) struct Load {
     pub(crate) sentence: String,
     pub(crate) path: PathBuf,
     pub(crate) source: Source,
-    /// What it says.
+    /// Its content.
     pub(crate) node: Node,
     /// The same as JSON on one line.
     pub(crate) json: String,
 }
 
 impl Prepared {
-    /// Brings in a file that an option names outside of any macro.
+    /// Loads a file that an option names without a macro.
     pub(crate) fn load(
         &mut self,
         file: &Path,
@@ -94,7 +94,7 @@ pub(crate) fn prepare(file: &Path, text: &str, environment: Environment<'_>) -> 
     read(file, text, environment, true)
 }
 
-/// The same without what other files bring in: nothing stands in its place.
+/// The same without loading other files.
 pub(crate) fn prepare_alone(file: &Path, text: &str, environment: Environment<'_>) -> Result<Node, ConfigError> {
     read(file, text, environment, false).map(|(_, node)| node)
 }
@@ -111,7 +111,7 @@ fn read(file: &Path, text: &str, environment: Environment<'_>, loads: bool) -> R
     Ok((prepared, node))
 }
 
-/// What the parser says, and what to do if it stumbled over a variable that was to be more than a value.
+/// The parser's error, with advice if its cause is a variable that was meant to be more than one value.
 fn marked_fault(marked: &Marked, fault: Malformed) -> Malformed {
     match alone(marked) {
         Some(variable) => fault.with_hint(format!(
@@ -126,7 +126,8 @@ pub(crate) fn is_json(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "json")
 }
 
-/// A loaded file with its variables: those that are set. What is not set stays: `${name}` may be a rule's template literal.
+/// A loaded file, in which variables are replaced that are set. Others stay, because `${name}` may be a rule's template
+/// literal.
 pub(crate) fn loaded(
     file: &Path,
     text: &str,
@@ -143,7 +144,7 @@ pub(crate) fn loaded(
     Ok((Source { text: marked.text, ..prepared.source }, node, faults))
 }
 
-/// Puts what macros stand for into a tree.
+/// Inserts the values of macros into a tree.
 struct Work<'a> {
     file: &'a Path,
     environment: Environment<'a>,
@@ -194,7 +195,7 @@ impl Work<'_> {
         Ok(key)
     }
 
-    /// A scalar and what its macros stand for.
+    /// A scalar with the values of its macros.
     fn text(&mut self, text: &str) -> Result<Node, ConfigError> {
         let marked = self.marked;
         let pieces: Vec<Piece<'_>> = marked.pieces(text).collect();
@@ -246,7 +247,7 @@ impl Work<'_> {
         })
     }
 
-    /// The argument of a macro: variables in it count.
+    /// The argument of a macro, in which variables are replaced.
     fn argument(&mut self, argument: &str, line: usize) -> String {
         let mut out = String::new();
         let mut rest = argument;
@@ -276,7 +277,7 @@ fn beside(file: &Path, path: &str) -> PathBuf {
     absolute(&file.parent().unwrap_or(Path::new("")).join(path))
 }
 
-/// The content of a file that the line of another names.
+/// The content of a file that is named in a line of another one.
 fn load(
     prepared: &mut Prepared,
     file: &Path,
@@ -296,7 +297,7 @@ fn load(
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    // Variables only: a loaded file is data, its `file(` would be someone's rule or password.
+    // Only variables are replaced: a loaded file is data, in which `file(` may be a part of a rule or a password.
     let (source, node) = match extension {
         "yml" | "yaml" | "json" => {
             let (source, node, mut faults) = loaded(&path, text, environment)?;
@@ -315,7 +316,7 @@ fn load(
     Ok(node)
 }
 
-/// A text that is one value as a whole, with those of its variables that are set.
+/// A text that is one value as a whole, in which variables are replaced that are set.
 fn with_variables(text: &str, environment: Environment<'_>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

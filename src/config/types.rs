@@ -1,4 +1,4 @@
-//! The configuration as the server uses it: typed, in units that stand in the names, every default in one place.
+//! The typed configuration: units are in the names of fields, and every default is here.
 //!
 //! *Owns* the defaults. *Promises* that a default and the shipped `conf/config.yml` say the same (a test holds it).
 //! *Does not* read anything.
@@ -26,9 +26,9 @@ pub struct Config {
     pub http: Http,
     /// The WebSocket endpoints, at most one of each kind.
     pub endpoints: Vec<WebSocketEndpoint>,
-    /// The HTTP API, if it is served.
+    /// The HTTP API, if it is on.
     pub http_endpoint: Option<HttpEndpoint>,
-    /// MQTT, if it is served.
+    /// MQTT, if it is on.
     pub mqtt: Option<MqttEndpoint>,
     /// Which topics exist.
     pub features: Features,
@@ -50,7 +50,7 @@ pub struct Config {
     pub cores: Cores,
     /// Bounds of everything a client can make grow.
     pub limits: Limits,
-    /// Where what comes into each shard is written down, if it is: `--tape`, which no file says.
+    /// Where the inputs of each shard are recorded, if they are: `--tape`, for which there is no key.
     pub tape: Option<PathBuf>,
 }
 
@@ -59,9 +59,9 @@ pub struct Config {
 pub struct Http {
     /// Address to listen on: an IP address or a name.
     pub host: String,
-    /// Whether somebody wrote that.
+    /// Whether the configuration names it explicitly.
     pub host_is_written: bool,
-    /// Whether other machines are refused while everybody could do everything and no host is written.
+    /// Whether other machines are refused while everybody could do everything and no host is configured.
     pub protected_mode: bool,
     /// TCP port.
     pub port: u16,
@@ -69,15 +69,15 @@ pub struct Http {
     pub health_check_path: String,
     /// Names, in lower case, of the request headers that authentication gets to see; empty: all.
     pub headers: Vec<String>,
-    /// What connections are secured with, if they are.
+    /// The TLS settings, if connections are secured.
     pub tls: Option<Tls>,
-    /// Proxies that are believed about whom they speak for.
+    /// Trusted proxies.
     pub trusted_proxies: Vec<Network>,
     /// Bytes of the body of a request.
     pub body_bytes_max: usize,
-    /// Whether browsers may come from any page.
+    /// Whether pages of every origin are accepted.
     pub all_origins: bool,
-    /// The pages they may come from, if not from any.
+    /// The accepted origins, if not all are.
     pub origins: Vec<String>,
     /// The Host requests must name, if not any.
     pub host_url: Option<String>,
@@ -88,11 +88,11 @@ pub struct Http {
 pub struct Tls {
     /// The private key.
     pub key: Pem,
-    /// The certificate, and those between it and its authority.
+    /// The certificate, with its intermediate certificates.
     pub certificate: Pem,
-    /// Who signs the certificates that clients must show; `None`: they need none.
+    /// The authority of client certificates; `None`: clients need none.
     pub client_authority: Option<Pem>,
-    /// The port of secured connections; `None`: the one port there is, and no others are served.
+    /// The port of secured connections; `None`: the only port is secured.
     pub port: Option<u16>,
 }
 
@@ -118,7 +118,7 @@ pub struct WebSocketEndpoint {
     pub protocol: Protocol,
     /// Path on which upgrades are accepted.
     pub url_path: String,
-    /// A connection that says nothing for twice this long is closed.
+    /// A connection from which nothing arrives for twice this long is closed.
     pub heartbeat_interval: Duration,
     /// A connection that has not logged in for this long is closed; `None`: never.
     pub unauthenticated_client_timeout: Option<Duration>,
@@ -128,7 +128,8 @@ pub struct WebSocketEndpoint {
     pub log_invalid_auth_data: bool,
     /// Largest message, over all its fragments.
     pub max_message_bytes: usize,
-    /// On the path of ws-binary: the silence in milliseconds after which a client is spoken to in text; 0: never. Of ws-text.
+    /// For ws-text: the silence in milliseconds after which a client on the path of ws-binary is spoken to in text; 0:
+    /// never.
     pub text_after_silence_ms: u32,
 }
 
@@ -152,9 +153,9 @@ pub struct Listen {
     pub shuffle_providers: bool,
     /// How long a listener may take to accept or reject.
     pub response_timeout: Duration,
-    /// How often names without provider are tried again; `None`: never.
+    /// How often names without a provider are tried again; `None`: never.
     pub rematch_interval: Option<Duration>,
-    /// How long a name rests after a search in vain before it is tried again.
+    /// How long until a name is tried again after no provider was found.
     pub match_cooldown: Duration,
 }
 
@@ -180,7 +181,7 @@ pub struct Record {
     pub storage_exclusion_prefixes: Vec<String>,
     /// Names that begin with one of these are written whole and unchecked.
     pub storage_hot_path_prefixes: Vec<String>,
-    /// Bytes of record values kept in memory by the whole server before cold, stored ones are dropped.
+    /// Bytes of record values in memory, in the whole server, above which stored ones that are not in use are dropped.
     pub memory_bytes_max: usize,
 }
 
@@ -191,7 +192,7 @@ pub struct Cores {
     pub shards: CpuChoice,
     /// CPUs of storage and other helper threads; `None`: chosen from what the shards leave.
     pub services: Option<Vec<usize>>,
-    /// Whether two shards, or a shard and a helper, may be told to share a CPU.
+    /// Whether the configuration may put two shards, or a shard and a helper, on the same CPU.
     pub allow_overlap: bool,
     /// Number of shards, if not one per chosen CPU.
     pub count: Option<usize>,
@@ -246,17 +247,18 @@ pub struct Limits {
     pub connections_max: usize,
     /// Bytes of the data of one login.
     pub auth_data_bytes_max: usize,
-    /// Logins waiting for their verdict, in the whole server.
+    /// Logins being judged, in the whole server.
     pub logins_max: usize,
-    /// Bytes of the data of logins waiting for their verdict, in the whole server.
+    /// Bytes of the data of logins being judged, in the whole server.
     pub login_bytes_max: usize,
     /// Refused logins of one address within the window, after which no more of it are judged; 0: any number.
     pub refused_logins_per_address_max: u32,
-    /// Refused logins under one user name within the window, after which it is late from anywhere new; 0: any number.
+    /// Refused logins under one user name within the window, after which logins from new addresses are delayed; 0: any
+    /// number.
     pub refused_logins_per_user_max: u32,
     /// How long a refused login counts.
     pub refused_logins_window: Duration,
-    /// How late a login is judged at most after many refused ones.
+    /// The longest delay of a login after many refused ones.
     pub login_delay_max: Duration,
     /// Requests to one webhook at a time; further logins wait for one to end.
     pub webhooks_max: usize,
@@ -266,7 +268,7 @@ pub struct Limits {
     pub names_per_message_max: usize,
     /// Bytes of a name or user id.
     pub name_bytes_max: usize,
-    /// Subscriptions of one connection, all topics; as many names again may be provided to each shard.
+    /// Subscriptions of one connection, all topics; and names that it provides, for each shard.
     pub subscriptions_per_connection_max: usize,
     /// Patterns one connection listens to.
     pub listen_patterns_per_connection_max: usize,
@@ -278,10 +280,11 @@ pub struct Limits {
     pub outbox_high_water_bytes: usize,
     /// Unsent bytes of one connection above which it is closed as a slow consumer.
     pub outbox_bytes_max: usize,
-    /// Bytes that all connections make the server hold, unsent or not received whole, above which the heaviest are dropped;
-    /// 0: a quarter of the memory it may use.
+    /// Bytes that the server holds for all connections, unsent or not completely received, above which the heaviest are
+    /// dropped; 0: a quarter of the memory it may use.
     pub outbox_bytes_total_max: usize,
-    /// Time within which a sixteenth of the high-water mark must be taken of an outbox above it, or its connection is closed.
+    /// If an outbox is above its high-water mark, its client must read a sixteenth of that mark within this time, or it
+    /// is closed.
     pub slow_consumer_timeout: Duration,
     /// Frames of at least this size are held by reference in an outbox instead of being copied.
     pub copy_bytes_max: usize,
@@ -312,7 +315,7 @@ pub struct Limits {
 }
 
 impl WebSocketEndpoint {
-    /// An endpoint of which nothing but its type was said.
+    /// An endpoint with its defaults.
     pub fn new(protocol: Protocol) -> Self {
         Self {
             protocol,
@@ -376,7 +379,7 @@ impl Config {
         }
     }
 
-    /// The bounds of one of `shards` shards.
+    /// The limits of one of `shards` shards.
     pub fn engine_limits(&self, shards: usize) -> deepstream_engine::Limits {
         let share = |total: usize| total.div_ceil(shards.max(1));
         let limits = &self.limits;
@@ -419,7 +422,7 @@ impl Config {
             };
             *endpoints.of_mut(endpoint.protocol.wire()) = settings;
         }
-        // For how long a request may take the host has deadlines of its own, and each tries to log in once.
+        // The host has deadlines of its own for requests, and each has one login.
         *endpoints.of_mut(Wire::Http) = deepstream_engine::Endpoint {
             heartbeat_ns: u64::MAX,
             unauthenticated_timeout_ns: None,
@@ -432,7 +435,7 @@ impl Config {
         endpoints
     }
 
-    /// What one of `shards` shards is built with.
+    /// The options of one of `shards` shards.
     pub fn engine_options(&self, shards: usize, seeds: [u64; 4]) -> deepstream_engine::Options {
         let prefixes = |list: &[String]| list.iter().map(|prefix| prefix.as_bytes().into()).collect();
         deepstream_engine::Options {
@@ -461,7 +464,7 @@ impl Config {
         }
     }
 
-    /// What shards judge by; `generation` tells it from what they judged by before.
+    /// The permission rules for shards; `generation` distinguishes them from earlier ones.
     pub fn permissions(&self, generation: u32) -> deepstream_engine::Permissions {
         deepstream_engine::Permissions {
             generation,

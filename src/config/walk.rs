@@ -1,13 +1,13 @@
-//! From the tree to the typed configuration, by the rows of the table.
+//! Turns the parsed tree into the typed configuration, by the rows of the table.
 //!
-//! *Owns* the walk. *Promises* to find everything that is wrong in one go, and that no key is passed over in silence.
-//! *Does not* know any single key; see `table`.
+//! *Owns* the walk through the tree. *Promises* to find all errors at once, and that no key is silently ignored. *Does
+//! not* know any single key; see `table`.
 
 use super::node::{Node, Step};
 use super::table::{Literal, Row, Rule, rows};
 use super::types::Config;
 
-/// Something wrong at a place of the tree.
+/// An error at a place of the tree.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Complaint {
     pub(crate) steps: Vec<Step>,
@@ -15,7 +15,7 @@ pub(crate) struct Complaint {
     pub(crate) hint: String,
 }
 
-/// What the walk found.
+/// The result of the walk.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) complaints: Vec<Complaint>,
@@ -57,7 +57,7 @@ impl Walk<'_> {
         self.complain(format!("expected {expected}, found {found}"), hint);
     }
 
-    /// Whether what stands here is nobody's business.
+    /// Whether the value here is a secret.
     fn is_secret(&self) -> bool {
         matches!(self.steps.last(), Some(Step::Key(key)) if SECRETS.contains(&key.as_str()))
     }
@@ -93,7 +93,7 @@ impl Walk<'_> {
             Rule::Later(sentence) => return self.complain(*sentence, ""),
             Rule::Inert(why) => return self.findings.accepted.push((self.steps.clone(), why)),
             Rule::Only { values, why, refusal } => return self.only(values, why, refusal, node),
-            // Only ever found through its service.
+            // Only found through its service.
             Rule::Kind(enter) => {
                 enter(self.config);
                 return;
@@ -116,7 +116,7 @@ impl Walk<'_> {
                     unit
                 )),
             },
-            // A number is a text too, as it is written: a secret may be 007.
+            // A number counts as text, as written: a secret may be 007.
             Rule::Text(set) => match node.text() {
                 Some(text) => set(self.config, &text),
                 None => Err("text".to_owned()),
@@ -154,7 +154,7 @@ impl Walk<'_> {
             Node::Map(_) => self.entry(path, default, node),
             Node::List(items) if list => {
                 for (index, item) in items.iter().enumerate() {
-                    // Release 3 switched an entry off by writing null.
+                    // In release 3 null switched an entry off.
                     if !item.is_nothing() {
                         self.below(Step::Index(index), |walk| walk.entry(path, default, item));
                     }
@@ -224,7 +224,7 @@ impl Walk<'_> {
     }
 }
 
-/// Keys of what nobody is to see, not even in an error.
+/// Keys whose values must not be shown, not even in an error.
 const SECRETS: [&str; 8] = [
     "password",
     "secret",
@@ -233,11 +233,11 @@ const SECRETS: [&str; 8] = [
     "connectionString",
     "key",
     "jwks",
-    // Somebody may give the private one.
+    // Somebody may have put the private key there.
     "publicKey",
 ];
 
-/// Whether a text looks like an address with somebody's password in it.
+/// Whether a text looks like an address that contains a password.
 fn names_a_password(text: &str) -> bool {
     text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }
@@ -295,7 +295,7 @@ fn kinds_hint(path: &str) -> String {
     format!("known here: {}", kinds(path).collect::<Vec<_>>().join(", "))
 }
 
-/// The candidate that was probably meant.
+/// The key that was probably meant.
 fn suggestion<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<String> {
     let lower = word.to_lowercase();
     candidates

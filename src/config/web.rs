@@ -1,4 +1,4 @@
-//! The HTTP API and what stands in front of it: its rows, and what they become.
+//! The HTTP API and the checks before it: keys and settings.
 
 use super::node::Node;
 use super::table::{Row, Rule, headers, milliseconds, prefixes, row, url_path_text};
@@ -12,11 +12,11 @@ use std::time::Duration;
 pub struct HttpEndpoint {
     /// Path of batches.
     pub post_path: String,
-    /// Path of reads, which are not served.
+    /// Path of GET requests for reads, which are not supported.
     pub get_path: String,
-    /// Path on which credentials are judged.
+    /// Path of requests that only contain credentials.
     pub auth_path: String,
-    /// Whether they are.
+    /// Whether there is such a path.
     pub auth_enabled: bool,
     /// Whether a batch may bring credentials, not only a token.
     pub allow_auth_data: bool,
@@ -61,13 +61,14 @@ pub(crate) static ROWS: &[Row] = &[
 ];
 
 impl Config {
-    /// Pages of browsers that are let in, if not all are.
+    /// The accepted pages of browsers, if not all are.
     pub fn pages(&self) -> Option<Pages> {
         let http = &self.http;
         (!http.all_origins).then(|| Pages { origins: http.origins.clone(), host: http.host_url.clone() })
     }
 
-    /// On the path of ws-binary: the silence in milliseconds after which a client is spoken to in text, if text is spoken at all.
+    /// The silence in milliseconds after which a client on the path of ws-binary is spoken to in text, if text is
+    /// spoken at all.
     pub fn text_after_ms(&self) -> Option<u32> {
         let text = self.endpoints.iter().find(|endpoint| endpoint.protocol == Protocol::Text)?;
         Some(text.text_after_silence_ms).filter(|&ms| ms > 0)

@@ -145,7 +145,7 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Makes room for so many sockets without moving any.
+    /// Reserves room for this many sockets, so that none has to be moved.
     pub(super) fn reserve(&mut self, sockets: usize) {
         self.sockets.reserve(sockets);
     }

@@ -36,7 +36,7 @@ impl Credentials {
     }
 }
 
-/// The answer to whoever is not let in.
+/// The answer to a refused login.
 pub(super) fn refusal(login: &Login, otherwise: &str) -> Option<Answer> {
     Some(match login {
         Login::Accepted(_) => return None,

@@ -1,4 +1,4 @@
-//! *Owns* `type: jwt`: whoever holds a token that was signed with a known key is let in until the token ends.
+//! *Owns* `type: jwt`: a client with a token that was signed with a known key is accepted until the token expires.
 //! *Promises* that nothing a token says is believed before its signature was verified; that fetched keys are refreshed
 //! regularly, and at once for a token signed with an unknown one, but never more often than [`COOLDOWN`] allows; and
 //! that a key server which is down does no harm as long as the known keys are enough. *Does not* close sessions: the

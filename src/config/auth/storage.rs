@@ -12,7 +12,7 @@ use crate::credentials::PasswordHash;
 pub struct StorageAuth {
     /// Records `table/username` are the users.
     pub table: String,
-    /// Whether whoever is unknown becomes a user.
+    /// Whether an unknown name becomes a user with the given password.
     pub create_user: bool,
     /// How the passwords are kept; `None`: as they are.
     pub hash: Option<PasswordHash>,

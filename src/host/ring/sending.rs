@@ -19,14 +19,14 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    /// With an outbox of which so many bytes are sent already.
+    /// For an outbox of which this many bytes are sent already.
     pub(super) fn new(outbox: Outbox, sent: usize) -> Self {
         // SAFETY: a message header is plain data for which all zeroes means "nothing".
         let header = unsafe { std::mem::zeroed() };
         Self { outbox, sent, slices: Vec::new(), header }
     }
 
-    /// Begins with another outbox, of which so many bytes are sent already; everything of the last one has been.
+    /// Begins another outbox, of which this many bytes are sent already; the last one is finished.
     pub(super) fn begin(&mut self, outbox: Outbox, sent: usize) {
         self.outbox = outbox;
         self.sent = sent;
@@ -37,7 +37,7 @@ impl Sending {
         std::mem::take(&mut self.outbox)
     }
 
-    /// The kernel took so many bytes. Whether that was all.
+    /// The kernel took this many bytes. Returns whether that was all.
     pub(super) fn advance(&mut self, bytes: usize) -> bool {
         self.sent += bytes;
         self.sent == self.outbox.len()
