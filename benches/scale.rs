@@ -60,7 +60,7 @@ fn wild(number: usize) -> String {
     format!(r"^[a-z]+.[^/]{{{},}}$", number + 3)
 }
 
-/// A shard with so many patterns listened to, by connections that have a hundred each.
+/// A shard with this many listen patterns, of connections with a hundred each.
 fn listened(bare: &mut Bare, patterns: usize, pattern: fn(usize) -> String) -> ConnId {
     let mut conn = bare.client();
     for number in 0..patterns {
@@ -81,7 +81,7 @@ fn names(action: Action, name: &str) -> Vec<u8> {
     bytes(&Outgoing { names: &[name.as_bytes()], correlation_id: Some(b"0"), ..Outgoing::new(action) })
 }
 
-/// A name that nobody listens for is subscribed to and left.
+/// A name for which there is no listener is subscribed to and left.
 fn subscribe(name: &'static str, patterns: usize, pattern: fn(usize) -> String) -> Case {
     let counted = if name.ends_with("wild") { 100 } else { 1000 };
     Case::prepared(name, counted, move || {
@@ -98,7 +98,7 @@ fn subscribe(name: &'static str, patterns: usize, pattern: fn(usize) -> String) 
     })
 }
 
-/// A name that one listens for is subscribed to, provided, and left.
+/// A name for which there is a listener is subscribed to, provided, and left.
 fn provided(name: &'static str, patterns: usize) -> Case {
     Case::prepared(name, 1000, move || {
         let mut bare = Bare::new(0, 1);
@@ -146,7 +146,7 @@ fn listen(name: &'static str, patterns: usize) -> Case {
     })
 }
 
-/// A call of one of so many names with so many providers each, accepted and answered.
+/// A call of one of this many names, with this many providers each, accepted and answered.
 fn request(name: &'static str, names: usize, providers: usize) -> Case {
     Case::prepared(name, 500, move || {
         let mut bare = Bare::new(0, 1);
@@ -177,7 +177,7 @@ fn request(name: &'static str, names: usize, providers: usize) -> Case {
     })
 }
 
-/// One more provider of a name that has so many comes and goes.
+/// One more provider of a name that already has this many comes and goes.
 fn provide(name: &'static str, providers: usize) -> Case {
     Case::prepared(name, 500, move || {
         let mut bare = Bare::new(0, 1);

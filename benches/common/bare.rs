@@ -32,7 +32,7 @@ impl Bare {
         self.say(conn, &bytes(&Outgoing { data: Some(b"{}"), ..Outgoing::new(Action::AuthRequest) }));
         for ask in self.shard.host_requests().collect::<Vec<_>>() {
             if let HostRequest::Authenticate { conn, .. } = ask {
-                // Nobody's presence: no other core has to hear of it before this one goes on.
+                // A login without a user id, so no other core has to learn of it before this one goes on.
                 let login = Login::Accepted(Account::of("OPEN"));
                 self.shard.completed(self.now, Completion::Authenticated { conn, login });
             }
@@ -52,7 +52,7 @@ impl Bare {
         self.flush_telling(|_| ())
     }
 
-    /// The same, and tells whom something was sent.
+    /// The same, and reports which connections something was sent to.
     pub(crate) fn flush_telling(&mut self, mut told: impl FnMut(ConnId)) -> u64 {
         let mut sent = 0;
         while let Some(conn) = self.shard.dirty() {

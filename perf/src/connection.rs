@@ -1,7 +1,7 @@
 //! One client connection.
 //!
-//! *Owns* a non-blocking socket, what waits to be written, and how far its conversation is.
-//! *Does not* wait: whoever holds it asks the socket when epoll says so.
+//! *Owns* a non-blocking socket, what waits to be written, and how far its conversation is. *Does not* wait: its owner
+//! reads when epoll says so.
 
 use crate::dialect::{Dialect, Membership, Speaker, Taker};
 use socket2::SockRef;

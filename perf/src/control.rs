@@ -1,4 +1,4 @@
-//! What the thread that conducts a run and the generator's threads tell each other.
+//! The state shared by the thread that conducts a run and the generator's threads.
 
 use crate::schedule::Timing;
 use std::sync::OnceLock;
@@ -22,7 +22,7 @@ struct Progress {
 }
 
 impl Control {
-    /// For so many threads; nothing may be opened yet.
+    /// For this many threads; no connection may be opened yet.
     pub(crate) fn new(threads: usize) -> Self {
         Self {
             open_upto: AtomicUsize::new(0),
@@ -38,7 +38,7 @@ impl Control {
         self.threads.len()
     }
 
-    /// Lets the threads have so many connections, all together.
+    /// Allows the threads this many connections, all together.
     pub(crate) fn open(&self, upto: usize) {
         self.open_upto.store(upto, Ordering::Relaxed);
     }

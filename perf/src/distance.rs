@@ -1,15 +1,16 @@
 //! Measures how far apart two CPUs are: how long a cache line takes from one to the other and back.
 //!
-//! Every message crosses from the generator's CPU to the server's and back, in dozens of cache lines. Of two virtual CPUs the
-//! host may move one at any time, next door or to the far end of the machine: 27, 51, 77 and 345 ns there and back were
-//! seen within minutes, and with them two levels of every figure here, a quarter apart. Whoever compares runs has to know.
+//! Every message crosses from the generator's CPU to the server's and back, in dozens of cache lines. Of two virtual
+//! CPUs the host may move one at any time, next door or to the far end of the machine: 27, 51, 77 and 345 ns there and
+//! back were seen within minutes, and with them two levels of every figure here, a quarter apart. So every run is
+//! measured together with this distance.
 
 use crate::cpulist::{self, Cores};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-/// Round trips timed together. Whoever is pushed off its CPU meanwhile spoils one of the bouts.
+/// Round trips that are timed together. A thread that loses its CPU meanwhile spoils only one of the bouts.
 const TRIPS: u64 = 2_000;
 const BOUTS: usize = 9;
 
@@ -31,7 +32,8 @@ pub(crate) fn measure(cores: &Cores) -> Result<Option<f64>, String> {
             given_up.store(pinned.is_err(), Ordering::Release);
             pinned.map(|()| ask(line))
         });
-        // Whoever cannot run where it should answers all the same: nobody may wait for ever.
+        // A thread that cannot be bound to its CPU answers all the same, because otherwise the other one would wait for
+        // ever.
         let answers = scope.spawn(move || {
             let pinned = cpulist::pin(&[there]);
             answer(line, given_up);

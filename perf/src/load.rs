@@ -109,7 +109,7 @@ impl Load<'_> {
             if let Some(what) = complaints.keys().next() {
                 return Err(format!("while connections were opened: {what}"));
             }
-            // Whoever still stores what it is going to read is not ready.
+            // A connection that still writes the records it is going to read is not ready.
             let ready = if self.ready > 0 && self.stores()? { self.ready - 1 } else { self.ready };
             control.report(thread, self.round, ready, 0);
             if let Some(timing) = control.timing() {

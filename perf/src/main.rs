@@ -149,7 +149,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints to whoever still reads: what `head` has left does not end a run.
+/// Prints, and ignores a closed pipe, so that `head` does not end a run.
 fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 }

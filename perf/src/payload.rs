@@ -1,4 +1,4 @@
-//! What a message carries: when it was meant to be sent, by whom, and its number.
+//! The payload of a message: when it should have been sent, its publisher, and its number.
 //!
 //! *Promises* payloads of a fixed size that are JSON texts as they stand, so that server and relay carry the same, and
 //! stamps that cost nanoseconds to write and read: the generator must never be what is measured.

@@ -228,7 +228,7 @@ fn configuration(scenario: &Scenario, cores: &Cores, folder: &Path, port: u16) -
     };
     let listen = |host, port| map(vec![("host", text(host)), ("port", Value::from(port))]);
     let of_type = |name, options| map(vec![("type", text(name)), ("options", options)]);
-    // MQTT has a port of its own: the one that is measured. Nobody asks at the other.
+    // MQTT has a port of its own, which is the one that is measured.
     let (http, endpoints) = match scenario.door {
         Door::Mqtt => {
             (listen("127.0.0.2", port ^ 1), Some(Value::Sequence(vec![of_type("mqtt", listen("127.0.0.1", port))])))

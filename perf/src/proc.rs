@@ -1,4 +1,4 @@
-//! What a process used, as /proc tells it.
+//! The resources that a process has used, according to /proc.
 //!
 //! *Promises* CPU time in nanoseconds (schedstat of every thread), not in the ticks of `/proc/PID/stat`.
 //! *Does not* need the process to cooperate; a file that cannot be read counts as nothing used.
@@ -108,7 +108,7 @@ impl Machine {
 /// Lets this process, and what it starts, open as many files as the system allows.
 pub(crate) fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
-    // Whoever needs more than there are fails with a sentence of its own.
+    // If that is not enough, opening files fails later with a message of its own.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 

@@ -1,8 +1,8 @@
 //! The floor: a process that copies bytes between sockets and does nothing else.
 //!
 //! *Owns* a TCP relay in one thread over epoll: one read of a sender, one write for each receiver of its group.
-//! *Promises* that receivers get whole messages, in the order of each sender, and that a receiver who does not read
-//! holds up nobody. *Does not* parse, frame, check or name anything after a client has joined.
+//! *Promises* that receivers get whole messages, in the order of each sender, and that a receiver that does not read
+//! does not delay others. *Does not* parse, frame, check or name anything after a client has joined.
 //!
 //! Joining is one line, `JOIN group-to-send-to group-to-receive size`, with `-` for none; the answer is one byte.
 

@@ -1,4 +1,4 @@
-//! Scenarios: what is sent by whom to whom, how fast, and what of it is judged.
+//! Scenarios: who sends what to whom, how fast, and which figures are judged.
 //!
 //! *Owns* the files' format. *Promises* that a scenario that was read can be run.
 

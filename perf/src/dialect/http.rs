@@ -1,4 +1,4 @@
-//! deepstream's HTTP API, a request for every message: only for those who say something. Whoever is to hear speaks protobuf.
+//! deepstream's HTTP API, a request for every message: only for senders. Receivers speak protobuf.
 //!
 //! Requests are not waited for: as many follow each other on a connection as the scenario's window allows.
 

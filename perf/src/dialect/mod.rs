@@ -1,7 +1,7 @@
-//! What the generator says to the things it measures, and how it reads what they say.
+//! The protocols in which the generator speaks to the servers that it measures.
 //!
-//! *Owns* the few steps until a connection may be used, and the forms of a message on its way out and in.
-//! *Promises* that a connection's owner sees the same few [`Incoming`] things whatever is at the other end.
+//! *Owns* the few steps until a connection may be used, and the forms of a message on its way out and in. *Promises*
+//! that a connection's owner sees the same few kinds of [`Incoming`], whatever is at the other end.
 
 pub(crate) mod deepstream;
 mod http;
@@ -26,7 +26,7 @@ pub(crate) enum Dialect {
     Text,
     /// deepstream's JSON protocol over WebSocket.
     Json,
-    /// deepstream's HTTP API for those who only say something, its protobuf protocol for the others.
+    /// deepstream's HTTP API for senders, its protobuf protocol for the others.
     Http,
     /// Copied bytes, in messages of this size.
     Relay { message_bytes: usize },
@@ -39,7 +39,7 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// What is spoken at a door of the server. A door that is added has its row here, and its file beside this one.
+    /// The protocol of a door of the server. A new door has its row here, and its file beside this one.
     pub(crate) fn of(door: Door) -> Self {
         match door {
             Door::Binary => Self::Deepstream,
@@ -55,7 +55,7 @@ impl Dialect {
         !matches!(self, Self::Relay { .. } | Self::Resp | Self::Nats)
     }
 
-    /// Whether who writes a record says which version that makes.
+    /// Whether the writer of a record names the version that it makes.
     pub(crate) fn has_versions(self) -> bool {
         matches!(self, Self::Deepstream | Self::Text | Self::Json)
     }

@@ -1,8 +1,8 @@
-//! Checking a text once, on entry.
+//! Checks a JSON text, once, on entry.
 //!
-//! *Owns* what counts as a value, and the choice between the scanner and simd-json. *Promises* that the choice shows in nothing
-//! but time: what simd-json refuses goes to the scanner, whose answer counts, because simd-json also refuses what it cannot
-//! represent (a number beyond `f64`, half a surrogate pair). *Does not* keep anything of the text.
+//! *Owns* what counts as a value, and the choice between the scanner and simd-json. *Promises* that the choice affects
+//! only the time: what simd-json refuses is given to the scanner, whose answer counts, because simd-json also refuses
+//! what it cannot represent (a number beyond `f64`, half a surrogate pair). *Does not* keep anything of the text.
 
 use thiserror::Error;
 
@@ -93,8 +93,8 @@ impl Scratch {
         Self::default()
     }
 
-    /// The same, for texts with so many containers in each other. Beyond [`JSON_DEPTH_MAX`] each costs a bit, and such a text an
-    /// allocation.
+    /// The same, for texts with up to this many nested containers. Beyond [`JSON_DEPTH_MAX`] each takes a bit of
+    /// memory, which is allocated for such a text.
     pub fn with_depth_max(depth_max: usize) -> Self {
         Self { depth_max, ..Self::default() }
     }

@@ -15,7 +15,7 @@ pub(crate) fn scan(text: &[u8]) -> Result<Kind, Malformed> {
     }
 }
 
-/// The same, up to so many.
+/// The same, up to `depth_max`.
 #[cold]
 #[inline(never)]
 pub(crate) fn scan_deep(text: &[u8], depth_max: usize) -> Result<Kind, Malformed> {
@@ -78,8 +78,8 @@ impl Open for Bits {
     }
 }
 
-/// A scan under way. Whatever gives `None` leaves `at` where the text cannot go on: results as small as that stay in
-/// registers, and every value passes here.
+/// A scan under way. Functions that return `None` leave `at` where the text cannot go on: such small results stay in
+/// registers, which matters because every value is scanned here.
 struct Scan<'t, O> {
     text: &'t [u8],
     at: usize,
@@ -155,7 +155,7 @@ impl<O: Open> Scan<'_, O> {
         }
     }
 
-    /// The byte that is due; 0, which stands for nothing anywhere, behind the end.
+    /// The next byte; 0, which is not valid anywhere, at the end.
     #[inline(always)]
     fn byte(&self) -> u8 {
         self.text.get(self.at).copied().unwrap_or(0)

@@ -5,8 +5,8 @@
 //!
 //! # Why no wake-up is lost
 //!
-//! The sleeper and whoever has something for it each write one place and then read the other's, with a sequentially
-//! consistent fence between:
+//! The sleeper and a producer each write one place and then read the other's, with a sequentially consistent fence
+//! between:
 //!
 //! ```text
 //!     sleeper                                    producer
@@ -15,10 +15,10 @@
 //!     S3  look at everything once more           P3  asleep?  then ring
 //! ```
 //!
-//! All such fences stand in one total order. If P2 comes before S2, then S3 sees the item of P1 and the sleeper stays awake.
-//! If S2 comes before P2, then P3 sees what S1 wrote, or something newer. Newer values of the flag are `false` written by
-//! another producer that took it upon itself to ring, or by the sleeper when it woke; either way the sleeper comes back to S1
-//! before it can sleep again, and the same argument holds for that round. So nobody sleeps over an item.
+//! All such fences stand in one total order. If P2 comes before S2, then S3 sees the item of P1 and the sleeper stays
+//! awake. If S2 comes before P2, then P3 sees what S1 wrote, or something newer. Newer values of the flag are `false`
+//! written by another producer that took it upon itself to ring, or by the sleeper when it woke; either way the sleeper
+//! comes back to S1 before it can sleep again, and the same argument holds for that round. So no item is slept over.
 //!
 //! # Why one bell per sleep
 //!
@@ -53,8 +53,8 @@ impl Sleeper {
         fence(Ordering::SeqCst);
     }
 
-    /// Says that this core is awake, or decided not to sleep. True if somebody took it upon itself to ring: that bell has
-    /// arrived or still will.
+    /// Says that this core is awake, or decided not to sleep. True if a producer is about to ring: that bell has
+    /// arrived or will arrive.
     pub fn woke(&mut self) -> bool {
         !self.0.swap(false, Ordering::AcqRel)
     }

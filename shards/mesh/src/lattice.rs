@@ -179,8 +179,9 @@ impl<T> Port<T> {
         taken
     }
 
-    /// Names every peer that must be woken because of what was sent or taken since the last call. Whoever is named has
-    /// gone to sleep, and nobody else will wake it. To be called at the end of each turn: one fence, however many peers.
+    /// Calls `wake` for every peer that must be woken because of what was sent or taken since the last call. Such a
+    /// peer has gone to sleep, and nobody else will wake it. To be called at the end of each turn: one fence, however
+    /// many peers.
     pub fn ring_sleepers(&mut self, mut wake: impl FnMut(usize)) {
         if !take(&mut self.touched) {
             return;

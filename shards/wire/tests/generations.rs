@@ -1,4 +1,5 @@
-//! One path for two generations of clients: who is silent is spoken to in text, and who was only late is served as ever.
+//! One path for two generations of clients: a silent one is spoken to in text, and one that was only late is served as
+//! usual.
 
 #[allow(dead_code, reason = "what other tests of it use")]
 mod rig;
@@ -165,7 +166,7 @@ fn the_java_sdk_is_known_by_its_handshake_and_spoken_to_at_once() {
     assert!(!peer.link.is_silent());
     peer.send(&login());
     assert_eq!(peer.events[1..], ["AuthRequest data={}"]);
-    // Whoever speaks protobuf by a draft of WebSocket is served as well.
+    // A client that speaks protobuf over a draft of WebSocket is served as well.
     let mut peer = Peer::at(request.as_bytes(), config(), false);
     peer.send(&challenge());
     assert_eq!(peer.events[1], "turned to Protobuf");

@@ -1,4 +1,4 @@
-//! Bytes from someone who means no good: never a panic, never more memory than the limits allow.
+//! Bytes of an attacker: never a panic, never more memory than the limits allow.
 
 use std::ops::ControlFlow;
 

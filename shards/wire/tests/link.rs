@@ -678,7 +678,7 @@ fn who_was_given_another_protocols_path_is_told_which_is_theirs() {
     }
     let (_, words, _) = told("/deepstream", TEXT, json, &endpoints[..1]);
     assert_eq!(words, "not spoken here: JSON has no path");
-    // However long a path somebody chose, what is said of it fits.
+    // However long a configured path is, the reason fits into a close frame.
     let long = Endpoint { path: format!("/{}", "ü".repeat(200)), ..endpoints[2].clone() };
     let (code, words, _) = told("/deepstream", TEXT, json, &[endpoints[0].clone(), long]);
     assert!(code == Some(1003) && (122..=123).contains(&words.len()), "{words}");

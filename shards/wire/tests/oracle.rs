@@ -94,14 +94,14 @@ schema!(Connection {
     path: Option<String> = [string, optional, tag = "8"],
 });
 
-/// The text of a handshake that nobody keeps.
+/// A text of the handshake that is not used.
 #[derive(Clone, PartialEq, prost::Message)]
 struct ProtocolVersion {
     #[prost(string, optional, tag = "6")]
     protocol_version: Option<String>,
 }
 
-/// The text of a record's message that nobody keeps.
+/// A text of record messages that is not used.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Pattern {
     #[prost(string, optional, tag = "8")]
@@ -189,7 +189,7 @@ fn schema_bytes(topic: Topic, fields: &Fields) -> Vec<u8> {
 }
 
 fn schema_fields(topic: Topic, body: &[u8]) -> Result<Fields, prost::DecodeError> {
-    // Texts nobody keeps are UTF-8 all the same.
+    // Texts that are not used are UTF-8 all the same.
     match topic {
         Topic::Connection => drop(ProtocolVersion::decode(body)?),
         Topic::Record => drop(Pattern::decode(body)?),

@@ -149,7 +149,7 @@ fn broken_json_and_bytes_close_the_connection() {
     let elsewhere = Closing::Elsewhere(Wire::Protobuf);
     assert_eq!(close(FINAL_BINARY, b"{\"topic\":2,\"action\":2}").0[1..], [format!("{elsewhere:?}")]);
     assert_eq!(close(FINAL_TEXT, &[b' '; 5000]).0[1..], [format!("{:?}", Closing::TooBig)]);
-    // Deep is not broken: it is refused to whoever sent it, by the engine.
+    // A deeply nested value is not malformed: the engine refuses it and tells the sender.
     let deep = ["[".repeat(2000), "]".repeat(2000)].concat();
     let emit = format!(r#"{{"topic":4,"action":2,"name":"e","parsedData":{deep}}}"#);
     let (events, _) = close(FINAL_TEXT, emit.as_bytes());
