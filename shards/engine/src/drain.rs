@@ -74,6 +74,7 @@ impl Shard {
     }
 
     /// Has packets for a peer removed, from the front: those that the host's ring takes.
+    #[inline]
     pub fn take_packets<T>(&mut self, to: Place, lane: Lane, take: impl FnOnce(&mut Vec<Packet>) -> T) -> T {
         let packets = self.sides.cx.outputs.packets_mut(to, lane);
         let before = packets.len();

@@ -138,8 +138,8 @@ impl Outputs {
 
     /// A message went into an outbox of this core.
     #[inline]
-    pub(crate) fn sent(&mut self, bytes: usize) {
-        self.counters.sent += 1;
+    pub(crate) fn sent(&mut self, count: u64, bytes: usize) {
+        self.counters.sent += count;
         self.counters.sent_bytes += bytes as u64;
     }
 }

@@ -177,6 +177,7 @@ pub(crate) enum NameHasher {
 }
 
 /// Hashes names; the same on every core that may own one.
+#[inline]
 pub(crate) fn hash_name(hasher: &NameHasher, name: &[u8]) -> u64 {
     match hasher {
         NameHasher::Alone(hasher) => hasher.hash_one(name),

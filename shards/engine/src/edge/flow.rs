@@ -9,6 +9,7 @@ use crate::sides::Sides;
 impl<O> Sides<Edge, O> {
     /// Whether the connection's socket is to be read on. It rests while its own outbox, or the lane to the owner it just
     /// used, is long: backpressure falls on whoever causes it.
+    #[inline]
     pub(crate) fn flow(&mut self, conn: ConnId, owner: Option<Place>) -> Flow {
         let high_water = self.edges.here.sessions.high_water();
         let congested = match owner {

@@ -63,6 +63,7 @@ fn told_besides(action: Action) -> Besides {
 
 impl<O: ToOwner> Sides<Edge, O> {
     /// A message of a logged-in connection.
+    #[inline]
     pub(crate) fn route(&mut self, conn: ConnId, message: &Message<&[u8]>) -> Flow {
         let action = message.head.action;
         let owner = match action.kind() {
@@ -171,6 +172,7 @@ impl<O: ToOwner> Sides<Edge, O> {
     }
 
     /// The same, where the hash is filled in: of the name, or of what else the message is about.
+    #[inline]
     pub(crate) fn forward_hashed(&mut self, conn: ConnId, reply_to: ReplyTo, message: Message<&[u8]>) -> Place {
         let owner = self.cx.owner_of(message.head.name_hash);
         self.ask(owner, conn, reply_to, &message, || Bytes::copy_from_slice(message.bytes));

@@ -200,6 +200,7 @@ impl Subscribers {
     }
 
     /// Connection slots of those who hear what the owner sends for its slot.
+    #[inline]
     pub(crate) fn members(&self, owner: Place, slot: u32) -> &[u32] {
         self.by_owner(owner, slot).map_or(&[], |id| &self.names[id as usize].members)
     }

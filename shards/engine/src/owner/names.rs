@@ -34,6 +34,7 @@ pub(crate) struct Listened {
 
 /// What a name is, by its topic.
 #[derive(Debug)]
+#[repr(u8)]
 enum What {
     Event(Listened),
     Record(Listened, Record),
@@ -232,6 +233,7 @@ impl Names {
         self.table.len()
     }
 
+    #[inline]
     pub(crate) fn find(&self, topic: Topic, name: &[u8], hash: u64) -> Option<u32> {
         let table = &self.table;
         self.by_name
@@ -242,10 +244,12 @@ impl Names {
             .copied()
     }
 
+    #[inline]
     pub(crate) fn find_or_insert(&mut self, topic: Topic, name: &[u8], hash: u64) -> u32 {
-        if let Some(slot) = self.find(topic, name, hash) {
-            return slot;
-        }
+        self.find(topic, name, hash).unwrap_or_else(|| self.insert(topic, name, hash))
+    }
+
+    fn insert(&mut self, topic: Topic, name: &[u8], hash: u64) -> u32 {
         let epoch = self.next_epoch();
         let slot = self.table.insert(OwnedName {
             hash,

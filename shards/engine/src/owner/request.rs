@@ -9,6 +9,7 @@ use deepstream_wire::{EventRequest, Flags, Message, PresenceRequest, RecordReque
 
 impl<E: ToEdge> Sides<E, Owner> {
     /// Does what a connection asked of a name this core owns.
+    #[inline]
     pub(crate) fn request(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         // Filters were judged at the edge, by all names that fit.
         if self.permit.judges() && !message.head.flags.has(Flags::FILTER) {
@@ -18,6 +19,7 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     /// The same, once it is permitted; records see to that themselves.
+    #[inline]
     pub(crate) fn act(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         let Some(request) = message.head.action.request() else { return };
         let filter = message.head.flags.has(Flags::FILTER);

@@ -27,9 +27,9 @@ impl Sessions {
         let Self { limits, table, dirty, burden, spare, .. } = self;
         let Some(session) = find_mut(table, conn).filter(|session| session.is_told()) else { return };
         let bytes = put(session.wire, &mut session.outbox, spare);
-        outputs.sent(bytes);
+        outputs.sent(1, bytes);
         burden.put(session, bytes);
-        if appended(session, conn, bytes, outputs.now, limits, dirty, burden) {
+        if appended(session, conn, bytes, outputs.now, Marks::of(limits), dirty, burden) {
             self.close(outputs, conn, Reason::SlowConsumerFull);
         }
     }
@@ -61,10 +61,10 @@ impl Sessions {
         if !matches!(session.state, State::Connected) {
             session.state = State::Closing;
         }
-        outputs.sent(bytes.len());
+        outputs.sent(1, bytes.len());
         burden.put(session, bytes.len());
         // However much waits: it is over already.
-        let _ = appended(session, conn, bytes.len(), outputs.now, limits, dirty, burden);
+        let _ = appended(session, conn, bytes.len(), outputs.now, Marks::of(limits), dirty, burden);
     }
 
     /// Another core's answer to a connection of this one.
@@ -111,9 +111,9 @@ impl Sessions {
         let before = out.len();
         put(out);
         let bytes = out.len() - before;
-        outputs.sent(bytes);
+        outputs.sent(1, bytes);
         burden.put(session, bytes);
-        if appended(session, conn, bytes, outputs.now, limits, dirty, burden) {
+        if appended(session, conn, bytes, outputs.now, Marks::of(limits), dirty, burden) {
             self.close(outputs, conn, Reason::SlowConsumerFull);
         }
     }
@@ -132,6 +132,9 @@ impl Sessions {
         let here = except.core == self.core && self.get(except).is_some();
         let except = if here { except.slot } else { u32::MAX };
         let Self { core, limits, table, dirty, burden, spare, .. } = self;
+        // What is the same for all of them is looked up once, and what is counted is added once.
+        let (core, now, marks, copy_bytes_max) = (*core, outputs.now, Marks::of(limits), limits.copy_bytes_max);
+        let (mut sent, mut sent_bytes) = (0, 0);
         let mut shared: Option<Frames> = None;
         let mut loans = [None; Wire::COUNT];
         let mut full: Vec<ConnId> = Vec::new();
@@ -141,7 +144,7 @@ impl Sessions {
             }
             let Some(session) = table.get_mut(member as usize).filter(|session| session.is_told()) else { continue };
             let frame = frames[session.wire as usize];
-            if frame.len() < limits.copy_bytes_max {
+            if frame.len() < copy_bytes_max {
                 session.outbox.open(spare).extend_from_slice(frame);
                 burden.put(session, frame.len());
             } else {
@@ -149,12 +152,14 @@ impl Sessions {
                 session.outbox.push_shared(shared.of(session.wire).clone());
                 burden.lend(session, frame.len(), &mut loans[session.wire as usize]);
             }
-            outputs.sent(frame.len());
-            let conn = ConnId { core: *core, generation: session.generation, slot: member };
-            if appended(session, conn, frame.len(), outputs.now, limits, dirty, burden) {
+            sent += 1;
+            sent_bytes += frame.len();
+            let conn = ConnId { core, generation: session.generation, slot: member };
+            if appended(session, conn, frame.len(), now, marks, dirty, burden) {
                 full.push(conn);
             }
         }
+        outputs.sent(sent, sent_bytes);
         for conn in full {
             self.close(outputs, conn, Reason::SlowConsumerFull);
         }
@@ -211,6 +216,21 @@ impl Sessions {
     }
 }
 
+/// When an outbox is long, and when it is too long.
+#[derive(Clone, Copy)]
+struct Marks {
+    high_water: usize,
+    bytes_max: usize,
+}
+
+impl Marks {
+    #[inline]
+    fn of(limits: &Limits) -> Self {
+        let bytes_max = limits.outbox_bytes_max;
+        Self { high_water: limits.outbox_high_water_bytes.min(bytes_max), bytes_max }
+    }
+}
+
 /// Something was appended to a session's outbox: it is to be flushed, and perhaps watched. Whether it has become too much.
 #[inline]
 fn appended(
@@ -218,7 +238,7 @@ fn appended(
     conn: ConnId,
     bytes: usize,
     now: Nanos,
-    limits: &Limits,
+    Marks { high_water, bytes_max }: Marks,
     dirty: &mut VecDeque<ConnId>,
     burden: &mut Burden,
 ) -> bool {
@@ -230,7 +250,6 @@ fn appended(
         dirty.push_back(conn);
     }
     let backlog = session.backlog();
-    let high_water = limits.outbox_high_water_bytes.min(limits.outbox_bytes_max);
     if backlog <= high_water {
         return false;
     }
@@ -242,5 +261,5 @@ fn appended(
     // Whoever had little waiting is told whatever it is: a record may be larger than outboxes are to be. What the host will
     // put here is bounded there.
     let queued = session.queued();
-    queued > limits.outbox_bytes_max && queued - bytes > high_water
+    queued > bytes_max && queued - bytes > high_water
 }
