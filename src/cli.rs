@@ -15,7 +15,7 @@ use std::path::PathBuf;
 pub enum Command {
     /// Serve.
     Start(StartArguments),
-    /// Say what stands in the way of latency on this machine.
+    /// Report what stands in the way of latency on this machine.
     Doctor(DoctorArguments),
     /// Hash a password.
     Hash(HashArguments),
@@ -48,7 +48,7 @@ pub struct DoctorArguments {
 /// Arguments of `hash`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct HashArguments {
-    /// Configuration file that says how passwords are hashed; without one, and without flags: sha256, 600000 times, 32 bytes
+    /// Configuration file with the settings of password hashes; without one, and without flags: sha256, 600000 times, 32 bytes
     #[arg(short = 'c', long, value_name = "file", num_args = 0..=1, default_missing_value = "")]
     pub config: Option<PathBuf>,
     /// Hash function, as OpenSSL names it
@@ -78,7 +78,7 @@ pub struct InfoArguments {
 /// What to do with a permission file.
 #[derive(Subcommand, Clone, Debug, PartialEq)]
 pub enum PermissionsCommand {
-    /// Say what is wrong with a permission file, by line and column; it fails if the server would refuse the file
+    /// Print the errors and warnings of a permission file, by line and column; fails if the server would refuse the file
     Check {
         /// The permission file
         file: PathBuf,
@@ -86,7 +86,7 @@ pub enum PermissionsCommand {
         #[arg(long)]
         strict: bool,
     },
-    /// Judge a table of cases, and say which are judged otherwise than expected
+    /// Run a table of cases against a permission file, and print those with another result than expected
     Test {
         /// The permission file
         file: PathBuf,
@@ -95,11 +95,11 @@ pub enum PermissionsCommand {
         /// Times a rule is run until it has all the records it refers to
         #[arg(long, value_name = "n", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
         max_rule_iterations: u32,
-        /// The table of `auth: storage`, whose records are nobody's unless a path names it; may be given several times
+        /// The table of `auth: storage`, whose records belong to nobody unless a path names the table; may be given several times
         #[arg(long, value_name = "table")]
         users_table: Vec<String>,
     },
-    /// Say which rule is asked, and what every part of it is
+    /// Print the rule that decides an action, and the value of every part of it
     Explain(ExplainArguments),
 }
 
@@ -111,19 +111,19 @@ pub struct ExplainArguments {
     /// Section and rule type: record.write
     #[arg(long, value_name = "section.type")]
     pub action: String,
-    /// What is acted on; without one, everybody is meant
+    /// Name of the record, event, RPC or user; without it, presence of everybody
     #[arg(long, value_name = "name")]
     pub name: Option<String>,
-    /// Who acts
+    /// Name of the user who acts
     #[arg(long, value_name = "id")]
     pub user: Option<String>,
-    /// What the server knows of the user
+    /// The serverData of the user
     #[arg(long, value_name = "json")]
     pub server_data: Option<String>,
-    /// What is said
+    /// The data of the message
     #[arg(long, value_name = "json")]
     pub data: Option<String>,
-    /// The record as it is
+    /// Present data of the record
     #[arg(long, value_name = "json")]
     pub old_data: Option<String>,
     /// Another record, for cross references; may be given several times
@@ -135,7 +135,7 @@ pub struct ExplainArguments {
     /// Times a rule is run until it has all the records it refers to
     #[arg(long, value_name = "n", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_rule_iterations: u32,
-    /// The table of `auth: storage`, whose records are nobody's unless a path names it; may be given several times
+    /// The table of `auth: storage`, whose records belong to nobody unless a path names the table; may be given several times
     #[arg(long, value_name = "table")]
     pub users_table: Vec<String>,
 }

@@ -18,7 +18,8 @@
 //! All such fences stand in one total order. If P2 comes before S2, then S3 sees the item of P1 and the sleeper stays
 //! awake. If S2 comes before P2, then P3 sees what S1 wrote, or something newer. Newer values of the flag are `false`
 //! written by another producer that took it upon itself to ring, or by the sleeper when it woke; either way the sleeper
-//! comes back to S1 before it can sleep again, and the same argument holds for that round. So no item is slept over.
+//! comes back to S1 before it can sleep again, and the same argument holds for that round. So the sleeper never sleeps
+//! while an item waits.
 //!
 //! # Why one bell per sleep
 //!
