@@ -168,11 +168,11 @@ impl Embedded {
             Ok(true) => directory.reserve.take_with_slack().map_err(away),
             Ok(false) => Err(away("its tables are being written".into())),
             Err(error) => {
-                // It failed once more, perhaps while merging tables; it does not say. It can be read until it is opened
-                // again.
+                // It failed once more, perhaps while merging tables; it does not say. A merge writes the new table before
+                // it deletes the old ones. It can be read until it is opened again.
                 *closed = true;
-                let why = words(&error);
-                Err(away(format!("its tables cannot be written, {why}: {}", directory.reserve.lack())))
+                let (why, merged) = (words(&error), self.store()?.tables_bytes());
+                Err(away(format!("its tables cannot be written, {why}: {}", directory.reserve.lack(merged))))
             }
         }
     }

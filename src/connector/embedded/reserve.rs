@@ -56,7 +56,7 @@ impl Reserve {
             File::options().create(true).truncate(false).write(true).open(&path).and_then(|file| self.fill(&file));
         taken.map_err(|error| {
             self.release();
-            format!("{} ({error})", self.lack())
+            format!("{} ({error})", self.lack(0))
         })
     }
 
@@ -65,7 +65,7 @@ impl Reserve {
     pub(super) fn take_with_slack(&self) -> Result<(), String> {
         self.take()?;
         match disk_bytes(&self.directory) {
-            Some((_, free)) if free < self.slack() => Err(self.lack()),
+            Some((_, free)) if free < self.slack() => Err(self.lack(0)),
             _ => Ok(()),
         }
     }
@@ -74,16 +74,21 @@ impl Reserve {
         self.bytes / PART
     }
 
-    /// How much space there is and how much is needed, for the operator who can free some.
-    pub(super) fn lack(&self) -> String {
+    /// How much space there is and how much is needed, for the operator who can free some. `beside`: what the database
+    /// needs beside the reserve.
+    pub(super) fn lack(&self, beside: u64) -> String {
         let held = std::fs::metadata(self.directory.join(FILE)).map_or(0, |file| file.blocks() * 512);
         let free = disk_bytes(&self.directory).map_or(0, |(_, free)| free) + held;
-        let needed = self.bytes + self.slack();
-        let missing = if free < needed { needed - free } else { self.bytes };
+        let missing = self.missing(free, beside);
         let [free, kept, missing] = [free, self.bytes, missing].map(|bytes| bytes as f64 / f64::from(1 << 20));
         format!(
             "the disk is full: it has {free:.1} MB, of which {kept:.1} MB are kept for recovery; free {missing:.1} MB or more"
         )
+    }
+
+    fn missing(&self, free: u64, beside: u64) -> u64 {
+        let needed = self.bytes + self.slack() + beside;
+        if free < needed { needed - free } else { self.bytes }
     }
 
     fn fill(&self, file: &File) -> io::Result<()> {
@@ -116,4 +121,17 @@ impl Reserve {
 fn disk_bytes(directory: &Path) -> Option<(u64, u64)> {
     let disk = rustix::fs::statvfs(directory).ok()?;
     Some((disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_enough_for_what_the_database_needs() {
+        let reserve = Reserve { directory: PathBuf::new(), bytes: 800 };
+        for (free, beside, missing) in [(700, 0, 200), (900, 0, 800), (900, 5000, 5000), (6000, 5000, 800)] {
+            assert_eq!(reserve.missing(free, beside), missing, "{free} free, {beside} beside the reserve");
+        }
+    }
 }

@@ -160,6 +160,11 @@ impl Store {
         Ok(self.records.sealed_memtable_count() == 0)
     }
 
+    /// The size of all tables: what merging all of them takes.
+    pub(super) fn tables_bytes(&self) -> u64 {
+        self.records.disk_space()
+    }
+
     /// Looks one record up.
     pub(super) fn load(&self, name: &[u8]) -> Found {
         let failed = |why: &str| Err(format!("record {}: {why}", String::from_utf8_lossy(name).escape_debug()));
