@@ -16,6 +16,7 @@ mod reading;
 mod service;
 mod settings;
 mod tiered;
+mod together;
 mod writing;
 
 pub use cache::{Cache, Entry};
@@ -24,6 +25,7 @@ pub use driver::{Driver, Expected, Fence, Found, Kind, Manner, Refused, Trouble,
 pub use service::{OpenError, Options, Storage, start};
 pub use settings::{Connector, Settings};
 pub use tiered::Tiered;
+pub use together::{Request, together};
 
 use service::Shared;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -10,11 +10,8 @@ use super::table::{Shape, announcer, schema};
 use super::trouble::trouble;
 use super::{Postgres, layout::Layout};
 use crate::log::{Level, note};
-use crate::storage::{Expected, Fence, Kind, Refused, Trouble, Why, Write};
+use crate::storage::{Expected, Fence, Kind, Refused, Request, Trouble, Why, Write, together};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
@@ -86,7 +83,7 @@ async fn sent(
                     if let Some(judged) = step.judged {
                         conditional.push((steps.len(), *table, judged));
                     }
-                    steps.push(step.future);
+                    steps.push(step.request);
                 }
             }
             Err(why) => {
@@ -210,9 +207,6 @@ async fn made(postgres: &Postgres, client: &Client, table: &str, rows: &Rows<'_>
 /// The ids that a statement returns.
 type Told = Result<Vec<String>, Error>;
 
-/// A statement, sent when it is first polled.
-type Sent<'s> = Pin<Box<dyn Future<Output = Told> + 's>>;
-
 /// What the ids that a statement returns say about its rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Judged {
@@ -237,11 +231,11 @@ impl Judged {
 }
 
 struct Step<'s> {
-    future: Sent<'s>,
+    request: Request<'s, Told>,
     judged: Option<Judged>,
 }
 
-fn plain<'s>(client: &'s Client, sql: &'static str) -> Sent<'s> {
+fn plain<'s>(client: &'s Client, sql: &'static str) -> Request<'s, Told> {
     Box::pin(async move { client.batch_execute(sql).await.map(|()| Vec::new()) })
 }
 
@@ -314,7 +308,7 @@ fn statements<'s>(
         (vec![texts(asked.ids)], tables.ids(table), Some(Judged::Left)),
     ];
     let wanted = statements.into_iter().filter(|(given, ..)| !matches!(&given[0], Given::Texts(ids) if ids.is_empty()));
-    wanted.map(|(given, sql, judged)| Step { future: Box::pin(told(client, sql, given)), judged }).collect()
+    wanted.map(|(given, sql, judged)| Step { request: Box::pin(told(client, sql, given)), judged }).collect()
 }
 
 /// Executes a statement, and gives the ids that it returns.
@@ -328,23 +322,4 @@ async fn told(client: &Client, sql: String, given: Vec<Given<'_>>) -> Told {
         })
         .collect();
     client.query_typed(&sql, &parameters).await?.iter().map(|row| row.try_get(0)).collect()
-}
-
-/// Sends all statements in order before it waits for any answer.
-async fn together(mut steps: Vec<Sent<'_>>) -> Vec<Told> {
-    let mut results: Vec<Option<Told>> = steps.iter().map(|_| None).collect();
-    poll_fn(|context| {
-        let mut done = true;
-        for (step, result) in steps.iter_mut().zip(&mut results) {
-            if result.is_none() {
-                match step.as_mut().poll(context) {
-                    Poll::Ready(ended) => *result = Some(ended),
-                    Poll::Pending => done = false,
-                }
-            }
-        }
-        if done { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    results.into_iter().flatten().collect()
 }

@@ -4,18 +4,20 @@
 use super::trouble::trouble;
 use super::{Postgres, layout};
 use crate::config::NESTING_MAX;
-use crate::storage::{Found, Kind, Trouble};
+use crate::storage::{Found, Kind, Request, Trouble, together};
 use deepstream_engine::Stored;
 use deepstream_json::{Fault as JsonFault, Malformed, Scratch, check};
 use std::collections::HashMap;
-use std::sync::Arc;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
 /// Ids of one table, each with the indexes of the names that asked for it.
 type Ids<'n> = HashMap<&'n str, Vec<usize>>;
 
-pub(super) async fn load(postgres: &Postgres, client: Arc<Client>, names: &[&[u8]]) -> Result<Vec<Found>, Trouble> {
+/// The answer to a lookup in one table.
+type Rows = Result<Vec<Row>, Error>;
+
+pub(super) async fn load(postgres: &Postgres, client: &Client, names: &[&[u8]]) -> Result<Vec<Found>, Trouble> {
     let mut found: Vec<Found> = names.iter().map(|_| Ok(None)).collect();
     let mut wanted: HashMap<&str, Ids<'_>> = HashMap::new();
     for (index, name) in names.iter().enumerate() {
@@ -25,9 +27,10 @@ pub(super) async fn load(postgres: &Postgres, client: Arc<Client>, names: &[&[u8
         }
     }
     let (tables, settings) = (&postgres.tables, &postgres.settings);
-    let seen = tables.look_at(&client, wanted.keys().copied()).await;
+    let seen = tables.look_at(client, wanted.keys().copied()).await;
     seen.map_err(|error| trouble(settings, &error))?;
     let mut asked = Vec::new();
+    let mut requests: Vec<Request<'_, Rows>> = Vec::new();
     for (table, ids) in &wanted {
         // Where there is no table there is no record.
         let Some(shape) = tables.shape(table) else { continue };
@@ -37,12 +40,12 @@ pub(super) async fn load(postgres: &Postgres, client: Arc<Client>, names: &[&[u8
             }
             continue;
         }
-        let own: Vec<String> = ids.keys().map(|id| (*id).to_owned()).collect();
-        let rows = tokio::spawn(select(Arc::clone(&client), tables.select(table, shape), own));
-        asked.push((*table, ids, rows));
+        let (statement, own) = (tables.select(table, shape), ids.keys().copied().collect::<Vec<_>>());
+        let rows = async move { client.query_typed(&statement, &[(&own, Type::TEXT_ARRAY)]).await };
+        requests.push(Box::pin(rows));
+        asked.push((*table, ids));
     }
-    for (table, ids, rows) in asked {
-        let Ok(rows) = rows.await else { return Err(Trouble::new(Kind::Busy, "a lookup was given up", "")) };
+    for ((table, ids), rows) in asked.into_iter().zip(together(requests).await) {
         rows.and_then(|rows| settle(&rows, ids, &mut found)).map_err(|error| {
             let trouble = trouble(settings, &error);
             if trouble.kind == Kind::Changed {
@@ -52,10 +55,6 @@ pub(super) async fn load(postgres: &Postgres, client: Arc<Client>, names: &[&[u8
         })?;
     }
     Ok(found)
-}
-
-async fn select(client: Arc<Client>, statement: String, ids: Vec<String>) -> Result<Vec<Row>, Error> {
-    client.query_typed(&statement, &[(&ids, Type::TEXT_ARRAY)]).await
 }
 
 /// Why nothing is read from a table, nor written to it.

@@ -92,7 +92,7 @@ impl Driver for Postgres {
     }
 
     async fn load(&self, names: &[&[u8]]) -> Result<Vec<Found>, Trouble> {
-        load::load(self, self.pool.reader()?, names).await
+        load::load(self, &*self.pool.reader()?, names).await
     }
 
     async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<u16>, Trouble> {
