@@ -78,7 +78,7 @@ fn corpus_of_packets_between_nodes() {
 }
 
 #[test]
-fn fuzzer_begins_with_packets_of_every_kind() {
+fn the_fuzzer_starts_with_packets_of_every_kind() {
     let form = [packet::form()];
     let mut kinds = BTreeSet::new();
     for seed in packet_seeds::all() {

@@ -1,15 +1,15 @@
-//! Packets of other nodes: whatever the bytes, they are a packet, which is written and read as the same, or none; and reading
-//! them takes memory in proportion to them.
+//! The bytes of packets between nodes. Any bytes are refused, or read as a packet that is the same after it was written and
+//! read again. Reading takes memory in proportion to the bytes.
 
 use allocation_counter::measure;
 use deepstream_engine::{ConnId, NoPacket, Packet};
 
-/// Memory that reading takes at most, whatever is read and for each of its bytes: a list whose items are empty takes most.
+/// The memory that reading may take: a base, and so much for each byte. A list of empty items takes the most.
 const PLAIN: [u64; 2] = [1 << 10, 64];
-/// The same where patterns or rules are compiled.
+/// The same for packets with patterns or rules, which are compiled.
 const COMPILED: [u64; 2] = [24 << 10, 512];
 
-/// Names the kinds of packets, so that nothing compiles while one is missing.
+/// Lists the kinds of packets. A kind that is missing here is a compile error.
 macro_rules! kinds {
     ($($kind:ident)*) => {
         /// What kind of packet it is.
@@ -29,12 +29,12 @@ kinds! {
     Settled HoldClientId TakenOver Counted Withheld Fetched Announced
 }
 
-/// All of a packet but the number of the form, which would be right once in 256 times.
+/// `input` is a packet without its first byte, the number of the form: a random one would nearly always be wrong.
 pub(crate) fn run(input: &[u8]) {
     let bytes = [&[form()], input].concat();
     let mut read = Err(NoPacket::Malformed);
     let memory = measure(|| read = Packet::read(&bytes));
-    // By number, for what is compiled before the packet turns out to be none.
+    // Told by the number of the kind, because some bytes are refused only after a pattern was compiled.
     let [base, per_byte] = if matches!(input, [6 | 9, ..]) { COMPILED } else { PLAIN };
     let allowed = base + bytes.len() as u64 * per_byte;
     assert!(memory.bytes_max <= allowed, "{} bytes of memory for {} bytes", memory.bytes_max, bytes.len());
@@ -42,7 +42,7 @@ pub(crate) fn run(input: &[u8]) {
         Ok(packet) => packet,
         Err(why) => return assert_eq!(why, NoPacket::Malformed),
     };
-    // Numbers may have come in more bytes than they need, and encodings that wires share more than once.
+    // It may have been longer: a number with more bytes than it needs, or equal frames that are not shared.
     let again = written(&packet);
     assert!(again.len() <= bytes.len(), "{} bytes of {}", again.len(), bytes.len());
     let twin = Packet::read(&again).expect("what was written is a packet");

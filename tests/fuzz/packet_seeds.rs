@@ -1,4 +1,4 @@
-//! Packets of every kind, as other nodes send them: what the fuzzer starts from.
+//! Packets of every kind, with which the fuzzer starts.
 
 use bytes::Bytes;
 use deepstream_engine::{
@@ -25,8 +25,7 @@ const CONN: ConnId = ConnId { core: Place::of(NodeId(3), 1), generation: 300, sl
 const REPLY_TO: ReplyTo =
     ReplyTo { name_id: 1, attempt: 2, bulk_request: ReplyTo::NONE, bulk_generation: 0, part: 200, rules: 5 };
 
-/// What is made of things that only the engine makes: a connection listens to a pattern, a rule asks for a record, and is answered
-/// thrice.
+/// Packets with parts that only the engine can make, as bytes: a listen with its pattern, a remote read, and three answers to it.
 const REQUESTS: [&[u8]; 5] = [
     b"\x06\x01\x02\x03\x00\x01\x02\x03\x04\x05\x02\x0a^e/(a|b)+$\x01",
     b"\x08\x01\x02\x03\xff\x01\x04r/ab",
@@ -59,7 +58,7 @@ fn forwarded(action: Action) -> Forwarded {
     Forwarded { conn: CONN, reply_to: REPLY_TO, head, bytes: Bytes::from_static(b"\x12\x03r/a\x1a\x02{}") }
 }
 
-/// One encoding for all, one for each, and none.
+/// Frames with the given encoding for each wire.
 fn frames(encoding: impl Fn(Wire) -> &'static [u8]) -> Frames {
     Frames::new(Wire::ALL.map(|wire| Bytes::from_static(encoding(wire))))
 }

@@ -1,4 +1,4 @@
-//! What stands between a driver and its database, and holds answers back until a transaction was sent to its end.
+//! A proxy between a driver and its database that holds all answers back until a transaction was sent to its end.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -62,8 +62,8 @@ fn postgres_holds_the_contract() {
     }
 }
 
-/// However far away the database is, a group waits for it once: while its answers are held back until it has heard COMMIT, nothing
-/// is committed that waits for one of them before.
+/// A commit takes one round trip, with fences or without: all answers are held back until COMMIT was sent, so a driver that waits
+/// for one of them before would wait for ever.
 #[test]
 fn postgres_is_sent_a_whole_group_before_it_answers() {
     let server = postgres::Server::start(postgres::Values::Text);

@@ -113,11 +113,11 @@ impl Topics {
 /// One run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// How many there are at first.
+    /// How many there are at the start.
     pub(crate) cores: u16,
-    /// The nodes that they are of, and whose names are whose, one view after the other; none: they are all of a server alone.
+    /// The views, the first of which is in force at the start; empty for a server alone.
     pub(crate) views: Vec<Sketch>,
-    /// Whether cores are handed views that they may not go by.
+    /// Whether cores are given views that they must refuse.
     pub(crate) refused_views: bool,
     pub(crate) clients: usize,
     pub(crate) event_names: usize,
@@ -314,8 +314,8 @@ impl Plan {
         self.views = vec![Sketch { epoch: 1, seed: [rng.bits(), rng.bits()], members: members.collect(), slots }];
     }
 
-    /// Nodes may join while the world runs that own nothing: the second of two, a third, or both. Cores may be handed views that
-    /// are none to go by.
+    /// Nodes that own nothing may join while the world runs: the second of two, a third, or both. Cores may be given views
+    /// that they must refuse.
     pub(crate) fn draw_views(&mut self, rng: &mut Rng) {
         self.refused_views = rng.chance(40);
         if self.views.is_empty() || !rng.chance(60) {
@@ -329,10 +329,10 @@ impl Plan {
             self.cores = lone.cores();
             self.views = vec![lone.clone(), lone.next(Some(members[1]))];
         }
-        // One that changes nothing but its number, or none.
         let grown = self.views.len() > 1;
         let last = &self.views[self.views.len() - 1];
         if rng.chance(20) {
+            // Nothing but the epoch is new.
             self.views.push(last.next(None));
         } else if !grown || rng.chance(30) {
             let third = last.stranger(rng);

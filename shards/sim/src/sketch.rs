@@ -1,6 +1,7 @@
-//! What views are made of: to draw some that follow others, and some that no shard may follow.
+//! The parts of a view, from which the next view is made, or one that a shard must refuse.
 //!
-//! *Owns* the shapes. *Promises* that each refused view has one thing wrong with it, and says which. *Does not* hand views to anybody.
+//! *Owns* the parts. *Promises* that a view which is to be refused has one thing wrong with it, and says which. *Does not*
+//! give views to shards.
 
 use crate::rng::Rng;
 use deepstream_engine::{Member, NodeId, Place, Unviewable, View};
@@ -13,12 +14,12 @@ pub(crate) struct Sketch {
     pub(crate) seed: [u64; 2],
     /// In the order in which they joined.
     pub(crate) members: Vec<Member>,
-    /// Of each slot, whose it is.
+    /// The owner of each slot.
     pub(crate) slots: Box<[NodeId]>,
 }
 
 impl Sketch {
-    /// A node that has everything.
+    /// One node that owns all slots.
     pub(crate) fn lone(member: Member, seed: [u64; 2]) -> Self {
         Self { epoch: 1, seed, members: vec![member], slots: vec![member.node; View::SLOTS].into() }
     }
@@ -33,14 +34,14 @@ impl Sketch {
         self.members.iter().map(|member| member.cores).sum()
     }
 
-    /// The one after it, with the same members or one more, which owns nothing.
+    /// The next view, with the same members or one more that owns no slot.
     pub(crate) fn next(&self, joins: Option<Member>) -> Self {
         let mut next = Self { epoch: self.epoch + 1, ..self.clone() };
         next.members.extend(joins);
         next
     }
 
-    /// A node that is no member.
+    /// A node that is not a member.
     pub(crate) fn stranger(&self, rng: &mut Rng) -> Member {
         let from = rng.between(0, u64::from(Place::NODES_MAX) - 1) as u8;
         let mut nodes = (0..Place::NODES_MAX).map(|step| NodeId((from + step) % Place::NODES_MAX));
@@ -52,8 +53,8 @@ impl Sketch {
         self.members.iter().any(|member| member.node == node)
     }
 
-    /// A view that no shard may go on to from this one, and why not. Mostly it looks as if it came much later, so that who adopts
-    /// it all the same adopts no other.
+    /// A view that a shard with this one must refuse, and the reason. Its epoch is mostly much later: a shard that adopts it by
+    /// mistake refuses all proper views after it.
     pub(crate) fn refused(&self, rng: &mut Rng) -> (Self, Unviewable) {
         let mut other = self.next(None);
         other.epoch += rng.between(0, 1000);
@@ -84,7 +85,7 @@ impl Sketch {
                 gone
             }
             _ => {
-                // To another member, or to one that joins.
+                // The new owner is another member, or a node that joins.
                 let joins = self.stranger(rng);
                 let slot = rng.below(other.slots.len());
                 let mut others = self.members.iter().filter(|member| member.node != other.slots[slot]);

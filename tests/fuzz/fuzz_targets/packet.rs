@@ -6,7 +6,7 @@ mod packet;
 #[path = "../packet_seeds.rs"]
 mod packet_seeds;
 
-/// What the fuzzer starts from is of the form that packets have now.
+/// Writes the seeds in the present form of packets: a corpus of an earlier form is worth nothing.
 fn write_seeds() {
     let Some(folder) = std::env::var_os("FUZZ_SEEDS").map(std::path::PathBuf::from) else { return };
     for (number, seed) in packet_seeds::all().iter().enumerate() {

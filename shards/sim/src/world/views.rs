@@ -1,6 +1,6 @@
-//! Views that come into force while the world runs, one after the other, and views that no shard may go by.
+//! Views that change while the world runs, and views that a shard must refuse.
 //!
-//! Every core hears of a view when it does; once all did, the cores of whoever joins begin.
+//! Each core adopts a new view at a step of its own. When all have adopted it, the cores of the node that joins start.
 
 use super::World;
 use crate::mutation::Mutation;
@@ -9,13 +9,13 @@ use deepstream_engine::{Lane, Member, NodeId, Unviewable};
 
 /// Steps between two views, on average.
 const STEPS_PER_VIEW: usize = 60;
-/// Steps until a core hears of a new view, on average over all cores.
+/// Steps until some core adopts a new view, on average.
 const STEPS_PER_HEARING: usize = 4;
-/// Steps between two views that nobody may go by, on average.
+/// Steps between two views that are to be refused, on average.
 const STEPS_PER_REFUSAL: usize = 15;
 
 impl World {
-    /// Now and then another view is in force, or a core hears so, or hears of one that is none to follow.
+    /// Now and then there is a new view, a core adopts it, or a core is given a view that it must refuse.
     pub(crate) fn change_views(&mut self) {
         if self.settling {
             return;
@@ -39,7 +39,7 @@ impl World {
         }
     }
 
-    /// Every core hears of the newest view.
+    /// All cores adopt the newest view.
     pub(crate) fn settle_views(&mut self) {
         (0..self.cores.len()).for_each(|core| self.hear_view(core));
     }
@@ -69,10 +69,10 @@ impl World {
         }
     }
 
-    /// Those that joined begin: everybody knows them.
+    /// Starts the cores of the node that joined: all other cores know it by now.
     fn begin_cores(&mut self) {
         let (before, places) = (self.cores.len(), self.plan.views[self.view].view().places().to_vec());
-        // A message is judged by rules that all cores know.
+        // A shard must not start with rules that another one does not know yet: it would not tell the others of them.
         let rules = self.oracle.oldest_rules();
         for &place in &places[before..] {
             let core = self.core(place, rules);
@@ -95,13 +95,13 @@ impl World {
         }
     }
 
-    /// A core is handed a view that it may not go by.
+    /// Gives a core a view that it must refuse.
     fn hand_in_refused(&mut self, core: usize) {
         let alone = || Sketch::lone(Member { node: NodeId(0), cores: self.plan.cores }, [0, 0]);
         let known = self.plan.views.get(self.cores[core].view);
         let present = known.cloned().unwrap_or_else(alone);
         let (refused, why) = present.refused(&mut self.rng.views);
-        // Who goes by no view goes by none ever.
+        // A server alone has no view and adopts none.
         let why = if known.is_some() { why } else { Unviewable::Stale };
         let handed = match why {
             Unviewable::Seed if self.mutation == Mutation::AdoptSeed => Sketch { seed: present.seed, ..refused },
