@@ -85,6 +85,7 @@ impl BulkRequests {
     }
 
     /// A part is done, or the sending out of the parts is. The whole message, if that was all that it waited for.
+    #[inline]
     fn settle(&mut self, reply_to: ReplyTo, refused: bool, version: Option<i32>) -> Option<BulkRequest> {
         if reply_to.bulk_request == ReplyTo::NONE {
             return None;

@@ -20,11 +20,18 @@ impl<O> Sides<Edge, O> {
                 session.dirty = false;
                 // Deliveries alone may fill it: a client that only listens asks nothing by which it would be noticed.
                 if session.backlog() > high_water {
-                    self.watch(conn);
+                    self.watch_full(conn);
                 }
                 return Some(conn);
             }
         }
+    }
+
+    /// Looks after a connection whose outbox is long. Rare: kept apart, so that the way of all others is short.
+    #[cold]
+    #[inline(never)]
+    fn watch_full(&mut self, conn: ConnId) {
+        self.watch(conn);
     }
 
     /// Connections to close, and why.

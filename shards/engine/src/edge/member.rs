@@ -11,6 +11,7 @@ use deepstream_wire::{Action, Outgoing, Topic};
 
 impl<O> Sides<Edge, O> {
     /// An owner counted a subscription. What is to be left at once, if nobody wants it any more.
+    #[inline]
     pub(super) fn joined(&mut self, owner: Place, joined: Joined) -> Option<Left> {
         let Joined { conn, reply_to, slot, epoch, provided } = joined;
         // A connection slot may have a new user by now; the table is asked about the one who subscribed.
@@ -28,6 +29,7 @@ impl<O> Sides<Edge, O> {
     }
 
     /// An owner is done with a part of a bulk message.
+    #[inline]
     pub(super) fn settled(
         &mut self,
         owner: Place,

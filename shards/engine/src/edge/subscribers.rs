@@ -177,6 +177,7 @@ impl Subscribers {
     }
 
     /// `conn` no longer wants `name`. The owner is to be told only where it has counted the subscription.
+    #[inline]
     pub(crate) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) -> Option<Left> {
         let id = self.find(topic, name, hash)?;
         self.forget(conn.slot, id)

@@ -48,6 +48,7 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     /// SUBSCRIBE of one name.
+    #[inline]
     pub(crate) fn event_subscribe(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         let slot = self.owner.names.find_or_insert(Topic::Event, message.name(), message.head.name_hash);
         self.join(conn, reply_to, slot);

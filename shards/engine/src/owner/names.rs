@@ -295,6 +295,7 @@ impl Names {
     }
 
     /// A connection is a subscriber no more, if the subscription is of the name's present life.
+    #[inline]
     pub(crate) fn leave(&mut self, conn: ConnId, slot: u32, epoch: u32) -> bool {
         match self.table.get_mut(slot as usize) {
             Some(name) if name.epoch == epoch => {

@@ -175,6 +175,7 @@ impl<E: ToEdge> Edges<E> {
 /// What owners tell the edges of connections, by call or by packet.
 impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// A subscription is counted; what the owner sends from here on is for it too.
+    #[inline]
     pub(crate) fn tell_joined(&mut self, joined: Joined) {
         let Joined { conn, reply_to, slot, epoch, provided } = joined;
         if conn.core == self.cx.core {
@@ -186,6 +187,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     }
 
     /// A part of a bulk message is done, or refused.
+    #[inline]
     pub(crate) fn settle_at_edge(&mut self, conn: ConnId, reply_to: ReplyTo, refused: bool, version: Option<i32>) {
         if reply_to.bulk_request == ReplyTo::NONE && !(refused && reply_to.joins()) {
             return;

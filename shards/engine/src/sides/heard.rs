@@ -10,6 +10,7 @@ use crate::permit::state::Found;
 
 impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// An owner counted a subscription.
+    #[inline]
     pub(crate) fn heard_joined(&mut self, owner: Place, joined: Joined) {
         let Joined { conn, reply_to, .. } = joined;
         if let Some(left) = E::joined(self, owner, joined) {
