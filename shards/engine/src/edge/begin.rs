@@ -106,7 +106,7 @@ impl<O: ToOwner> Sides<Edge, O> {
                 let name = name.filter(|_| message.head.flags.has(Flags::NAME));
                 self.tell_denial(conn, message, name, denial);
             }
-            Judgement::HostRequest | Judgement::Load => {
+            Judgement::LookUp | Judgement::Load => {
                 if let Some(session) = self.edges.here.sessions.get_mut(conn) {
                     session.asking = true;
                 }

@@ -238,7 +238,7 @@ impl<O: ToOwner> Sides<Edge, O> {
         let hash = self.cx.hash(name);
         let owner = self.cx.owner_of(hash);
         let mut reply_to = match self.edges.here.subscribers.subscribe(conn, topic, name, hash, owner) {
-            Subscribe::HostRequest(reply_to) => reply_to,
+            Subscribe::AskOwner(reply_to) => reply_to,
             Subscribe::Duplicate => {
                 self.duplicate(conn, message.head.action, name);
                 let action = message.head.action;
@@ -284,8 +284,7 @@ impl<O: ToOwner> Sides<Edge, O> {
         }
         for core in self.cx.places.all() {
             let hash = filter_hash(&self.cx.hasher, filter, core);
-            let Subscribe::HostRequest(reply_to) =
-                self.edges.here.subscribers.subscribe(conn, topic, filter, hash, core)
+            let Subscribe::AskOwner(reply_to) = self.edges.here.subscribers.subscribe(conn, topic, filter, hash, core)
             else {
                 continue;
             };

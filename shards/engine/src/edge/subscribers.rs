@@ -48,7 +48,7 @@ struct Member {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Subscribe {
     /// Ask the owner, which answers to this.
-    HostRequest(ReplyTo),
+    AskOwner(ReplyTo),
     /// The connection is a member or pending already.
     Duplicate,
 }
@@ -138,7 +138,7 @@ impl Subscribers {
         self.of_conn[conn.index()].push(id);
         vacant.insert(Member { place: UNPLACED, listed, attempt: self.attempt });
         self.names[id as usize].references += 1;
-        Subscribe::HostRequest(ReplyTo { name_id: id, attempt: self.attempt, ..ReplyTo::default() })
+        Subscribe::AskOwner(ReplyTo { name_id: id, attempt: self.attempt, ..ReplyTo::default() })
     }
 
     /// The owner counted a subscription. `Err` if nobody wants it any more: the owner must be told.

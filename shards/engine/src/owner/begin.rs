@@ -103,8 +103,8 @@ impl<E: ToEdge> Sides<E, Owner> {
                 }
             }
             Judgement::No(denial) => self.deny(conn, reply_to, message, denial),
-            Judgement::HostRequest | Judgement::Load => {
-                debug_assert_eq!(said, Judgement::HostRequest, "only records are loaded");
+            Judgement::LookUp | Judgement::Load => {
+                debug_assert_eq!(said, Judgement::LookUp, "only records are loaded");
                 let slot = self.owner.names.find_or_insert(action.topic(), message.name(), message.head.name_hash);
                 self.wait_for_records(slot, message, run);
                 return Step::Wait;

@@ -175,7 +175,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
 
     fn wait_or_fail(&mut self, case: &Case<'_>, found: &mut Found) -> Judgement {
         if !case.question.failed {
-            return Judgement::HostRequest;
+            return Judgement::LookUp;
         }
         self.forget_rule_lookup(found);
         self.failed(case, &unavailable())

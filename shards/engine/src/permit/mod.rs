@@ -106,8 +106,8 @@ pub(crate) enum Judgement {
     No(Denial),
     /// The record itself has to be known first.
     Load,
-    /// Records that the rule refers to were asked for.
-    HostRequest,
+    /// Records that the rule refers to were asked for, and have to come first.
+    LookUp,
 }
 
 impl<E: ToEdge, O: ToOwner> Sides<E, O> {

@@ -140,7 +140,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
         match self.judge_grant(&question, &steps, &mut found) {
             Judgement::Yes => {}
             Judgement::No(denial) => self.end_grant(&grant, denial),
-            Judgement::HostRequest | Judgement::Load => self.hold_grants(grant, found),
+            Judgement::LookUp | Judgement::Load => self.hold_grants(grant, found),
         }
     }
 

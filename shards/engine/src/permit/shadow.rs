@@ -44,7 +44,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
             let denial = match said {
                 _ if index < passed => None,
                 Judgement::No(denial) => Some(denial),
-                Judgement::Yes | Judgement::Load | Judgement::HostRequest => return,
+                Judgement::Yes | Judgement::Load | Judgement::LookUp => return,
             };
             self.compare_step(&shadow, question, (right, action), found, denial);
         }
@@ -65,7 +65,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
         match said {
             Judgement::Yes => self.compare_step(&shadow, question, step, found, None),
             Judgement::No(denial) => self.compare_step(&shadow, question, step, found, Some(denial)),
-            Judgement::Load | Judgement::HostRequest => {}
+            Judgement::Load | Judgement::LookUp => {}
         }
     }
 

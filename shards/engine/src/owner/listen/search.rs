@@ -197,7 +197,7 @@ impl<E: ToEdge> Sides<E, Owner> {
                 self.engage(slot, listener, Stage::Judged(search));
                 self.put_question(slot);
             }
-            Judgement::HostRequest | Judgement::Load => {
+            Judgement::LookUp | Judgement::Load => {
                 let attempt = self.engage(slot, listener, Stage::Judged(search));
                 self.hold_offer(attempt, found);
             }
@@ -218,7 +218,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
         match self.may_listen_to(id.slot, listener, &mut found) {
             Judgement::Yes => self.put_question(id.slot),
-            Judgement::HostRequest | Judgement::Load => self.hold_offer(id, found),
+            Judgement::LookUp | Judgement::Load => self.hold_offer(id, found),
             Judgement::No(_) => self.pass_over(id.slot),
         }
         self.note_slow_patterns();

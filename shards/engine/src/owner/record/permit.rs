@@ -5,6 +5,7 @@
 //! *Does not* ask for a value that no rule reads.
 
 use super::Residence;
+use super::write::FORCE;
 use crate::ident::ConnId;
 use crate::owner::Owner;
 use crate::owner::deed::{Deed, Reading, Writing};
@@ -15,9 +16,6 @@ use crate::sides::{Sides, ToEdge};
 use deepstream_valve::Document;
 use deepstream_valve::Right;
 use deepstream_wire::{Action, Flags, Message, RecordRequest, Request};
-
-/// A version that asks for "whatever comes next".
-const FORCE: i32 = -1;
 
 impl<E: ToEdge> Sides<E, Owner> {
     /// Judges a message. `None`: it may be done. Otherwise it is over, or waits.
@@ -49,7 +47,7 @@ impl<E: ToEdge> Sides<E, Owner> {
                 }
                 Residence::Loading | Residence::Resident | Residence::Removing => Judgement::Yes,
             },
-            Judgement::Yes | Judgement::No(_) | Judgement::Load | Judgement::HostRequest => said,
+            Judgement::Yes | Judgement::No(_) | Judgement::Load | Judgement::LookUp => said,
         };
         match said {
             Judgement::Yes => None,
@@ -65,7 +63,7 @@ impl<E: ToEdge> Sides<E, Owner> {
                 let known = self.load(slot);
                 if known { self.judge_record(slot, conn, reply_to, message, run) } else { Some(Step::Wait) }
             }
-            Judgement::HostRequest => {
+            Judgement::LookUp => {
                 self.wait_for_records(slot, message, run);
                 Some(Step::Wait)
             }
@@ -91,7 +89,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         match self.judge_further(&question, (Right::RecordRead, Action::RecordRead), &mut run.found) {
             Judgement::Yes => Some(true),
             Judgement::No(_) => Some(false),
-            Judgement::HostRequest => {
+            Judgement::LookUp => {
                 self.wait_for_records(slot, message, run);
                 None
             }
