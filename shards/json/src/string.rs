@@ -26,10 +26,15 @@ pub fn string_of(value: &[u8]) -> Option<Cow<'_, [u8]>> {
 /// Appends `text` as a JSON string with its quotes, escaped as `JSON.stringify` does. Bytes that are not UTF-8 become U+FFFD.
 pub fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    for chunk in text.utf8_chunks() {
-        write_escaped(chunk.valid().as_bytes(), out);
-        if !chunk.invalid().is_empty() {
-            out.extend_from_slice("\u{fffd}".as_bytes());
+    // Whole texts are checked by the word; only what is broken is taken apart, byte by byte.
+    if std::str::from_utf8(text).is_ok() {
+        write_escaped(text, out);
+    } else {
+        for chunk in text.utf8_chunks() {
+            write_escaped(chunk.valid().as_bytes(), out);
+            if !chunk.invalid().is_empty() {
+                out.extend_from_slice("\u{fffd}".as_bytes());
+            }
         }
     }
     out.push(b'"');
