@@ -172,6 +172,13 @@ impl Context {
         self.places.peers()
     }
 
+    /// One of the other cores whose lane is long, if there is any.
+    #[inline]
+    pub(crate) fn congested_peer(&self) -> Option<Place> {
+        let all = (0..self.places.count()).map(|index| self.places.at(index));
+        all.filter(|&place| place != self.core).find(|&peer| self.outputs.congested(peer))
+    }
+
     /// Whether a peer's lane is still so long that those who wait for it go on waiting.
     pub(crate) fn is_held_back_by(&self, peer: Place) -> bool {
         let low_water = self.options.limits.backlog_packets_max / 2;

@@ -181,8 +181,14 @@ pub(crate) enum NameHasher {
 pub(crate) fn hash_name(hasher: &NameHasher, name: &[u8]) -> u64 {
     match hasher {
         NameHasher::Alone(hasher) => hasher.hash_one(name),
-        &NameHasher::Shared([a, b]) => SipHasher13::new_with_keys(a, b).hash(name),
+        &NameHasher::Shared(keys) => hash_shared(keys, name),
     }
+}
+
+/// Apart, so that the hash of a server alone is small enough to be inlined.
+#[inline(never)]
+fn hash_shared([a, b]: [u64; 2], name: &[u8]) -> u64 {
+    SipHasher13::new_with_keys(a, b).hash(name)
 }
 
 /// The hash of a filter as a name of one core: another one than that of the event or record that is really called so.

@@ -84,6 +84,7 @@ impl ToEdge for Edge {
         sides.admitted(conn);
     }
 
+    #[inline]
     fn joined<O>(sides: &mut Sides<Self, O>, owner: Place, joined: Joined) -> Option<Left> {
         sides.joined(owner, joined)
     }
@@ -93,6 +94,7 @@ impl ToEdge for Edge {
         Some(Grant::Subscription { conn, topic: name.topic, name: name.name.clone(), hash: name.hash })
     }
 
+    #[inline]
     fn settled<O>(
         sides: &mut Sides<Self, O>,
         owner: Place,

@@ -15,7 +15,7 @@ impl<O> Sides<Edge, O> {
         let congested = match owner {
             Some(owner) if owner != self.cx.core => self.cx.outputs.congested(owner).then_some(owner),
             Some(_) => None,
-            None => self.cx.peers().find(|&peer| self.cx.outputs.congested(peer)),
+            None => self.cx.congested_peer(),
         };
         let Some(session) = self.edges.here.sessions.get_mut(conn) else { return Flow::Close };
         if let State::Closing = session.state {

@@ -352,9 +352,12 @@ impl<O: ToOwner> Sides<Edge, O> {
         }
         for name in message.names() {
             let before = self.edges.here.subscribers.count_of(conn);
-            for core in self.cx.places.all().take(if filter { usize::MAX } else { 1 }) {
-                let hash = if filter { filter_hash(&self.cx.hasher, name, core) } else { self.cx.hash(name) };
-                self.end_subscription(conn, topic, name, hash);
+            if filter {
+                for core in self.cx.places.all() {
+                    self.end_subscription(conn, topic, name, filter_hash(&self.cx.hasher, name, core));
+                }
+            } else {
+                self.end_subscription(conn, topic, name, self.cx.hash(name));
             }
             if self.edges.here.subscribers.count_of(conn) < before {
                 self.verbose_subscription("UNSUBSCRIBE", conn, topic, name);

@@ -219,6 +219,7 @@ impl Subscribers {
         (id != UNPLACED).then_some(id)
     }
 
+    #[inline]
     fn find(&self, topic: Topic, name: &[u8], hash: u64) -> Option<u32> {
         let names = &self.names;
         self.by_name

@@ -78,8 +78,12 @@ impl Index {
             if self.counts[kind] == 0 {
                 continue;
             }
-            for run in name.windows(length) {
-                if let Some(patterns) = self.runs.get(&(kind as u8, number(run))) {
+            let Some((first, rest)) = name.split_at_checked(length - 1) else { continue };
+            let mask = u64::MAX >> (64 - 8 * length);
+            let mut run = number(first);
+            for &byte in rest {
+                run = (run << 8 | u64::from(byte)) & mask;
+                if let Some(patterns) = self.runs.get(&(kind as u8, run)) {
                     patterns.iter().for_each(|&pattern| found(pattern));
                 }
             }
