@@ -15,6 +15,7 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("sim", "shards/sim", &["json", "wire", "valve", "engine"]),
     ("benches", "benches", &["wire", "valve", "engine", "mesh"]),
     ("perf", "perf", &["cpulist", "wire"]),
+    ("engines", "tests/engines", &[]),
     ("deepstream", "", &["cpulist", "json", "wire", "pattern", "valve", "engine", "mesh"]),
 ];
 /// Crates that decide: no clock, thread, socket, file or randomly seeded map.
@@ -47,7 +48,8 @@ pub(crate) fn unlisted_imports(files: &[Source]) -> Vec<String> {
         for table in ["dependencies", "build-dependencies", "dev-dependencies"] {
             for key in keys(manifest, table) {
                 let Some(import) = key.strip_prefix("deepstream-") else { continue };
-                let for_tests = folder.is_empty() && table == "dev-dependencies" && import == "sim";
+                let for_tests =
+                    folder.is_empty() && table == "dev-dependencies" && ["engines", "sim"].contains(&import);
                 if !allowed.contains(&import) && !for_tests {
                     found.push(format!("{path}: {name} may not import {import}"));
                 }
