@@ -1,6 +1,9 @@
 //! How values are written as bytes, for tapes and for other nodes: numbers by seven bits a byte, the least first; texts behind
 //! their length; choices by a number.
 //!
+//! It is public for what else nodes say to each other. It is no crate of its own: types of `wire` and `valve` are written here
+//! too, and only the crate that has the traits may say how.
+//!
 //! *Owns* the two directions. *Promises* that reading any bytes gives a value or none, within the bytes there are; that what was
 //! put comes back; a field added to a type must be named where the type is, or nothing compiles. *Does not* know what the
 //! values mean.
@@ -9,16 +12,19 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// Writes itself down.
-pub(crate) trait Put {
+pub trait Put {
+    /// Behind what was written before.
     fn put(&self, to: &mut Vec<u8>);
 }
 
 /// Reads itself, from the front; `None` if that is not what lies there.
-pub(crate) trait Get<'a>: Sized {
+pub trait Get<'a>: Sized {
+    /// What lies in front, which is then gone from there.
     fn get(from: &mut &'a [u8]) -> Option<Self>;
 }
 
 /// Structs, field by field.
+#[macro_export]
 macro_rules! structs {
     ($($type:ty { $($field:tt : $name:ident),* $(,)? })*) => {$(
         impl $crate::codec::Put for $type {
@@ -39,6 +45,7 @@ macro_rules! structs {
 
 /// Enums, variant by variant; the number is what is written. What stands behind `as` is the number of the form, which is written
 /// before it; another one is not read.
+#[macro_export]
 macro_rules! enums {
     ($($type:ty $(as $form:path)? { $($number:literal $variant:ident { $($field:tt : $name:ident),* $(,)? })* })*) => {$(
         impl $crate::codec::Put for $type {
@@ -70,9 +77,10 @@ macro_rules! enums {
     )*};
 }
 
-pub(crate) use {enums, structs};
+pub use {enums, structs};
 
-pub(crate) fn byte(from: &mut &[u8]) -> Option<u8> {
+/// The first byte.
+pub fn byte(from: &mut &[u8]) -> Option<u8> {
     let (&first, rest) = from.split_first()?;
     *from = rest;
     Some(first)

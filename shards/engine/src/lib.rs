@@ -10,13 +10,13 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod codec;
 pub mod ident;
 pub mod limits;
 pub mod output;
 pub mod packet;
 
 mod census;
-mod codec;
 mod context;
 mod drain;
 mod edge;
