@@ -2,6 +2,7 @@
 //!
 //! `scripts/fuzz` feeds the same functions for hours; `corpus` holds its inputs, minimised, and those that once failed.
 
+mod frame;
 mod jif;
 mod json;
 mod link;
@@ -30,6 +31,11 @@ fn replay(target: &str, entry: fn(&[u8])) {
         inputs += 1;
     }
     assert!(inputs > 5, "{} holds {inputs} inputs", folder.display());
+}
+
+#[test]
+fn corpus_of_frames_between_nodes() {
+    replay("frame", frame::run);
 }
 
 #[test]

@@ -12,6 +12,7 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("pattern", "shards/pattern", &[]),
     ("valve", "shards/valve", &["json", "pattern"]),
     ("engine", "shards/engine", &["json", "wire", "pattern", "valve"]),
+    ("cluster", "shards/cluster", &["engine"]),
     ("sim", "shards/sim", &["json", "wire", "valve", "engine"]),
     ("benches", "benches", &["wire", "valve", "engine", "mesh"]),
     ("perf", "perf", &["cpulist", "wire"]),
@@ -19,7 +20,8 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("deepstream", "", &["cpulist", "json", "wire", "pattern", "valve", "engine", "mesh"]),
 ];
 /// Crates that decide: no clock, thread, socket, file or randomly seeded map.
-const PURE: &[&str] = &["shards/json/", "shards/wire/", "shards/pattern/", "shards/valve/", "shards/engine/"];
+const PURE: &[&str] =
+    &["shards/json/", "shards/wire/", "shards/pattern/", "shards/valve/", "shards/engine/", "shards/cluster/"];
 /// Where `unsafe` may stand.
 const UNSAFE: &[&str] = &["shards/mesh/", "src/host/ring.rs", "src/host/ring/"];
 /// Where the time may be read: the host's clock; measuring tools; and what is neither on a core nor in a simulated world.
@@ -49,7 +51,7 @@ pub(crate) fn unlisted_imports(files: &[Source]) -> Vec<String> {
             for key in keys(manifest, table) {
                 let Some(import) = key.strip_prefix("deepstream-") else { continue };
                 let for_tests =
-                    folder.is_empty() && table == "dev-dependencies" && ["engines", "sim"].contains(&import);
+                    folder.is_empty() && table == "dev-dependencies" && ["cluster", "engines", "sim"].contains(&import);
                 if !allowed.contains(&import) && !for_tests {
                     found.push(format!("{path}: {name} may not import {import}"));
                 }
