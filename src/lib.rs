@@ -20,6 +20,7 @@ pub mod monitor;
 pub mod note;
 pub mod permissions;
 pub mod proxies;
+pub mod registry;
 pub mod reload;
 pub mod server;
 pub mod service;

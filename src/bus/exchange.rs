@@ -1,16 +1,18 @@
 //! A bus between the nodes of one process: for servers that are started side by side as a library, and as the reference
 //! that other members are compared with.
 //!
-//! *Owns* the inboxes. *Promises* what every bus does. *Does not* reach another process.
+//! *Owns* the inboxes. *Promises* what every bus does, and more: nothing comes twice or out of order. *Does not* reach another process.
 
-use super::{Bus, Heard, Node};
+use super::{Address, Bus, INBOX_BYTES, INBOX_PACKETS};
 use crate::storage::{Kind, Trouble};
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// The smallest limit that other members have by default, so that all behave alike: NATS takes a mebibyte.
-const PACKET_BYTES_MAX: usize = 1 << 20;
+/// As other members have it.
+const PACKET_BYTES_MAX: usize = 256 << 10;
 
 /// Where the nodes of a process meet. Clones share one state.
 #[derive(Clone, Default)]
@@ -20,34 +22,29 @@ pub struct Exchange(Arc<Mutex<State>>);
 struct State {
     /// Set by tests: no node can reach it.
     away: bool,
-    openings: u64,
-    inboxes: BTreeMap<Node, Inbox>,
+    inboxes: BTreeMap<Address, Inbox>,
 }
 
 struct Inbox {
-    /// Which call of `open` it belongs to.
-    opening: u64,
-    room: usize,
-    packets: VecDeque<Vec<u8>>,
+    bytes: usize,
+    packets: VecDeque<Bytes>,
     bell: Arc<Notify>,
+    lost: Arc<AtomicU64>,
 }
 
 /// A node's place at an exchange.
 pub struct Seat {
     exchange: Exchange,
-    node: Node,
-    room: usize,
     own: Mutex<Own>,
+    lost: Arc<AtomicU64>,
 }
 
 /// What a seat knows.
 #[derive(Default)]
 struct Own {
-    /// That of its last `open`; `None` once it was closed.
-    opening: Option<u64>,
+    /// Of its last `open`; `None` before it and once it was closed.
+    opened: Option<Address>,
     bell: Arc<Notify>,
-    /// The nodes whose joining it has reported, with the opening that it reported.
-    told: BTreeMap<Node, u64>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -58,52 +55,54 @@ fn away(why: &str) -> Trouble {
     Trouble::new(Kind::Away, why, "")
 }
 
-impl State {
-    fn ring_all(&self) {
-        self.inboxes.values().for_each(|inbox| inbox.bell.notify_one());
-    }
-}
-
 impl Exchange {
-    /// A place for this node, whose inbox has room for so many packets.
-    pub fn seat(&self, node: Node, room: usize) -> Seat {
-        Seat { exchange: self.clone(), node, room, own: Mutex::default() }
+    /// A place at it.
+    pub fn seat(&self) -> Seat {
+        Seat { exchange: self.clone(), own: Mutex::default(), lost: Arc::default() }
     }
 
     /// Takes the exchange away from all who are at it, or brings it back. Who was there must open again.
     pub fn set_away(&self, away: bool) {
         let mut state = lock(&self.0);
         state.away = away;
-        state.ring_all();
+        state.inboxes.values().for_each(|inbox| inbox.bell.notify_one());
         state.inboxes.clear();
     }
 }
 
-impl Seat {
-    /// Whether no other seat has opened as the same node since.
-    fn is_seated(&self, state: &State, own: &Own) -> bool {
-        own.opening.is_some() && state.inboxes.get(&self.node).map(|inbox| inbox.opening) == own.opening
+impl Inbox {
+    fn put(&mut self, packet: Bytes) {
+        let has_room =
+            self.packets.len() < INBOX_PACKETS && (self.packets.is_empty() || self.bytes + packet.len() <= INBOX_BYTES);
+        if has_room {
+            self.bytes += packet.len();
+            self.packets.push_back(packet);
+            self.bell.notify_one();
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// The next event; else what to wait on for one.
-    fn next(&self) -> Result<Result<Heard, Arc<Notify>>, Trouble> {
-        let (mut state, mut own) = (lock(&self.exchange.0), lock(&self.own));
-        if !self.is_seated(&state, &own) {
-            return Err(away("this node is not at the exchange"));
-        }
-        let is_there =
-            |node: &Node, opening: u64| state.inboxes.get(node).is_some_and(|inbox| inbox.opening == opening);
-        if let Some(gone) = own.told.iter().find(|(node, opening)| !is_there(node, **opening)).map(|(node, _)| *node) {
-            own.told.remove(&gone);
-            return Ok(Ok(Heard::Left(gone)));
-        }
-        let news = state.inboxes.iter().find(|(node, _)| **node != self.node && !own.told.contains_key(node));
-        if let Some((node, opening)) = news.map(|(node, inbox)| (*node, inbox.opening)) {
-            own.told.insert(node, opening);
-            return Ok(Ok(Heard::Joined(node)));
-        }
-        let packet = state.inboxes.get_mut(&self.node).and_then(|inbox| inbox.packets.pop_front());
-        Ok(packet.map(Heard::Packet).ok_or_else(|| Arc::clone(&own.bell)))
+    fn take(&mut self) -> Option<Bytes> {
+        let packet = self.packets.pop_front()?;
+        self.bytes -= packet.len();
+        Some(packet)
+    }
+}
+
+impl State {
+    /// The inbox of this address, unless it was taken away or closed.
+    fn inbox(&mut self, own: Option<Address>) -> Result<&mut Inbox, Trouble> {
+        own.and_then(|own| self.inboxes.get_mut(&own)).ok_or_else(|| away("this node is not at the exchange"))
+    }
+}
+
+impl Seat {
+    /// The next packet; else what to wait on for one.
+    fn next(&self) -> Result<Result<Bytes, Arc<Notify>>, Trouble> {
+        let (mut state, own) = (lock(&self.exchange.0), lock(&self.own));
+        let packet = state.inbox(own.opened)?.take();
+        Ok(packet.ok_or_else(|| Arc::clone(&own.bell)))
     }
 }
 
@@ -116,40 +115,39 @@ impl Bus for Seat {
         PACKET_BYTES_MAX
     }
 
-    async fn open(&self) -> Result<(), Trouble> {
-        let (mut state, mut own) = (lock(&self.exchange.0), lock(&self.own));
+    fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    async fn open(&self, own: Address) -> Result<(), Trouble> {
+        let (mut state, mut known) = (lock(&self.exchange.0), lock(&self.own));
         if state.away {
             return Err(away("the exchange is away"));
         }
-        state.openings += 1;
-        let (opening, bell) = (state.openings, Arc::new(Notify::new()));
-        *own = Own { opening: Some(opening), bell: Arc::clone(&bell), told: BTreeMap::new() };
-        // An earlier seat of this node wakes up too, and finds that it was replaced.
-        state.ring_all();
-        state.inboxes.insert(self.node, Inbox { opening, room: self.room, packets: VecDeque::new(), bell });
+        let bell = Arc::new(Notify::new());
+        *known = Own { opened: Some(own), bell: Arc::clone(&bell) };
+        let inbox = Inbox { bytes: 0, packets: VecDeque::new(), bell, lost: Arc::clone(&self.lost) };
+        state.inboxes.insert(own, inbox);
         Ok(())
     }
 
-    async fn send(&self, to: Node, packet: &[u8]) -> Result<(), Trouble> {
+    async fn send(&self, to: Address, packet: Bytes) -> Result<(), Trouble> {
         if packet.len() > PACKET_BYTES_MAX {
             let what = format!("a packet of {} bytes is longer than {PACKET_BYTES_MAX}", packet.len());
             return Err(Trouble::new(Kind::Lasting, what, ""));
         }
         let mut state = lock(&self.exchange.0);
-        if !self.is_seated(&state, &lock(&self.own)) {
-            return Err(away("this node is not at the exchange"));
-        }
-        if let Some(inbox) = state.inboxes.get_mut(&to).filter(|inbox| inbox.packets.len() < inbox.room) {
-            inbox.packets.push_back(packet.to_vec());
-            inbox.bell.notify_one();
+        state.inbox(lock(&self.own).opened)?;
+        if let Some(inbox) = state.inboxes.get_mut(&to) {
+            inbox.put(packet);
         }
         Ok(())
     }
 
-    async fn receive(&self) -> Result<Heard, Trouble> {
+    async fn receive(&self) -> Result<Bytes, Trouble> {
         loop {
             match self.next()? {
-                Ok(heard) => return Ok(heard),
+                Ok(packet) => return Ok(packet),
                 // A ring that came between looking and waiting is remembered by the bell.
                 Err(bell) => bell.notified().await,
             }
@@ -158,10 +156,8 @@ impl Bus for Seat {
 
     async fn close(&self) {
         let (mut state, mut own) = (lock(&self.exchange.0), lock(&self.own));
-        if self.is_seated(&state, &own) {
-            state.inboxes.remove(&self.node);
-            state.ring_all();
+        if let Some(inbox) = own.opened.take().and_then(|address| state.inboxes.remove(&address)) {
+            inbox.bell.notify_one();
         }
-        own.opening = None;
     }
 }

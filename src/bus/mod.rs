@@ -2,29 +2,29 @@
 //!
 //! *Owns* the shapes only, and the member that needs nobody else ([`Exchange`]). *Promises* nothing itself: what follows is what a
 //! member promises, and what it may rely on; `tests/busses` holds every member to it. *Does not* make packets arrive: whoever
-//! sends numbers them, and sends again what nobody acknowledged.
+//! sends numbers them, sends again what nobody acknowledged, and passes over what came twice.
 //!
 //! ## What a member promises
 //!
-//! * **One inbox a node.** What is sent to a node is received by whoever opened as that node last; an earlier one is told
-//!   [`Kind::Away`](crate::storage::Kind) from then on.
-//! * **At most once.** A packet arrives whole, byte by byte, once or never. Those of one sender arrive in the order in which they
-//!   were sent, but for those that do not arrive. What is sent to a node that is not there ends well, and is lost.
-//! * **Bounded.** An inbox takes so many packets as its node said; what comes above that is lost. `send` never waits for a receiver.
-//! * **Who is there** is told by `receive`: after an `open` every other node that is there as [`Heard::Joined`], once, and from
-//!   then on who comes and goes. A node that came back is told as left and as joined, however quickly it did. It is never
-//!   lost for want of room, and is told before packets that are waiting. A node is told as left once it closed, or was not
-//!   heard of for as long as the member waits.
-//! * **Away**: `send` and `receive` fail with [`Kind::Away`](crate::storage::Kind), also one that was waiting already; what was in the
-//!   inbox may be lost. `open` brings it back, and then all nodes that are there are told anew.
+//! * **One inbox an address.** A packet goes to the one process that has opened under its [`Address`]. A process that was started again under
+//!   the same number has another incarnation, so it receives nothing that was meant for the one before it.
+//! * **Whole or not at all.** A packet arrives byte by byte as it was sent. It may be lost, come twice or out of order; all of that is
+//!   rare while nothing is disturbed, and none of it is an error. What is sent to nobody ends well, and is lost.
+//! * **Bounded.** An inbox holds at most [`INBOX_PACKETS`] packets and [`INBOX_BYTES`] bytes; what finds no room is lost, and
+//!   counted ([`lost`](Bus::lost)). `send` may wait for the bus, but never for a receiver.
+//! * **Away**: once the connection is known to be gone, `send` and `receive` fail with [`Kind::Away`](crate::storage::Kind), also
+//!   those that were waiting already. What was in the inbox may be lost. Only `open` brings it back: nothing is opened again out of sight.
 //! * A packet of more than [`packet_bytes_max`](Bus::packet_bytes_max) is refused with [`Kind::Lasting`](crate::storage::Kind).
-//! * It neither waits for a bus that is away, nor tries again, nor logs.
+//! * It neither retries nor logs, and it gives up by itself what takes longer than its deadlines.
+//!
+//! It does not tell who is there: that is what the registry's leases and the silence of a peer say, by one rule for all buses.
+//! Whatever else is published where it listens reaches `receive` as bytes, and harms nobody there: who receives tells strangers apart.
 //!
 //! ## What it may rely on
 //!
 //! * `open`, `receive` and `close` are called one at a time, `send` beside them and beside itself.
 //! * A future that it returned may be dropped at any time: a packet that was not yet handed over by `receive` is not lost by that.
-//! * No two nodes of a cluster have the same number at a time.
+//! * No two processes have the same address.
 //!
 //! Its functions are asynchronous for the reason that those of stores are ([`driver`](crate::storage::driver)).
 
@@ -33,21 +33,22 @@ mod exchange;
 pub use exchange::{Exchange, Seat};
 
 use crate::storage::Trouble;
+use bytes::Bytes;
+use deepstream_engine::NodeId;
 use std::future::Future;
 
-/// A node of a cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Node(pub u64);
+/// Packets that an inbox holds at most.
+pub const INBOX_PACKETS: usize = 4096;
+/// Bytes that an inbox holds at most, but for a single packet.
+pub const INBOX_BYTES: usize = 64 << 20;
 
-/// What `receive` gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Somebody sent this.
-    Packet(Vec<u8>),
-    /// A node is there.
-    Joined(Node),
-    /// It no longer is.
-    Left(Node),
+/// Where packets are sent to: a node, and which of the processes that have its number one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    /// Its number in the cluster.
+    pub node: NodeId,
+    /// Drawn at random when the process was started.
+    pub incarnation: u64,
 }
 
 /// See the module.
@@ -55,17 +56,20 @@ pub trait Bus: Send + Sync + 'static {
     /// What it is, for people.
     fn place(&self) -> String;
 
-    /// The longest packet that it carries.
+    /// The longest packet that it carries. It may depend on the other side, and is known once the bus was opened.
     fn packet_bytes_max(&self) -> usize;
 
-    /// Takes the inbox of this node, and tells the others that it is there: at the start, and whenever the bus was away.
-    fn open(&self) -> impl Future<Output = Result<(), Trouble>>;
+    /// How many packets found no room in the inbox.
+    fn lost(&self) -> u64;
+
+    /// Takes the inbox of this address: at the start, and whenever the bus was away.
+    fn open(&self, own: Address) -> impl Future<Output = Result<(), Trouble>>;
 
     /// Sends a packet on its way.
-    fn send(&self, to: Node, packet: &[u8]) -> impl Future<Output = Result<(), Trouble>>;
+    fn send(&self, to: Address, packet: Bytes) -> impl Future<Output = Result<(), Trouble>>;
 
     /// Waits for what is next in the inbox.
-    fn receive(&self) -> impl Future<Output = Result<Heard, Trouble>>;
+    fn receive(&self) -> impl Future<Output = Result<Bytes, Trouble>>;
 
     /// Leaves.
     fn close(&self) -> impl Future<Output = ()>;

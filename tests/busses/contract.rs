@@ -1,21 +1,21 @@
 //! The contract of `src/bus/mod.rs`, tested with every bus.
 
-use deepstream::bus::{Bus, Heard, Node};
+use bytes::Bytes;
+use deepstream::bus::{Address, Bus, INBOX_BYTES, INBOX_PACKETS};
 use deepstream::storage::Kind;
-use std::collections::BTreeSet;
+use deepstream_engine::NodeId;
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// Far longer than anything here takes, so it only ends a hang.
 const PATIENCE: Duration = Duration::from_mins(1);
-const ROOM: usize = 1000;
 
 /// A bus under test, and the means to disturb it.
 pub(crate) trait Subject {
     type Bus: Bus;
 
-    /// The bus as a node sees it, with an inbox for this many packets.
-    fn bus(&self, node: Node, room: usize) -> Self::Bus;
+    /// The bus as one process sees it.
+    fn bus(&self) -> Self::Bus;
 
     /// Makes the bus unreachable for all nodes, or reachable again. `false`: this one does not support that.
     fn away(&self, _away: bool) -> bool {
@@ -23,174 +23,176 @@ pub(crate) trait Subject {
     }
 }
 
-/// The others are told apart from those of the cases before: whatever these left behind is none of theirs.
-fn nodes<const N: usize>(case: u64) -> [Node; N] {
-    std::array::from_fn(|n| Node(case * 100 + n as u64))
+/// Those of one case are told apart from those of the cases before: whatever these left behind is none of theirs.
+fn addresses<const N: usize>(case: u64) -> [Address; N] {
+    std::array::from_fn(|n| Address { node: NodeId(n as u8), incarnation: case << 56 | 0x00AB_CDEF })
 }
 
 pub(crate) fn holds(subject: &impl Subject) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
-        carries_packets_whole_and_in_order(subject, nodes(1)).await;
-        tells_who_comes_and_goes(subject, nodes(2)).await;
-        loses_what_finds_no_room_and_no_node(subject, nodes(3)).await;
-        gives_an_inbox_to_whoever_opened_last(subject, nodes(4)).await;
-        keeps_what_a_dropped_receive_did_not_hand_over(subject, nodes(5)).await;
-        goes_away_and_comes_back(subject, nodes(6)).await;
+        carries_packets_whole(subject, addresses(1)).await;
+        gives_nobody_what_is_another_incarnations(subject, addresses(2)).await;
+        loses_what_finds_no_room_and_nobody(subject, addresses(3)).await;
+        keeps_what_a_dropped_receive_did_not_hand_over(subject, addresses(4)).await;
+        is_away_before_it_is_open_and_once_it_is_closed(subject, addresses(5)).await;
+        goes_away_and_comes_back(subject, addresses(6)).await;
     });
 }
 
-async fn opened<S: Subject>(subject: &S, node: Node, room: usize) -> S::Bus {
-    let bus = subject.bus(node, room);
-    bus.open().await.unwrap();
+async fn opened<S: Subject>(subject: &S, own: Address) -> S::Bus {
+    let bus = subject.bus();
+    bus.open(own).await.unwrap();
     bus
 }
 
-async fn next(bus: &impl Bus) -> Heard {
+async fn next(bus: &impl Bus) -> Bytes {
     timeout(PATIENCE, bus.receive()).await.expect("nothing came").unwrap()
 }
 
-/// The next packet; who comes and goes is passed over.
-async fn packet(bus: &impl Bus) -> Vec<u8> {
+async fn send(bus: &impl Bus, to: Address, packet: impl Into<Bytes>) {
+    timeout(PATIENCE, bus.send(to, packet.into())).await.expect("nobody waits for a receiver").unwrap();
+}
+
+/// What comes up to this, which is sent now.
+async fn up_to(bus: &impl Bus, from: &impl Bus, own: Address, last: &'static [u8]) -> Vec<Bytes> {
+    send(from, own, last).await;
+    let mut got = Vec::new();
     loop {
-        if let Heard::Packet(packet) = next(bus).await {
-            return packet;
+        let packet = next(bus).await;
+        if packet == last {
+            return got;
         }
+        got.push(packet);
     }
 }
 
-/// Waits until all of these have joined.
-async fn joined(bus: &impl Bus, nodes: &[Node]) {
-    let mut missing: BTreeSet<Node> = nodes.iter().copied().collect();
-    while !missing.is_empty() {
-        match next(bus).await {
-            Heard::Joined(node) => assert!(missing.remove(&node), "{node:?} is told once, and nobody else is there"),
-            other => panic!("{other:?} where only those joined who were there"),
-        }
-    }
-}
-
-/// Whether nothing more is to be received: what is sent to oneself comes last.
-async fn nothing_else(bus: &impl Bus, own: Node) {
-    bus.send(own, b"the last").await.unwrap();
-    assert_eq!(next(bus).await, Heard::Packet(b"the last".to_vec()));
-}
-
-async fn carries_packets_whole_and_in_order(subject: &impl Subject, [a, b, c]: [Node; 3]) {
-    let (one, other, third) =
-        (opened(subject, a, ROOM).await, opened(subject, b, ROOM).await, opened(subject, c, ROOM).await);
-    // A node that is told is one that can be sent to.
-    joined(&one, &[b, c]).await;
-    joined(&third, &[a, b]).await;
+async fn carries_packets_whole(subject: &impl Subject, [a, b, c]: [Address; 3]) {
+    let (one, other, third) = (opened(subject, a).await, opened(subject, b).await, opened(subject, c).await);
     let every: Vec<u8> = (0..=255).collect();
     let longest = vec![b'x'; one.packet_bytes_max()];
-    for packet in [&b""[..], &every, &longest] {
-        one.send(b, packet).await.unwrap();
+    let packets = [Vec::new(), every, longest];
+    for packet in &packets {
+        send(&one, b, packet.clone()).await;
+    }
+    for wanted in &packets {
+        assert!(next(&other).await == wanted, "{} bytes", wanted.len());
     }
     for n in 0_u32..300 {
-        one.send(b, &n.to_le_bytes()).await.unwrap();
-        third.send(c, &n.to_le_bytes()).await.unwrap();
-    }
-    for wanted in [Vec::new(), every, longest] {
-        assert!(packet(&other).await == wanted, "{} bytes", wanted.len());
+        send(&one, b, n.to_le_bytes().to_vec()).await;
+        send(&third, c, n.to_le_bytes().to_vec()).await;
     }
     for n in 0_u32..300 {
-        assert_eq!(packet(&other).await, n.to_le_bytes());
-        assert_eq!(packet(&third).await, n.to_le_bytes(), "a node may send to itself");
+        assert_eq!(next(&other).await, &n.to_le_bytes()[..], "nothing is disturbed, so nothing changes places");
+        assert_eq!(next(&third).await, &n.to_le_bytes()[..], "a node may send to itself");
     }
-    nothing_else(&other, b).await;
-    nothing_else(&one, a).await;
+    assert!(up_to(&other, &one, b, b"last").await.is_empty());
+    assert!(up_to(&one, &other, a, b"last").await.is_empty());
     let long = vec![0; one.packet_bytes_max() + 1];
-    assert_eq!(one.send(b, &long).await.unwrap_err().kind, Kind::Lasting);
+    assert_eq!(one.send(b, long.into()).await.unwrap_err().kind, Kind::Lasting);
     for bus in [one, other, third] {
         bus.close().await;
     }
 }
 
-async fn tells_who_comes_and_goes(subject: &impl Subject, [a, b, c]: [Node; 3]) {
-    let one = opened(subject, a, ROOM).await;
-    let other = opened(subject, b, ROOM).await;
-    joined(&one, &[b]).await;
-    joined(&other, &[a]).await;
-    let third = opened(subject, c, ROOM).await;
-    joined(&one, &[c]).await;
-    joined(&third, &[a, b]).await;
-    third.close().await;
-    assert_eq!(next(&one).await, Heard::Left(c));
-    // However quickly: it may have forgotten everything.
-    other.close().await;
-    other.open().await.unwrap();
-    assert_eq!(next(&one).await, Heard::Left(b));
-    assert_eq!(next(&one).await, Heard::Joined(b));
-    joined(&other, &[a]).await;
-    nothing_else(&one, a).await;
-    for bus in [one, other] {
-        bus.close().await;
-        assert_eq!(bus.receive().await.unwrap_err().kind, Kind::Away, "it is closed");
-        assert_eq!(bus.send(c, b"").await.unwrap_err().kind, Kind::Away, "it is closed");
-    }
-}
-
-async fn loses_what_finds_no_room_and_no_node(subject: &impl Subject, [a, b, nobody]: [Node; 3]) {
-    let (one, other) = (opened(subject, a, ROOM).await, opened(subject, b, 10).await);
-    joined(&one, &[b]).await;
-    one.send(nobody, b"lost").await.unwrap();
-    for n in 0_u32..1000 {
-        timeout(PATIENCE, one.send(b, &n.to_le_bytes())).await.expect("nobody waits for a receiver").unwrap();
-    }
-    assert_eq!(next(&other).await, Heard::Joined(a), "for that there is room always");
-    let mut got = Vec::new();
-    loop {
-        let number = u32::from_le_bytes(packet(&other).await.try_into().unwrap());
-        got.push(number);
-        // Once there is room again, there is.
-        if got.len() == 1 {
-            one.send(b, &1000_u32.to_le_bytes()).await.unwrap();
-        }
-        if number == 1000 {
-            break;
-        }
-    }
-    assert_eq!(got[..10], (0..10).collect::<Vec<u32>>()[..]);
-    assert!(got.len() < 500, "{} packets where ten have room", got.len());
-    assert!(got.is_sorted(), "in the order in which they were sent: {got:?}");
-    one.close().await;
-    other.close().await;
-}
-
-async fn gives_an_inbox_to_whoever_opened_last(subject: &impl Subject, [a, b]: [Node; 2]) {
-    let (one, first) = (opened(subject, a, ROOM).await, opened(subject, b, ROOM).await);
-    joined(&one, &[b]).await;
-    joined(&first, &[a]).await;
-    let waiting = async { timeout(PATIENCE, first.receive()).await.expect("it is told") };
-    let (told, second) = meanwhile(waiting, opened(subject, b, ROOM)).await;
-    assert_eq!(told.unwrap_err().kind, Kind::Away);
-    assert_eq!(first.send(a, b"").await.unwrap_err().kind, Kind::Away);
-    assert_eq!(next(&one).await, Heard::Left(b));
-    assert_eq!(next(&one).await, Heard::Joined(b));
-    one.send(b, b"to the second").await.unwrap();
-    assert_eq!(packet(&second).await, b"to the second");
-    // What the first one does at its end is no business of the second.
+async fn gives_nobody_what_is_another_incarnations(subject: &impl Subject, [a, b]: [Address; 2]) {
+    let (one, first) = (opened(subject, a).await, opened(subject, b).await);
+    let again = Address { incarnation: b.incarnation + 1, ..b };
+    let second = opened(subject, again).await;
+    send(&one, b, &b"to the first"[..]).await;
+    send(&one, again, &b"to the second"[..]).await;
+    assert_eq!(next(&second).await, &b"to the second"[..]);
+    assert_eq!(next(&first).await, &b"to the first"[..]);
     first.close().await;
-    one.send(b, b"again").await.unwrap();
-    assert_eq!(packet(&second).await, b"again");
-    nothing_else(&one, a).await;
+    send(&one, b, &b"to nobody"[..]).await;
+    assert!(up_to(&second, &one, again, b"last").await.is_empty());
     one.close().await;
     second.close().await;
 }
 
-async fn keeps_what_a_dropped_receive_did_not_hand_over(subject: &impl Subject, [a, b]: [Node; 2]) {
-    let (one, other) = (opened(subject, a, ROOM).await, opened(subject, b, ROOM).await);
-    joined(&one, &[b]).await;
-    joined(&other, &[a]).await;
+async fn loses_what_finds_no_room_and_nobody(subject: &impl Subject, [a, b, nobody]: [Address; 3]) {
+    let (one, other) = (opened(subject, a).await, opened(subject, b).await);
+    send(&one, nobody, &b"lost"[..]).await;
+    assert_eq!(one.lost() + other.lost(), 0, "that was nobody's");
+    let packet = Bytes::from(vec![b'x'; one.packet_bytes_max().min(128 << 10)]);
+    let many = 2 * INBOX_BYTES / packet.len();
+    for _ in 0..many {
+        send(&one, b, packet.clone()).await;
+    }
+    let got = taken(&other, &one, b).await;
+    assert!(got * packet.len() <= INBOX_BYTES + (4 << 20), "{got} packets in an inbox of {INBOX_BYTES} bytes");
+    assert!(got > 0 && other.lost() >= 1, "what was lost is counted");
+    for _ in 0..2 * INBOX_PACKETS {
+        send(&one, b, &b"small"[..]).await;
+    }
+    let got = taken(&other, &one, b).await;
+    assert!((1..2 * INBOX_PACKETS).contains(&got), "{got} packets in an inbox of {INBOX_PACKETS}");
+    one.close().await;
+    other.close().await;
+}
+
+/// How many packets were waiting. The one that tells the end is sent until it finds room.
+async fn taken(bus: &impl Bus, from: &impl Bus, own: Address) -> usize {
+    let mut got = 0;
+    loop {
+        match timeout(Duration::from_millis(200), bus.receive()).await {
+            Ok(packet) if packet.as_ref().unwrap() == &b"the end"[..] => return got,
+            Ok(_) => got += 1,
+            Err(_) => send(from, own, &b"the end"[..]).await,
+        }
+    }
+}
+
+async fn keeps_what_a_dropped_receive_did_not_hand_over(subject: &impl Subject, [a, b]: [Address; 2]) {
+    let (one, other) = (opened(subject, a).await, opened(subject, b).await);
     for n in 0_u32..100 {
         // Given up after it was asked once, before or after the packet is there.
         let mut given_up = Box::pin(other.receive());
         let early = once(&mut given_up).await;
         assert!(early.is_none(), "nothing was sent yet");
-        one.send(b, &n.to_le_bytes()).await.unwrap();
+        send(&one, b, n.to_le_bytes().to_vec()).await;
         drop(given_up);
-        assert_eq!(packet(&other).await, n.to_le_bytes());
+        assert_eq!(next(&other).await, &n.to_le_bytes()[..]);
+    }
+    one.close().await;
+    other.close().await;
+}
+
+async fn is_away_before_it_is_open_and_once_it_is_closed(subject: &impl Subject, [a, b]: [Address; 2]) {
+    let bus = subject.bus();
+    assert_eq!(bus.send(b, Bytes::new()).await.unwrap_err().kind, Kind::Away);
+    assert_eq!(bus.receive().await.unwrap_err().kind, Kind::Away);
+    bus.open(a).await.unwrap();
+    let waiting = async { timeout(PATIENCE, bus.receive()).await.expect("it is told") };
+    let (told, ()) = meanwhile(waiting, bus.close()).await;
+    assert_eq!(told.unwrap_err().kind, Kind::Away, "who waits is told");
+    assert_eq!(bus.send(b, Bytes::new()).await.unwrap_err().kind, Kind::Away);
+    bus.open(a).await.unwrap();
+    assert!(up_to(&bus, &bus, a, b"again").await.is_empty());
+    bus.close().await;
+}
+
+async fn goes_away_and_comes_back(subject: &impl Subject, [a, b]: [Address; 2]) {
+    let (one, other) = (opened(subject, a).await, opened(subject, b).await);
+    let waiting = async { timeout(PATIENCE, one.receive()).await.expect("it is told") };
+    let mut can = false;
+    let (told, ()) = meanwhile(waiting, async {
+        can = subject.away(true);
+        if !can {
+            one.close().await;
+        }
+    })
+    .await;
+    assert_eq!(told.unwrap_err().kind, Kind::Away, "who waits is told");
+    if can {
+        assert_eq!(one.send(b, Bytes::new()).await.unwrap_err().kind, Kind::Away);
+        assert_eq!(timeout(PATIENCE, other.receive()).await.expect("it is told").unwrap_err().kind, Kind::Away);
+        assert_eq!(one.open(a).await.unwrap_err().kind, Kind::Away);
+        subject.away(false);
+        one.open(a).await.unwrap();
+        other.open(b).await.unwrap();
+        assert!(up_to(&other, &one, b, b"again").await.is_empty());
+        assert!(up_to(&one, &other, a, b"again").await.is_empty());
     }
     one.close().await;
     other.close().await;
@@ -213,35 +215,4 @@ async fn once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
         })
     })
     .await
-}
-
-async fn goes_away_and_comes_back(subject: &impl Subject, [a, b]: [Node; 2]) {
-    let (one, other) = (opened(subject, a, ROOM).await, opened(subject, b, ROOM).await);
-    joined(&one, &[b]).await;
-    joined(&other, &[a]).await;
-    let waiting = async { timeout(PATIENCE, one.receive()).await.expect("it is told") };
-    let leave = async {
-        let can = subject.away(true);
-        if !can {
-            one.close().await;
-        }
-        can
-    };
-    let (told, can) = meanwhile(waiting, leave).await;
-    assert_eq!(told.unwrap_err().kind, Kind::Away, "who waits is told");
-    if can {
-        assert_eq!(one.send(b, b"").await.unwrap_err().kind, Kind::Away);
-        assert_eq!(other.receive().await.unwrap_err().kind, Kind::Away);
-        assert_eq!(one.open().await.unwrap_err().kind, Kind::Away);
-        subject.away(false);
-        for bus in [&one, &other] {
-            bus.open().await.unwrap();
-        }
-        joined(&one, &[b]).await;
-        joined(&other, &[a]).await;
-        one.send(b, b"again").await.unwrap();
-        assert_eq!(packet(&other).await, b"again");
-    }
-    one.close().await;
-    other.close().await;
 }

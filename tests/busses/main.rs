@@ -3,13 +3,13 @@
 mod contract;
 
 use contract::{Subject, holds};
-use deepstream::bus::{Exchange, Node, Seat};
+use deepstream::bus::{Exchange, Seat};
 
 impl Subject for Exchange {
     type Bus = Seat;
 
-    fn bus(&self, node: Node, room: usize) -> Seat {
-        self.seat(node, room)
+    fn bus(&self) -> Seat {
+        self.seat()
     }
 
     fn away(&self, away: bool) -> bool {

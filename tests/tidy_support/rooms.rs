@@ -154,6 +154,7 @@ pub(crate) const MODULES: &[Modules] = &[
             ("settings", &[]),
             ("storage", &["log", "service", "settings"]),
             ("bus", &["storage"]),
+            ("registry", &["storage"]),
             ("auth", &["credentials", "log", "proxies", "service", "settings", "storage"]),
             ("config", &["auth", "credentials", "log", "proxies", "storage"]),
             ("connector", &["log", "storage", "config"]),

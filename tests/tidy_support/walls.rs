@@ -32,6 +32,7 @@ const CLOCKS: &[(&str, &str)] = &[
     ("src/log.rs", "stamps log lines with the time of day"),
     ("src/config/", "makes a server name up at start"),
     ("src/connector/", "off-core: when the next sync is due"),
+    ("src/registry/", "off-core: when a lease is over"),
     ("src/storage/", "off-core: how long something may take, and when it is tried again"),
     ("shards/sim/src/bin/", "reports how long a run took"),
     ("perf/", "measures"),
@@ -96,10 +97,12 @@ pub(crate) fn stray_runtimes(files: &[Source]) -> Vec<String> {
             "src/connector/",
             "src/storage/",
             "src/bus/",
+            "src/registry/",
             "src/auth/",
             "src/monitor/reader.rs",
             "tests/stores/",
             "tests/busses/",
+            "tests/registries/",
         ]
         .iter()
         .any(|place| file.is_under(place))
