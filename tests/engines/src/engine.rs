@@ -2,10 +2,11 @@
 
 use crate::home;
 use crate::kind::{Kind, Plan, Site};
-use crate::node::{Fault, Node};
+use crate::node::{Fault, Node, Recipe};
 use crate::options::Options;
 use crate::process::until;
 use crate::tls::Certificates;
+use std::mem::take;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -28,19 +29,8 @@ pub struct Engine {
     kind: Kind,
     directory: PathBuf,
     nodes: Vec<Node>,
-    plan: Kept,
+    plan: Plan,
     certificates: Option<Certificates>,
-}
-
-/// What of the plan is needed later.
-#[derive(Debug)]
-struct Kept {
-    main: usize,
-    together: bool,
-    settled: fn(&[Node]) -> bool,
-    discarded: fn(&[Node]),
-    credentials: Option<Credentials>,
-    tools: Option<PathBuf>,
 }
 
 /// Starts an engine, and returns when it serves.
@@ -73,21 +63,22 @@ fn start_watched(kind: Kind, options: &Options, mut planned: impl FnMut(&[Node])
 
 impl Engine {
     fn new(kind: Kind, directory: PathBuf, options: &Options) -> Result<Self, String> {
-        let certificates = options.tls.then(|| Certificates::new(&directory, options.address)).transpose();
         // Whatever goes wrong from here on, the directory goes with the engine.
-        let kept =
-            Kept { main: 0, together: false, settled: |_| true, discarded: |_| (), credentials: None, tools: None };
-        let mut engine = Self { kind, directory, nodes: Vec::new(), plan: kept, certificates: certificates? };
+        let mut engine = Self { kind, directory, nodes: Vec::new(), plan: Plan::none(), certificates: None };
+        if options.tls {
+            engine.certificates = Some(Certificates::new(&engine.directory, options.address)?);
+        }
         let site = Site { directory: &engine.directory, options, certificates: engine.certificates.as_ref() };
-        let Plan { recipes, main, together, settled, discarded, credentials, tools } = kind.plan(&site)?;
-        let node = |recipe: crate::node::Recipe| Node::new(options.address, site.directory.join(recipe.name), recipe);
-        engine.nodes = recipes.into_iter().map(node).collect();
-        engine.plan = Kept { main, together, settled, discarded, credentials, tools };
+        let mut plan = kind.plan(&site)?;
+        let node = |recipe: Recipe| Node::new(options.address, site.directory.join(recipe.name), recipe);
+        engine.nodes = take(&mut plan.recipes).into_iter().map(node).collect();
+        engine.plan = plan;
         Ok(engine)
     }
 
     fn begin(&self) -> Result<(), Fault> {
         self.spawn_all()?;
+        (self.plan.founded)(&self.nodes).map_err(Fault::Other)?;
         self.wait_until_settled().map_err(Fault::Other)
     }
 

@@ -1,6 +1,6 @@
 //! One process of an engine.
 
-use crate::process::{PATIENCE, Process, bound_to_us, spawn};
+use crate::process::{PATIENCE, Process, bound_to_us, spawn, wait_for_more};
 use crate::proof::{Listener, anybody, listener};
 use rustix::process::Signal;
 use std::fs::{File, OpenOptions};
@@ -8,7 +8,6 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How much of a log is shown where something failed.
@@ -152,11 +151,11 @@ impl Node {
 
     /// Waits until its own process listens at each of its ports, and serves. If it does not come to that, it is ended.
     pub(crate) fn wait_for_service(&self) -> Result<(), Fault> {
-        let deadline = Instant::now() + PATIENCE;
+        let (begin, mut unproved) = (Instant::now(), self.all_ports());
         let fault = loop {
-            match self.look() {
+            match self.look(&mut unproved) {
                 Ok(true) => return Ok(()),
-                Ok(false) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+                Ok(false) if begin.elapsed() < PATIENCE => wait_for_more(begin),
                 Ok(false) => break Fault::Other(format!("it does not serve after {} s", PATIENCE.as_secs())),
                 Err(fault) => break fault,
             }
@@ -171,28 +170,30 @@ impl Node {
         })
     }
 
-    fn look(&self) -> Result<bool, Fault> {
+    /// Whether it serves. Ports at which it was seen to listen are struck from the list.
+    fn look(&self, unproved: &mut Vec<u16>) -> Result<bool, Fault> {
         let mut process = self.process();
         let process = process.as_mut().ok_or_else(|| Fault::Other("it was ended".to_owned()))?;
         // In this order: one that found its port taken has ended because of that.
         let ended = process.ended();
-        let ports = [self.recipe.port].into_iter().chain(self.recipe.secured).chain(self.recipe.others.iter().copied());
-        let mut all = true;
-        for port in ports {
-            let taken = |by: String| Err(Fault::Taken(format!("{by} listens at its port {port}")));
+        let taken = |by: String, port: u16| Fault::Taken(format!("{by} listens at its port {port}"));
+        while let Some(&port) = unproved.last() {
             match listener(self.address, port, process.pid()) {
-                Listener::Own => {}
-                Listener::Foreign(by) => return taken(by),
-                Listener::Nobody => all = false,
-            }
-            if let (Some(_), Some(by)) = (&ended, anybody(self.address, port)) {
-                return taken(by);
-            }
+                Listener::Own => unproved.pop(),
+                Listener::Foreign(by) => return Err(taken(by, port)),
+                Listener::Nobody => break,
+            };
         }
-        match ended {
-            Some(how) => Err(Fault::Other(format!("it ended with {how}"))),
-            None => Ok(all && (self.recipe.serves)(self)),
+        if let Some(how) = ended {
+            let by = self.all_ports().into_iter().find_map(|port| Some((anybody(self.address, port)?, port)));
+            return Err(by.map_or(Fault::Other(format!("it ended with {how}")), |(by, port)| taken(by, port)));
         }
+        Ok(unproved.is_empty() && (self.recipe.serves)(self))
+    }
+
+    fn all_ports(&self) -> Vec<u16> {
+        let recipe = &self.recipe;
+        [recipe.port].into_iter().chain(recipe.secured).chain(recipe.others.iter().copied()).collect()
     }
 
     /// Says something at its port, and gives what it answers, as far as that comes in one piece; nothing if it does not.

@@ -64,14 +64,20 @@ pub(crate) fn run(mut command: Command) -> Result<Output, String> {
 
 /// Waits until the condition holds.
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) -> Result<(), String> {
-    let deadline = Instant::now() + PATIENCE;
+    let begin = Instant::now();
     while !condition() {
-        if Instant::now() > deadline {
+        if begin.elapsed() > PATIENCE {
             return Err(format!("waited {} s in vain until {what}", PATIENCE.as_secs()));
         }
-        thread::sleep(Duration::from_millis(5));
+        wait_for_more(begin);
     }
     Ok(())
+}
+
+/// A pause before one looks again at what one has been waiting for since then: the longer that is, the longer, as looking costs the
+/// machine what it is waited for needs.
+pub(crate) fn wait_for_more(begin: Instant) {
+    thread::sleep((begin.elapsed() / 8).clamp(Duration::from_millis(2), Duration::from_millis(100)));
 }
 
 /// A running server.

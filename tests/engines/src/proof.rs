@@ -18,16 +18,12 @@ pub(crate) enum Listener {
 pub(crate) fn listener(address: IpAddr, port: u16, pid: u32) -> Listener {
     // In this order: whoever holds a socket that is listed now was a descendant before it could open it.
     let sockets = listening(address, port);
-    let family = tree(pid);
-    let mut own = false;
-    for socket in sockets {
-        if family.iter().any(|&member| holds(member, &socket)) {
-            own = true;
-        } else {
-            return Listener::Foreign(holder(&socket));
-        }
+    if sockets.is_empty() {
+        return Listener::Nobody;
     }
-    if own { Listener::Own } else { Listener::Nobody }
+    let family = tree(pid);
+    let foreign = sockets.iter().find(|socket| !family.iter().any(|&member| holds(member, socket)));
+    foreign.map_or(Listener::Own, |socket| Listener::Foreign(holder(socket)))
 }
 
 /// Who listens there, in words, whoever it is.

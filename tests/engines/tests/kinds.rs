@@ -31,9 +31,10 @@ fn connect(engine: &Engine) -> std::io::Result<TcpStream> {
 
 /// From start to end, in every state that an engine can be brought into.
 fn lives(kind: Kind) {
-    let engine = start(kind, &Options::default()).unwrap();
+    let engine = start(kind, &Options::default().tls(![Kind::Sentinel, Kind::Valkey].contains(&kind))).unwrap();
     let (port, pids) = (engine.port(), pids(&engine));
     assert!(connect(&engine).is_ok(), "{kind:?}");
+    proves_who_it_is(&engine);
 
     engine.freeze().unwrap();
     for &pid in &pids {
@@ -59,6 +60,21 @@ fn lives(kind: Kind) {
     drop(engine);
     assert!(!pids.iter().any(|&pid| runs(pid)), "{kind:?}");
     assert!(!directory.exists(), "{kind:?}");
+}
+
+/// With a certificate that only its own authority vouches for. NATS speaks before it turns to TLS, which the client here does not know.
+fn proves_who_it_is(engine: &Engine) {
+    let Some(files) = engine.certificates().filter(|_| engine.kind() != Kind::Nats) else { return };
+    let client = |trusted: &Path| {
+        let mut client = Command::new("openssl");
+        client.args(["s_client", "-verify_return_error", "-verify_hostname", "localhost", "-connect"]);
+        client.arg(format!("127.0.0.1:{}", engine.secured().unwrap())).arg("-CAfile").arg(trusted);
+        client.args(if engine.kind() == Kind::Postgres { &["-starttls", "postgres"][..] } else { &[] });
+        client.stdin(Stdio::null()).output().unwrap().status.success()
+    };
+    assert!(client(&files.authority), "{:?}", engine.kind());
+    let other = start(Kind::Redis, &Options::default().tls(true)).unwrap();
+    assert!(!client(&other.certificates().unwrap().authority), "{:?}", engine.kind());
 }
 
 fn pids(engine: &Engine) -> Vec<u32> {
@@ -127,6 +143,36 @@ fn redis_lives() {
 #[test]
 fn valkey_lives() {
     lives(Kind::Valkey);
+}
+
+#[test]
+fn redis_cluster_lives() {
+    lives(Kind::RedisCluster);
+}
+
+#[test]
+fn redis_with_a_sentinel_lives() {
+    lives(Kind::Sentinel);
+}
+
+#[test]
+fn nats_lives() {
+    lives(Kind::Nats);
+}
+
+#[test]
+fn etcd_lives() {
+    lives(Kind::Etcd);
+}
+
+#[test]
+fn three_of_etcd_live() {
+    lives(Kind::Etcd3);
+}
+
+#[test]
+fn rabbit_lives() {
+    lives(Kind::Rabbit);
 }
 
 #[test]
@@ -216,6 +262,17 @@ fn the_program_obeys_its_input_and_ends_with_it() {
     drop(program.child.stdin.take());
     assert!(program.child.wait().unwrap().success());
     assert!(!Path::new(described["directory"].as_str().unwrap()).exists());
+}
+
+#[test]
+fn what_an_engine_cannot_do_is_said() {
+    let (tls, password) = (Options::default().tls(true), Options::default().config("requirepass", "x"));
+    for (kind, options) in
+        [(Kind::Valkey, &tls), (Kind::Sentinel, &tls), (Kind::Sentinel, &password), (Kind::RedisCluster, &password)]
+    {
+        let error = start(kind, options).unwrap_err();
+        assert!(error.contains("TLS") || error.contains("requirepass"), "{error}");
+    }
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The kinds of engines: for each what it is configured with, how it is started, and when it serves.
 
+mod etcd;
+mod nats;
 mod postgres;
+mod rabbit;
 mod redis;
 
 use crate::engine::Credentials;
@@ -17,8 +20,20 @@ pub enum Kind {
     Redis,
     /// Valkey, one server; otherwise as Redis.
     Valkey,
+    /// Redis Cluster: `redis-1` to `redis-3`, three masters.
+    RedisCluster,
+    /// Redis with a `master`, its `replica`, and a `sentinel` that replaces the one by the other; the master's name is `mymaster`.
+    Sentinel,
+    /// NATS, one server.
+    Nats,
+    /// etcd, one server.
+    Etcd,
+    /// etcd, `etcd-1` to `etcd-3`, one of which leads.
+    Etcd3,
     /// PostgreSQL, with a password, and as quick as it is when nobody cuts the power.
     Postgres,
+    /// RabbitMQ: `rabbit`, and the `epmd` of its own.
+    Rabbit,
 }
 
 /// Where an engine is to be.
@@ -29,6 +44,7 @@ pub(crate) struct Site<'s> {
 }
 
 /// How an engine is started.
+#[derive(Debug)]
 pub(crate) struct Plan {
     /// Its processes, in the order in which they are started.
     pub(crate) recipes: Vec<Recipe>,
@@ -36,7 +52,9 @@ pub(crate) struct Plan {
     pub(crate) main: usize,
     /// Whether they must be started before the first of them serves.
     pub(crate) together: bool,
-    /// Whether they are one engine, once each serves.
+    /// Makes them one engine, once, when each serves for the first time.
+    pub(crate) founded: fn(&[Node]) -> Result<(), String>,
+    /// Whether they are one engine.
     pub(crate) settled: fn(&[Node]) -> bool,
     /// Clears away what is not in its directory.
     pub(crate) discarded: fn(&[Node]),
@@ -48,10 +66,16 @@ pub(crate) struct Plan {
 impl Plan {
     /// An engine of one process.
     pub(crate) fn one(recipe: Recipe) -> Self {
+        Self { recipes: vec![recipe], ..Self::none() }
+    }
+
+    /// What is common.
+    pub(crate) fn none() -> Self {
         Self {
-            recipes: vec![recipe],
+            recipes: Vec::new(),
             main: 0,
             together: false,
+            founded: |_| Ok(()),
             settled: |_| true,
             discarded: |_| (),
             credentials: None,
@@ -62,14 +86,30 @@ impl Plan {
 
 impl Kind {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Redis, Self::Valkey, Self::Postgres];
+    pub const ALL: &[Self] = &[
+        Self::Redis,
+        Self::Valkey,
+        Self::RedisCluster,
+        Self::Sentinel,
+        Self::Nats,
+        Self::Etcd,
+        Self::Etcd3,
+        Self::Postgres,
+        Self::Rabbit,
+    ];
 
     /// As the command line calls it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Redis => "redis",
             Self::Valkey => "valkey",
+            Self::RedisCluster => "redis-cluster",
+            Self::Sentinel => "sentinel",
+            Self::Nats => "nats",
+            Self::Etcd => "etcd",
+            Self::Etcd3 => "etcd3",
             Self::Postgres => "postgres",
+            Self::Rabbit => "rabbit",
         }
     }
 
@@ -84,7 +124,13 @@ impl Kind {
         match self {
             Self::Redis => redis::plan(site),
             Self::Valkey => redis::valkey(site),
+            Self::RedisCluster => redis::cluster(site),
+            Self::Sentinel => redis::sentinel(site),
+            Self::Nats => nats::plan(site),
+            Self::Etcd => etcd::one(site),
+            Self::Etcd3 => etcd::three(site),
             Self::Postgres => postgres::plan(site),
+            Self::Rabbit => rabbit::plan(site),
         }
     }
 }

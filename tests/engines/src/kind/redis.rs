@@ -2,17 +2,108 @@
 
 use super::{Plan, Site, write};
 use crate::node::{Node, Recipe};
+use crate::process::run;
 use crate::program::{at, on_path, tools};
 use rustix::process::Signal;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+const CLIENT: &str = "redis-cli";
+/// What sentinels call a master in every example.
+const MASTER: &str = "mymaster";
 
 pub(crate) fn plan(site: &Site<'_>) -> Result<Plan, String> {
     Ok(Plan::one(server(site, "redis", on_path("redis-server")?, &[])?))
 }
 
 pub(crate) fn valkey(site: &Site<'_>) -> Result<Plan, String> {
+    if site.certificates.is_some() {
+        return Err("this build of valkey has no TLS".to_owned());
+    }
     let program = at("valkey-server", [tools().join("valkey/valkey-server")].into_iter())?;
     Ok(Plan::one(server(site, "valkey", program, &[])?))
+}
+
+/// Three masters that share the slots, none of which has a replica.
+pub(crate) fn cluster(site: &Site<'_>) -> Result<Plan, String> {
+    without_password(site)?;
+    on_path(CLIENT)?;
+    let mut recipes = Vec::new();
+    for name in ["redis-1", "redis-2", "redis-3"] {
+        let bus = site.port()?;
+        let more = [
+            ("cluster-enabled", "yes".to_owned()),
+            ("cluster-port", bus.to_string()),
+            ("cluster-node-timeout", "2000".to_owned()),
+        ];
+        let server = server(site, name, on_path("redis-server")?, &more)?;
+        recipes.push(Recipe { others: vec![bus], ..server });
+    }
+    let settled = |nodes: &[Node]| nodes.iter().all(|node| node.ask("CLUSTER INFO\r\n").contains("cluster_state:ok"));
+    Ok(Plan { recipes, founded: share_slots, settled, ..Plan::none() })
+}
+
+fn share_slots(nodes: &[Node]) -> Result<(), String> {
+    let mut client = Command::new(on_path(CLIENT)?);
+    client.args(["--cluster", "create"]).stdin(Stdio::null());
+    client.args(nodes.iter().map(|node| format!("{}:{}", node.address(), node.port())));
+    client.args(["--cluster-replicas", "0", "--cluster-yes"]);
+    run(client).map(|_| ())
+}
+
+/// A master, its replica, and a sentinel that puts one in the other's place within seconds.
+pub(crate) fn sentinel(site: &Site<'_>) -> Result<Plan, String> {
+    without_password(site)?;
+    if site.certificates.is_some() {
+        return Err("a sentinel names one port of each server: there is none with TLS here".to_owned());
+    }
+    let program = on_path("redis-server")?;
+    let master = server(site, "master", program.clone(), &[("repl-diskless-sync-delay", "0".to_owned())])?;
+    let address = site.options.address;
+    let of = [("replicaof", format!("{address} {}", master.port)), ("repl-diskless-sync-delay", "0".to_owned())];
+    let replica = server(site, "replica", program.clone(), &of)?;
+    let (room, port) = (site.room("sentinel")?, site.port()?);
+    let lines = [
+        format!("port {port}\nbind {address}\ndir {}\nprotected-mode no\n", room.display()),
+        format!("sentinel monitor {MASTER} {address} {} 1\n", master.port),
+        format!("sentinel down-after-milliseconds {MASTER} 500\n"),
+        format!("sentinel failover-timeout {MASTER} 2000\n"),
+    ];
+    let file = write(room.join("sentinel.conf"), &lines.concat())?;
+    let arguments = vec![file.display().to_string(), "--sentinel".to_owned()];
+    let sentinel = Recipe {
+        name: "sentinel",
+        program,
+        arguments,
+        environment: Vec::new(),
+        port,
+        secured: None,
+        others: Vec::new(),
+        unprivileged: false,
+        death: "KILL",
+        orderly: Signal::TERM,
+        serves,
+    };
+    Ok(Plan { recipes: vec![master, replica, sentinel], main: 2, settled: one_leads, ..Plan::none() })
+}
+
+/// Whether one server is the master, the other follows it, and the sentinel knows both.
+fn one_leads(nodes: &[Node]) -> bool {
+    let (servers, sentinel) = nodes.split_at(2);
+    let leads = |node: &&Node| {
+        let said = node.ask("INFO replication\r\n");
+        said.contains("role:master") && said.contains("state=online")
+    };
+    let mut leaders = servers.iter().filter(leads);
+    let (Some(leader), None) = (leaders.next(), leaders.next()) else { return false };
+    let named = sentinel[0].ask(&format!("SENTINEL GET-MASTER-ADDR-BY-NAME {MASTER}\r\n"));
+    let known = sentinel[0].ask(&format!("SENTINEL MASTER {MASTER}\r\n"));
+    named.contains(&format!("\r\n{}\r\n", leader.port())) && known.contains("num-slaves\r\n$1\r\n1\r\n")
+}
+
+fn without_password(site: &Site<'_>) -> Result<(), String> {
+    let named = site.options.setting("requirepass").map(|_| "several servers of Redis are started without requirepass");
+    named.map_or(Ok(()), |words| Err(words.to_owned()))
 }
 
 /// A server that keeps nothing, reads a file of settings, and may rewrite it.
