@@ -13,7 +13,7 @@ use crate::packet::{Forwarded, Packet};
 use crate::permissions::{Permissions, Sampled};
 use crate::permit::Permit;
 use crate::sides::edges::Edges;
-use crate::sides::{Joined, Sides, ToEdge, ToOwner};
+use crate::sides::{Sides, ToOwner};
 use crate::tape::input::Kind;
 use crate::view::{Row, Unviewable, View};
 use deepstream_wire::{Message, Unreadable, Wire};
@@ -217,29 +217,18 @@ impl Shard {
             Packet::RemoteRead { rule_lookup, place, hash, name } => {
                 sides.remote_read(from, rule_lookup, place, hash, &name);
             }
-            Packet::TakenOver(conn) => sides.edges.here.taken_over(&mut sides.cx.outputs, conn),
-            Packet::Counted(conn) => Edge::counted(sides, conn),
-            Packet::Online { reply_to, users } => sides.heard_online(reply_to, users),
-            Packet::Reply(conn, frame) => sides.edges.here.deliver(&mut sides.cx.outputs, conn, frame),
-            Packet::FanOut { slot, end, except, frames } => {
-                let encoded = Wire::ALL.map(|wire| &frames.of(wire)[..]);
-                let to = (from, slot, except);
-                sides.edges.here.fan_out(&mut sides.cx.outputs, to, encoded, || frames.clone());
-                if end {
-                    sides.edges.here.end_subscriptions(from, slot);
-                }
-            }
-            Packet::Announced { user, frames } => sides.heard_announced(from, &user, &frames),
-            Packet::Joined { conn, reply_to, slot, epoch, provided } => {
-                sides.heard_joined(from, Joined { conn, reply_to, slot, epoch, provided });
-            }
-            Packet::Withheld(forwarded) => sides.heard_withheld(from, forwarded),
-            Packet::Fetched(conn, number) => sides.heard_fetched(conn, number),
-            Packet::Settled { conn, reply_to, refused, version } => {
-                Edge::settled(sides, from, conn, reply_to, refused, version);
-            }
-            Packet::RemoteReadDone { rule_lookup, place, found } => sides.remote_read_done(rule_lookup, place, found),
             Packet::Rules(permissions) => sides.adopt(permissions),
+            delivery @ (Packet::TakenOver(_)
+            | Packet::Counted(_)
+            | Packet::Online { .. }
+            | Packet::Reply(..)
+            | Packet::FanOut { .. }
+            | Packet::Announced { .. }
+            | Packet::Joined { .. }
+            | Packet::Withheld(_)
+            | Packet::Fetched(..)
+            | Packet::Settled { .. }
+            | Packet::RemoteReadDone { .. }) => sides.delivered(from, delivery),
         }
         sides.go_on_judging();
     }

@@ -5,10 +5,51 @@
 use super::{Joined, Sides, ToEdge, ToOwner, UserQuery};
 use crate::ident::{ConnId, Place};
 use crate::output::Frames;
-use crate::packet::{Forwarded, ReplyTo};
+use crate::packet::{Forwarded, Packet, ReplyTo};
 use crate::permit::state::Found;
+use deepstream_wire::Wire;
 
 impl<E: ToEdge, O: ToOwner> Sides<E, O> {
+    /// An owner said this to the edge of this core, by a packet.
+    #[inline]
+    pub(crate) fn delivered(&mut self, from: Place, packet: Packet) {
+        match packet {
+            Packet::TakenOver(conn) => self.edges.here.taken_over(&mut self.cx.outputs, conn),
+            Packet::Counted(conn) => E::counted(self, conn),
+            Packet::Online { reply_to, users } => self.heard_online(reply_to, users),
+            Packet::Reply(conn, frame) => self.edges.here.deliver(&mut self.cx.outputs, conn, frame),
+            Packet::FanOut { slot, end, except, frames } => {
+                let encoded = Wire::ALL.map(|wire| &frames.of(wire)[..]);
+                let to = (from, slot, except);
+                self.edges.here.fan_out(&mut self.cx.outputs, to, encoded, || frames.clone());
+                if end {
+                    self.edges.here.end_subscriptions(from, slot);
+                }
+            }
+            Packet::Announced { user, frames } => self.heard_announced(from, &user, &frames),
+            Packet::Joined { conn, reply_to, slot, epoch, provided } => {
+                self.heard_joined(from, Joined { conn, reply_to, slot, epoch, provided });
+            }
+            Packet::Withheld(forwarded) => self.heard_withheld(from, forwarded),
+            Packet::Fetched(conn, number) => self.heard_fetched(conn, number),
+            Packet::Settled { conn, reply_to, refused, version } => {
+                E::settled(self, from, conn, reply_to, refused, version);
+            }
+            Packet::RemoteReadDone { rule_lookup, place, found } => self.remote_read_done(rule_lookup, place, found),
+            Packet::Request(_)
+            | Packet::Introduce(..)
+            | Packet::Farewell(..)
+            | Packet::Leave { .. }
+            | Packet::Presence { .. }
+            | Packet::HoldClientId { .. }
+            | Packet::Everyone { .. }
+            | Packet::Listen { .. }
+            | Packet::Users { .. }
+            | Packet::RemoteRead { .. }
+            | Packet::Rules(_) => debug_assert!(false, "said to an owner, or to a core"),
+        }
+    }
+
     /// An owner counted a subscription.
     #[inline]
     pub(crate) fn heard_joined(&mut self, owner: Place, joined: Joined) {
