@@ -9,6 +9,7 @@ use crate::auth::AuthMethod;
 use crate::config::Permission;
 use crate::log::{Colors, Level, LogFormat, LogSettings, Timestamps};
 use crate::proxies::Network;
+use deepstream_engine::Visibility;
 use std::time::Duration;
 
 impl Default for Config {
@@ -62,6 +63,7 @@ impl Default for Config {
             record: Record {
                 storage_retrieval_timeout: Duration::from_secs(2),
                 storage_exclusion_prefixes: Vec::new(),
+                visibility: Visibility::Accepted,
                 storage_hot_path_prefixes: Vec::new(),
                 memory_bytes_max: 1 << 30,
             },

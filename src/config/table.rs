@@ -10,6 +10,7 @@ use super::cpulist;
 use super::node::Node;
 use super::storage::Storage;
 use super::types::{Config, CpuChoice, LatencyProfile, Pem, Protocol, Tls, WebSocketEndpoint};
+use deepstream_engine::Visibility;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -240,6 +241,7 @@ static ROWS: &[Row] = &[
         "record.storageHotPathPrefixes",
         Rule::Texts(|c, node| prefixes(node, &mut c.record.storage_hot_path_prefixes)),
     ),
+    row("record.visibility", Rule::Text(visibility)),
     row("record.memoryBytesMax", bytes(1 << 20, BYTES_MAX, |c, bytes| c.record.memory_bytes_max = bytes as usize)),
     row("record.cacheRetrievalTimeout", Rule::Inert("the cache is the memory of this process, nobody waits for it")),
     row("cache", Rule::Service { list: false, default: "default" }),
@@ -531,6 +533,15 @@ fn number_of_cpus(number: i64, count_key: &str) -> String {
     let count =
         if count_key.is_empty() { String::new() } else { format!(", or {count_key}: {number} for that many shards") };
     format!("text: \"{number}\" in quotes for CPU {number}{count}")
+}
+
+fn visibility(config: &mut Config, text: &str) -> Result<(), String> {
+    config.record.visibility = match text {
+        "accepted" => Visibility::Accepted,
+        "stored" => Visibility::Stored,
+        _ => return Err("accepted or stored".to_owned()),
+    };
+    Ok(())
 }
 
 fn latency_profile(config: &mut Config, text: &str) -> Result<(), String> {

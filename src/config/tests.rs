@@ -1,6 +1,7 @@
 use super::table::{Rule, rows};
 use super::*;
 use crate::log::{LogFormat, Timestamps};
+use deepstream_engine::Visibility;
 use deepstream_valve::Right;
 use std::time::Duration;
 
@@ -234,6 +235,8 @@ fn honoured_keys_arrive() {
                     && c.record.storage_hot_path_prefixes.is_empty()
             },
         ),
+        ("record: {visibility: stored}", |c| c.record.visibility == Visibility::Stored),
+        ("record: {visibility: accepted}", |c| c.record.visibility == Visibility::Accepted),
         ("storage: {type: memory}\ncache: {type: default}", |c| c.storage == Storage::Memory),
         ("storage: {options: {intervalMs: 250, durability: interval, directory: db}}", |c| {
             let durability = Durability::Interval(Duration::from_millis(250));
@@ -406,7 +409,7 @@ fn what_is_wrong_is_told_with_file_line_key_and_hint() {
         ),
         (
             "record: {portt: 5}",
-            "config.yml:1: record.portt: unknown key; known here are storageRetrievalTimeout, storageExclusionPrefixes, storageHotPathPrefixes, memoryBytesMax, cacheRetrievalTimeout",
+            "config.yml:1: record.portt: unknown key; known here are storageRetrievalTimeout, storageExclusionPrefixes, storageHotPathPrefixes, visibility, memoryBytesMax, cacheRetrievalTimeout",
         ),
         (
             "httpServer:\n  options:\n    port: 0\n",

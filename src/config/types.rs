@@ -11,6 +11,7 @@ use super::web::HttpEndpoint;
 use crate::auth::AuthMethod;
 use crate::log::{Level, LogSettings};
 use crate::proxies::Network;
+use deepstream_engine::Visibility;
 use deepstream_wire::Wire;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -179,6 +180,8 @@ pub struct Record {
     pub storage_retrieval_timeout: Duration,
     /// Names that begin with one of these never touch storage.
     pub storage_exclusion_prefixes: Vec<String>,
+    /// When changes of records that storage keeps are seen.
+    pub visibility: Visibility,
     /// Names that begin with one of these are written whole and unchecked.
     pub storage_hot_path_prefixes: Vec<String>,
     /// Bytes of record values in memory, in the whole server, above which stored ones that are not in use are dropped.
@@ -457,6 +460,7 @@ impl Config {
             storage: self.storage != Storage::Memory,
             storage_timeout_ns: nanoseconds(self.record.storage_retrieval_timeout),
             storage_exclusion_prefixes: prefixes(&self.record.storage_exclusion_prefixes),
+            visibility: self.record.visibility,
             hot_path_prefixes: prefixes(&self.record.storage_hot_path_prefixes),
             verbose: self.log.level == Level::Debug,
             permissions: std::sync::Arc::new(self.permissions(0)),

@@ -66,6 +66,7 @@ figures! {
     pending_loads Items "Records that storage was asked for."
     pending_write_acks Items "Writers that wait to be told that their write is stored."
     dirty_records Items "Records that storage does not have yet as they are."
+    unstored_answers Items "Messages about records of which something is told once storage has the record."
     resident_records Items "Records whose values are in memory."
     resident_bytes Bytes "Bytes of the values in memory."
     outbox_bytes Bytes "Bytes that wait for the sockets of connections."

@@ -26,6 +26,7 @@ pub struct Census {
     pub pending_loads: usize,
     pub pending_write_acks: usize,
     pub dirty_records: usize,
+    pub unstored_answers: usize,
     pub resident_records: usize,
     pub resident_bytes: usize,
     pub outbox_bytes: usize,

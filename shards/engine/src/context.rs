@@ -14,6 +14,16 @@ use crate::view::{NameHasher, Row, hash_name};
 use ahash::RandomState;
 use std::sync::Arc;
 
+/// When a change of a record is seen by others than its writer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Visibility {
+    /// When its owner accepted it. A crash may take back what was seen, though never what was acknowledged.
+    #[default]
+    Accepted,
+    /// When storage has it. What was seen is never taken back; it is seen later, by about the time that a batch takes.
+    Stored,
+}
+
 /// How a shard behaves; the same for every shard of a process.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -53,6 +63,8 @@ pub struct Options {
     pub storage_timeout_ns: u64,
     /// Names that begin with one of these never touch storage.
     pub storage_exclusion_prefixes: Vec<Box<[u8]>>,
+    /// When changes of records that storage keeps are seen.
+    pub visibility: Visibility,
     /// Names that begin with one of these are written whole and unchecked by CREATEANDUPDATE (docs/records.md §6).
     pub hot_path_prefixes: Vec<Box<[u8]>>,
     /// Whether notes of level debug are wanted.
@@ -84,6 +96,7 @@ impl Default for Options {
             storage: true,
             storage_timeout_ns: 30_000_000_000,
             storage_exclusion_prefixes: Vec::new(),
+            visibility: Visibility::default(),
             hot_path_prefixes: Vec::new(),
             verbose: false,
             permissions: Arc::default(),

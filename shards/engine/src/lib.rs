@@ -36,7 +36,7 @@ mod timer;
 mod view;
 
 pub use census::Census;
-pub use context::Options;
+pub use context::{Options, Visibility};
 pub use endpoint::{Endpoint, Endpoints};
 pub use ident::{ConnId, Nanos, NodeId, Place, Ticket};
 pub use limits::Limits;

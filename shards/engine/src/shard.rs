@@ -199,7 +199,6 @@ impl Shard {
             Packet::Introduce(conn, identity) => sides.edges.introduced(conn, identity),
             Packet::Farewell(conn, oversized) => {
                 sides.edges.forget(conn);
-                sides.owner.forget(conn);
                 Owner::farewell(sides, conn, oversized);
             }
             Packet::Presence { conn, identity, online } => Owner::presence(sides, conn, &identity, online),

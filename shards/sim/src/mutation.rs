@@ -6,7 +6,7 @@
 use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::rules::Rules;
-use deepstream_engine::{Options, Packet, Stored};
+use deepstream_engine::{Options, Packet, Stored, Visibility};
 use deepstream_valve::Right;
 use deepstream_wire::Action;
 use deepstream_wire::client::{ServerEvent, ServerReader};
@@ -81,6 +81,8 @@ pub enum Mutation {
     LoseWithheld,
     /// A core adopts a view with another seed.
     AdoptSeed,
+    /// Changes are seen before they are stored, whatever was asked for.
+    PublishEarly,
     /// Where there is little room, the answer to a conflict has the version that the write would have followed.
     AgeConflict,
 }
@@ -99,7 +101,7 @@ pub(crate) enum Tampering {
 
 impl Mutation {
     /// All planted bugs.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::LoseFanOut,
         Self::RepeatFanOut,
         Self::SwapDeliveries,
@@ -133,6 +135,7 @@ impl Mutation {
         Self::LoseWithheld,
         Self::AgeConflict,
         Self::AdoptSeed,
+        Self::PublishEarly,
     ];
 
     /// Decides what happens to a packet that is about to be delivered.
@@ -192,6 +195,9 @@ impl Mutation {
         if self == Self::SlowCalls {
             options.rpc_ack_timeout_ns *= 3;
             options.rpc_response_timeout_ns *= 3;
+        }
+        if self == Self::PublishEarly {
+            options.visibility = Visibility::Accepted;
         }
         if self == Self::NeverRematch {
             options.listen_rematch_ns = None;

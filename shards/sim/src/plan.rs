@@ -7,7 +7,7 @@ use crate::rng::Rng;
 use crate::rules::Rules;
 use crate::sketch::Sketch;
 use crate::workload::record::draw_names;
-use deepstream_engine::{Endpoint, Endpoints, Limits, Member, NodeId, Options, Place, Stored, View};
+use deepstream_engine::{Endpoint, Endpoints, Limits, Member, NodeId, Options, Place, Stored, View, Visibility};
 use deepstream_valve::Right;
 use deepstream_wire::Wire;
 
@@ -338,6 +338,11 @@ impl Plan {
             let third = last.stranger(rng);
             self.views.push(last.next(Some(third)));
         }
+    }
+
+    /// Changes may be seen only once they are stored.
+    pub(crate) fn draw_visibility(&mut self, rng: &mut Rng) {
+        self.options.visibility = if rng.chance(50) { Visibility::Stored } else { Visibility::Accepted };
     }
 
     /// Whether there are rules.

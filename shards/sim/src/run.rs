@@ -33,6 +33,8 @@ pub struct Run {
     pub apart: bool,
     /// Whether views may change; worlds of earlier failures had one for ever.
     pub growing: bool,
+    /// Whether changes may be seen only once they are stored; worlds of earlier failures knew none that were kept back.
+    pub stored: bool,
 }
 
 /// A failure of a run.
@@ -81,6 +83,7 @@ impl Run {
             burdened: true,
             apart: true,
             growing: true,
+            stored: true,
         }
     }
 

@@ -143,6 +143,9 @@ impl World {
         if run.growing {
             plan.draw_views(&mut Rng::new(run.seed, "views"));
         }
+        if run.stored {
+            plan.draw_visibility(&mut Rng::new(run.seed, "visibility"));
+        }
         Self::of(plan, run.seed, run.mutation, tracing)
     }
 
@@ -478,8 +481,10 @@ impl World {
     /// A batch of stores is carried out and answered.
     pub(crate) fn answer_write(&mut self, core: usize) {
         let (mutation, rng) = (self.mutation, &mut self.rng.faults);
+        let done = self.store.writes[core].front().is_some_and(|write| write.fate != Fate::Fails);
         let (batch, outcome) = self.store.write(core, || mutation.forgets(rng));
         self.line(|| format!("stored core={core} records={} outcome={outcome:?}", batch.entries.len()));
+        self.oracle.carried_out(core, &batch, done);
         if let Some(outcome) = outcome {
             if matches!(outcome, Completion::Stored { result: Err(_), .. }) {
                 for entry in batch.entries.iter().filter(|entry| entry.value_len.is_none()) {
@@ -502,7 +507,7 @@ impl World {
             return false;
         }
         self.line(|| format!("store core={core} records={}", batch.entries.len()));
-        self.oracle.storing(&batch);
+        self.oracle.storing(core, &batch);
         let (mut due, mut fate) = self.fate();
         if fate == Fate::Lost {
             // A batch is answered in the end, however long it takes: the next one waits for it.

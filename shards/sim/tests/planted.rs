@@ -7,7 +7,9 @@ fn found(mutation: Mutation, seeds: u64) -> Option<Failure> {
     // Who is taken over is owed nothing more: rare things are rarer where clients have names, or where there are intruders.
     let named = mutation == Mutation::LoseTakeOver;
     let intruders = mutation == Mutation::TellConflict;
-    (0..seeds).find_map(|seed| Run { mutation, named, intruders, burdened: false, ..Run::of(seed) }.go().err())
+    // Of what is kept back nothing can be lost on a lane.
+    let stored = mutation == Mutation::PublishEarly;
+    (0..seeds).find_map(|seed| Run { mutation, named, intruders, stored, burdened: false, ..Run::of(seed) }.go().err())
 }
 
 fn assert_found(mutation: Mutation, seeds: u64, complaints: &[&str]) {
@@ -65,6 +67,7 @@ fn answer_of_another_is_noticed() {
             named: false,
             intruders: false,
             burdened: false,
+            stored: false,
             ..Run::of(seed)
         }
         .go()
@@ -209,7 +212,7 @@ fn document_told_to_who_may_not_read_is_noticed() {
 #[test]
 fn wrong_version_in_the_answer_to_a_conflict_is_noticed_where_others_wait_for_room() {
     let mutation = Mutation::AgeConflict;
-    let run = |seed| Run { mutation, ..Run::of(seed) }.go().err();
+    let run = |seed| Run { mutation, stored: false, ..Run::of(seed) }.go().err();
     let noticed = (0..1000).filter_map(run).any(|failure| failure.what.contains("and that is no answer"));
     assert!(noticed, "nobody was told a version that its write would have followed, and noticed");
 }
@@ -222,4 +225,9 @@ fn answer_that_waits_for_room_and_is_not_heard_of_is_missed() {
 #[test]
 fn core_that_goes_by_a_view_of_another_seed_is_noticed() {
     assert_found(Mutation::AdoptSeed, 300, &["was to refuse a view (another seed"]);
+}
+
+#[test]
+fn change_that_is_seen_before_it_is_stored_is_noticed() {
+    assert_found(Mutation::PublishEarly, 100, &["and storage has reached", "and storage, which has reached"]);
 }

@@ -22,6 +22,7 @@ impl ToOwner for Owner {
     }
 
     fn farewell<E: ToEdge>(sides: &mut Sides<E, Self>, conn: ConnId, oversized: bool) {
+        sides.owner.unasked.forget(conn);
         sides.departed(conn, oversized);
         sides.listener_departed(conn);
     }

@@ -24,7 +24,7 @@ mod withheld;
 
 use crate::census::Census;
 use crate::context::{Options, hasher};
-use crate::ident::{ConnId, Place};
+use crate::ident::Place;
 use crate::limits::Limits;
 use filters::Filters;
 use listen::Listening;
@@ -74,15 +74,10 @@ impl Owner {
         self.unasked.share(limits, places);
     }
 
-    /// A connection of another core is gone.
-    pub(crate) fn forget(&mut self, conn: ConnId) {
-        self.unasked.forget(conn);
-    }
-
     /// What is held here.
     pub(crate) fn count(&self, census: &mut Census) {
         let [patterns, listeners, provided_names, asked_names] = self.listening.counts();
-        let [pending_loads, pending_write_acks, dirty_records, resident_records, resident_bytes] =
+        let [pending_loads, pending_write_acks, dirty_records, unstored_answers, resident_records, resident_bytes] =
             self.records.counts();
         census.owned_names = self.names.len();
         census.calls = self.calls.len();
@@ -99,6 +94,7 @@ impl Owner {
         census.pending_loads = pending_loads;
         census.pending_write_acks = pending_write_acks;
         census.dirty_records = dirty_records;
+        census.unstored_answers = unstored_answers;
         census.resident_records = resident_records;
         census.resident_bytes = resident_bytes;
     }

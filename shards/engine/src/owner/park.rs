@@ -119,7 +119,12 @@ impl Parked {
     }
 
     fn cost(&self) -> usize {
-        if self.counted { Self::cost_of(self.bytes.len()) } else { 0 }
+        if self.counted { self.size() } else { 0 }
+    }
+
+    /// What it takes.
+    pub(crate) fn size(&self) -> usize {
+        Self::cost_of(self.bytes.len())
     }
 
     fn cost_of(len: usize) -> usize {
@@ -133,6 +138,12 @@ impl<E: ToEdge> Sides<E, Owner> {
         let who = if self.permit.judges() { self.edges.identity(conn) } else { None };
         let bytes = Bytes::copy_from_slice(message.bytes);
         Parked { conn, reply_to, head: message.head, bytes, who, counted: true, overtaken: false }
+    }
+
+    /// A message that is being done, as one that is done again later, if need be.
+    pub(crate) fn parked_again(&self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>, run: &Run) -> Parked {
+        let parked = self.parked(conn, reply_to, message);
+        Parked { counted: false, who: run.who.clone().or(parked.who), overtaken: run.overtaken, ..parked }
     }
 
     /// Whether a message of this length can wait.
@@ -182,6 +193,14 @@ impl<E: ToEdge> Sides<E, Owner> {
         self.owner.parking.messages += usize::from(parked.counted);
         self.owner.parking.bytes += parked.cost();
         self.owner.names.at_mut(slot).waiting.queue().push_front(parked);
+    }
+
+    /// Messages that were done, and are to be done again: before all that wait, but for one that is being judged already.
+    pub(crate) fn park_again(&mut self, slot: u32, messages: Vec<Parked>) {
+        let judged = if self.owner.names.at(slot).waiting.judging { self.unpark(slot) } else { None };
+        for parked in messages.into_iter().rev().chain(judged) {
+            self.repark(slot, parked);
+        }
     }
 
     /// Does what a connection says behind the answers that are withheld from it. None of them can be refused for want of

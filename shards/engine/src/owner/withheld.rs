@@ -46,6 +46,8 @@ const REMEMBERED_NS: u64 = 50_000_000;
 pub(crate) struct Unasked {
     told: HashMap<ConnId, Told, RandomState>,
     bytes_max: usize,
+    /// Of the answer that is being given, if it is held back until it is stored.
+    counted: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +56,13 @@ struct Told {
     message: u32,
     since: Nanos,
     bytes: usize,
+    /// Of those, what is held back until it is stored: it is remembered until then.
+    held: usize,
 }
 
 impl Unasked {
     pub(crate) fn new(limits: &Limits, owners: usize, hasher: RandomState) -> Self {
-        let mut unasked = Self { told: HashMap::with_hasher(hasher), bytes_max: 0 };
+        let mut unasked = Self { told: HashMap::with_hasher(hasher), bytes_max: 0, counted: 0 };
         unasked.share(limits, owners);
         unasked
     }
@@ -70,27 +74,53 @@ impl Unasked {
         self.bytes_max = (high_water / 2 / owners).max(least);
     }
 
-    /// A stranger is gone.
+    /// A connection is gone.
     pub(crate) fn forget(&mut self, conn: ConnId) {
-        self.told.remove(&conn);
+        if !self.told.is_empty() {
+            self.told.remove(&conn);
+        }
     }
 
     /// Whether a connection of another core may be told this much more; if so it counts as told.
     fn may_tell(&mut self, conn: ConnId, message: u32, bytes: usize, now: Nanos) -> bool {
-        if bytes <= UNCOUNTED_BYTES_MAX.min(self.bytes_max) {
-            return true;
+        bytes <= UNCOUNTED_BYTES_MAX.min(self.bytes_max) || self.may_count(conn, message, bytes, now).is_some()
+    }
+
+    /// The same, of a connection of any core, and of an answer of any size that is held back.
+    fn may_hold(&mut self, conn: ConnId, message: u32, bytes: usize, now: Nanos) -> bool {
+        let Some(told) = self.may_count(conn, message, bytes, now) else { return false };
+        told.held += bytes;
+        self.counted += bytes;
+        true
+    }
+
+    /// What counts for the answer that was just given, if it is held back.
+    pub(crate) fn take_counted(&mut self) -> usize {
+        std::mem::take(&mut self.counted)
+    }
+
+    /// So much is held back no more, because it is told now, or never.
+    pub(crate) fn told_counted(&mut self, conn: ConnId, bytes: usize, now: Nanos) {
+        if bytes > 0
+            && let Some(told) = self.told.get_mut(&conn)
+        {
+            told.held -= bytes;
+            told.since = now;
         }
-        let told = self.told.entry(conn).or_insert(Told { message, since: now, bytes: 0 });
-        let goes_on = message != 0 && told.message == message;
+    }
+
+    fn may_count(&mut self, conn: ConnId, message: u32, bytes: usize, now: Nanos) -> Option<&mut Told> {
+        let told = self.told.entry(conn).or_insert(Told { message, since: now, bytes: 0, held: 0 });
+        let goes_on = told.held > 0 || (message != 0 && told.message == message);
         if !goes_on && now.since(told.since) > REMEMBERED_NS {
             (told.since, told.bytes) = (now, 0);
         }
         told.message = message;
         if told.bytes + bytes > self.bytes_max {
-            return false;
+            return None;
         }
         told.bytes += bytes;
-        true
+        Some(told)
     }
 }
 
@@ -122,8 +152,13 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     fn may_answer(&mut self, conn: ConnId, reply_to: ReplyTo, bytes: usize) -> bool {
+        let now = self.cx.outputs.now;
+        if self.edges.is_shut() {
+            // What is held back fills no outbox yet. For one who is gone nothing needs to be remembered.
+            return self.edges.wire(conn).is_none()
+                || self.owner.unasked.may_hold(conn, reply_to.bulk_generation, bytes, now);
+        }
         if conn.core != self.cx.core {
-            let now = self.cx.outputs.now;
             return self.owner.unasked.may_tell(conn, reply_to.bulk_generation, bytes, now);
         }
         self.edges.here.has_room(conn, bytes)

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::ident::{ConnId, Place};
 use crate::interest::Interest;
 use crate::output::Frames;
+use crate::outputs::Outputs;
 use crate::packet::{Forwarded, Identity, Lane, Packet, ReplyTo};
 use crate::sides::{Joined, Sides, ToEdge, ToOwner};
 use ahash::RandomState;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 /// All edges, as this core's owner speaks to them.
 pub(crate) struct Edges<E> {
     core: Place,
+    gate: Gate,
     pub(crate) here: E,
     /// Connections of other cores that have spoken to this one.
     identities: HashMap<ConnId, Arc<Identity>, RandomState>,
@@ -28,7 +30,13 @@ pub(crate) struct Edges<E> {
 
 impl<E> Edges<E> {
     pub(crate) fn new(core: Place, here: E, hasher: RandomState) -> Self {
-        Self { core, here, identities: HashMap::with_hasher(hasher), scratch: [const { Vec::new() }; Wire::COUNT] }
+        Self {
+            core,
+            gate: Gate { core, near: core, kept: Vec::new() },
+            here,
+            identities: HashMap::with_hasher(hasher),
+            scratch: [const { Vec::new() }; Wire::COUNT],
+        }
     }
 
     /// A connection of another core is introduced, perhaps anew.
@@ -44,6 +52,58 @@ impl<E> Edges<E> {
     /// How many connections of other cores are known.
     pub(crate) fn identity_count(&self) -> usize {
         self.identities.len()
+    }
+
+    /// What owners say is kept back from here on.
+    pub(crate) fn shut_gate(&mut self) {
+        self.gate.near = ConnId::NOBODY.core;
+    }
+
+    /// Whether what owners say is kept back.
+    #[inline]
+    pub(crate) fn is_shut(&self) -> bool {
+        self.gate.near != self.core
+    }
+
+    /// What owners say goes out again. What was kept back, whose memory is to be given back.
+    pub(crate) fn open_gate(&mut self) -> Vec<(Place, Packet)> {
+        self.gate.near = self.core;
+        std::mem::take(&mut self.gate.kept)
+    }
+
+    /// See [`Edges::open_gate`].
+    pub(crate) fn reuse(&mut self, kept: Vec<(Place, Packet)>) {
+        debug_assert!(kept.is_empty(), "nothing of it is lost");
+        if self.gate.kept.capacity() == 0 {
+            self.gate.kept = kept;
+        }
+    }
+
+    /// Says something whether the gate is shut or not.
+    pub(crate) fn past_gate<R>(&mut self, say: impl FnOnce(&mut Self) -> R) -> R {
+        let near = std::mem::replace(&mut self.gate.near, self.core);
+        let said = say(self);
+        self.gate.near = near;
+        said
+    }
+}
+
+/// What owners say goes through here. While it is shut, all of it is kept back, in the form of packets, for this core's edge too.
+struct Gate {
+    core: Place,
+    /// The place whose edge is told by calls: this core; nobody's place while the gate is shut.
+    near: Place,
+    kept: Vec<(Place, Packet)>,
+}
+
+impl Gate {
+    /// Says something to an edge by a packet: at once, unless the gate is shut.
+    fn send(&mut self, outputs: &mut Outputs, to: Place, packet: Packet) {
+        if self.near == self.core {
+            outputs.post(to, Lane::Deliveries, packet);
+        } else {
+            self.kept.push((to, packet));
+        }
     }
 }
 
@@ -89,7 +149,7 @@ impl<E: ToEdge> Edges<E> {
 
     /// Sends one message to one connection, wherever its socket is. A connection that is gone is passed over.
     pub(crate) fn reply(&mut self, cx: &mut Context, conn: ConnId, message: &Outgoing<'_>) {
-        if conn.core == self.core {
+        if conn.core == self.gate.near {
             self.here.tell(&mut cx.outputs, conn, |wire, out| encode(wire, message, out));
         } else if let Some(wire) = self.wire(conn) {
             let frame = &mut self.scratch[wire as usize];
@@ -97,7 +157,7 @@ impl<E: ToEdge> Edges<E> {
             encode(wire, message, frame);
             let frame = Bytes::copy_from_slice(frame);
             cx.outputs.posted_bytes += frame.len() as u64;
-            cx.outputs.post(conn.core, Lane::Deliveries, Packet::Reply(conn, frame));
+            self.gate.send(&mut cx.outputs, conn.core, Packet::Reply(conn, frame));
         }
     }
 
@@ -110,7 +170,7 @@ impl<E: ToEdge> Edges<E> {
         body: &[u8],
         anew: impl FnOnce() -> Outgoing<'m>,
     ) {
-        if conn.core != self.core {
+        if conn.core != self.gate.near {
             return self.reply(cx, conn, &anew());
         }
         self.here.tell(&mut cx.outputs, conn, |wire, out| {
@@ -131,7 +191,7 @@ impl<E: ToEdge> Edges<E> {
         message: impl Fn(Wire) -> S,
     ) {
         let Audience { interest, slot, except, end, differs } = to;
-        if let Some(wire) = interest.only_wire_on(self.core)
+        if let Some(wire) = interest.only_wire_on(self.gate.near)
             && let Some(member) = self.here.only_member(slot, except)
         {
             // One who is told, and he is here: what he is told needs to lie nowhere before it lies in his outbox.
@@ -160,13 +220,13 @@ impl<E: ToEdge> Edges<E> {
         let scratch = &self.scratch;
         let mut frames = None;
         for core in interest.cores() {
-            if core == self.core {
+            if core == self.gate.near {
                 let frames = Wire::ALL.map(|wire| places.of(wire, scratch));
                 let to = (core, slot, except);
                 self.here.fan_out(&mut cx.outputs, to, frames, || share(scratch, places));
             } else {
                 let frames = frames.get_or_insert_with(|| share(scratch, places)).clone();
-                cx.outputs.post(core, Lane::Deliveries, Packet::FanOut { slot, end, except, frames });
+                self.gate.send(&mut cx.outputs, core, Packet::FanOut { slot, end, except, frames });
             }
         }
     }
@@ -178,11 +238,11 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     #[inline]
     pub(crate) fn tell_joined(&mut self, joined: Joined) {
         let Joined { conn, reply_to, slot, epoch, provided } = joined;
-        if conn.core == self.cx.core {
+        if conn.core == self.edges.gate.near {
             self.heard_joined(conn.core, joined);
         } else {
             let packet = Packet::Joined { conn, reply_to, slot, epoch, provided };
-            self.cx.outputs.post(conn.core, Lane::Deliveries, packet);
+            self.edges.gate.send(&mut self.cx.outputs, conn.core, packet);
         }
     }
 
@@ -192,67 +252,67 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
         if reply_to.bulk_request == ReplyTo::NONE && !(refused && reply_to.joins()) {
             return;
         }
-        if conn.core == self.cx.core {
+        if conn.core == self.edges.gate.near {
             E::settled(self, conn.core, conn, reply_to, refused, version);
         } else {
             let packet = Packet::Settled { conn, reply_to, refused, version };
-            self.cx.outputs.post(conn.core, Lane::Deliveries, packet);
+            self.edges.gate.send(&mut self.cx.outputs, conn.core, packet);
         }
     }
 
     /// Another connection bears a connection's name now.
     pub(crate) fn tell_taken_over(&mut self, conn: ConnId) {
-        if conn.core == self.cx.core {
+        if conn.core == self.edges.gate.near {
             self.edges.here.taken_over(&mut self.cx.outputs, conn);
         } else {
-            self.cx.outputs.post(conn.core, Lane::Deliveries, Packet::TakenOver(conn));
+            self.edges.gate.send(&mut self.cx.outputs, conn.core, Packet::TakenOver(conn));
         }
     }
 
     /// A connection's user is online, to whoever asks from here on.
     pub(crate) fn tell_counted(&mut self, conn: ConnId) {
-        if conn.core == self.cx.core {
+        if conn.core == self.edges.gate.near {
             E::counted(self, conn);
         } else {
-            self.cx.outputs.post(conn.core, Lane::Deliveries, Packet::Counted(conn));
+            self.edges.gate.send(&mut self.cx.outputs, conn.core, Packet::Counted(conn));
         }
     }
 
     /// There may be no room for an answer.
     pub(crate) fn tell_withheld(&mut self, forwarded: Forwarded) {
         let core = forwarded.conn.core;
-        if core == self.cx.core {
+        if core == self.edges.gate.near {
             self.heard_withheld(core, forwarded);
         } else {
-            self.cx.outputs.post(core, Lane::Deliveries, Packet::Withheld(forwarded));
+            self.edges.gate.send(&mut self.cx.outputs, core, Packet::Withheld(forwarded));
         }
     }
 
     /// What was asked again, under this number, is answered.
     pub(crate) fn tell_fetched(&mut self, conn: ConnId, number: u32) {
-        if conn.core == self.cx.core {
+        if conn.core == self.edges.gate.near {
             self.heard_fetched(conn, number);
         } else {
-            self.cx.outputs.post(conn.core, Lane::Deliveries, Packet::Fetched(conn, number));
+            self.edges.gate.send(&mut self.cx.outputs, conn.core, Packet::Fetched(conn, number));
         }
     }
 
     /// These users are online, of those whose names this core owns.
     pub(crate) fn tell_online(&mut self, conn: ConnId, reply_to: ReplyTo, users: Box<[Box<[u8]>]>) {
-        if conn.core == self.cx.core {
+        if conn.core == self.edges.gate.near {
             self.heard_online(reply_to, users);
         } else {
-            self.cx.outputs.post(conn.core, Lane::Deliveries, Packet::Online { reply_to, users });
+            self.edges.gate.send(&mut self.cx.outputs, conn.core, Packet::Online { reply_to, users });
         }
     }
 
     /// A user came or went; to a core that has subscribers of everybody.
     pub(crate) fn announce_to(&mut self, core: Place, user: &[u8], frames: &Frames) {
-        if core == self.cx.core {
+        if core == self.edges.gate.near {
             self.heard_announced(core, user, frames);
         } else {
             let packet = Packet::Announced { user: user.into(), frames: frames.clone() };
-            self.cx.outputs.post(core, Lane::Deliveries, packet);
+            self.edges.gate.send(&mut self.cx.outputs, core, packet);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! `packet/form.rs`.
 
 use crate::codec::{Get, Put, enums, structs};
-use crate::context::Options;
+use crate::context::{Options, Visibility};
 use crate::endpoint::Endpoint;
 use crate::ident::Ticket;
 use crate::limits::Limits;
@@ -73,6 +73,7 @@ structs! {
         storage: storage,
         storage_timeout_ns: storage_timeout_ns,
         storage_exclusion_prefixes: storage_exclusion_prefixes,
+        visibility: visibility,
         hot_path_prefixes: hot_path_prefixes,
         verbose: verbose,
         permissions: permissions,
@@ -81,6 +82,10 @@ structs! {
 }
 
 enums! {
+    Visibility {
+        0 Accepted {}
+        1 Stored {}
+    }
     Unreadable {
         0 Malformed {}
         1 Topic { 0: topic }

@@ -20,5 +20,6 @@ mod shadow;
 mod storage;
 mod takeover;
 mod view;
+mod visibility;
 mod wires;
 mod withheld;

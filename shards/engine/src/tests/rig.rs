@@ -268,6 +268,11 @@ impl Rig {
         for (core, ask) in std::mem::take(&mut self.held) {
             self.answer(core, ask);
         }
+        self.answer_batches();
+    }
+
+    /// What storage works on is done; what it is given next is held back as before.
+    pub(super) fn answer_batches(&mut self) {
         for core in 0..self.shards.len() {
             if let Some(batch) = self.batches[core].take() {
                 self.store(core, &batch);

@@ -12,6 +12,7 @@ mod presence;
 mod record;
 mod rest;
 mod rpc;
+mod stored;
 mod takeover;
 mod told;
 mod view;

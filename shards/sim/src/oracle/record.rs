@@ -8,7 +8,8 @@
 mod denied;
 
 use crate::oracle::Oracle;
-use crate::oracle::write::Writes;
+use crate::oracle::stored::Commits;
+use crate::oracle::write::{Writes, change_of};
 use crate::plan::Plan;
 use crate::shadow::{Cause, Change, History, Moment};
 use deepstream_wire::client::{original_action, versions};
@@ -75,6 +76,7 @@ pub(super) struct Records {
     /// Connections that were told versions, which are to be acknowledged next.
     versions_told: BTreeSet<usize>,
     names_max: usize,
+    pub(super) commits: Commits,
 }
 
 impl Records {
@@ -90,6 +92,7 @@ impl Records {
             writes: Writes::new(&plan.options),
             versions_told: BTreeSet::new(),
             names_max: plan.options.limits.names_per_message_max,
+            commits: Commits::new(&plan.options),
         }
     }
 
@@ -123,6 +126,7 @@ impl Oracle {
     /// A record was deleted.
     pub(super) fn record_deleted(&mut self, name: &[u8]) {
         self.records.history(name).end(Cause::Deleted);
+        self.storage_agrees(name);
         self.nobody_wants(name);
         for ((_, other), tie) in &mut self.records.ties {
             if **other == *name {
@@ -314,7 +318,7 @@ impl Oracle {
         if let Some(&first) = left.first() {
             tie.floor = tie.floor.max(first);
         }
-        let held = !left.is_empty();
+        let (held, first) = (!left.is_empty(), left.first().copied());
         if let Some(Subscription { stage: Stage::Knows(known), ending, .. }) = &mut tie.subscription {
             // Of a record that is deleted, what comes after is not told on this subscription's account.
             if held || !*ending {
@@ -325,6 +329,7 @@ impl Oracle {
         self.check(held || ending, || {
             format!("conn {conn} is shown a {what} of {} that it cannot see now", text(name))
         });
+        self.told_moment(conn, name, first);
     }
 
     fn read_said(&mut self, conn: usize, message: &Message<&[u8]>) {
@@ -401,8 +406,10 @@ impl Oracle {
         // Whoever is told something before its deletion is answered did not subscribe behind it after all: a
         // subscription that cannot wait in the record's queue goes ahead of it.
         subscription.behind_deletion &= tie.deletes == 0;
+        let first = left.first().copied();
         let stage = std::mem::replace(&mut subscription.stage, Stage::Knows(left));
         self.check(held, || format!("conn {conn} at {stage:?} cannot be told {}", line()));
+        self.told_moment(conn, name, first);
     }
 
     fn deleted_said(&mut self, conn: usize, name: &[u8]) {
@@ -523,8 +530,9 @@ impl Oracle {
                 self.granted_to(conn, &asked, Some(name), "learns the version");
             }
             let history = self.records.history(name);
-            let was = (0..=history.last()).any(|index| history.at(index).version == version);
-            self.check(was, || format!("conn {conn} is told that {} is at {version}", text(name)));
+            let was = (0..=history.last()).find(|&index| history.at(index).version == version);
+            self.check(was.is_some(), || format!("conn {conn} is told that {} is at {version}", text(name)));
+            self.told_moment(conn, name, was);
         }
         // The acknowledgement that follows tells which message was meant.
         let first = self.records.versions_told.insert(conn);
@@ -572,19 +580,6 @@ impl Oracle {
         if let Some(first) = wrong.into_iter().next() {
             self.fail(first);
         }
-    }
-}
-
-/// The change a message tells of.
-pub(super) fn change_of(message: &Message<&[u8]>) -> Option<Change> {
-    let data = message.data().map(serde_json::from_slice::<Value>).transpose().ok()?;
-    let path = || Some(std::str::from_utf8(message.path()?).ok()?.to_owned());
-    match message.head.action {
-        Action::RecordUpdate | Action::RecordCreateAndUpdate => data.map(Change::Whole),
-        Action::RecordPatch | Action::RecordCreateAndPatch => Some(Change::At(path()?, data)),
-        Action::RecordErase => Some(Change::At(path()?, None)),
-        Action::RecordPatchMulti => Change::many(message.data()?),
-        _ => None,
     }
 }
 

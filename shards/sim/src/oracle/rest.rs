@@ -91,7 +91,9 @@ impl World {
             let census = self.cores[core].shard.census();
             let busy = census.bulk_requests + census.parked_messages + census.pending_loads + census.pending_write_acks;
             let listening = census.asked_names + census.listen_work + census.rule_lookups + census.withheld;
-            if busy + listening + census.dirty_records + census.outbox_bytes + census.packets > 0 {
+            if busy + listening + census.dirty_records + census.unstored_answers + census.outbox_bytes + census.packets
+                > 0
+            {
                 return self.oracle.fail(format!("core {core} is not at rest: {census:?}"));
             }
         }

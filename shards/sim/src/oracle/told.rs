@@ -62,6 +62,9 @@ impl Oracle {
             let (own, fits) = (*writer == conn, **name == *message.name());
             others |= !own;
             self.check(fits, || format!("conn {conn} is told of another record by {}", line()));
+            if !own {
+                self.told_mark(conn, message.name(), mark);
+            }
         }
         if others && self.permit.ruled() {
             let says = self.may_be_told(conn, message);
@@ -169,7 +172,10 @@ impl Oracle {
                 return self.fail(format!("conn {conn} is told what nobody wrote: {}", text(bytes).escape_debug()));
             };
             let may = *writer == conn || rules.clone().any(|rules| self.reads(conn, name, None, rules).yes);
-            let name = name.clone();
+            let (name, own) = (name.clone(), *writer == conn);
+            if !own {
+                self.told_mark(conn, &name, mark);
+            }
             self.check(may, || {
                 let told = text(bytes);
                 format!(
@@ -217,7 +223,7 @@ fn marks_of(message: &Message<&[u8]>) -> BTreeSet<u64> {
 }
 
 /// Values are `{"w":7}` and `[7,1]`; what was removed leaves `{"u7":{}}`.
-fn marks_in(value: &Value, marks: &mut BTreeSet<u64>) {
+pub(super) fn marks_in(value: &Value, marks: &mut BTreeSet<u64>) {
     match value {
         Value::Object(members) => {
             for (key, value) in members {

@@ -1,7 +1,7 @@
 //! Checks writes: each is applied or refused, and each acknowledgement is true.
 
 use crate::oracle::Oracle;
-use crate::oracle::record::{change_of, text};
+use crate::oracle::record::text;
 use crate::shadow::{Cause, Change};
 use crate::store::Store;
 use deepstream_engine::{Fault, Options, StoreBatch, Stored, Ticket};
@@ -101,7 +101,7 @@ impl Writes {
         }
     }
 
-    fn is_stored(&self, name: &[u8]) -> bool {
+    pub(super) fn is_stored(&self, name: &[u8]) -> bool {
         self.stored && !self.excluded.iter().any(|prefix| name.starts_with(prefix))
     }
 }
@@ -300,7 +300,8 @@ impl Oracle {
     }
 
     /// A shard hands records to storage.
-    pub(crate) fn storing(&mut self, batch: &StoreBatch) {
+    pub(crate) fn storing(&mut self, core: usize, batch: &StoreBatch) {
+        self.commits(core, batch);
         for entry in &batch.entries {
             let name = batch.name(entry);
             let history = self.records.history(name);
@@ -364,6 +365,9 @@ impl Oracle {
             Ok(None) if limbo => history.end(Cause::Lapsed),
             Ok(None) => self.fail(format!("{} is at version {version} and storage has lost it", text(name))),
         }
+        if result.is_ok() {
+            self.storage_agrees(name);
+        }
     }
 
     pub(super) fn writes_at_rest(&mut self) {
@@ -398,4 +402,17 @@ impl Oracle {
 fn is(moment: &crate::shadow::Moment, stored: &Stored) -> bool {
     let value: Value = serde_json::from_slice(&stored.value).unwrap_or_default();
     moment.version == stored.version && moment.value == value
+}
+
+/// The change a message tells of.
+pub(super) fn change_of(message: &Message<&[u8]>) -> Option<Change> {
+    let data = message.data().map(serde_json::from_slice::<Value>).transpose().ok()?;
+    let path = || Some(std::str::from_utf8(message.path()?).ok()?.to_owned());
+    match message.head.action {
+        Action::RecordUpdate | Action::RecordCreateAndUpdate => data.map(Change::Whole),
+        Action::RecordPatch | Action::RecordCreateAndPatch => Some(Change::At(path()?, data)),
+        Action::RecordErase => Some(Change::At(path()?, None)),
+        Action::RecordPatchMulti => Change::many(message.data()?),
+        _ => None,
+    }
 }

@@ -125,7 +125,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             subscription: Some(subscription),
             ..Outgoing::new(action)
         };
-        self.edges.reply(&mut self.cx, listener.conn, &told);
+        self.edges.past_gate(|edges| edges.reply(&mut self.cx, listener.conn, &told));
     }
 
     /// Tells a connection that does not listen that it does not provide.

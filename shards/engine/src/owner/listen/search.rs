@@ -287,7 +287,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             subscription: Some(&name.name),
             ..Outgoing::new(words(name.topic()).found)
         };
-        self.edges.reply(&mut self.cx, listener.conn, &found);
+        self.edges.past_gate(|edges| edges.reply(&mut self.cx, listener.conn, &found));
     }
 
     /// Nobody is asked for a name, and nobody provides it, any more.
@@ -391,12 +391,15 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     fn tell_subscribers(&mut self, slot: u32, action: Action) {
-        let name = self.owner.names.at(slot);
-        if name.topic() != Topic::Record {
+        if self.owner.names.at(slot).topic() != Topic::Record {
             return;
         }
-        let audience = Audience::others(&name.interest, slot, ConnId::NOBODY);
-        self.edges.fan_out(&mut self.cx, audience, |_| Outgoing { name: Some(&name.name), ..Outgoing::new(action) });
+        self.behind_gate(slot, |sides| {
+            let name = sides.owner.names.at(slot);
+            let audience = Audience::others(&name.interest, slot, ConnId::NOBODY);
+            let told = |_| Outgoing { name: Some(&name.name), ..Outgoing::new(action) };
+            sides.edges.fan_out(&mut sides.cx, audience, told);
+        });
     }
 }
 

@@ -102,12 +102,14 @@ impl<E: ToEdge> Sides<E, Owner> {
             }
             Some(Deed::SubscribeAndHead) => {
                 self.overtake(slot, parked);
-                // Subscribed all the same: the client is resubscribing and only lacks the version.
-                if parked.reply_to.joins() {
-                    self.join(parked.conn, parked.reply_to.alone(), slot);
-                }
-                self.edges.reply(&mut self.cx, parked.conn, &error(Action::RecordLoadError, Action::RecordHead));
-                self.settle_at_edge(parked.conn, parked.reply_to, false, None);
+                self.behind_gate(slot, |sides| {
+                    // Subscribed all the same: the client is resubscribing and only lacks the version.
+                    if parked.reply_to.joins() {
+                        sides.join(parked.conn, parked.reply_to.alone(), slot);
+                    }
+                    sides.edges.reply(&mut sides.cx, parked.conn, &error(Action::RecordLoadError, Action::RecordHead));
+                    sides.settle_at_edge(parked.conn, parked.reply_to, false, None);
+                });
             }
             Some(Deed::Notify) => {
                 let answer = Outgoing { correlation_id: message.correlation_id(), ..error(late, action) };
@@ -120,7 +122,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             // Needs no value, and has no way to be told of an error: it is done all the same.
             Some(Deed::Subscribe) => {
                 self.overtake(slot, parked);
-                self.join_or_settle(slot, parked.conn, parked.reply_to);
+                self.behind_gate(slot, |sides| sides.join_or_settle(slot, parked.conn, parked.reply_to));
             }
             Some(Deed::Write(_)) | None => self.refuse(parked.conn, &message, Action::RecordUpdateError),
         }

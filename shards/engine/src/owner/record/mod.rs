@@ -6,11 +6,12 @@
 //! acknowledged only when it is as durable as the configuration asks.
 //! *Does not* wait: what needs a value that is not in memory is parked, and run again from the top when it came.
 //!
-//! A value is its JSON text. A write is applied and fanned out at once; storing it is batched, and its
-//! acknowledgement waits for the batch.
+//! A value is its JSON text. A write is applied at once, and fanned out at once or when it is stored (`gate.rs`); storing it
+//! is batched, and its acknowledgement waits for the batch.
 
 mod cache;
 mod conflict;
+mod gate;
 mod loaded;
 mod notify;
 mod permit;
@@ -32,6 +33,7 @@ use crate::sides::{Sides, ToEdge};
 use crate::timer::TimerId;
 use ahash::RandomState;
 use deepstream_wire::{Action, Flags, Message, Outgoing};
+use gate::Held;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 use store::{Ack, InFlight};
@@ -84,6 +86,8 @@ struct Work {
     removal: Option<Removal>,
     /// Readings whose answers wait until they are fetched, and writes that conflicted.
     withheld: VecDeque<Forwarded>,
+    /// What is said of it once storage has it, in order.
+    held: VecDeque<Held>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +96,8 @@ struct Removal {
     conn: ConnId,
     /// The value was in memory, and stands again if the removal fails.
     known: bool,
+    /// What was in memory has not been stored yet.
+    unstored: bool,
     /// Who asked for it subscribed since.
     overtaken: bool,
 }
@@ -152,7 +158,7 @@ impl Record {
     /// Gives the memory for waiting things back once nothing waits.
     pub(crate) fn rest(&mut self) {
         if self.work.as_ref().is_some_and(|work| {
-            let quiet = work.acks.is_empty() && work.withheld.is_empty();
+            let quiet = work.acks.is_empty() && work.withheld.is_empty() && work.held.is_empty();
             quiet && work.rule_readers.is_empty() && work.removal.is_none()
         }) {
             self.work = None;
@@ -176,6 +182,11 @@ pub(crate) struct Records {
     resident: usize,
     resident_bytes: usize,
     pending_acks: usize,
+    /// What is held back until storage has what it says.
+    held: usize,
+    held_bytes: usize,
+    /// The message that is being done made a version.
+    written: bool,
     /// Where the eviction hand stands among the slots.
     hand: u32,
     path: deepstream_json::Path,
@@ -195,16 +206,19 @@ impl Records {
             resident: 0,
             resident_bytes: 0,
             pending_acks: 0,
+            held: 0,
+            held_bytes: 0,
+            written: false,
             hand: 0,
             path: deepstream_json::Path::default(),
             value: Vec::new(),
         }
     }
 
-    /// Loads, acknowledgements and stores that are to come, and values in memory with their bytes.
-    pub(crate) fn counts(&self) -> [usize; 5] {
+    /// Loads, acknowledgements and stores that are to come, what is held back until then, and values in memory with their bytes.
+    pub(crate) fn counts(&self) -> [usize; 6] {
         let dirty = self.queue.len() + self.in_flight.len();
-        [self.loads.len(), self.pending_acks, dirty, self.resident, self.resident_bytes]
+        [self.loads.len(), self.pending_acks, dirty, self.held, self.resident, self.resident_bytes]
     }
 }
 
@@ -260,7 +274,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         self.perform_deed(slot, conn, reply_to, (deed, message), run)
     }
 
-    fn perform_deed(
+    fn do_deed(
         &mut self,
         slot: u32,
         conn: ConnId,

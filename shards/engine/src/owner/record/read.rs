@@ -95,6 +95,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         self.owner.records.resident += 1;
         self.charge(slot);
         self.store_soon(slot);
+        self.changed(slot, false);
         self.note_change(slot, None);
     }
 

@@ -5,7 +5,7 @@
 //! refer back, and what is asked here must not depend on either. It waits for storage alone.
 
 use super::{Residence, is_stored_name};
-use crate::context::Context;
+use crate::context::{Context, Visibility};
 use crate::ident::Place;
 use crate::owner::Owner;
 use crate::packet::{Lane, Packet};
@@ -24,15 +24,18 @@ impl<E: ToEdge> Sides<E, Owner> {
             None => self.owner.names.find_or_insert(Topic::Record, name, hash),
         };
         let record = self.owner.names.at_mut(slot).record_mut();
-        let known = record.work.as_ref().and_then(|work| work.removal).is_some_and(|removal| removal.known);
         record.touched = true;
         let residence = record.residence;
         match residence {
-            Residence::Resident => FindOrLoad::Here(slot),
-            Residence::Removing if known => FindOrLoad::Here(slot),
+            _ if self.cx.options.visibility == Visibility::Stored && record.has_unstored_value() => {
+                FindOrLoad::Later(slot)
+            }
+            _ if record.has_value() => FindOrLoad::Here(slot),
             Residence::Missing => FindOrLoad::Missing,
             Residence::Unknown if self.load(slot) => FindOrLoad::Missing,
-            Residence::Unknown | Residence::Loading | Residence::Removing => FindOrLoad::Later(slot),
+            Residence::Unknown | Residence::Loading | Residence::Resident | Residence::Removing => {
+                FindOrLoad::Later(slot)
+            }
         }
     }
 
@@ -81,13 +84,14 @@ impl Owner {
             return if is_stored_name(cx, name) { FindResident::Unknown } else { FindResident::Missing };
         };
         let record = self.names.at(slot).record();
-        let known = record.work.as_ref().and_then(|work| work.removal).is_some_and(|removal| removal.known);
         match record.residence {
-            Residence::Resident => FindResident::Here(slot),
-            Residence::Removing if known => FindResident::Here(slot),
+            _ if cx.options.visibility == Visibility::Stored && record.has_unstored_value() => FindResident::Unknown,
+            _ if record.has_value() => FindResident::Here(slot),
             Residence::Missing => FindResident::Missing,
             Residence::Unknown if !is_stored_name(cx, name) => FindResident::Missing,
-            Residence::Unknown | Residence::Loading | Residence::Removing => FindResident::Unknown,
+            Residence::Unknown | Residence::Loading | Residence::Resident | Residence::Removing => {
+                FindResident::Unknown
+            }
         }
     }
 
@@ -101,8 +105,13 @@ impl Owner {
         self.names.at_mut(slot).record_mut().touched = true;
     }
 
-    /// Somebody waits for the value of a record that is being loaded.
+    /// Somebody waits for the value of a record that is being loaded, or stored.
     pub(crate) fn wait_for_value(&mut self, slot: u32, rule_reader: RuleReader) {
-        self.names.at_mut(slot).record_mut().work().rule_readers.push(rule_reader);
+        let record = self.names.at_mut(slot).record_mut();
+        if record.has_value() {
+            self.hold_value(slot, rule_reader);
+        } else {
+            record.work().rule_readers.push(rule_reader);
+        }
     }
 }

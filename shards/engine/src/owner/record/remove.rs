@@ -24,8 +24,10 @@ impl<E: ToEdge> Sides<E, Owner> {
             record.value.clear();
             self.owner.records.resident += 1;
         }
+        let known = residence == Residence::Resident;
+        let unstored = record.has_unstored_value();
         record.residence = Residence::Removing;
-        record.work().removal = Some(Removal { conn, known: residence == Residence::Resident, overtaken });
+        record.work().removal = Some(Removal { conn, known, unstored, overtaken });
         self.store_soon(slot);
     }
 
@@ -49,6 +51,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             self.store_soon(slot);
         } else {
             self.vacate(slot, Residence::Unknown);
+            self.release_held(slot, i32::MAX);
         }
         self.refuse_removal(slot, removal.conn);
         self.answer_rule_readers(slot, true);
@@ -101,7 +104,9 @@ impl<E: ToEdge> Sides<E, Owner> {
             let to = (&self.owner.names, &mut self.edges, &mut self.cx);
             self.owner.filters.tell(to, Topic::Record, &name.name, except, deleted);
         }
-        self.edges.here.end_subscriptions(self.cx.core, slot);
+        if !self.edges.is_shut() {
+            self.edges.here.end_subscriptions(self.cx.core, slot);
+        }
         self.owner.names.end(slot);
         self.listen_unsubscribed(slot);
     }

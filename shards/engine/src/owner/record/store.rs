@@ -5,7 +5,7 @@
 //! longer. A write is acknowledged when a batch that holds its version, or a later one, is stored.
 
 use super::{Residence, told};
-use crate::context::TimerKey;
+use crate::context::{TimerKey, Visibility};
 use crate::ident::{ConnId, Nanos, Ticket};
 use crate::output::{Fault, Note, Refusal, StoreBatch};
 use crate::owner::Owner;
@@ -132,9 +132,10 @@ impl<E: ToEdge> Sides<E, Owner> {
         let timer = self.cx.set_timer(self.cx.options.storage_timeout_ns, TimerKey::Stores(ticket));
         self.owner.records.batch = Some((ticket, timer));
         self.cx.outputs.note(Note::StoreFailed { records: self.owner.records.in_flight.len(), fault: Fault::Timeout });
-        let started = self.cx.outputs.now.0.saturating_sub(self.cx.options.storage_timeout_ns);
+        let started = self.too_long_ago();
         let slots: Vec<u32> = self.owner.records.in_flight.iter().map(|entry| entry.slot).collect();
         for slot in slots.into_iter().chain(self.owner.records.queue.clone()) {
+            self.held_late(slot, started);
             self.fail_acks(slot, None, |ack| ack.since.0 <= started);
             if self.owner.names.record(slot).is_some_and(|it| it.residence == Residence::Removing) {
                 self.removal_late(slot);
@@ -142,20 +143,28 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
     }
 
+    /// Whoever has waited for storage since then has waited as long as anybody should.
+    fn too_long_ago(&self) -> u64 {
+        self.cx.outputs.now.0.saturating_sub(self.cx.options.storage_timeout_ns)
+    }
+
     fn stored_one(&mut self, entry: InFlight) {
         self.settle_unstored(entry.slot);
+        self.release_held(entry.slot, entry.version);
         self.release_acks(entry.slot, entry.version);
         self.after_store(entry.slot);
     }
 
     fn removed_one(&mut self, slot: u32) {
         self.settle_unstored(slot);
+        self.release_held(slot, i32::MAX);
         // What was written before the removal has been, as durably as the removal is.
         self.release_acks(slot, i32::MAX);
         self.removed(slot);
     }
 
     fn store_failed(&mut self, entry: InFlight) {
+        self.held_late(entry.slot, self.too_long_ago());
         self.fail_acks(entry.slot, None, |ack| ack.version <= entry.version);
         if entry.removal {
             return self.removal_failed(entry.slot);
@@ -165,8 +174,11 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     /// A record that storage will never take: who wrote it is told why, and it lives on in memory for as long as there is
-    /// room.
+    /// room; unless it is seen only once it is stored, which will not be.
     fn store_refused(&mut self, entry: InFlight, why: &str) {
+        if self.cx.options.visibility == Visibility::Stored && !entry.removal {
+            return self.take_back(entry.slot, why);
+        }
         self.fail_acks(entry.slot, Some(&told(why)), |ack| ack.version <= entry.version);
         self.settle_unstored(entry.slot);
         if entry.removal {
@@ -181,7 +193,7 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     /// A record that is stored, and has not changed since, no longer counts as unstored.
-    fn settle_unstored(&mut self, slot: u32) {
+    pub(super) fn settle_unstored(&mut self, slot: u32) {
         let record = self.owner.names.at_mut(slot).record_mut();
         if !record.queued {
             self.owner.records.unstored_bytes -= record.unstored;
@@ -208,7 +220,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
     }
 
-    fn fail_acks(&mut self, slot: u32, why: Option<&[u8]>, fails: impl Fn(&Ack) -> bool) {
+    pub(super) fn fail_acks(&mut self, slot: u32, why: Option<&[u8]>, fails: impl Fn(&Ack) -> bool) {
         loop {
             let Some(name) = self.owner.names.get_mut(slot) else { return };
             let Some(work) = name.as_record_mut().and_then(|record| record.work.as_mut()) else { return };

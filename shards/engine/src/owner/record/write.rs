@@ -80,9 +80,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             return self.refuse_value(conn, message, error);
         }
         let value_bytes = self.owner.records.value.len();
-        if self.is_stored(slot)
-            && self.owner.records.unstored_bytes + value_bytes > self.cx.options.limits.dirty_bytes_max
-        {
+        if self.is_stored(slot) && !self.has_room_unstored(value_bytes) {
             return self.refuse(conn, message, Action::RecordUpdateError);
         }
         self.commit(slot, next);
@@ -157,6 +155,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         record.value.extend_from_slice(&self.owner.records.value);
         self.charge(slot);
         self.store_soon(slot);
+        self.changed(slot, true);
     }
 
     /// Tells whoever listens closely what a record became.
