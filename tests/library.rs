@@ -8,7 +8,7 @@ use deepstream::server::{Builder, Server, Stopped};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -160,7 +160,7 @@ fn a_program_brings_members_of_its_own() {
     let (world, (tell, told)) = (toy::World::default(), mpsc::sync_channel(0));
     let config = Config { auth: vec![AuthMethod::member("password")], ..config() };
     let builder = || Builder::new(config.clone()).authentication("password", Password("please"));
-    let driver = || toy::Toy(world.clone(), AtomicBool::new(false));
+    let driver = || toy::Toy::on(&world);
     let server = builder().storage(driver()).monitor(Feed(tell)).start().unwrap();
 
     let login = |password: &str| post(&server, "/api/auth", &json!({ "username": "ann", "password": password }));

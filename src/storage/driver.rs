@@ -18,6 +18,11 @@
 //! * **A fence is checked by the store, atomically with the write**: a write with another generation than the slot was
 //!   last claimed with is refused with [`Why::Deposed`], and a claim waits for commits under an earlier one. So a node
 //!   that has lost its slots without knowing it changes nothing more.
+//! * **Nothing is written late.** What was sent over a connection that is gone may still be on its way: it may be executed
+//!   after it was repeated over another connection, acknowledged, and overtaken by something newer. So a driver whose
+//!   store others reach too ([`Manner::shared`]) [`enter`](Driver::enter)s it each time it was opened, and the store
+//!   checks with every write, atomically, that nobody has entered since. Otherwise the commit fails with [`Kind::Away`],
+//!   and nothing of it is written.
 //! * **An entry that can never be stored is refused alone** if the driver knows which one it is. If it only knows that
 //!   the group was refused it fails with [`Kind::Lasting`], and is called again with the halves of the group.
 //! * **Failures are classified** ([`Kind`]). It neither waits nor retries nor logs: all of that is written once, around
@@ -26,7 +31,8 @@
 //!
 //! ## What it may rely on
 //!
-//! * `open`, `claim`, `commit`, `attend` and `close` are called on one thread, `commit` once at a time and each name once in a group.
+//! * `open`, `enter`, `claim`, `commit`, `attend` and `close` are called on one thread, `commit` once at a time and each name
+//!   once in a group. `enter` follows every `open` that went well, before anything is committed or claimed.
 //!   `load` is called by as many at a time as [`rounds`](Driver::rounds) says; a name may occur twice in it.
 //! * `close` is called last, when everything handed over has been written or given up.
 //! * A future that it returned may be dropped when its time is up.
@@ -68,6 +74,26 @@ pub struct Fence {
     pub slot: u16,
     /// Every later owner has a higher one.
     pub generation: u64,
+}
+
+/// Who writes. Of all who enter a store in the same seat, only the one who came last writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// Which of those that may write to one store at the same time: zero for a server that is alone.
+    pub seat: u16,
+    /// Drawn at random when the server starts. Below 2^63.
+    pub holder: u64,
+    /// How often this holder has entered, this time included.
+    pub turn: u64,
+}
+
+/// A slot that was not claimed, because somebody has claimed it later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Late {
+    /// The slot.
+    pub slot: u16,
+    /// The generation that holds it.
+    pub held: u64,
 }
 
 /// What must be stored for a write to happen.
@@ -142,6 +168,9 @@ pub enum Kind {
     Changed,
     /// It will never work, however often it is repeated.
     Lasting,
+    /// Another server has entered the store in our seat: this one may write nothing more. No driver needs to say it; it
+    /// follows from what `enter` returns.
+    Deposed,
 }
 
 impl Trouble {
@@ -172,6 +201,9 @@ pub struct Manner {
     /// Most names of one shard that are looked up together, so that a burst of one shard does not keep the others
     /// waiting.
     pub round: usize,
+    /// Whether other servers may reach the same store at the same time, by mistake or as nodes of a cluster. Then the
+    /// driver has an [`enter`](Driver::enter) of its own.
+    pub shared: bool,
     /// The longest pause between two tries to open it.
     pub retry_max: Duration,
 }
@@ -202,6 +234,15 @@ pub trait Driver: Send + Sync + 'static {
     /// retried.
     fn open(&self) -> impl Future<Output = Result<(), Trouble>>;
 
+    /// Enters the store, which has just been opened: from then on it executes no commit of anybody who entered before in
+    /// this seat, this driver included, and waits for those under way. The writer's turn is the highest so far.
+    ///
+    /// Returns `false`, and changes nothing, if somebody else holds the seat and shall not be put `out`, or if the same
+    /// holder has entered in a later turn. Entering the same again does no harm.
+    fn enter(&self, _writer: Writer, _out: bool) -> impl Future<Output = Result<bool, Trouble>> {
+        async { Ok(true) }
+    }
+
     /// Background work, run from one `open` to the next. Ends only when the store is away, so that this is noticed
     /// before the next request.
     fn attend(&self) -> impl Future<Output = Trouble> {
@@ -212,9 +253,9 @@ pub trait Driver: Send + Sync + 'static {
     fn load(&self, names: &[&[u8]]) -> impl Future<Output = Result<Vec<Found>, Trouble>>;
 
     /// Claims slots: from then on writes with another [`Fence`] for them are refused, until a later generation claims
-    /// them. Returns the slots that a later generation already holds, which stay as they are. Claiming the same again
-    /// does no harm.
-    fn claim(&self, slots: &[u16], generation: u64) -> impl Future<Output = Result<Vec<u16>, Trouble>>;
+    /// them. Returns the slots that a later generation already holds, which stay as they are, and by which one: so
+    /// whoever has forgotten how far generations were counted learns it. Claiming the same again does no harm.
+    fn claim(&self, slots: &[u16], generation: u64) -> impl Future<Output = Result<Vec<Late>, Trouble>>;
 
     /// Writes a group. Returns the refused writes; all others are stored then.
     fn commit(&self, group: &[Write<'_>]) -> impl Future<Output = Result<Vec<Refused>, Trouble>>;

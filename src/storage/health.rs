@@ -3,6 +3,7 @@
 //! the reason changes, and once that it is back. *Does not* repeat calls that were under way.
 
 use super::driver::{Driver, Kind, Trouble};
+use super::keeper::Keeper;
 use super::{OpenError, Shared};
 use crate::log::{Level, note};
 use std::future::{Future, poll_fn};
@@ -78,11 +79,11 @@ impl Health {
 }
 
 /// Opens a store for the first time. Waits for one that cannot be reached, but not for one that refuses.
-pub(super) async fn first<D: Driver>(driver: &D, patience: Duration) -> Result<(), OpenError> {
+pub(super) async fn first<D: Driver>(driver: &D, keeper: &Keeper, patience: Duration) -> Result<(), OpenError> {
     let started = Instant::now();
     let (mut pause, mut told) = (RETRY_FIRST, false);
     loop {
-        let Err(why) = driver.open().await else { return Ok(()) };
+        let Err(why) = keeper.open(driver).await else { return Ok(()) };
         let passes = matches!(why.kind, Kind::Away | Kind::Busy);
         let error = OpenError::new(driver.place(), why);
         if !passes || started.elapsed() + pause >= patience {
@@ -113,7 +114,7 @@ pub(super) async fn keep<D: Driver>(driver: Arc<D>, shared: Arc<Shared>) {
         loop {
             sleep(pause).await;
             pause = (pause * 2).min(manner.retry_max);
-            let Err(now) = driver.open().await else { break };
+            let Err(now) = shared.keeper.open(&*driver).await else { break };
             if now != why {
                 say(Level::Warn, &now.words());
                 why = now;

@@ -11,6 +11,7 @@ pub mod cache;
 pub(crate) mod client;
 pub mod driver;
 mod health;
+mod keeper;
 pub mod names;
 mod reading;
 mod service;
@@ -21,7 +22,7 @@ mod writing;
 
 pub use cache::{Cache, Entry};
 pub use client::{Client, LOADS_MAX};
-pub use driver::{Driver, Expected, Fence, Found, Kind, Manner, Refused, Trouble, Why, Write};
+pub use driver::{Driver, Expected, Fence, Found, Kind, Late, Manner, Refused, Trouble, Why, Write, Writer};
 pub use service::{OpenError, Options, Storage, start};
 pub use settings::{Connector, Settings};
 pub use tiered::Tiered;

@@ -4,6 +4,7 @@
 
 use super::driver::{Driver, Trouble};
 use super::health::{Health, first, keep};
+use super::keeper::Keeper;
 use super::reading::Reader;
 use super::writing::Writer;
 use super::{AtomicCounters, Client, Counters};
@@ -51,6 +52,7 @@ impl OpenError {
 /// What the tasks of a store share.
 pub(super) struct Shared {
     pub(super) health: Health,
+    pub(super) keeper: Keeper,
     pub(super) counters: AtomicCounters,
     pub(super) stopping: AtomicBool,
 }
@@ -70,6 +72,8 @@ pub struct Storage {
 /// Opens a store and starts its threads.
 pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, OpenError> {
     let driver = Arc::new(driver);
+    let place = driver.place();
+    let keeper = Keeper::draw().map_err(|error| limited(&place, "there are no random numbers", &error.into()))?;
     let names = driver.names();
     let [(reads, read_bell), (writes, write_bell)] = [BellReceiver::new(), BellReceiver::new()].map(|receiver| {
         let bell = receiver.bell();
@@ -87,6 +91,7 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
     let off_core = if clients.len() > shards { clients.pop() } else { None };
     let shared = Arc::new(Shared {
         health: Health::new(),
+        keeper,
         counters: AtomicCounters::default(),
         stopping: AtomicBool::new(false),
     });
@@ -118,7 +123,6 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
         receiver: writes,
         first: 0,
     };
-    let place = driver.place();
     let (started, when_started) = mpsc::channel();
     let (read, all_read) = oneshot::channel();
     let (own, apart) = if D::MANNER.blocking { (None, Some((reader, read))) } else { (Some((reader, read)), None) };
@@ -126,7 +130,7 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
     let main = move |pinned: Pinned| async move {
         // The store is opened on this thread, pinned, because threads that it starts inherit the CPUs.
         let opened = match pinned {
-            Ok(()) => first(&*driver, patience).await,
+            Ok(()) => first(&*driver, &writer.shared.keeper, patience).await,
             Err(why) => Err(misplaced(&driver.place(), &cpus, &why)),
         };
         let is_open = opened.is_ok();

@@ -14,7 +14,7 @@
 //!   cache goes away.
 
 use super::cache::{Cache, Entry};
-use super::driver::{Driver, Expected, Found, Manner, Refused, Trouble, Write};
+use super::driver::{Driver, Expected, Found, Late, Manner, Refused, Trouble, Write, Writer};
 use super::health::{RETRY_FIRST, first_of};
 use super::names::Names;
 use crate::log::{Level, note};
@@ -223,6 +223,10 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
         Ok(())
     }
 
+    async fn enter(&self, writer: Writer, out: bool) -> Result<bool, Trouble> {
+        self.store.enter(writer, out).await
+    }
+
     async fn attend(&self) -> Trouble {
         first_of(self.store.attend(), self.revive()).await
     }
@@ -244,7 +248,7 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
         Ok(found)
     }
 
-    async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<u16>, Trouble> {
+    async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<Late>, Trouble> {
         self.store.claim(slots, generation).await
     }
 

@@ -191,7 +191,7 @@ impl<D: Driver> Writer<D> {
             match trouble.kind {
                 Kind::Lasting => return Ok(Err(trouble)),
                 Kind::Changed if looks <= LOOKS_MAX => {}
-                Kind::Away => {
+                Kind::Away | Kind::Deposed => {
                     self.shared.health.report(opening, &trouble);
                     if !manner.waits {
                         return Err(failed(&trouble.words()));

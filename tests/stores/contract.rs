@@ -2,14 +2,30 @@
 //! once directly, for functions that only a cluster will use.
 
 use deepstream::service::Waker;
-use deepstream::storage::{self, Client, Driver, Expected, Fence, Found, Options, Storage, Why, Write};
+use deepstream::storage::{
+    self, Client, Driver, Expected, Fence, Found, Kind, Late, Options, Storage, Why, Write, Writer,
+};
 use deepstream_engine::{Completion, Fault, StoreBatch, Stored, Ticket};
 use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Far longer than anything here takes, so it only ends a hang.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A way to a store on which commits can be held up.
+pub(crate) trait Detour {
+    /// What is sent over the present connections does not get to the store any more.
+    fn hold(&self);
+    /// Whether a whole commit is held up.
+    fn holds(&self) -> bool;
+    /// Ends the connections for the driver. What it has sent is still on the way.
+    fn cut(&self);
+    /// Lets it arrive. Returns once the store has done all it does about it.
+    fn release(&self);
+}
 
 /// A driver under test, and the means to disturb its store.
 pub(crate) trait Subject {
@@ -17,6 +33,11 @@ pub(crate) trait Subject {
 
     /// A driver on the one store of this test: what one wrote, the next one reads.
     fn driver(&self) -> Self::Driver;
+
+    /// A driver whose commits can be held up on their way. There is one for every store that others reach too.
+    fn detour(&self) -> Option<(Self::Driver, Box<dyn Detour>)> {
+        None
+    }
 
     /// Makes the store unreachable for the driver, or reachable again. `false`: this one does not support that.
     fn away(&self, _away: bool) -> bool {
@@ -135,6 +156,20 @@ async fn load(driver: &impl Driver, names: &[&[u8]]) -> Vec<Found> {
     found.into_iter().map(|found| found.map(|found| found.map(plain))).collect()
 }
 
+/// Somebody who has never entered anything.
+fn somebody() -> Writer {
+    static HOLDERS: AtomicU64 = AtomicU64::new(1);
+    Writer { seat: 0, holder: HOLDERS.fetch_add(1, Ordering::Relaxed), turn: 1 }
+}
+
+/// Opens a store and enters it, whoever holds it.
+pub(crate) async fn opened(driver: &impl Driver) -> Writer {
+    let writer = somebody();
+    driver.open().await.unwrap();
+    assert_eq!(driver.enter(writer, true).await, Ok(true));
+    writer
+}
+
 /// Runs a driver's own future.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -148,6 +183,8 @@ pub(crate) fn holds(subject: &impl Subject) {
     refuses_entries_one_by_one(subject);
     writes_under_a_condition(subject);
     writes_behind_a_fence(subject);
+    lets_only_the_last_who_entered_write(subject);
+    writes_nothing_late(subject);
     ends_with_work_in_flight(subject);
     goes_away_and_comes_back(subject);
 }
@@ -276,7 +313,7 @@ fn writes_under_a_condition(subject: &impl Subject) {
     };
     let driver = subject.driver();
     run(async {
-        driver.open().await.unwrap();
+        opened(&driver).await;
         let group = [
             write("if/new", 1, Some("{\"n\":1}"), Expected::Nothing),
             write("if/other", 1, Some("{\"o\":1}"), Expected::Anything),
@@ -323,12 +360,16 @@ fn writes_behind_a_fence(subject: &impl Subject) {
     };
     let driver = subject.driver();
     run(async {
-        driver.open().await.unwrap();
+        opened(&driver).await;
         let early = [write("fenced/a", 1, 7, 0), write("fenced/b", 1, 7, 3)];
         assert_eq!(driver.commit(&early).await, Ok(vec![deposed(0), deposed(1)]), "nobody claimed the slot");
         assert_eq!(driver.claim(&[7, 4095], 3).await, Ok(vec![]));
         assert_eq!(driver.claim(&[7], 3).await, Ok(vec![]), "done again, it is done");
-        assert_eq!(driver.claim(&[7, 8, 0], 2).await, Ok(vec![7]), "it is too late for that one only");
+        assert_eq!(
+            driver.claim(&[7, 8, 0], 2).await,
+            Ok(vec![Late { slot: 7, held: 3 }]),
+            "it is too late for that one only"
+        );
         let group = [
             write("fenced/a", 1, 7, 3),
             write("fenced/b", 2, 7, 2),
@@ -359,11 +400,92 @@ fn writes_behind_a_fence(subject: &impl Subject) {
         driver.close().await;
         assert!(driver.claim(&[7], 5).await.is_err(), "it is closed");
         let again = subject.driver();
-        again.open().await.unwrap();
+        opened(&again).await;
         assert_eq!(again.commit(&[write("fenced/a", 8, 7, 3)]).await, Ok(vec![deposed(0)]), "claims last");
         assert_eq!(again.commit(&[write("fenced/a", 9, 7, 4)]).await, Ok(vec![]));
         assert_eq!(versions(load(&again, &names[..3]).await), [Some(9), None, Some(4)]);
         again.close().await;
+    });
+}
+
+/// A write of the one record that several write.
+fn contended(version: i32) -> [Write<'static>; 1] {
+    [Write { name: b"contended", version, value: Some(b"{}"), expected: Expected::Anything, fence: None }]
+}
+
+fn lets_only_the_last_who_entered_write<S: Subject>(subject: &S) {
+    if !S::Driver::MANNER.shared {
+        return;
+    }
+    let (first, second) = (subject.driver(), subject.driver());
+    let is_shut = |result: Result<_, storage::Trouble>| matches!(result, Err(trouble) if trouble.kind == Kind::Away);
+    run(async {
+        first.open().await.unwrap();
+        assert!(is_shut(first.commit(&contended(1)).await), "it has not entered");
+        let one = opened(&first).await;
+        assert_eq!(first.commit(&contended(2)).await, Ok(vec![]));
+        assert_eq!(first.enter(one, false).await, Ok(true), "done again, it is done");
+        assert_eq!(first.commit(&contended(3)).await, Ok(vec![]));
+        second.open().await.unwrap();
+        let two = Writer { turn: 2, ..somebody() };
+        assert_eq!(second.enter(two, false).await, Ok(false), "somebody holds it");
+        assert!(is_shut(second.commit(&contended(4)).await));
+        assert_eq!(first.commit(&contended(5)).await, Ok(vec![]), "nothing has changed for that one");
+        assert_eq!(second.enter(two, true).await, Ok(true));
+        assert!(is_shut(first.commit(&contended(6)).await), "it was put out");
+        first.open().await.unwrap();
+        assert_eq!(first.enter(Writer { turn: 2, ..one }, false).await, Ok(false), "and does not come back");
+        assert!(is_shut(first.commit(&contended(7)).await));
+        assert_eq!(second.enter(Writer { turn: 1, ..two }, true).await, Ok(false), "that turn is over");
+        assert_eq!(second.enter(two, true).await, Ok(true));
+        assert_eq!(second.commit(&contended(8)).await, Ok(vec![]));
+        let beside = Writer { seat: 1, turn: 3, ..one };
+        assert_eq!(first.enter(beside, false).await, Ok(true), "another seat is free");
+        assert_eq!(first.commit(&contended(9)).await, Ok(vec![]));
+        assert_eq!(second.commit(&contended(10)).await, Ok(vec![]), "and they do not disturb each other");
+        assert_eq!(load(&first, &[b"contended"]).await, [Ok(record(10, b"{}"))]);
+        first.close().await;
+        second.close().await;
+    });
+}
+
+/// A commit whose time is up is repeated over a new connection, acknowledged and overtaken. Then it arrives.
+fn writes_nothing_late<S: Subject>(subject: &S) {
+    let Some((driver, detour)) = subject.detour() else {
+        return assert!(!S::Driver::MANNER.shared, "its commits can be held up");
+    };
+    run(async {
+        let mut writer = opened(&driver).await;
+        assert_eq!(driver.commit(&contended(1)).await, Ok(vec![]));
+        detour.hold();
+        let deadline = Instant::now() + PATIENCE;
+        {
+            let group = contended(2);
+            let mut sent = pin!(driver.commit(&group));
+            while !detour.holds() {
+                assert!(Instant::now() < deadline, "it is sent");
+                let answered = tokio::time::timeout(Duration::from_millis(1), sent.as_mut()).await;
+                assert!(answered.is_err(), "it cannot be answered: {answered:?}");
+            }
+        }
+        detour.cut();
+        // It may take a while until the driver notices.
+        loop {
+            assert!(Instant::now() < deadline, "it comes back");
+            writer.turn += 1;
+            if driver.open().await.is_ok()
+                && driver.enter(writer, false).await == Ok(true)
+                && driver.commit(&contended(2)).await == Ok(vec![])
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(driver.commit(&contended(3)).await, Ok(vec![]));
+        detour.release();
+        assert_eq!(load(&driver, &[b"contended"]).await, [Ok(record(3, b"{}"))], "what was acknowledged stays");
+        assert_eq!(driver.commit(&contended(4)).await, Ok(vec![]), "and nobody was put out by it");
+        driver.close().await;
     });
 }
 

@@ -1,5 +1,7 @@
-//! A proxy between a driver and its database that holds all answers back until a transaction was sent to its end.
+//! A proxy between a driver and its database. It can hold all answers back until a transaction was sent to its end, and it
+//! can hold back what connections send, and send it on when they are long gone.
 
+use crate::contract::{Detour, PATIENCE};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -14,9 +16,22 @@ struct Latch {
     opened: Condvar,
 }
 
+/// A connection.
+struct Line {
+    client: TcpStream,
+    server: TcpStream,
+    /// What the client has sent and the server does not get yet, if it is held back.
+    held: Mutex<Option<Vec<u8>>>,
+    /// Whether the server has ended it.
+    ended: Mutex<bool>,
+    end: Condvar,
+}
+
+#[derive(Clone)]
 pub(crate) struct Gate {
     port: u16,
     latch: Arc<Latch>,
+    lines: Arc<Mutex<Vec<Arc<Line>>>>,
 }
 
 impl Gate {
@@ -24,16 +39,19 @@ impl Gate {
     pub(crate) fn before(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, latch) = (listener.local_addr().unwrap().port(), Arc::<Latch>::default());
-        let gate = Self { port, latch: Arc::clone(&latch) };
+        let gate = Self { port, latch: Arc::clone(&latch), lines: Arc::default() };
+        let lines = Arc::clone(&gate.lines);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 // It may not be there yet.
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
-                let (asking, answered) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                let latches = [(); 2].map(|()| Arc::clone(&latch));
-                let [asked, told] = latches;
-                thread::spawn(move || pass(asking, server, |bytes| asked.hear(bytes)));
-                thread::spawn(move || pass(answered, client, |_| told.wait()));
+                let line =
+                    Line { client, server, held: Mutex::default(), ended: Mutex::default(), end: Condvar::new() };
+                let line = Arc::new(line);
+                lines.lock().unwrap().push(Arc::clone(&line));
+                let (asked, told, asking) = (Arc::clone(&latch), Arc::clone(&latch), Arc::clone(&line));
+                thread::spawn(move || asking.ask(&asked));
+                thread::spawn(move || line.tell(&told));
             }
         });
         gate
@@ -63,17 +81,66 @@ impl Latch {
     }
 }
 
-/// Passes on what comes from one to the other. What `before` is shown is what came last, and so much of what came before it that
-/// an end which came in two parts is seen, and none twice.
-fn pass(mut from: TcpStream, mut to: TcpStream, before: impl Fn(&[u8])) {
-    let (mut seen, mut bytes) = (Vec::new(), [0; 4096]);
-    while let Ok(count @ 1..) = from.read(&mut bytes) {
-        seen.drain(..seen.len().saturating_sub(END.len() - 1));
-        seen.extend_from_slice(&bytes[..count]);
-        before(&seen);
-        if to.write_all(&bytes[..count]).is_err() {
-            break;
+impl Line {
+    /// Passes on what the client sends. The latch is shown what came last, and so much of what came before it that an end which
+    /// came in two parts is seen, and none twice.
+    fn ask(&self, latch: &Latch) {
+        let (mut seen, mut bytes) = (Vec::new(), [0; 4096]);
+        while let Ok(count @ 1..) = (&self.client).read(&mut bytes) {
+            seen.drain(..seen.len().saturating_sub(END.len() - 1));
+            seen.extend_from_slice(&bytes[..count]);
+            latch.hear(&seen);
+            let mut held = self.held.lock().unwrap();
+            if let Some(held) = &mut *held {
+                held.extend_from_slice(&bytes[..count]);
+            } else if (&self.server).write_all(&bytes[..count]).is_err() {
+                break;
+            }
+        }
+        if self.held.lock().unwrap().is_none() {
+            let _ = self.server.shutdown(Shutdown::Both);
         }
     }
-    let _ = to.shutdown(Shutdown::Both);
+
+    /// Passes on what the server answers. What a client that is gone does not take is read nevertheless.
+    fn tell(&self, latch: &Latch) {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = (&self.server).read(&mut bytes) {
+            latch.wait();
+            let _ = (&self.client).write_all(&bytes[..count]);
+        }
+        let _ = self.client.shutdown(Shutdown::Both);
+        *self.ended.lock().unwrap() = true;
+        self.end.notify_all();
+    }
+}
+
+impl Detour for Gate {
+    fn hold(&self) {
+        for line in &*self.lines.lock().unwrap() {
+            *line.held.lock().unwrap() = Some(Vec::new());
+        }
+    }
+
+    fn holds(&self) -> bool {
+        let ends = |held: &[u8]| held.windows(END.len()).any(|text| text == END);
+        self.lines.lock().unwrap().iter().any(|line| line.held.lock().unwrap().as_deref().is_some_and(ends))
+    }
+
+    fn cut(&self) {
+        for line in &*self.lines.lock().unwrap() {
+            line.client.shutdown(Shutdown::Both).unwrap();
+        }
+    }
+
+    fn release(&self) {
+        for line in &*self.lines.lock().unwrap() {
+            let Some(held) = line.held.lock().unwrap().take() else { continue };
+            (&line.server).write_all(&held).unwrap();
+            line.server.shutdown(Shutdown::Write).unwrap();
+            let ended = line.ended.lock().unwrap();
+            let (ended, _) = line.end.wait_timeout_while(ended, PATIENCE, |ended| !*ended).unwrap();
+            assert!(*ended, "the server ends the connection after all that it was sent");
+        }
+    }
 }

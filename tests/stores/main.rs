@@ -7,11 +7,12 @@ mod memory;
 mod postgres;
 mod toy;
 
-use contract::{Subject, holds, run};
+use contract::{Detour, Subject, holds, opened, run};
 use deepstream::connector::embedded::{Durability, Embedded};
 use deepstream::storage::{Driver, Expected, Fence, Refused, Why, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 struct Directory(PathBuf, Durability);
@@ -36,12 +37,37 @@ impl Subject for toy::World {
     type Driver = toy::Toy;
 
     fn driver(&self) -> toy::Toy {
-        toy::Toy(self.clone(), AtomicBool::new(false))
+        toy::Toy::on(self)
+    }
+
+    fn detour(&self) -> Option<(toy::Toy, Box<dyn Detour>)> {
+        Some((self.driver(), Box::new(Roadblock(self.clone(), Mutex::default()))))
     }
 
     fn away(&self, away: bool) -> bool {
         self.away.store(away, Ordering::Relaxed);
         true
+    }
+}
+
+/// Where commits to a toy are held up.
+struct Roadblock(toy::World, Mutex<Vec<toy::Sent>>);
+
+impl Detour for Roadblock {
+    fn hold(&self) {
+        *self.0.on_the_way.lock().unwrap() = Some(Vec::new());
+    }
+
+    fn holds(&self) -> bool {
+        self.0.on_the_way.lock().unwrap().as_ref().is_some_and(|held| !held.is_empty())
+    }
+
+    fn cut(&self) {
+        *self.1.lock().unwrap() = self.0.on_the_way.lock().unwrap().take().unwrap();
+    }
+
+    fn release(&self) {
+        self.1.lock().unwrap().drain(..).for_each(|sent| sent(&self.0));
     }
 }
 
@@ -82,6 +108,7 @@ fn postgres_is_sent_a_whole_group_before_it_answers() {
             assert!(Instant::now() < deadline, "{why:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        opened(&driver).await;
         assert_eq!(driver.claim(&[7], 3).await, Ok(vec![]));
         assert_eq!(driver.commit(&[write("gate/known", None)]).await, Ok(vec![]));
         for (name, generation) in [("gate/open", None), ("gate/fenced", Some(3))] {

@@ -1,6 +1,6 @@
 //! A cache in memory that tests can make unreachable, slow or empty; and the contract of caches.
 
-use crate::contract::{Subject, run};
+use crate::contract::{Detour, Subject, opened, run};
 use deepstream::storage::names::{Names, Whole};
 use deepstream::storage::{Cache, Driver, Entry, Expected, Found, Kind, Tiered, Trouble, Write};
 use deepstream_engine::Stored;
@@ -112,6 +112,11 @@ impl<S: Subject> Subject for Before<S> {
         Tiered::new(self.0.clone(), self.1.driver())
     }
 
+    fn detour(&self) -> Option<(Self::Driver, Box<dyn Detour>)> {
+        let (driver, detour) = self.1.detour()?;
+        Some((Tiered::new(self.0.clone(), driver), detour))
+    }
+
     fn away(&self, away: bool) -> bool {
         let done = self.1.away(away);
         // Both at once, so that what is asked for is in neither.
@@ -133,7 +138,7 @@ async fn version(driver: &impl Driver) -> Option<i32> {
 pub(crate) fn order_holds(subject: &Before<impl Subject>) {
     let (memory, driver) = (&subject.0, subject.driver());
     run(async {
-        driver.open().await.unwrap();
+        opened(&driver).await;
         driver.commit(&put(1, b"{}")).await.unwrap();
         assert_eq!(memory.head(&[b"tiered"]).await.unwrap(), [Some(1)], "what is written is in the cache");
         assert_eq!(version(&driver).await, Some(1));

@@ -1,7 +1,8 @@
 //! A PostgreSQL server of this test's own: data directory, port, and a user that is not root, as it insists on. Fast, not
 //! durable: nobody cuts the power.
 
-use crate::contract::Subject;
+use crate::contract::{Detour, Subject};
+use crate::gate::Gate;
 use deepstream::config;
 use deepstream::connector::postgres::Postgres;
 use std::net::TcpListener;
@@ -108,6 +109,11 @@ impl Subject for Server {
 
     fn driver(&self) -> Postgres {
         self.driver_at(self.port)
+    }
+
+    fn detour(&self) -> Option<(Postgres, Box<dyn Detour>)> {
+        let gate = Gate::before(self.port);
+        Some((self.driver_at(gate.port()), Box::new(gate)))
     }
 
     fn away(&self, away: bool) -> bool {

@@ -3,7 +3,7 @@
 //! locked, so nobody can claim a slot between the check of a fence and the write that it guards.
 
 use super::StorageError;
-use crate::storage::Fence;
+use crate::storage::{Fence, Late};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -40,13 +40,13 @@ impl Fences {
     }
 
     /// Claims slots. Returns those that a later generation holds, which it does not get.
-    pub(super) fn claim(&mut self, slots: &[u16], generation: u64) -> io::Result<Vec<u16>> {
+    pub(super) fn claim(&mut self, slots: &[u16], generation: u64) -> io::Result<Vec<Late>> {
         let mut generations = self.generations.clone();
         let mut late = Vec::new();
         for &slot in slots {
             let own = generations.entry(slot).or_insert(generation);
             if *own > generation {
-                late.push(slot);
+                late.push(Late { slot, held: *own });
             } else {
                 *own = generation;
             }

@@ -36,7 +36,7 @@ use crate::config;
 use crate::log::{Level, note};
 use crate::storage::names::{Names, Whole};
 use crate::storage::{
-    self, Driver, Found, Kind, Manner, OpenError, Options, Refused, Settings, Storage, Trouble, Write,
+    self, Driver, Found, Kind, Late, Manner, OpenError, Options, Refused, Settings, Storage, Trouble, Write,
 };
 use directory::{Directory, MOVED_HINT};
 use error::{StorageError, words};
@@ -294,6 +294,8 @@ impl Driver for Embedded {
         event: EVENT,
         blocking: true,
         waits: false,
+        // The directory is locked.
+        shared: false,
         round: 64,
         retry_max: Duration::from_secs(2),
     };
@@ -346,7 +348,7 @@ impl Driver for Embedded {
         Ok(names.iter().map(|name| store.load(name)).collect())
     }
 
-    async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<u16>, Trouble> {
+    async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<Late>, Trouble> {
         // No slot is claimed while nothing can be written.
         self.store()?;
         let mut duties = lock(&self.duties);

@@ -1,6 +1,6 @@
 //! *Owns* how a group becomes one transaction. *Promises* that all statements are sent before any answer is awaited,
-//! fences or not; that nothing is written unless all fences of the transaction hold; and that a condition is judged by
-//! the statement that writes. *Does not* retry, except without the writes whose fences do not hold: the caller splits a
+//! fences or not; that nothing is written unless all fences of the transaction hold and nobody has entered since; and that a
+//! condition is judged by the statement that writes. *Does not* retry, except without the writes whose fences do not hold: the caller splits a
 //! group that the database refuses, and calls again with its halves.
 
 use super::fences::{self, Held};
@@ -8,9 +8,9 @@ use super::layout;
 use super::load::inexact;
 use super::table::{Shape, announcer, schema};
 use super::trouble::trouble;
-use super::{Postgres, layout::Layout};
+use super::{Postgres, layout::Layout, writer};
 use crate::log::{Level, note};
-use crate::storage::{Expected, Fence, Kind, Refused, Request, Trouble, Why, Write, together};
+use crate::storage::{Expected, Fence, Kind, Refused, Request, Trouble, Why, Write, Writer, together};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -33,6 +33,7 @@ type Plan<'g> = BTreeMap<&'g str, Rows<'g>>;
 
 /// Writes a group as one transaction. Writes for which there is no suitable table are refused.
 pub(super) async fn commit(postgres: &Postgres, client: &Client, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {
+    let own = writer::own(postgres)?;
     let (mut plan, mut refused) = plan(&postgres.layout, group);
     let tables: Vec<&str> = plan.keys().copied().collect();
     let failed = |error: &Error| {
@@ -47,26 +48,47 @@ pub(super) async fn commit(postgres: &Postgres, client: &Client, group: &[Write<
     let shapes = ready(postgres, client, &plan).await.map_err(|error| failed(&error))?;
     loop {
         let fences = fences(&plan);
-        let sent = sent(postgres, client, &plan, &shapes, &fences).await;
-        if let Some(more) = sent.map_err(|error| failed(&error))? {
-            refused.extend(more);
-            return Ok(refused);
+        match sent(postgres, client, own, &plan, &shapes, &fences).await.map_err(|error| failed(&error))? {
+            Outcome::Done(more) => {
+                refused.extend(more);
+                return Ok(refused);
+            }
+            Outcome::Shut => {
+                writer::forget(postgres);
+                return Err(writer::shut());
+            }
+            Outcome::Deposed => {}
         }
         // Rare: only a node that lost its slots, and does not know it yet, writes behind a fence that does not hold.
-        let held = fences::held(postgres, client, &fences).await.map_err(|error| failed(&error))?;
+        let slots = fences.iter().map(|fence| fence.slot).collect();
+        let held = fences::held(postgres, client, &slots).await.map_err(|error| failed(&error))?;
         refused.extend(deposed(&mut plan, &held));
     }
 }
 
-/// Sends a transaction, and gives the refused writes; `None` if a fence does not hold and nothing was written.
+/// What became of a transaction.
+enum Outcome {
+    /// It was done, without the refused writes.
+    Done(Vec<Refused>),
+    /// Somebody has entered since, and nothing was written.
+    Shut,
+    /// A fence does not hold, and nothing was written.
+    Deposed,
+}
+
+/// Sends a transaction.
 async fn sent(
     postgres: &Postgres,
     client: &Client,
+    own: Writer,
     plan: &Plan<'_>,
     shapes: &BTreeMap<&str, Shape>,
     fences: &BTreeSet<Fence>,
-) -> Result<Option<Vec<Refused>>, Error> {
+) -> Result<Outcome, Error> {
     let mut steps = vec![plain(client, "BEGIN")];
+    let door = steps.len();
+    let given = writer::columns(own).map(Given::Whole).into();
+    steps.push(Box::pin(told(client, postgres.tables.door(), given)));
     let guard = (!fences.is_empty()).then_some(steps.len());
     if guard.is_some() {
         let (slots, generations) = fences::columns(fences);
@@ -93,17 +115,19 @@ async fn sent(
     }
     steps.push(plain(client, "COMMIT"));
     let told = together(steps).await;
-    if guard.is_some_and(|guard| told[guard].as_ref().is_err_and(fences::are_down)) {
-        return Ok(None);
-    }
     // The first failure is the cause of the others.
+    for (step, outcome) in [(Some(door), Outcome::Shut), (guard, Outcome::Deposed)] {
+        if step.is_some_and(|step| told[step].as_ref().is_err_and(fences::are_down)) {
+            return Ok(outcome);
+        }
+    }
     let told = told.into_iter().collect::<Result<Vec<_>, _>>()?;
     for (step, table, judged) in conditional {
         let told: HashSet<&str> = told[step].iter().map(String::as_str).collect();
         let lost = plan[table].iter().filter(|(id, row)| judged.lost(row, told.contains(*id)));
         refused.extend(lost.map(|(_, row)| Refused { entry: row.at, why: Why::Conflict }));
     }
-    Ok(Some(refused))
+    Ok(Outcome::Done(refused))
 }
 
 /// Where everything goes.
@@ -244,6 +268,7 @@ enum Given<'s> {
     Texts(Vec<&'s str>),
     Numbers(Vec<i32>),
     Generations(Vec<i64>),
+    Whole(i64),
 }
 
 /// The parameters of a statement: columns of rows.
@@ -319,6 +344,7 @@ async fn told(client: &Client, sql: String, given: Vec<Given<'_>>) -> Told {
             Given::Texts(texts) => (texts as &(dyn ToSql + Sync), Type::TEXT_ARRAY),
             Given::Numbers(numbers) => (numbers as &(dyn ToSql + Sync), Type::INT4_ARRAY),
             Given::Generations(numbers) => (numbers as &(dyn ToSql + Sync), Type::INT8_ARRAY),
+            Given::Whole(number) => (number as &(dyn ToSql + Sync), Type::INT8),
         })
         .collect();
     client.query_typed(&sql, &parameters).await?.iter().map(|row| row.try_get(0)).collect()

@@ -6,7 +6,7 @@
 
 use super::Postgres;
 use super::trouble::trouble;
-use crate::storage::{Fence, Trouble};
+use crate::storage::{Fence, Late, Trouble};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -21,16 +21,23 @@ pub(super) async fn claim(
     client: &Client,
     slots: &[u16],
     generation: u64,
-) -> Result<Vec<u16>, Trouble> {
+) -> Result<Vec<Late>, Trouble> {
     let claimed = async {
         client.batch_execute(&postgres.tables.fences()).await?;
         let (numbers, generation) = (slots.iter().map(|slot| i32::from(*slot)).collect::<Vec<_>>(), signed(generation));
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&numbers, Type::INT4_ARRAY), (&generation, Type::INT8)];
         let rows = client.query_typed(&postgres.tables.claim(), &parameters).await?;
-        rows.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<i32>, Error>>()
+        let claimed: HashSet<i32> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, Error>>()?;
+        let late: BTreeSet<u16> = slots.iter().copied().filter(|slot| !claimed.contains(&i32::from(*slot))).collect();
+        if late.is_empty() {
+            return Ok(Vec::new());
+        }
+        let held = held(postgres, client, &late).await?;
+        // Generations only grow: what is read now is at least what kept us out.
+        let held = |slot| held.get(&i32::from(slot)).map_or(0, |generation| generation.unsigned_abs());
+        Ok(late.into_iter().map(|slot| Late { slot, held: held(slot) }).collect())
     };
-    let claimed = claimed.await.map_err(|error| trouble(&postgres.settings, &error))?;
-    Ok(slots.iter().copied().filter(|slot| !claimed.contains(&i32::from(*slot))).collect())
+    claimed.await.map_err(|error: Error| trouble(&postgres.settings, &error))
 }
 
 /// Slots and generations, for the statement that guards a transaction.
@@ -43,9 +50,9 @@ pub(super) fn are_down(error: &Error) -> bool {
     error.code().is_some_and(|code| [SqlState::DIVISION_BY_ZERO, SqlState::UNDEFINED_TABLE].contains(code))
 }
 
-/// Reads which generations hold the slots of these fences.
-pub(super) async fn held(postgres: &Postgres, client: &Client, fences: &BTreeSet<Fence>) -> Result<Held, Error> {
-    let slots: Vec<i32> = fences.iter().map(|fence| i32::from(fence.slot)).collect();
+/// Reads which generations hold these slots.
+pub(super) async fn held(postgres: &Postgres, client: &Client, slots: &BTreeSet<u16>) -> Result<Held, Error> {
+    let slots: Vec<i32> = slots.iter().copied().map(i32::from).collect();
     match client.query_typed(&postgres.tables.held(), &[(&slots, Type::INT4_ARRAY)]).await {
         Ok(rows) => rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect(),
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Held::new()),

@@ -10,14 +10,15 @@ mod load;
 mod pool;
 mod table;
 mod trouble;
+mod writer;
 
 pub use layout::Layout;
 
 use crate::config::Postgres as Settings;
 use crate::storage::names::Names;
-use crate::storage::{self, Driver, Found, Manner, OpenError, Options, Refused, Storage, Trouble, Write};
+use crate::storage::{self, Driver, Found, Late, Manner, OpenError, Options, Refused, Storage, Trouble, Write, Writer};
 use pool::Pool;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use table::Tables;
 
@@ -50,6 +51,8 @@ pub struct Postgres {
     layout: Arc<Layout>,
     tables: Tables,
     pool: Pool,
+    /// As whom it has entered, since it was opened.
+    entered: Mutex<Option<Writer>>,
 }
 
 impl Postgres {
@@ -57,7 +60,7 @@ impl Postgres {
     pub fn new(settings: Settings) -> Self {
         let (layout, tables) = (Arc::new(Layout::new(&settings)), Tables::new(&settings));
         let pool = Pool::new(settings.connections);
-        Self { settings, layout, tables, pool }
+        Self { settings, layout, tables, pool, entered: Mutex::default() }
     }
 }
 
@@ -67,6 +70,7 @@ impl Driver for Postgres {
         event: "POSTGRES",
         blocking: false,
         waits: true,
+        shared: true,
         round: 256,
         retry_max: Duration::from_secs(5),
     };
@@ -84,7 +88,12 @@ impl Driver for Postgres {
     }
 
     async fn open(&self) -> Result<(), Trouble> {
+        writer::forget(self);
         self.pool.open(&self.settings).await
+    }
+
+    async fn enter(&self, writer: Writer, out: bool) -> Result<bool, Trouble> {
+        writer::enter(self, &*self.pool.writer()?, writer, out).await
     }
 
     async fn attend(&self) -> Trouble {
@@ -95,7 +104,7 @@ impl Driver for Postgres {
         load::load(self, &*self.pool.reader()?, names).await
     }
 
-    async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<u16>, Trouble> {
+    async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<Late>, Trouble> {
         fences::claim(self, &*self.pool.writer()?, slots, generation).await
     }
 

@@ -20,6 +20,11 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// How long a missing reader is done without.
 const READER_RETRY: Duration = Duration::from_secs(5);
+/// A transaction whose end does not come for so long is given up by the database. What is left of a connection that
+/// broke in the midst of one would otherwise hold its locks until the database notices the break.
+const HALF_SENT: &str = "SET idle_in_transaction_session_timeout = '10s'";
+/// The oldest server that knows it.
+const HALF_SENT_VERSION: i32 = 90_600;
 /// The oldest server with ON CONFLICT.
 const VERSION_MIN: i32 = 90_500;
 
@@ -138,7 +143,7 @@ impl Pool {
 }
 
 /// Whether a failure to connect may pass, or is final.
-fn of_start(settings: &Settings, error: &Error) -> Trouble {
+pub(super) fn of_start(settings: &Settings, error: &Error) -> Trouble {
     Trouble { kind: if passes(error) { Kind::Away } else { Kind::Lasting }, ..trouble(settings, error) }
 }
 
@@ -184,6 +189,9 @@ async fn prepared(settings: &Settings, ended: &Arc<Ended>) -> Result<Client, Fai
     if version < VERSION_MIN {
         let what = format!("its version is {}.{}", version / 10_000, version / 100 % 100);
         return Err(Failure::Refused(Trouble::new(Kind::Lasting, what, "use 9.5 or a later one")));
+    }
+    if version >= HALF_SENT_VERSION {
+        client.batch_execute(HALF_SENT).await?;
     }
     let encoding = client.query_typed("SELECT current_setting('server_encoding')", &[]).await?;
     let encoding: String = encoding.first().map_or(Ok(String::new()), |row| row.try_get(0))?;

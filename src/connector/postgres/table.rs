@@ -19,6 +19,9 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(7238249176452101);";
 /// The table of fences. No name of a record leads to it: those with a semicolon are refused.
 const FENCES: &str = "fences;";
 
+/// The table of writers, likewise.
+const WRITERS: &str = "writers;";
+
 /// The type of a table's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -215,6 +218,35 @@ impl Tables {
         format!("SELECT id::text FROM {} WHERE id = ANY($1)", self.full(table))
     }
 
+    /// Makes the table of writers.
+    pub(super) fn writers(&self) -> String {
+        let full = self.full(WRITERS);
+        let columns = "seat bigint PRIMARY KEY, holder bigint NOT NULL, turn bigint NOT NULL";
+        format!("{LOCK} CREATE TABLE IF NOT EXISTS {full} ({columns});{}", self.owned(&full))
+    }
+
+    /// Puts the holder `$2` into the seat `$1` for the turn `$3`, unless it has had a later one, or somebody else sits
+    /// there and `$4` is zero. Waits for transactions of whoever sat there. Gives back one row if it is done.
+    pub(super) fn enter(&self) -> String {
+        format!(
+            "INSERT INTO {} AS w (seat, holder, turn) VALUES ($1, $2, $3) \
+             ON CONFLICT (seat) DO UPDATE SET holder = EXCLUDED.holder, turn = EXCLUDED.turn \
+             WHERE (w.holder = EXCLUDED.holder AND w.turn <= EXCLUDED.turn) \
+             OR (w.holder <> EXCLUDED.holder AND $4 <> 0) RETURNING seat",
+            self.full(WRITERS)
+        )
+    }
+
+    /// Keeps others from entering the seat `$1` until the transaction ends, and fails (it divides by zero) unless the holder
+    /// `$2` sits there, in the turn `$3`.
+    pub(super) fn door(&self) -> String {
+        format!(
+            "SELECT (1 / count(*))::text FROM \
+             (SELECT 1 FROM {} WHERE seat = $1 AND holder = $2 AND turn = $3 FOR SHARE) AS seated",
+            self.full(WRITERS)
+        )
+    }
+
     /// Makes the table of fences.
     pub(super) fn fences(&self) -> String {
         let full = self.full(FENCES);
@@ -251,10 +283,7 @@ impl Tables {
         let mut sql = format!(
             "{LOCK} CREATE TABLE {full} (id text NOT NULL, version int DEFAULT 0, val {kind} NOT NULL, PRIMARY KEY (id));"
         );
-        // Writing to a string cannot fail.
-        if let Some(role) = &self.role {
-            let _ = write!(sql, "ALTER TABLE {full} OWNER TO {};", quoted(role));
-        }
+        sql += &self.owned(&full);
         let on = &self.notifications;
         let events = [(on.insert, "INSERT"), (on.update, "UPDATE"), (on.delete, "DELETE")];
         let events: Vec<&str> = events.iter().filter(|(wanted, _)| *wanted).map(|(_, event)| *event).collect();
@@ -272,6 +301,11 @@ impl Tables {
             let _ = write!(sql, "SELECT pg_notify({}, {payload});", literal(&self.schema));
         }
         sql
+    }
+
+    /// Gives a table that was just made to its owner, if one is configured.
+    fn owned(&self, full: &str) -> String {
+        self.role.as_ref().map_or_else(String::new, |role| format!("ALTER TABLE {full} OWNER TO {};", quoted(role)))
     }
 
     /// Gives an old table the column that makes it a new one. Its rows stay old until each is written.
