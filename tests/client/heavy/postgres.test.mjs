@@ -152,7 +152,7 @@ describe('a database that goes away', () => {
       }
     })()
     await until('writes are acknowledged', () => acked > 20)
-    await postgres.end('SIGQUIT')
+    await postgres.kill()
     await until('the log says it', () => /POSTGRES.*database away.*Writes wait/.test(server.log))
 
     raw.record(RECORD.READ, { name: 'cold/1' })
@@ -177,7 +177,7 @@ describe('a database that goes away', () => {
     const server = await onDatabase(t, 'ending', {}, { limits: { drainTimeoutMs: 200 } })
     const raw = await Raw.login(t, server)
     await raw.ask(TOPIC.RECORD, { action: RECORD.CREATEANDUPDATE, name: 'end/1', version: -1, data: '{}', isWriteAck: true, correlationId: '1' }, { action: RECORD.WRITE_ACKNOWLEDGEMENT })
-    await postgres.end('SIGQUIT')
+    await postgres.kill()
     raw.record(RECORD.CREATEANDUPDATE, { name: 'end/1', version: -1, data: '{"late":1}' })
     await raw.untilPong()
     await server.end('SIGTERM', 15000)
@@ -187,7 +187,7 @@ describe('a database that goes away', () => {
 
   test('is waited for at the start, but not if it refuses', async (t) => {
     const storage = await postgres.database('late')
-    await postgres.end('SIGINT')
+    await postgres.end()
     const server = await Server.prepare({ extra: { storage, dependencyInitializationTimeout: 20000 } })
     atEnd(t, () => server.discard())
     const started = server.launch()
