@@ -20,7 +20,7 @@
 //! * **So everything may be done twice.** Renewing takes a lease that is free, and extends the own one. Releasing what is over
 //!   succeeds. A swap of which the answer was lost is told from another's by looking again.
 //! * **Deadlines**: no call takes longer than [`deadline`](Registry::deadline), but for `open` and `changed`. What is late is
-//!   [`Kind::Away`](crate::storage::Kind), and may have been done.
+//!   [`Kind::Away`](crate::storage::Kind), and may have been done, or be done yet: a swap only as long as nobody else swaps.
 //! * Clusters of different names do not see each other, and neither do records of the same database.
 //! * It neither retries nor logs.
 //!
@@ -29,7 +29,7 @@
 //!
 //! ## What it may rely on
 //!
-//! * Names of clusters and nodes are UTF-8 of 1 to [`NAME_BYTES_MAX`] bytes, what a lease says at most [`ABOUT_BYTES_MAX`], a view
+//! * Names of clusters and nodes are UTF-8 of 1 to [`NAME_BYTES_MAX`] bytes without zeros, what a lease says at most [`ABOUT_BYTES_MAX`], a view
 //!   [`VIEW_BYTES_MAX`]. A cluster has at most 63 nodes.
 //! * A lease is asked for by at least [`ttl_min`](Registry::ttl_min).
 //! * Calls are made on one thread, and may be under way at the same time. A future that it returned may be dropped.

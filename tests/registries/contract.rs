@@ -30,6 +30,7 @@ pub(crate) fn holds(subject: &impl Subject) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         gives_a_lease_to_one_process(subject).await;
+        gives_a_lease_to_one_of_many(subject).await;
         ends_a_lease_that_nobody_renews(subject).await;
         replaces_a_view_for_one_of_many(subject).await;
         refuses_a_swap_without_a_lease(subject).await;
@@ -95,6 +96,29 @@ async fn gives_a_lease_to_one_process(subject: &impl Subject) {
     registry.release("b", 2).await.unwrap();
     assert_eq!(registry.look(0).await.unwrap().holders.len(), 2, "it is the next one's");
     registry.close().await;
+}
+
+async fn gives_a_lease_to_one_of_many(subject: &impl Subject) {
+    let mut registries = Vec::new();
+    for _ in 0..8 {
+        registries.push(opened(subject, "race", LONG).await);
+    }
+    for round in 0..60 {
+        let name = format!("node {round}");
+        let asked = registries.iter().zip(1..).map(|(registry, incarnation)| {
+            let lease = lease(&name, incarnation, b"");
+            let take: Request<'_, _> = Box::pin(async move { registry.renew(&lease, 0).await.unwrap() });
+            take
+        });
+        let takes = together(asked.collect()).await;
+        let yours = takes.iter().filter(|renewed| matches!(renewed, Renewed::Yours(_))).count();
+        assert_eq!(yours, 1, "{takes:?}");
+        let winner = 1 + takes.iter().position(|renewed| matches!(renewed, Renewed::Yours(_))).unwrap() as u64;
+        registries[0].release(&name, winner).await.unwrap();
+    }
+    for registry in registries {
+        registry.close().await;
+    }
 }
 
 async fn ends_a_lease_that_nobody_renews(subject: &impl Subject) {
@@ -312,7 +336,7 @@ async fn is_away_before_it_is_open_and_once_it_is_closed(subject: &impl Subject)
 }
 
 async fn goes_away_and_comes_back(subject: &impl Subject) {
-    let registry = opened(subject, "away", LONG).await;
+    let registry = opened(subject, "away", Duration::ZERO).await;
     let seen = yours(&registry, lease("a", 1, b"")).await;
     if !subject.away(true) {
         return;

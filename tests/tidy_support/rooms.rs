@@ -157,7 +157,7 @@ pub(crate) const MODULES: &[Modules] = &[
             ("registry", &["storage"]),
             ("auth", &["credentials", "log", "proxies", "service", "settings", "storage"]),
             ("config", &["auth", "credentials", "log", "proxies", "storage"]),
-            ("connector", &["log", "storage", "config"]),
+            ("connector", &["log", "storage", "config", "registry"]),
             ("auth/methods", &["auth", "config", "credentials", "log"]),
             ("endpoint", &["proxies", "config"]),
             ("monitor", &["log", "service", "storage", "auth"]),

@@ -8,11 +8,13 @@ mod fences;
 mod layout;
 mod load;
 mod pool;
+mod registry;
 mod table;
 mod trouble;
 mod writer;
 
 pub use layout::Layout;
+pub use registry::PostgresRegistry;
 
 use crate::config::Postgres as Settings;
 use crate::storage::names::Names;

@@ -147,8 +147,8 @@ pub(super) fn of_start(settings: &Settings, error: &Error) -> Trouble {
     Trouble { kind: if passes(error) { Kind::Away } else { Kind::Lasting }, ..trouble(settings, error) }
 }
 
-/// Opens a connection and starts the task that runs it, which reports when it ends.
-async fn connected(settings: &Settings, ended: &Arc<Ended>) -> Result<Client, Error> {
+/// How the database is reached.
+pub(super) fn config(settings: &Settings) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
     config
         .host(&settings.host)
@@ -164,7 +164,12 @@ async fn connected(settings: &Settings, ended: &Arc<Ended>) -> Result<Client, Er
     if let Some(password) = &settings.password {
         config.password(password);
     }
-    let (client, connection) = config.connect(NoTls).await?;
+    config
+}
+
+/// Opens a connection and starts the task that runs it, which reports when it ends.
+async fn connected(settings: &Settings, ended: &Arc<Ended>) -> Result<Client, Error> {
+    let (client, connection) = config(settings).connect(NoTls).await?;
     let ended = Arc::clone(ended);
     tokio::spawn(async move {
         let result = connection.await;

@@ -14,7 +14,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
 /// Locked while something is created: several servers may start, or need the same new table, at the same time.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(7238249176452101);";
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7238249176452101);";
 
 /// The table of fences. No name of a record leads to it: those with a semicolon are refused.
 const FENCES: &str = "fences;";
@@ -338,7 +338,7 @@ pub(super) fn announcer(settings: &Settings) -> String {
 }
 
 /// An identifier.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
