@@ -9,7 +9,7 @@ macro_rules! shipped {
 
 const SHIPPED: &[&str] = &shipped!(
     "event-closed" "event-closed-spin" "event-open" "ping-pong" "fan-out-10" "fan-out-1000" "pairs-pipelined"
-    "many-to-many" "record-patch" "record-patch-ack" "record-patch-durable" "record-update" "hot-record"
+    "many-to-many" "record-patch" "record-patch-ack" "record-patch-durable" "record-patch-stored" "record-update" "hot-record"
     "rpc-latency" "rpc" "text-event" "text-pairs" "text-patch" "text-rpc"
     "json-event" "json-pairs" "json-patch" "json-rpc" "http-event" "http-pairs" "http-patch" "http-rpc" "mqtt-event" "mqtt-pairs" "mqtt-update"
     "rules-pairs" "rules-patch"
