@@ -46,7 +46,7 @@
 //! they are not moved between threads.
 
 use super::names::Names;
-use deepstream_engine::Stored;
+use deepstream_engine::{Fence, Stored};
 use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,16 +64,6 @@ pub struct Write<'w> {
     pub expected: Expected,
     /// In a cluster: who must own the slot of the name for the write to happen.
     pub fence: Option<Fence>,
-}
-
-/// The claim under which a node writes: a slot (names are divided among nodes by slots), and the generation with which
-/// the node has claimed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fence {
-    /// The slot.
-    pub slot: u16,
-    /// Every later owner has a higher one.
-    pub generation: u64,
 }
 
 /// Who writes. Of all who enter a store in the same seat, only the one who came last writes.

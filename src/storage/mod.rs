@@ -22,7 +22,8 @@ mod writing;
 
 pub use cache::{Cache, Entry};
 pub use client::{Client, LOADS_MAX};
-pub use driver::{Driver, Expected, Fence, Found, Kind, Late, Manner, Refused, Trouble, Why, Write, Writer};
+pub use deepstream_engine::Fence;
+pub use driver::{Driver, Expected, Found, Kind, Late, Manner, Refused, Trouble, Why, Write, Writer};
 pub use service::{OpenError, Options, Storage, start};
 pub use settings::{Connector, Settings};
 pub use tiered::Tiered;

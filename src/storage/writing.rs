@@ -17,7 +17,7 @@ use super::names::Names;
 use crate::log::{Level, note};
 use crate::service::Waker;
 use crate::service::bell::BellReceiver;
-use deepstream_engine::{Fault, Refusal, StoreBatch};
+use deepstream_engine::{self as engine, Fault, Refusal, StoreBatch};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -134,13 +134,13 @@ impl<D: Driver> Writer<D> {
                             version: stored.version,
                             value,
                             expected: Expected::Anything,
-                            fence: None,
+                            fence: batch.fences.get(entry as usize).copied(),
                         });
                         places.push((number, entry));
                     }
                     // A name that cannot be stored needs no removal.
                     Err(_) if value.is_none() => {}
-                    Err(why) => refusals.push((number, Refusal { entry, why: why.to_string() })),
+                    Err(why) => refusals.push((number, unstorable(entry, why.to_string()))),
                 }
             }
         }
@@ -160,9 +160,9 @@ impl<D: Driver> Writer<D> {
             };
             refusals.extend(refused.into_iter().filter_map(|Refused { entry, why }| {
                 let why = match why {
-                    Why::Unstorable(why) => why,
-                    Why::Conflict => "another writer was faster".to_owned(),
-                    Why::Deposed => "another node owns this name".to_owned(),
+                    Why::Unstorable(why) => engine::Refused::Unstorable(why),
+                    Why::Conflict => engine::Refused::Unstorable("another writer was faster".to_owned()),
+                    Why::Deposed => engine::Refused::Deposed,
                 };
                 places.get(range.start + entry).map(|&(number, entry)| (number, Refusal { entry, why }))
             }));
@@ -228,6 +228,10 @@ impl<D: Driver> Writer<D> {
             }
         }
     }
+}
+
+fn unstorable(entry: u32, why: String) -> Refusal {
+    Refusal { entry, why: engine::Refused::Unstorable(why) }
 }
 
 /// The refusals of one batch: for each entry the first reason.

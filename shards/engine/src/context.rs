@@ -4,13 +4,13 @@
 //! for the owner. *Does not* know what either of them keeps.
 
 use crate::endpoint::Endpoints;
-use crate::ident::{AttemptId, CallId, ConnId, Nanos, Place, Ticket};
+use crate::ident::{AttemptId, CallId, ConnId, Fence, Nanos, Place, Ticket};
 use crate::limits::Limits;
 use crate::outputs::Outputs;
 use crate::packet::Lane;
 use crate::permissions::{Permissions, RuleLookupId, Sampled};
 use crate::timer::{TimerId, Wheel};
-use crate::view::{NameHasher, Row, hash_name};
+use crate::view::{NameHasher, Row, View, hash_name};
 use ahash::RandomState;
 use std::sync::Arc;
 
@@ -178,6 +178,12 @@ impl Context {
     #[inline]
     pub(crate) fn owner_of(&self, hash: u64) -> Place {
         self.places.owner(hash)
+    }
+
+    /// The claim under which a node of a cluster writes what has this hash.
+    pub(crate) fn claim_on(&self, hash: u64) -> Option<Fence> {
+        let slot = View::slot_of(hash);
+        self.places.view().map(|view| Fence { slot, generation: view.generation(slot) })
     }
 
     /// The other cores.

@@ -130,7 +130,7 @@ impl Shard {
         self.input(now, Kind::TakeStores, &());
         self.sides.fill_stores(batch);
         if let Some(tape) = &mut self.sides.cx.outputs.tape {
-            tape.showed(&(batch.ticket, &batch.entries));
+            tape.showed(&(batch.ticket, &batch.entries, &batch.fences));
             tape.said(&batch.bytes);
         }
         true

@@ -100,6 +100,15 @@ fn unmixed(number: u64) -> u64 {
     number ^ (number >> 30) ^ (number >> 60)
 }
 
+/// The claim under which a node writes: a slot of names, and the generation with which the node has claimed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fence {
+    /// The slot.
+    pub slot: u16,
+    /// Every later owner has a higher one.
+    pub generation: u64,
+}
+
 /// The number of a [`HostRequest`](crate::output::HostRequest) or store batch; comes back with its outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);

@@ -38,11 +38,11 @@ mod view;
 pub use census::Census;
 pub use context::{Options, Visibility};
 pub use endpoint::{Endpoint, Endpoints};
-pub use ident::{ConnId, Nanos, NodeId, Place, Ticket};
+pub use ident::{ConnId, Fence, Nanos, NodeId, Place, Ticket};
 pub use limits::Limits;
 pub use output::{
     Account, Completion, Difference, Expiry, Fault, Flow, Frames, Headers, HostRequest, Login, Note, Outbox, Peer,
-    Reason, Refusal, StoreBatch, StoreEntry, Stored, Turn,
+    Reason, Refusal, Refused, StoreBatch, StoreEntry, Stored, Turn,
 };
 pub use outputs::Counters;
 pub use owner::deed::is_reading;

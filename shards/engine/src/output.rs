@@ -3,7 +3,7 @@
 //! *Owns* the shapes only; the lanes themselves live in [`Shard`](crate::Shard).
 //! *Promises* that everything frequent is written in place, into memory that is cleared and used again.
 
-use crate::ident::{ConnId, Nanos, Ticket};
+use crate::ident::{ConnId, Fence, Nanos, Ticket};
 use crate::permissions::{Sampled, ShadowTally};
 use bytes::Bytes;
 use deepstream_wire::{Unreadable, Wire};
@@ -216,7 +216,7 @@ pub enum Fault {
     Timeout,
     /// An error, in words for the log.
     Failed(String),
-    /// Of a batch: these records cannot be stored however often it is tried; all others are. In the order of their entries.
+    /// Of a batch: these records are not stored, however often it is tried; all others are. In the order of their entries.
     Refused(Vec<Refusal>),
     /// Of a load: there is no record of this name, and storage will not take one; why, in words for whoever makes one.
     Unstorable(String),
@@ -228,18 +228,38 @@ impl Fault {
         match self {
             Self::Timeout => "no answer in time",
             Self::Failed(why) | Self::Unstorable(why) => why,
-            Self::Refused(refused) => refused.first().map_or("", |refusal| &refusal.why),
+            Self::Refused(refused) => refused.first().map_or("", |refusal| refusal.why.words()),
         }
     }
 }
 
-/// A record of a batch that cannot be stored.
+/// A record of a batch that is not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Its place among the entries.
     pub entry: u32,
-    /// What is wrong with it, in words for whoever wrote it.
-    pub why: String,
+    /// Why.
+    pub why: Refused,
+}
+
+/// Why a record is not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It cannot be: what is wrong with it, in words for whoever wrote it.
+    Unstorable(String),
+    /// The slot of its name was claimed with a later generation than that of its [`Fence`]: another node owns it. Whether it was
+    /// stored before that, by a try whose answer was lost, this does not say.
+    Deposed,
+}
+
+impl Refused {
+    /// For whoever wrote it.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Unstorable(why) => why,
+            Self::Deposed => "another node owns this name",
+        }
+    }
 }
 
 /// Verdict on a login.
@@ -305,6 +325,8 @@ pub struct StoreBatch {
     pub ticket: Ticket,
     /// What to do, each name at most once.
     pub entries: Vec<StoreEntry>,
+    /// Of each entry, in the same order, the claim under which it is written. A server alone has claimed nothing: none at all.
+    pub fences: Vec<Fence>,
     /// Names and values.
     pub bytes: Vec<u8>,
 }
@@ -326,6 +348,7 @@ impl StoreBatch {
     /// Forgets the entries, keeps the memory.
     pub fn clear(&mut self) {
         self.entries.clear();
+        self.fences.clear();
         self.bytes.clear();
     }
 

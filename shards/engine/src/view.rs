@@ -22,6 +22,11 @@ pub struct Member {
     pub node: NodeId,
     /// How many: 1 to [`Place::CORES_MAX`].
     pub cores: u16,
+    /// Which process it is: a number that each draws at random when it starts.
+    pub incarnation: u64,
+    /// The epoch of the view with which it became a member. The same process has another one if it was none for a while: then
+    /// nothing of what the others knew of it holds any more.
+    pub since: u64,
 }
 
 /// The nodes of a cluster, and which of them each slot belongs to.
@@ -31,10 +36,11 @@ pub struct View {
     seed: [u64; 2],
     members: Vec<Member>,
     slots: Box<[NodeId]>,
+    since: Box<[u64]>,
     /// All places, the members' one after the other.
-    row: Box<[Place]>,
-    /// By node: where its places begin in the row, and how many there are.
-    rows: Box<[(u32, u16); Place::NODES_MAX as usize]>,
+    places: Box<[Place]>,
+    /// By node: how many it has, none if it is no member.
+    cores: Box<[u16; Place::NODES_MAX as usize]>,
 }
 
 /// Why there is no such view, or why a shard does not adopt it.
@@ -43,23 +49,27 @@ pub enum Unviewable {
     /// The table is of another size.
     #[error("a table of {0} slots, not of {slots}", slots = View::SLOTS)]
     Slots(usize),
-    /// A node is named twice, or its number or that of its cores is out of bounds.
+    /// A node is named twice, its number or that of its cores is out of bounds, or it became a member later than this view.
     #[error("node {} is no member, or twice", .0.0)]
     Member(NodeId),
     /// A slot belongs to a node that is no member.
     #[error("slot {0} belongs to no member")]
     Nobodys(usize),
+    /// A slot has come to its node later than this view, or earlier than the node became a member.
+    #[error("slot {0} belongs to its node from an impossible epoch on")]
+    Since(usize),
     /// It is not later than the one that the shard has, or that has none.
     #[error("not later than the view in force")]
     Stale,
     /// Names would fall into other slots.
     #[error("another seed than that of the view in force")]
     Seed,
-    /// A member is missing, or has another number of cores or another place in the list.
+    /// A member is missing, is another process, was none for a while, or has another number of cores or another place in the
+    /// list.
     #[error("node {} is not where it was", .0.0)]
     Gone(NodeId),
-    /// A slot belongs to another node than before.
-    #[error("slot {0} belongs to another node than in the view in force")]
+    /// A slot belongs to another node than before, or was another node's in between.
+    #[error("slot {0} has moved since the view in force")]
     Moved(usize),
 }
 
@@ -69,27 +79,42 @@ impl View {
     const SLOT_BITS: u32 = 12;
 
     /// A view. `seed` keys the hash of names, which are hostile: it is to be drawn at random, once for a cluster. `members` are
-    /// in the order in which they joined; `slots` says of each slot whose it is.
-    pub fn new(epoch: u64, seed: [u64; 2], members: Vec<Member>, slots: Box<[NodeId]>) -> Result<Self, Unviewable> {
-        let mut row = Vec::new();
-        let mut rows = Box::new([(0, 0); Place::NODES_MAX as usize]);
-        for &Member { node, cores } in &members {
+    /// in the order in which they joined; `slots` says of each slot whose it is, and `since` the epoch of the view that made it
+    /// so: its generation.
+    pub fn new(
+        epoch: u64,
+        seed: [u64; 2],
+        members: Vec<Member>,
+        slots: Box<[NodeId]>,
+        since: Box<[u64]>,
+    ) -> Result<Self, Unviewable> {
+        let mut places = Vec::new();
+        let mut cores = Box::new([0; Place::NODES_MAX as usize]);
+        let mut joined = [u64::MAX; Place::NODES_MAX as usize];
+        for member in &members {
+            let node = member.node;
             let unviewable = Unviewable::Member(node);
-            let known = rows.get_mut(usize::from(node.0)).ok_or(unviewable)?;
-            if known.1 > 0 || !(1..=Place::CORES_MAX).contains(&cores) {
+            let known = cores.get_mut(usize::from(node.0)).ok_or(unviewable)?;
+            if *known > 0 || !(1..=Place::CORES_MAX).contains(&member.cores) || member.since > epoch {
                 return Err(unviewable);
             }
-            *known = (row.len() as u32, cores);
-            row.extend((0..cores).map(|core| Place::of(node, core)));
+            *known = member.cores;
+            joined[usize::from(node.0)] = member.since;
+            places.extend((0..member.cores).map(|core| Place::of(node, core)));
         }
-        if slots.len() != Self::SLOTS {
-            return Err(Unviewable::Slots(slots.len()));
+        for len in [slots.len(), since.len()] {
+            if len != Self::SLOTS {
+                return Err(Unviewable::Slots(len));
+            }
         }
-        let is_member = |node: &NodeId| rows.get(usize::from(node.0)).is_some_and(|row| row.1 > 0);
-        match slots.iter().position(|node| !is_member(node)) {
-            Some(slot) => Err(Unviewable::Nobodys(slot)),
-            None => Ok(Self { epoch, seed, members, slots, row: row.into(), rows }),
+        for (slot, (node, &since)) in slots.iter().zip(&since).enumerate() {
+            match joined.get(usize::from(node.0)) {
+                None | Some(&u64::MAX) => return Err(Unviewable::Nobodys(slot)),
+                Some(&joined) if since < joined || since > epoch => return Err(Unviewable::Since(slot)),
+                Some(_) => {}
+            }
         }
+        Ok(Self { epoch, seed, members, slots, since, places: places.into(), cores })
     }
 
     /// Later ones have a larger one.
@@ -104,20 +129,39 @@ impl View {
 
     /// All places: the members' in their order, of each the first core first.
     pub fn places(&self) -> &[Place] {
-        &self.row
+        &self.places
+    }
+
+    /// The slot of the names with this hash.
+    #[inline]
+    pub fn slot_of(hash: u64) -> u16 {
+        (hash >> (u64::BITS - Self::SLOT_BITS)) as u16
+    }
+
+    /// Whose a slot is.
+    #[inline]
+    pub fn node_of(&self, slot: u16) -> NodeId {
+        self.slots[usize::from(slot)]
+    }
+
+    /// The epoch of the view with which a slot came to its node. Storage takes what a node writes in the slot only as long as no
+    /// later one has claimed it.
+    #[inline]
+    pub fn generation(&self, slot: u16) -> u64 {
+        self.since[usize::from(slot)]
     }
 
     /// Whether it is one of its places.
     #[inline]
     pub fn has(&self, place: Place) -> bool {
-        self.rows.get(usize::from(place.node().0)).is_some_and(|row| place.core() < row.1)
+        self.cores.get(usize::from(place.node().0)).is_some_and(|&cores| place.core() < cores)
     }
 
     /// Who owns the names with this hash.
     fn owner(&self, hash: u64) -> Place {
-        let node = self.slots[(hash >> (u64::BITS - Self::SLOT_BITS)) as usize];
+        let node = self.node_of(Self::slot_of(hash));
         // The bits below those of the slot; tables index with the lowest.
-        Place::of(node, scaled(hash << Self::SLOT_BITS, self.rows[usize::from(node.0)].1))
+        Place::of(node, scaled(hash << Self::SLOT_BITS, self.cores[usize::from(node.0)]))
     }
 
     /// Whether a shard can go from another view to this one with all that it holds.
@@ -133,8 +177,11 @@ impl View {
                 return Err(Unviewable::Gone(member.node));
             }
         }
-        let moved = self.slots.iter().zip(&before.slots).position(|(node, before)| node != before);
-        moved.map_or(Ok(()), |slot| Err(Unviewable::Moved(slot)))
+        let same = |slot: &usize| {
+            let slot = *slot as u16;
+            self.node_of(slot) == before.node_of(slot) && self.generation(slot) == before.generation(slot)
+        };
+        (0..Self::SLOTS).find(|slot| !same(slot)).map_or(Ok(()), |slot| Err(Unviewable::Moved(slot)))
     }
 }
 
@@ -143,7 +190,7 @@ fn scaled(hash: u64, cores: u16) -> u16 {
     (((hash >> 32) * u64::from(cores)) >> 32) as u16
 }
 
-structs! { Member { node: node, cores: cores } }
+structs! { Member { node: node, cores: cores, incarnation: incarnation, since: since } }
 
 impl Put for NodeId {
     fn put(&self, to: &mut Vec<u8>) {
@@ -160,12 +207,16 @@ impl Get<'_> for NodeId {
 impl Put for View {
     fn put(&self, to: &mut Vec<u8>) {
         (self.epoch, self.seed, &self.members, &self.slots).put(to);
+        // Views back: epochs may have begun with a clock, and slots seldom move.
+        self.since.iter().for_each(|since| (self.epoch - since).put(to));
     }
 }
 
 impl Get<'_> for View {
     fn get(from: &mut &[u8]) -> Option<Self> {
-        Self::new(Get::get(from)?, Get::get(from)?, Get::get(from)?, Get::get(from)?).ok()
+        let (epoch, seed, members, slots) = <(u64, _, _, _)>::get(from)?;
+        let since: Option<_> = (0..Self::SLOTS).map(|_| epoch.checked_sub(u64::get(from)?)).collect();
+        Self::new(epoch, seed, members, slots, since?).ok()
     }
 }
 
@@ -203,76 +254,108 @@ pub(crate) struct Row {
     own: Place,
     /// Of its node.
     cores: u16,
-    view: Option<Arc<View>>,
+    columns: Option<Arc<Columns>>,
+}
+
+/// Where the places of a view's members stand in the row of one shard. That is the shard's own matter: others may have gone from
+/// view to view by other ways.
+#[derive(Debug)]
+struct Columns {
+    view: Arc<View>,
+    row: Vec<Place>,
+    /// By node: where its places begin.
+    begins: [u32; Place::NODES_MAX as usize],
+}
+
+impl Columns {
+    /// Those of a view's members that have none yet come after those that have some.
+    fn of(view: Arc<View>, before: Option<&Self>) -> Self {
+        let (mut row, mut begins) =
+            before.map_or((Vec::new(), [u32::MAX; _]), |before| (before.row.clone(), before.begins));
+        for &Member { node, cores, .. } in &view.members {
+            let begin = &mut begins[usize::from(node.0)];
+            if *begin == u32::MAX {
+                *begin = row.len() as u32;
+                row.extend((0..cores).map(|core| Place::of(node, core)));
+            }
+        }
+        Self { view, row, begins }
+    }
 }
 
 impl Row {
     /// The cores of a server alone.
     pub(crate) fn alone(own: Place, cores: u16) -> Self {
         debug_assert_eq!(own.node(), NodeId(0), "a server alone is node 0");
-        Self { own, cores, view: None }
+        Self { own, cores, columns: None }
     }
 
     /// A core of a member of a view.
     pub(crate) fn member(own: Place, view: Arc<View>) -> Self {
-        let cores = view.rows[usize::from(own.node().0)].1;
-        Self { own, cores, view: Some(view) }
+        let cores = view.cores[usize::from(own.node().0)];
+        Self { own, cores, columns: Some(Arc::new(Columns::of(view, None))) }
     }
 
     pub(crate) fn hasher(&self, alone: RandomState) -> NameHasher {
-        self.view.as_ref().map_or(NameHasher::Alone(alone), |view| NameHasher::Shared(view.seed))
+        self.view().map_or(NameHasher::Alone(alone), |view| NameHasher::Shared(view.seed))
     }
 
     /// Of the node, and the view that it is a member of.
     pub(crate) fn of_tape(&self) -> (u16, Option<&Arc<View>>) {
-        (self.cores, self.view.as_ref())
+        (self.cores, self.view())
+    }
+
+    /// The view in force; a server alone has none.
+    pub(crate) fn view(&self) -> Option<&Arc<View>> {
+        self.columns.as_ref().map(|columns| &columns.view)
     }
 
     /// The view to go on with.
     pub(crate) fn adopt(&mut self, view: Arc<View>) -> Result<(), Unviewable> {
-        view.follows(self.view.as_ref().ok_or(Unviewable::Stale)?)?;
-        self.view = Some(view);
+        let before = self.columns.as_deref().ok_or(Unviewable::Stale)?;
+        view.follows(&before.view)?;
+        self.columns = Some(Arc::new(Columns::of(view, Some(before))));
         Ok(())
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.view.as_ref().map_or(self.cores.into(), |view| view.row.len())
+        self.columns.as_ref().map_or(self.cores.into(), |columns| columns.row.len())
     }
 
     /// Where a place stands in the row.
     #[inline]
     pub(crate) fn index(&self, place: Place) -> usize {
-        match &self.view {
+        match &self.columns {
             None => place.index(),
-            Some(view) => view.rows[usize::from(place.node().0)].0 as usize + place.index(),
+            Some(columns) => columns.begins[usize::from(place.node().0)] as usize + place.index(),
         }
     }
 
     /// The place that stands there.
     #[inline]
     pub(crate) fn at(&self, index: usize) -> Place {
-        match &self.view {
+        match &self.columns {
             None => Place::alone(index as u16),
-            Some(view) => view.row[index],
+            Some(columns) => columns.row[index],
         }
     }
 
     /// Whether it is one of them.
     #[inline]
     pub(crate) fn has(&self, place: Place) -> bool {
-        match &self.view {
+        match &self.columns {
             None => place.0 < self.cores,
-            Some(view) => view.has(place),
+            Some(columns) => columns.view.has(place),
         }
     }
 
     /// Who owns the names with this hash.
     #[inline]
     pub(crate) fn owner(&self, hash: u64) -> Place {
-        match &self.view {
+        match &self.columns {
             None => Place::alone(scaled(hash, self.cores)),
-            Some(view) => view.owner(hash),
+            Some(columns) => columns.view.owner(hash),
         }
     }
 
@@ -293,9 +376,23 @@ impl Row {
 mod tests {
     use super::*;
 
+    fn member(node: u8, cores: u16) -> Member {
+        Member { node: NodeId(node), cores, incarnation: u64::from(node) + 100, since: 1 }
+    }
+
     fn view(epoch: u64, members: &[(u8, u16)], slot: impl Fn(usize) -> u8) -> Result<View, Unviewable> {
-        let members = members.iter().map(|&(node, cores)| Member { node: NodeId(node), cores }).collect();
-        View::new(epoch, [3, 4], members, (0..View::SLOTS).map(|at| NodeId(slot(at))).collect())
+        view_since(epoch, members, slot, |_| 1)
+    }
+
+    fn view_since(
+        epoch: u64,
+        members: &[(u8, u16)],
+        slot: impl Fn(usize) -> u8,
+        since: impl Fn(usize) -> u64,
+    ) -> Result<View, Unviewable> {
+        let members = members.iter().map(|&(node, cores)| member(node, cores)).collect();
+        let slots = (0..View::SLOTS).map(|at| NodeId(slot(at))).collect();
+        View::new(epoch, [3, 4], members, slots, (0..View::SLOTS).map(since).collect())
     }
 
     fn bytes(view: &View) -> Vec<u8> {
@@ -306,14 +403,19 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_no_view() {
-        let member = |node| Err(Unviewable::Member(NodeId(node)));
-        assert_eq!(view(1, &[(0, 2), (0, 2)], |_| 0), member(0));
-        assert_eq!(view(1, &[(0, 2), (1, 0)], |_| 0), member(1));
-        assert_eq!(view(1, &[(0, Place::CORES_MAX + 1)], |_| 0), member(0));
-        assert_eq!(view(1, &[(0, 2), (Place::NODES_MAX, 1)], |_| 0), member(Place::NODES_MAX));
+        let unviewable = |node| Err(Unviewable::Member(NodeId(node)));
+        assert_eq!(view(1, &[(0, 2), (0, 2)], |_| 0), unviewable(0));
+        assert_eq!(view(1, &[(0, 2), (1, 0)], |_| 0), unviewable(1));
+        assert_eq!(view(1, &[(0, Place::CORES_MAX + 1)], |_| 0), unviewable(0));
+        assert_eq!(view(1, &[(0, 2), (Place::NODES_MAX, 1)], |_| 0), unviewable(Place::NODES_MAX));
         assert_eq!(view(1, &[(0, 2)], |slot| u8::from(slot == 7)), Err(Unviewable::Nobodys(7)));
         assert_eq!(view(1, &[(0, 2)], |slot| if slot == 7 { 255 } else { 0 }), Err(Unviewable::Nobodys(7)));
-        assert_eq!(View::new(1, [3, 4], Vec::new(), Box::new([])), Err(Unviewable::Slots(0)));
+        assert_eq!(View::new(1, [3, 4], Vec::new(), Box::new([]), Box::new([])), Err(Unviewable::Slots(0)));
+        assert_eq!(view(0, &[(0, 2)], |_| 0), unviewable(0), "a member from the next view on");
+        let since = |of: u64| view_since(6, &[(0, 2)], |_| 0, |slot| if slot == 9 { of } else { 1 });
+        assert_eq!((since(0), since(7)), (Err(Unviewable::Since(9)), Err(Unviewable::Since(9))));
+        let late = since(6).unwrap();
+        assert_eq!((late.generation(9), late.generation(10)), (6, 1));
         assert!(view(1, &[(Place::NODES_MAX - 1, Place::CORES_MAX)], |_| Place::NODES_MAX - 1).is_ok());
     }
 
@@ -328,8 +430,15 @@ mod tests {
         assert_eq!(follows(view(6, &[(4, 2), (1, 2)], same)), Err(Unviewable::Gone(NodeId(1))));
         assert_eq!(follows(view(6, &[(4, 2)], |_| 4)), Err(Unviewable::Gone(NodeId(1))));
         assert_eq!(follows(view(6, &[(4, 2), (1, 3)], |_| 4)), Err(Unviewable::Moved(0)));
-        let slots = (0..View::SLOTS).map(|at| NodeId(same(at))).collect();
-        assert_eq!(follows(View::new(6, [3, 5], before.members.clone(), slots)), Err(Unviewable::Seed));
+        let other = |seed, members| {
+            let slots = (0..View::SLOTS).map(|at| NodeId(same(at))).collect();
+            follows(View::new(6, seed, members, slots, vec![1; View::SLOTS].into()))
+        };
+        assert_eq!(other([3, 5], before.members.clone()), Err(Unviewable::Seed));
+        let restarted = vec![before.members[0], Member { incarnation: 7, ..before.members[1] }];
+        assert_eq!(other([3, 4], restarted), Err(Unviewable::Gone(NodeId(1))));
+        let returned = view_since(6, &[(4, 2), (1, 3)], same, |slot| if slot == 8 { 6 } else { 1 });
+        assert_eq!(follows(returned), Err(Unviewable::Moved(8)), "it was another's in between");
         let mut alone = Row::alone(Place::alone(0), 2);
         assert_eq!(alone.adopt(Arc::new(before)), Err(Unviewable::Stale));
     }
@@ -352,6 +461,12 @@ mod tests {
             let share = if place.node() == NodeId(0) { 1000 } else { 1500 };
             assert!((share - 150..share + 150).contains(&owned[index]), "{owned:?}");
         }
+        // Who joins stands behind those who were there.
+        let mut longer = places.clone();
+        let slot = |slot| if slot % 2 == 0 { 0 } else { 4 };
+        let next = self::view(2, &[(4, 2), (0, 3), (2, 1)], slot);
+        assert_eq!(longer.adopt(Arc::new(next.unwrap())), Ok(()));
+        assert_eq!(format!("{:?}", longer.all().collect::<Vec<_>>()), "[4.0, 4.1, 0.0, 0.1, 0.2, 2.0]");
         let strangers = [Place::of(NodeId(4), 2), Place::of(NodeId(1), 0), Place(u16::MAX)];
         assert!(strangers.into_iter().all(|place| !places.has(place)));
         let alone = Row::alone(Place::alone(0), 2);
@@ -367,12 +482,15 @@ mod tests {
 
     #[test]
     fn view_is_read_as_it_was_written_and_nonsense_is_none() {
-        let view = view(9, &[(4, 2), (0, 3)], |slot| if slot % 3 == 0 { 0 } else { 4 }).unwrap();
+        let slot = |slot| if slot % 3 == 0 { 0 } else { 4 };
+        let view = view_since(9, &[(4, 2), (0, 3)], slot, |slot| 1 + slot as u64 % 9).unwrap();
         let bytes = bytes(&view);
         assert_eq!(View::get(&mut &bytes[..]), Some(view));
-        let mut changed = bytes.clone();
-        changed[bytes.len() - 1] = 3;
-        assert_eq!(View::get(&mut &changed[..]), None);
+        for (back, nonsense) in [(0, 9), (0, 0x7f), (View::SLOTS, 3)] {
+            let mut changed = bytes.clone();
+            changed[bytes.len() - 1 - back] = nonsense;
+            assert_eq!(View::get(&mut &changed[..]), None, "{back} {nonsense}");
+        }
         assert_eq!(View::get(&mut &bytes[..bytes.len() - 1]), None);
     }
 }

@@ -5,9 +5,9 @@
 
 use crate::rng::Rng;
 use crate::rules::Rules;
-use crate::sketch::Sketch;
+use crate::sketch::{Sketch, first_slots, member};
 use crate::workload::record::draw_names;
-use deepstream_engine::{Endpoint, Endpoints, Limits, Member, NodeId, Options, Place, Stored, View, Visibility};
+use deepstream_engine::{Endpoint, Endpoints, Limits, NodeId, Options, Place, Stored, View, Visibility};
 use deepstream_valve::Right;
 use deepstream_wire::Wire;
 
@@ -308,10 +308,16 @@ impl Plan {
         let first = rng.between(1, u64::from(self.cores) - 1) as u16;
         let node = rng.between(0, u64::from(Place::NODES_MAX) - 1) as u8;
         let nodes = [NodeId(node), NodeId((node + 1 + rng.between(0, 9) as u8) % Place::NODES_MAX)];
-        let members = nodes.into_iter().zip([first, self.cores - first]).map(|(node, cores)| Member { node, cores });
+        let members = nodes.into_iter().zip([first, self.cores - first]).map(|(node, cores)| member(node, cores));
         let share = rng.pick(&[0, 50, 50, 50, 100]);
         let slots = (0..View::SLOTS).map(|_| nodes[usize::from(rng.chance(share))]).collect();
-        self.views = vec![Sketch { epoch: 1, seed: [rng.bits(), rng.bits()], members: members.collect(), slots }];
+        self.views = vec![Sketch {
+            epoch: 1,
+            seed: [rng.bits(), rng.bits()],
+            members: members.collect(),
+            slots,
+            since: first_slots(),
+        }];
     }
 
     /// Nodes that own nothing may join while the world runs: the second of two, a third, or both. Cores may be given views

@@ -16,16 +16,24 @@ pub(crate) struct Sketch {
     pub(crate) members: Vec<Member>,
     /// The owner of each slot.
     pub(crate) slots: Box<[NodeId]>,
+    /// From which epoch on.
+    pub(crate) since: Box<[u64]>,
+}
+
+/// A node and its cores. It is a member in all views that have it, however early they are.
+pub(crate) fn member(node: NodeId, cores: u16) -> Member {
+    Member { node, cores, incarnation: u64::from(node.0), since: 0 }
 }
 
 impl Sketch {
     /// One node that owns all slots.
     pub(crate) fn lone(member: Member, seed: [u64; 2]) -> Self {
-        Self { epoch: 1, seed, members: vec![member], slots: vec![member.node; View::SLOTS].into() }
+        let slots = vec![member.node; View::SLOTS].into();
+        Self { epoch: 1, seed, members: vec![member], slots, since: first_slots() }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {
-        let view = View::new(self.epoch, self.seed, self.members.clone(), self.slots.clone());
+        let view = View::new(self.epoch, self.seed, self.members.clone(), self.slots.clone(), self.since.clone());
         Arc::new(view.expect("every slot is of one of the members"))
     }
 
@@ -46,7 +54,7 @@ impl Sketch {
         let from = rng.between(0, u64::from(Place::NODES_MAX) - 1) as u8;
         let mut nodes = (0..Place::NODES_MAX).map(|step| NodeId((from + step) % Place::NODES_MAX));
         let node = nodes.find(|&node| !self.has(node)).expect("there are few members");
-        Member { node, cores: rng.between(1, 2) as u16 }
+        member(node, rng.between(1, 2) as u16)
     }
 
     fn has(&self, node: NodeId) -> bool {
@@ -102,6 +110,11 @@ impl Sketch {
     }
 }
 
+/// All slots have been their nodes' since before any view that may be drawn.
+pub(crate) fn first_slots() -> Box<[u64]> {
+    vec![0; View::SLOTS].into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,8 +122,8 @@ mod tests {
     #[test]
     fn every_refused_view_is_one_and_every_reason_is_drawn() {
         let mut rng = Rng::new(1, "sketch");
-        let lone = Sketch::lone(Member { node: NodeId(3), cores: 2 }, [1, 2]);
-        let pair = lone.next(Some(Member { node: NodeId(1), cores: 1 }));
+        let lone = Sketch::lone(member(NodeId(3), 2), [1, 2]);
+        let pair = lone.next(Some(member(NodeId(1), 1)));
         for sketch in [&lone, &pair] {
             let mut drawn = [0; 4];
             for _ in 0..200 {

@@ -6,7 +6,7 @@ use crate::context::{Options, Visibility};
 use crate::endpoint::Endpoint;
 use crate::ident::Ticket;
 use crate::limits::Limits;
-use crate::output::{Account, Completion, Expiry, Fault, Login, Peer, Refusal, Stored};
+use crate::output::{Account, Completion, Expiry, Fault, Login, Peer, Refusal, Refused, Stored};
 use deepstream_wire::{Message, Unreadable, Word};
 
 structs! {
@@ -98,6 +98,10 @@ enums! {
         1 Failed { 0: why }
         2 Refused { 0: refused }
         3 Unstorable { 0: why }
+    }
+    Refused {
+        0 Unstorable { 0: why }
+        1 Deposed {}
     }
     Login {
         0 Accepted { 0: account }

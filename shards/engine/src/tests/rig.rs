@@ -3,7 +3,7 @@
 use crate::view::{Row, View};
 use crate::{
     Account, Completion, ConnId, Expiry, Fault, Flow, Headers, HostRequest, Lane, Login, Nanos, Note, Options, Outbox,
-    Packet, Peer, Permissions, Place, Reason, Refusal, Shard, StoreBatch, Stored,
+    Packet, Peer, Permissions, Place, Reason, Refusal, Refused, Shard, StoreBatch, Stored,
 };
 use deepstream_valve::check::check_rows;
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action, requestor_data, requestor_name, versions};
@@ -426,7 +426,7 @@ impl Rig {
             Disk::Fails => Err(Fault::Failed("disk".into())),
             _ if refused.is_empty() => Ok(()),
             _ => {
-                let refusal = |&entry: &u32| Refusal { entry, why: "it is \"bad\"".into() };
+                let refusal = |&entry: &u32| Refusal { entry, why: Refused::Unstorable("it is \"bad\"".into()) };
                 Err(Fault::Refused(refused.iter().map(refusal).collect()))
             }
         };

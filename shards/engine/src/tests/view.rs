@@ -1,8 +1,8 @@
 //! Names that are owned, and heard, on several nodes.
 
-use super::rig::{Rig, patient};
-use crate::ident::{ConnId, NodeId, Place};
-use crate::output::Flow;
+use super::rig::{Rig, patient, update};
+use crate::ident::{ConnId, Fence, NodeId, Place};
+use crate::output::{Completion, Flow, HostRequest, StoreBatch};
 use crate::packet::Packet;
 use crate::view::{Member, Unviewable, View};
 use bytes::Bytes;
@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 /// Nodes with so many cores each; slots belong to the two owners in turn.
 fn view(epoch: u64, members: &[(u8, u16)], owners: [u8; 2]) -> Arc<View> {
-    let members = members.iter().map(|&(node, cores)| Member { node: NodeId(node), cores }).collect();
+    let member = |&(node, cores)| Member { node: NodeId(node), cores, incarnation: 1, since: 1 };
     let slots = (0..View::SLOTS).map(|slot| NodeId(owners[slot % 2])).collect();
-    Arc::new(View::new(epoch, [5, 6], members, slots).expect("a view"))
+    let view = View::new(epoch, [5, 6], members.iter().map(member).collect(), slots, vec![1; View::SLOTS].into());
+    Arc::new(view.expect("a view"))
 }
 
 fn bulk(rig: &mut Rig, conn: ConnId, action: Action, names: &[String]) {
@@ -125,6 +126,29 @@ fn who_is_no_member_is_not_heard() {
         assert_eq!(told(&mut rig, stranger), before, "{stranger:?}");
     }
     assert_eq!(told(&mut rig, Place::of(NodeId(0), 0)), before + 1);
+}
+
+#[test]
+fn what_is_stored_says_under_which_claim() {
+    let create = Outgoing { action: Action::RecordCreateAndUpdate, ..update("r", -1, "{}") };
+    let members = [(1, 1), (0, 1)].map(|(node, cores)| Member { node: NodeId(node), cores, incarnation: 1, since: 1 });
+    let slots = vec![NodeId(1); View::SLOTS].into();
+    let since = (0..View::SLOTS as u64).map(|slot| 1 + slot % 7).collect();
+    let view = Arc::new(View::new(9, [5, 6], members.into(), slots, since).expect("a view"));
+    for (mut rig, is_fenced) in [(Rig::viewing(&view, &patient()), true), (Rig::with(1, &patient()), false)] {
+        let client = rig.client(0);
+        rig.send_only(client, &create);
+        let asks: Vec<HostRequest> = rig.shards[0].host_requests().collect();
+        let [HostRequest::Load { ticket, .. }] = asks[..] else { panic!("{asks:?}") };
+        let now = rig.now;
+        rig.shards[0].completed(now, Completion::Loaded { ticket, result: Ok(None) });
+        let mut batch = StoreBatch::default();
+        assert!(rig.shards[0].take_stores(now, &mut batch));
+        assert_eq!(batch.entries.len(), 1);
+        let slot = View::slot_of(rig.shards[0].sides.cx.hash(b"r"));
+        let fence = Fence { slot, generation: 1 + u64::from(slot) % 7 };
+        assert_eq!(batch.fences, Vec::from_iter(is_fenced.then_some(fence)));
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@
 
 use super::World;
 use crate::mutation::Mutation;
-use crate::sketch::Sketch;
-use deepstream_engine::{Lane, Member, NodeId, Unviewable};
+use crate::sketch::{Sketch, member};
+use deepstream_engine::{Lane, NodeId, Unviewable};
 
 /// Steps between two views, on average.
 const STEPS_PER_VIEW: usize = 60;
@@ -97,7 +97,7 @@ impl World {
 
     /// Gives a core a view that it must refuse.
     fn hand_in_refused(&mut self, core: usize) {
-        let alone = || Sketch::lone(Member { node: NodeId(0), cores: self.plan.cores }, [0, 0]);
+        let alone = || Sketch::lone(member(NodeId(0), self.plan.cores), [0, 0]);
         let known = self.plan.views.get(self.cores[core].view);
         let present = known.cloned().unwrap_or_else(alone);
         let (refused, why) = present.refused(&mut self.rng.views);

@@ -73,6 +73,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             let removal = record.residence == Residence::Removing;
             let version = record.version;
             batch.push(&name.name, version, (!removal).then_some(&name.record().value[..]));
+            batch.fences.extend(self.cx.claim_on(name.hash));
             self.owner.records.in_flight.push(InFlight { slot, version, removal });
         }
         self.cx.outputs.counters.stores += batch.entries.len() as u64;
@@ -104,14 +105,14 @@ impl<E: ToEdge> Sides<E, Owner> {
             && let Some(entry) = entries.get(first.entry as usize)
         {
             let name = String::from_utf8_lossy(&self.owner.names.at(entry.slot).name).into();
-            let (records, why) = (refused.map_or(0, <[_]>::len), first.why.as_str().into());
+            let (records, why) = (refused.map_or(0, <[_]>::len), first.why.words().into());
             self.cx.outputs.note(Note::StoreRefused { records, name, why });
         }
         for (index, entry) in entries.drain(..).enumerate() {
             self.owner.names.at_mut(entry.slot).record_mut().in_flight = false;
             let refusal = refused.map(|refused| {
                 let place = refused.binary_search_by_key(&(index as u32), |refusal| refusal.entry);
-                place.ok().map(|place| &*refused[place].why)
+                place.ok().map(|place| refused[place].why.words())
             });
             match refusal {
                 Some(Some(why)) => self.store_refused(entry, why),
