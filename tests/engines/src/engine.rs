@@ -214,18 +214,27 @@ impl Drop for Engine {
 #[cfg(test)]
 mod tests {
     use super::{ATTEMPTS, Kind, Options, start, start_watched};
+    use std::io::Write;
     use std::net::TcpListener;
+    use std::thread;
 
     #[test]
     fn a_foreign_listener_on_the_port_is_noticed_and_another_port_taken() {
         let mut foreign = Vec::new();
         let engine = start_watched(Kind::Redis, &Options::default(), |nodes| {
             if foreign.is_empty() {
-                foreign.push(TcpListener::bind((nodes[0].address(), nodes[0].port())).unwrap());
+                foreign.push(nodes[0].port());
+                let listener = TcpListener::bind((nodes[0].address(), nodes[0].port())).unwrap();
+                // It speaks as the engine would.
+                thread::spawn(move || {
+                    for stream in listener.incoming() {
+                        stream.unwrap().write_all(b"+PONG\r\n").unwrap();
+                    }
+                });
             }
         });
         let engine = engine.unwrap();
-        assert_ne!(engine.port(), foreign[0].local_addr().unwrap().port());
+        assert_ne!(engine.port(), foreign[0]);
         assert_eq!(engine.main().ask("PING\r\n"), "+PONG\r\n");
     }
 

@@ -195,6 +195,17 @@ fn what_stands_still_when_the_test_is_killed_is_ended_too() {
 }
 
 #[test]
+fn what_an_engine_started_and_lost_sight_of_is_ended_too() {
+    let (mut program, described) = Program::run(Kind::Redis, &[]);
+    let directory = Path::new(described["directory"].as_str().unwrap());
+    let mut lost = Command::new("sleep").arg("1000").current_dir(directory).spawn().unwrap();
+    program.child.kill().unwrap();
+    program.child.wait().unwrap();
+    until("what was lost sight of is ended", || lost.try_wait().unwrap().is_some());
+    until("the files of a test that was killed are gone", || !directory.parent().unwrap().exists());
+}
+
+#[test]
 fn four_at_a_time_do_not_meet() {
     let round = || {
         for _ in 0..5 {
