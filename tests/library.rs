@@ -202,7 +202,7 @@ fn a_program_brings_members_of_its_own() {
 }
 
 /// A server without connectors keeps records in memory, and says so before anybody relies on more.
-#[cfg(not(any(feature = "embedded", feature = "postgres")))]
+#[cfg(not(any(feature = "embedded", feature = "postgres", feature = "redis")))]
 #[test]
 fn a_connector_that_was_not_built_is_refused_in_words() {
     use deepstream::config::{StartArguments, load};
@@ -211,6 +211,7 @@ fn a_connector_that_was_not_built_is_refused_in_words() {
         ("storage: {type: default}", "embedded"),
         ("storage: {options: {directory: data}}", "embedded"),
         ("storage: {name: postgres, options: {user: ann}}", "postgres"),
+        ("storage: {name: redis, options: {host: db}}", "redis"),
     ] {
         let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("without-connectors.yml");
         std::fs::write(&file, text).unwrap();

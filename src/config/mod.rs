@@ -22,6 +22,8 @@ mod placement;
 mod postgres;
 mod protect;
 mod protocol;
+#[cfg(feature = "redis")]
+mod redis;
 mod storage;
 mod table;
 mod text;
@@ -46,6 +48,8 @@ pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresNotifications};
 pub use protect::{ListenerKind, REFUSAL};
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisTls};
 pub use storage::Storage;
 pub(crate) use table::NESTING_MAX;
 pub use topology::{Cpu, Topology};

@@ -8,6 +8,8 @@ use super::embedded;
 use super::node::Node;
 #[cfg(feature = "postgres")]
 use super::postgres;
+#[cfg(feature = "redis")]
+use super::redis;
 use super::table::Row;
 use super::types::Config;
 use crate::storage::{Connector, Settings};
@@ -104,6 +106,7 @@ macro_rules! connectors {
 connectors! {
     "embedded" "storage[default]"  embedded;
     "postgres" "storage[postgres]" postgres;
+    "redis"    "storage[redis]"    redis;
 }
 
 /// The keys of all connectors.

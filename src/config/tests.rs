@@ -331,7 +331,7 @@ fn what_has_no_meaning_is_accepted_and_listed_with_its_reason() {
 fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
     for (text, start) in [
         ("permission:\n  type: config\n", "config.yml:1: permission.options: type config needs its rules"),
-        ("cache:\n  name: redis\n  options: {host: x}\n", "config.yml:2: cache.name: connectors to other databases"),
+        ("cache:\n  name: redis\n  options: {host: x}\n", "config.yml:2: cache.name: a cache beside the storage"),
         ("storage: {name: mongodb}", "config.yml:1: storage.name: connectors to other databases"),
         ("monitoring:\n- {type: log}", "config.yml:2: monitoring[0].type: monitoring output is not in this release"),
         ("clusterNode: {name: redis}", "config.yml:1: clusterNode.name: clusters are not in this release"),
@@ -454,7 +454,7 @@ fn what_is_wrong_is_told_with_file_line_key_and_hint() {
         ("auth:\n - type: nonne\n", "config.yml:2: auth[0].type: unknown type \"nonne\"; did you mean none?"),
         (
             "storage: {name: couchdb}",
-            "config.yml:1: storage.name: unknown name \"couchdb\"; known here: memory, default, postgres",
+            "config.yml:1: storage.name: unknown name \"couchdb\"; known here: memory, default, postgres, redis",
         ),
         ("storage: {type: memory, option: {}}", "config.yml:1: storage.option: unknown key; did you mean options?"),
         (
@@ -716,6 +716,71 @@ fn a_database_is_described_with_the_keys_of_upstream() {
     let (url, _) = postgres("connectionString: \"postgres://bob:p%40ss@db:6543/records\", schema: s");
     assert_eq!(url.place(), "records at db:6543");
     assert_eq!((url.user.as_str(), url.password.as_deref()), ("bob", Some("p@ss")));
+}
+
+#[test]
+fn redis_is_described_with_the_keys_of_upstream() {
+    let redis = |options: &str| {
+        let loaded = good(&format!("storage: {{name: redis, options: {{{options}}}}}"));
+        let redis: &Redis = loaded.config.storage.kept().unwrap().get().unwrap();
+        (redis.clone(), loaded.accepted.len())
+    };
+    assert_eq!(redis(""), (Redis::default(), 0));
+    let file = |name: &str| Some(Pem::File(std::path::absolute(name).unwrap()));
+    let all = Redis {
+        host: "db".to_owned(),
+        port: 6380,
+        username: Some("ann".to_owned()),
+        password: Some("007".to_owned()),
+        database: 3,
+        tls: Some(RedisTls {
+            authority: file("/pki/ca.pem"),
+            certificate: file("/pki/a.pem"),
+            key: file("/pki/a.key"),
+        }),
+        ttl: Some(60),
+        key_prefix: "app:".to_owned(),
+        connect_timeout: Duration::from_millis(7),
+        command_timeout: Duration::from_millis(8),
+    };
+    let tls = "tls: {ca: /pki/ca.pem, cert: /pki/a.pem, key: /pki/a.key, rejectUnauthorized: true}";
+    let own = "ttl: 60, keyPrefix: 'app:', connectTimeout: 7, commandTimeout: 8, lazyConnect: true, family: 4";
+    let (found, accepted) = redis(&format!("host: db, port: 6380, username: ann, password: 007, db: 3, {tls}, {own}"));
+    assert!(found == all, "{found:?}");
+    assert_eq!(accepted, 2);
+    assert!(!format!("{all:?}").contains("007"), "a password is nobody's business");
+    let nested = format!("host: db, port: 6380, redisOptions: {{username: ann, password: 007, db: 3, {tls}}}, {own}");
+    assert!(redis(&nested).0 == all);
+    let (found, _) = redis("url: \"rediss://bob:p%40ss@db:6390/2\"");
+    assert_eq!(found.place(), "2 at db:6390");
+    assert_eq!((found.username.as_deref(), found.password.as_deref()), (Some("bob"), Some("p@ss")));
+    assert_eq!(found.tls, Some(RedisTls::default()));
+    let (found, _) = redis("db: 4, url: \"redis://db\", password: x, tls: false");
+    assert_eq!((found.place().as_str(), found.password.as_deref(), found.tls), ("4 at db:6379", Some("x"), None));
+}
+
+#[test]
+fn what_is_wrong_with_redis_is_told_by_its_line() {
+    for (options, said) in [
+        ("prot: 1", "config.yml:4: storage.options.prot: unknown key; did you mean port?"),
+        ("port: 0", "config.yml:4: storage.options.port: expected a whole number from 1 to 65535"),
+        ("db: -1", "config.yml:4: storage.options.db: expected a whole number from 0 to"),
+        ("ttl: 0", "config.yml:4: storage.options.ttl: expected a whole number from 1 to"),
+        ("url: nonsense", "config.yml:4: storage.options.url: expected redis://USER"),
+        ("url: 'rediss://db/#insecure'", "config.yml:4: storage.options.url: expected redis://USER"),
+        ("tls: {rejectUnauthorized: false}", "config.yml:4: storage.options.tls: expected a server whose certificate"),
+        ("tls: {servername: db}", "config.yml:4: storage.options.tls: expected a certificate for the name in host"),
+        ("tls: {certt: a}", "config.yml:4: storage.options.tls: expected true, false, or ca, cert and key"),
+        ("tls: {cert: a.pem}", "config.yml:1: storage: tls of redis has one of cert and key; write both"),
+        ("username: ann", "config.yml:1: storage: redis has a username without a password; write password"),
+        ("nodes: [{host: a, port: 1}]", "config.yml:4: storage.options.nodes: Redis Cluster is not in this release"),
+        ("sentinels: [{host: a}]", "config.yml:4: storage.options.sentinels: Sentinel is not in this release"),
+        ("redisOptions: {pasword: x}", "config.yml:4: storage.options.redisOptions.pasword: unknown key; did you mean"),
+    ] {
+        let text = format!("storage:\n  name: redis\n  options:\n    {options}\n");
+        let found = bad(&text);
+        assert!(found.starts_with(said), "{text}{found}");
+    }
 }
 
 #[test]

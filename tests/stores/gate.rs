@@ -7,9 +7,6 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-/// Ends a transaction.
-const END: &[u8] = b"COMMIT";
-
 #[derive(Default)]
 struct Latch {
     is_shut: Mutex<bool>,
@@ -25,6 +22,8 @@ struct Line {
     /// Whether the server has ended it.
     ended: Mutex<bool>,
     end: Condvar,
+    /// What a commit ends with.
+    last: &'static [u8],
 }
 
 #[derive(Clone)]
@@ -36,7 +35,8 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Before the server at this port. Its threads end with their connections, the one that accepts them with the process.
-    pub(crate) fn before(server: u16) -> Self {
+    /// `last` is what a commit ends with.
+    pub(crate) fn before(server: u16, last: &'static [u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, latch) = (listener.local_addr().unwrap().port(), Arc::<Latch>::default());
         let gate = Self { port, latch: Arc::clone(&latch), lines: Arc::default() };
@@ -45,9 +45,8 @@ impl Gate {
             for client in listener.incoming().map_while(Result::ok) {
                 // It may not be there yet.
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
-                let line =
-                    Line { client, server, held: Mutex::default(), ended: Mutex::default(), end: Condvar::new() };
-                let line = Arc::new(line);
+                let (held, ended, end) = (Mutex::default(), Mutex::default(), Condvar::new());
+                let line = Arc::new(Line { client, server, held, ended, end, last });
                 lines.lock().unwrap().push(Arc::clone(&line));
                 let (asked, told, asking) = (Arc::clone(&latch), Arc::clone(&latch), Arc::clone(&line));
                 thread::spawn(move || asking.ask(&asked));
@@ -68,8 +67,8 @@ impl Gate {
 }
 
 impl Latch {
-    fn hear(&self, said: &[u8]) {
-        if said.windows(END.len()).any(|text| text == END) {
+    fn hear(&self, said: &[u8], last: &[u8]) {
+        if said.windows(last.len()).any(|text| text == last) {
             *self.is_shut.lock().unwrap() = false;
             self.opened.notify_all();
         }
@@ -87,9 +86,9 @@ impl Line {
     fn ask(&self, latch: &Latch) {
         let (mut seen, mut bytes) = (Vec::new(), [0; 4096]);
         while let Ok(count @ 1..) = (&self.client).read(&mut bytes) {
-            seen.drain(..seen.len().saturating_sub(END.len() - 1));
+            seen.drain(..seen.len().saturating_sub(self.last.len() - 1));
             seen.extend_from_slice(&bytes[..count]);
-            latch.hear(&seen);
+            latch.hear(&seen, self.last);
             let mut held = self.held.lock().unwrap();
             if let Some(held) = &mut *held {
                 held.extend_from_slice(&bytes[..count]);
@@ -123,8 +122,11 @@ impl Detour for Gate {
     }
 
     fn holds(&self) -> bool {
-        let ends = |held: &[u8]| held.windows(END.len()).any(|text| text == END);
-        self.lines.lock().unwrap().iter().any(|line| line.held.lock().unwrap().as_deref().is_some_and(ends))
+        let ends = |line: &Line| {
+            let held = line.held.lock().unwrap();
+            held.as_deref().is_some_and(|held| held.windows(line.last.len()).any(|text| text == line.last))
+        };
+        self.lines.lock().unwrap().iter().any(|line| ends(line))
     }
 
     fn cut(&self) {

@@ -13,6 +13,7 @@ fn stores() -> Vec<(&'static str, Box<dyn Names>)> {
     };
     vec![
         ("embedded", Box::new(Whole)),
+        ("redis", Box::new(Whole)),
         ("postgres", postgres("default")),
         ("postgres with a table that names may name", postgres("t")),
         ("postgres with a table that no name names", postgres("a;b/\u{e9}")),

@@ -5,11 +5,13 @@ mod gate;
 mod law;
 mod memory;
 mod postgres;
+mod redis;
 mod toy;
 
 use contract::{Detour, Subject, holds, opened, run};
 use deepstream::connector::embedded::{Durability, Embedded};
 use deepstream::storage::{Driver, Expected, Fence, Refused, Why, Write};
+use engines::Kind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -88,12 +90,19 @@ fn postgres_holds_the_contract() {
     }
 }
 
+#[test]
+fn redis_holds_the_contract() {
+    for (kind, prefix) in [(Kind::Redis, ""), (Kind::Redis, "app:"), (Kind::Valkey, "")] {
+        holds(&redis::Server::start(kind, prefix));
+    }
+}
+
 /// A commit takes one round trip, with fences or without: all answers are held back until COMMIT was sent, so a driver that waits
 /// for one of them before would wait for ever.
 #[test]
 fn postgres_is_sent_a_whole_group_before_it_answers() {
     let server = postgres::Server::start(postgres::Values::Text);
-    let gate = gate::Gate::before(server.port());
+    let gate = gate::Gate::before(server.port(), postgres::END);
     let driver = server.driver_at(gate.port());
     let write = |name: &'static str, generation: Option<u64>| Write {
         name: name.as_bytes(),

@@ -6,6 +6,9 @@ use deepstream::config;
 use deepstream::connector::postgres::Postgres;
 use engines::{Engine, Kind, Options};
 
+/// Ends a transaction.
+pub(crate) const END: &[u8] = b"COMMIT";
+
 /// How values are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Values {
@@ -52,7 +55,7 @@ impl Subject for Server {
     }
 
     fn detour(&self) -> Option<(Postgres, Box<dyn Detour>)> {
-        let gate = Gate::before(self.port);
+        let gate = Gate::before(self.port, END);
         Some((self.driver_at(gate.port()), Box::new(gate)))
     }
 

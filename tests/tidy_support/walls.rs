@@ -132,10 +132,11 @@ pub(crate) fn stray_connectors(files: &[Source]) -> Vec<String> {
         "src/config/storage.rs",
         "src/config/embedded.rs",
         "src/config/postgres.rs",
+        "src/config/redis.rs",
     ];
     let elsewhere =
         |file: &Source| file.is_under("src/") && !file.is_test() && !places.iter().any(|place| file.is_under(place));
-    breaches(files, elsewhere, |line| named(line, &["embedded", "postgres"]).filter(|_| !line.test))
+    breaches(files, elsewhere, |line| named(line, &["embedded", "postgres", "redis"]).filter(|_| !line.test))
 }
 
 /// Methods of authentication that are named where `docs/authentication.md` does not send who adds one.

@@ -1,0 +1,253 @@
+//! Redis as storage: its settings, and its keys, which are upstream's and those of the client library upstream uses.
+
+use super::node::Node;
+use super::storage::{Complain, Storage};
+use super::table::{Row, Rule, count, host_text, milliseconds, pem, row};
+use super::text;
+use super::types::{Config, Pem};
+use redis::{ConnectionAddr, IntoConnectionInfo};
+use std::path::Path;
+use std::time::Duration;
+
+/// `storage` of type `redis`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Redis {
+    /// Name or address of the machine.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The user of an access list; `None`: the default user.
+    pub username: Option<String>,
+    /// The password, if any.
+    pub password: Option<String>,
+    /// Number of the database.
+    pub database: u32,
+    /// Whether and how the connection is encrypted.
+    pub tls: Option<RedisTls>,
+    /// Seconds after which a record that was not written again is forgotten; `None`: never.
+    pub ttl: Option<u32>,
+    /// What all keys begin with.
+    pub key_prefix: String,
+    /// How long one try to connect may take.
+    pub connect_timeout: Duration,
+    /// How long Redis may take for one answer; then the connection is given up.
+    pub command_timeout: Duration,
+}
+
+/// `tls` of Redis.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedisTls {
+    /// Who vouches for the server; `None`: whoever the system trusts.
+    pub authority: Option<Pem>,
+    /// Certificate of this client, if the server asks for one.
+    pub certificate: Option<Pem>,
+    /// Its key.
+    pub key: Option<Pem>,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            host: "localhost".to_owned(),
+            port: 6379,
+            username: None,
+            password: None,
+            database: 0,
+            tls: None,
+            ttl: None,
+            key_prefix: String::new(),
+            connect_timeout: Duration::from_secs(10),
+            command_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+// Written by hand, so that a logged configuration shows no password.
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").field("place", &self.place()).finish_non_exhaustive()
+    }
+}
+
+impl Redis {
+    /// Which database this is, for people.
+    pub fn place(&self) -> String {
+        format!("{} at {}:{}", self.database, self.host, self.port)
+    }
+}
+
+/// Databases are numbered; a server may be built for more than the usual 16.
+const DATABASE_MAX: u64 = 1 << 20;
+/// Longer prefixes are typing errors.
+const PREFIX_BYTES_MAX: usize = 1024;
+/// A year.
+const TTL_MAX: u64 = 365 * 86_400;
+
+const CLUSTER: &str = "Redis Cluster is not in this release: write host and port of one server";
+const SENTINEL: &str = "Sentinel is not in this release: write host and port of the server";
+const CONNECTION: &str = "a connection that ends is opened again by itself, and what waits for it is kept";
+const SOCKET: &str = "it says how another client library uses its connection";
+const SOCKET_FILE: &str = "write host and port: the socket of a directory cannot be used in this release";
+
+pub(super) static ROWS: &[Row] = &[
+    row("storage[redis]", Rule::Kind(|c| c.storage = Storage::of(Redis::default()))),
+    row("storage[redis].options.url", Rule::Text(url)),
+    row("storage[redis].options.host", Rule::Text(host)),
+    row("storage[redis].options.port", count(1, 65_535, |c, port| with(c, |r| r.port = port as u16))),
+    row("storage[redis].options.username", Rule::Texts(|c, node| secret(c, node, |r, name| r.username = name))),
+    row("storage[redis].options.password", Rule::Texts(|c, node| secret(c, node, |r, word| r.password = word))),
+    row("storage[redis].options.db", count(0, DATABASE_MAX, |c, db| with(c, |r| r.database = db as u32))),
+    row("storage[redis].options.tls", Rule::Tree(tls)),
+    row("storage[redis].options.ttl", count(1, TTL_MAX, |c, seconds| with(c, |r| r.ttl = Some(seconds as u32)))),
+    row("storage[redis].options.keyPrefix", Rule::Text(prefix)),
+    row(
+        "storage[redis].options.connectTimeout",
+        milliseconds(1, |c, ms| with(c, |r| r.connect_timeout = Duration::from_millis(ms))),
+    ),
+    row(
+        "storage[redis].options.commandTimeout",
+        milliseconds(1, |c, ms| with(c, |r| r.command_timeout = Duration::from_millis(ms))),
+    ),
+    // The same once more, where upstream expects it beside `nodes`.
+    row("storage[redis].options.redisOptions", Rule::Section),
+    row(
+        "storage[redis].options.redisOptions.username",
+        Rule::Texts(|c, node| secret(c, node, |r, name| r.username = name)),
+    ),
+    row(
+        "storage[redis].options.redisOptions.password",
+        Rule::Texts(|c, node| secret(c, node, |r, word| r.password = word)),
+    ),
+    row("storage[redis].options.redisOptions.db", count(0, DATABASE_MAX, |c, db| with(c, |r| r.database = db as u32))),
+    row("storage[redis].options.redisOptions.tls", Rule::Tree(tls)),
+    // Known to upstream or its client library, without a meaning here.
+    row("storage[redis].options.maxRedirections", Rule::Inert("one server sends nobody elsewhere")),
+    row("storage[redis].options.lazyConnect", Rule::Inert("the server starts once it is connected")),
+    row("storage[redis].options.retryStrategy", Rule::Inert(CONNECTION)),
+    row("storage[redis].options.reconnectOnError", Rule::Inert(CONNECTION)),
+    row("storage[redis].options.maxRetriesPerRequest", Rule::Inert(CONNECTION)),
+    row("storage[redis].options.enableOfflineQueue", Rule::Inert(CONNECTION)),
+    row("storage[redis].options.enableReadyCheck", Rule::Inert("a server that still loads its data is waited for")),
+    row("storage[redis].options.autoResendUnfulfilledCommands", Rule::Inert(CONNECTION)),
+    row("storage[redis].options.keepAlive", Rule::Inert("connections are always watched")),
+    row("storage[redis].options.noDelay", Rule::Inert(SOCKET)),
+    row("storage[redis].options.family", Rule::Inert(SOCKET)),
+    row("storage[redis].options.connectionName", Rule::Inert(SOCKET)),
+    row("storage[redis].options.dropBufferSupport", Rule::Inert(SOCKET)),
+    row("storage[redis].options.stringNumbers", Rule::Inert(SOCKET)),
+    row("storage[redis].options.showFriendlyErrorStack", Rule::Inert(SOCKET)),
+    // What it cannot do yet.
+    row("storage[redis].options.nodes", Rule::Later(CLUSTER)),
+    row("storage[redis].options.sentinels", Rule::Later(SENTINEL)),
+    row("storage[redis].options.name", Rule::Later(SENTINEL)),
+    row("storage[redis].options.path", Rule::Later(SOCKET_FILE)),
+];
+
+fn with(config: &mut Config, set: impl FnOnce(&mut Redis)) {
+    config.storage.change(set);
+}
+
+fn host(config: &mut Config, text: &str) -> Result<(), String> {
+    let mut host = String::new();
+    host_text(text, &mut host)?;
+    with(config, |redis| redis.host = host);
+    Ok(())
+}
+
+fn secret(config: &mut Config, node: &Node, set: impl FnOnce(&mut Redis, Option<String>)) -> Result<(), String> {
+    let text = match node {
+        Node::Text(text) => Some(text.clone()),
+        Node::Null => None,
+        _ => return Err("text".to_owned()),
+    };
+    with(config, |redis| set(redis, text));
+    Ok(())
+}
+
+fn prefix(config: &mut Config, text: &str) -> Result<(), String> {
+    if text.len() > PREFIX_BYTES_MAX {
+        return Err(format!("a text of at most {PREFIX_BYTES_MAX} bytes"));
+    }
+    with(config, |redis| text.clone_into(&mut redis.key_prefix));
+    Ok(())
+}
+
+fn url(config: &mut Config, text: &str) -> Result<(), String> {
+    let expected = || "redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for an encrypted connection".to_owned();
+    let parsed = text.into_connection_info().map_err(|_| expected())?;
+    let (host, port, encrypted) = match parsed.addr() {
+        ConnectionAddr::Tcp(host, port) => (host.clone(), *port, false),
+        ConnectionAddr::TcpTls { host, port, insecure: false, .. } => (host.clone(), *port, true),
+        _ => return Err(expected()),
+    };
+    let (of_user, named) = (parsed.redis_settings(), names_a_database(text));
+    let database = u32::try_from(of_user.db()).map_err(|_| expected())?;
+    with(config, |redis| {
+        (redis.host, redis.port) = (host, port);
+        redis.username = of_user.username().map(str::to_owned).or_else(|| redis.username.take());
+        redis.password = of_user.password().map(str::to_owned).or_else(|| redis.password.take());
+        if named {
+            redis.database = database;
+        }
+        if encrypted {
+            redis.tls.get_or_insert_default();
+        }
+    });
+    Ok(())
+}
+
+fn names_a_database(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split_once('/').is_some_and(|(_, path)| path.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn tls(config: &mut Config, node: &Node) -> Result<(), String> {
+    let known = || "true, false, or ca, cert and key, each a PEM text or the path of a file".to_owned();
+    let wanted = match &node.typed() {
+        Node::Flag(true) => Some(RedisTls::default()),
+        Node::Flag(false) | Node::Null => None,
+        Node::Map(entries) => {
+            let mut wanted = RedisTls::default();
+            for (key, value) in entries {
+                let slot = match key.as_str() {
+                    "ca" => &mut wanted.authority,
+                    "cert" => &mut wanted.certificate,
+                    "key" => &mut wanted.key,
+                    "rejectUnauthorized" if *value == Node::Flag(true) => continue,
+                    "rejectUnauthorized" => {
+                        return Err("a server whose certificate is checked: write its authority as ca".to_owned());
+                    }
+                    "servername" => {
+                        return Err("a certificate for the name in host: write that name there".to_owned());
+                    }
+                    _ => return Err(format!("{}, not {key}", known())),
+                };
+                let Node::Text(text) = value else { return Err(known()) };
+                pem(text, slot.get_or_insert_default())?;
+            }
+            Some(wanted)
+        }
+        _ => return Err(known()),
+    };
+    with(config, |redis| redis.tls = wanted);
+    Ok(())
+}
+
+/// Checks what can only be checked once everything was read.
+pub(super) fn settle(file: &Path, _: &Node, config: &mut Config, complain: &mut Complain<'_>) {
+    let directory = file.parent().unwrap_or(Path::new(""));
+    with(config, |redis| {
+        if redis.username.is_some() && redis.password.is_none() {
+            complain(&["storage"], "redis has a username without a password", "write password beside it");
+        }
+        let Some(tls) = &mut redis.tls else { return };
+        if tls.certificate.is_some() != tls.key.is_some() {
+            complain(&["storage"], "tls of redis has one of cert and key", "write both, or neither");
+        }
+        for pem in [&mut tls.authority, &mut tls.certificate, &mut tls.key].into_iter().flatten() {
+            if let Pem::File(path) = pem {
+                *path = text::absolute(&directory.join(&*path));
+            }
+        }
+    });
+}
