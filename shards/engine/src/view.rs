@@ -122,6 +122,11 @@ impl View {
         self.epoch
     }
 
+    /// Keys the hash of names.
+    pub fn seed(&self) -> [u64; 2] {
+        self.seed
+    }
+
     /// The nodes, in the order in which they joined.
     pub fn members(&self) -> &[Member] {
         &self.members
