@@ -104,6 +104,11 @@ impl Frames {
         Self(Arc::new(frames))
     }
 
+    /// Whether they are the same, not only equal.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The encoding for a wire.
     pub fn of(&self, wire: Wire) -> &Bytes {
         &self.0[wire as usize]

@@ -5,12 +5,14 @@
 //! Requests go from edge to owner, deliveries from owner to edge; the two lanes are never mixed (house rule: requests
 //! may wait for deliveries, deliveries wait for nobody).
 
+mod bundle;
 mod form;
 
 use crate::ident::{ConnId, Nanos};
 use crate::output::Frames;
 use crate::pattern::NamePattern;
 use crate::permissions::{Permissions, RuleLookupId};
+pub use bundle::{Bundle, BundleWriter};
 use bytes::Bytes;
 use deepstream_wire::{Head, Topic, Wire};
 pub use form::NoPacket;
