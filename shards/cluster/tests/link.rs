@@ -243,11 +243,12 @@ impl World {
 
     /// The bus is well, and whoever is told something takes it.
     fn settle(&mut self) -> Result<(), TestCaseError> {
+        // Long enough for the longest wait before something is sent again.
         for _ in 0..400 {
             for end in 0..2 {
                 self.ends[end].beat(0, 0, 0);
             }
-            self.now = self.now.after(5 * MS);
+            self.now = self.now.after(20 * MS);
             self.turn();
             for end in 0..2 {
                 while let Some(frame) = self.bus[end].pop_front() {
@@ -283,7 +284,7 @@ fn run(ops: &[Op], planted: Planted) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_sent_arrives_whole_once_and_in_order(ops in prop::collection::vec(op(), 0..250)) {
