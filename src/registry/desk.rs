@@ -82,17 +82,16 @@ impl Cluster {
         self.stamp += u64::from(self.leases.len() != before);
     }
 
-    fn seen(&self, now: Instant, known: u64) -> Seen {
+    fn seen(&self, known: u64) -> Seen {
         let view = self.view.clone().filter(|_| self.revision != known);
-        let holders = self.leases.iter().map(|(name, held)| held.told(name, now)).collect();
+        let holders = self.leases.iter().map(|(name, held)| held.told(name)).collect();
         Seen { revision: self.revision, view, stamp: self.stamp, holders }
     }
 }
 
 impl Held {
-    fn told(&self, name: &str, now: Instant) -> Holder {
-        let left = self.until.saturating_duration_since(now);
-        Holder { name: name.to_owned(), incarnation: self.incarnation, about: self.about.clone(), left }
+    fn told(&self, name: &str) -> Holder {
+        Holder { name: name.to_owned(), incarnation: self.incarnation, about: self.about.clone() }
     }
 }
 
@@ -140,7 +139,7 @@ impl Registry for Chair {
             let until = now + lease.ttl;
             match cluster.leases.get_mut(lease.name) {
                 Some(held) if held.incarnation != lease.incarnation => {
-                    return Renewed::Held(held.told(lease.name, now));
+                    return Renewed::Held(held.told(lease.name), held.until.saturating_duration_since(now));
                 }
                 Some(held) => {
                     held.until = held.until.max(until);
@@ -155,7 +154,7 @@ impl Registry for Chair {
                     cluster.stamp += 1;
                 }
             }
-            Renewed::Yours(cluster.seen(now, known))
+            Renewed::Yours(cluster.seen(known))
         })
     }
 
@@ -169,7 +168,7 @@ impl Registry for Chair {
     }
 
     async fn look(&self, known: u64) -> Result<Seen, Trouble> {
-        self.with(|cluster, now| cluster.seen(now, known))
+        self.with(|cluster, _| cluster.seen(known))
     }
 
     async fn swap(&self, expected: u64, view: &[u8], name: &str, incarnation: u64) -> Result<Swapped, Trouble> {

@@ -73,8 +73,6 @@ pub struct Holder {
     pub incarnation: u64,
     /// What it said of itself last.
     pub about: Vec<u8>,
-    /// For how long it still is, when the answer was made; for people to look at.
-    pub left: Duration,
 }
 
 /// What the registry holds.
@@ -95,8 +93,8 @@ pub struct Seen {
 pub enum Renewed {
     /// The lease is the caller's.
     Yours(Seen),
-    /// Another process of this name holds it.
-    Held(Holder),
+    /// Another process of this name holds it, for so long unless it is renewed.
+    Held(Holder, Duration),
 }
 
 /// What came of a swap.

@@ -217,7 +217,10 @@ impl Registry for PostgresRegistry {
 
 fn renewed(rows: &[Row]) -> Result<Renewed, Error> {
     match rows.first() {
-        Some(row) if row.try_get::<_, i32>("kind")? == 0 => Ok(Renewed::Held(holder(row)?)),
+        Some(row) if row.try_get::<_, i32>("kind")? == 0 => {
+            let left = u64::try_from(row.try_get::<_, i64>("second")?).unwrap_or(0);
+            Ok(Renewed::Held(holder(row)?, Duration::from_millis(left)))
+        }
         _ => Ok(Renewed::Yours(seen(rows)?)),
     }
 }
@@ -239,13 +242,7 @@ fn seen(rows: &[Row]) -> Result<Seen, Error> {
 }
 
 fn holder(row: &Row) -> Result<Holder, Error> {
-    let left = u64::try_from(row.try_get::<_, i64>("second")?).unwrap_or(0);
-    Ok(Holder {
-        name: row.try_get("holder")?,
-        incarnation: unsigned(row, "first")?,
-        about: row.try_get("content")?,
-        left: Duration::from_millis(left),
-    })
+    Ok(Holder { name: row.try_get("holder")?, incarnation: unsigned(row, "first")?, about: row.try_get("content")? })
 }
 
 fn swapped(rows: &[Row]) -> Result<Swapped, Error> {
