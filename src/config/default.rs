@@ -69,6 +69,7 @@ impl Default for Config {
             },
             initialization_timeout: Duration::from_secs(2),
             storage: Storage::default(),
+            cache: None,
             cores: Cores {
                 shards: CpuChoice::Auto,
                 services: None,

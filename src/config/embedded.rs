@@ -37,14 +37,14 @@ impl Default for Embedded {
 /// How often `interval` writes to the disk if nothing else is said.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: [&[Row]; 1] = [&[
     row("storage[default]", Rule::Kind(|c| c.storage = Storage::of(Embedded::default()))),
     row("storage[default].options.directory", Rule::Text(directory)),
     row("storage[default].options.durability", Rule::Text(durability)),
     // Only has a meaning together with `durability: interval`, which may come later in the file: so it is applied once
     // everything was read.
     row("storage[default].options.intervalMs", milliseconds(1, |_, _| ())),
-];
+]];
 
 fn directory(config: &mut Config, text: &str) -> Result<(), String> {
     if text.is_empty() {

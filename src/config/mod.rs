@@ -400,9 +400,9 @@ fn settle(root: &Node, file: &Path, arguments: &StartArguments, config: &mut Con
     }
     settle_outbox(&at, config, &mut complain);
     if !arguments.memory {
-        storage::demand(root, &mut complain);
+        storage::demand(root, config.cache.is_some(), &mut complain);
     }
-    storage::settle(file, root, config, &mut complain);
+    storage::settle(file, root, arguments.memory, config, &mut complain);
     let auth = auth::settle(root, config);
     settle_tls(file, config, &mut complain);
     complaints.extend(auth);

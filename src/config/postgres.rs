@@ -106,7 +106,7 @@ const PACE: &str = "a batch is committed as soon as the one before it is";
 const OLD_TABLE: &str = "this key is from an old release: write defaultTable in place of table.defaultName; a prefix of \
                          tables is not supported, use a schema of its own";
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: [&[Row]; 1] = [&[
     row("storage[postgres]", Rule::Kind(|c| c.storage = Storage::of(Postgres::default()))),
     row("storage[postgres].options.connectionString", Rule::Text(connection_string)),
     row("storage[postgres].options.host", Rule::Text(host)),
@@ -150,7 +150,7 @@ pub(super) static ROWS: &[Row] = &[
         },
     ),
     row("storage[postgres].options.table", Rule::Later(OLD_TABLE)),
-];
+]];
 
 fn with(config: &mut Config, set: impl FnOnce(&mut Postgres)) {
     config.storage.change(set);

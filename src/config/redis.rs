@@ -1,15 +1,16 @@
-//! Redis as storage: its settings, and its keys, which are upstream's and those of the client library upstream uses.
+//! Redis as storage or cache: its settings, and its keys, which are upstream's and those of the client library upstream uses.
 
 use super::node::Node;
 use super::storage::{Complain, Storage};
 use super::table::{Row, Rule, count, host_text, milliseconds, pem, row};
 use super::text;
 use super::types::{Config, Pem};
+use crate::storage::Connector;
 use redis::{ConnectionAddr, IntoConnectionInfo};
 use std::path::Path;
 use std::time::Duration;
 
-/// `storage` of type `redis`.
+/// `storage` or `cache` of type `redis`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Redis {
     /// Name or address of the machine.
@@ -89,90 +90,125 @@ const CONNECTION: &str = "a connection that ends is opened again by itself, and 
 const SOCKET: &str = "it says how another client library uses its connection";
 const SOCKET_FILE: &str = "write host and port: the socket of a directory cannot be used in this release";
 
-pub(super) static ROWS: &[Row] = &[
-    row("storage[redis]", Rule::Kind(|c| c.storage = Storage::of(Redis::default()))),
-    row("storage[redis].options.url", Rule::Text(url)),
-    row("storage[redis].options.host", Rule::Text(host)),
-    row("storage[redis].options.port", count(1, 65_535, |c, port| with(c, |r| r.port = port as u16))),
-    row("storage[redis].options.username", Rule::Texts(|c, node| secret(c, node, |r, name| r.username = name))),
-    row("storage[redis].options.password", Rule::Texts(|c, node| secret(c, node, |r, word| r.password = word))),
-    row("storage[redis].options.db", count(0, DATABASE_MAX, |c, db| with(c, |r| r.database = db as u32))),
-    row("storage[redis].options.tls", Rule::Tree(tls)),
-    row("storage[redis].options.ttl", count(1, TTL_MAX, |c, seconds| with(c, |r| r.ttl = Some(seconds as u32)))),
-    row("storage[redis].options.keyPrefix", Rule::Text(prefix)),
-    row(
-        "storage[redis].options.connectTimeout",
-        milliseconds(1, |c, ms| with(c, |r| r.connect_timeout = Duration::from_millis(ms))),
-    ),
-    row(
-        "storage[redis].options.commandTimeout",
-        milliseconds(1, |c, ms| with(c, |r| r.command_timeout = Duration::from_millis(ms))),
-    ),
-    // The same once more, where upstream expects it beside `nodes`.
-    row("storage[redis].options.redisOptions", Rule::Section),
-    row(
-        "storage[redis].options.redisOptions.username",
-        Rule::Texts(|c, node| secret(c, node, |r, name| r.username = name)),
-    ),
-    row(
-        "storage[redis].options.redisOptions.password",
-        Rule::Texts(|c, node| secret(c, node, |r, word| r.password = word)),
-    ),
-    row("storage[redis].options.redisOptions.db", count(0, DATABASE_MAX, |c, db| with(c, |r| r.database = db as u32))),
-    row("storage[redis].options.redisOptions.tls", Rule::Tree(tls)),
-    // Known to upstream or its client library, without a meaning here.
-    row("storage[redis].options.maxRedirections", Rule::Inert("one server sends nobody elsewhere")),
-    row("storage[redis].options.lazyConnect", Rule::Inert("the server starts once it is connected")),
-    row("storage[redis].options.retryStrategy", Rule::Inert(CONNECTION)),
-    row("storage[redis].options.reconnectOnError", Rule::Inert(CONNECTION)),
-    row("storage[redis].options.maxRetriesPerRequest", Rule::Inert(CONNECTION)),
-    row("storage[redis].options.enableOfflineQueue", Rule::Inert(CONNECTION)),
-    row("storage[redis].options.enableReadyCheck", Rule::Inert("a server that still loads its data is waited for")),
-    row("storage[redis].options.autoResendUnfulfilledCommands", Rule::Inert(CONNECTION)),
-    row("storage[redis].options.keepAlive", Rule::Inert("connections are always watched")),
-    row("storage[redis].options.noDelay", Rule::Inert(SOCKET)),
-    row("storage[redis].options.family", Rule::Inert(SOCKET)),
-    row("storage[redis].options.connectionName", Rule::Inert(SOCKET)),
-    row("storage[redis].options.dropBufferSupport", Rule::Inert(SOCKET)),
-    row("storage[redis].options.stringNumbers", Rule::Inert(SOCKET)),
-    row("storage[redis].options.showFriendlyErrorStack", Rule::Inert(SOCKET)),
-    // What it cannot do yet.
-    row("storage[redis].options.nodes", Rule::Later(CLUSTER)),
-    row("storage[redis].options.sentinels", Rule::Later(SENTINEL)),
-    row("storage[redis].options.name", Rule::Later(SENTINEL)),
-    row("storage[redis].options.path", Rule::Later(SOCKET_FILE)),
-];
-
-fn with(config: &mut Config, set: impl FnOnce(&mut Redis)) {
-    config.storage.change(set);
+/// The keys below an entry of this path, whose settings are found so.
+macro_rules! keys {
+    ($at:literal, $of:path, $enter:expr) => {
+        &[
+            row($at, Rule::Kind($enter)),
+            row(concat!($at, ".options.url"), Rule::Text(|c, text| url($of(c), text))),
+            row(concat!($at, ".options.host"), Rule::Text(|c, text| host($of(c), text))),
+            row(concat!($at, ".options.port"), count(1, 65_535, |c, port| with($of(c), |r| r.port = port as u16))),
+            row(
+                concat!($at, ".options.username"),
+                Rule::Texts(|c, node| secret($of(c), node, |r, name| r.username = name)),
+            ),
+            row(
+                concat!($at, ".options.password"),
+                Rule::Texts(|c, node| secret($of(c), node, |r, word| r.password = word)),
+            ),
+            row(concat!($at, ".options.db"), count(0, DATABASE_MAX, |c, db| with($of(c), |r| r.database = db as u32))),
+            row(concat!($at, ".options.tls"), Rule::Tree(|c, node| tls($of(c), node))),
+            row(
+                concat!($at, ".options.ttl"),
+                count(1, TTL_MAX, |c, seconds| with($of(c), |r| r.ttl = Some(seconds as u32))),
+            ),
+            row(concat!($at, ".options.keyPrefix"), Rule::Text(|c, text| prefix($of(c), text))),
+            row(
+                concat!($at, ".options.connectTimeout"),
+                milliseconds(1, |c, ms| with($of(c), |r| r.connect_timeout = Duration::from_millis(ms))),
+            ),
+            row(
+                concat!($at, ".options.commandTimeout"),
+                milliseconds(1, |c, ms| with($of(c), |r| r.command_timeout = Duration::from_millis(ms))),
+            ),
+            // The same once more, where upstream expects it beside `nodes`.
+            row(concat!($at, ".options.redisOptions"), Rule::Section),
+            row(
+                concat!($at, ".options.redisOptions.username"),
+                Rule::Texts(|c, node| secret($of(c), node, |r, name| r.username = name)),
+            ),
+            row(
+                concat!($at, ".options.redisOptions.password"),
+                Rule::Texts(|c, node| secret($of(c), node, |r, word| r.password = word)),
+            ),
+            row(
+                concat!($at, ".options.redisOptions.db"),
+                count(0, DATABASE_MAX, |c, db| with($of(c), |r| r.database = db as u32)),
+            ),
+            row(concat!($at, ".options.redisOptions.tls"), Rule::Tree(|c, node| tls($of(c), node))),
+            // Known to upstream or its client library, without a meaning here.
+            row(concat!($at, ".options.maxRedirections"), Rule::Inert("one server sends nobody elsewhere")),
+            row(concat!($at, ".options.lazyConnect"), Rule::Inert("the server starts once it is connected")),
+            row(concat!($at, ".options.retryStrategy"), Rule::Inert(CONNECTION)),
+            row(concat!($at, ".options.reconnectOnError"), Rule::Inert(CONNECTION)),
+            row(concat!($at, ".options.maxRetriesPerRequest"), Rule::Inert(CONNECTION)),
+            row(concat!($at, ".options.enableOfflineQueue"), Rule::Inert(CONNECTION)),
+            row(
+                concat!($at, ".options.enableReadyCheck"),
+                Rule::Inert("a server that still loads its data is waited for"),
+            ),
+            row(concat!($at, ".options.autoResendUnfulfilledCommands"), Rule::Inert(CONNECTION)),
+            row(concat!($at, ".options.keepAlive"), Rule::Inert("connections are always watched")),
+            row(concat!($at, ".options.noDelay"), Rule::Inert(SOCKET)),
+            row(concat!($at, ".options.family"), Rule::Inert(SOCKET)),
+            row(concat!($at, ".options.connectionName"), Rule::Inert(SOCKET)),
+            row(concat!($at, ".options.dropBufferSupport"), Rule::Inert(SOCKET)),
+            row(concat!($at, ".options.stringNumbers"), Rule::Inert(SOCKET)),
+            row(concat!($at, ".options.showFriendlyErrorStack"), Rule::Inert(SOCKET)),
+            // What it cannot do yet.
+            row(concat!($at, ".options.nodes"), Rule::Later(CLUSTER)),
+            row(concat!($at, ".options.sentinels"), Rule::Later(SENTINEL)),
+            row(concat!($at, ".options.name"), Rule::Later(SENTINEL)),
+            row(concat!($at, ".options.path"), Rule::Later(SOCKET_FILE)),
+        ]
+    };
 }
 
-fn host(config: &mut Config, text: &str) -> Result<(), String> {
+static OF_STORAGE: &[Row] = keys!("storage[redis]", of_storage, |c| c.storage = Storage::of(Redis::default()));
+static OF_CACHE: &[Row] = keys!("cache[redis]", of_cache, |c| c.cache = Some(Connector::of(Redis::default())));
+
+pub(super) static ROWS: [&[Row]; 2] = [OF_STORAGE, OF_CACHE];
+
+fn of_storage(config: &mut Config) -> Option<&mut Redis> {
+    config.storage.kept_mut().and_then(Connector::get_mut)
+}
+
+fn of_cache(config: &mut Config) -> Option<&mut Redis> {
+    config.cache.as_mut().and_then(Connector::get_mut)
+}
+
+fn with(redis: Option<&mut Redis>, set: impl FnOnce(&mut Redis)) {
+    if let Some(redis) = redis {
+        set(redis);
+    }
+}
+
+fn host(redis: Option<&mut Redis>, text: &str) -> Result<(), String> {
     let mut host = String::new();
     host_text(text, &mut host)?;
-    with(config, |redis| redis.host = host);
+    with(redis, |redis| redis.host = host);
     Ok(())
 }
 
-fn secret(config: &mut Config, node: &Node, set: impl FnOnce(&mut Redis, Option<String>)) -> Result<(), String> {
+fn secret(redis: Option<&mut Redis>, node: &Node, set: impl FnOnce(&mut Redis, Option<String>)) -> Result<(), String> {
     let text = match node {
         Node::Text(text) => Some(text.clone()),
         Node::Null => None,
         _ => return Err("text".to_owned()),
     };
-    with(config, |redis| set(redis, text));
+    with(redis, |redis| set(redis, text));
     Ok(())
 }
 
-fn prefix(config: &mut Config, text: &str) -> Result<(), String> {
+fn prefix(redis: Option<&mut Redis>, text: &str) -> Result<(), String> {
     if text.len() > PREFIX_BYTES_MAX {
         return Err(format!("a text of at most {PREFIX_BYTES_MAX} bytes"));
     }
-    with(config, |redis| text.clone_into(&mut redis.key_prefix));
+    with(redis, |redis| text.clone_into(&mut redis.key_prefix));
     Ok(())
 }
 
-fn url(config: &mut Config, text: &str) -> Result<(), String> {
+fn url(redis: Option<&mut Redis>, text: &str) -> Result<(), String> {
     let expected = || "redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for an encrypted connection".to_owned();
     let parsed = text.into_connection_info().map_err(|_| expected())?;
     let (host, port, encrypted) = match parsed.addr() {
@@ -182,7 +218,7 @@ fn url(config: &mut Config, text: &str) -> Result<(), String> {
     };
     let (of_user, named) = (parsed.redis_settings(), names_a_database(text));
     let database = u32::try_from(of_user.db()).map_err(|_| expected())?;
-    with(config, |redis| {
+    with(redis, |redis| {
         (redis.host, redis.port) = (host, port);
         redis.username = of_user.username().map(str::to_owned).or_else(|| redis.username.take());
         redis.password = of_user.password().map(str::to_owned).or_else(|| redis.password.take());
@@ -201,7 +237,7 @@ fn names_a_database(url: &str) -> bool {
     rest.split_once('/').is_some_and(|(_, path)| path.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-fn tls(config: &mut Config, node: &Node) -> Result<(), String> {
+fn tls(redis: Option<&mut Redis>, node: &Node) -> Result<(), String> {
     let known = || "true, false, or ca, cert and key, each a PEM text or the path of a file".to_owned();
     let wanted = match &node.typed() {
         Node::Flag(true) => Some(RedisTls::default()),
@@ -229,25 +265,27 @@ fn tls(config: &mut Config, node: &Node) -> Result<(), String> {
         }
         _ => return Err(known()),
     };
-    with(config, |redis| redis.tls = wanted);
+    with(redis, |redis| redis.tls = wanted);
     Ok(())
 }
 
 /// Checks what can only be checked once everything was read.
 pub(super) fn settle(file: &Path, _: &Node, config: &mut Config, complain: &mut Complain<'_>) {
     let directory = file.parent().unwrap_or(Path::new(""));
-    with(config, |redis| {
+    for section in ["storage", "cache"] {
+        let found = if section == "cache" { of_cache(config) } else { of_storage(config) };
+        let Some(redis) = found else { continue };
         if redis.username.is_some() && redis.password.is_none() {
-            complain(&["storage"], "redis has a username without a password", "write password beside it");
+            complain(&[section], "redis has a username without a password", "write password beside it");
         }
-        let Some(tls) = &mut redis.tls else { return };
+        let Some(tls) = &mut redis.tls else { continue };
         if tls.certificate.is_some() != tls.key.is_some() {
-            complain(&["storage"], "tls of redis has one of cert and key", "write both, or neither");
+            complain(&[section], "tls of redis has one of cert and key", "write both, or neither");
         }
         for pem in [&mut tls.authority, &mut tls.certificate, &mut tls.key].into_iter().flatten() {
             if let Pem::File(path) = pem {
                 *path = text::absolute(&directory.join(&*path));
             }
         }
-    });
+    }
 }

@@ -71,7 +71,7 @@ pub(super) type Complain<'c> = dyn FnMut(&[&str], &str, &str) + 'c;
 /// What the configuration knows of a connector.
 struct Known {
     /// Its keys.
-    rows: &'static [Row],
+    rows: &'static [&'static [Row]],
     /// Checks what can only be checked once everything was read: it is given the file, its tree, and the configuration
     /// made of it.
     settle: fn(&Path, &Node, &mut Config, &mut Complain<'_>),
@@ -90,41 +90,51 @@ macro_rules! unbuilt {
     };
 }
 
-/// A row for each connector: the feature with which it is built, and the key by which it is chosen.
+/// A row for each connector: the feature with which it is built, and the keys by which it is chosen.
 macro_rules! connectors {
-    ($($feature:literal $key:literal $module:ident;)*) => {
+    ($($feature:literal [$($key:literal),*] $module:ident;)*) => {
         static KNOWN: &[Known] = &[$(
             #[cfg(feature = $feature)]
-            Known { rows: $module::ROWS, settle: $module::settle },
+            Known { rows: &$module::ROWS, settle: $module::settle },
             #[cfg(not(feature = $feature))]
-            Known { rows: &[super::table::row($key, super::table::Rule::Later(unbuilt!($feature)))], settle: |_, _, _, _| () },
+            Known { rows: &[&[$(super::table::row($key, super::table::Rule::Later(unbuilt!($feature)))),*]], settle: |_, _, _, _| () },
         )*];
     };
 }
 
 #[rustfmt::skip]
 connectors! {
-    "embedded" "storage[default]"  embedded;
-    "postgres" "storage[postgres]" postgres;
-    "redis"    "storage[redis]"    redis;
+    "embedded" ["storage[default]"]               embedded;
+    "postgres" ["storage[postgres]"]              postgres;
+    "redis"    ["storage[redis]", "cache[redis]"] redis;
 }
 
 /// The keys of all connectors.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
-    KNOWN.iter().flat_map(|known| known.rows)
+    KNOWN.iter().flat_map(|known| known.rows).copied().flatten()
 }
 
 /// What can only be judged once everything was read.
-pub(super) fn settle(file: &Path, root: &Node, config: &mut Config, complain: &mut Complain<'_>) {
+///
+/// A cache without a storage keeps the records: so it does for upstream, whose storage keeps nothing unless it is configured.
+pub(super) fn settle(file: &Path, root: &Node, in_memory: bool, config: &mut Config, complain: &mut Complain<'_>) {
     for known in KNOWN {
         (known.settle)(file, root, config, complain);
+    }
+    let Some(cache) = config.cache.take() else { return };
+    if root.get("storage").is_some() {
+        let hint = "leave one of them out: without storage, records are kept where cache says";
+        complain(&["cache"], "a cache beside a storage is not in this release", hint);
+    }
+    if !in_memory {
+        config.storage = Storage::Kept(cache);
     }
 }
 
 /// If no storage is configured, the embedded store is meant. A build without it refuses to start, so that nobody loses
 /// records at the first restart.
-pub(super) fn demand(root: &Node, complain: &mut Complain<'_>) {
-    if cfg!(not(feature = "embedded")) && root.get("storage").is_none() {
+pub(super) fn demand(root: &Node, cached: bool, complain: &mut Complain<'_>) {
+    if cfg!(not(feature = "embedded")) && root.get("storage").is_none() && !cached {
         complain(&["storage"], "nothing is said of storage", unbuilt!("embedded"));
     }
 }

@@ -103,7 +103,6 @@ pub(crate) const NESTING_MAX: u64 = 1000;
 
 const CONNECTOR: &str =
     "connectors to other databases are not in this release: use the embedded storage, postgres or redis";
-const CACHE: &str = "a cache beside the storage is not in this release: storage: {name: redis} keeps records in Redis";
 const CLUSTER: &str = "clusters are not in this release: one server uses all cores of its machine by itself";
 const MONITORING: &str = "monitoring output is not in this release: leave it at none";
 const NODE: &str = "JavaScript plugins cannot be loaded by this server";
@@ -248,7 +247,6 @@ static ROWS: &[Row] = &[
     row("record.cacheRetrievalTimeout", Rule::Inert("the cache is the memory of this process, nobody waits for it")),
     row("cache", Rule::Service { list: false, default: "default" }),
     row("cache[default]", Rule::Kind(|_| ())),
-    row("cache[redis]", Rule::Later(CACHE)),
     row("cache[memcached]", Rule::Later(CONNECTOR)),
     row("cache[hazelcast]", Rule::Later(CONNECTOR)),
     row("storage", Rule::Service { list: false, default: "default" }),

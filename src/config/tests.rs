@@ -331,7 +331,7 @@ fn what_has_no_meaning_is_accepted_and_listed_with_its_reason() {
 fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
     for (text, start) in [
         ("permission:\n  type: config\n", "config.yml:1: permission.options: type config needs its rules"),
-        ("cache:\n  name: redis\n  options: {host: x}\n", "config.yml:2: cache.name: a cache beside the storage"),
+        ("cache: {name: memcached}", "config.yml:1: cache.name: connectors to other databases"),
         ("storage: {name: mongodb}", "config.yml:1: storage.name: connectors to other databases"),
         ("monitoring:\n- {type: log}", "config.yml:2: monitoring[0].type: monitoring output is not in this release"),
         ("clusterNode: {name: redis}", "config.yml:1: clusterNode.name: clusters are not in this release"),
@@ -757,6 +757,21 @@ fn redis_is_described_with_the_keys_of_upstream() {
     assert_eq!(found.tls, Some(RedisTls::default()));
     let (found, _) = redis("db: 4, url: \"redis://db\", password: x, tls: false");
     assert_eq!((found.place().as_str(), found.password.as_deref(), found.tls), ("4 at db:6379", Some("x"), None));
+}
+
+/// What users of upstream have: its storage keeps nothing unless it is configured.
+#[test]
+fn a_cache_without_a_storage_keeps_the_records() {
+    let loaded = good("cache: {name: redis, options: {host: db, port: 6380, password: 007}}");
+    let redis: &Redis = loaded.config.storage.kept().unwrap().get().unwrap();
+    assert_eq!((redis.place().as_str(), redis.password.as_deref()), ("0 at db:6380", Some("007")));
+    let both = "storage: {type: memory}\ncache: {name: redis}";
+    let said = "config.yml:2: cache: a cache beside a storage is not in this release; leave one of them out";
+    assert!(bad(both).starts_with(said), "{}", bad(both));
+    let alone = StartArguments { memory: true, ..StartArguments::default() };
+    assert_eq!(with("cache: {name: redis}", &alone).unwrap().config.storage, Storage::Memory);
+    let said = "config.yml:1: cache.options.prot: unknown key; did you mean port?";
+    assert!(bad("cache: {name: redis, options: {prot: 1}}").starts_with(said));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::web::HttpEndpoint;
 use crate::auth::AuthMethod;
 use crate::log::{Level, LogSettings};
 use crate::proxies::Network;
+use crate::storage::Connector;
 use deepstream_engine::Visibility;
 use deepstream_wire::Wire;
 use std::path::PathBuf;
@@ -45,6 +46,8 @@ pub struct Config {
     pub permission: Permission,
     /// Where records are kept.
     pub storage: Storage,
+    /// What `cache` says, while the configuration is read: then the storage is that.
+    pub cache: Option<Connector>,
     /// How long the start waits for a database that cannot be reached yet.
     pub initialization_timeout: Duration,
     /// Where shards and helpers run.
