@@ -111,14 +111,16 @@ fn no_two_answer_for_a_slot_and_all_are_served_in_the_end() {
     // More of them: MEMBERS_SEEDS=1000..2000 cargo test -p deepstream-cluster --test members
     let asked = std::env::var("MEMBERS_SEEDS").ok();
     let asked = asked.as_deref().and_then(|range| range.split_once(".."));
-    let (first, end) = asked.map_or((0, 40), |(first, end)| (first.parse().unwrap(), end.parse().unwrap()));
+    let (first, end) = asked.map_or((0, 24), |(first, end)| (first.parse().unwrap(), end.parse().unwrap()));
     let wrong: Vec<String> = (first..end).filter_map(|seed| run(seed, Planted::Nothing).err()).collect();
     assert!(wrong.is_empty(), "{} of {} worlds:\n{}", wrong.len(), end - first, wrong.join("\n"));
 }
 
 /// The first seed that finds what was planted, by what must never be.
 fn found(planted: Planted) -> Option<u64> {
-    (0..150).find(|&seed| run(seed, planted).is_err_and(|wrong| wrong.contains("answer")))
+    let found = (0..150).find(|&seed| run(seed, planted).is_err_and(|wrong| wrong.contains("answer")));
+    println!("{planted:?}: seed {found:?}");
+    found
 }
 
 #[test]

@@ -189,3 +189,18 @@ fn what_comes_from_elsewhere_changes_nothing() {
     let after = world.processes[0].node.standing();
     assert_eq!((after.epoch, after.slots, after.links.len()), (standing.epoch, standing.slots, 1));
 }
+
+#[test]
+fn whoever_trusts_a_lease_that_the_registry_forgot_has_stopped_before_others_take_its_slots() {
+    let mut world = two();
+    let before = world.charter().unwrap();
+    world.registry.forget();
+    // Its lease is trusted for a while after the other one has seen that there is none.
+    world.pause(0, 1500 * MS);
+    wait(&mut world, 4 * TTL);
+    world.look_at_rest();
+    assert_eq!(world.wrong, None);
+    assert!(world.notes.iter().any(|(_, note)| *note == Note::RegistryForgot));
+    assert!(world.charter().unwrap().view.epoch() > before.view.epoch());
+    assert_eq!(world.charter().unwrap().view.seed(), before.view.seed());
+}
