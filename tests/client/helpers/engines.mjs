@@ -40,7 +40,11 @@ export class Engine {
   /** What it is told next, by whichever order. Orders are obeyed one after the other. */
   async answer () {
     const { value, done } = await this.lines.next()
-    if (done) throw new Error(`the engine has ended: ${this.said || (await this.exited)}`)
+    if (done) {
+      // What it said last may come after the end of its answers.
+      const code = await this.exited
+      throw new Error(`the engine has ended with ${code}: ${this.said}`)
+    }
     return JSON.parse(value)
   }
 
