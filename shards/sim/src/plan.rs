@@ -85,6 +85,8 @@ pub(crate) struct Faults {
     pub(crate) store_lost: u64,
     /// Its answer takes some time.
     pub(crate) store_slow: u64,
+    /// Some records of a batch are never taken.
+    pub(crate) store_refuses: u64,
     /// A login is refused.
     pub(crate) login_refused: u64,
 }
@@ -346,9 +348,12 @@ impl Plan {
         }
     }
 
-    /// Changes may be seen only once they are stored.
+    /// Changes may be seen only once they are stored. Then there may be some that never are: nobody has seen them.
     pub(crate) fn draw_visibility(&mut self, rng: &mut Rng) {
-        self.options.visibility = if rng.chance(50) { Visibility::Stored } else { Visibility::Accepted };
+        if rng.chance(50) {
+            self.options.visibility = Visibility::Stored;
+            self.faults.store_refuses = rng.pick(&[0, 0, 5, 30]);
+        }
     }
 
     /// Whether there are rules.
@@ -374,12 +379,13 @@ fn weights(rng: &mut Rng, calm: bool) -> [u32; Act::ALL.len()] {
 
 fn faults(rng: &mut Rng, calm: bool) -> Faults {
     if calm {
-        return Faults { store_fails: 0, store_lost: 0, store_slow: 0, login_refused: 0 };
+        return Faults { store_fails: 0, store_lost: 0, store_slow: 0, store_refuses: 0, login_refused: 0 };
     }
     Faults {
         store_fails: rng.pick(&[0, 0, 5, 30]),
         store_lost: rng.pick(&[0, 0, 5, 30]),
         store_slow: rng.pick(&[0, 20, 80]),
+        store_refuses: 0,
         login_refused: rng.pick(&[0, 0, 10]),
     }
 }

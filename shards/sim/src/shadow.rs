@@ -168,6 +168,11 @@ impl History {
         self.0.push(Moment { cause, version, value });
     }
 
+    /// What came after this moment was never there.
+    pub(crate) fn forget_after(&mut self, index: usize) {
+        self.0.truncate(index + 1);
+    }
+
     pub(crate) fn end(&mut self, cause: Cause) {
         self.0.push(Moment::missing(cause));
     }

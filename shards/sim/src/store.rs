@@ -4,7 +4,7 @@
 //! effect in order, as in a log. *Does not* draw randomness: the outcome is given with each request.
 
 use crate::plan::Plan;
-use deepstream_engine::{Completion, Fault, Nanos, StoreBatch, Stored, Ticket};
+use deepstream_engine::{Completion, Fault, Nanos, Refusal, Refused, StoreBatch, Stored, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The outcome of a request.
@@ -18,6 +18,8 @@ pub(crate) enum Fate {
     DoneAndFails,
     /// Done, and never answered.
     Lost,
+    /// Done, but for every second value, which is never taken.
+    Refuses,
 }
 
 /// A read under way.
@@ -81,10 +83,10 @@ impl Store {
     /// Answers a read.
     pub(crate) fn load(&self, load: &Load) -> Result<Option<Stored>, Fault> {
         match load.fate {
-            Fate::Fine | Fate::Lost if self.barred.contains(&load.name) => {
+            Fate::Fine | Fate::Lost | Fate::Refuses if self.barred.contains(&load.name) => {
                 Err(Fault::Unstorable("nothing is kept of it".into()))
             }
-            Fate::Fine | Fate::Lost => Ok(self.durable.get(&load.name).cloned()),
+            Fate::Fine | Fate::Lost | Fate::Refuses => Ok(self.durable.get(&load.name).cloned()),
             Fate::Fails | Fate::DoneAndFails => Err(Fault::Failed("told to fail".into())),
         }
     }
@@ -94,8 +96,9 @@ impl Store {
         let write = self.writes[core].pop_front().expect("a batch is answered only while one is under way");
         let Write { batch, fate, .. } = write;
         let entries = if fate == Fate::Fails { &[][..] } else { &batch.entries[..] };
-        for entry in entries {
-            if forget() {
+        let refused = refused(&batch, fate);
+        for (index, entry) in (0..).zip(entries) {
+            if forget() || refused.iter().any(|refusal| refusal.entry == index) {
                 continue;
             }
             let name = batch.name(entry);
@@ -111,10 +114,17 @@ impl Store {
             }
         }
         let result = match fate {
-            Fate::Fine | Fate::Lost => Ok(()),
+            Fate::Refuses if !refused.is_empty() => Err(Fault::Refused(refused)),
+            Fate::Fine | Fate::Lost | Fate::Refuses => Ok(()),
             Fate::Fails | Fate::DoneAndFails => Err(Fault::Failed("told to fail".into())),
         };
         let outcome = Completion::Stored { ticket: batch.ticket, result };
         (batch, (fate != Fate::Lost).then_some(outcome))
     }
+}
+
+/// What is never taken of a batch.
+pub(crate) fn refused(batch: &StoreBatch, fate: Fate) -> Vec<Refusal> {
+    let values = (0..).zip(&batch.entries).filter(|(_, entry)| fate == Fate::Refuses && entry.value_len.is_some());
+    values.step_by(2).map(|(entry, _)| Refusal { entry, why: Refused::Unstorable("told to refuse".into()) }).collect()
 }

@@ -481,12 +481,12 @@ impl World {
     /// A batch of stores is carried out and answered.
     pub(crate) fn answer_write(&mut self, core: usize) {
         let (mutation, rng) = (self.mutation, &mut self.rng.faults);
-        let done = self.store.writes[core].front().is_some_and(|write| write.fate != Fate::Fails);
+        let fate = self.store.writes[core].front().map_or(Fate::Fine, |write| write.fate);
         let (batch, outcome) = self.store.write(core, || mutation.forgets(rng));
         self.line(|| format!("stored core={core} records={} outcome={outcome:?}", batch.entries.len()));
-        self.oracle.carried_out(core, &batch, done);
+        self.oracle.carried_out(core, &batch, fate);
         if let Some(outcome) = outcome {
-            if matches!(outcome, Completion::Stored { result: Err(_), .. }) {
+            if matches!(fate, Fate::Fails | Fate::DoneAndFails) {
                 for entry in batch.entries.iter().filter(|entry| entry.value_len.is_none()) {
                     self.oracle.removed_in_secret(batch.name(entry));
                 }
@@ -538,6 +538,8 @@ impl World {
             rng.pick(&[Fate::Fails, Fate::DoneAndFails])
         } else if rng.chance(faults.store_lost) {
             Fate::Lost
+        } else if faults.store_refuses > 0 && rng.chance(faults.store_refuses) {
+            Fate::Refuses
         } else {
             Fate::Fine
         };

@@ -408,3 +408,54 @@ fn patches_are_kept_back_as_they_were_said() {
     };
     assert_eq!(rig.read(watcher), [change("a", "1", 2), change("b", "2", 3)]);
 }
+
+#[test]
+fn what_storage_never_takes_is_deleted_like_what_was_there_before() {
+    near_and_far(|mut rig, asker, _| {
+        let name = rig.name_on(0, "bad");
+        let (writer, watcher) = (rig.client(asker), rig.client(asker));
+        rig.stored.insert(name.clone().into_bytes(), (4, b"[4]".to_vec()));
+        rig.send(watcher, &bulk(Action::RecordSubscribeAndRead, &[name.as_bytes()], "0"));
+        rig.read(watcher);
+        rig.disk = Disk::Hangs;
+        rig.send(writer, &acked(update(&name, 5, "[5]"), "5"));
+        rig.send(writer, &about(Action::RecordDelete, &name));
+        rig.send(writer, &about(Action::RecordRead, &name));
+        rig.unfreeze_to(Disk::Refuses);
+        let refused = format!(r#"RECORD.RECORD_UPDATE_ERROR name={name} data="it is \"bad\"" id=5 error write-ack"#);
+        let told = rig.read(writer);
+        assert_eq!(told[0], refused);
+        // The disk of this test refuses removals, too: what stands is what was stored.
+        assert_eq!(told[1], format!("RECORD.RECORD_DELETE_ERROR name={name} original=DELETE error"));
+        assert_eq!(told[2], format!("RECORD.READ_RESPONSE name={name} data=[4] version=4"));
+        assert_eq!((told.len(), rig.read(watcher).len()), (3, 0));
+        rig.disk = Disk::Works;
+        rig.send(writer, &about(Action::RecordDelete, &name));
+        assert_eq!(rig.read(writer), [format!("RECORD.DELETE_SUCCESS name={name}")]);
+        assert_eq!(rig.read(watcher), [format!("RECORD.DELETED name={name}")]);
+        assert_at_rest(&rig);
+    });
+}
+
+#[test]
+fn a_rule_never_sees_what_storage_never_takes() {
+    for cores in [1, 2] {
+        let open: Vec<_> = OPEN.into_iter().filter(|rule| (rule.0, rule.2) != ("event", "publish")).collect();
+        let rules: Vec<_> = open.into_iter().chain([("event", "*", "publish", "_('bad').on === data")]).collect();
+        let permissions = Arc::new(permissions(0, &rules));
+        let mut rig = Rig::with(cores, &Options { permissions, ..options() });
+        let (writer, publisher, listener) = (rig.client(0), rig.client(0), rig.client(0));
+        rig.send(listener, &bulk(Action::EventSubscribe, &[b"e"], "0"));
+        rig.read(listener);
+        rig.send(writer, &create("bad", r#"{"on":1}"#));
+        rig.disk = Disk::Hangs;
+        rig.send(writer, &create("bad", r#"{"on":2}"#));
+        rig.send(publisher, &Outgoing { data: Some(b"1"), ..about(Action::EventEmit, "e") });
+        rig.send(writer, &create("bad", r#"{"on":3}"#));
+        assert_eq!(rig.read(listener), [""; 0]);
+        rig.unfreeze_to(Disk::Refuses);
+        assert_eq!(rig.read(listener), ["EVENT.EMIT name=e data=1"], "{cores} cores");
+        assert_eq!(rig.read(publisher), [""; 0]);
+        assert_at_rest(&rig);
+    }
+}

@@ -6,6 +6,7 @@
 //! never existed, or a change is skipped, repeated or out of order, no moment is left, and that is a failure.
 
 mod denied;
+mod taken_back;
 
 use crate::oracle::Oracle;
 use crate::oracle::stored::Commits;

@@ -6,6 +6,7 @@
 use crate::oracle::Oracle;
 use crate::oracle::record::text;
 use crate::oracle::told::marks_in;
+use crate::store::{Fate, refused};
 use deepstream_engine::{Options, StoreBatch, Ticket, Visibility};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,12 +41,25 @@ impl Oracle {
     }
 
     /// Storage is through with a batch, whatever it says of it.
-    pub(crate) fn carried_out(&mut self, core: usize, batch: &StoreBatch, done: bool) {
+    pub(crate) fn carried_out(&mut self, core: usize, batch: &StoreBatch, fate: Fate) {
         let commits = &mut self.records.commits;
         let moments = commits.under_way.remove(&(core, batch.ticket)).unwrap_or_default();
-        for (entry, moment) in batch.entries.iter().zip(moments).filter(|_| done) {
-            commits.reach(batch.name(entry), moment);
+        let refused = refused(batch, fate);
+        for (index, (entry, moment)) in (0..).zip(batch.entries.iter().zip(moments)) {
+            let name = batch.name(entry);
+            if refused.iter().any(|refusal| refusal.entry == index) {
+                self.never_was(name);
+            } else if fate != Fate::Fails {
+                self.records.commits.reach(name, moment);
+            }
         }
+    }
+
+    /// Storage never takes what a record has become since it was stored last, which nobody has seen.
+    fn never_was(&mut self, name: &[u8]) {
+        let reached = self.records.commits.reached.get(name).copied().unwrap_or_default();
+        self.records.history(name).forget_after(reached);
+        self.records.forget_after(name, reached);
     }
 
     /// Storage has a record as it is now.

@@ -16,6 +16,8 @@ enum Fate {
     Heard,
     /// Applied: this moment of the record's history.
     Applied(usize),
+    /// Applied to what storage never took: it is told so.
+    Lost,
     /// Told its end: refused, acknowledged, or unconfirmed.
     Answered,
 }
@@ -67,6 +69,19 @@ impl Writes {
             awaited: BTreeMap::new(),
             stored: options.storage,
             excluded: options.storage_exclusion_prefixes.clone(),
+        }
+    }
+
+    /// Whatever made a moment of a record after this one did nothing.
+    pub(super) fn forget_after(&mut self, name: &[u8], index: usize) {
+        // Those that conflicted with one of these, and were not told so yet, are done again.
+        self.pending.retain(|(_, other), _| **other != *name);
+        for (place, write) in self.all.iter_mut().enumerate().filter(|(_, write)| *write.name == *name) {
+            match write.fate {
+                Fate::Applied(moment) if moment > index => write.fate = Fate::Lost,
+                Fate::Heard => self.pending.entry((write.conn, write.name.clone())).or_default().push(place),
+                Fate::Applied(_) | Fate::Lost | Fate::Answered => {}
+            }
         }
     }
 
@@ -212,7 +227,8 @@ impl Oracle {
         let (wants_ack, version, waited, name) = (write.wants_ack, write.version, write.waited, write.name.clone());
         let fits = match (fate, action) {
             (Fate::Applied(_), Action::RecordWriteAcknowledgement | Action::RecordUpdateError) => wants_ack,
-            (
+            (Fate::Lost, Action::RecordUpdateError)
+            | (
                 Fate::Heard,
                 Action::RecordVersionExists
                 | Action::RecordInvalidVersion
@@ -373,7 +389,7 @@ impl Oracle {
     pub(super) fn writes_at_rest(&mut self) {
         let unanswered =
             self.records.writes.all.iter().filter(|write| self.sound(write.conn)).find(|write| match write.fate {
-                Fate::Heard => true,
+                Fate::Heard | Fate::Lost => true,
                 Fate::Applied(_) => write.wants_ack,
                 Fate::Answered => false,
             });

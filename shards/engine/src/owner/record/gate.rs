@@ -57,7 +57,7 @@ struct Said {
 #[derive(Debug)]
 enum Whose {
     /// A write that made it: its writer is told that it is lost, unless its acknowledgement says so.
-    Write { conn: ConnId, action: Action, awaited: bool },
+    Write { conn: ConnId, action: Action, correlation_id: SmallVec<[u8; 24]>, awaited: bool },
     /// A message that is answered with it: it is done again.
     Message(Box<Parked>),
     /// Nothing: it stands.
@@ -143,7 +143,8 @@ impl<E: ToEdge> Sides<E, Owner> {
             let whose = match deed {
                 Deed::Write(_) if written => {
                     let awaited = message.head.flags.has(Flags::IS_WRITE_ACK) && message.correlation_id().is_some();
-                    Whose::Write { conn, action: message.head.action, awaited }
+                    let correlation_id = message.correlation_id().unwrap_or_default().into();
+                    Whose::Write { conn, action: message.head.action, correlation_id, awaited }
                 }
                 Deed::Subscribe => Whose::Nobody,
                 Deed::Read(_) | Deed::Write(_) | Deed::Head | Deed::SubscribeAndHead | Deed::Delete | Deed::Notify => {
@@ -334,10 +335,9 @@ impl<E: ToEdge> Sides<E, Owner> {
         for held in all {
             self.forget_held(&held);
             match held.whose {
-                Whose::Write { conn, action, awaited } => {
-                    if !awaited {
-                        self.tell_lost(slot, conn, action, &why);
-                    }
+                Whose::Write { awaited: true, .. } => {}
+                Whose::Write { conn, action, correlation_id, awaited: false } => {
+                    self.tell_lost(slot, conn, (action, &correlation_id), &why);
                 }
                 Whose::Message(message) => {
                     self.unsay(held.said);
@@ -364,10 +364,11 @@ impl<E: ToEdge> Sides<E, Owner> {
         self.end_running(slot, before);
     }
 
-    fn tell_lost(&mut self, slot: u32, conn: ConnId, action: Action, why: &[u8]) {
+    fn tell_lost(&mut self, slot: u32, conn: ConnId, (action, correlation_id): (Action, &[u8]), why: &[u8]) {
         let lost = Outgoing {
             name: Some(&self.owner.names.at(slot).name),
             data: Some(why),
+            correlation_id: (!correlation_id.is_empty()).then_some(correlation_id),
             original_action: Some(action),
             is_error: true,
             ..Outgoing::new(Action::RecordUpdateError)
