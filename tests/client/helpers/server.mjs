@@ -23,6 +23,8 @@ export const SHARDS = Number(process.env.DEEPSTREAM_SHARDS ?? 2)
 /** The processes that run. Those that a test left behind do not outlive it. */
 const running = new Set()
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')))
+/** When writes are seen, where it is not left to the server. */
+export const VISIBILITY = process.env.DEEPSTREAM_VISIBILITY
 /** Set when the suite is aimed at the Node server: tests of what we do better are left out. */
 export const REFERENCE = process.env.DEEPSTREAM_REFERENCE === '1'
 
@@ -49,7 +51,8 @@ export function configuration ({ port, data, memory = false, shards = SHARDS, lo
     cores: { count: shards, pin: false },
     storage: memory ? { type: 'memory' } : { type: 'default', options: { directory: data, ...storage } },
     ...(limits ? { limits } : {}),
-    ...extra
+    ...extra,
+    ...(VISIBILITY ? { record: { visibility: VISIBILITY, ...extra.record } } : {})
   }
 }
 

@@ -5,18 +5,17 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { loggedIn, ready } from '../helpers/clients.mjs'
 import { Raw, assertFields } from '../helpers/raw.mjs'
-import { REFERENCE, serverFor } from '../helpers/server.mjs'
+import { REFERENCE, VISIBILITY, serverFor } from '../helpers/server.mjs'
 import { until, within } from '../helpers/until.mjs'
 import { RECORD } from '../helpers/wire.mjs'
 
 const skip = REFERENCE
-// `accepted` shows that the test can fail.
-const VISIBILITY = process.env.DEEPSTREAM_VISIBILITY ?? 'stored'
 const ROUNDS = 6
 const NAMES = Array.from({ length: 12 }, (_, number) => `burst/${number}`)
 const FILLER = 'x'.repeat(4000)
 
-const stored = { extra: { record: { visibility: VISIBILITY } } }
+// `accepted` shows that the test can fail.
+const stored = { extra: { record: { visibility: VISIBILITY ?? 'stored' } } }
 
 /** What was seen of each record: the highest number. */
 class Seen {
