@@ -3,7 +3,7 @@
 //!
 //! *Owns* leases and views of all clusters that meet at it. *Promises* what every registry does. *Does not* reach another process.
 
-use super::{Holder, Lease, Registry, Renewed, Seen, Swapped};
+use super::{Held, Holder, Lease, Registry, Renewed, Seen, Swapped};
 use crate::storage::{Kind, Trouble};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,11 +32,12 @@ struct Cluster {
     revision: u64,
     view: Option<Vec<u8>>,
     stamp: u64,
-    leases: BTreeMap<String, Held>,
+    leases: BTreeMap<String, Entry>,
 }
 
-struct Held {
+struct Entry {
     incarnation: u64,
+    grant: u32,
     about: Vec<u8>,
     until: Instant,
 }
@@ -82,6 +83,11 @@ impl Cluster {
         self.stamp += u64::from(self.leases.len() != before);
     }
 
+    fn holds(&self, lease: Held<'_>) -> bool {
+        let of = (lease.incarnation, lease.grant);
+        self.leases.get(lease.name).is_some_and(|held| (held.incarnation, held.grant) == of)
+    }
+
     fn seen(&self, known: u64) -> Seen {
         let view = self.view.clone().filter(|_| self.revision != known);
         let holders = self.leases.iter().map(|(name, held)| held.told(name)).collect();
@@ -89,9 +95,9 @@ impl Cluster {
     }
 }
 
-impl Held {
+impl Entry {
     fn told(&self, name: &str) -> Holder {
-        Holder { name: name.to_owned(), incarnation: self.incarnation, about: self.about.clone() }
+        Holder { name: name.to_owned(), incarnation: self.incarnation, grant: self.grant, about: self.about.clone() }
     }
 }
 
@@ -141,16 +147,18 @@ impl Registry for Chair {
                 Some(held) if held.incarnation != lease.incarnation => {
                     return Renewed::Held(held.told(lease.name), held.until.saturating_duration_since(now));
                 }
-                Some(held) => {
+                Some(held) if held.grant == lease.grant => {
                     held.until = held.until.max(until);
                     if held.about != lease.about {
                         held.about = lease.about.to_vec();
                         cluster.stamp += 1;
                     }
                 }
-                None => {
-                    let held = Held { incarnation: lease.incarnation, about: lease.about.to_vec(), until };
-                    cluster.leases.insert(lease.name.to_owned(), held);
+                Some(held) if !lease.fresh || held.grant > lease.grant => return Renewed::Lapsed,
+                None if !lease.fresh => return Renewed::Lapsed,
+                _ => {
+                    let (incarnation, grant, about) = (lease.incarnation, lease.grant, lease.about.to_vec());
+                    cluster.leases.insert(lease.name.to_owned(), Entry { incarnation, grant, about, until });
                     cluster.stamp += 1;
                 }
             }
@@ -158,10 +166,10 @@ impl Registry for Chair {
         })
     }
 
-    async fn release(&self, name: &str, incarnation: u64) -> Result<(), Trouble> {
+    async fn release(&self, lease: Held<'_>) -> Result<(), Trouble> {
         self.with(|cluster, _| {
-            if cluster.leases.get(name).is_some_and(|held| held.incarnation == incarnation) {
-                cluster.leases.remove(name);
+            if cluster.holds(lease) {
+                cluster.leases.remove(lease.name);
                 cluster.stamp += 1;
             }
         })
@@ -171,9 +179,9 @@ impl Registry for Chair {
         self.with(|cluster, _| cluster.seen(known))
     }
 
-    async fn swap(&self, expected: u64, view: &[u8], name: &str, incarnation: u64) -> Result<Swapped, Trouble> {
+    async fn swap(&self, expected: u64, view: &[u8], lease: Held<'_>) -> Result<Swapped, Trouble> {
         self.with(|cluster, _| {
-            if cluster.leases.get(name).is_none_or(|held| held.incarnation != incarnation) {
+            if !cluster.holds(lease) {
                 return Swapped::NotHeld;
             }
             if cluster.revision != expected {

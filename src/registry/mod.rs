@@ -17,8 +17,10 @@
 //!   What is over is over for all alike, and free to be taken.
 //! * **Renewing tells**: the answer holds the leases there are and the view, so nobody depends on [`changed`](Registry::changed),
 //!   which only makes that faster.
-//! * **So everything may be done twice.** Renewing takes a lease that is free, and extends the own one. Releasing what is over
-//!   succeeds. A swap of which the answer was lost is told from another's by looking again.
+//! * **A lease that is over is never prolonged.** One is begun with a grant, a number that ascends within a process ([`Lease::fresh`]), and
+//!   prolonged by that grant only; else the answer is [`Renewed::Lapsed`]. Whoever saw it over may be about to give away what its
+//!   holder had, so it must not be there again as if nothing had been. What comes late is of an earlier grant, and does nothing.
+//! * **So everything may be done twice.** Releasing what is over succeeds. A swap of which the answer was lost is told from another's by looking again.
 //! * **Deadlines**: no call takes longer than [`deadline`](Registry::deadline), but for `open` and `changed`. What is late is
 //!   [`Kind::Away`](crate::storage::Kind), and may have been done, or be done yet: a swap only as long as nobody else swaps.
 //! * Clusters of different names do not see each other, and neither do records of the same database.
@@ -58,10 +60,25 @@ pub struct Lease<'l> {
     pub name: &'l str,
     /// Which process of that name: drawn at random when it was started.
     pub incarnation: u64,
+    /// Which of its leases: each that is begun has a higher number, from 1 on.
+    pub grant: u32,
+    /// Whether it is begun now, in place of one with a lower grant; else one with this very grant is prolonged.
+    pub fresh: bool,
     /// What all others are to know of it.
     pub about: &'l [u8],
     /// For how long.
     pub ttl: Duration,
+}
+
+/// Which lease somebody takes to be theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held<'l> {
+    /// Which node.
+    pub name: &'l str,
+    /// Which process of that name.
+    pub incarnation: u64,
+    /// Which of its leases.
+    pub grant: u32,
 }
 
 /// A lease that is held.
@@ -71,6 +88,8 @@ pub struct Holder {
     pub name: String,
     /// Which process of that name.
     pub incarnation: u64,
+    /// Which of its leases.
+    pub grant: u32,
     /// What it said of itself last.
     pub about: Vec<u8>,
 }
@@ -93,6 +112,8 @@ pub struct Seen {
 pub enum Renewed {
     /// The lease is the caller's.
     Yours(Seen),
+    /// There is no lease with this grant, or there is one with a higher one.
+    Lapsed,
     /// Another process of this name holds it, for so long unless it is renewed.
     Held(Holder, Duration),
 }
@@ -124,23 +145,17 @@ pub trait Registry: Send + Sync + 'static {
     /// Makes it usable: at the start, and whenever it was away.
     fn open(&self) -> impl Future<Output = Result<(), Trouble>>;
 
-    /// Takes a lease that is free, or extends the own one and says what it says from now on; and looks.
+    /// Begins a lease or prolongs one, says what it says from now on, and looks.
     fn renew(&self, lease: &Lease<'_>, known: u64) -> impl Future<Output = Result<Renewed, Trouble>>;
 
     /// Ends a lease at once.
-    fn release(&self, name: &str, incarnation: u64) -> impl Future<Output = Result<(), Trouble>>;
+    fn release(&self, lease: Held<'_>) -> impl Future<Output = Result<(), Trouble>>;
 
     /// Looks, without a lease.
     fn look(&self, known: u64) -> impl Future<Output = Result<Seen, Trouble>>;
 
     /// Replaces the view, if its revision is this one and the lease is held.
-    fn swap(
-        &self,
-        expected: u64,
-        view: &[u8],
-        name: &str,
-        incarnation: u64,
-    ) -> impl Future<Output = Result<Swapped, Trouble>>;
+    fn swap(&self, expected: u64, view: &[u8], lease: Held<'_>) -> impl Future<Output = Result<Swapped, Trouble>>;
 
     /// Waits until there may be another stamp than this one. May end early; need not notice what ends by itself. Fails only when the
     /// registry is away.

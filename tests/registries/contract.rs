@@ -1,7 +1,7 @@
 //! The contract of `src/registry/mod.rs`, tested with every registry.
 
 use deepstream::registry::{
-    ABOUT_BYTES_MAX, Holder, Lease, NAME_BYTES_MAX, Registry, Renewed, Seen, Swapped, VIEW_BYTES_MAX,
+    ABOUT_BYTES_MAX, Held, Holder, Lease, NAME_BYTES_MAX, Registry, Renewed, Seen, Swapped, VIEW_BYTES_MAX,
 };
 use deepstream::storage::{Kind, Request, Trouble, together};
 use std::collections::BTreeSet;
@@ -31,6 +31,7 @@ pub(crate) fn holds(subject: &impl Subject) {
     tokio::task::LocalSet::new().block_on(&runtime, async {
         gives_a_lease_to_one_process(subject).await;
         gives_a_lease_to_one_of_many(subject).await;
+        prolongs_no_lease_that_is_over(subject).await;
         ends_a_lease_that_nobody_renews(subject).await;
         replaces_a_view_for_one_of_many(subject).await;
         refuses_a_swap_without_a_lease(subject).await;
@@ -50,12 +51,17 @@ async fn opened<S: Subject>(subject: &S, cluster: &str, ttl: Duration) -> S::Reg
 }
 
 fn lease<'l>(name: &'l str, incarnation: u64, about: &'l [u8]) -> Lease<'l> {
-    Lease { name, incarnation, about, ttl: LONG }
+    Lease { name, incarnation, grant: 1, fresh: true, about, ttl: LONG }
+}
+
+fn of(name: &str, incarnation: u64) -> Held<'_> {
+    Held { name, incarnation, grant: 1 }
 }
 
 async fn yours(registry: &impl Registry, lease: Lease<'_>) -> Seen {
     match registry.renew(&lease, 0).await.unwrap() {
         Renewed::Yours(seen) => seen,
+        Renewed::Lapsed => panic!("{lease:?} has lapsed"),
         Renewed::Held(holder, _) => panic!("{holder:?} where {lease:?} is asked for"),
     }
 }
@@ -63,7 +69,7 @@ async fn yours(registry: &impl Registry, lease: Lease<'_>) -> Seen {
 async fn held(registry: &impl Registry, lease: Lease<'_>) -> (Holder, Duration) {
     match registry.renew(&lease, 0).await.unwrap() {
         Renewed::Held(holder, left) => (holder, left),
-        Renewed::Yours(_) => panic!("{lease:?} is another's"),
+        other => panic!("{other:?} where {lease:?} is another's"),
     }
 }
 
@@ -87,13 +93,13 @@ async fn gives_a_lease_to_one_process(subject: &impl Subject) {
     let again = yours(&registry, lease("b", 2, b"news")).await;
     assert_eq!(again.stamp, seen.stamp, "and this is none");
     // Only its holder releases it, and that more than once.
-    registry.release("b", 3).await.unwrap();
+    registry.release(of("b", 3)).await.unwrap();
     held(&registry, lease("b", 3, b"")).await;
-    registry.release("b", 2).await.unwrap();
-    registry.release("b", 2).await.unwrap();
+    registry.release(of("b", 2)).await.unwrap();
+    registry.release(of("b", 2)).await.unwrap();
     assert_ne!(registry.look(0).await.unwrap().stamp, again.stamp);
     assert_eq!(names(&yours(&registry, lease("b", 3, b"")).await), [("a", 1, &b""[..]), ("b", 3, b"")]);
-    registry.release("b", 2).await.unwrap();
+    registry.release(of("b", 2)).await.unwrap();
     assert_eq!(registry.look(0).await.unwrap().holders.len(), 2, "it is the next one's");
     registry.close().await;
 }
@@ -114,17 +120,47 @@ async fn gives_a_lease_to_one_of_many(subject: &impl Subject) {
         let yours = takes.iter().filter(|renewed| matches!(renewed, Renewed::Yours(_))).count();
         assert_eq!(yours, 1, "{takes:?}");
         let winner = 1 + takes.iter().position(|renewed| matches!(renewed, Renewed::Yours(_))).unwrap() as u64;
-        registries[0].release(&name, winner).await.unwrap();
+        registries[0].release(of(&name, winner)).await.unwrap();
     }
     for registry in registries {
         registry.close().await;
     }
 }
 
+async fn prolongs_no_lease_that_is_over(subject: &impl Subject) {
+    let registry = opened(subject, "grants", LONG).await;
+    let begun = |grant| Lease { grant, ..lease("a", 1, b"") };
+    let prolonged = |grant| Lease { fresh: false, ..begun(grant) };
+    let lapsed = async |lease| assert_eq!(registry.renew(&lease, 0).await.unwrap(), Renewed::Lapsed, "{lease:?}");
+    lapsed(prolonged(1)).await;
+    yours(&registry, begun(2)).await;
+    let stamp = yours(&registry, prolonged(2)).await.stamp;
+    for other in [prolonged(1), prolonged(3), begun(1)] {
+        lapsed(other).await;
+    }
+    assert_eq!(registry.look(0).await.unwrap().stamp, stamp, "what is late does nothing");
+    // One that is begun takes the place of the one before it, with its length.
+    let seen = yours(&registry, begun(4)).await;
+    assert_ne!(seen.stamp, stamp, "whoever knew the one before sees that it is gone");
+    assert_eq!(seen.holders[0].grant, 4);
+    lapsed(prolonged(2)).await;
+    // What is asked in the name of another lease is not done.
+    assert_eq!(registry.swap(0, b"view", Held { grant: 2, ..of("a", 1) }).await.unwrap(), Swapped::NotHeld);
+    registry.release(Held { grant: 2, ..of("a", 1) }).await.unwrap();
+    yours(&registry, prolonged(4)).await;
+    registry.release(Held { grant: 4, ..of("a", 1) }).await.unwrap();
+    lapsed(prolonged(4)).await;
+    // Nor is another process told anything but that somebody holds the name.
+    yours(&registry, lease("a", 2, b"")).await;
+    held(&registry, prolonged(4)).await;
+    held(&registry, begun(5)).await;
+    registry.close().await;
+}
+
 async fn ends_a_lease_that_nobody_renews(subject: &impl Subject) {
     let registry = opened(subject, "expiry", Duration::ZERO).await;
     let ttl = registry.ttl_min();
-    let short = Lease { name: "short", incarnation: 1, about: b"", ttl };
+    let short = Lease { ttl, ..lease("short", 1, b"") };
     let begun = Instant::now();
     yours(&registry, short).await;
     yours(&registry, lease("long", 1, b"")).await;
@@ -138,14 +174,14 @@ async fn ends_a_lease_that_nobody_renews(subject: &impl Subject) {
     assert_ne!(registry.look(0).await.unwrap().stamp, before);
     // The first one finds that it is another's; and no swap is done in its name.
     held(&registry, Lease { ttl: LONG, ..short }).await;
-    assert_eq!(registry.swap(0, b"view", "short", 1).await.unwrap(), Swapped::NotHeld);
+    assert_eq!(registry.swap(0, b"view", of("short", 1)).await.unwrap(), Swapped::NotHeld);
     // One that is over is gone for whoever only looks, too.
     let begun = Instant::now();
     while registry.look(0).await.unwrap().holders.len() > 1 {
         assert!(begun.elapsed() < PATIENCE, "it never ends");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(registry.swap(0, b"view", "short", 2).await.unwrap(), Swapped::NotHeld);
+    assert_eq!(registry.swap(0, b"view", of("short", 2)).await.unwrap(), Swapped::NotHeld);
     // Renewals keep it for far longer than it lasts by itself.
     let begun = Instant::now();
     yours(&registry, short).await;
@@ -172,7 +208,7 @@ async fn replaces_a_view_for_one_of_many(subject: &impl Subject) {
         let asked = (0..16_u8).map(|n| {
             let (registry, name) = (&registries[usize::from(n % 3)], ["a", "b"][usize::from(n % 2)]);
             let swap: Request<'_, _> =
-                Box::pin(async move { (n, registry.swap(revision, &[round, n], name, 1).await.unwrap()) });
+                Box::pin(async move { (n, registry.swap(revision, &[round, n], of(name, 1)).await.unwrap()) });
             swap
         });
         let swaps = together(asked.collect()).await;
@@ -195,7 +231,7 @@ async fn replaces_a_view_for_one_of_many(subject: &impl Subject) {
         }
         revision = now;
     }
-    assert_eq!(registries[0].swap(0, b"", "a", 1).await.unwrap(), Swapped::Other(revision));
+    assert_eq!(registries[0].swap(0, b"", of("a", 1)).await.unwrap(), Swapped::Other(revision));
     for registry in registries {
         registry.close().await;
     }
@@ -203,14 +239,14 @@ async fn replaces_a_view_for_one_of_many(subject: &impl Subject) {
 
 async fn refuses_a_swap_without_a_lease(subject: &impl Subject) {
     let registry = opened(subject, "guarded", LONG).await;
-    assert_eq!(registry.swap(0, b"view", "a", 1).await.unwrap(), Swapped::NotHeld);
+    assert_eq!(registry.swap(0, b"view", of("a", 1)).await.unwrap(), Swapped::NotHeld);
     yours(&registry, lease("a", 1, b"")).await;
-    assert_eq!(registry.swap(0, b"view", "a", 2).await.unwrap(), Swapped::NotHeld, "another process");
+    assert_eq!(registry.swap(0, b"view", of("a", 2)).await.unwrap(), Swapped::NotHeld, "another process");
     assert_eq!(registry.look(0).await.unwrap().revision, 0);
-    assert!(matches!(registry.swap(0, b"view", "a", 1).await.unwrap(), Swapped::Done(_)));
-    registry.release("a", 1).await.unwrap();
+    assert!(matches!(registry.swap(0, b"view", of("a", 1)).await.unwrap(), Swapped::Done(_)));
+    registry.release(of("a", 1)).await.unwrap();
     let revision = registry.look(0).await.unwrap().revision;
-    assert_eq!(registry.swap(revision, b"later", "a", 1).await.unwrap(), Swapped::NotHeld);
+    assert_eq!(registry.swap(revision, b"later", of("a", 1)).await.unwrap(), Swapped::NotHeld);
     assert_eq!(registry.look(0).await.unwrap().view.unwrap(), b"view");
     registry.close().await;
 }
@@ -222,21 +258,21 @@ async fn keeps_every_byte(subject: &impl Subject) {
     let long = "ä".repeat(NAME_BYTES_MAX / 2);
     let odd = ["%_\\", "a/b", "a b", "'\"`", "..", "{x}", "*", "a\u{0301}", "$1", "🙂", "a\n", &long];
     for name in odd {
-        yours(&registry, Lease { name, incarnation: u64::MAX, about: &about, ttl: LONG }).await;
+        yours(&registry, lease(name, u64::MAX, &about)).await;
     }
     let seen = registry.look(0).await.unwrap();
     let told: BTreeSet<&str> = seen.holders.iter().map(|holder| &*holder.name).collect();
     assert_eq!(told, odd.into_iter().collect());
     assert!(seen.holders.iter().all(|holder| holder.incarnation == u64::MAX && holder.about == about));
     let longest = every.repeat(VIEW_BYTES_MAX / every.len());
-    let Swapped::Done(revision) = registry.swap(0, &longest, "a b", u64::MAX).await.unwrap() else {
+    let Swapped::Done(revision) = registry.swap(0, &longest, of("a b", u64::MAX)).await.unwrap() else {
         panic!("it is held")
     };
     assert!(registry.look(0).await.unwrap().view.unwrap() == longest);
-    assert!(matches!(registry.swap(revision, b"", "..", u64::MAX).await.unwrap(), Swapped::Done(_)));
+    assert!(matches!(registry.swap(revision, b"", of("..", u64::MAX)).await.unwrap(), Swapped::Done(_)));
     assert_eq!(registry.look(0).await.unwrap().view.unwrap(), b"", "an empty view is one");
     for name in odd {
-        registry.release(name, u64::MAX).await.unwrap();
+        registry.release(of(name, u64::MAX)).await.unwrap();
     }
     assert!(registry.look(0).await.unwrap().holders.is_empty());
     registry.close().await;
@@ -247,9 +283,9 @@ async fn keeps_clusters_apart(subject: &impl Subject) {
     yours(&one, lease("a", 1, b"")).await;
     yours(&one, lease("a/a", 1, b"")).await;
     assert_eq!(names(&yours(&other, lease("a", 2, b"")).await), [("a", 2, &b""[..])]);
-    assert!(matches!(one.swap(0, b"one", "a", 1).await.unwrap(), Swapped::Done(_)));
+    assert!(matches!(one.swap(0, b"one", of("a", 1)).await.unwrap(), Swapped::Done(_)));
     assert_eq!(other.look(0).await.unwrap().view, None);
-    assert!(matches!(other.swap(0, b"other", "a", 2).await.unwrap(), Swapped::Done(_)));
+    assert!(matches!(other.swap(0, b"other", of("a", 2)).await.unwrap(), Swapped::Done(_)));
     assert_eq!(one.look(0).await.unwrap().view.unwrap(), b"one");
     one.close().await;
     other.close().await;
@@ -272,8 +308,8 @@ async fn tells_that_something_changed(subject: &impl Subject) {
             match act {
                 0 => drop(yours(&one, lease("b", 1, b"")).await),
                 1 => drop(yours(&one, lease("b", 1, b"news")).await),
-                2 => assert!(matches!(one.swap(0, b"view", "b", 1).await.unwrap(), Swapped::Done(_))),
-                _ => one.release("b", 1).await.unwrap(),
+                2 => assert!(matches!(one.swap(0, b"view", of("b", 1)).await.unwrap(), Swapped::Done(_))),
+                _ => one.release(of("b", 1)).await.unwrap(),
             }
             None
         };
@@ -296,14 +332,14 @@ async fn survives_calls_that_are_given_up(subject: &impl Subject) {
             yours(&registry, lease("a", n, b"")).await;
         }
         let revision = registry.look(0).await.unwrap().revision;
-        let swapped = timeout(Duration::from_micros(50 * n), registry.swap(revision, &[n as u8], "a", n)).await;
+        let swapped = timeout(Duration::from_micros(50 * n), registry.swap(revision, &[n as u8], of("a", n))).await;
         if swapped.is_err() {
             let seen = registry.look(0).await.unwrap();
             let done = seen.view == Some(vec![n as u8]);
             assert!(done || seen.revision == revision, "its own, or the one before");
         }
-        let _ = timeout(Duration::from_micros(50 * n), registry.release("a", n)).await;
-        registry.release("a", n).await.unwrap();
+        let _ = timeout(Duration::from_micros(50 * n), registry.release(of("a", n))).await;
+        registry.release(of("a", n)).await.unwrap();
     }
     assert!(registry.look(0).await.unwrap().holders.is_empty());
     registry.close().await;
@@ -313,9 +349,9 @@ async fn survives_calls_that_are_given_up(subject: &impl Subject) {
 async fn all_fail(registry: &impl Registry) {
     let kinds: [Result<(), Trouble>; 5] = [
         registry.renew(&lease("a", 1, b""), 0).await.map(drop),
-        registry.release("a", 1).await,
+        registry.release(of("a", 1)).await,
         registry.look(0).await.map(drop),
-        registry.swap(0, b"", "a", 1).await.map(drop),
+        registry.swap(0, b"", of("a", 1)).await.map(drop),
         timeout(PATIENCE, registry.changed(0)).await.expect("it does not wait for ever"),
     ];
     for (number, result) in kinds.into_iter().enumerate() {

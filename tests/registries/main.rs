@@ -6,7 +6,7 @@ use contract::{Subject, holds};
 use deepstream::config::Postgres;
 use deepstream::connector::etcd::{EtcdRegistry, Settings};
 use deepstream::connector::postgres::PostgresRegistry;
-use deepstream::registry::{Chair, Desk, Lease, Registry, Swapped};
+use deepstream::registry::{Chair, Desk, Held, Lease, Registry, Swapped};
 use deepstream::storage::Kind as Failure;
 use engines::{Engine, Kind, Options, start};
 use std::time::{Duration, Instant};
@@ -124,7 +124,8 @@ fn etcd_behind_tls_holds_the_contract() {
 fn etcd_of_three_goes_on_while_one_is_dead() {
     let etcd = Etcd::start(Kind::Etcd3, false);
     let registry = etcd.registry("three", Duration::from_secs(6));
-    let lease = Lease { name: "a", incarnation: 1, about: b"about", ttl: Duration::from_mins(10) };
+    let ttl = Duration::from_mins(10);
+    let lease = Lease { name: "a", incarnation: 1, grant: 1, fresh: true, about: b"about", ttl };
     block_on(async {
         registry.open().await.unwrap();
         registry.renew(&lease, 0).await.unwrap();
@@ -136,7 +137,7 @@ fn etcd_of_three_goes_on_while_one_is_dead() {
             revision = loop {
                 assert!(begun.elapsed() < Duration::from_mins(1), "it does not come back");
                 // What was away may have been done: then the view says so.
-                match registry.swap(revision, &view, "a", 1).await {
+                match registry.swap(revision, &view, Held { name: "a", incarnation: 1, grant: 1 }).await {
                     Ok(Swapped::Done(revision)) => break revision,
                     Ok(Swapped::Other(other)) if round_of(&registry).await == Some(view.to_vec()) => break other,
                     Ok(other) => panic!("{other:?} where {revision} was there and the lease lasts"),

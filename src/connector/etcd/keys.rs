@@ -19,13 +19,18 @@ fn name(part: &str) -> String {
     part.replace("%2F", "/").replace("%25", "%")
 }
 
-/// What the key of a node holds.
-pub(super) fn incarnation(incarnation: u64) -> String {
-    format!("{incarnation:016x}")
+/// What the key of a node holds: which process, and which of its leases.
+pub(super) fn held(incarnation: u64, grant: u32) -> String {
+    format!("{incarnation:016x} {grant}")
 }
 
-pub(super) fn read_incarnation(value: &[u8]) -> u64 {
-    str::from_utf8(value).ok().and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or(0)
+/// The same, read.
+pub(super) fn read_held(value: &[u8]) -> (u64, u32) {
+    let read = |value| {
+        let (incarnation, grant) = str::from_utf8(value).ok()?.split_once(' ')?;
+        Some((u64::from_str_radix(incarnation, 16).ok()?, grant.parse().ok()?))
+    };
+    read(value).unwrap_or_default()
 }
 
 impl Keys {
@@ -65,16 +70,16 @@ impl Keys {
                 seen.revision = pair.revision;
                 seen.view = Some(pair.value.clone()).filter(|_| pair.revision != known);
             } else if let Some(node) = key.strip_prefix("nodes/") {
-                nodes.insert(name(node), read_incarnation(&pair.value));
+                nodes.insert(name(node), read_held(&pair.value));
             } else if let Some(node) = key.strip_prefix("about/") {
                 abouts.insert(name(node), pair.value.clone());
             }
         }
         seen.holders = nodes
             .into_iter()
-            .map(|(name, incarnation)| {
+            .map(|(name, (incarnation, grant))| {
                 let about = abouts.remove(&name).unwrap_or_default();
-                Holder { name, incarnation, about }
+                Holder { name, incarnation, grant, about }
             })
             .collect();
         seen

@@ -3,7 +3,7 @@
 //! *Owns* the keys of a cluster, below `/deepstream/CLUSTER/`. *Promises* what every registry does (`src/registry/mod.rs`); leases are
 //! etcd's own, so its clock ends them, and a change of its leader extends them. *Does not* read from a member that may be behind.
 //!
-//! A node has two keys under one lease: `nodes/NAME`, which holds its incarnation alone, because etcd compares values as a whole, and
+//! A node has two keys under one lease: `nodes/NAME`, which holds its incarnation and its grant alone, because etcd compares values as a whole, and
 //! `about/NAME`. The revision of the view is that of its key.
 
 mod gateway;
@@ -11,7 +11,7 @@ mod keys;
 
 pub use gateway::Settings;
 
-use crate::registry::{Holder, Lease, Registry, Renewed, Seen, Swapped};
+use crate::registry::{Held, Holder, Lease, Registry, Renewed, Seen, Swapped};
 use crate::storage::{Kind, Trouble};
 use gateway::{Gateway, Key, number};
 use keys::Keys;
@@ -31,18 +31,22 @@ pub struct EtcdRegistry {
     gateway: Gateway,
     keys: Keys,
     ttl: Duration,
-    /// etcd's numbers of the leases that this process has, by name and incarnation, and how long each lasts.
-    leases: Mutex<HashMap<(String, u64), (String, Duration)>>,
+    /// The leases that this process has, by name, incarnation and grant.
+    leases: Mutex<HashMap<(String, u64, u32), Granted>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// etcd's number of a lease, and how long it lasts.
+type Granted = (String, Duration);
+
 /// What a transaction found of a node, where it was not as it was taken to be.
 enum Found {
     Free,
-    Own,
+    /// A lease of the same process: with this grant.
+    Own(u32),
     /// With etcd's number of the lease.
     Others(Holder, String),
 }
@@ -67,25 +71,32 @@ impl EtcdRegistry {
         result
     }
 
-    /// A lease of at least this length, of which the node's keys may be part already.
-    async fn lease(&self, lease: &Lease<'_>) -> Result<String, Trouble> {
-        let of = (lease.name.to_owned(), lease.incarnation);
+    /// etcd's number of a lease of at least this length, of which the node's keys may be part already; `None`: it has lapsed.
+    async fn lease(&self, lease: &Lease<'_>) -> Result<Option<String>, Trouble> {
+        let of = (lease.name.to_owned(), lease.incarnation, lease.grant);
         let known = lock(&self.leases).get(&of).cloned();
-        if let Some((id, ttl)) = known
-            && ttl >= lease.ttl
-        {
+        if let Some((id, ttl)) = known {
             let alive = self.gateway.ask("lease/keepalive", &json!({ "ID": id })).await?;
             // One that is over is answered without an error, and without the time that is left.
-            if number(&alive["result"]["TTL"]) > 0 {
-                return Ok(id);
+            let is_alive = number(&alive["result"]["TTL"]) > 0;
+            if is_alive && ttl >= lease.ttl {
+                return Ok(Some(id));
             }
+            if !is_alive {
+                lock(&self.leases).remove(&of);
+            }
+            if !is_alive && !lease.fresh {
+                return Ok(None);
+            }
+        } else if !lease.fresh {
+            return Ok(None);
         }
         // Whole seconds; what is left of one is given, not taken.
         let seconds = lease.ttl.as_millis().div_ceil(1000).max(1);
         let granted = self.gateway.ask("lease/grant", &json!({ "TTL": seconds.to_string() })).await?;
         let id = granted["ID"].as_str().unwrap_or_default().to_owned();
         lock(&self.leases).insert(of, (id.clone(), lease.ttl));
-        Ok(id)
+        Ok(Some(id))
     }
 
     /// What whoever looks is told: the view, and all nodes.
@@ -101,38 +112,46 @@ impl EtcdRegistry {
     }
 
     /// One try to renew; else what stands against it.
-    async fn try_to_renew(&self, lease: &Lease<'_>, known: u64) -> Result<Result<Seen, Found>, Trouble> {
+    async fn try_to_renew(&self, lease: &Lease<'_>, known: u64) -> Result<Result<Renewed, Found>, Trouble> {
         let (node, about) = (self.keys.node(lease.name), self.keys.about(lease.name));
-        let incarnation = keys::incarnation(lease.incarnation);
-        let id = self.lease(lease).await?;
+        let held = keys::held(lease.incarnation, lease.grant);
+        let ranges = json!([{ "request_range": node.range() }, { "request_range": about.range() }]);
+        let Some(id) = self.lease(lease).await? else {
+            // By whom the name is held is worth more than that it has lapsed.
+            let look = json!({ "success": ranges });
+            let answer = self.gateway.ask("kv/txn", &look).await?;
+            return Ok(match Self::found(lease, &answer["responses"])? {
+                Found::Free | Found::Own(_) => Ok(Renewed::Lapsed),
+                others @ Found::Others(..) => Err(others),
+            });
+        };
         let unchanged = json!({
-            "compare": [node.holds(incarnation.as_bytes()), about.holds(lease.about), node.is_under(&id)],
+            "compare": [node.holds(held.as_bytes()), about.holds(lease.about), node.is_under(&id)],
             "success": self.everything(),
-            "failure": [{ "request_range": node.range() }, { "request_range": about.range() }],
+            "failure": ranges,
         });
         let answer = self.gateway.ask("kv/txn", &unchanged).await?;
         if answer["succeeded"].as_bool() == Some(true) {
-            return self.seen(&answer["responses"], known).map(Ok);
+            return Ok(Ok(Renewed::Yours(self.seen(&answer["responses"], known)?)));
         }
         let is = match Self::found(lease, &answer["responses"])? {
-            Found::Free => node.is_absent(),
-            Found::Own => node.holds(incarnation.as_bytes()),
+            Found::Free if lease.fresh => node.is_absent(),
+            Found::Own(grant) if grant == lease.grant || (lease.fresh && grant < lease.grant) => {
+                node.holds(keys::held(lease.incarnation, grant).as_bytes())
+            }
+            Found::Free | Found::Own(_) => return Ok(Ok(Renewed::Lapsed)),
             others @ Found::Others(..) => return Ok(Err(others)),
         };
         let puts = json!([
-            { "request_put": node.put(incarnation.as_bytes(), &id) },
+            { "request_put": node.put(held.as_bytes(), &id) },
             { "request_put": about.put(lease.about, &id) },
             { "request_range": self.keys.all().range() },
         ]);
-        let taking = json!({
-            "compare": [is],
-            "success": puts,
-            "failure": [{ "request_range": node.range() }, { "request_range": about.range() }],
-        });
+        let taking = json!({ "compare": [is], "success": puts, "failure": ranges });
         let answer = self.gateway.ask("kv/txn", &taking).await?;
         if answer["succeeded"].as_bool() == Some(true) {
             let pairs = gateway::pairs(&answer["responses"][2]["response_range"]["kvs"])?;
-            return Ok(Ok(self.keys.seen(&pairs, known)));
+            return Ok(Ok(Renewed::Yours(self.keys.seen(&pairs, known))));
         }
         Ok(Err(Self::found(lease, &answer["responses"])?))
     }
@@ -141,48 +160,47 @@ impl EtcdRegistry {
     fn found(lease: &Lease<'_>, responses: &Value) -> Result<Found, Trouble> {
         let node = gateway::pairs(&responses[0]["response_range"]["kvs"])?;
         let Some(pair) = node.first() else { return Ok(Found::Free) };
-        let incarnation = keys::read_incarnation(&pair.value);
+        let (incarnation, grant) = keys::read_held(&pair.value);
         if incarnation == lease.incarnation {
-            return Ok(Found::Own);
+            return Ok(Found::Own(grant));
         }
         let about = gateway::pairs(&responses[1]["response_range"]["kvs"])?;
         let about = about.into_iter().next().map(|pair| pair.value).unwrap_or_default();
-        Ok(Found::Others(Holder { name: lease.name.to_owned(), incarnation, about }, pair.lease.clone()))
+        Ok(Found::Others(Holder { name: lease.name.to_owned(), incarnation, grant, about }, pair.lease.clone()))
     }
 
     /// Gives a lease back.
-    async fn revoke(&self, name: &str, incarnation: u64) -> Result<(), Trouble> {
-        let known = lock(&self.leases).remove(&(name.to_owned(), incarnation));
+    async fn revoke(&self, name: &str, incarnation: u64, grant: u32) {
+        let known = lock(&self.leases).remove(&(name.to_owned(), incarnation, grant));
         if let Some((id, _)) = known {
             // That it is over already is an error to etcd, and as good.
             let _ = self.gateway.ask("lease/revoke", &json!({ "ID": id })).await;
         }
-        Ok(())
     }
 
     async fn renewed(&self, lease: &Lease<'_>, known: u64) -> Result<Renewed, Trouble> {
         for _ in 0..TRIES {
             match self.try_to_renew(lease, known).await? {
-                Ok(seen) => return Ok(Renewed::Yours(seen)),
+                Ok(renewed) => return Ok(renewed),
                 Err(Found::Others(holder, id)) => {
-                    self.revoke(lease.name, lease.incarnation).await?;
+                    self.revoke(lease.name, lease.incarnation, lease.grant).await;
                     let left = self.gateway.ask("lease/timetolive", &json!({ "ID": id })).await?;
                     let left = Duration::from_secs(u64::try_from(number(&left["TTL"])).unwrap_or(0));
                     return Ok(Renewed::Held(holder, left));
                 }
-                Err(Found::Free | Found::Own) => {}
+                Err(Found::Free | Found::Own(_)) => {}
             }
         }
         let what = format!("the lease of {} came and went {TRIES} times", lease.name);
         Err(Trouble::new(Kind::Away, what, "see whether two nodes have this name"))
     }
 
-    async fn swapped(&self, expected: u64, view: &[u8], name: &str, incarnation: u64) -> Result<Swapped, Trouble> {
-        let (node, key) = (self.keys.node(name), self.keys.view());
-        let incarnation = keys::incarnation(incarnation);
+    async fn swapped(&self, expected: u64, view: &[u8], lease: Held<'_>) -> Result<Swapped, Trouble> {
+        let (node, key) = (self.keys.node(lease.name), self.keys.view());
+        let held = keys::held(lease.incarnation, lease.grant);
         let is_expected = if expected == 0 { key.is_absent() } else { key.is_of(expected) };
         let swap = json!({
-            "compare": [node.holds(incarnation.as_bytes()), is_expected],
+            "compare": [node.holds(held.as_bytes()), is_expected],
             "success": [{ "request_put": key.put(view, "0") }, { "request_range": key.range() }],
             "failure": [{ "request_range": node.range() }, { "request_range": key.range() }],
         });
@@ -193,7 +211,7 @@ impl EtcdRegistry {
             return Ok(Swapped::Done(present));
         }
         let holder = gateway::pairs(&answer["responses"][0]["response_range"]["kvs"])?;
-        let is_held = holder.first().is_some_and(|pair| pair.value == incarnation.as_bytes());
+        let is_held = holder.first().is_some_and(|pair| pair.value == held.as_bytes());
         Ok(if is_held { Swapped::Other(present) } else { Swapped::NotHeld })
     }
 
@@ -233,18 +251,19 @@ impl Registry for EtcdRegistry {
         self.call(self.renewed(lease, known)).await
     }
 
-    async fn release(&self, name: &str, incarnation: u64) -> Result<(), Trouble> {
-        let node = self.keys.node(name);
+    async fn release(&self, lease: Held<'_>) -> Result<(), Trouble> {
+        let node = self.keys.node(lease.name);
         let delete = json!({
-            "compare": [node.holds(keys::incarnation(incarnation).as_bytes())],
+            "compare": [node.holds(keys::held(lease.incarnation, lease.grant).as_bytes())],
             "success": [
                 { "request_delete_range": node.only() },
-                { "request_delete_range": self.keys.about(name).only() },
+                { "request_delete_range": self.keys.about(lease.name).only() },
             ],
         });
         self.call(async {
             self.gateway.ask("kv/txn", &delete).await?;
-            self.revoke(name, incarnation).await
+            self.revoke(lease.name, lease.incarnation, lease.grant).await;
+            Ok(())
         })
         .await
     }
@@ -253,8 +272,8 @@ impl Registry for EtcdRegistry {
         self.call(async { self.looked(known).await.map(|(seen, _)| seen) }).await
     }
 
-    async fn swap(&self, expected: u64, view: &[u8], name: &str, incarnation: u64) -> Result<Swapped, Trouble> {
-        self.call(self.swapped(expected, view, name, incarnation)).await
+    async fn swap(&self, expected: u64, view: &[u8], lease: Held<'_>) -> Result<Swapped, Trouble> {
+        self.call(self.swapped(expected, view, lease)).await
     }
 
     async fn changed(&self, stamp: u64) -> Result<(), Trouble> {

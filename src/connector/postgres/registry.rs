@@ -8,7 +8,7 @@ use super::pool::{config, of_start};
 use super::table::{LOCK, quoted};
 use super::trouble::trouble;
 use crate::config::Postgres as Settings;
-use crate::registry::{Holder, Lease, Registry, Renewed, Seen, Swapped};
+use crate::registry::{Held, Holder, Lease, Registry, Renewed, Seen, Swapped};
 use crate::storage::{Kind, Trouble};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -104,7 +104,7 @@ impl PostgresRegistry {
         });
         let schema = quoted(&self.settings.schema);
         // Looked for before they are made: a user of a schema need not be allowed to make one.
-        let last = format!("{schema}.\"swap;\"(text,bigint,bytea,text,bigint)");
+        let last = format!("{schema}.\"swap;\"(text,bigint,bytea,text,bigint,bigint)");
         let is_made = client.query_typed("SELECT to_regprocedure($1) IS NOT NULL", &[(&last, Type::TEXT)]).await?;
         if !is_made.first().map_or(Ok(false), |row| row.try_get(0))? {
             let all = include_str!("registry.sql").replace("@schema@", &schema);
@@ -159,6 +159,8 @@ impl Registry for PostgresRegistry {
                     (&self.cluster, Type::TEXT),
                     (&lease.name, Type::TEXT),
                     (&incarnation, Type::INT8),
+                    (&i64::from(lease.grant), Type::INT8),
+                    (&lease.fresh, Type::BOOL),
                     (&lease.about, Type::BYTEA),
                     (&milliseconds, Type::INT8),
                     (&known, Type::INT8),
@@ -168,10 +170,10 @@ impl Registry for PostgresRegistry {
         self.of_rows(renewed(&rows))
     }
 
-    async fn release(&self, name: &str, incarnation: u64) -> Result<(), Trouble> {
-        let incarnation = incarnation.cast_signed();
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&self.cluster, Type::TEXT), (&name, Type::TEXT), (&incarnation, Type::INT8)];
+    async fn release(&self, lease: Held<'_>) -> Result<(), Trouble> {
+        let (incarnation, grant) = (lease.incarnation.cast_signed(), i64::from(lease.grant));
+        let parameters: [(&(dyn ToSql + Sync), Type); 4] =
+            [(&self.cluster, Type::TEXT), (&lease.name, Type::TEXT), (&incarnation, Type::INT8), (&grant, Type::INT8)];
         self.rows("release", &parameters).await.map(drop)
     }
 
@@ -180,8 +182,8 @@ impl Registry for PostgresRegistry {
         self.of_rows(seen(&rows))
     }
 
-    async fn swap(&self, expected: u64, view: &[u8], name: &str, incarnation: u64) -> Result<Swapped, Trouble> {
-        let (expected, incarnation) = (expected.cast_signed(), incarnation.cast_signed());
+    async fn swap(&self, expected: u64, view: &[u8], lease: Held<'_>) -> Result<Swapped, Trouble> {
+        let (expected, incarnation) = (expected.cast_signed(), lease.incarnation.cast_signed());
         let rows = self
             .rows(
                 "swap",
@@ -189,8 +191,9 @@ impl Registry for PostgresRegistry {
                     (&self.cluster, Type::TEXT),
                     (&expected, Type::INT8),
                     (&view, Type::BYTEA),
-                    (&name, Type::TEXT),
+                    (&lease.name, Type::TEXT),
                     (&incarnation, Type::INT8),
+                    (&i64::from(lease.grant), Type::INT8),
                 ],
             )
             .await?;
@@ -217,6 +220,7 @@ impl Registry for PostgresRegistry {
 
 fn renewed(rows: &[Row]) -> Result<Renewed, Error> {
     match rows.first() {
+        None => Ok(Renewed::Lapsed),
         Some(row) if row.try_get::<_, i32>("kind")? == 0 => {
             let left = u64::try_from(row.try_get::<_, i64>("second")?).unwrap_or(0);
             Ok(Renewed::Held(holder(row)?, Duration::from_millis(left)))
@@ -242,7 +246,12 @@ fn seen(rows: &[Row]) -> Result<Seen, Error> {
 }
 
 fn holder(row: &Row) -> Result<Holder, Error> {
-    Ok(Holder { name: row.try_get("holder")?, incarnation: unsigned(row, "first")?, about: row.try_get("content")? })
+    Ok(Holder {
+        name: row.try_get("holder")?,
+        incarnation: unsigned(row, "first")?,
+        grant: unsigned(row, "third")? as u32,
+        about: row.try_get("content")?,
+    })
 }
 
 fn swapped(rows: &[Row]) -> Result<Swapped, Error> {
