@@ -30,6 +30,8 @@ fn open(name: &str, durability: Durability, shards: usize) -> Storage {
         cpus: Vec::new(),
         wakers: vec![waker; shards],
         off_core: None,
+        server: "test".to_owned(),
+        deposed: Arc::new(|_| {}),
     };
     storage::start(Embedded::new(directory, durability), options).expect("the target directory is writable")
 }

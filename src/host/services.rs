@@ -26,6 +26,8 @@ pub struct Members {
     store: Option<Open>,
     methods: HashMap<String, Arc<dyn Method>>,
     readers: Vec<monitor::Start>,
+    /// What happens when another server has taken the store over.
+    deposed: Option<storage::Deposed>,
 }
 
 impl Members {
@@ -40,6 +42,11 @@ impl Members {
     /// Judges logins, where `Config::auth` has [`AuthMethod::member`](auth::AuthMethod::member) of this name.
     pub fn authentication(&mut self, name: &str, method: impl Method) {
         self.methods.insert(name.to_owned(), Arc::new(method));
+    }
+
+    /// Is told if another server takes the store over.
+    pub fn deposed(&mut self, told: impl Fn(&str) + Send + Sync + 'static) {
+        self.deposed = Some(Arc::new(told));
     }
 
     /// Shows figures.
@@ -68,9 +75,9 @@ impl Services {
         wakers: &[service::Waker],
         members: Members,
     ) -> Result<(Self, Vec<Clients>), StartError> {
-        let Members { store, methods, readers } = members;
+        let Members { store, methods, readers, deposed } = members;
         let bell = StorageBell::default();
-        let mut storage = open_storage(config, placement, wakers.to_vec(), &bell, store)?;
+        let mut storage = open_storage(config, placement, wakers.to_vec(), &bell, store, deposed)?;
         let (clients, off_core) = storage.as_mut().map_or_else(Default::default, Storage::take_clients);
         let of_auth = off_core.map(|client| (client, bell));
         let mut auth = start_auth(config, placement, wakers.to_vec(), of_auth, methods)?;
@@ -126,6 +133,7 @@ fn open_storage(
     wakers: Vec<service::Waker>,
     bell: &StorageBell,
     store: Option<Open>,
+    deposed: Option<storage::Deposed>,
 ) -> Result<Option<Storage>, StartError> {
     let options = storage::Options {
         load_timeout: config.record.storage_retrieval_timeout,
@@ -133,6 +141,8 @@ fn open_storage(
         cpus: placement.services.clone(),
         wakers,
         off_core: Some(bell.waker()),
+        server: config.server_name.clone(),
+        deposed: deposed.unwrap_or_else(|| Arc::new(|why| note(Level::Fatal, "STORAGE", why))),
     };
     let (storage, what) = match (store, config.storage.kept()) {
         (Some(open), _) => open(options).map(|(storage, what)| (Some(storage), what))?,

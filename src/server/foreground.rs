@@ -15,8 +15,12 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 enum Event {
     Signal(Signal),
     Ended,
+    /// Another server has taken over the store; in words.
+    Deposed(String),
 }
 
+/// Exit code of a server whose store was taken over.
+const EXIT_DEPOSED: u8 = 1;
 /// Exit code after a second signal, or when cores did not end in time.
 const EXIT_IMPATIENT: u8 = 130;
 
@@ -24,21 +28,25 @@ const EXIT_IMPATIENT: u8 = 130;
 /// code.
 pub fn run(config: &Config, placement: &Placement, arguments: &StartArguments) -> Result<u8, StartError> {
     let (tell, events) = channel();
-    let on_end = tell.clone();
+    let (on_end, on_deposed) = (tell.clone(), tell.clone());
     service::on_signals(move |signal| drop(tell.send(Event::Signal(signal)))).map_err(StartError::Signals)?;
     let builder = Builder::new(config.clone()).placement(placement.clone());
-    let server = builder.on_end(move || drop(on_end.send(Event::Ended))).start()?;
+    let builder = builder.on_end(move || drop(on_end.send(Event::Ended)));
+    let builder = builder.on_deposed(move |why| drop(on_deposed.send(Event::Deposed(why.to_owned()))));
+    let server = builder.start()?;
     note(Level::Info, "INFO", "Deepstream started");
     let mut reloader = Reloader::new(arguments, config, server.parts());
-    // Cores only end when they are told to, so until then all events are signals.
-    while let Ok(Event::Signal(signal)) = events.recv() {
-        match signal {
-            Signal::Reload => drop(reloader.reload()),
-            Signal::Report => server.inner.report(),
-            Signal::Stop(name) => {
+    // Cores only end when they are told to.
+    while let Ok(event) = events.recv() {
+        match event {
+            Event::Signal(Signal::Reload) => drop(reloader.reload()),
+            Event::Signal(Signal::Report) => server.inner.report(),
+            Event::Signal(Signal::Stop(name)) => {
                 note(Level::Info, "INFO", &format!("received {name}: stopping"));
                 break;
             }
+            Event::Deposed(why) => return Ok(deposed(&why)),
+            Event::Ended => break,
         }
     }
     drop(reloader);
@@ -48,6 +56,7 @@ pub fn run(config: &Config, placement: &Placement, arguments: &StartArguments) -
     while running > 0 {
         match events.recv_timeout(patience) {
             Ok(Event::Ended) => running -= 1,
+            Ok(Event::Deposed(why)) => return Ok(deposed(&why)),
             Ok(Event::Signal(Signal::Reload)) => {}
             Ok(Event::Signal(Signal::Report)) => server.inner.report(),
             Ok(Event::Signal(Signal::Stop(name))) => {
@@ -66,4 +75,11 @@ pub fn run(config: &Config, placement: &Placement, arguments: &StartArguments) -
     server.inner.finish();
     note(Level::Info, "INFO", "Deepstream stopped");
     Ok(0)
+}
+
+/// The end of a server whose store was taken over. It does not drain: it cannot store anything, and the sooner its clients
+/// are gone the sooner they are with the other.
+fn deposed(why: &str) -> u8 {
+    note(Level::Fatal, "STORAGE", &format!("{why}. This server ends"));
+    EXIT_DEPOSED
 }

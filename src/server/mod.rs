@@ -82,6 +82,13 @@ impl Builder {
         Self { on_end: Box::new(on_end), ..self }
     }
 
+    /// Sets a function that is told, in words, that another server has taken over the store, on a thread of the store. From
+    /// then on this one stores nothing: it acknowledges no write, and should be stopped. Without, it only logs that.
+    pub fn on_deposed(mut self, on_deposed: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.members.deposed(on_deposed);
+        self
+    }
+
     /// Starts it. Once this returns, clients can connect.
     pub fn start(self) -> Result<Server, StartError> {
         let Self { config, placement, members, on_end } = self;

@@ -192,7 +192,7 @@ pub struct Manner {
     /// waiting.
     pub round: usize,
     /// Whether other servers may reach the same store at the same time, by mistake or as nodes of a cluster. Then the
-    /// driver has an [`enter`](Driver::enter) of its own.
+    /// driver has an [`enter`](Driver::enter) and a [`keep`](Driver::keep) of its own.
     pub shared: bool,
     /// The longest pause between two tries to open it.
     pub retry_max: Duration,
@@ -231,6 +231,13 @@ pub trait Driver: Send + Sync + 'static {
     /// holder has entered in a later turn. Entering the same again does no harm.
     fn enter(&self, _writer: Writer, _out: bool) -> impl Future<Output = Result<bool, Trouble>> {
         async { Ok(true) }
+    }
+
+    /// Keeps one small mark beside the records, by which servers on one store are told apart: puts `mark` there if what is
+    /// there is `expected` (`None`: nothing), in one step, so that of two who expect the same one succeeds. Returns what is
+    /// there afterwards. It is called at any time between `open` and `close`, and must not wait behind a commit.
+    fn keep(&self, _expected: Option<&[u8]>, mark: &[u8]) -> impl Future<Output = Result<Option<Vec<u8>>, Trouble>> {
+        async { Ok(Some(mark.to_vec())) }
     }
 
     /// Background work, run from one `open` to the next. Ends only when the store is away, so that this is noticed

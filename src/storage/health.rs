@@ -6,7 +6,7 @@ use super::driver::{Driver, Kind, Trouble};
 use super::keeper::Keeper;
 use super::{OpenError, Shared};
 use crate::log::{Level, note};
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -105,16 +105,23 @@ pub(super) async fn keep<D: Driver>(driver: Arc<D>, shared: Arc<Shared>) {
     let meanwhile = if manner.waits { "Writes wait, reads fail in time" } else { "Writes fail" };
     loop {
         if let Ok(opening) = health.now() {
-            let why = first_of(driver.attend(), health.away()).await;
+            let lives = first_of(driver.attend(), shared.keeper.beat(&*driver));
+            let why = first_of(lives, health.away()).await;
             health.report(opening, &why);
         }
         let mut why = health.away().await;
+        if why.kind == Kind::Deposed {
+            deposed(&driver.place(), &shared, &why).await;
+        }
         say(Level::Error, &format!("{}. {meanwhile}, until it is back", why.words()));
         let mut pause = RETRY_FIRST;
         loop {
             sleep(pause).await;
             pause = (pause * 2).min(manner.retry_max);
             let Err(now) = shared.keeper.open(&*driver).await else { break };
+            if now.kind == Kind::Deposed {
+                deposed(&driver.place(), &shared, &now).await;
+            }
             if now != why {
                 say(Level::Warn, &now.words());
                 why = now;
@@ -133,6 +140,12 @@ pub(super) async fn keep<D: Driver>(driver: Arc<D>, shared: Arc<Shared>) {
         });
         say(Level::Info, "it is back");
     }
+}
+
+/// Tells that another server has the store, which never becomes otherwise. Never ends.
+async fn deposed(place: &str, shared: &Shared, why: &Trouble) {
+    (shared.deposed)(&format!("{place}: {}", why.words()));
+    pending::<()>().await;
 }
 
 /// The result of whichever ends first; the other is dropped.

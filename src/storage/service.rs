@@ -29,7 +29,14 @@ pub struct Options {
     pub wakers: Vec<Waker>,
     /// Wakes a service that is not a shard and needs a client too.
     pub off_core: Option<Waker>,
+    /// The name of the server, by which another that is started on the same store tells who has it.
+    pub server: String,
+    /// What happens when another server has taken the store over: from then on nothing is written any more.
+    pub deposed: Deposed,
 }
+
+/// Is told, in words, that another server has taken the store over, once.
+pub type Deposed = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Why a store cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -53,6 +60,7 @@ impl OpenError {
 pub(super) struct Shared {
     pub(super) health: Health,
     pub(super) keeper: Keeper,
+    pub(super) deposed: Deposed,
     pub(super) counters: AtomicCounters,
     pub(super) stopping: AtomicBool,
 }
@@ -73,7 +81,8 @@ pub struct Storage {
 pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, OpenError> {
     let driver = Arc::new(driver);
     let place = driver.place();
-    let keeper = Keeper::draw().map_err(|error| limited(&place, "there are no random numbers", &error.into()))?;
+    let keeper =
+        Keeper::draw(&options.server).map_err(|error| limited(&place, "there are no random numbers", &error.into()))?;
     let names = driver.names();
     let [(reads, read_bell), (writes, write_bell)] = [BellReceiver::new(), BellReceiver::new()].map(|receiver| {
         let bell = receiver.bell();
@@ -92,6 +101,7 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
     let shared = Arc::new(Shared {
         health: Health::new(),
         keeper,
+        deposed: options.deposed,
         counters: AtomicCounters::default(),
         stopping: AtomicBool::new(false),
     });
@@ -179,6 +189,7 @@ async fn serve<D: Driver>(
     let _ = all_read.await;
     upkeep.abort();
     let _ = upkeep.await;
+    writer.shared.keeper.leave(&*driver).await;
     driver.close().await;
     writer.end();
 }

@@ -227,6 +227,10 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
         self.store.enter(writer, out).await
     }
 
+    async fn keep(&self, expected: Option<&[u8]>, mark: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+        self.store.keep(expected, mark).await
+    }
+
     async fn attend(&self) -> Trouble {
         first_of(self.store.attend(), self.revive()).await
     }

@@ -91,6 +91,8 @@ impl Rig {
             cpus,
             wakers: wakers.collect(),
             off_core: None,
+            server: "test".to_owned(),
+            deposed: Arc::new(|_| {}),
         };
         let storage = storage::start(Embedded::new(path.into(), durability), options)?;
         Ok(Self { storage, signal, written: vec![Vec::new(); shards], loaded: vec![Vec::new(); shards] })

@@ -77,6 +77,8 @@ impl Rig {
             cpus: Vec::new(),
             wakers: (0..shards).map(|_| waker()).collect(),
             off_core: None,
+            server: "test".to_owned(),
+            deposed: Arc::new(|_| {}),
         };
         let deadline = Instant::now() + PATIENCE;
         let mut storage = loop {
@@ -183,6 +185,8 @@ pub(crate) fn holds(subject: &impl Subject) {
     refuses_entries_one_by_one(subject);
     writes_under_a_condition(subject);
     writes_behind_a_fence(subject);
+    keeps_one_mark(subject);
+    tells_two_servers_apart(subject);
     lets_only_the_last_who_entered_write(subject);
     writes_nothing_late(subject);
     ends_with_work_in_flight(subject);
@@ -411,6 +415,48 @@ fn writes_behind_a_fence(subject: &impl Subject) {
 /// A write of the one record that several write.
 fn contended(version: i32) -> [Write<'static>; 1] {
     [Write { name: b"contended", version, value: Some(b"{}"), expected: Expected::Anything, fence: None }]
+}
+
+fn keeps_one_mark<S: Subject>(subject: &S) {
+    if !S::Driver::MANNER.shared {
+        return;
+    }
+    let (one, other) = (subject.driver(), subject.driver());
+    let mark = |text: &str| Ok(Some(text.as_bytes().to_vec()));
+    run(async {
+        assert!(one.keep(None, b"a").await.is_err(), "it is not open");
+        one.open().await.unwrap();
+        other.open().await.unwrap();
+        // What the servers of the tests before this one have left there.
+        let there = one.keep(None, b"a").await.unwrap().unwrap();
+        assert_eq!(one.keep(Some(&there), b"a\0\xff").await, Ok(Some(b"a\0\xff".to_vec())), "any bytes");
+        assert_eq!(other.keep(None, b"b").await, Ok(Some(b"a\0\xff".to_vec())), "something is there");
+        assert_eq!(other.keep(Some(b"a"), b"b").await, Ok(Some(b"a\0\xff".to_vec())), "something else");
+        assert_eq!(other.keep(Some(b"a\0\xff"), b"b").await, mark("b"));
+        assert_eq!(one.keep(Some(b"a\0\xff"), b"c").await, mark("b"), "one of two succeeds");
+        assert_eq!(one.keep(Some(b"b"), &there).await, Ok(Some(there)));
+        one.close().await;
+        other.close().await;
+    });
+}
+
+fn tells_two_servers_apart<S: Subject>(subject: &S) {
+    if !S::Driver::MANNER.shared {
+        return;
+    }
+    let mut first = Rig::open(subject, 1);
+    let options = Options {
+        load_timeout: PATIENCE,
+        start_timeout: Duration::ZERO,
+        cpus: Vec::new(),
+        wakers: Vec::new(),
+        off_core: None,
+        server: "other".to_owned(),
+        deposed: Arc::new(|_| {}),
+    };
+    let refused = storage::start(subject.driver(), options).err().expect("the first lives");
+    assert!(refused.what.starts_with("the server test on ") && refused.what.ends_with("writes to it"), "{refused}");
+    first.store(0, &[(b"apart", 1, Some(b"{}"))]).expect("for the first nothing has changed");
 }
 
 fn lets_only_the_last_who_entered_write<S: Subject>(subject: &S) {

@@ -13,6 +13,7 @@ pub(crate) struct World {
     pub(crate) records: Arc<Mutex<HashMap<Vec<u8>, Stored>>>,
     pub(crate) away: Arc<AtomicBool>,
     pub(crate) fences: Arc<Mutex<HashMap<u16, u64>>>,
+    mark: Arc<Mutex<Option<Vec<u8>>>>,
     writers: Arc<Mutex<HashMap<u16, Writer>>>,
     /// Commits that do not get here yet, if there are to be any.
     pub(crate) on_the_way: Arc<Mutex<Option<Vec<Sent>>>>,
@@ -85,6 +86,15 @@ impl Driver for Toy {
             *self.2.lock().unwrap() = Some(writer);
         }
         Ok(free)
+    }
+
+    async fn keep(&self, expected: Option<&[u8]>, mark: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+        self.reached()?;
+        let mut kept = self.0.mark.lock().unwrap();
+        if kept.as_deref() == expected {
+            *kept = Some(mark.to_vec());
+        }
+        Ok(kept.clone())
     }
 
     async fn load(&self, names: &[&[u8]]) -> Result<Vec<Found>, Trouble> {

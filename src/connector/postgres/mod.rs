@@ -5,6 +5,7 @@
 
 mod commit;
 mod fences;
+mod keeper;
 mod layout;
 mod load;
 mod pool;
@@ -92,6 +93,10 @@ impl Driver for Postgres {
     async fn open(&self) -> Result<(), Trouble> {
         writer::forget(self);
         self.pool.open(&self.settings).await
+    }
+
+    async fn keep(&self, expected: Option<&[u8]>, mark: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+        keeper::keep(self, &*self.pool.reader()?, expected, mark).await
     }
 
     async fn enter(&self, writer: Writer, out: bool) -> Result<bool, Trouble> {

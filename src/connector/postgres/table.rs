@@ -22,6 +22,9 @@ const FENCES: &str = "fences;";
 /// The table of writers, likewise.
 const WRITERS: &str = "writers;";
 
+/// The table with the mark of the server that the database belongs to, likewise.
+const KEEPER: &str = "keeper;";
+
 /// The type of a table's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -216,6 +219,28 @@ impl Tables {
     /// Those of the ids `$1` that are there.
     pub(super) fn ids(&self, table: &str) -> String {
         format!("SELECT id::text FROM {} WHERE id = ANY($1)", self.full(table))
+    }
+
+    /// Makes the table of the mark.
+    pub(super) fn keeper(&self) -> String {
+        let full = self.full(KEEPER);
+        let columns = "id int PRIMARY KEY, mark bytea NOT NULL";
+        format!("{LOCK} CREATE TABLE IF NOT EXISTS {full} ({columns});{}", self.owned(&full))
+    }
+
+    /// Puts the mark `$1` in the place of `$2`, or where there is none.
+    pub(super) fn put_mark(&self, replace: bool) -> String {
+        let full = self.full(KEEPER);
+        if replace {
+            format!("UPDATE {full} SET mark = $1 WHERE id = 0 AND mark = $2")
+        } else {
+            format!("INSERT INTO {full} (id, mark) VALUES (0, $1) ON CONFLICT DO NOTHING")
+        }
+    }
+
+    /// Reads the mark.
+    pub(super) fn mark(&self) -> String {
+        format!("SELECT mark FROM {} WHERE id = 0", self.full(KEEPER))
     }
 
     /// Makes the table of writers.

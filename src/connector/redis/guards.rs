@@ -1,6 +1,6 @@
-//! *Owns* who may write: the guards of those who have entered the database, and the claims of slots. *Promises* that
-//! nothing which was sent under an earlier guard is written late: each script compares the guard before it writes. *Does
-//! not* judge who should be let in.
+//! *Owns* who may write: the guards of those who have entered the database, the mark of the server that it belongs to,
+//! and the claims of slots. *Promises* that nothing which was sent under an earlier guard is written late: each script
+//! compares the guard before it writes. *Does not* judge who should be let in.
 
 use super::client::Role;
 use super::{EVENT, Redis, trouble};
@@ -12,7 +12,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Scripts compare generations as numbers, which are exact up to here.
 const GENERATION_MAX: u64 = 1 << 53;
 
-const SCRIPTS: [&str; 3] = [include_str!("writer.lua"), include_str!("commit.lua"), include_str!("claim.lua")];
+/// The field of the mark.
+const KEEPER: &str = "keeper";
+
+const SCRIPTS: [&str; 4] =
+    [include_str!("writer.lua"), include_str!("commit.lua"), include_str!("claim.lua"), include_str!("keep.lua")];
 
 /// A script, by its place in the list.
 #[derive(Clone, Copy)]
@@ -20,6 +24,7 @@ pub(super) enum Script {
     Writer,
     Commit,
     Claim,
+    Keep,
 }
 
 /// What was learnt when the database was opened.
@@ -95,6 +100,26 @@ pub(super) async fn taught(redis: &Redis, trouble: Trouble) -> Trouble {
     match teach(redis).await {
         Ok(()) => trouble,
         Err(other) => other,
+    }
+}
+
+/// Replaces the mark if it is what is expected. Gives what is there then. It does not wait behind commits, because it is
+/// sent over the connection that reads.
+pub(super) async fn keep(redis: &Redis, expected: Option<&[u8]>, mark: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+    let mut again = true;
+    loop {
+        let mut call = redis.guards.call(Script::Keep);
+        call.arg(1).arg(redis.keys.guards()).arg(KEEPER).arg(mark).arg(expected.as_slice());
+        match redis.client.ask(Role::Reads, &call).await {
+            Ok(Value::BulkString(bytes)) => return Ok(Some(bytes)),
+            Ok(Value::Nil) => return Ok(None),
+            Ok(_) => return Err(strange()),
+            Err(trouble) if again && trouble.kind == Kind::Changed => {
+                again = false;
+                teach(redis).await?;
+            }
+            Err(trouble) => return Err(trouble),
+        }
     }
 }
 

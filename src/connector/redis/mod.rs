@@ -107,6 +107,10 @@ impl Driver for Redis {
         self.client.open(&self.settings, Role::Reads).await.map(|_| ())
     }
 
+    async fn keep(&self, expected: Option<&[u8]>, mark: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+        guards::keep(self, expected, mark).await
+    }
+
     async fn enter(&self, writer: Writer, out: bool) -> Result<bool, Trouble> {
         guards::enter(self, writer, out).await
     }
