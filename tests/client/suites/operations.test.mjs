@@ -93,7 +93,7 @@ describe('configuration that cannot be used', { skip }, () => {
     ['users from a file', 'auth:\n  - type: file\n    options:\n      users: users.yml\n', 4],
     ['permission rules that are not there', 'logLevel: 1\npermission:\n  type: config\n', 2],
     ['a permission rule that is none', "permission:\n  type: config\n  options:\n    permissions:\n      record:\n        '*': {read: 'alert(1)'}\n      event: {'*': {}}\n      rpc: {'*': {}}\n      presence: {'*': {}}\n", 6],
-    ['a connector', 'cache:\n  name: redis\n', 2],
+    ['a connector', 'cache:\n  name: memcached\n', 2],
     ['overlapping CPUs', 'cores:\n  shards: "0"\n  services: "0"\n', undefined],
     ['a durability that does not exist', 'storage:\n  type: default\n  options:\n    durability: sometimes\n', 4]
   ]) {
