@@ -355,6 +355,32 @@ fn new_rules_end_what_is_provided_against_them_and_offer_what_they_allow() {
     });
 }
 
+/// Who alone subscribes to a name, and listens to it, is asked once another subscribes. That happens between new rules and what they
+/// allow being offered: the others were asked before, but by older rules.
+#[test]
+fn who_may_listen_by_new_rules_is_asked_after_one_that_was_asked_as_they_came() {
+    everywhere(|words, cores, home| {
+        let any = (words.topic, "*", "listen", "true");
+        let closed = rules(&[any, (words.topic, "n/*", "listen", "user.id === 'bob'")]);
+        let mut rig = Rig::with(cores, &Options { listen_rematch_ns: None, ..options(&closed) });
+        let (ann, bob, subscriber) = (rig.user(home, "ann"), rig.user(0, "bob"), rig.user(0, "sub"));
+        rig.send(bob, &bulk(words.subscribe, &[b"n/1"], "1"));
+        rig.send(bob, &about(words.listen, "^n"));
+        rig.send(ann, &about(words.listen, ".*"));
+        assert_eq!(asked(&mut rig, ann), Vec::<String>::new());
+        adopt_only(&mut rig, 1, &rules(&[any]));
+        rig.send(subscriber, &bulk(words.subscribe, &[b"n/1"], "1"));
+        rig.pass(2_000_000);
+        let mut both = [asked(&mut rig, bob), asked(&mut rig, ann)].concat();
+        for (conn, pattern) in [(bob, "^n"), (ann, ".*")] {
+            words.answer(&mut rig, conn, false, pattern, "n/1");
+            both.extend(asked(&mut rig, bob));
+            both.extend(asked(&mut rig, ann));
+        }
+        assert_eq!(both, ["n/1", "n/1"], "each was asked once");
+    });
+}
+
 /// A file that allows patterns by the text that patterns have goes on for the names that they match.
 #[test]
 fn paths_written_for_the_text_of_patterns_are_for_their_names() {

@@ -65,7 +65,7 @@ pub(crate) struct Search {
     last: Option<Key>,
     /// The rules in force when it began.
     pub(super) rules: u32,
-    among: Among,
+    pub(super) among: Among,
     /// The first of those who came before it and were still on their way around the names when it began: they count as later.
     underway: u64,
     /// Listeners that were passed over because nobody else subscribed to the name at that moment, by their order, and whose

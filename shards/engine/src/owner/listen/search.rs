@@ -96,6 +96,19 @@ impl<E: ToEdge> Sides<E, Owner> {
         **search = self.owner.listening.search(self.permit.generation(), Some(*listener), Among::Everybody);
     }
 
+    /// Other rules are in force. Those who were left out of a search under way because they had been asked before may not have been,
+    /// by older rules, and may be asked now.
+    pub(super) fn widen_search(&mut self, slot: u32) {
+        let assignment = self.owner.names.get_mut(slot).and_then(|name| name.assignment_mut());
+        let Some(Assignment { listener, stage: Stage::Asked { search, .. } | Stage::Judged(search), .. }) = assignment
+        else {
+            return;
+        };
+        if !matches!(search.among, Among::Everybody) {
+            **search = self.owner.listening.search(self.permit.generation(), Some(*listener), Among::Everybody);
+        }
+    }
+
     /// A subscriber of a name is gone: perhaps the last, or the last but its provider.
     pub(crate) fn listen_unsubscribed(&mut self, slot: u32) {
         let Some(assignment) = self.owner.names.at(slot).assignment() else { return };

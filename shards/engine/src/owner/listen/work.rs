@@ -283,6 +283,9 @@ impl<E: ToEdge> Sides<E, Owner> {
     fn rematch(&mut self, slot: u32, anew: bool) -> usize {
         let cooldown = if anew { 0 } else { self.cx.options.listen_cooldown_ns };
         let now = self.cx.outputs.now;
+        if anew {
+            self.widen_search(slot);
+        }
         if !self.is_unprovided(slot)
             || self.owner.names.at(slot).listened().is_some_and(|it| now.since(it.search_failed_at) < cooldown)
         {
