@@ -17,6 +17,8 @@ pub(super) struct Commits {
     promised: bool,
     /// By name, the newest moment that storage has had.
     reached: BTreeMap<Box<[u8]>, usize>,
+    /// By name, the newest moment that storage has said it has.
+    confirmed: BTreeMap<Box<[u8]>, usize>,
     /// Batches under way, with the moment of each entry.
     under_way: BTreeMap<(usize, Ticket), Vec<usize>>,
 }
@@ -24,12 +26,17 @@ pub(super) struct Commits {
 impl Commits {
     pub(super) fn new(options: &Options) -> Self {
         let promised = options.visibility == Visibility::Stored;
-        Self { promised, reached: BTreeMap::new(), under_way: BTreeMap::new() }
+        Self { promised, reached: BTreeMap::new(), confirmed: BTreeMap::new(), under_way: BTreeMap::new() }
     }
 
     fn reach(&mut self, name: &[u8], moment: usize) {
         let reached = self.reached.entry(name.into()).or_default();
         *reached = moment.max(*reached);
+    }
+
+    fn confirm(&mut self, name: &[u8], moment: usize) {
+        let confirmed = self.confirmed.entry(name.into()).or_default();
+        *confirmed = moment.max(*confirmed);
     }
 }
 
@@ -51,8 +58,18 @@ impl Oracle {
                 self.never_was(name);
             } else if fate != Fate::Fails {
                 self.records.commits.reach(name, moment);
+                if fate != Fate::DoneAndFails {
+                    self.records.commits.confirm(name, moment);
+                }
             }
         }
+    }
+
+    /// Whether storage may have what an owner was never told that it has. If it then refuses what the record has become since, the
+    /// owner tells whoever wrote this that it is lost, too: all it knows is that it is not confirmed.
+    pub(super) fn is_in_doubt(&self, name: &[u8], moment: usize) -> bool {
+        let commits = &self.records.commits;
+        commits.promised && commits.confirmed.get(name).is_none_or(|confirmed| *confirmed < moment)
     }
 
     /// Storage never takes what a record has become since it was stored last, which nobody has seen.

@@ -225,8 +225,10 @@ impl Oracle {
         let conflict = if first { write.conflict.replace(message.head.version) } else { write.conflict };
         let fate = if first { write.fate } else { std::mem::replace(&mut write.fate, Fate::Answered) };
         let (wants_ack, version, waited, name) = (write.wants_ack, write.version, write.waited, write.name.clone());
+        let in_doubt = matches!(fate, Fate::Applied(moment) if self.is_in_doubt(&name, moment));
         let fits = match (fate, action) {
-            (Fate::Applied(_), Action::RecordWriteAcknowledgement | Action::RecordUpdateError) => wants_ack,
+            (Fate::Applied(_), Action::RecordWriteAcknowledgement) => wants_ack,
+            (Fate::Applied(_), Action::RecordUpdateError) => wants_ack || in_doubt,
             (Fate::Lost, Action::RecordUpdateError)
             | (
                 Fate::Heard,
