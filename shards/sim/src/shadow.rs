@@ -107,6 +107,9 @@ pub(crate) enum Cause {
     Deleted,
     /// A removal that was reported as failed had been done after all.
     Lapsed,
+    /// A write that storage had said to have failed had been done after all, before a later one was refused: its writer was told
+    /// that it is lost, and nobody of what it did, but of what storage was found to have.
+    Doubted,
 }
 
 /// A record at one moment of its history.
@@ -127,7 +130,7 @@ impl Moment {
     fn is_silent_for(&self, conn: usize) -> bool {
         match self.cause {
             Cause::Written(writer) => writer == conn,
-            Cause::Created | Cause::Lapsed | Cause::Origin => true,
+            Cause::Created | Cause::Lapsed | Cause::Doubted | Cause::Origin => true,
             Cause::Deleted => false,
         }
     }
@@ -171,6 +174,15 @@ impl History {
     /// What came after this moment was never there.
     pub(crate) fn forget_after(&mut self, index: usize) {
         self.0.truncate(index + 1);
+    }
+
+    /// Nobody is told how a record came to be what it was in these moments.
+    pub(crate) fn doubt(&mut self, moments: std::ops::RangeInclusive<usize>) {
+        for moment in &mut self.0[moments] {
+            if let Cause::Written(_) = moment.cause {
+                moment.cause = Cause::Doubted;
+            }
+        }
     }
 
     pub(crate) fn end(&mut self, cause: Cause) {

@@ -237,6 +237,29 @@ fn what_storage_never_takes_was_never_there() {
     });
 }
 
+/// The answer to a commit was lost, and then storage refuses what the record has become since.
+#[test]
+fn what_storage_has_in_spite_of_an_answer_is_told_once_it_is_known() {
+    near_and_far(|mut rig, asker, _| {
+        let name = rig.name_on(0, "bad");
+        let (writer, watcher) = (rig.client(asker), rig.client(asker));
+        rig.stored.insert(name.clone().into_bytes(), (4, b"[4]".to_vec()));
+        rig.send(watcher, &bulk(Action::RecordSubscribeAndRead, &[name.as_bytes()], "0"));
+        rig.read(watcher);
+        rig.disk = Disk::Fails;
+        rig.send(writer, &update(&name, 5, "[5]"));
+        rig.send(writer, &update(&name, 6, "[6]"));
+        rig.stored.insert(name.clone().into_bytes(), (5, b"[5]".to_vec()));
+        assert_eq!(rig.read(watcher), [""; 0]);
+        rig.disk = Disk::Refuses;
+        rig.pass(TIMEOUT_NS);
+        let lost = format!(r#"RECORD.RECORD_UPDATE_ERROR name={name} data="it is \"bad\"" original=UPDATE error"#);
+        assert_eq!(rig.read(writer), [lost.clone(), lost], "neither was confirmed");
+        assert_eq!(rig.read(watcher), [format!("RECORD.UPDATE name={name} data=[5] version=5")]);
+        assert_at_rest(&rig);
+    });
+}
+
 #[test]
 fn a_deletion_is_told_behind_what_was_written_before_it() {
     near_and_far(|mut rig, asker, name| {

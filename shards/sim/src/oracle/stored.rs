@@ -75,7 +75,12 @@ impl Oracle {
     /// Storage never takes what a record has become since it was stored last, which nobody has seen.
     fn never_was(&mut self, name: &[u8]) {
         let reached = self.records.commits.reached.get(name).copied().unwrap_or_default();
+        let confirmed = self.records.commits.confirmed.get(name).copied().unwrap_or_default();
         self.records.history(name).forget_after(reached);
+        if confirmed < reached {
+            self.records.history(name).doubt(confirmed + 1..=reached);
+            self.records.writes.notify(name);
+        }
         self.records.forget_after(name, reached);
     }
 

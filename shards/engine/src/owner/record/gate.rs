@@ -329,8 +329,14 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
         let why = told(why);
         self.fail_acks(slot, Some(&why), |_| true);
-        let work = self.owner.names.at_mut(slot).record_mut().work.as_mut();
+        let record = self.owner.names.at_mut(slot).record_mut();
+        let in_doubt = std::mem::take(&mut record.in_doubt);
+        let work = record.work.as_mut();
         let all = work.map(|work| std::mem::take(&mut work.held)).unwrap_or_default();
+        let first = all.iter().find(|held| matches!(held.whose, Whose::Write { .. })).map(|held| held.version);
+        if let Some(first) = first.filter(|_| in_doubt) {
+            self.owner.names.at_mut(slot).record_mut().work().untold_from = Some(first);
+        }
         let mut again = Vec::new();
         for held in all {
             self.forget_held(&held);
@@ -355,13 +361,27 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
         self.park_again(slot, again);
         let name = self.owner.names.at(slot);
-        let asked = name.record().work.as_ref().is_some_and(|work| !work.rule_readers.is_empty());
+        let has_audience = !name.interest.is_empty() || !self.owner.filters.is_empty();
+        let asked = name
+            .record()
+            .work
+            .as_ref()
+            .is_some_and(|work| !work.rule_readers.is_empty() || (has_audience && work.untold_from.is_some()));
         if asked && name.record().residence == Residence::Unknown {
             let known = self.load(slot);
             debug_assert!(!known, "a stored record is loaded");
         }
         self.run_parked(slot, Run::default());
         self.end_running(slot, before);
+    }
+
+    /// What storage was found to have of a record: whoever subscribes is told of it, if it is what nobody was told of.
+    pub(super) fn tell_untold(&mut self, slot: u32) {
+        let record = self.owner.names.at_mut(slot).record_mut();
+        let Some(from) = record.work.as_mut().and_then(|work| work.untold_from.take()) else { return };
+        if record.residence == Residence::Resident && record.version >= from {
+            self.tell_all(slot);
+        }
     }
 
     fn tell_lost(&mut self, slot: u32, conn: ConnId, (action, correlation_id): (Action, &[u8]), why: &[u8]) {

@@ -20,6 +20,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         match result {
             Ok(found) => {
                 self.settle_load(slot, found);
+                self.tell_untold(slot);
                 self.answer_rule_readers(slot, false);
                 self.run_parked(slot, Run { reloaded: true, ..Run::default() });
             }

@@ -64,6 +64,8 @@ pub(crate) struct Record {
     queued: bool,
     /// In the batch that storage works on.
     in_flight: bool,
+    /// Storage failed to take a version, or said so: it may have it all the same. Nothing was confirmed since.
+    in_doubt: bool,
     version: i32,
     value: Vec<u8>,
     /// Bytes this record is charged with against the memory budget.
@@ -88,6 +90,16 @@ struct Work {
     withheld: VecDeque<Forwarded>,
     /// What is said of it once storage has it, in order.
     held: VecDeque<Held>,
+    /// Nobody was told of this version, nor of later ones, which storage may have: whoever subscribes is, once it is known.
+    untold_from: Option<i32>,
+}
+
+impl Work {
+    /// Whether nothing waits but what is for subscribers, of whom there may be none.
+    fn is_done(&self) -> bool {
+        let quiet = self.acks.is_empty() && self.withheld.is_empty() && self.held.is_empty();
+        quiet && self.rule_readers.is_empty() && self.removal.is_none()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +118,7 @@ impl Record {
     /// Whether nothing would be lost by forgetting this record.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.residence, Residence::Unknown | Residence::Missing)
-            && self.work.is_none()
+            && self.work.as_ref().is_none_or(|work| work.is_done())
             && !self.queued
             && !self.in_flight
     }
@@ -157,10 +169,7 @@ impl Record {
 
     /// Gives the memory for waiting things back once nothing waits.
     pub(crate) fn rest(&mut self) {
-        if self.work.as_ref().is_some_and(|work| {
-            let quiet = work.acks.is_empty() && work.withheld.is_empty() && work.held.is_empty();
-            quiet && work.rule_readers.is_empty() && work.removal.is_none()
-        }) {
+        if self.work.as_ref().is_some_and(|work| work.is_done() && work.untold_from.is_none()) {
             self.work = None;
         }
     }

@@ -35,7 +35,8 @@ impl<E: ToEdge> Sides<E, Owner> {
         Step::Done
     }
 
-    fn tell_all(&mut self, slot: u32) {
+    /// Tells all subscribers what a record is.
+    pub(super) fn tell_all(&mut self, slot: u32) {
         if self.owner.names.at(slot).record().residence != Residence::Resident {
             return self.end_subscriptions(slot, ConnId::NOBODY);
         }
