@@ -38,6 +38,25 @@ pub(crate) struct Recipe {
     pub(crate) serves: fn(&Node) -> bool,
 }
 
+impl Recipe {
+    /// What most have: one port, no wishes, and no way to go but at once.
+    pub(crate) fn new(name: &'static str, program: PathBuf, port: u16, serves: fn(&Node) -> bool) -> Self {
+        Self {
+            name,
+            program,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            port,
+            secured: None,
+            others: Vec::new(),
+            unprivileged: false,
+            death: "KILL",
+            orderly: Signal::TERM,
+            serves,
+        }
+    }
+}
+
 /// Why a process did not begin to serve.
 #[derive(Debug)]
 pub(crate) enum Fault {

@@ -3,7 +3,6 @@
 use super::{Plan, Site};
 use crate::node::{Node, Recipe};
 use crate::program::on_path;
-use rustix::process::Signal;
 
 pub(crate) fn one(site: &Site<'_>) -> Result<Plan, String> {
     plan(site, &["etcd"], &[])
@@ -44,18 +43,12 @@ fn plan(site: &Site<'_>, names: &[&'static str], more: &[(&'static str, String)]
         ours.push(("listen-client-urls", clients.clone()));
         ours.push(("advertise-client-urls", clients));
         ours.extend(more.iter().cloned());
+        let serves = |node: &Node| health(node).starts_with("HTTP/1");
         recipes.push(Recipe {
-            name,
-            program: program.clone(),
             arguments: site.options.over(&ours).iter().map(|(key, value)| format!("--{key}={value}")).collect(),
-            environment: Vec::new(),
-            port,
             secured,
             others: vec![peer],
-            unprivileged: false,
-            death: "KILL",
-            orderly: Signal::TERM,
-            serves: |node| health(node).starts_with("HTTP/1"),
+            ..Recipe::new(name, program.clone(), port, serves)
         });
     }
     // One of three does not serve: it takes a majority.

@@ -62,19 +62,15 @@ pub(crate) fn plan(site: &Site<'_>) -> Result<Plan, String> {
     for (key, value) in site.options.over(&ours) {
         arguments.extend(["-c".to_owned(), format!("{key}={value}")]);
     }
+    let program = at("postgres", [programs.join("postgres")].into_iter())?;
     let recipe = Recipe {
-        name: "postgres",
-        program: at("postgres", [programs.join("postgres")].into_iter())?,
         arguments,
-        environment: Vec::new(),
-        port,
         secured: site.certificates.map(|_| port),
-        others: Vec::new(),
         unprivileged: true,
         // At once, but it gives its segment of shared memory back.
         death: "QUIT",
         orderly: Signal::INT,
-        serves,
+        ..Recipe::new("postgres", program, port, serves)
     };
     let credentials = Credentials { user: USER.to_owned(), password: PASSWORD.to_owned() };
     Ok(Plan { discarded, credentials: Some(credentials), tools: Some(programs), ..Plan::one(recipe) })

@@ -2,9 +2,8 @@
 
 use super::{Plan, Site, write};
 use crate::engine::Credentials;
-use crate::node::Recipe;
+use crate::node::{Node, Recipe};
 use crate::program::{at, on_path};
-use rustix::process::Signal;
 use std::path::PathBuf;
 
 /// Debian's program on the path changes the user.
@@ -36,10 +35,9 @@ pub(crate) fn plan(site: &Site<'_>) -> Result<Plan, String> {
     let plugins = write(room.join("plugins"), "[].\n")?;
     let none = write(room.join("environment"), "")?;
     let inside = |name: &str| room.join(name).display().to_string();
+    let program = at("rabbitmq-server", [PathBuf::from(PROGRAM)].into_iter())?;
+    let serves = |node: &Node| node.ask(GREETING).starts_with('\u{1}');
     let recipe = Recipe {
-        name: "rabbit",
-        program: at("rabbitmq-server", [PathBuf::from(PROGRAM)].into_iter())?,
-        arguments: Vec::new(),
         environment: vec![
             ("HOME", room.display().to_string()),
             ("ERL_EPMD_ADDRESS", address.to_string()),
@@ -58,13 +56,8 @@ pub(crate) fn plan(site: &Site<'_>) -> Result<Plan, String> {
             ("RABBITMQ_ALLOW_INPUT", "1".to_owned()),
             ("RABBITMQ_SERVER_START_ARGS", "-noinput".to_owned()),
         ],
-        port,
         secured,
-        others: Vec::new(),
-        unprivileged: false,
-        death: "KILL",
-        orderly: Signal::TERM,
-        serves: |node| node.ask(GREETING).starts_with('\u{1}'),
+        ..Recipe::new("rabbit", program, port, serves)
     };
     let credentials = Credentials { user: "guest".to_owned(), password: "guest".to_owned() };
     Ok(Plan { recipes: vec![finder, recipe], main: 1, credentials: Some(credentials), ..Plan::none() })
@@ -74,17 +67,6 @@ fn finder(site: &Site<'_>) -> Result<Recipe, String> {
     let port = site.port()?;
     site.room("epmd")?;
     let arguments = ["-address", &site.options.address.to_string(), "-port", &port.to_string()];
-    Ok(Recipe {
-        name: "epmd",
-        program: on_path("epmd")?,
-        arguments: arguments.map(str::to_owned).to_vec(),
-        environment: Vec::new(),
-        port,
-        secured: None,
-        others: Vec::new(),
-        unprivileged: false,
-        death: "KILL",
-        orderly: Signal::TERM,
-        serves: |_| true,
-    })
+    let arguments = arguments.map(str::to_owned).to_vec();
+    Ok(Recipe { arguments, ..Recipe::new("epmd", on_path("epmd")?, port, |_| true) })
 }

@@ -4,7 +4,6 @@ use super::{Plan, Site, write};
 use crate::node::{Node, Recipe};
 use crate::process::run;
 use crate::program::{at, on_path, tools};
-use rustix::process::Signal;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -71,19 +70,7 @@ pub(crate) fn sentinel(site: &Site<'_>) -> Result<Plan, String> {
     ];
     let file = write(room.join("sentinel.conf"), &lines.concat())?;
     let arguments = vec![file.display().to_string(), "--sentinel".to_owned()];
-    let sentinel = Recipe {
-        name: "sentinel",
-        program,
-        arguments,
-        environment: Vec::new(),
-        port,
-        secured: None,
-        others: Vec::new(),
-        unprivileged: false,
-        death: "KILL",
-        orderly: Signal::TERM,
-        serves,
-    };
+    let sentinel = Recipe { arguments, ..Recipe::new("sentinel", program, port, serves) };
     Ok(Plan { recipes: vec![master, replica, sentinel], main: 2, settled: one_leads, ..Plan::none() })
 }
 
@@ -135,19 +122,7 @@ pub(crate) fn server(
     ours.extend(more.iter().cloned());
     let lines = site.options.over(&ours).into_iter().map(|(key, value)| format!("{key} {value}\n"));
     let file = write(room.join("redis.conf"), &lines.collect::<String>())?;
-    Ok(Recipe {
-        name,
-        program,
-        arguments: vec![file.display().to_string()],
-        environment: Vec::new(),
-        port,
-        secured,
-        others: Vec::new(),
-        unprivileged: false,
-        death: "KILL",
-        orderly: Signal::TERM,
-        serves,
-    })
+    Ok(Recipe { arguments: vec![file.display().to_string()], secured, ..Recipe::new(name, program, port, serves) })
 }
 
 /// A server that wants a password serves, too.
