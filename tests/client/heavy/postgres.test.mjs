@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { loggedIn, ready, readyList, untilData, untilVersion } from '../helpers/clients.mjs'
+import { Flood } from '../helpers/flood.mjs'
 import { Postgres } from '../helpers/postgres.mjs'
 import { Raw } from '../helpers/raw.mjs'
 import { Server } from '../helpers/server.mjs'
@@ -73,20 +74,9 @@ describe('keeping', () => {
   test('what was acknowledged survives kill -9', async (t) => {
     const server = await onDatabase(t, 'killed')
     const raw = await Raw.login(t, server)
-    const acked = new Map()
-    let sent = 0
-    // Forty records at a time, each written as soon as its last write was acknowledged.
-    const write = (name) => raw.record(RECORD.CREATEANDUPDATE, { name, version: -1, data: `{"n":${sent}}`, isWriteAck: true, correlationId: `${name} ${sent++}` })
-    raw.socket.on('message', () => {
-      for (const message of raw.received.splice(0)) {
-        if (message.action !== RECORD.WRITE_ACKNOWLEDGEMENT) continue
-        const [name, n] = message.correlationId.split(' ')
-        acked.set(name, Math.max(acked.get(name) ?? -1, Number(n)))
-        write(name)
-      }
-    })
-    for (let i = 0; i < 40; i++) write(`kill${i % 4}/${i}`)
-    await until('hundreds of writes are acknowledged', () => sent > 600 && acked.size === 40)
+    const flood = new Flood(raw, Array.from({ length: 40 }, (_, i) => `kill${i % 4}/${i}`))
+    const { acked } = flood
+    await until('hundreds of writes are acknowledged', () => flood.sent > 600 && acked.size === 40)
     await server.end('SIGKILL')
     for (let table = 0; table < 4; table++) {
       for (const [id, , value] of await rows('killed', `kill${table}`)) {

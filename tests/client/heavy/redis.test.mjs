@@ -5,10 +5,10 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { loggedIn, ready } from '../helpers/clients.mjs'
 import { Engine } from '../helpers/engines.mjs'
+import { Flood } from '../helpers/flood.mjs'
 import { Raw } from '../helpers/raw.mjs'
 import { Server } from '../helpers/server.mjs'
 import { atEnd, until, within } from '../helpers/until.mjs'
-import { RECORD } from '../helpers/wire.mjs'
 
 /** What is acknowledged is on its disk. */
 const DURABLE = { appendonly: 'yes', appendfsync: 'always' }
@@ -72,25 +72,14 @@ describe('keeping', () => {
   test('what was acknowledged survives kill -9 of the server and of Redis', async (t) => {
     const server = await onRedis(t, 'killed:')
     const raw = await Raw.login(t, server)
-    const acked = new Map()
-    let sent = 0
-    const write = (name) => raw.record(RECORD.CREATEANDUPDATE, { name, version: -1, data: `{"n":${sent}}`, isWriteAck: true, correlationId: `${name} ${sent++}` })
-    raw.socket.on('message', () => {
-      for (const message of raw.received.splice(0)) {
-        if (message.action !== RECORD.WRITE_ACKNOWLEDGEMENT || message.isError) continue
-        const [name, n] = message.correlationId.split(' ')
-        acked.set(name, Math.max(acked.get(name) ?? -1, Number(n)))
-        write(name)
-      }
-    })
-    for (let i = 0; i < 40; i++) write(`kill/${i}`)
-    await until('hundreds of writes are acknowledged', () => sent > 600 && acked.size === 40)
+    const flood = new Flood(raw, Array.from({ length: 40 }, (_, i) => `kill/${i}`))
+    await until('hundreds of writes are acknowledged', () => flood.sent > 600 && flood.acked.size === 40)
     await redis.kill()
-    const before = sent
+    const before = flood.sent
     await redis.launch()
-    await until('writes go on by themselves', () => sent > before + 200)
+    await until('writes go on by themselves', () => flood.sent > before + 200)
     await server.end('SIGKILL')
-    for (const [name, known] of acked) {
+    for (const [name, known] of flood.acked) {
       const value = await say('GET', `killed:${name}_d`)
       assert.ok(JSON.parse(value).n >= known, `${name}: ${value} is older than ${known}, which was acknowledged`)
     }

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { Flood } from '../helpers/flood.mjs'
 import { Postgres } from '../helpers/postgres.mjs'
 import { Raw } from '../helpers/raw.mjs'
 import { Server } from '../helpers/server.mjs'
@@ -70,22 +71,11 @@ describe('two servers on one database', () => {
     const first = await named(t, 'first', storage)
     await first.launch()
     const raw = await Raw.login(t, first)
-    const acked = new Map()
-    let sent = 0
-    const flood = (name) => raw.record(RECORD.CREATEANDUPDATE, { name, version: -1, data: `{"n":${sent}}`, isWriteAck: true, correlationId: `${name} ${sent++}` })
-    raw.socket.on('message', () => {
-      for (const message of raw.received.splice(0)) {
-        if (message.action !== RECORD.WRITE_ACKNOWLEDGEMENT) continue
-        const [name, n] = message.correlationId.split(' ')
-        acked.set(name, Math.max(acked.get(name) ?? -1, Number(n)))
-        if (!name.startsWith('late')) flood(name)
-      }
-    })
-    for (let i = 0; i < 20; i++) flood(`flood/${i}`)
-    await until('writes are under way', () => sent > 200 && acked.size === 20)
+    const flood = new Flood(raw, Array.from({ length: 20 }, (_, i) => `flood/${i}`))
+    await until('writes are under way', () => flood.sent > 200 && flood.acked.size === 20)
     first.child.kill('SIGSTOP')
     first.expectExit = true
-    for (let i = 0; i < 20; i++) raw.record(RECORD.CREATEANDUPDATE, { name: `late/${i}`, version: -1, data: '{"late":true}', isWriteAck: true, correlationId: `late/${i} ${i}` })
+    for (let i = 0; i < 20; i++) flood.write(`late/${i}`)
 
     const second = await named(t, 'second', storage)
     await second.launch()
@@ -99,7 +89,7 @@ describe('two servers on one database', () => {
     await write(other, 'flood/1', '{"by":"second"}')
     assert.equal(await value('frozen', 'flood', '0'), '{"by":"second"}')
     assert.equal(await value('frozen', 'flood', '1'), '{"by":"second"}')
-    for (const [name, n] of acked) {
+    for (const [name, n] of flood.acked) {
       const [table, id] = name.split('/')
       assert.equal(table, 'flood', `${name} was acknowledged by a server that was put out`)
       const stored = await value('frozen', table, id)
