@@ -81,12 +81,12 @@ impl Unasked {
         }
     }
 
-    /// Whether a connection of another core may be told this much more; if so it counts as told.
-    fn may_tell(&mut self, conn: ConnId, message: u32, bytes: usize, now: Nanos) -> bool {
-        bytes <= UNCOUNTED_BYTES_MAX.min(self.bytes_max) || self.may_count(conn, message, bytes, now).is_some()
+    /// Whether an answer is told without counting it.
+    fn is_little(&self, bytes: usize) -> bool {
+        bytes <= UNCOUNTED_BYTES_MAX.min(self.bytes_max)
     }
 
-    /// The same, of a connection of any core, and of an answer of any size that is held back.
+    /// Whether a connection may be told this much more once it is stored; if so it counts as told.
     fn may_hold(&mut self, conn: ConnId, message: u32, bytes: usize, now: Nanos) -> bool {
         let Some(told) = self.may_count(conn, message, bytes, now) else { return false };
         told.held += bytes;
@@ -109,6 +109,7 @@ impl Unasked {
         }
     }
 
+    /// Whether a connection may be told this much more; if so it counts as told.
     fn may_count(&mut self, conn: ConnId, message: u32, bytes: usize, now: Nanos) -> Option<&mut Told> {
         let told = self.told.entry(conn).or_insert(Told { message, since: now, bytes: 0, held: 0 });
         let goes_on = told.held > 0 || (message != 0 && told.message == message);
@@ -152,14 +153,15 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     fn may_answer(&mut self, conn: ConnId, reply_to: ReplyTo, bytes: usize) -> bool {
-        let now = self.cx.outputs.now;
-        if self.edges.is_shut() {
-            // What is held back fills no outbox yet. For one who is gone nothing needs to be remembered.
-            return self.edges.wire(conn).is_none()
-                || self.owner.unasked.may_hold(conn, reply_to.bulk_generation, bytes, now);
-        }
-        if conn.core != self.cx.core {
-            return self.owner.unasked.may_tell(conn, reply_to.bulk_generation, bytes, now);
+        let (is_shut, is_far) = (self.edges.is_shut(), conn.core != self.cx.core);
+        if is_shut || is_far {
+            let (message, now) = (reply_to.bulk_generation, self.cx.outputs.now);
+            let unasked = &mut self.owner.unasked;
+            // What is held back fills no outbox yet. What one was told who is gone is remembered by nobody who could forget it.
+            return (!is_shut && unasked.is_little(bytes))
+                || self.edges.wire(conn).is_none()
+                || (is_shut && unasked.may_hold(conn, message, bytes, now))
+                || (!is_shut && unasked.may_count(conn, message, bytes, now).is_some());
         }
         self.edges.here.has_room(conn, bytes)
     }

@@ -308,6 +308,24 @@ fn who_left_meanwhile_is_told_nothing_and_counts_no_more() {
     });
 }
 
+/// What one was told that is gone is not remembered: nobody would ever forget it.
+#[test]
+fn who_left_is_answered_nothing_that_counts() {
+    let mut rig = stored(2);
+    let (name, large) = (rig.name_on(0, "r"), rig.name_on(0, "large"));
+    rig.stored.insert(large.clone().into_bytes(), (1, format!("[\"{}\"]", "x".repeat(1000)).into_bytes()));
+    let (writer, reader) = (rig.client(0), rig.client(1));
+    keep(&mut rig, 0, &name);
+    rig.disk = Disk::Hangs;
+    rig.send(reader, &about(Action::RecordRead, &large));
+    rig.send(writer, &create(&name, "[1]"));
+    rig.send(reader, &about(Action::RecordRead, &name));
+    rig.drop_client(reader);
+    // The large record is loaded before the small one is stored.
+    rig.unfreeze();
+    assert_at_rest(&rig);
+}
+
 #[test]
 fn a_rule_sees_a_record_only_once_it_is_stored() {
     for cores in [1, 2] {

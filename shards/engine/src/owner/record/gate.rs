@@ -329,13 +329,11 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
         let why = told(why);
         self.fail_acks(slot, Some(&why), |_| true);
-        let record = self.owner.names.at_mut(slot).record_mut();
-        let in_doubt = std::mem::take(&mut record.in_doubt);
-        let work = record.work.as_mut();
-        let all = work.map(|work| std::mem::take(&mut work.held)).unwrap_or_default();
-        let first = all.iter().find(|held| matches!(held.whose, Whose::Write { .. })).map(|held| held.version);
-        if let Some(first) = first.filter(|_| in_doubt) {
-            self.owner.names.at_mut(slot).record_mut().work().untold_from = Some(first);
+        let work = self.owner.names.at_mut(slot).record_mut().work();
+        let all = std::mem::take(&mut work.held);
+        if std::mem::take(&mut work.in_doubt) {
+            let first = all.iter().find(|held| matches!(held.whose, Whose::Write { .. }));
+            work.untold_from = first.map(|held| held.version).or(work.untold_from);
         }
         let mut again = Vec::new();
         for held in all {

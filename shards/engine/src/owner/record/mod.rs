@@ -64,8 +64,6 @@ pub(crate) struct Record {
     queued: bool,
     /// In the batch that storage works on.
     in_flight: bool,
-    /// Storage failed to take a version, or said so: it may have it all the same. Nothing was confirmed since.
-    in_doubt: bool,
     version: i32,
     value: Vec<u8>,
     /// Bytes this record is charged with against the memory budget.
@@ -90,6 +88,8 @@ struct Work {
     withheld: VecDeque<Forwarded>,
     /// What is said of it once storage has it, in order.
     held: VecDeque<Held>,
+    /// Storage failed to take a version, or said so: it may have it all the same. Nothing was confirmed since.
+    in_doubt: bool,
     /// Nobody was told of this version, nor of later ones, which storage may have: whoever subscribes is, once it is known.
     untold_from: Option<i32>,
 }
@@ -169,7 +169,7 @@ impl Record {
 
     /// Gives the memory for waiting things back once nothing waits.
     pub(crate) fn rest(&mut self) {
-        if self.work.as_ref().is_some_and(|work| work.is_done() && work.untold_from.is_none()) {
+        if self.work.as_ref().is_some_and(|work| work.is_done() && !work.in_doubt && work.untold_from.is_none()) {
             self.work = None;
         }
     }

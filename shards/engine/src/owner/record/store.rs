@@ -150,7 +150,7 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     fn stored_one(&mut self, entry: InFlight) {
-        self.owner.names.at_mut(entry.slot).record_mut().in_doubt = false;
+        self.confirmed(entry.slot);
         self.settle_unstored(entry.slot);
         self.release_held(entry.slot, entry.version);
         self.release_acks(entry.slot, entry.version);
@@ -158,12 +158,18 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     fn removed_one(&mut self, slot: u32) {
-        self.owner.names.at_mut(slot).record_mut().in_doubt = false;
+        self.confirmed(slot);
         self.settle_unstored(slot);
         self.release_held(slot, i32::MAX);
         // What was written before the removal has been, as durably as the removal is.
         self.release_acks(slot, i32::MAX);
         self.removed(slot);
+    }
+
+    fn confirmed(&mut self, slot: u32) {
+        if let Some(work) = &mut self.owner.names.at_mut(slot).record_mut().work {
+            work.in_doubt = false;
+        }
     }
 
     fn store_failed(&mut self, entry: InFlight) {
@@ -172,7 +178,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         if entry.removal {
             return self.removal_failed(entry.slot);
         }
-        self.owner.names.at_mut(entry.slot).record_mut().in_doubt = true;
+        self.owner.names.at_mut(entry.slot).record_mut().work().in_doubt = true;
         self.store_soon(entry.slot);
         self.after_store(entry.slot);
     }
