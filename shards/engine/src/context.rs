@@ -129,6 +129,8 @@ pub(crate) enum TimerKey {
     Choices,
     /// What goes on from before the present rules is judged by them.
     Reauthorization,
+    /// What waits until this core may answer for it has waited too long.
+    Unserved,
     /// What the log was not told is counted.
     LeftOut(Sampled),
 }

@@ -41,7 +41,7 @@ impl Shard {
         debug_assert!(places.has(core), "a shard is at one of the places");
         let permit = Permit::new(options.permissions.clone());
         let edge = Edge::new(core, places.clone(), &options);
-        let owner = Owner::new(core, places.count(), &options, permit.has_rules(), permit.guarded());
+        let owner = Owner::new(core, &places, &options, permit.has_rules(), permit.guarded());
         let edges = Edges::new(core, edge, crate::context::hasher(&options));
         let cx = Context::new(now, core, places, options);
         Self { sides: Sides { cx, permit, edges, owner }, due: Vec::new() }
@@ -179,6 +179,22 @@ impl Shard {
         self.answers(adopted)
     }
 
+    /// Storage takes what this node writes in these slots with this generation, and nothing of earlier ones any more. Before that
+    /// a member of a view answers nothing that is asked of their names: it waits, for as long as storage may take. Slots that
+    /// have another node or another generation in the view in force are passed over.
+    pub fn claimed(&mut self, now: Nanos, slots: &[u16], generation: u64) {
+        self.input(now, Kind::Claimed, &(slots, generation));
+        self.sides.claimed(slots, generation);
+    }
+
+    /// No other node claims what this one has before `until`, as long as it is the member that it has been since the view of the
+    /// epoch `since`. What is asked of names at or after the latest such moment waits. So a request must not come in with an
+    /// older moment than the one at which it was taken from its socket.
+    pub fn leased(&mut self, now: Nanos, since: u64, until: Nanos) {
+        self.input(now, Kind::Leased, &(since, until));
+        self.sides.leased(since, until);
+    }
+
     /// Other rules are in force from here on. Tells the other cores ahead of whatever goes by them.
     pub fn adopt_permissions(&mut self, now: Nanos, permissions: Arc<Permissions>) {
         self.input(now, Kind::Adopted, &permissions);
@@ -262,6 +278,7 @@ impl Shard {
                 TimerKey::RuleLookup(rule_lookup) => sides.rule_lookup_late(rule_lookup),
                 TimerKey::Choices => sides.sweep_choices(),
                 TimerKey::Reauthorization => sides.go_on_revising(),
+                TimerKey::Unserved => sides.unserved_late(),
                 TimerKey::LeftOut(what) => sides.tell_left_out(what),
             }
         }

@@ -132,6 +132,11 @@ impl View {
         &self.members
     }
 
+    /// A member.
+    pub(crate) fn member(&self, node: NodeId) -> Option<&Member> {
+        self.members.iter().find(|member| member.node == node)
+    }
+
     /// All places: the members' in their order, of each the first core first.
     pub fn places(&self) -> &[Place] {
         &self.places

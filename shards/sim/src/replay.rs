@@ -262,6 +262,8 @@ impl Player {
             Input::Disconnected(conn) => shard.disconnected(now, conn),
             Input::Packet(from, packet) => shard.packet(now, from, packet),
             Input::View(view) => drop(shard.adopt_view(now, view)),
+            Input::Claimed(slots, generation) => shard.claimed(now, &slots, generation),
+            Input::Leased(since, until) => shard.leased(now, since, until),
             Input::Completed(outcome) => shard.completed(now, outcome),
             Input::Tick() => shard.tick(now),
             Input::Adopted(permissions) => shard.adopt_permissions(now, permissions),

@@ -100,12 +100,14 @@ impl Run {
     pub fn go_taped(self) -> (Result<u64, String>, Vec<Vec<u8>>) {
         let mut world = World::new(&self, Tracing::Off);
         world.begin_tapes();
+        world.begin_serving();
         let result = live(&mut world, self.until.unwrap_or(u64::MAX)).map(|()| world.step);
         (result, world.end_tapes())
     }
 
     fn attempt(self, tracing: Tracing) -> Result<u64, Failure> {
         let mut world = World::new(&self, tracing);
+        world.begin_serving();
         let until = self.until.unwrap_or(u64::MAX);
         let run = catch_unwind(AssertUnwindSafe(|| live(&mut world, until)));
         let what = match run {

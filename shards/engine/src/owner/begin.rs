@@ -2,6 +2,7 @@
 
 use crate::ident::ConnId;
 use crate::owner::Owner;
+use crate::owner::deed::Deed;
 use crate::owner::park::{Run, Step};
 use crate::packet::ReplyTo;
 use crate::permit::{Found, Grant, Judgement, Steps};
@@ -44,15 +45,18 @@ fn right_of(action: Action) -> Option<Right> {
     })
 }
 
+/// Whether a request is done in the order of its name. Answers of providers and listeners are about something else.
+pub(crate) fn is_ordered(action: Action) -> bool {
+    right_of(action).is_some() || action == Action::RpcUnprovide || Deed::of(action).is_some()
+}
+
 impl<E: ToEdge> Sides<E, Owner> {
     /// Does what a connection asked of a name this core owns, if it may.
     pub(crate) fn judge_and_do(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
         let action = message.head.action;
         let topic = action.topic();
-        let judged = right_of(action).is_some();
-        // Records see to their order themselves. Answers of providers and listeners are about something else than the name.
-        let ordered = judged || action == Action::RpcUnprovide;
-        if topic == Topic::Record || !ordered {
+        // Records see to their order themselves.
+        if topic == Topic::Record || !is_ordered(action) {
             return self.act(conn, reply_to, message);
         }
         if self.owner.busy_names > 0

@@ -19,6 +19,7 @@ mod presence;
 mod record;
 mod request;
 mod rpc;
+mod slots;
 mod takeover;
 mod withheld;
 
@@ -26,6 +27,7 @@ use crate::census::Census;
 use crate::context::{Options, hasher};
 use crate::ident::Place;
 use crate::limits::Limits;
+use crate::view::Row;
 use filters::Filters;
 use listen::Listening;
 use names::Names;
@@ -33,6 +35,7 @@ use park::Parking;
 use presence::Everyone;
 use record::Records;
 use rpc::Calls;
+use slots::Slots;
 use takeover::ClientIds;
 use withheld::Unasked;
 
@@ -49,11 +52,13 @@ pub(crate) struct Owner {
     listening: Listening,
     /// Names at which messages wait for records that rules refer to.
     busy_names: usize,
+    /// In a cluster: which of them it may answer for.
+    slots: Option<Box<Slots>>,
 }
 
 impl Owner {
-    /// The owner at one of so many places, where these tables are nobody's.
-    pub(crate) fn new(core: Place, places: usize, options: &Options, has_rules: bool, guarded: &[Box<[u8]>]) -> Self {
+    /// The owner at one of these places, where these tables are nobody's.
+    pub(crate) fn new(core: Place, places: &Row, options: &Options, has_rules: bool, guarded: &[Box<[u8]>]) -> Self {
         let hasher = hasher(options);
         Self {
             names: Names::default(),
@@ -61,11 +66,12 @@ impl Owner {
             parking: Parking::default(),
             records: Records::new(options),
             calls: Calls::new(core, options),
-            unasked: Unasked::new(&options.limits, places, hasher.clone()),
+            unasked: Unasked::new(&options.limits, places.count(), hasher.clone()),
             everyone: Everyone::default(),
             client_ids: ClientIds::new(hasher),
             listening: Listening::new(options),
             busy_names: 0,
+            slots: Slots::of(places),
         }
     }
 

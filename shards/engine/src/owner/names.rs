@@ -203,7 +203,7 @@ impl OwnedName {
     /// Whether messages about it have to wait.
     #[inline]
     pub(crate) fn is_busy(&self) -> bool {
-        self.waiting.judging || self.as_record().is_some_and(Record::is_busy)
+        self.waiting.judging || self.waiting.is_unserved || self.as_record().is_some_and(Record::is_busy)
     }
 
     /// Whether nobody needs it: no subscriber, no value, no provider, no work in flight.

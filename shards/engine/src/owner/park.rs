@@ -21,6 +21,8 @@ pub(crate) struct Waiting {
     pub(crate) judging: bool,
     /// What waited is being done. What that leads to may come back to this name, which must not be forgotten under it.
     pub(crate) running: bool,
+    /// Something waits until this core may answer for the name.
+    pub(crate) is_unserved: bool,
     /// In order; there while something waits.
     parked: Option<Box<Queue>>,
 }
@@ -32,7 +34,7 @@ struct Queue(VecDeque<Parked>);
 impl Waiting {
     /// Whether nothing would be lost by forgetting it.
     pub(crate) fn is_idle(&self) -> bool {
-        self.is_empty() && !self.judging && !self.running
+        self.is_empty() && !self.judging && !self.running && !self.is_unserved
     }
 
     /// Whether no message waits, nor is being taken out of the queue.

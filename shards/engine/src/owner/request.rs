@@ -11,6 +11,12 @@ impl<E: ToEdge> Sides<E, Owner> {
     /// Does what a connection asked of a name this core owns.
     #[inline]
     pub(crate) fn request(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
+        if self.owner.slots.is_some()
+            && self.waits_to_be_served(message.head.action.topic(), message.name(), message.head.name_hash)
+            && self.wait_to_be_served(conn, reply_to, message)
+        {
+            return;
+        }
         // Filters were judged at the edge, by all names that fit.
         if self.permit.judges() && !message.head.flags.has(Flags::FILTER) {
             return self.judge_and_do(conn, reply_to, message);

@@ -115,6 +115,10 @@ inputs! { 'a;
     27 Heard(conn: ConnId),
     /// [`Shard::adopt_view`](crate::Shard::adopt_view).
     30 View(view: Arc<View>),
+    /// [`Shard::claimed`](crate::Shard::claimed).
+    31 Claimed(slots: Vec<u16>, generation: u64),
+    /// [`Shard::leased`](crate::Shard::leased).
+    32 Leased(since: u64, until: Nanos),
     /// [`Shard::turned`](crate::Shard::turned).
     29 Turned(conn: ConnId, wire: Wire),
 }

@@ -15,6 +15,7 @@ mod presence;
 mod records;
 mod rig;
 mod rpc;
+mod serving;
 mod sessions;
 mod shadow;
 mod storage;

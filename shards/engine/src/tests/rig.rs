@@ -1,6 +1,6 @@
 //! Some shards, wired together by hand, with clients whose frames are read back as lines of text.
 
-use crate::view::{Row, View};
+use crate::view::View;
 use crate::{
     Account, Completion, ConnId, Expiry, Fault, Flow, Headers, HostRequest, Lane, Login, Nanos, Note, Options, Outbox,
     Packet, Peer, Permissions, Place, Reason, Refusal, Refused, Shard, StoreBatch, Stored,
@@ -8,7 +8,7 @@ use crate::{
 use deepstream_valve::check::check_rows;
 use deepstream_wire::client::{ServerEvent, ServerReader, original_action, requestor_data, requestor_name, versions};
 use deepstream_wire::{Action, Flags, Message, Outgoing, Wire, binary, encode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -69,7 +69,39 @@ impl Rig {
 
     /// One shard for each place of a view.
     pub(super) fn viewing(view: &Arc<View>, options: &Options) -> Self {
-        let places: Vec<Place> = Row::member(Place::of(view.members()[0].node, 0), Arc::clone(view)).all().collect();
+        Self::viewing_until(view, options, u64::MAX)
+    }
+
+    /// The same, whose nodes trust their membership for so long.
+    pub(super) fn viewing_until(view: &Arc<View>, options: &Options, ns: u64) -> Self {
+        let mut rig = Self::unclaimed(view, options);
+        for shard in 0..rig.shards.len() {
+            rig.claim_all(shard, view);
+            rig.lease(shard, view, NOW.after(ns));
+        }
+        rig
+    }
+
+    /// A shard's node trusts its membership until then.
+    pub(super) fn lease(&mut self, shard: usize, view: &View, until: Nanos) {
+        let since = view.member(self.places[shard].node()).expect("a member").since;
+        self.shards[shard].leased(self.now, since, until);
+        self.settle();
+    }
+
+    /// A shard's node has claimed all that is its own.
+    pub(super) fn claim_all(&mut self, shard: usize, view: &View) {
+        let all: Vec<u16> = (0..View::SLOTS as u16).collect();
+        let generations: BTreeSet<u64> = all.iter().map(|&slot| view.generation(slot)).collect();
+        for generation in generations {
+            self.shards[shard].claimed(self.now, &all, generation);
+        }
+        self.settle();
+    }
+
+    /// One shard for each place of a view, none of which has claimed anything yet.
+    pub(super) fn unclaimed(view: &Arc<View>, options: &Options) -> Self {
+        let places: Vec<Place> = view.places().to_vec();
         let shards = places.iter().map(|&core| Shard::member(NOW, core, Arc::clone(view), options.clone())).collect();
         Self::of(shards, places)
     }

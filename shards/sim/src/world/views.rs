@@ -5,7 +5,7 @@
 use super::World;
 use crate::mutation::Mutation;
 use crate::sketch::{Sketch, member};
-use deepstream_engine::{Lane, NodeId, Unviewable};
+use deepstream_engine::{Lane, Nanos, NodeId, Unviewable, View};
 
 /// Steps between two views, on average.
 const STEPS_PER_VIEW: usize = 60;
@@ -44,6 +44,20 @@ impl World {
         (0..self.cores.len()).for_each(|core| self.hear_view(core));
     }
 
+    /// Nodes have claimed all that they own, and trust their membership for ever.
+    pub(crate) fn begin_serving(&mut self) {
+        (0..self.cores.len()).for_each(|core| self.claim_all(core));
+    }
+
+    fn claim_all(&mut self, core: usize) {
+        if !self.plan.views.is_empty() {
+            let all: Vec<u16> = (0..View::SLOTS as u16).collect();
+            let shard = &mut self.cores[core].shard;
+            shard.claimed(self.now, &all, 0);
+            shard.leased(self.now, 0, Nanos(u64::MAX));
+        }
+    }
+
     fn issue_view(&mut self) {
         let heard = self.cores.iter().all(|core| core.view == self.view);
         if heard && self.view + 1 < self.plan.views.len() {
@@ -78,6 +92,7 @@ impl World {
             let core = self.core(place, rules);
             self.line(|| format!("begin {place:?}"));
             self.cores.push(core);
+            self.claim_all(self.cores.len() - 1);
             self.store.joined();
             self.oracle.core_begins(rules);
         }

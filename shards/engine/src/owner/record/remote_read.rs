@@ -18,6 +18,9 @@ use deepstream_wire::Topic;
 impl<E: ToEdge> Sides<E, Owner> {
     /// Looks at a record this core owns.
     pub(crate) fn find_or_load(&mut self, name: &[u8], hash: u64) -> FindOrLoad {
+        if self.waits_to_be_served(Topic::Record, name, hash) {
+            return FindOrLoad::Later(self.unserved(Topic::Record, name, hash));
+        }
         let slot = match self.owner.names.find(Topic::Record, name, hash) {
             Some(slot) => slot,
             None if !is_stored_name(&self.cx, name) => return FindOrLoad::Missing,
@@ -67,6 +70,28 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
     }
 
+    /// What rules look for in a record that this core may answer for from here on is looked up. `false`: storage was asked.
+    pub(crate) fn look_up_for_readers(&mut self, slot: u32) -> bool {
+        let record = self.owner.names.at(slot).as_record();
+        let has_readers =
+            record.and_then(|record| record.work.as_ref()).is_some_and(|work| !work.rule_readers.is_empty());
+        if !has_readers {
+            return true;
+        }
+        let is_known = self.owner.names.at(slot).record().residence != Residence::Unknown || self.load(slot);
+        if is_known {
+            self.answer_rule_readers(slot, false);
+        }
+        is_known
+    }
+
+    /// What rules look for in a record cannot be had.
+    pub(crate) fn fail_readers(&mut self, slot: u32) {
+        if self.owner.names.record(slot).is_some() {
+            self.answer_rule_readers(slot, true);
+        }
+    }
+
     fn answer_rule_reader(&mut self, rule_reader: RuleReader, found: Result<Option<Bytes>, ()>) {
         let RuleReader { core, rule_lookup, place } = rule_reader;
         if core == self.cx.core {
@@ -80,6 +105,9 @@ impl<E: ToEdge> Sides<E, Owner> {
 impl Owner {
     /// As [`Sides::find_or_load`], with no effect: nothing is loaded for it, and there is nothing to wait for.
     pub(crate) fn find_resident(&self, cx: &Context, name: &[u8], hash: u64) -> FindResident {
+        if !self.serves(cx, hash) {
+            return FindResident::Unknown;
+        }
         let Some(slot) = self.names.find(Topic::Record, name, hash) else {
             return if is_stored_name(cx, name) { FindResident::Unknown } else { FindResident::Missing };
         };
