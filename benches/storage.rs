@@ -29,7 +29,7 @@ fn open(name: &str, durability: Durability, shards: usize) -> Storage {
         start_timeout: Duration::ZERO,
         cpus: Vec::new(),
         wakers: vec![waker; shards],
-        off_core: None,
+        off_core: Vec::new(),
         server: "test".to_owned(),
         deposed: Arc::new(|_| {}),
     };

@@ -79,7 +79,7 @@ impl Services {
         let bell = StorageBell::default();
         let mut storage = open_storage(config, placement, wakers.to_vec(), &bell, store, deposed)?;
         let (clients, off_core) = storage.as_mut().map_or_else(Default::default, Storage::take_clients);
-        let of_auth = off_core.map(|client| (client, bell));
+        let of_auth = off_core.into_iter().next().map(|client| (client, bell));
         let mut auth = start_auth(config, placement, wakers.to_vec(), of_auth, methods)?;
         let clients = clients.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
         let clients = clients.zip(std::mem::take(&mut auth.clients)).collect();
@@ -140,7 +140,7 @@ fn open_storage(
         start_timeout: config.initialization_timeout,
         cpus: placement.services.clone(),
         wakers,
-        off_core: Some(bell.waker()),
+        off_core: vec![bell.waker()],
         server: config.server_name.clone(),
         deposed: deposed.unwrap_or_else(|| Arc::new(|why| note(Level::Fatal, "STORAGE", why))),
     };

@@ -108,6 +108,8 @@ figures! {
     batches Items "Batches in the commits."
     records Items "Records in the batches."
     loads Items "Records looked up."
+    claims Items "Claims of slots, made in a cluster only."
+    deposed Items "Records not written because another node has claimed their slots."
     reopens Items "Times the database came back after a failure."
 }
 

@@ -22,7 +22,7 @@ mod together;
 mod writing;
 
 pub use cache::{Cache, Entry};
-pub use client::{Client, LOADS_MAX};
+pub use client::{Claimed, Client, LOADS_MAX};
 pub use deepstream_engine::Fence;
 pub use driver::{Driver, Expected, Found, Kind, Late, Manner, Refused, Trouble, Why, Write, Writer};
 pub use service::{Deposed, OpenError, Options, Storage, start};
@@ -46,6 +46,10 @@ pub struct Counters {
     pub records: u64,
     /// Lookups.
     pub loads: u64,
+    /// Claims of slots that were carried out.
+    pub claims: u64,
+    /// Records that were not written because their slots were claimed by others.
+    pub deposed: u64,
     /// Times the database came back after a failure.
     pub reopens: u64,
 }
@@ -57,6 +61,8 @@ pub(crate) struct AtomicCounters {
     pub(crate) batches: AtomicU64,
     pub(crate) records: AtomicU64,
     pub(crate) loads: AtomicU64,
+    pub(crate) claims: AtomicU64,
+    pub(crate) deposed: AtomicU64,
     pub(crate) reopens: AtomicU64,
 }
 
@@ -69,6 +75,8 @@ impl AtomicCounters {
             batches: read(&self.batches),
             records: read(&self.records),
             loads: read(&self.loads),
+            claims: read(&self.claims),
+            deposed: read(&self.deposed),
             reopens: read(&self.reopens),
         }
     }

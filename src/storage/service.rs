@@ -27,8 +27,8 @@ pub struct Options {
     pub cpus: Vec<usize>,
     /// One per shard.
     pub wakers: Vec<Waker>,
-    /// Wakes a service that is not a shard and needs a client too.
-    pub off_core: Option<Waker>,
+    /// Wake services that are not shards and need a client too, one each.
+    pub off_core: Vec<Waker>,
     /// The name of the server, by which another that is started on the same store tells who has it.
     pub server: String,
     /// What happens when another server has taken the store over: from then on nothing is written any more.
@@ -69,8 +69,8 @@ pub(super) struct Shared {
 pub struct Storage {
     /// One per shard, in order; to be taken by the cores.
     pub clients: Vec<Client>,
-    /// The client of the service off the cores.
-    pub off_core: Option<Client>,
+    /// One per service off the cores, in order.
+    pub off_core: Vec<Client>,
     shared: Arc<Shared>,
     syncs: Arc<dyn Fn() -> u64 + Send + Sync>,
     bells: [Arc<Bell>; 2],
@@ -90,14 +90,14 @@ pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, Open
     });
     let (mut clients, mut read_lanes, mut write_lanes) = (Vec::new(), Vec::new(), Vec::new());
     let shards = options.wakers.len();
-    options.wakers.extend(options.off_core.take());
+    options.wakers.append(&mut options.off_core);
     for _ in &options.wakers {
         let (client, read, write) = Client::new(Arc::clone(&names), Arc::clone(&read_bell), Arc::clone(&write_bell));
         clients.push(client);
         read_lanes.push(read);
         write_lanes.push(write);
     }
-    let off_core = if clients.len() > shards { clients.pop() } else { None };
+    let off_core = clients.split_off(shards);
     let shared = Arc::new(Shared {
         health: Health::new(),
         keeper,
@@ -220,9 +220,9 @@ fn failed(place: &str, what: &str, hint: &str) -> OpenError {
 }
 
 impl Storage {
-    /// One client per shard, in order, and that of the service off the cores. Gives them only once.
-    pub fn take_clients(&mut self) -> (Vec<Client>, Option<Client>) {
-        (std::mem::take(&mut self.clients), self.off_core.take())
+    /// One client per shard, in order, and one per service off the cores. Gives them only once.
+    pub fn take_clients(&mut self) -> (Vec<Client>, Vec<Client>) {
+        (std::mem::take(&mut self.clients), std::mem::take(&mut self.off_core))
     }
 
     /// What was done so far.

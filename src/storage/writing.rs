@@ -4,14 +4,17 @@
 //! next batches collect the newest values meanwhile. It only fails if the server stops while it waits, or for records
 //! that cannot be stored.
 //!
+//! **A claim of slots** waits for the batches that were handed over before it, and goes before those that come after. It is
+//! tried once: whoever asked for it decides whether it is still wanted.
+//!
 //! **A commit whose answer was lost** is repeated: writing the same twice does no harm.
 //!
 //! **One record must not keep the others from being stored.** A group that the store refuses as a whole is written
 //! again in halves, down to the single records that cause the refusal, and those are answered as refused.
 
 use super::Shared;
-use super::client::{WriteLane, Written};
-use super::driver::{Driver, Expected, Kind, Refused, Trouble, Why, Write};
+use super::client::{Claim, Claimed, WriteLane, Written};
+use super::driver::{Driver, Expected, Kind, Late, Refused, Trouble, Why, Write};
 use super::health::{Opening, RETRY_FIRST};
 use super::names::Names;
 use crate::log::{Level, note};
@@ -37,7 +40,7 @@ pub(super) struct Writer<D> {
     pub(super) names: Arc<dyn Names>,
     pub(super) lanes: Vec<WriteLane>,
     pub(super) wakers: Vec<Waker>,
-    /// The number of lanes of shards; the lane after them belongs to the service off the cores.
+    /// The number of lanes of shards; the lanes after them belong to services off the cores.
     pub(super) shards: usize,
     pub(super) receiver: BellReceiver,
     /// The lane that is served first. It changes, so that a group of limited size does not favour the first shards.
@@ -56,18 +59,66 @@ impl<D: Driver> Writer<D> {
         loop {
             // Read before batches are collected, so that a batch which came before the stop is written.
             let stopping = self.shared.stopping.load(Ordering::Acquire);
-            let group = self.gather();
-            if !group.is_empty() {
+            let claims = self.claims();
+            // In so many rounds each lane is served, however large groups are.
+            let rounds = if claims.is_empty() { 1 } else { self.lanes.len() };
+            let mut idle = claims.is_empty();
+            for _ in 0..rounds {
+                let group = self.gather();
+                if group.is_empty() {
+                    break;
+                }
+                idle = false;
                 let result = self.write(&group).await;
                 self.answer(group, &result);
+            }
+            if !idle {
+                for (lane, claim) in claims {
+                    let result = self.claim(&claim).await;
+                    // As for batches, the lane cannot be full.
+                    let _ = self.lanes[lane].claimed.push(Claimed { ticket: claim.ticket, result });
+                    self.wakers[lane]();
+                }
                 // Lets the store's other tasks run: the futures of a driver that blocks never wait.
                 yield_now().await;
             } else if stopping {
                 break;
             } else {
                 let (lanes, stopping) = (&self.lanes, &self.shared.stopping);
-                let has_work = || lanes.iter().any(|lane| !lane.batches.is_empty()) || stopping.load(Ordering::Acquire);
+                let has_work = || lanes.iter().any(WriteLane::has_work) || stopping.load(Ordering::Acquire);
                 self.receiver.wait(has_work).await;
+            }
+        }
+    }
+
+    /// Takes the claims that have arrived.
+    fn claims(&mut self) -> Vec<(usize, Claim)> {
+        let lanes = self.lanes.iter_mut().enumerate();
+        lanes.flat_map(|(lane, ends)| std::iter::from_fn(move || Some((lane, ends.claims.pop().ok()?)))).collect()
+    }
+
+    /// Claims slots, if the store is there.
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Late>, Fault> {
+        let failed = |why: &Trouble| Fault::Failed(format!("{}: {}", self.driver.place(), why.words()));
+        let mut looks = 0;
+        loop {
+            let opening = self.shared.health.now().map_err(|why| failed(&why))?;
+            let trouble = match self.driver.claim(&claim.slots, claim.generation).await {
+                Ok(late) => {
+                    self.shared.counters.claims.fetch_add(1, Ordering::Relaxed);
+                    return Ok(late);
+                }
+                Err(trouble) => trouble,
+            };
+            looks += 1;
+            match trouble.kind {
+                Kind::Changed if looks <= LOOKS_MAX => {}
+                kind => {
+                    if matches!(kind, Kind::Away | Kind::Deposed) {
+                        self.shared.health.report(opening, &trouble);
+                    }
+                    return Err(failed(&trouble));
+                }
             }
         }
     }
@@ -78,9 +129,8 @@ impl<D: Driver> Writer<D> {
         self.wakers.iter().for_each(|waker| waker());
     }
 
-    /// Takes the batches that have arrived, at most one per shard. A batch of the service off the cores goes alone: a
-    /// name belongs to one shard, so it occurs only once in what shards write together, but that service may write any
-    /// name.
+    /// Takes the batches that have arrived, at most one per shard. A batch of a service off the cores goes alone: a name
+    /// belongs to one shard, so it occurs only once in what shards write together, but such a service may write any name.
     fn gather(&mut self) -> Vec<Grouped> {
         let (count, mut bytes, mut group) = (self.lanes.len(), 0, Vec::new());
         for turn in 0..count {
@@ -162,7 +212,10 @@ impl<D: Driver> Writer<D> {
                 let why = match why {
                     Why::Unstorable(why) => engine::Refused::Unstorable(why),
                     Why::Conflict => engine::Refused::Unstorable("another writer was faster".to_owned()),
-                    Why::Deposed => engine::Refused::Deposed,
+                    Why::Deposed => {
+                        self.shared.counters.deposed.fetch_add(1, Ordering::Relaxed);
+                        engine::Refused::Deposed
+                    }
                 };
                 places.get(range.start + entry).map(|&(number, entry)| (number, Refusal { entry, why }))
             }));

@@ -90,7 +90,7 @@ impl Rig {
             start_timeout: Duration::ZERO,
             cpus,
             wakers: wakers.collect(),
-            off_core: None,
+            off_core: Vec::new(),
             server: "test".to_owned(),
             deposed: Arc::new(|_| {}),
         };

@@ -1,6 +1,7 @@
 //! The contract of `src/storage/driver.rs`, tested with every driver: behind the server's own threads and lanes, and
 //! once directly, for functions that only a cluster will use.
 
+use crate::cluster;
 use deepstream::service::Waker;
 use deepstream::storage::{
     self, Client, Driver, Expected, Fence, Found, Kind, Late, Options, Storage, Why, Write, Writer,
@@ -56,13 +57,14 @@ struct Signal {
 
 /// A store with clients, and somebody who waits for their answers.
 pub(crate) struct Rig {
-    storage: Storage,
-    clients: Vec<Client>,
+    pub(crate) storage: Storage,
+    /// Of the shards, and of one service off the cores.
+    pub(crate) clients: Vec<Client>,
     signal: Arc<Signal>,
 }
 
 impl Rig {
-    fn open(subject: &impl Subject, shards: usize) -> Self {
+    pub(crate) fn open(subject: &impl Subject, shards: usize) -> Self {
         let signal = Arc::new(Signal::default());
         let waker = || {
             let signal = Arc::clone(&signal);
@@ -76,7 +78,7 @@ impl Rig {
             start_timeout: Duration::from_secs(5),
             cpus: Vec::new(),
             wakers: (0..shards).map(|_| waker()).collect(),
-            off_core: None,
+            off_core: vec![waker()],
             server: "test".to_owned(),
             deposed: Arc::new(|_| {}),
         };
@@ -89,20 +91,26 @@ impl Rig {
                 Err(error) => panic!("{error}"),
             }
         };
-        let clients = storage.take_clients().0;
+        let (mut clients, services) = storage.take_clients();
+        clients.extend(services);
         Self { storage, clients, signal }
     }
 
+    /// Waits until there is an answer.
+    pub(crate) fn wait(&self, shard: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut rung = self.signal.rung.lock().unwrap();
+        while !self.clients[shard].has_answers() {
+            assert!(Instant::now() < deadline, "no answer");
+            rung = self.signal.bell.wait_timeout(rung, Duration::from_secs(1)).unwrap().0;
+        }
+        *rung = false;
+    }
+
     fn answers(&mut self, shard: usize, wanted: usize) -> Vec<Completion> {
-        let (mut answers, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+        let mut answers = Vec::new();
         while answers.len() < wanted {
-            let mut rung = self.signal.rung.lock().unwrap();
-            while !self.clients[shard].has_answers() {
-                assert!(Instant::now() < deadline, "no answer");
-                rung = self.signal.bell.wait_timeout(rung, Duration::from_secs(1)).unwrap().0;
-            }
-            *rung = false;
-            drop(rung);
+            self.wait(shard);
             self.clients[shard].poll(&mut |outcome, _| answers.push(outcome));
         }
         answers
@@ -116,7 +124,7 @@ impl Rig {
         self.clients[shard].store(batch);
     }
 
-    fn written(&mut self, shard: usize) -> Result<(), Fault> {
+    pub(crate) fn written(&mut self, shard: usize) -> Result<(), Fault> {
         match self.answers(shard, 1).remove(0) {
             Completion::Stored { result, .. } => result,
             other => panic!("{other:?}"),
@@ -128,7 +136,7 @@ impl Rig {
         self.written(shard)
     }
 
-    fn load(&mut self, shard: usize, names: &[&[u8]]) -> Vec<Result<Option<Stored>, Fault>> {
+    pub(crate) fn load(&mut self, shard: usize, names: &[&[u8]]) -> Vec<Result<Option<Stored>, Fault>> {
         for (ticket, name) in (0..).zip(names) {
             self.clients[shard].load(Ticket(ticket), (*name).into());
         }
@@ -149,7 +157,7 @@ fn plain(Stored { version, value }: Stored) -> Stored {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "it is compared with answers")]
-fn record(version: i32, value: &[u8]) -> Option<Stored> {
+pub(crate) fn record(version: i32, value: &[u8]) -> Option<Stored> {
     Some(plain(Stored { version, value: value.to_vec() }))
 }
 
@@ -185,6 +193,7 @@ pub(crate) fn holds(subject: &impl Subject) {
     refuses_entries_one_by_one(subject);
     writes_under_a_condition(subject);
     writes_behind_a_fence(subject);
+    cluster::holds(subject);
     keeps_one_mark(subject);
     tells_two_servers_apart(subject);
     lets_only_the_last_who_entered_write(subject);
@@ -450,7 +459,7 @@ fn tells_two_servers_apart<S: Subject>(subject: &S) {
         start_timeout: Duration::ZERO,
         cpus: Vec::new(),
         wakers: Vec::new(),
-        off_core: None,
+        off_core: Vec::new(),
         server: "other".to_owned(),
         deposed: Arc::new(|_| {}),
     };

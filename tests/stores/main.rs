@@ -1,5 +1,6 @@
 //! One suite of tests for everything that can keep records.
 
+mod cluster;
 mod contract;
 mod gate;
 mod law;

@@ -7,6 +7,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering};
 use std::time::Duration;
 
+/// A text that is JSON, and that not every store takes.
+pub(crate) const NUL: &[u8] = br#""\u0000""#;
+
 /// The content, which outlives its drivers.
 #[derive(Clone, Default)]
 pub(crate) struct World {
@@ -26,6 +29,9 @@ impl World {
     fn execute(&self, by: Writer, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {
         if self.writers.lock().unwrap().get(&by.seat) != Some(&by) {
             return Err(Trouble::new(Kind::Away, "somebody else has entered", ""));
+        }
+        if group.iter().any(|write| write.value == Some(NUL)) {
+            return Err(Trouble::new(Kind::Lasting, "there is a text in it that is not taken", ""));
         }
         let (mut records, mut refused) = (self.records.lock().unwrap(), Vec::new());
         for (entry, write) in group.iter().enumerate() {
