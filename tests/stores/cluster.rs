@@ -1,6 +1,7 @@
 //! The contract of stores as a cluster uses it: claims, behind the server's own threads and lanes.
 
-use crate::contract::{Rig, Subject, record};
+use crate::contract::{Subject, record};
+use crate::rig::Rig;
 use crate::toy::NUL;
 use deepstream::storage::{Claimed, Fence, Late};
 use deepstream_engine::{Fault, Refused, StoreBatch, Ticket};

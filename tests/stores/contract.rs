@@ -2,15 +2,13 @@
 //! once directly, for functions that only a cluster will use.
 
 use crate::cluster;
-use deepstream::service::Waker;
-use deepstream::storage::{
-    self, Client, Driver, Expected, Fence, Found, Kind, Late, Options, Storage, Why, Write, Writer,
-};
-use deepstream_engine::{Completion, Fault, StoreBatch, Stored, Ticket};
+use crate::rig::Rig;
+use deepstream::storage::{self, Driver, Expected, Fence, Found, Kind, Late, Options, Why, Write, Writer};
+use deepstream_engine::{Completion, Fault, Stored, Ticket};
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Far longer than anything here takes, so it only ends a hang.
@@ -46,112 +44,8 @@ pub(crate) trait Subject {
     }
 }
 
-/// A name, a version, and a value or the wish to remove.
-type Change<'c> = (&'c [u8], i32, Option<&'c [u8]>);
-
-#[derive(Default)]
-struct Signal {
-    rung: Mutex<bool>,
-    bell: Condvar,
-}
-
-/// A store with clients, and somebody who waits for their answers.
-pub(crate) struct Rig {
-    pub(crate) storage: Storage,
-    /// Of the shards, and of one service off the cores.
-    pub(crate) clients: Vec<Client>,
-    signal: Arc<Signal>,
-}
-
-impl Rig {
-    pub(crate) fn open(subject: &impl Subject, shards: usize) -> Self {
-        let signal = Arc::new(Signal::default());
-        let waker = || {
-            let signal = Arc::clone(&signal);
-            Arc::new(move || {
-                *signal.rung.lock().unwrap() = true;
-                signal.bell.notify_all();
-            }) as Waker
-        };
-        let options = || Options {
-            load_timeout: Duration::from_millis(500),
-            start_timeout: Duration::from_secs(5),
-            cpus: Vec::new(),
-            wakers: (0..shards).map(|_| waker()).collect(),
-            off_core: vec![waker()],
-            server: "test".to_owned(),
-            deposed: Arc::new(|_| {}),
-        };
-        let deadline = Instant::now() + PATIENCE;
-        let mut storage = loop {
-            match storage::start(subject.driver(), options()) {
-                Ok(storage) => break storage,
-                // A process that a test beside this one has just started holds all our locks until it becomes its program.
-                Err(error) if error.what.contains("in use") && Instant::now() < deadline => std::thread::yield_now(),
-                Err(error) => panic!("{error}"),
-            }
-        };
-        let (mut clients, services) = storage.take_clients();
-        clients.extend(services);
-        Self { storage, clients, signal }
-    }
-
-    /// Waits until there is an answer.
-    pub(crate) fn wait(&self, shard: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        let mut rung = self.signal.rung.lock().unwrap();
-        while !self.clients[shard].has_answers() {
-            assert!(Instant::now() < deadline, "no answer");
-            rung = self.signal.bell.wait_timeout(rung, Duration::from_secs(1)).unwrap().0;
-        }
-        *rung = false;
-    }
-
-    fn answers(&mut self, shard: usize, wanted: usize) -> Vec<Completion> {
-        let mut answers = Vec::new();
-        while answers.len() < wanted {
-            self.wait(shard);
-            self.clients[shard].poll(&mut |outcome, _| answers.push(outcome));
-        }
-        answers
-    }
-
-    fn send(&mut self, shard: usize, writes: &[Change<'_>]) {
-        let mut batch = StoreBatch { ticket: Ticket(1), ..StoreBatch::default() };
-        for (name, version, value) in writes {
-            batch.push(name, *version, *value);
-        }
-        self.clients[shard].store(batch);
-    }
-
-    pub(crate) fn written(&mut self, shard: usize) -> Result<(), Fault> {
-        match self.answers(shard, 1).remove(0) {
-            Completion::Stored { result, .. } => result,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn store(&mut self, shard: usize, writes: &[Change<'_>]) -> Result<(), Fault> {
-        self.send(shard, writes);
-        self.written(shard)
-    }
-
-    pub(crate) fn load(&mut self, shard: usize, names: &[&[u8]]) -> Vec<Result<Option<Stored>, Fault>> {
-        for (ticket, name) in (0..).zip(names) {
-            self.clients[shard].load(Ticket(ticket), (*name).into());
-        }
-        let mut answers = self.answers(shard, names.len());
-        answers.sort_by_key(|answer| if let Completion::Loaded { ticket, .. } = answer { ticket.0 } else { u64::MAX });
-        let result = |answer| match answer {
-            Completion::Loaded { result, .. } => result.map(|found| found.map(plain)),
-            other => panic!("{other:?}"),
-        };
-        answers.into_iter().map(result).collect()
-    }
-}
-
 /// A record whose value is written as this test writes values: a store may keep JSON as such.
-fn plain(Stored { version, value }: Stored) -> Stored {
+pub(crate) fn plain(Stored { version, value }: Stored) -> Stored {
     let json: serde_json::Value = serde_json::from_slice(&value).unwrap();
     Stored { version, value: json.to_string().into_bytes() }
 }

@@ -7,6 +7,7 @@ mod law;
 mod memory;
 mod postgres;
 mod redis;
+mod rig;
 mod toy;
 
 use contract::{Detour, Subject, holds, opened, run};
