@@ -31,6 +31,7 @@ fn open(name: &str, durability: Durability, shards: usize) -> Storage {
         wakers: vec![waker; shards],
         off_core: Vec::new(),
         server: "test".to_owned(),
+        cluster: None,
         deposed: Arc::new(|_| {}),
     };
     storage::start(Embedded::new(directory, durability), options).expect("the target directory is writable")

@@ -142,6 +142,7 @@ fn open_storage(
         wakers,
         off_core: vec![bell.waker()],
         server: config.server_name.clone(),
+        cluster: None,
         deposed: deposed.unwrap_or_else(|| Arc::new(|why| note(Level::Fatal, "STORAGE", why))),
     };
     let (storage, what) = match (store, config.storage.kept()) {

@@ -5,7 +5,7 @@
 use crate::service::bell::Bell;
 use crate::storage::driver::Late;
 use crate::storage::names::Names;
-use deepstream_engine::{Completion, Fault, StoreBatch, Stored, Ticket};
+use deepstream_engine::{Completion, Fault, NodeId, StoreBatch, Stored, Ticket};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ pub(crate) struct Written {
 /// Slots that are to be claimed.
 pub(crate) struct Claim {
     pub(crate) ticket: Ticket,
+    pub(crate) node: NodeId,
     pub(crate) slots: Box<[u16]>,
     pub(crate) generation: u64,
 }
@@ -154,12 +155,12 @@ impl Client {
         }
     }
 
-    /// Claims slots, after everything that was handed over before, by whomever: a batch that was written under an earlier
+    /// Claims slots for the node that this server is, after everything that was handed over before, by whomever: a batch that was written under an earlier
     /// claim is not refused because of this one. What is written under this claim is handed over after its answer.
     /// One at a time.
-    pub fn claim(&mut self, ticket: Ticket, slots: Box<[u16]>, generation: u64) {
+    pub fn claim(&mut self, ticket: Ticket, node: NodeId, slots: Box<[u16]>, generation: u64) {
         let room = self.claiming.len() < CLAIMS_MAX;
-        if room && self.claims.push(Claim { ticket, slots, generation }).is_ok() {
+        if room && self.claims.push(Claim { ticket, node, slots, generation }).is_ok() {
             self.claiming.push_back(ticket);
             self.writer.ring();
         } else {

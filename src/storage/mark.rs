@@ -1,5 +1,5 @@
-//! *Owns* what a server writes into its store about itself, so that another one which is started on the same store by
-//! mistake can tell: JSON, that people can read. *Promises* to call a server gone only if its process was on this
+//! *Owns* what a server, or the nodes of a cluster in turns, write into their store about themselves, so that another one
+//! which is started on the same store by mistake can tell: JSON, that people can read. *Promises* to call a server gone only if its process was on this
 //! machine, among the processes that can be seen from here, and is no longer there. *Does not* know who reads it.
 
 use rustix::io::Errno;
@@ -27,6 +27,15 @@ pub(super) struct Mark {
     /// Whether it has ended in order.
     #[serde(default)]
     pub(super) left: bool,
+    /// The cluster that the store belongs to. Then all else is about the node that wrote this last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cluster: Option<String>,
+    /// By which names are spread over slots in a cluster. It stays with the records, whoever has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) seed: Option<[u64; 2]>,
+    /// Whether those to whom the store belonged before are still being put out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) clearing: bool,
 }
 
 impl Mark {
@@ -45,6 +54,23 @@ impl Mark {
             namespace: namespace.unwrap_or_default(),
             beat: 0,
             left: false,
+            cluster: None,
+            seed: None,
+            clearing: false,
+        }
+    }
+
+    /// This one, counted up after the last.
+    pub(super) fn after(&self, last: &Self) -> Self {
+        Self { beat: last.beat + 1, seed: last.seed, ..self.clone() }
+    }
+
+    /// Whether whoever has this one belongs to the owner of the other: it is the same server, or a node of the same cluster.
+    pub(super) fn is_kin(&self, other: &Self) -> bool {
+        match (&self.cluster, &other.cluster) {
+            (Some(own), Some(theirs)) => own == theirs,
+            (None, None) => self.holder == other.holder,
+            _ => false,
         }
     }
 
@@ -59,7 +85,7 @@ impl Mark {
 
     /// Whether `own`, on the same machine, sees that its process is no longer there.
     pub(super) fn is_gone(&self, own: &Self) -> bool {
-        let known = !own.boot.is_empty() && !own.namespace.is_empty() && self.started != 0;
+        let known = self.cluster.is_none() && !own.boot.is_empty() && !own.namespace.is_empty() && self.started != 0;
         if !known || (&self.boot, &self.namespace) != (&own.boot, &own.namespace) {
             return false;
         }
@@ -75,7 +101,11 @@ impl Mark {
 
     /// Who it is, in words.
     pub(super) fn words(&self) -> String {
-        format!("the server {} on {} (process {})", self.server, self.host, self.pid)
+        let Self { server, host, pid, .. } = self;
+        match &self.cluster {
+            None => format!("the server {server} on {host} (process {pid})"),
+            Some(cluster) => format!("the cluster {cluster}, of which the server {server} on {host} is a node,"),
+        }
     }
 }
 

@@ -25,6 +25,7 @@ pub use cache::{Cache, Entry};
 pub use client::{Claimed, Client, LOADS_MAX};
 pub use deepstream_engine::Fence;
 pub use driver::{Driver, Expected, Found, Kind, Late, Manner, Refused, Trouble, Why, Write, Writer};
+pub use keeper::Cluster;
 pub use service::{Deposed, OpenError, Options, Storage, start};
 pub use settings::{Connector, Settings};
 pub use tiered::Tiered;

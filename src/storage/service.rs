@@ -4,7 +4,7 @@
 
 use super::driver::{Driver, Trouble};
 use super::health::{Health, first, keep};
-use super::keeper::Keeper;
+use super::keeper::{Cluster, Keeper};
 use super::reading::Reader;
 use super::writing::Writer;
 use super::{AtomicCounters, Client, Counters};
@@ -31,6 +31,8 @@ pub struct Options {
     pub off_core: Vec<Waker>,
     /// The name of the server, by which another that is started on the same store tells who has it.
     pub server: String,
+    /// The cluster of which this server is a node. Then it writes once it has claimed slots.
+    pub cluster: Option<Cluster>,
     /// What happens when another server has taken the store over: from then on nothing is written any more.
     pub deposed: Deposed,
 }
@@ -81,8 +83,8 @@ pub struct Storage {
 pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, OpenError> {
     let driver = Arc::new(driver);
     let place = driver.place();
-    let keeper =
-        Keeper::draw(&options.server).map_err(|error| limited(&place, "there are no random numbers", &error.into()))?;
+    let keeper = Keeper::draw(&options.server, options.cluster.take())
+        .map_err(|error| limited(&place, "there are no random numbers", &error.into()))?;
     let names = driver.names();
     let [(reads, read_bell), (writes, write_bell)] = [BellReceiver::new(), BellReceiver::new()].map(|receiver| {
         let bell = receiver.bell();
@@ -223,6 +225,12 @@ impl Storage {
     /// One client per shard, in order, and one per service off the cores. Gives them only once.
     pub fn take_clients(&mut self) -> (Vec<Client>, Vec<Client>) {
         (std::mem::take(&mut self.clients), std::mem::take(&mut self.off_core))
+    }
+
+    /// The seed by which names are spread over slots in a cluster: the one that the store has, if it had one, which stays
+    /// as long as the records.
+    pub fn seed(&self) -> Option<[u64; 2]> {
+        self.shared.keeper.seed()
     }
 
     /// What was done so far.

@@ -7,6 +7,8 @@
 //! **A claim of slots** waits for the batches that were handed over before it, and goes before those that come after. It is
 //! tried once: whoever asked for it decides whether it is still wanted.
 //!
+//! **The node of a cluster that has lost its number**, or has none yet, is answered that others own what it writes, at once.
+//!
 //! **A commit whose answer was lost** is repeated: writing the same twice does no harm.
 //!
 //! **One record must not keep the others from being stored.** A group that the store refuses as a whole is written
@@ -103,7 +105,11 @@ impl<D: Driver> Writer<D> {
         let mut looks = 0;
         loop {
             let opening = self.shared.health.now().map_err(|why| failed(&why))?;
-            let trouble = match self.driver.claim(&claim.slots, claim.generation).await {
+            let claimed = async {
+                self.shared.keeper.sit(&*self.driver, u16::from(claim.node.0)).await?;
+                self.driver.claim(&claim.slots, claim.generation).await
+            };
+            let trouble = match claimed.await {
                 Ok(late) => {
                     self.shared.counters.claims.fetch_add(1, Ordering::Relaxed);
                     return Ok(late);
@@ -236,6 +242,9 @@ impl<D: Driver> Writer<D> {
                 Err(why) if !manner.waits => return Err(failed(&why.words())),
                 Err(_) => self.wait(writes.len()).await?,
             };
+            if !self.shared.keeper.may_write::<D>() {
+                return Ok(Ok((0..writes.len()).map(|entry| Refused { entry, why: Why::Deposed }).collect()));
+            }
             let trouble = match self.driver.commit(writes).await {
                 Ok(refused) => return Ok(Ok(refused)),
                 Err(trouble) => trouble,

@@ -92,6 +92,7 @@ impl Rig {
             wakers: wakers.collect(),
             off_core: Vec::new(),
             server: "test".to_owned(),
+            cluster: None,
             deposed: Arc::new(|_| {}),
         };
         let storage = storage::start(Embedded::new(path.into(), durability), options)?;

@@ -3,11 +3,10 @@
 
 use crate::cluster;
 use crate::rig::Rig;
-use deepstream::storage::{self, Driver, Expected, Fence, Found, Kind, Late, Options, Why, Write, Writer};
+use deepstream::storage::{self, Driver, Expected, Fence, Found, Kind, Late, Why, Write, Writer};
 use deepstream_engine::{Completion, Fault, Stored, Ticket};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -87,13 +86,14 @@ pub(crate) fn holds(subject: &impl Subject) {
     refuses_entries_one_by_one(subject);
     writes_under_a_condition(subject);
     writes_behind_a_fence(subject);
-    cluster::holds(subject);
     keeps_one_mark(subject);
     tells_two_servers_apart(subject);
     lets_only_the_last_who_entered_write(subject);
     writes_nothing_late(subject);
     ends_with_work_in_flight(subject);
     goes_away_and_comes_back(subject);
+    // Last: whoever comes after a cluster waits.
+    cluster::holds(subject);
 }
 
 fn keeps_versions_values_and_removals(subject: &impl Subject) {
@@ -348,16 +348,7 @@ fn tells_two_servers_apart<S: Subject>(subject: &S) {
         return;
     }
     let mut first = Rig::open(subject, 1);
-    let options = Options {
-        load_timeout: PATIENCE,
-        start_timeout: Duration::ZERO,
-        cpus: Vec::new(),
-        wakers: Vec::new(),
-        off_core: Vec::new(),
-        server: "other".to_owned(),
-        deposed: Arc::new(|_| {}),
-    };
-    let refused = storage::start(subject.driver(), options).err().expect("the first lives");
+    let refused = Rig::begin(subject, 1, "other", None).err().expect("the first lives");
     assert!(refused.what.starts_with("the server test on ") && refused.what.ends_with("writes to it"), "{refused}");
     first.store(0, &[(b"apart", 1, Some(b"{}"))]).expect("for the first nothing has changed");
 }

@@ -2,7 +2,7 @@
 
 use crate::contract::{PATIENCE, Subject, plain};
 use deepstream::service::Waker;
-use deepstream::storage::{self, Client, Options, Storage};
+use deepstream::storage::{self, Client, Cluster, Deposed, OpenError, Options, Storage};
 use deepstream_engine::{Completion, Fault, StoreBatch, Stored, Ticket};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -14,6 +14,8 @@ type Change<'c> = (&'c [u8], i32, Option<&'c [u8]>);
 struct Signal {
     rung: Mutex<bool>,
     bell: Condvar,
+    /// Why another has the store.
+    deposed: Mutex<Option<String>>,
 }
 
 /// A store with clients, and somebody who waits for their answers.
@@ -24,8 +26,26 @@ pub(crate) struct Rig {
     signal: Arc<Signal>,
 }
 
+fn deposed(signal: &Arc<Signal>) -> Deposed {
+    let signal = Arc::clone(signal);
+    Arc::new(move |why| {
+        *signal.deposed.lock().unwrap() = Some(why.to_owned());
+        signal.bell.notify_all();
+    })
+}
+
 impl Rig {
     pub(crate) fn open(subject: &impl Subject, shards: usize) -> Self {
+        Self::begin(subject, shards, "test", None).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// One of a server with this name, which may be a node of a cluster. It has as many shards.
+    pub(crate) fn begin(
+        subject: &impl Subject,
+        shards: usize,
+        server: &str,
+        cluster: Option<&Cluster>,
+    ) -> Result<Self, OpenError> {
         let signal = Arc::new(Signal::default());
         let waker = || {
             let signal = Arc::clone(&signal);
@@ -40,8 +60,9 @@ impl Rig {
             cpus: Vec::new(),
             wakers: (0..shards).map(|_| waker()).collect(),
             off_core: vec![waker()],
-            server: "test".to_owned(),
-            deposed: Arc::new(|_| {}),
+            server: server.to_owned(),
+            cluster: cluster.cloned(),
+            deposed: deposed(&signal),
         };
         let deadline = Instant::now() + PATIENCE;
         let mut storage = loop {
@@ -49,12 +70,25 @@ impl Rig {
                 Ok(storage) => break storage,
                 // A process that a test beside this one has just started holds all our locks until it becomes its program.
                 Err(error) if error.what.contains("in use") && Instant::now() < deadline => std::thread::yield_now(),
-                Err(error) => panic!("{error}"),
+                Err(error) => return Err(error),
             }
         };
         let (mut clients, services) = storage.take_clients();
         clients.extend(services);
-        Self { storage, clients, signal }
+        Ok(Self { storage, clients, signal })
+    }
+
+    /// Waits until it is told that another has the store; why.
+    pub(crate) fn deposed(&self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut rung = self.signal.rung.lock().unwrap();
+        loop {
+            if let Some(why) = self.signal.deposed.lock().unwrap().clone() {
+                return why;
+            }
+            assert!(Instant::now() < deadline, "it is not told");
+            rung = self.signal.bell.wait_timeout(rung, Duration::from_secs(1)).unwrap().0;
+        }
     }
 
     /// Waits until there is an answer.
