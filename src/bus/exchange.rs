@@ -3,13 +3,13 @@
 //!
 //! *Owns* the inboxes. *Promises* what every bus does, and more: nothing comes twice or out of order. *Does not* reach another process.
 
-use super::{Address, Bus, INBOX_BYTES, INBOX_PACKETS};
+use super::inbox::Inbox;
+use super::{Address, Bus};
 use crate::storage::{Kind, Trouble};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
 
 /// As other members have it.
 const PACKET_BYTES_MAX: usize = 256 << 10;
@@ -22,29 +22,15 @@ pub struct Exchange(Arc<Mutex<State>>);
 struct State {
     /// Set by tests: no node can reach it.
     away: bool,
-    inboxes: BTreeMap<Address, Inbox>,
-}
-
-struct Inbox {
-    bytes: usize,
-    packets: VecDeque<Bytes>,
-    bell: Arc<Notify>,
-    lost: Arc<AtomicU64>,
+    inboxes: BTreeMap<Address, Arc<Inbox>>,
 }
 
 /// A node's place at an exchange.
 pub struct Seat {
     exchange: Exchange,
-    own: Mutex<Own>,
+    /// Where its last `open` was, until it is closed.
+    own: Mutex<Option<(Address, Arc<Inbox>)>>,
     lost: Arc<AtomicU64>,
-}
-
-/// What a seat knows.
-#[derive(Default)]
-struct Own {
-    /// Of its last `open`; `None` before it and once it was closed.
-    opened: Option<Address>,
-    bell: Arc<Notify>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -62,47 +48,19 @@ impl Exchange {
     }
 
     /// Takes the exchange away from all who are at it, or brings it back. Who was there must open again.
-    pub fn set_away(&self, away: bool) {
+    pub fn set_away(&self, is_away: bool) {
         let mut state = lock(&self.0);
-        state.away = away;
-        state.inboxes.values().for_each(|inbox| inbox.bell.notify_one());
-        state.inboxes.clear();
-    }
-}
-
-impl Inbox {
-    fn put(&mut self, packet: Bytes) {
-        let has_room =
-            self.packets.len() < INBOX_PACKETS && (self.packets.is_empty() || self.bytes + packet.len() <= INBOX_BYTES);
-        if has_room {
-            self.bytes += packet.len();
-            self.packets.push_back(packet);
-            self.bell.notify_one();
-        } else {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        state.away = is_away;
+        for (_, inbox) in std::mem::take(&mut state.inboxes) {
+            inbox.end(away("the exchange is away"));
         }
-    }
-
-    fn take(&mut self) -> Option<Bytes> {
-        let packet = self.packets.pop_front()?;
-        self.bytes -= packet.len();
-        Some(packet)
-    }
-}
-
-impl State {
-    /// The inbox of this address, unless it was taken away or closed.
-    fn inbox(&mut self, own: Option<Address>) -> Result<&mut Inbox, Trouble> {
-        own.and_then(|own| self.inboxes.get_mut(&own)).ok_or_else(|| away("this node is not at the exchange"))
     }
 }
 
 impl Seat {
-    /// The next packet; else what to wait on for one.
-    fn next(&self) -> Result<Result<Bytes, Arc<Notify>>, Trouble> {
-        let (mut state, own) = (lock(&self.exchange.0), lock(&self.own));
-        let packet = state.inbox(own.opened)?.take();
-        Ok(packet.ok_or_else(|| Arc::clone(&own.bell)))
+    fn inbox(&self) -> Result<Arc<Inbox>, Trouble> {
+        let inbox = lock(&self.own).as_ref().map(|(_, inbox)| Arc::clone(inbox));
+        inbox.ok_or_else(|| away("this node is not at the exchange"))
     }
 }
 
@@ -120,13 +78,12 @@ impl Bus for Seat {
     }
 
     async fn open(&self, own: Address) -> Result<(), Trouble> {
-        let (mut state, mut known) = (lock(&self.exchange.0), lock(&self.own));
+        let mut state = lock(&self.exchange.0);
         if state.away {
             return Err(away("the exchange is away"));
         }
-        let bell = Arc::new(Notify::new());
-        *known = Own { opened: Some(own), bell: Arc::clone(&bell) };
-        let inbox = Inbox { bytes: 0, packets: VecDeque::new(), bell, lost: Arc::clone(&self.lost) };
+        let inbox = Inbox::new(&self.lost);
+        *lock(&self.own) = Some((own, Arc::clone(&inbox)));
         state.inboxes.insert(own, inbox);
         Ok(())
     }
@@ -136,28 +93,21 @@ impl Bus for Seat {
             let what = format!("a packet of {} bytes is longer than {PACKET_BYTES_MAX}", packet.len());
             return Err(Trouble::new(Kind::Lasting, what, ""));
         }
-        let mut state = lock(&self.exchange.0);
-        state.inbox(lock(&self.own).opened)?;
-        if let Some(inbox) = state.inboxes.get_mut(&to) {
+        self.inbox()?.check()?;
+        if let Some(inbox) = lock(&self.exchange.0).inboxes.get(&to) {
             inbox.put(packet);
         }
         Ok(())
     }
 
     async fn receive(&self) -> Result<Bytes, Trouble> {
-        loop {
-            match self.next()? {
-                Ok(packet) => return Ok(packet),
-                // A ring that came between looking and waiting is remembered by the bell.
-                Err(bell) => bell.notified().await,
-            }
-        }
+        self.inbox()?.next().await
     }
 
     async fn close(&self) {
-        let (mut state, mut own) = (lock(&self.exchange.0), lock(&self.own));
-        if let Some(inbox) = own.opened.take().and_then(|address| state.inboxes.remove(&address)) {
-            inbox.bell.notify_one();
+        if let Some((address, inbox)) = lock(&self.own).take() {
+            lock(&self.exchange.0).inboxes.remove(&address);
+            inbox.end(away("this node is not at the exchange"));
         }
     }
 }

@@ -29,6 +29,7 @@
 //! Its functions are asynchronous for the reason that those of stores are ([`driver`](crate::storage::driver)).
 
 mod exchange;
+mod inbox;
 
 pub use exchange::{Exchange, Seat};
 
