@@ -3,10 +3,11 @@
 mod contract;
 
 use contract::{Subject, holds};
-use deepstream::config::Postgres;
+use deepstream::config::{self, Postgres};
 use deepstream::connector::etcd::{EtcdRegistry, Settings};
 use deepstream::connector::postgres::PostgresRegistry;
-use deepstream::registry::{Chair, Desk, Held, Lease, Registry, Swapped};
+use deepstream::connector::redis::RedisRegistry;
+use deepstream::registry::{Chair, Desk, Held, Lease, Registry, Renewed, Swapped};
 use deepstream::storage::Kind as Failure;
 use engines::{Engine, Kind, Options, start};
 use std::time::{Duration, Instant};
@@ -63,6 +64,96 @@ impl Subject for Database {
 #[test]
 fn postgres_holds_the_contract() {
     holds(&Database(start(Kind::Postgres, &Options::default()).unwrap()));
+}
+
+/// A Redis, or what takes its place, of this test's own.
+struct Redis(Engine);
+
+impl Redis {
+    fn settings(&self) -> config::Redis {
+        let (host, port) = (self.0.address().to_string(), self.0.port());
+        config::Redis { host, port, key_prefix: "odd *[prefix".to_owned(), ..config::Redis::default() }
+    }
+}
+
+impl Subject for Redis {
+    type Registry = RedisRegistry;
+
+    fn registry(&self, cluster: &str, ttl: Duration) -> RedisRegistry {
+        RedisRegistry::new(self.settings(), cluster, ttl)
+    }
+
+    fn away(&self, away: bool) -> bool {
+        if away {
+            self.0.freeze().unwrap();
+        } else {
+            self.0.thaw();
+        }
+        true
+    }
+}
+
+#[test]
+fn redis_holds_the_contract() {
+    holds(&Redis(start(Kind::Redis, &Options::default()).unwrap()));
+}
+
+#[test]
+fn valkey_holds_the_contract() {
+    holds(&Redis(start(Kind::Valkey, &Options::default()).unwrap()));
+}
+
+/// That no record can be written any more is no reason to put nodes out.
+#[test]
+fn leases_are_prolonged_while_redis_is_full() {
+    let redis = Redis(start(Kind::Redis, &Options::default()).unwrap());
+    let (host, port) = (redis.0.address().to_string(), redis.0.port());
+    let mut other = redis::Client::open((host, port)).unwrap().get_connection().unwrap();
+    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec(&mut other).unwrap();
+    let full = redis::cmd("SET").arg(&["a", "b"]).exec(&mut other).unwrap_err();
+    assert_eq!(full.code(), Some("OOM"), "{full}");
+    let registry = redis.registry("full", Duration::from_secs(6));
+    let lease = Lease { name: "a", incarnation: 1, grant: 1, fresh: true, about: b"", ttl: Duration::from_mins(10) };
+    block_on(async {
+        registry.open().await.unwrap();
+        for fresh in [true, false] {
+            let renewed = registry.renew(&Lease { fresh, ..lease }, 0).await.unwrap();
+            assert!(matches!(renewed, Renewed::Yours(_)), "{renewed:?}");
+        }
+    });
+}
+
+/// A user with exactly the rights that it asks for; and each lack of one is said at the start.
+#[test]
+fn what_a_user_of_redis_must_be_allowed_is_said() {
+    let redis = Redis(start(Kind::Redis, &Options::default()).unwrap());
+    let mut other = redis::Client::open((redis.0.address().to_string(), redis.0.port())).unwrap();
+    let mut rights = |rights: &str| {
+        let mut command = redis::cmd("ACL");
+        command.arg(&["SETUSER", "ann", "reset", "on", ">secret"]).arg(rights.split(' ').collect::<Vec<_>>());
+        command.exec(&mut other).unwrap();
+    };
+    let (username, password) = (Some("ann".to_owned()), Some("secret".to_owned()));
+    let settings = config::Redis { username, password, ..redis.settings() };
+    let open = || block_on(RedisRegistry::new(settings.clone(), "c", Duration::from_secs(6)).open());
+    let whole = "+@read +@write +@scripting +@pubsub +@connection +info +time ~* &*";
+    rights(whole);
+    assert_eq!(open(), Ok(()));
+    for lack in ["&*", "~*", "+@pubsub", "+@scripting", "+@write", "+time", "+info"] {
+        rights(whole.replace(lack, "").replace("  ", " ").trim());
+        // What a script may not do shows when it does it.
+        let told = open().and_then(|()| {
+            let registry = RedisRegistry::new(settings.clone(), "c", Duration::from_secs(6));
+            let lease =
+                Lease { name: "a", incarnation: 1, grant: 1, fresh: true, about: b"", ttl: Duration::from_mins(1) };
+            block_on(async {
+                registry.open().await?;
+                registry.renew(&lease, 0).await.map(drop)
+            })
+        });
+        let trouble = told.expect_err(lack);
+        assert!(trouble.words().contains("+@pubsub") && trouble.words().contains("ACL SETUSER"), "{lack}: {trouble:?}");
+    }
 }
 
 /// An etcd of this test's own.

@@ -3,6 +3,7 @@
 
 use super::client::Role;
 use super::guards::text;
+use super::link::Link;
 use super::trouble::too_old;
 use super::{EVENT, Redis};
 use crate::log::{Level, note};
@@ -13,6 +14,8 @@ use redis::{Value, cmd};
 pub(super) const VALUE_BYTES_MAX: usize = 512 << 20;
 /// The oldest server that is tested.
 const VERSION_MIN: (u32, u32) = (6, 2);
+/// The oldest one whose scripts may say that they go on while memory is full.
+const MEMBER_VERSION_MIN: (u32, u32) = (7, 0);
 
 /// What a server says of itself.
 #[derive(Default)]
@@ -68,13 +71,28 @@ fn setting(answer: &Value) -> Option<String> {
     }
 }
 
-/// What may be lost, in words; or why it cannot be used.
-fn judge(facts: &Facts<'_>) -> Result<Vec<String>, Trouble> {
+/// Whether it can be used as what keeps or connects the members of a cluster. What keeps them must not be dropped by the way.
+pub(super) async fn member(link: &Link) -> Result<(), Trouble> {
+    let info = text(&link.ask(&cmd("INFO")).await?).unwrap_or_default();
+    member_of(&Facts { info: &info, ..Facts::default() })
+}
+
+fn member_of(facts: &Facts<'_>) -> Result<(), Trouble> {
+    usable(facts, MEMBER_VERSION_MIN)?;
+    let policy = facts.of("maxmemory_policy");
+    if policy.starts_with("allkeys") && facts.of("maxmemory") != "0" {
+        let what = format!("it drops whatever it holds when its memory is full (maxmemory-policy {policy})");
+        return Err(Trouble::new(Kind::Lasting, what, "set its maxmemory-policy to noeviction"));
+    }
+    Ok(())
+}
+
+fn usable(facts: &Facts<'_>, (major, minor): (u32, u32)) -> Result<(), Trouble> {
     let version = facts.of("redis_version");
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
     let number = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-    if number < VERSION_MIN {
-        return Err(too_old(version));
+    if number < (major, minor) {
+        return Err(too_old(version, &format!("{major}.{minor}")));
     }
     if facts.of("loading") == "1" {
         return Err(Trouble::new(Kind::Away, "it is loading its data", "wait until it has loaded them"));
@@ -83,6 +101,12 @@ fn judge(facts: &Facts<'_>) -> Result<Vec<String>, Trouble> {
         let hint = "write host and port of the server that takes writes";
         return Err(Trouble::new(Kind::Lasting, "it is a replica, which takes no writes", hint));
     }
+    Ok(())
+}
+
+/// What may be lost, in words; or why it cannot be used.
+fn judge(facts: &Facts<'_>) -> Result<Vec<String>, Trouble> {
+    usable(facts, VERSION_MIN)?;
     let mut warnings = Vec::new();
     let mut warn = |text: String| warnings.push(text);
     match (facts.of("aof_enabled"), facts.appendfsync) {
@@ -168,6 +192,11 @@ mod tests {
             let info = changed(from, to);
             let refusal = judge(&facts(&info)).expect_err(words);
             assert!(refusal.kind == kind && refusal.what.contains(words), "{refusal:?}");
+        }
+        assert_eq!(member_of(&facts(SAFE)), Ok(()));
+        for (info, words) in [(&limited, "drops whatever"), (&changed("7.0.15", "6.2.6"), "6.2.6")] {
+            let refusal = member_of(&facts(info)).expect_err(words);
+            assert!(refusal.kind == Kind::Lasting && refusal.what.contains(words), "{refusal:?}");
         }
     }
 }

@@ -4,13 +4,18 @@
 //! (`src/storage/driver.rs`), as far as Redis keeps what it has taken; what it does not keep is said at the start. *Does
 //! not* cache, or interpret values.
 
+mod channels;
 mod client;
 mod commit;
 mod guards;
 mod inspect;
 mod keys;
+mod link;
 mod load;
+mod registry;
 mod trouble;
+
+pub use registry::RedisRegistry;
 
 use crate::config::Redis as Settings;
 use crate::storage::names::{Names, Whole};

@@ -7,6 +7,9 @@ use redis::{ErrorKind, RedisError};
 /// What a user of an access list must be allowed to do; `docs/storage.md` has the whole line.
 const RIGHTS: &str =
     "let its user do +@read +@write +@scripting +@connection +info +time +config|get on ~* (ACL SETUSER)";
+/// The same of a registry or a bus.
+const RIGHTS_OF_CLUSTER: &str =
+    "let its user do +@read +@write +@scripting +@pubsub +@connection +info +time on ~* and &* (ACL SETUSER)";
 const MEMORY: &str = "raise its maxmemory, or remove records";
 const LOG: &str = "see the log of Redis";
 
@@ -26,7 +29,7 @@ pub(super) fn trouble(error: &RedisError) -> Trouble {
     }
     match error.kind() {
         ErrorKind::AuthenticationFailed => return refused("it does not accept the password"),
-        ErrorKind::RESP3NotSupported => return too_old("below 6"),
+        ErrorKind::RESP3NotSupported => return too_old("below 6", "6.2"),
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
             return Trouble::new(Kind::Away, "it answers like no Redis", "correct host and port of its options");
         }
@@ -72,14 +75,23 @@ fn refused(what: &str) -> Trouble {
 }
 
 /// A server that lacks what is needed.
-pub(super) fn too_old(version: &str) -> Trouble {
-    Trouble::new(Kind::Lasting, format!("its version is {version}"), "use Redis 6.2, Valkey, or a later one")
+pub(super) fn too_old(version: &str, least: &str) -> Trouble {
+    Trouble::new(
+        Kind::Lasting,
+        format!("its version is {version}"),
+        format!("use Redis {least}, Valkey, or a later one"),
+    )
 }
 
 /// A failure when it is opened: what an administrator has to mend then ends the start, and is not waited for.
 pub(super) fn of_start(trouble: Trouble) -> Trouble {
     let passes = [MEMORY, LOG].contains(&&*trouble.hint);
     Trouble { kind: if trouble.kind == Kind::Busy && !passes { Kind::Lasting } else { trouble.kind }, ..trouble }
+}
+
+/// A failure of a registry or a bus, which need other rights than a store.
+pub(super) fn of_cluster(trouble: Trouble) -> Trouble {
+    if trouble.hint == RIGHTS { Trouble { hint: RIGHTS_OF_CLUSTER.into(), ..trouble } } else { trouble }
 }
 
 #[cfg(test)]
