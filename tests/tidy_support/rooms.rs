@@ -160,7 +160,7 @@ pub(crate) const MODULES: &[Modules] = &[
             ("registry", &["storage"]),
             ("auth", &["credentials", "log", "proxies", "service", "settings", "storage"]),
             ("config", &["auth", "credentials", "log", "proxies", "storage"]),
-            ("connector", &["log", "storage", "config", "registry"]),
+            ("connector", &["log", "storage", "config", "registry", "bus"]),
             ("auth/methods", &["auth", "config", "credentials", "log"]),
             ("endpoint", &["proxies", "config"]),
             ("monitor", &["log", "service", "storage", "auth"]),

@@ -4,6 +4,7 @@
 //!
 //! The name stands in braces, so that all keys of a cluster are in one slot.
 
+use crate::bus::Address;
 use crate::config::Redis as Settings;
 
 /// See the module.
@@ -24,5 +25,10 @@ impl Channels {
     /// Where it is told that the registry has changed.
     pub(super) fn changed(&self) -> String {
         format!("{}changed", self.of_cluster)
+    }
+
+    /// The inbox of a node's process.
+    pub(super) fn inbox(&self, of: Address) -> String {
+        format!("{}{}:{:016x}", self.of_cluster, of.node.0, of.incarnation)
     }
 }

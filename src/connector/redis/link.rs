@@ -20,7 +20,7 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// A peer that acknowledges nothing for so long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// Requests that may wait to be written to the socket.
-const REQUESTS_MAX: usize = 1024;
+pub(super) const REQUESTS_MAX: usize = 1024;
 /// Bytes that are gathered for one write to the socket.
 const GATHERED_BYTES: usize = 256 * 1024;
 

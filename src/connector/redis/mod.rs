@@ -4,6 +4,7 @@
 //! (`src/storage/driver.rs`), as far as Redis keeps what it has taken; what it does not keep is said at the start. *Does
 //! not* cache, or interpret values.
 
+mod bus;
 mod channels;
 mod client;
 mod commit;
@@ -15,6 +16,7 @@ mod load;
 mod registry;
 mod trouble;
 
+pub use bus::RedisBus;
 pub use registry::RedisRegistry;
 
 use crate::config::Redis as Settings;
