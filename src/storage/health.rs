@@ -1,6 +1,7 @@
-//! *Owns* whether a store is reachable, and opening it again. *Promises* that attempts to open it are spaced out, from
-//! [`RETRY_FIRST`] to the driver's maximum; and that the log says once that it is away, why and what to do, again when
-//! the reason changes, and once that it is back. *Does not* repeat calls that were under way.
+//! *Owns* whether a store is reachable, or whatever else is kept open in the same manner, and opening it again. *Promises*
+//! that attempts to open it are spaced out, from [`RETRY_FIRST`] to the most that it allows; and that the log says once that it
+//! is away, why and what to do, again when the reason changes, and once that it is back. *Does not* repeat calls that were
+//! under way.
 
 use super::driver::{Driver, Kind, Trouble};
 use super::keeper::Keeper;
@@ -15,14 +16,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-pub(super) const RETRY_FIRST: Duration = Duration::from_millis(50);
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
 
 /// Which opening of the store a caller used: failures of an earlier one are already known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Opening(u64);
+pub(crate) struct Opening(u64);
 
 /// See the module.
-pub(super) struct Health(watch::Sender<State>);
+pub(crate) struct Health(watch::Sender<State>);
 
 enum State {
     Open(Opening),
@@ -32,12 +33,12 @@ enum State {
 
 impl Health {
     /// The health of a store that has just been opened.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(watch::Sender::new(State::Open(Opening(0))))
     }
 
     /// Whether it is reachable, or why not.
-    pub(super) fn now(&self) -> Result<Opening, Trouble> {
+    pub(crate) fn now(&self) -> Result<Opening, Trouble> {
         match &*self.0.borrow() {
             State::Open(opening) => Ok(*opening),
             State::Away(_, why) => Err(why.clone()),
@@ -45,7 +46,7 @@ impl Health {
     }
 
     /// Waits until it is reachable.
-    pub(super) async fn open(&self) -> Opening {
+    pub(crate) async fn open(&self) -> Opening {
         let mut state = self.0.subscribe();
         loop {
             if let State::Open(opening) = &*state.borrow_and_update() {
@@ -57,7 +58,7 @@ impl Health {
     }
 
     /// Reports that a call has found it away.
-    pub(super) fn report(&self, opening: Opening, why: &Trouble) {
+    pub(crate) fn report(&self, opening: Opening, why: &Trouble) {
         self.0.send_if_modified(|state| {
             let news = matches!(state, State::Open(current) if *current == opening);
             if news {
@@ -67,7 +68,8 @@ impl Health {
         });
     }
 
-    async fn away(&self) -> Trouble {
+    /// Waits until it is not.
+    pub(crate) async fn away(&self) -> Trouble {
         let mut state = self.0.subscribe();
         loop {
             if let State::Away(_, why) = &*state.borrow_and_update() {
@@ -78,52 +80,53 @@ impl Health {
     }
 }
 
-/// Opens a store for the first time. Waits for one that cannot be reached, but not for one that refuses.
-pub(super) async fn first<D: Driver>(driver: &D, keeper: &Keeper, patience: Duration) -> Result<(), OpenError> {
-    let started = Instant::now();
-    let (mut pause, mut told) = (RETRY_FIRST, false);
-    loop {
-        let Err(why) = keeper.open(driver).await else { return Ok(()) };
-        let passes = matches!(why.kind, Kind::Away | Kind::Busy);
-        let error = OpenError::new(driver.place(), why);
-        if !passes || started.elapsed() + pause >= patience {
-            return Err(error);
-        }
-        if !told {
-            note(Level::Warn, D::MANNER.event, &format!("{error}; trying again for {} ms", patience.as_millis()));
-            told = true;
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(D::MANNER.retry_max);
-    }
+/// What is kept open, for the log.
+pub(crate) struct Kept {
+    pub(crate) place: String,
+    /// The event of its log lines.
+    pub(crate) event: &'static str,
+    /// What becomes of calls while it is away.
+    pub(crate) meanwhile: &'static str,
+    /// The longest pause between two tries to open it.
+    pub(crate) retry_max: Duration,
 }
 
-/// Runs the driver's background work, and opens the store again whenever it is away. Never ends.
-pub(super) async fn keep<D: Driver>(driver: Arc<D>, shared: Arc<Shared>) {
-    let (manner, health) = (D::MANNER, &shared.health);
-    let say = |level, text: &str| note(level, manner.event, &format!("{}: {text}", driver.place()));
-    let meanwhile = if manner.waits { "Writes wait, reads fail in time" } else { "Writes fail" };
-    loop {
-        if let Ok(opening) = health.now() {
-            let lives = first_of(driver.attend(), shared.keeper.beat(&*driver));
-            let why = first_of(lives, health.away()).await;
-            health.report(opening, &why);
+impl Kept {
+    /// Opens it for the first time. Waits for what cannot be reached, but not for what refuses.
+    pub(crate) async fn first(
+        &self,
+        patience: Duration,
+        open: impl AsyncFn() -> Result<(), Trouble>,
+    ) -> Result<(), OpenError> {
+        let started = Instant::now();
+        let (mut pause, mut told) = (RETRY_FIRST, false);
+        loop {
+            let Err(why) = open().await else { return Ok(()) };
+            let passes = matches!(why.kind, Kind::Away | Kind::Busy);
+            let error = OpenError::new(self.place.clone(), why);
+            if !passes || started.elapsed() + pause >= patience {
+                return Err(error);
+            }
+            if !told {
+                note(Level::Warn, self.event, &format!("{error}; trying again for {} ms", patience.as_millis()));
+                told = true;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(self.retry_max);
         }
+    }
+
+    /// Opens it again, which was found away.
+    pub(crate) async fn again(&self, health: &Health, open: impl AsyncFn() -> Result<(), Trouble>) {
         let mut why = health.away().await;
-        if why.kind == Kind::Deposed {
-            deposed(&driver.place(), &shared, &why).await;
-        }
-        say(Level::Error, &format!("{}. {meanwhile}, until it is back", why.words()));
+        self.say(Level::Error, &format!("{}. {}, until it is back", why.words(), self.meanwhile));
         let mut pause = RETRY_FIRST;
         loop {
             sleep(pause).await;
-            pause = (pause * 2).min(manner.retry_max);
-            let Err(now) = shared.keeper.open(&*driver).await else { break };
-            if now.kind == Kind::Deposed {
-                deposed(&driver.place(), &shared, &now).await;
-            }
+            pause = (pause * 2).min(self.retry_max);
+            let Err(now) = open().await else { break };
             if now != why {
-                say(Level::Warn, &now.words());
+                self.say(Level::Warn, &now.words());
                 why = now;
                 health.0.send_modify(|state| {
                     if let State::Away(_, told) = state {
@@ -132,13 +135,53 @@ pub(super) async fn keep<D: Driver>(driver: Arc<D>, shared: Arc<Shared>) {
                 });
             }
         }
-        shared.counters.reopens.fetch_add(1, Ordering::Relaxed);
         health.0.send_modify(|state| {
             if let State::Away(Opening(before), _) = state {
                 *state = State::Open(Opening(*before + 1));
             }
         });
-        say(Level::Info, "it is back");
+        self.say(Level::Info, "it is back");
+    }
+
+    fn say(&self, level: Level, text: &str) {
+        note(level, self.event, &format!("{}: {text}", self.place));
+    }
+}
+
+/// A store, for the log.
+fn kept<D: Driver>(driver: &D) -> Kept {
+    let meanwhile = if D::MANNER.waits { "Writes wait, reads fail in time" } else { "Writes fail" };
+    Kept { place: driver.place(), event: D::MANNER.event, meanwhile, retry_max: D::MANNER.retry_max }
+}
+
+/// Opens a store for the first time.
+pub(super) async fn first<D: Driver>(driver: &D, keeper: &Keeper, patience: Duration) -> Result<(), OpenError> {
+    kept(driver).first(patience, async || keeper.open(driver).await).await
+}
+
+/// Runs the driver's background work, and opens the store again whenever it is away. Never ends.
+pub(super) async fn keep<D: Driver>(driver: Arc<D>, shared: Arc<Shared>) {
+    let health = &shared.health;
+    let open = async || {
+        let opened = shared.keeper.open(&*driver).await;
+        match &opened {
+            Ok(()) => _ = shared.counters.reopens.fetch_add(1, Ordering::Relaxed),
+            Err(why) if why.kind == Kind::Deposed => deposed(&driver.place(), &shared, why).await,
+            Err(_) => {}
+        }
+        opened
+    };
+    loop {
+        if let Ok(opening) = health.now() {
+            let lives = first_of(driver.attend(), shared.keeper.beat(&*driver));
+            let why = first_of(lives, health.away()).await;
+            health.report(opening, &why);
+        }
+        let why = health.away().await;
+        if why.kind == Kind::Deposed {
+            deposed(&driver.place(), &shared, &why).await;
+        }
+        kept(&*driver).again(health, &open).await;
     }
 }
 
@@ -149,7 +192,7 @@ async fn deposed(place: &str, shared: &Shared, why: &Trouble) {
 }
 
 /// The result of whichever ends first; the other is dropped.
-pub(super) async fn first_of<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
+pub(crate) async fn first_of<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
     let (mut one, mut other) = (pin!(one), pin!(other));
     poll_fn(|context| match one.as_mut().poll(context) {
         Poll::Pending => other.as_mut().poll(context),

@@ -31,6 +31,7 @@ pub use settings::{Connector, Settings};
 pub use tiered::Tiered;
 pub use together::{Request, together};
 
+pub(crate) use health::{Health, Kept, Opening, first_of};
 use service::Shared;
 use std::sync::atomic::{AtomicU64, Ordering};
 
