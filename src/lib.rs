@@ -8,6 +8,7 @@
 pub mod auth;
 pub mod bus;
 pub mod cli;
+pub mod cluster;
 pub mod command;
 pub mod config;
 pub mod connector;

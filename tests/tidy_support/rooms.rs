@@ -158,6 +158,7 @@ pub(crate) const MODULES: &[Modules] = &[
             ("storage", &["log", "service", "settings"]),
             ("bus", &["storage"]),
             ("registry", &["storage"]),
+            ("cluster", &["bus", "log", "registry", "service", "storage"]),
             ("auth", &["credentials", "log", "proxies", "service", "settings", "storage"]),
             ("config", &["auth", "credentials", "log", "proxies", "storage"]),
             ("connector", &["log", "storage", "config", "registry", "bus"]),

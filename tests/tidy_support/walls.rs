@@ -17,7 +17,7 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("benches", "benches", &["wire", "valve", "engine", "mesh"]),
     ("perf", "perf", &["cpulist", "wire"]),
     ("engines", "tests/engines", &[]),
-    ("deepstream", "", &["cpulist", "json", "wire", "pattern", "valve", "engine", "mesh"]),
+    ("deepstream", "", &["cluster", "cpulist", "json", "wire", "pattern", "valve", "engine", "mesh"]),
 ];
 /// Crates that decide: no clock, thread, socket, file or randomly seeded map.
 const PURE: &[&str] =
@@ -30,6 +30,7 @@ const CLOCKS: &[(&str, &str)] = &[
     ("src/auth/", "off-core: tokens end at a time of day, keys are fetched again"),
     ("src/permissions/", "a command that judges as of now"),
     ("src/log.rs", "stamps log lines with the time of day"),
+    ("src/cluster/", "off-core: how long a start waits, and the time of day in a first charter"),
     ("src/config/", "makes a server name up at start"),
     ("src/connector/", "off-core: when the next sync is due"),
     ("src/registry/", "off-core: when a lease is over"),
@@ -52,7 +53,7 @@ pub(crate) fn unlisted_imports(files: &[Source]) -> Vec<String> {
             for key in keys(manifest, table) {
                 let Some(import) = key.strip_prefix("deepstream-") else { continue };
                 let for_tests =
-                    folder.is_empty() && table == "dev-dependencies" && ["cluster", "engines", "sim"].contains(&import);
+                    folder.is_empty() && table == "dev-dependencies" && ["engines", "sim"].contains(&import);
                 if !allowed.contains(&import) && !for_tests {
                     found.push(format!("{path}: {name} may not import {import}"));
                 }
@@ -97,6 +98,7 @@ pub(crate) fn stray_runtimes(files: &[Source]) -> Vec<String> {
             "src/connector/",
             "src/storage/",
             "src/bus/",
+            "src/cluster/",
             "src/registry/",
             "src/auth/",
             "src/monitor/reader.rs",

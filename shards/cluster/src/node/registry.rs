@@ -86,6 +86,12 @@ impl Node {
         self.registry.renew_at = self.registry.renew_at.min(at);
     }
 
+    /// The registry may hold something else than what was seen last. Nobody needs to say it: it is looked at by itself in time.
+    pub fn look(&mut self, now: Nanos) {
+        self.renew_soon(now);
+        self.tick(now);
+    }
+
     /// What storage took is refused by a later claim, or a claim came late.
     pub fn deposed(&mut self, now: Nanos) {
         self.registry.outrun = Some((self.epoch(), Ticket(self.tickets)));
