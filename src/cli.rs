@@ -162,6 +162,8 @@ struct Program {
 enum Word {
     /// Start the server (what happens without a command, too)
     Start(StartArguments),
+    /// The same: one process uses all cores, without nodes beside each other on one machine
+    Cluster(StartArguments),
     /// Report what stands in the way of latency on this machine, with the remedy for each
     Doctor(DoctorArguments),
     /// Hash a password, and say where to write it
@@ -182,9 +184,10 @@ pub fn parse() -> Result<Command, UsageError> {
 pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
     match Program::try_parse_from(arguments) {
         Ok(program) if program.version => Ok(Command::Print(env!("CARGO_PKG_VERSION").to_owned())),
-        Ok(Program { command: Some(Word::Start(start)), .. } | Program { command: None, start, .. }) => {
-            Ok(Command::Start(start))
-        }
+        Ok(
+            Program { command: Some(Word::Start(start) | Word::Cluster(start)), .. }
+            | Program { command: None, start, .. },
+        ) => Ok(Command::Start(start)),
         Ok(Program { command: Some(Word::Doctor(arguments)), .. }) => Ok(Command::Doctor(arguments)),
         Ok(Program { command: Some(Word::Hash(arguments)), .. }) => Ok(Command::Hash(arguments)),
         Ok(Program { command: Some(Word::Info(arguments)), .. }) => Ok(Command::Info(arguments)),
@@ -249,6 +252,15 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_of_one_machine_is_one_server_on_as_many_cores() {
+        assert_eq!(start("cluster"), StartArguments::default());
+        assert_eq!(start("cluster --cluster-size 3 -c a.yml"), start("--shards 3 -c a.yml"));
+        let refused =
+            Err(UsageError("Provided --shards or --cluster-size must be an integer from 1 to 1024".to_owned()));
+        assert_eq!(parsed("cluster --cluster-size 0"), refused);
+    }
+
+    #[test]
     fn every_flag_of_start_is_understood() {
         let all = start(
             "start -c a.yml -l lib --host ::1 --no-protected-mode --port 7000 --disable-auth --disable-permissions --log-level WARN \
@@ -286,7 +298,7 @@ mod tests {
             ("--log-level loud", "Log level must be one of the following (debug|info|warn|error|off)"),
             ("--colors maybe", "Invalid argument for --colors, please provide true or false"),
             ("--inspect here", "Invalid inspect url, please provide host:port"),
-            ("--shards 0", "Provided --shards must be an integer from 1 to 1024"),
+            ("--shards 0", "Provided --shards or --cluster-size must be an integer from 1 to 1024"),
             ("--nope", "error: unknown option '--nope'"),
             ("start --nope", "error: unknown option '--nope'"),
             ("-x", "error: unknown option '-x'"),

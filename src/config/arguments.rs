@@ -42,7 +42,7 @@ pub struct StartArguments {
     #[arg(long, value_name = "host:port", value_parser = inspect)]
     pub inspect: Option<String>,
     /// Number of shards (cores.count)
-    #[arg(long, value_name = "n", value_parser = shards, allow_hyphen_values = true)]
+    #[arg(long, alias = "cluster-size", value_name = "n", value_parser = shards, allow_hyphen_values = true)]
     pub shards: Option<usize>,
     /// Directory of the embedded storage, seen from here
     #[arg(long, value_name = "dir", conflicts_with = "memory")]
@@ -80,5 +80,5 @@ fn shards(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
         .filter(|count| (1..=SHARDS_MAX).contains(count))
-        .ok_or_else(|| format!("Provided --shards must be an integer from 1 to {SHARDS_MAX}"))
+        .ok_or_else(|| format!("Provided --shards or --cluster-size must be an integer from 1 to {SHARDS_MAX}"))
 }

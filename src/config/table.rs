@@ -319,7 +319,8 @@ static ROWS: &[Row] = &[
     row("clusterNode", Rule::Service { list: false, default: "default" }),
     row("clusterNode[default]", Rule::Kind(|_| ())),
     row("clusterNode[redis]", Rule::Later(CLUSTER)),
-    row("clusterNode[vertical]", Rule::Later(CLUSTER)),
+    // Processes beside each other on one machine, of upstream: what they are for is what one process does here.
+    row("clusterNode[vertical]", Rule::Kind(|_| ())),
     row("telemetry", Rule::Service { list: false, default: "deepstreamIO" }),
     row("telemetry[deepstreamIO]", Rule::Kind(|_| ())),
     row(

@@ -328,6 +328,14 @@ fn what_has_no_meaning_is_accepted_and_listed_with_its_reason() {
 }
 
 #[test]
+fn a_cluster_of_one_machine_is_one_server_on_all_its_cores() {
+    for text in ["clusterNode: {name: vertical}", "clusterNode:\n  type: default\n  name: vertical\n"] {
+        let named = |text: &str| good(&format!("serverName: one\n{text}")).config;
+        assert_eq!(named(text), named(""), "{text}");
+    }
+}
+
+#[test]
 fn what_is_not_here_yet_is_refused_with_line_and_sentence() {
     for (text, start) in [
         ("permission:\n  type: config\n", "config.yml:1: permission.options: type config needs its rules"),
