@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 const CLUSTER: u64 = 0xc1;
 const MS: u64 = 1_000_000;
+const BUNDLE_BYTES_MAX: usize = 600;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -55,7 +56,8 @@ fn op() -> impl Strategy<Value = Op> {
     let lane = 0..2_usize;
     let which = any::<prop::sample::Index>;
     prop_oneof![
-        8 => (end.clone(), lane.clone(), 0..60_usize).prop_map(|(end, lane, len)| Op::Send { end, lane, len }),
+        // One in a while is larger than all that may wait behind it.
+        8 => (end.clone(), lane.clone(), prop_oneof![20 => 0..60_usize, 1 => 400..BUNDLE_BYTES_MAX - 4]).prop_map(|(end, lane, len)| Op::Send { end, lane, len }),
         6 => (end.clone(), lane).prop_map(|(end, lane)| Op::Take { end, lane }),
         20 => (end.clone(), which(), prop::bool::weighted(0.2))
             .prop_map(|(end, which, again)| Op::Deliver { end, which, again }),
@@ -106,6 +108,7 @@ impl World {
             window_frames: 8,
             window_bytes: 80,
             held_bytes_max: 400,
+            bundle_bytes_max: BUNDLE_BYTES_MAX,
             ..LinkSettings::default()
         };
         let session = |node| Session { node: NodeId(node), since: 1, reset: 0 };
@@ -166,7 +169,8 @@ impl World {
     fn bounds(&self) -> Result<(), TestCaseError> {
         for end in &self.ends {
             let census = end.census();
-            prop_assert!(census.in_flight <= 16 && census.early <= 16 && census.held_bytes <= 400, "{census:?}");
+            let held_max = self.settings.held_bytes_max + 2 * BUNDLE_BYTES_MAX;
+            prop_assert!(census.in_flight <= 16 && census.early <= 16 && census.held_bytes <= held_max, "{census:?}");
             prop_assert_eq!(census.wrong, 0, "an end sent more than the other one may hold");
         }
         Ok(())
@@ -323,5 +327,6 @@ fn a_link_that_takes_frames_as_they_come_is_found() {
 
 #[test]
 fn a_link_that_believes_arrived_what_was_lost_is_found() {
-    assert!(found(Planted::Loss) > 20);
+    let found = found(Planted::Loss);
+    assert!(found > 10, "{found}");
 }

@@ -13,6 +13,7 @@ pub(super) struct Incoming {
     early: VecDeque<Option<(bool, Bytes)>>,
     /// How many those are.
     held: usize,
+    early_bytes: usize,
     /// The beginning of the bundle under way.
     parts: Vec<Bytes>,
     parts_bytes: usize,
@@ -26,9 +27,13 @@ pub(super) enum Came {
     InOrder,
     Early,
     Repeated,
-    /// Further ahead than any sender may go, or of a bundle larger than any: nothing that a node of ours sends.
+    /// Further ahead than any sender may go, or of a bundle larger than any: nothing that a node of ours sends. It is dropped, for
+    /// whoever can write to the bus could fill the memory.
     Wrong,
 }
+
+/// Frames of one bundle: as many as the largest has on a bus of the smallest messages.
+const PARTS_MAX: usize = 1 << 16;
 
 impl Incoming {
     pub(super) fn heard(&mut self, number: u32, goes_on: bool, bytes: Bytes, settings: &LinkSettings) -> Came {
@@ -36,7 +41,7 @@ impl Incoming {
         if ahead.cast_signed() < 0 {
             return Came::Repeated;
         }
-        if ahead >= settings.window_frames {
+        if ahead >= settings.window_frames || self.takes_no_more(ahead, bytes.len(), settings) {
             return Came::Wrong;
         }
         let at = ahead as usize;
@@ -46,6 +51,7 @@ impl Incoming {
         if self.early[at].is_some() {
             return Came::Repeated;
         }
+        self.early_bytes += bytes.len();
         self.early[at] = Some((goes_on, bytes));
         self.held += 1;
         if at > 0 {
@@ -53,17 +59,27 @@ impl Incoming {
         }
         while let Some(Some((goes_on, bytes))) = self.early.pop_front_if(|frame| frame.is_some()) {
             self.held -= 1;
-            self.next = self.next.wrapping_add(1);
-            self.parts_bytes += bytes.len();
-            if self.parts_bytes > settings.bundle_bytes_max {
+            self.early_bytes -= bytes.len();
+            if self.parts_bytes + bytes.len() > settings.bundle_bytes_max || self.parts.len() == PARTS_MAX {
                 return Came::Wrong;
             }
+            self.next = self.next.wrapping_add(1);
+            self.parts_bytes += bytes.len();
             self.parts.push(bytes);
             if !goes_on {
                 self.finish();
             }
         }
         Came::InOrder
+    }
+
+    /// Whether no sender that keeps to the window sends such a frame: more bytes than a window before those in order, or more behind a
+    /// window, and a bundle that was under way then, that wait for being taken.
+    fn takes_no_more(&self, ahead: u32, len: usize, settings: &LinkSettings) -> bool {
+        let window = settings.window_bytes.max(settings.frame_bytes_max);
+        let waits_max = 2 * window + settings.bundle_bytes_max;
+        let is_early = ahead > 0 && self.early_bytes + len > window;
+        is_early || self.whole.len() >= settings.window_frames as usize || self.whole_bytes > waits_max
     }
 
     /// The bundle under way is whole.
@@ -108,6 +124,12 @@ impl Incoming {
 
 #[cfg(test)]
 impl Incoming {
+    /// Bytes and frames, early and under way and whole.
+    pub(super) fn holds(&self) -> (usize, usize) {
+        let parts = self.held + self.parts.len() + self.whole.len();
+        (self.early_bytes + self.parts_bytes + self.whole_bytes, parts)
+    }
+
     pub(super) fn begin_at(&mut self, number: u32) {
         self.next = number;
     }

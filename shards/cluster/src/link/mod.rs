@@ -25,13 +25,14 @@ use outgoing::Outgoing;
 pub struct LinkSettings {
     /// Of a bundle in one frame: what the bus takes, less [`Frame::OVERHEAD_BYTES_MAX`].
     pub frame_bytes_max: usize,
-    /// Of a bundle.
+    /// Of a bundle. A longer one is not carried, and not taken.
     pub bundle_bytes_max: usize,
     /// Frames of a stream that are sent and not taken.
     pub window_frames: u32,
     /// Bytes of a stream that are sent and not acknowledged, if it is more than one frame; the same of what waits to be taken.
     pub window_bytes: usize,
-    /// Bytes of both streams that are not acknowledged, sent or not: above it the link is overfull.
+    /// Bytes of both streams that wait behind the bundles in front: above it the link is overfull. Those in front do not count: a
+    /// bundle that is larger than this would else never come through.
     pub held_bytes_max: usize,
     /// The least time after which a frame is sent again.
     pub resend_ns_min: u64,
@@ -120,7 +121,7 @@ impl Pace {
 /// What this side says at regular times.
 #[derive(Clone, Copy)]
 struct Beat {
-    adopted: u64,
+    epoch: u64,
     yielded: u64,
     hears: u64,
 }
@@ -202,9 +203,10 @@ impl Link {
         self.outgoing[lane as usize].held() < self.settings.window_bytes
     }
 
-    /// Whether more is under way than may be held.
+    /// Whether more waits than may be held.
     pub fn is_overfull(&self) -> bool {
-        self.held_bytes() > self.settings.held_bytes_max
+        let behind = || self.outgoing.iter().map(Outgoing::behind).sum::<usize>();
+        self.held_bytes() > self.settings.held_bytes_max && behind() > self.settings.held_bytes_max
     }
 
     /// Whether the other side was not heard for too long.
@@ -221,15 +223,20 @@ impl Link {
         self.outgoing.iter().map(Outgoing::held).sum()
     }
 
-    /// Sends a bundle.
+    /// Whether a bundle is not longer than any may be.
+    pub fn carries(&self, bundle: &Bytes) -> bool {
+        bundle.len() <= self.settings.bundle_bytes_max
+    }
+
+    /// Sends a bundle that it carries.
     pub fn send(&mut self, lane: Lane, bundle: Bytes) {
-        debug_assert!(bundle.len() <= self.settings.bundle_bytes_max, "the other side would refuse it");
+        debug_assert!(self.carries(&bundle), "the other side would refuse it");
         self.outgoing[lane as usize].push(bundle, &self.settings);
     }
 
     /// Says at the next opportunity how things stand with this node.
-    pub fn beat(&mut self, adopted: u64, yielded: u64, hears: u64) {
-        self.beat = Some(Beat { adopted, yielded, hears });
+    pub fn beat(&mut self, epoch: u64, yielded: u64, hears: u64) {
+        self.beat = Some(Beat { epoch, yielded, hears });
     }
 
     /// A frame came from the other node, of `bytes`.
@@ -281,7 +288,6 @@ impl Link {
             }
             Said::Acks { acks } => self.acked(now, acks, true),
             Said::Beat { acks, .. } => self.acked(now, acks, false),
-            Said::Charter { .. } => {}
         }
     }
 
@@ -342,8 +348,8 @@ impl Link {
         let acks = self.acks();
         let (from, peer) = (self.own, self.peer);
         let frame = |said: Said<'_>, to: &mut Vec<u8>| Frame { cluster, from, to: peer, said }.write(to);
-        if let Some(Beat { adopted, yielded, hears }) = self.beat.take() {
-            frame(Said::Beat { adopted, yielded, hears, acks }, to);
+        if let Some(Beat { epoch, yielded, hears }) = self.beat.take() {
+            frame(Said::Beat { epoch, yielded, hears, acks }, to);
         } else if let Some((lane, next)) = self.next_data(now) {
             self.resent += u64::from(next.again);
             let outgoing::Next { number, goes_on, bytes, .. } = next;

@@ -65,6 +65,13 @@ impl Outgoing {
         self.bytes
     }
 
+    /// Bytes that wait behind the bundle in front.
+    pub(super) fn behind(&self) -> usize {
+        let last = self.frames.iter().position(|frame| !frame.goes_on);
+        let first = self.frames.iter().take(last.map_or(0, |at| at + 1));
+        self.bytes - first.map(|frame| frame.bytes.len()).sum::<usize>()
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.sent
     }

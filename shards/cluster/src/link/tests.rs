@@ -127,12 +127,67 @@ fn who_is_of_another_membership_is_a_stranger() {
 }
 
 #[test]
-fn a_link_that_holds_too_much_says_so() {
+fn a_link_behind_whose_first_bundle_too_much_waits_says_so() {
     let [mut a, _] = pair(LinkSettings { held_bytes_max: 100, ..small() });
     a.send(Lane::Requests, Bytes::from(vec![0; 90]));
     assert!(!a.has_room(Lane::Requests) && a.has_room(Lane::Deliveries) && !a.is_overfull());
     a.send(Lane::Deliveries, Bytes::from(vec![0; 20]));
+    a.send(Lane::Deliveries, Bytes::from(vec![0; 100]));
+    assert!(!a.is_overfull(), "each stream has one in front");
+    a.send(Lane::Requests, Bytes::from(vec![0; 1]));
     assert!(a.is_overfull());
     a.reset(1);
     assert!(!a.is_overfull() && a.has_room(Lane::Requests));
+}
+
+#[test]
+fn whoever_sends_more_than_a_window_makes_an_end_hold_no_more() {
+    let settings = LinkSettings { bundle_bytes_max: 100, ..small() };
+    let data = |number, goes_on, len: usize| {
+        let session = |node| Session { node: NodeId(node), since: 5, reset: 0 };
+        let (acks, bytes) = (Default::default(), &vec![0; len][..]);
+        let said = Said::Data { lane: Lane::Requests, number, goes_on, acks, bytes };
+        let mut frame = Vec::new();
+        Frame { cluster: CLUSTER, from: session(0), to: session(1), said }.write(&mut frame);
+        Bytes::from(frame)
+    };
+    // In order and never taken, ahead of what never comes, of a bundle that never ends, and in parts of nothing.
+    let floods: [&dyn Fn(u32) -> Bytes; 4] = [
+        &|number| data(number, false, 50),
+        &|number| data(1 + number % 7, false, 50),
+        &|number| data(number, true, 50),
+        &|number| data(number, true, 0),
+    ];
+    for (which, flood) in floods.iter().enumerate() {
+        let [_, mut b] = pair(settings);
+        for number in 0..100_000 {
+            hear(&mut b, Nanos(1), &flood(number));
+        }
+        let incoming = &b.incoming[0];
+        let (bytes, parts) = incoming.holds();
+        assert!(bytes <= 64 * 4 + 100 + 50 && parts <= (1 << 16) + 8, "{which}: {bytes} bytes in {parts} parts");
+        assert!(b.census().wrong > 0, "{which}");
+    }
+}
+
+#[test]
+fn a_bundle_larger_than_all_that_may_wait_comes_through() {
+    let [mut a, mut b] = pair(LinkSettings { held_bytes_max: 100, ..small() });
+    let large = Bytes::from(vec![7; 1000]);
+    a.send(Lane::Deliveries, large.clone());
+    a.send(Lane::Deliveries, Bytes::from_static(b"next"));
+    let mut now = Nanos(0);
+    let mut arrived = Vec::new();
+    while arrived.len() < 2 && now < Nanos(1000 * MS) {
+        assert!(!a.is_overfull(), "{:?}", a.census());
+        now = now.after(2 * MS);
+        for frame in frames(&mut a, now) {
+            assert_eq!(hear(&mut b, now, &frame), Heard::Taken);
+        }
+        for frame in frames(&mut b, now) {
+            hear(&mut a, now, &frame);
+        }
+        arrived.extend(b.take(now, Lane::Deliveries));
+    }
+    assert_eq!(arrived, [large, Bytes::from_static(b"next")]);
 }
