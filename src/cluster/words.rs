@@ -47,6 +47,15 @@ pub(super) fn told(name: &str, what: &Note) {
             let text = "the registry holds another cluster than this node became a member of: start the node again";
             (Level::Fatal, EVENT, text.to_owned())
         }
+        Note::NumberTaken => {
+            let text = "the registry lost that this process is a member, and gave its number to another one: start the node again";
+            (Level::Fatal, EVENT, text.to_owned())
+        }
+        Note::TwoClusters => {
+            let text = "another cluster writes to this storage: whatever this one claims there is claimed again by the other. Give \
+                        each a storage of its own, then start the nodes again";
+            (Level::Fatal, EVENT, text.to_owned())
+        }
         Note::ClaimedByOthers => {
             let text = "others have claimed in storage what this cluster owns: either the registry lost data, or two clusters \
                         are configured with one storage; give each a storage of its own";

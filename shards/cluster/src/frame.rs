@@ -59,19 +59,14 @@ pub enum Said<'a> {
     },
     /// Said at regular times, whether there is something to say or not.
     Beat {
-        /// The view that all cores of the node have.
-        adopted: u64,
-        /// Up to which view the node gave up all that it had to.
+        /// Of the charter that the node goes by: whoever has none that is so late is to look at the registry.
+        epoch: u64,
+        /// As on its [card](crate::Card::yielded).
         yielded: u64,
         /// Whom the node hears: a bit a node.
         hears: u64,
         /// By lane.
         acks: [Ack; 2],
-    },
-    /// A charter, for a node that does not have it yet.
-    Charter {
-        /// As it stands in the registry.
-        bytes: &'a [u8],
     },
 }
 
@@ -117,13 +112,9 @@ impl Put for Said<'_> {
                 to.push(1);
                 (&acks[0], &acks[1]).put(to);
             }
-            Self::Beat { adopted, yielded, hears, acks } => {
+            Self::Beat { epoch, yielded, hears, acks } => {
                 to.push(2);
-                (adopted, yielded, hears, (&acks[0], &acks[1])).put(to);
-            }
-            Self::Charter { bytes } => {
-                to.push(3);
-                bytes.put(to);
+                (epoch, yielded, hears, (&acks[0], &acks[1])).put(to);
             }
         }
     }
@@ -141,12 +132,11 @@ impl<'a> Get<'a> for Said<'a> {
             },
             1 => Self::Acks { acks: acks(from)? },
             2 => Self::Beat {
-                adopted: Get::get(from)?,
+                epoch: Get::get(from)?,
                 yielded: Get::get(from)?,
                 hears: Get::get(from)?,
                 acks: acks(from)?,
             },
-            3 => Self::Charter { bytes: Get::get(from)? },
             _ => return None,
         })
     }
@@ -158,7 +148,7 @@ fn acks(from: &mut &[u8]) -> Option<[Ack; 2]> {
 }
 
 impl<'a> Frame<'a> {
-    /// The most bytes that a frame has beside those of its bundle or charter.
+    /// The most bytes that a frame has beside those of its bundle.
     pub const OVERHEAD_BYTES_MAX: usize = 96;
 
     /// Writes it.

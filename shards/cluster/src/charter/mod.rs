@@ -3,6 +3,11 @@
 //! It is changed by compare-and-set only. Every node computes what should follow by the same function, of what the registry holds;
 //! who is first to write it wins, and the others look again.
 //!
+//! A registry that loses what was written last lets two different charters follow the same one. Nodes that hold one of them must not go
+//! on to a successor of the other: what they have given up to each other holds in their own line only. So a charter names those that
+//! it came from, by their fingerprints, and is believed by whoever holds one of these. Two lines become one by a charter that is
+//! [founded anew](Charter::founded_anew), with which everybody becomes a member and claims slots as if nothing had been.
+//!
 //! *Owns* the membership: who is one, under which number, since when, and who has which slot since when. *Promises* that a member
 //! stays one as long as its lease does; that a slot moves only if it must; and that a number of a node comes again as late as
 //! possible. *Does not* know the registry.
@@ -18,8 +23,15 @@ use std::sync::Arc;
 /// Another form of charters or frames is another number. Nodes of another form are not taken as members.
 pub const FORM: u16 = 1;
 
-/// How far a charter goes ahead to be past whatever another one has claimed in storage.
-const RAISE: u64 = 1 << 20;
+/// How far a charter goes ahead to be past whatever another one has claimed in storage: a quarter of an hour of milliseconds, by which the
+/// first epoch was chosen.
+pub(crate) const RAISE: u64 = 1 << 20;
+
+/// How many predecessors a charter names. Whoever has missed more takes it for one of another line.
+const BEFORE_MAX: usize = 100;
+
+/// Two different successors of one charter have the same epoch by chance only, of so many.
+const STEPS: u64 = 256;
 
 /// What a node says of itself in its lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +54,8 @@ pub struct Card {
     pub ready: bool,
     /// Whether it gives up all slots, to end.
     pub leaving: bool,
-    /// Up to which view it gave up what it had to.
+    /// The [fingerprint](Charter::fingerprint) of the charter up to which it gave up what it had to: 0 if its cores have never had a
+    /// view, [`Card::NOTHING`] if they have given up nothing yet.
     pub yielded: u64,
     /// Which nodes it hears over the bus: a bit a number.
     pub hears: u64,
@@ -70,6 +83,10 @@ pub struct Charter {
     pub seats: Vec<Seat>,
     /// The last process that had each number, those first that are gone for longest.
     pub numbers: Vec<(NodeId, u64)>,
+    /// The epoch at which its line began.
+    pub founded: u64,
+    /// The fingerprints of those that it came from, in its line: the last ones, the latest at the end.
+    pub before: Vec<u64>,
 }
 
 structs! {
@@ -90,6 +107,9 @@ structs! {
 }
 
 impl Card {
+    /// Of a node that has a view and has given up nothing yet.
+    pub const NOTHING: u64 = 1;
+
     /// As it stands in a lease.
     pub fn write(&self) -> Bytes {
         let mut bytes = Vec::new();
@@ -124,6 +144,7 @@ impl Charter {
         let mut bytes = Vec::new();
         FORM.put(&mut bytes);
         (&self.cluster, &self.view, &self.seats, &self.numbers).put(&mut bytes);
+        (self.founded, &self.before).put(&mut bytes);
         bytes.into()
     }
 
@@ -134,9 +155,27 @@ impl Charter {
             return None;
         }
         let (cluster, view, seats, numbers) = <(_, Arc<View>, Vec<Seat>, Vec<(NodeId, u64)>)>::get(from)?;
+        let (founded, before) = <(u64, Vec<u64>)>::get(from)?;
         let known = numbers.iter().all(|(node, _)| node.0 < Place::NODES_MAX);
-        let whole = from.is_empty() && known && seats.len() == view.members().len();
-        whole.then_some(Self { cluster, view, seats, numbers })
+        let of_its_line = founded <= view.epoch() && before.len() <= BEFORE_MAX;
+        let whole = from.is_empty() && known && of_its_line && seats.len() == view.members().len();
+        whole.then_some(Self { cluster, view, seats, numbers, founded, before })
+    }
+
+    /// Tells it from any other, also from one of the same epoch.
+    pub fn fingerprint(&self) -> u64 {
+        SipHasher13::new().hash(&self.write()).max(Card::NOTHING + 1)
+    }
+
+    /// Whether it came from the charter with this fingerprint, as far as it knows.
+    pub fn came_from(&self, fingerprint: u64) -> bool {
+        self.before.contains(&fingerprint)
+    }
+
+    /// Whether a node can go on to it from another charter: it is later, and of the same line; or nothing of what the node knows holds
+    /// in it.
+    pub fn follows(&self, epoch: u64, fingerprint: u64) -> bool {
+        self.view.epoch() > epoch && (self.founded > epoch || self.came_from(fingerprint))
     }
 
     /// Tells the frames of the cluster from those of others on the same bus.
@@ -157,14 +196,35 @@ impl Charter {
         Some(member)
     }
 
-    /// The same with all generations raised, far past whatever another charter has claimed.
+    /// The same with all generations raised, far past whatever another charter has claimed. Each time after others it goes sixteen
+    /// times as far: some hours, and then some days, should it be a clock that was behind.
     #[must_use]
-    pub fn raised(&self) -> Self {
-        let epoch = self.view.epoch() + RAISE;
+    pub fn raised(&self, after: usize) -> Self {
+        let epoch = self.view.epoch() + (RAISE << (4 * after));
+        let view = self.claimed_anew(epoch, self.view.members().to_vec());
+        Self { view, before: self.line(), ..self.clone() }
+    }
+
+    /// The same as the beginning of a line, for whoever holds charters of other lines up to an epoch.
+    #[must_use]
+    pub fn founded_anew(&self, past: u64) -> Self {
+        let epoch = past.max(self.view.epoch()) + 1 + self.fingerprint() % STEPS;
+        let members = self.view.members().iter().map(|member| Member { since: epoch, ..*member });
+        let view = self.claimed_anew(epoch, members.collect());
+        Self { view, founded: epoch, before: Vec::new(), ..self.clone() }
+    }
+
+    fn claimed_anew(&self, epoch: u64, members: Vec<Member>) -> Arc<View> {
         let slots: Box<[NodeId]> = (0..View::SLOTS).map(|slot| self.view.node_of(slot as u16)).collect();
-        let since = vec![epoch; View::SLOTS].into();
-        let view = View::new(epoch, self.view.seed(), self.view.members().to_vec(), slots, since);
-        Self { view: Arc::new(view.expect("the view was one")), ..self.clone() }
+        let view = View::new(epoch, self.view.seed(), members, slots, vec![epoch; View::SLOTS].into());
+        Arc::new(view.expect("the view was one"))
+    }
+
+    /// What its successors come from.
+    fn line(&self) -> Vec<u64> {
+        let skipped = (self.before.len() + 1).saturating_sub(BEFORE_MAX);
+        let before = self.before.iter().skip(skipped).copied();
+        before.chain([self.fingerprint()]).collect()
     }
 }
 
@@ -177,7 +237,8 @@ pub fn next(charter: Option<&Charter>, live: &[Card], own: &Card, first: First<'
     if !live.iter().any(|card| (card.incarnation, card.grant) == (own.incarnation, own.grant)) {
         return None;
     }
-    let epoch = charter.map_or(first.unix_ms, |charter| charter.view.epoch() + 1);
+    let line = charter.map_or(Vec::new(), Charter::line);
+    let epoch = charter.map_or(first.unix_ms, |charter| charter.view.epoch() + 1 + step(&line, &live));
     let mut numbers = charter.map_or(Vec::new(), |charter| charter.numbers.clone());
     let mut seated: Vec<(Member, &Card)> = Vec::new();
     for (member, seat) in charter.iter().flat_map(|charter| charter.members()) {
@@ -210,7 +271,18 @@ pub fn next(charter: Option<&Charter>, live: &[Card], own: &Card, first: First<'
     let members = seated.into_iter().map(|(member, _)| member).collect();
     let view = View::new(epoch, seed, members, slots, since).ok()?;
     let cluster = charter.map_or(first.cluster, |charter| &charter.cluster).into();
-    Some(Charter { cluster, view: Arc::new(view), seats, numbers })
+    let founded = charter.map_or(epoch, |charter| charter.founded);
+    Some(Charter { cluster, view: Arc::new(view), seats, numbers, founded, before: line })
+}
+
+/// By what follows what: other nodes living make it another one.
+fn step(line: &[u64], live: &[&Card]) -> u64 {
+    let mut bytes = Vec::new();
+    line.last().put(&mut bytes);
+    for card in live {
+        (card.incarnation, card.grant, (card.ready, card.leaving)).put(&mut bytes);
+    }
+    SipHasher13::new().hash(&bytes) % STEPS
 }
 
 /// The number of a member that went is the last to come again.

@@ -1,8 +1,9 @@
 //! Slots are claimed in storage before they are served: from then on nobody else's writes are taken there.
 //!
-//! A claim waits until every other living member has given up what it had to. A member that was none yet when the slot came here never
-//! had it; one that is gone has a lease that is over, and answers nothing. A claim beside a member that still answers from its memory
-//! would let two answer at once.
+//! A claim waits until every other living member has given up what it had to up to this very charter: what it gave up to another one
+//! of the same epoch, or a later one, says nothing here. A member that was none yet when the slot came here, and has never had a
+//! view, never had it; one that is gone has a lease that is over, and answers nothing. A claim beside a member that still answers
+//! from its memory would let two answer at once.
 
 use super::{Ask, ForCore, MS, Node};
 use deepstream_engine::{Nanos, Ticket, View};
@@ -36,6 +37,11 @@ impl Claims {
 
     pub(super) fn look(&mut self) {
         self.look = true;
+    }
+
+    /// The node is no member: whatever it gets again it claims again.
+    pub(super) fn forget(&mut self) {
+        self.claimed.fill(0);
     }
 
     pub(super) fn deadline(&self) -> Option<Nanos> {
@@ -78,7 +84,7 @@ impl Node {
 
     /// Whether nobody else answers for slots that moved with this view.
     fn is_given_up(&self, generation: u64) -> bool {
-        self.peers.values().all(|peer| peer.link.peer().since >= generation || peer.yielded >= generation)
+        self.peers.values().all(|peer| peer.gave_up(self.known) || peer.is_new(generation))
     }
 
     pub(super) fn claimed(&mut self, now: Nanos, ticket: Ticket, late: &[u16]) {

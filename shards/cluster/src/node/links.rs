@@ -1,43 +1,51 @@
 //! The links to the other members: beats, silence, new beginnings, bundles.
 
 use super::{Arrived, BEAT_NS, ForCore, MS, Node};
-use crate::charter::Charter;
+use crate::charter::{Card, Charter};
 use crate::frame::{Frame, NoFrame, Said};
 use crate::link::{Heard, Link};
 use bytes::Bytes;
 use deepstream_engine::{Lane, Nanos, NodeId};
 
-/// A member that has no later charter is sent it so often.
-const INFORM_NS: u64 = 250 * MS;
+/// The registry is looked at no more often than this for what members say of it.
+const LOOK_NS: u64 = 250 * MS;
 
 /// Another member.
 pub(super) struct Peer {
     pub(super) link: Link,
     address: Box<[u8]>,
-    adopted: u64,
-    pub(super) yielded: u64,
+    /// What its beats and its cards said of what it gave up: the last, and whether ever that it has up to the charter with this
+    /// fingerprint. They may overtake each other.
+    yielded: Option<u64>,
+    gave_up: u64,
     heard_once: bool,
     /// Not heard for too long. Its link began anew for that.
     silent: bool,
-    charter_due: bool,
-    informed_at: Option<Nanos>,
     /// Whether cores know of the link.
     pub(super) told: bool,
 }
 
 impl Peer {
     pub(super) fn new(link: Link, address: Box<[u8]>) -> Self {
-        Self {
-            link,
-            address,
-            adopted: 0,
-            yielded: 0,
-            heard_once: false,
-            silent: false,
-            charter_due: false,
-            informed_at: None,
-            told: false,
+        Self { link, address, yielded: None, gave_up: 0, heard_once: false, silent: false, told: false }
+    }
+
+    /// It said what it gave up, to a node that goes by the charter with a fingerprint.
+    fn said(&mut self, yielded: u64, known: u64) {
+        self.yielded = Some(yielded);
+        if yielded == known {
+            self.gave_up = known;
         }
+    }
+
+    /// Whether it has given up what it had to, up to the charter with this fingerprint.
+    pub(super) fn gave_up(&self, known: u64) -> bool {
+        self.gave_up == known || self.yielded == Some(known)
+    }
+
+    /// Whether it became a member at that epoch or later, and has never had a view.
+    pub(super) fn is_new(&self, epoch: u64) -> bool {
+        self.link.peer().since >= epoch && self.yielded == Some(0)
     }
 
     pub(super) fn restarted(&self) -> ForCore {
@@ -70,18 +78,13 @@ impl Node {
         if frame.cluster != cluster {
             return Err(NoFrame::Foreign);
         }
-        if let Said::Charter { bytes } = frame.said {
-            let charter = Charter::read(bytes).ok_or(NoFrame::Malformed)?;
-            self.heard_charter(now, charter);
-        } else {
-            self.heard_member(now, &frame, bytes);
-        }
+        self.heard_member(now, &frame, bytes);
         self.tick(now);
         Ok(())
     }
 
     fn heard_member(&mut self, now: Nanos, frame: &Frame<'_>, bytes: &Bytes) {
-        let epoch = self.epoch();
+        let (own_epoch, known) = (self.epoch(), self.known);
         let Some(peer) = self.peers.get_mut(&frame.from.node) else { return };
         let heard = peer.link.heard(now, frame, bytes);
         if heard == Heard::Stranger {
@@ -96,12 +99,14 @@ impl Node {
             self.for_cores.push_back(peer.reached());
         }
         peer.heard_once = true;
-        if let Said::Beat { adopted, yielded, .. } = frame.said {
-            peer.adopted = peer.adopted.max(adopted);
-            peer.yielded = peer.yielded.max(yielded);
-            let is_informed = peer.informed_at.is_some_and(|at| now.since(at) < INFORM_NS);
-            peer.charter_due |= adopted < epoch && !is_informed;
+        if let Said::Beat { epoch, yielded, .. } = frame.said {
+            peer.said(yielded, known);
             self.claims.look();
+            // Charters are believed from the registry only: whoever can write to the bus could make up any.
+            if epoch > own_epoch && self.looked_at.is_none_or(|at| now.since(at) >= LOOK_NS) {
+                self.looked_at = Some(now);
+                self.renew_soon(now);
+            }
         }
         if is_news {
             self.beat_at = now;
@@ -110,13 +115,13 @@ impl Node {
     }
 
     /// What living nodes say in the registry.
-    pub(super) fn heard_cards(&mut self, _: Nanos) {
+    pub(super) fn heard_cards(&mut self) {
         let Some(charter) = &self.charter else { return };
         for (member, seat) in charter.members() {
-            let is_its = |card: &&crate::Card| (card.incarnation, card.grant) == (member.incarnation, seat.grant);
+            let is_its = |card: &&Card| (card.incarnation, card.grant) == (member.incarnation, seat.grant);
             let card = self.registry.live().iter().find(is_its);
             if let (Some(card), Some(peer)) = (card, self.peers.get_mut(&member.node)) {
-                peer.yielded = peer.yielded.max(card.yielded);
+                peer.said(card.yielded, self.known);
             }
         }
         self.claims.look();
@@ -145,9 +150,9 @@ impl Node {
         }
         if self.beat_at <= now {
             self.beat_at = now.after(BEAT_NS);
-            let (adopted, yielded, hears) = (self.adopted_up_to(), self.yielded_up_to(), self.hears());
+            let (epoch, yielded, hears) = (self.epoch(), self.yielded_to, self.hears());
             for peer in self.peers.values_mut() {
-                peer.link.beat(adopted, yielded, hears);
+                peer.link.beat(epoch, yielded, hears);
             }
         }
     }
@@ -173,8 +178,12 @@ impl Node {
         if (peer.link.peer().since, peer.link.number()) != (since, link) {
             return;
         }
-        peer.link.send(lane, bundle);
-        if peer.link.is_overfull() {
+        // One that is longer than any may be is lost as all else is that was under way: whoever waits for it is told so.
+        let carries = peer.link.carries(&bundle);
+        if carries {
+            peer.link.send(lane, bundle);
+        }
+        if !carries || peer.link.is_overfull() {
             self.begin_anew(to);
             self.tick(now);
         }
@@ -197,17 +206,9 @@ impl Node {
     /// Writes the next frame to send; returns the address of the inbox that it is for.
     pub fn next_frame(&mut self, now: Nanos, to: &mut Vec<u8>) -> Option<Box<[u8]>> {
         let cluster = self.charter.as_ref().map(Charter::hash)?;
-        let node = self.whose_turn(|peer| peer.charter_due || peer.link.has_frame(now))?;
+        let node = self.whose_turn(|peer| peer.link.has_frame(now))?;
         let peer = self.peers.get_mut(&node)?;
-        if peer.charter_due {
-            peer.charter_due = false;
-            peer.informed_at = Some(now);
-            let bytes = self.charter.as_ref().map(Charter::write)?;
-            let (from, other) = (peer.link.own(), peer.link.peer());
-            Frame { cluster, from, to: other, said: Said::Charter { bytes: &bytes } }.write(to);
-        } else {
-            peer.link.next_frame(now, cluster, to);
-        }
+        peer.link.next_frame(now, cluster, to);
         Some(peer.address.clone())
     }
 

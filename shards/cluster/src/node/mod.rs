@@ -216,6 +216,12 @@ pub enum Note {
     OtherCluster,
     /// Storage has slots claimed by a later generation than the registry knows of. All generations are raised.
     ClaimedByOthers,
+    /// However often generations are raised, others claim later ones: another cluster writes to the same storage. This process has
+    /// stopped, and must end.
+    TwoClusters,
+    /// Another process is a member by this one's number, because the registry lost that this one had it. This process must start
+    /// again.
+    NumberTaken,
 }
 
 /// How things stand, for counters and tests.
@@ -223,6 +229,8 @@ pub enum Note {
 pub struct Standing {
     /// The epoch of the charter, 0 without one.
     pub epoch: u64,
+    /// Its fingerprint, 0 without one.
+    pub charter: u64,
     /// The number of this node, if it is a member.
     pub node: Option<NodeId>,
     /// How many slots it has, and how many of those it has claimed.
@@ -243,6 +251,10 @@ pub struct Node {
     registry: Registry,
     /// The latest that is known.
     charter: Option<Charter>,
+    /// Its fingerprint, 0 without one.
+    known: u64,
+    /// The number of this process, once cores were told a view: they cannot change it.
+    number: Option<NodeId>,
     /// The membership by the present grant, if the charter has it.
     own: Option<(NodeId, u64)>,
     /// The epoch of what cores were told last, and whether that was a view.
@@ -250,6 +262,10 @@ pub struct Node {
     /// By core.
     adopted: Box<[u64]>,
     yielded: Box<[u64]>,
+    /// The fingerprint of the latest charter up to which all cores have; as on the [card](Card::yielded).
+    yielded_to: u64,
+    /// When the registry was last looked at because a member has a later charter.
+    looked_at: Option<Nanos>,
     peers: BTreeMap<NodeId, Peer>,
     /// How often any link began anew, of all that there ever were.
     resets: u32,
@@ -287,10 +303,14 @@ impl Node {
             lease: Lease::new(ttl_ns),
             registry: Registry::new(now),
             charter: None,
+            known: 0,
+            number: None,
             own: None,
             told: (0, false),
             adopted: vec![0; cores.into()].into(),
             yielded: vec![0; cores.into()].into(),
+            yielded_to: 0,
+            looked_at: None,
             peers: BTreeMap::new(),
             resets: 0,
             beat_at: now,
@@ -359,6 +379,7 @@ impl Node {
         let own = self.own.map(|(node, _)| node);
         Standing {
             epoch: self.epoch(),
+            charter: self.known,
             node: own,
             slots: self.slots_claimed(),
             trusted_until: self.lease.trusted_until(),

@@ -8,9 +8,13 @@ use crate::charter::{Card, Charter, FORM, First, next};
 use crate::lease::Renewal;
 use bytes::Bytes;
 use deepstream_engine::{Nanos, Ticket};
+use std::collections::VecDeque;
 
 /// How long each member waits for those before it to write the charter.
 const RANK_NS: u64 = 250 * MS;
+/// So often within this time a cluster raises its generations, and then takes it that another one does the same.
+const RAISES_MAX: usize = 3;
+const RAISES_NS: u64 = 60_000 * MS;
 /// Renewals that are not due by time are so far apart at least.
 const RENEW_NS_MIN: u64 = 20 * MS;
 
@@ -20,7 +24,8 @@ pub(super) struct Registry {
     renewed_at: Option<Nanos>,
     revision: Option<Revision>,
     charter: Option<Charter>,
-    /// Of the charter.
+    /// Of the charter, 0 without one.
+    fingerprint: u64,
     bytes: Option<Bytes>,
     live: Vec<Card>,
     /// The latest renewal whose answer was seen.
@@ -35,6 +40,8 @@ pub(super) struct Registry {
     /// A claim came back as late, or a batch was refused, as of this charter: if a renewal after this ticket shows none that follows,
     /// generations are to be raised.
     outrun: Option<(u64, Ticket)>,
+    /// When generations were raised last, the latest at the end.
+    raises: VecDeque<Nanos>,
     ended: bool,
 }
 
@@ -45,6 +52,7 @@ impl Registry {
             renewed_at: None,
             revision: None,
             charter: None,
+            fingerprint: 0,
             bytes: None,
             live: Vec::new(),
             seen: None,
@@ -53,6 +61,7 @@ impl Registry {
             propose_at: None,
             swap: None,
             outrun: None,
+            raises: VecDeque::new(),
             ended: false,
         }
     }
@@ -66,8 +75,17 @@ impl Registry {
         &self.live
     }
 
-    fn epoch(&self) -> u64 {
-        self.charter.as_ref().map_or(0, |charter| charter.view.epoch())
+    /// Generations were raised.
+    pub(super) fn raised(&mut self, now: Nanos) {
+        self.raises.push_back(now);
+        if self.raises.len() > RAISES_MAX {
+            self.raises.pop_front();
+        }
+    }
+
+    /// How often of late.
+    fn raises(&self, now: Nanos) -> usize {
+        self.raises.iter().filter(|&&at| now.since(at) < RAISES_NS).count()
     }
 
     /// Nothing is asked any more.
@@ -124,7 +142,7 @@ impl Node {
         if renewal == Renewal::Fresh {
             self.found_membership(now);
         }
-        self.card.yielded = self.yielded_up_to();
+        self.card.yielded = self.yielded_to;
         self.card.hears = self.hears();
         self.asks.push(Ask::Renew {
             ticket,
@@ -160,11 +178,15 @@ impl Node {
             }
             Answer::Swapped(revision) => {
                 if let Some(charter) = self.swapped(ticket) {
-                    self.registry.bytes = Some(charter.write());
-                    self.registry.charter = Some(charter.clone());
-                    self.registry.revision = Some(revision);
-                    self.registry.forgot_at = None;
-                    self.heard_charter(now, charter);
+                    let fingerprint = charter.fingerprint();
+                    self.heard_charter(now, &charter, fingerprint);
+                    self.heard_cards();
+                    if self.registry.revision.is_none_or(|seen| seen < revision) {
+                        self.registry.bytes = Some(charter.write());
+                        (self.registry.charter, self.registry.fingerprint) = (Some(charter), fingerprint);
+                        self.registry.revision = Some(revision);
+                        self.registry.forgot_at = None;
+                    }
                     self.renew_soon(now);
                 }
             }
@@ -205,13 +227,15 @@ impl Node {
         let is_known = bytes == self.registry.bytes;
         let read = || bytes.as_deref().and_then(Charter::read);
         let charter = if is_known { self.registry.charter.clone() } else { read() };
+        let print = || charter.as_ref().map_or(0, Charter::fingerprint);
+        let fingerprint = if is_known { self.registry.fingerprint } else { print() };
         // The lease is trusted by what the registry held when it was renewed, whatever came since.
         let named = charter.as_ref().and_then(|charter| charter.member(self.card.incarnation, self.card.grant));
         let named = named.map(|member| (member.node, member.since));
         if let Some(charter) = &charter {
-            self.heard_charter(now, charter.clone());
+            self.heard_charter(now, charter, fingerprint);
         }
-        if named.is_some() && named == self.own && self.lease.trust(sent) {
+        if named.is_some() && named == self.own && self.is_of_line(fingerprint) && self.lease.trust(sent) {
             let until = self.lease.trusted_until();
             let since = self.own.map_or(0, |(_, since)| since);
             self.for_cores.push_back(ForCore::Leased { since, until });
@@ -222,8 +246,8 @@ impl Node {
         self.registry.seen = Some(ticket);
         self.note_differences(&live);
         (self.registry.revision, self.registry.charter, self.registry.live) = (revision, charter, live);
-        self.registry.bytes = bytes;
-        self.heard_cards(now);
+        (self.registry.bytes, self.registry.fingerprint) = (bytes, fingerprint);
+        self.heard_cards();
         self.consider(now);
     }
 
@@ -239,19 +263,34 @@ impl Node {
         }
     }
 
-    /// Whether the registry holds less than is known.
+    /// Whether the charter with this fingerprint is the one that is known here, or one that it came from.
+    fn is_of_line(&self, fingerprint: u64) -> bool {
+        fingerprint == self.known || self.charter.as_ref().is_some_and(|known| known.came_from(fingerprint))
+    }
+
+    /// Whether the registry does not hold what is known here.
     fn is_behind(&self) -> bool {
-        self.registry.charter.is_none() || self.registry.epoch() < self.epoch()
+        self.registry.charter.is_none() || self.registry.fingerprint != self.known
+    }
+
+    /// Whether storage is ahead of what the registry holds.
+    fn is_outrun(&self) -> bool {
+        let is_later = |asked| self.registry.seen.is_some_and(|seen| seen > asked);
+        let outrun = self.registry.outrun.is_some_and(|(at, asked)| at == self.epoch() && is_later(asked));
+        outrun && !self.is_behind()
     }
 
     /// Decides whether to write a charter, and when.
     fn consider(&mut self, now: Nanos) {
+        if self.is_outrun() && self.registry.raises(now) >= RAISES_MAX {
+            return self.must_end(Note::TwoClusters);
+        }
         if !self.is_behind() {
             self.registry.forgot_at = None;
         } else if self.registry.forgot_at.is_none() {
             self.registry.forgot_at = Some(now);
         }
-        if self.registry.propose_at.is_some() || self.registry.swap.is_some() || self.follows().is_none() {
+        if self.registry.propose_at.is_some() || self.registry.swap.is_some() || self.follows(now).is_none() {
             return;
         }
         let at = now.after(self.rank() * RANK_NS);
@@ -274,13 +313,11 @@ impl Node {
     }
 
     /// What should follow in the registry. Found once for the same charters and cards: placing slots is the most that a node computes.
-    fn follows(&mut self) -> Option<Charter> {
+    fn follows(&mut self, now: Nanos) -> Option<Charter> {
         let epoch = self.epoch();
         let judged_by = |card: &Card| Card { yielded: 0, rules: 0, ..card.clone() };
         let cards: Vec<Card> = self.registry.live.iter().map(judged_by).collect();
-        let is_later = |asked| self.registry.seen.is_some_and(|seen| seen > asked);
-        let outrun =
-            self.registry.outrun.is_some_and(|(at, asked)| at == epoch && is_later(asked)) && !self.is_behind();
+        let outrun = self.is_outrun();
         let judged = (self.registry.revision, epoch, cards);
         if !outrun && !self.is_behind() && self.registry.judged.as_ref() == Some(&judged) {
             return None;
@@ -289,15 +326,22 @@ impl Node {
             // Somebody knows the charter that the registry lost.
             return None;
         }
-        let known = self.charter.as_ref().filter(|_| self.is_behind()).or(self.registry.charter.as_ref());
+        // Another line than the one that is known here goes on as a new one, for both.
+        let is_other = self.charter.is_some() && !self.is_of_line(self.registry.fingerprint);
+        let other = self.registry.charter.as_ref().filter(|_| is_other);
+        let behind = self.charter.as_ref().filter(|_| self.is_behind());
+        let known = other.or(behind).or(self.registry.charter.as_ref());
         let unix_ms = self.settings.unix_ms + self.registry.renewed_at.map_or(0, |at| at.since(self.started)) / MS;
         let first = First { cluster: &self.settings.cluster, unix_ms, seed: self.settings.seed };
         let follows = next(known, &self.registry.live, &self.card, first);
         let follows = match (follows, known) {
+            (follows, Some(other)) if is_other && self.registry.charter.is_some() => {
+                Some(follows.as_ref().unwrap_or(other).founded_anew(epoch))
+            }
             (Some(charter), _) => Some(charter),
             // Nothing changed, but the registry does not have it, or storage is ahead of it.
             (None, Some(known)) if self.is_behind() => Some(known.clone()),
-            (None, Some(known)) if outrun => Some(known.raised()),
+            (None, Some(known)) if outrun => Some(known.raised(self.registry.raises(now))),
             _ => None,
         };
         if follows.is_none() {
@@ -310,7 +354,7 @@ impl Node {
         if !self.lease.is_held() || self.registry.swap.is_some() {
             return;
         }
-        let Some(charter) = self.follows() else { return };
+        let Some(charter) = self.follows(now) else { return };
         if self.is_behind() && self.charter.is_some() {
             self.notes.push(Note::RegistryForgot);
         } else if self.registry.outrun.take().is_some_and(|(epoch, _)| epoch == self.epoch()) {

@@ -2,7 +2,7 @@
 
 use super::links::Peer;
 use super::{ForCore, Node, Note};
-use crate::charter::Charter;
+use crate::charter::{Card, Charter, RAISE};
 use crate::frame::Session;
 use crate::link::Link;
 use deepstream_engine::{Nanos, NodeId, View};
@@ -18,10 +18,10 @@ impl Node {
 
     /// A core has adopted this view, and holds nothing any more that it had to give up: all of it is stored.
     pub fn yielded(&mut self, now: Nanos, core: u16, epoch: u64) {
-        let before = self.yielded_up_to();
         let yielded = &mut self.yielded[usize::from(core)];
         *yielded = epoch.max(*yielded);
-        if self.yielded_up_to() > before {
+        if self.told == (self.yielded_up_to(), true) && self.yielded_to != self.known {
+            self.yielded_to = self.known;
             self.beat_at = now;
             // By the registry too: a bus that is cut must not keep others waiting.
             self.renew_soon(now);
@@ -33,25 +33,43 @@ impl Node {
         self.adopted.iter().copied().min().unwrap_or_default()
     }
 
-    pub(super) fn yielded_up_to(&self) -> u64 {
+    fn yielded_up_to(&self) -> u64 {
         self.yielded.iter().copied().min().unwrap_or_default()
     }
 
-    /// A charter that was written: from the registry, or from a member that had it from there.
-    pub(super) fn heard_charter(&mut self, now: Nanos, charter: Charter) {
-        if charter.cluster != self.settings.cluster || charter.view.epoch() <= self.epoch() {
+    /// A charter that the registry had, with its fingerprint.
+    pub(super) fn heard_charter(&mut self, now: Nanos, charter: &Charter, fingerprint: u64) {
+        if charter.cluster != self.settings.cluster || fingerprint == self.known {
             return;
         }
-        let seed = self.charter.as_ref().map(|known| known.view.seed());
-        if seed.is_some_and(|seed| seed != charter.view.seed()) {
-            // Names fall into other slots there, and cores cannot change that.
-            self.notes.push(Note::OtherCluster);
-            self.release();
-            return;
+        if let Some(known) = &self.charter {
+            if known.view.seed() != charter.view.seed() {
+                // Names fall into other slots there, and cores cannot change that.
+                return self.must_end(Note::OtherCluster);
+            }
+            // What a node holds that is no member holds nothing back, but cores go to later views only.
+            let epoch = known.view.epoch();
+            if !(charter.follows(epoch, self.known) || self.own.is_none() && charter.view.epoch() > epoch) {
+                return;
+            }
+            if charter.view.epoch() - known.view.epoch() >= RAISE {
+                self.registry.raised(now);
+            }
         }
-        self.note_members(&charter);
-        self.charter = Some(charter);
+        let mut members = charter.view.members().iter();
+        let own = members.find(|member| member.incarnation == self.card.incarnation).map(|member| member.node);
+        if self.number.is_some() && own.is_some() && own != self.number {
+            return self.must_end(Note::NumberTaken);
+        }
+        self.note_members(charter);
+        (self.charter, self.known) = (Some(charter.clone()), fingerprint);
         self.found_membership(now);
+    }
+
+    /// This process cannot go on.
+    pub(super) fn must_end(&mut self, why: Note) {
+        self.notes.push(why);
+        self.release();
     }
 
     fn note_members(&mut self, after: &Charter) {
@@ -88,6 +106,9 @@ impl Node {
         self.claims.look();
         if self.told != (view.epoch(), true) {
             self.told = (view.epoch(), true);
+            self.number = own.map(|(node, _)| node);
+            self.yielded_to = self.yielded_to.max(Card::NOTHING);
+            self.beat_at = now;
             self.for_cores.push_back(ForCore::View(view));
         }
         self.tell_links();
@@ -96,6 +117,7 @@ impl Node {
     pub(super) fn suspend(&mut self) {
         if self.own.take().is_some() {
             self.peers.clear();
+            self.claims.forget();
             self.notes.push(Note::Suspended);
         }
         let epoch = self.epoch();

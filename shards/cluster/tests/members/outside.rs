@@ -2,7 +2,7 @@
 
 use crate::Planted;
 use bytes::Bytes;
-use deepstream_cluster::{Answer, Ask, Card, Revision};
+use deepstream_cluster::{Answer, Ask, Card, Charter, Revision};
 use deepstream_engine::View;
 use std::collections::BTreeMap;
 
@@ -43,18 +43,28 @@ impl Rng {
 pub(crate) struct Registry {
     leases: BTreeMap<Box<str>, (Card, u64)>,
     charter: Option<(Revision, Bytes)>,
+    /// Those before it.
+    before: Vec<(Revision, Bytes)>,
     revisions: u64,
     planted: Planted,
 }
 
 impl Registry {
     pub(crate) fn new(planted: Planted) -> Self {
-        Self { leases: BTreeMap::new(), charter: None, revisions: 0, planted }
+        Self { leases: BTreeMap::new(), charter: None, before: Vec::new(), revisions: 0, planted }
     }
 
     pub(crate) fn forget(&mut self) {
         self.leases.clear();
         self.charter = None;
+        self.before.clear();
+    }
+
+    /// Loses the charters that were written last. What was lost has had its revision: another one gets another.
+    pub(crate) fn lose(&mut self, charters: usize) {
+        for _ in 0..charters {
+            self.charter = self.before.pop().or(self.charter.take());
+        }
     }
 
     pub(crate) fn charter(&self) -> Option<&Bytes> {
@@ -72,7 +82,7 @@ impl Registry {
                 }
                 self.revisions += 1;
                 let revision = self.revisions;
-                self.charter = Some((revision, charter.clone()));
+                self.before.extend(self.charter.replace((revision, charter.clone())));
                 Some(Answer::Swapped(revision))
             }
             Ask::Release { incarnation, grant } => {
@@ -98,9 +108,12 @@ impl Registry {
         self.leases.insert(card.name.clone(), (card.clone(), now + ttl_ns));
         let living = self.leases.values().filter(|(_, until)| *until > now);
         let mut live: Vec<Card> = living.map(|(card, _)| card.clone()).collect();
-        if self.planted == Planted::ClaimBesideOwner && self.charter.is_some() {
+        if self.planted == Planted::ClaimBesideOwner
+            && let Some(charter) = self.charter().and_then(|bytes| Charter::read(bytes))
+        {
+            let fingerprint = charter.fingerprint();
             for card in &mut live {
-                card.yielded = u64::MAX >> 1;
+                card.yielded = fingerprint;
             }
         }
         let (revision, charter) = self.charter.clone().unzip();
