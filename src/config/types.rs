@@ -468,6 +468,7 @@ impl Config {
             verbose: self.log.level == Level::Debug,
             permissions: std::sync::Arc::new(self.permissions(0)),
             unix_ns: 0,
+            moves_names: false,
         }
     }
 

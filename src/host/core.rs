@@ -354,6 +354,7 @@ impl Core {
                             connections.shard.completed(connections.now, Completion::Authenticated { conn, login });
                         }
                     }
+                    HostRequest::Deposed => debug_assert!(false, "a server alone claims nothing that another could"),
                 }
             }
         }

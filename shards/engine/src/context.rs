@@ -4,14 +4,15 @@
 //! for the owner. *Does not* know what either of them keeps.
 
 use crate::endpoint::Endpoints;
-use crate::ident::{AttemptId, CallId, ConnId, Fence, Nanos, Place, Ticket};
+use crate::ident::{AttemptId, CallId, ConnId, Nanos, NodeId, Place, Ticket};
 use crate::limits::Limits;
 use crate::outputs::Outputs;
 use crate::packet::Lane;
 use crate::permissions::{Permissions, RuleLookupId, Sampled};
 use crate::timer::{TimerId, Wheel};
-use crate::view::{NameHasher, Row, View, hash_name};
+use crate::view::{NameHasher, Row, hash_name};
 use ahash::RandomState;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// When a change of a record is seen by others than its writer.
@@ -73,6 +74,9 @@ pub struct Options {
     pub permissions: Arc<Permissions>,
     /// Nanoseconds from the beginning of 1970 to the moment 0, for rules that ask for the time.
     pub unix_ns: u64,
+    /// Whether views are adopted that move names from node to node, or in which a node is missing. What moves with its name so far
+    /// are records, events and who subscribes to them.
+    pub moves_names: bool,
 }
 
 impl Default for Options {
@@ -101,6 +105,7 @@ impl Default for Options {
             verbose: false,
             permissions: Arc::default(),
             unix_ns: 0,
+            moves_names: false,
         }
     }
 }
@@ -129,6 +134,10 @@ pub(crate) enum TimerKey {
     Choices,
     /// What goes on from before the present rules is judged by them.
     Reauthorization,
+    /// What others hear of claimed slots was waited for long enough.
+    Untold,
+    /// Records of which subscribers may have missed something are read again.
+    CatchUp,
     /// What waits until this core may answer for it has waited too long.
     Unserved,
     /// What the log was not told is counted.
@@ -141,6 +150,15 @@ pub(crate) fn hasher(options: &Options) -> RandomState {
     RandomState::with_seeds(a, b, c, d)
 }
 
+/// What is under way to and from a node belongs to a link, which begins anew where any of it is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// The epoch at which the node became a member.
+    pub(crate) since: u64,
+    /// Which of the links to it this is.
+    pub(crate) number: u32,
+}
+
 /// See the module.
 pub(crate) struct Context {
     pub(crate) core: Place,
@@ -149,6 +167,8 @@ pub(crate) struct Context {
     pub(crate) hasher: NameHasher,
     pub(crate) outputs: Outputs,
     pub(crate) timers: Wheel<TimerKey>,
+    /// In a cluster: the links to other nodes, as this core knows them.
+    pub(crate) links: BTreeMap<NodeId, Link>,
     pub(crate) json: deepstream_json::Scratch,
 }
 
@@ -159,6 +179,7 @@ impl Context {
             hasher: places.hasher(hasher(&options)),
             outputs: Outputs::new(core, places.clone(), options.limits.backlog_packets_max, options.verbose),
             timers: Wheel::new(now),
+            links: BTreeMap::new(),
             json: deepstream_json::Scratch::with_depth_max(options.limits.nesting_max),
             places,
             options,
@@ -180,12 +201,6 @@ impl Context {
     #[inline]
     pub(crate) fn owner_of(&self, hash: u64) -> Place {
         self.places.owner(hash)
-    }
-
-    /// The claim under which a node of a cluster writes what has this hash.
-    pub(crate) fn claim_on(&self, hash: u64) -> Option<Fence> {
-        let slot = View::slot_of(hash);
-        self.places.view().map(|view| Fence { slot, generation: view.generation(slot) })
     }
 
     /// The other cores.

@@ -77,7 +77,7 @@ impl Shard {
     /// Has packets for a peer removed, from the front: those that the host's ring takes.
     #[inline]
     pub fn take_packets<T>(&mut self, to: Place, lane: Lane, take: impl FnOnce(&mut Vec<Packet>) -> T) -> T {
-        let packets = self.sides.cx.outputs.packets_mut(to, lane);
+        let Some(packets) = self.sides.cx.outputs.packets_mut(to, lane) else { return take(&mut Vec::new()) };
         let before = packets.len();
         let result = take(packets);
         let taken = before - packets.len();

@@ -39,6 +39,9 @@ impl Place {
         self.0 & (Self::CORES_MAX - 1)
     }
 
+    /// A value no place has.
+    pub(crate) const NOBODY: Self = Self(u16::MAX);
+
     /// As an index into tables of one node's cores.
     pub fn index(self) -> usize {
         self.core().into()
@@ -66,7 +69,7 @@ const _: () = assert!(size_of::<ConnId>() == 8, "addresses are in every packet a
 
 impl ConnId {
     /// A value no connection has; stands for "nobody" in packets.
-    pub const NOBODY: Self = Self { core: Place(u16::MAX), generation: u16::MAX, slot: u32::MAX };
+    pub const NOBODY: Self = Self { core: Place::NOBODY, generation: u16::MAX, slot: u32::MAX };
 
     /// As an index into the owning core's tables.
     pub fn index(self) -> usize {

@@ -3,7 +3,7 @@
 //! *Owns* the counts. *Promises* that a name with a hundred thousand listeners is a handful of them. *Does not* know connections,
 //! unless there is but one.
 
-use crate::ident::{ConnId, Place};
+use crate::ident::{ConnId, NodeId, Place};
 use deepstream_wire::Wire;
 use smallvec::SmallVec;
 
@@ -35,6 +35,32 @@ impl Interest {
             }
             None => self.cores.push(CoreInterest { core: conn.core, wires: bit, count: 1 }),
         }
+    }
+
+    /// So many subscribers of a core, with the sum of their mixed numbers, and a bit for each wire that they read.
+    pub(crate) fn add_many(&mut self, core: Place, count: u32, sum: u128, wires: u8) {
+        self.sum = self.sum.wrapping_add(sum);
+        match self.cores.iter_mut().find(|interest| interest.core == core) {
+            Some(interest) => {
+                interest.wires |= wires;
+                interest.count += count;
+            }
+            None => self.cores.push(CoreInterest { core, wires, count }),
+        }
+    }
+
+    /// The subscribers of one core, to tell them something.
+    pub(crate) fn on(&self, core: Place) -> Self {
+        let cores = self.cores.iter().copied().filter(|interest| interest.core == core).collect();
+        Self { cores, sum: 0 }
+    }
+
+    /// Forgets the subscribers of a node, whose mixed numbers add up to this. Whether there were any.
+    pub(crate) fn forget_node(&mut self, node: NodeId, sum: u128) -> bool {
+        let before = self.cores.len();
+        self.cores.retain(|interest| interest.core.node() != node);
+        self.sum = self.sum.wrapping_sub(sum);
+        self.cores.len() < before
     }
 
     /// A connection is a subscriber no more.

@@ -46,7 +46,7 @@ pub use output::{
 };
 pub use outputs::Counters;
 pub use owner::deed::is_reading;
-pub use packet::{Bundle, BundleWriter, Forwarded, Identity, Lane, NoPacket, Packet, ReplyTo};
+pub use packet::{Bundle, BundleWriter, Forwarded, Identity, Lane, NoPacket, Packet, Rejoin, Rejoined, ReplyTo};
 pub use permissions::{Permissions, RuleLookupId, Sampled, Shadow, ShadowTally};
-pub use shard::Shard;
+pub use shard::{Shard, Standing};
 pub use view::{Member, Unviewable, View};

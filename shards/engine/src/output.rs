@@ -176,6 +176,8 @@ pub enum HostRequest {
         /// Where it comes from.
         peer: Arc<Peer>,
     },
+    /// Find out how things stand in the cluster: storage refused a write, because another node has claimed its slot.
+    Deposed,
 }
 
 /// The answer to a [`HostRequest`] or to a batch of stores.

@@ -3,7 +3,7 @@
 //! *Owns* the packet lanes, the questions and the notes that wait for the host, what is counted, and the tape on which all of it
 //! is written down. *Promises* that what was put last is drained last. *Does not* know connections, nor what is said to them.
 
-use crate::ident::{Nanos, Place, Ticket};
+use crate::ident::{Nanos, NodeId, Place, Ticket};
 use crate::output::{HostRequest, Note};
 use crate::packet::{Lane, Packet};
 use crate::tape::recorder::Tape;
@@ -100,14 +100,16 @@ impl Outputs {
         Ticket(self.ticket)
     }
 
-    /// Queues a packet for another core.
+    /// Queues a packet for another core. For one that is gone there is nothing to do.
     pub(crate) fn post(&mut self, to: Place, lane: Lane, packet: Packet) {
         debug_assert_ne!(to, self.core, "a core does not write to itself");
         self.counters.hops += 1;
         if let Some(tape) = &mut self.tape {
             tape.said(&(to, lane, &packet));
         }
-        self.packets_mut(to, lane).push(packet);
+        if let Some(lanes) = self.packets.get_mut(self.places.index(to)) {
+            lanes[lane as usize].push(packet);
+        }
     }
 
     /// Whether a peer's backlog is so long that whoever adds to it should wait.
@@ -116,20 +118,30 @@ impl Outputs {
     }
 
     /// Packets for a peer, in order.
-    pub(crate) fn packets(&self, to: Place, lane: Lane) -> &Vec<Packet> {
-        &self.packets[self.places.index(to)][lane as usize]
+    pub(crate) fn packets(&self, to: Place, lane: Lane) -> &[Packet] {
+        self.packets.get(self.places.index(to)).map_or(&[], |lanes| &lanes[lane as usize])
     }
 
     /// The same, to be added to or taken.
     #[inline]
-    pub(crate) fn packets_mut(&mut self, to: Place, lane: Lane) -> &mut Vec<Packet> {
-        &mut self.packets[self.places.index(to)][lane as usize]
+    pub(crate) fn packets_mut(&mut self, to: Place, lane: Lane) -> Option<&mut Vec<Packet>> {
+        self.packets.get_mut(self.places.index(to)).map(|lanes| &mut lanes[lane as usize])
     }
 
-    /// There are more places.
-    pub(crate) fn adopt_places(&mut self, places: Row) {
+    /// There are other places. What was for those that stood in these columns is not sent.
+    pub(crate) fn adopt_places(&mut self, places: Row, cleared: &[usize]) {
+        for &column in cleared {
+            self.packets[column] = Default::default();
+        }
         self.packets.resize_with(places.count(), Default::default);
         self.places = places;
+    }
+
+    /// What is under way to a node is given up.
+    pub(crate) fn drop_packets(&mut self, node: NodeId) {
+        for place in self.places.all().filter(|place| place.node() == node) {
+            self.packets[self.places.index(place)] = Default::default();
+        }
     }
 
     pub(crate) fn note(&mut self, note: Note) {

@@ -12,6 +12,7 @@ use crate::ident::{ConnId, Nanos};
 use crate::output::Frames;
 use crate::pattern::NamePattern;
 use crate::permissions::{Permissions, RuleLookupId};
+use crate::view::View;
 pub use bundle::{Bundle, BundleWriter};
 use bytes::Bytes;
 use deepstream_wire::{Head, Topic, Wire};
@@ -139,6 +140,42 @@ pub struct Forwarded {
     pub bytes: Bytes,
 }
 
+/// A name that subscribers of one core go on hearing, for its new owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejoin {
+    /// EVENT, RECORD or PRESENCE.
+    pub topic: Topic,
+    /// The name's hash.
+    pub hash: u64,
+    /// The name.
+    pub name: Box<[u8]>,
+    /// The edge's number for it.
+    pub name_id: u32,
+    /// Tells this from an earlier one of the same name.
+    pub attempt: u32,
+    /// How many subscribers.
+    pub count: u32,
+    /// The sum of their mixed numbers: its upper half, and the lower.
+    pub sum: [u64; 2],
+    /// One bit for each wire that one of them reads.
+    pub wires: u16,
+    /// The version of a record that they were told last, if the edge knows it.
+    pub version: Option<i32>,
+}
+
+/// Its owner's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejoined {
+    /// As in [`Rejoin`].
+    pub name_id: u32,
+    /// As in [`Rejoin`].
+    pub attempt: u32,
+    /// The owner's slot of the name.
+    pub slot: u32,
+    /// Named again when leaving.
+    pub epoch: u32,
+}
+
 /// One thing that crosses one ring.
 #[derive(Debug)]
 pub enum Packet {
@@ -221,6 +258,30 @@ pub enum Packet {
         /// Its name.
         name: Box<[u8]>,
     },
+    /// Requests: say when nothing of mine is under way with you any more for slots that you lost up to this view.
+    Flush {
+        /// Of the view.
+        epoch: u64,
+    },
+    /// Requests: these names are heard here, as of the former owner.
+    Rejoin(Box<[Rejoin]>),
+    /// Requests: that was all that is heard here of the slots that came to you up to this view.
+    Told {
+        /// Of the view.
+        epoch: u64,
+    },
+    /// Both, within a node: this view is in force from here on, whatever comes next goes by it.
+    View(Arc<View>),
+    /// Deliveries: this is not mine. It goes back whole, to be sent elsewhere.
+    Astray(Forwarded),
+    /// Deliveries: nothing of yours is under way with me any more for slots that I lost up to this view. What I say from here on is
+    /// not about them.
+    Flushed {
+        /// Of the view.
+        epoch: u64,
+    },
+    /// Deliveries: these are counted; what the owner sends from here on is for them, too.
+    Rejoined(Box<[Rejoined]>),
     /// Requests: these permission rules are in force from here on.
     Rules(Arc<Permissions>),
     /// Deliveries: it is this.

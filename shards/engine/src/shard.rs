@@ -4,20 +4,29 @@
 //! that what it completed is gone on with before it ends. *Does not* do any of it.
 
 use crate::census::Census;
-use crate::context::{Context, Options, TimerKey};
+use crate::context::{Context, Link, Options, TimerKey};
 use crate::edge::Edge;
-use crate::ident::{ConnId, Nanos, Place};
+use crate::ident::{ConnId, Nanos, NodeId, Place};
 use crate::output::{Completion, Fault, Flow, Headers, Peer};
 use crate::owner::Owner;
 use crate::packet::{Forwarded, Packet};
 use crate::permissions::{Permissions, Sampled};
 use crate::permit::Permit;
 use crate::sides::edges::Edges;
-use crate::sides::{Sides, ToOwner};
+use crate::sides::{Sides, ToEdge, ToOwner};
 use crate::tape::input::Kind;
 use crate::view::{Row, Unviewable, View};
 use deepstream_wire::{Message, Unreadable, Wire};
 use std::sync::Arc;
+
+/// How far a shard is from view to view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The epoch of the view in force; 0 of a server alone.
+    pub adopted: u64,
+    /// The epoch up to which it holds nothing any more that it had to give up: all of it is stored.
+    pub yielded: u64,
+}
 
 /// One core's share of the server. Owns its names and its connections; promises to run every input to completion.
 pub struct Shard {
@@ -160,23 +169,44 @@ impl Shard {
         self.sides.disconnected(conn);
     }
 
-    /// The view changed. From here on the shard goes by this one, if it is later and leaves what there is where it is: the same
-    /// seed, every slot with the node that has it, and every member in its place of the list. So nodes may join that own nothing.
-    /// They hear of what this shard says from here on. What their shards need of it from before, they are made with (permission
-    /// rules), or have no use for while they own no name (listeners, filters, who watches everybody).
+    /// The view changed. From here on the shard goes by this one, if it is later, of the same seed, and has this process in it.
+    /// It tells the other cores of the node ahead of whatever goes by it. Nodes may join that own nothing: they hear of what this
+    /// shard says from here on. What their shards need of it from before, they are made with (permission rules), or have no use
+    /// for while they own no name (listeners, filters, who watches everybody).
     ///
-    /// Everything else is refused and changes nothing: how a name moves, and what becomes of a node that is gone, is no matter of
-    /// a shard alone. A server alone has no view, and adopts none.
+    /// Unless [`Options::moves_names`] is set, a view that moves a name, or in which a node is missing, is refused. What is refused
+    /// changes nothing. A server alone has no view, and adopts none.
     pub fn adopt_view(&mut self, now: Nanos, view: Arc<View>) -> Result<(), Unviewable> {
         self.input(now, Kind::View, &view);
-        let Sides { cx, edges, owner, .. } = &mut self.sides;
-        let adopted = cx.places.adopt(view);
-        if adopted.is_ok() {
-            cx.outputs.adopt_places(cx.places.clone());
-            edges.here.adopt_places(cx.places.clone());
-            owner.adopt_places(&cx.options.limits, cx.places.count());
-        }
+        let adopted = self.sides.adopt_view(view);
+        self.sides.go_on_judging();
         self.answers(adopted)
+    }
+
+    /// What was under way to and from a member is lost: what it knew of this shard's connections, and what this shard knows of its,
+    /// is forgotten. What comes of the node from here on is of this link. Passed over if the node has another membership.
+    pub fn restarted(&mut self, now: Nanos, node: NodeId, since: u64, link: u32) {
+        self.input(now, Kind::Restarted, &(node, since, link));
+        self.sides.restarted(node, Link { since, number: link });
+        self.sides.go_on_judging();
+    }
+
+    /// Whether a member is heard. What is asked of one that is not is answered with an error at once. Passed over if the node has
+    /// another membership.
+    pub fn reached(&mut self, now: Nanos, node: NodeId, since: u64, heard: bool) {
+        self.input(now, Kind::Reached, &(node, since, heard));
+        if self.sides.cx.places.view().and_then(|view| view.member(node)).is_some_and(|member| member.since == since) {
+            Edge::reached(&mut self.sides, node, heard);
+        }
+        self.sides.go_on_judging();
+    }
+
+    /// This node is no member as of the view of this epoch: it serves nothing until a later one comes. Passed over if a later one is
+    /// in force.
+    pub fn suspended(&mut self, now: Nanos, epoch: u64) {
+        self.input(now, Kind::Suspended, &epoch);
+        self.sides.suspended(epoch);
+        self.sides.go_on_judging();
     }
 
     /// Storage takes what this node writes in these slots with this generation, and nothing of earlier ones any more. Before that
@@ -233,6 +263,15 @@ impl Shard {
                 sides.remote_read(from, rule_lookup, place, hash, &name);
             }
             Packet::Rules(permissions) => sides.adopt(permissions),
+            // Of another core of this node. One of another node would be by its own way from view to view.
+            Packet::View(view) if from.node() == sides.cx.core.node() => {
+                // It may be here already, of the host or of another core.
+                let _ = sides.adopt_view(view);
+            }
+            Packet::View(_) => {}
+            Packet::Flush { epoch } => Owner::flush(sides, from, epoch),
+            Packet::Rejoin(names) => Owner::rejoin(sides, from, &names),
+            Packet::Told { epoch } => Owner::told(sides, from, epoch),
             delivery @ (Packet::TakenOver(_)
             | Packet::Counted(_)
             | Packet::Online { .. }
@@ -243,6 +282,9 @@ impl Shard {
             | Packet::Withheld(_)
             | Packet::Fetched(..)
             | Packet::Settled { .. }
+            | Packet::Astray(_)
+            | Packet::Flushed { .. }
+            | Packet::Rejoined(_)
             | Packet::RemoteReadDone { .. }) => sides.delivered(from, delivery),
         }
         sides.go_on_judging();
@@ -278,6 +320,8 @@ impl Shard {
                 TimerKey::RuleLookup(rule_lookup) => sides.rule_lookup_late(rule_lookup),
                 TimerKey::Choices => sides.sweep_choices(),
                 TimerKey::Reauthorization => sides.go_on_revising(),
+                TimerKey::Untold => sides.untold_late(),
+                TimerKey::CatchUp => sides.go_on_catching_up(),
                 TimerKey::Unserved => sides.unserved_late(),
                 TimerKey::LeftOut(what) => sides.tell_left_out(what),
             }
@@ -300,6 +344,23 @@ impl Shard {
     /// Who a connection is logged in as.
     pub fn user(&self, conn: ConnId) -> Option<&str> {
         self.sides.edges.here.user(conn)
+    }
+
+    /// How far it is from view to view.
+    pub fn standing(&self) -> Standing {
+        let adopted = self.sides.cx.places.view().map_or(0, |view| view.epoch());
+        Standing { adopted, yielded: self.sides.owner.yielded().unwrap_or(adopted) }
+    }
+
+    /// The link by which this shard speaks to a member: the epoch since which it is one, and the link's number. `None`: it has not
+    /// heard of any yet, and what it has for the node waits.
+    pub fn link(&self, node: NodeId) -> Option<(u64, u32)> {
+        self.sides.cx.links.get(&node).map(|link| (link.since, link.number))
+    }
+
+    /// Whether what comes by this link may be handed in. Else it is of one that is over.
+    pub fn knows(&self, node: NodeId, since: u64, link: u32) -> bool {
+        self.link(node) == Some((since, link))
     }
 
     /// What is held now.

@@ -64,11 +64,11 @@ pub enum Unviewable {
     /// Names would fall into other slots.
     #[error("another seed than that of the view in force")]
     Seed,
-    /// A member is missing, is another process, was none for a while, or has another number of cores or another place in the
-    /// list.
+    /// The shard's own node is missing, is another process, or has another number of cores; or another node, if names must not
+    /// move.
     #[error("node {} is not where it was", .0.0)]
     Gone(NodeId),
-    /// A slot belongs to another node than before, or was another node's in between.
+    /// A slot belongs to another node than before, or was another node's in between, and names must not move.
     #[error("slot {0} has moved since the view in force")]
     Moved(usize),
 }
@@ -174,24 +174,36 @@ impl View {
         Place::of(node, scaled(hash << Self::SLOT_BITS, self.cores[usize::from(node.0)]))
     }
 
-    /// Whether a shard can go from another view to this one with all that it holds.
-    fn follows(&self, before: &Self) -> Result<(), Unviewable> {
+    /// Whether a slot is where it was in another view, and has been since.
+    fn keeps(&self, slot: u16, before: &Self) -> bool {
+        self.node_of(slot) == before.node_of(slot) && self.generation(slot) == before.generation(slot)
+    }
+
+    /// Whether a shard of this node can go from another view to this one.
+    fn follows(&self, before: &Self, own: NodeId) -> Result<(), Unviewable> {
         if self.epoch <= before.epoch {
             return Err(Unviewable::Stale);
         }
         if self.seed != before.seed {
             return Err(Unviewable::Seed);
         }
+        let is_own = |member: &&Member| member.node == own;
+        let process = |view: &Self| view.members.iter().find(is_own).map(|member| (member.incarnation, member.cores));
+        if process(self) != process(before) {
+            return Err(Unviewable::Gone(own));
+        }
+        Ok(())
+    }
+
+    /// Whether everything is left where it was: who joins owns nothing.
+    fn leaves_all(&self, before: &Self) -> Result<(), Unviewable> {
         for (at, member) in before.members.iter().enumerate() {
             if self.members.get(at) != Some(member) {
                 return Err(Unviewable::Gone(member.node));
             }
         }
-        let same = |slot: &usize| {
-            let slot = *slot as u16;
-            self.node_of(slot) == before.node_of(slot) && self.generation(slot) == before.generation(slot)
-        };
-        (0..Self::SLOTS).find(|slot| !same(slot)).map_or(Ok(()), |slot| Err(Unviewable::Moved(slot)))
+        let moved = (0..Self::SLOTS).find(|&slot| !self.keeps(slot as u16, before));
+        moved.map_or(Ok(()), |slot| Err(Unviewable::Moved(slot)))
     }
 }
 
@@ -258,7 +270,8 @@ pub(crate) fn filter_hash(hasher: &NameHasher, filter: &[u8], core: Place) -> u6
     hash_name(hasher, filter) ^ (u64::from(core.0) + 1).wrapping_mul(SPREAD)
 }
 
-/// All places that a shard knows, in a row that only ever gets longer: its tables have an entry for each.
+/// All places that a shard knows, in a row: its tables have an entry for each. Where the places of a node stood that is gone, those
+/// of another may stand later.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     own: Place,
@@ -272,21 +285,52 @@ pub(crate) struct Row {
 #[derive(Debug)]
 struct Columns {
     view: Arc<View>,
+    /// Where nobody stands any more, nobody's place does.
     row: Vec<Place>,
-    /// By node: where its places begin.
-    begins: [u32; Place::NODES_MAX as usize],
+    /// By node, and of nobody: where its places begin.
+    begins: [u32; Place::NODES_MAX as usize + 1],
+}
+
+/// What another view changes.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) before: Arc<View>,
+    pub(crate) after: Arc<View>,
+    /// The shard's own node has another membership: all others have forgotten what they knew of it.
+    pub(crate) anew: bool,
+    /// Other nodes that are members no more, or with another membership: nothing holds that was known of them.
+    pub(crate) gone: Vec<NodeId>,
+    /// Where their places stood in the row. Whoever stands there now has nothing to do with them.
+    pub(crate) columns: Vec<usize>,
+}
+
+impl Change {
+    /// Whether a slot has come to its node with this view, or between the two.
+    pub(crate) fn moves(&self, slot: u16) -> bool {
+        !self.after.keeps(slot, &self.before)
+    }
 }
 
 impl Columns {
-    /// Those of a view's members that have none yet come after those that have some.
+    /// Those of a view's members that have none yet stand in the first gap that is long enough, or after all others.
     fn of(view: Arc<View>, before: Option<&Self>) -> Self {
         let (mut row, mut begins) =
             before.map_or((Vec::new(), [u32::MAX; _]), |before| (before.row.clone(), before.begins));
+        for &Member { node, cores, .. } in before.iter().flat_map(|before| &before.view.members) {
+            if view.cores[usize::from(node.0)] != cores {
+                let begin = std::mem::replace(&mut begins[usize::from(node.0)], u32::MAX) as usize;
+                row[begin..begin + usize::from(cores)].fill(Place::NOBODY);
+            }
+        }
         for &Member { node, cores, .. } in &view.members {
             let begin = &mut begins[usize::from(node.0)];
             if *begin == u32::MAX {
-                *begin = row.len() as u32;
-                row.extend((0..cores).map(|core| Place::of(node, core)));
+                let len = usize::from(cores);
+                let gap = row.windows(len).position(|gap| gap.iter().all(|&place| place == Place::NOBODY));
+                let at = gap.unwrap_or(row.len());
+                row.resize(row.len().max(at + len), Place::NOBODY);
+                *begin = at as u32;
+                row[at..at + len].iter_mut().zip(0..).for_each(|(place, core)| *place = Place::of(node, core));
             }
         }
         Self { view, row, begins }
@@ -320,29 +364,44 @@ impl Row {
         self.columns.as_ref().map(|columns| &columns.view)
     }
 
-    /// The view to go on with.
-    pub(crate) fn adopt(&mut self, view: Arc<View>) -> Result<(), Unviewable> {
-        let before = self.columns.as_deref().ok_or(Unviewable::Stale)?;
-        view.follows(&before.view)?;
-        self.columns = Some(Arc::new(Columns::of(view, Some(before))));
-        Ok(())
+    /// The view to go on with, and what it changes.
+    pub(crate) fn adopt(&mut self, after: Arc<View>, may_move: bool) -> Result<Change, Unviewable> {
+        let columns = self.columns.as_deref().ok_or(Unviewable::Stale)?;
+        let before = Arc::clone(&columns.view);
+        after.follows(&before, self.own.node())?;
+        if !may_move {
+            after.leaves_all(&before)?;
+        }
+        let (mut gone, mut cleared) = (Vec::new(), Vec::new());
+        let anew = before.member(self.own.node()) != after.member(self.own.node());
+        let others = before.members.iter().filter(|member| member.node != self.own.node());
+        for member in others.filter(|member| anew || !after.members.contains(member)) {
+            gone.push(member.node);
+            let begin = columns.begins[usize::from(member.node.0)] as usize;
+            cleared.extend(begin..begin + usize::from(member.cores));
+        }
+        self.columns = Some(Arc::new(Columns::of(Arc::clone(&after), Some(columns))));
+        Ok(Change { before, after, anew, gone, columns: cleared })
     }
 
-    /// How many there are.
+    /// How many stand in the row, nobody's included.
     pub(crate) fn count(&self) -> usize {
         self.columns.as_ref().map_or(self.cores.into(), |columns| columns.row.len())
     }
 
-    /// Where a place stands in the row.
+    /// Where a place stands in the row: one that is none of them, nowhere.
     #[inline]
     pub(crate) fn index(&self, place: Place) -> usize {
         match &self.columns {
             None => place.index(),
-            Some(columns) => columns.begins[usize::from(place.node().0)] as usize + place.index(),
+            Some(columns) if columns.view.has(place) => {
+                columns.begins[usize::from(place.node().0)] as usize + place.index()
+            }
+            Some(_) => usize::MAX,
         }
     }
 
-    /// The place that stands there.
+    /// The place that stands there; nobody's, if nobody does any more.
     #[inline]
     pub(crate) fn at(&self, index: usize) -> Place {
         match &self.columns {
@@ -372,7 +431,7 @@ impl Row {
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = Place> + use<> {
         let places = self.clone();
-        (0..places.count()).map(move |index| places.at(index))
+        (0..places.count()).map(move |index| places.at(index)).filter(|&place| place != Place::NOBODY)
     }
 
     /// All but the shard's own.
@@ -433,7 +492,10 @@ mod tests {
     fn view_follows_another_that_leaves_all_where_it_is() {
         let before = view(5, &[(4, 2), (1, 3)], |slot| if slot < 9 { 1 } else { 4 }).unwrap();
         let same = |slot| if slot < 9 { 1 } else { 4 };
-        let follows = |after: Result<View, Unviewable>| after.unwrap().follows(&before);
+        let follows = |after: Result<View, Unviewable>| {
+            let after = after.unwrap();
+            after.follows(&before, NodeId(4)).and_then(|()| after.leaves_all(&before))
+        };
         assert_eq!(follows(view(6, &[(4, 2), (1, 3), (0, 1)], same)), Ok(()));
         assert_eq!(follows(view(5, &[(4, 2), (1, 3)], same)), Err(Unviewable::Stale));
         assert_eq!(follows(view(6, &[(1, 3), (4, 2)], same)), Err(Unviewable::Gone(NodeId(4))));
@@ -450,7 +512,7 @@ mod tests {
         let returned = view_since(6, &[(4, 2), (1, 3)], same, |slot| if slot == 8 { 6 } else { 1 });
         assert_eq!(follows(returned), Err(Unviewable::Moved(8)), "it was another's in between");
         let mut alone = Row::alone(Place::alone(0), 2);
-        assert_eq!(alone.adopt(Arc::new(before)), Err(Unviewable::Stale));
+        assert_eq!(alone.adopt(Arc::new(before), true).err(), Some(Unviewable::Stale));
     }
 
     #[test]
@@ -475,8 +537,23 @@ mod tests {
         let mut longer = places.clone();
         let slot = |slot| if slot % 2 == 0 { 0 } else { 4 };
         let next = self::view(2, &[(4, 2), (0, 3), (2, 1)], slot);
-        assert_eq!(longer.adopt(Arc::new(next.unwrap())), Ok(()));
+        assert!(longer.adopt(Arc::new(next.unwrap()), false).is_ok());
         assert_eq!(format!("{:?}", longer.all().collect::<Vec<_>>()), "[4.0, 4.1, 0.0, 0.1, 0.2, 2.0]");
+        // Who comes stands where somebody stood who is gone, if there is room; so the row of a cluster of which a node goes and comes
+        // for ever does not grow.
+        let mut changing = longer.clone();
+        for (epoch, members, row) in [
+            (3, &[(0, 3), (2, 1)][..], "[0.0, 0.1, 0.2, 2.0]"),
+            (4, &[(0, 3), (2, 1), (5, 1)], "[5.0, 0.0, 0.1, 0.2, 2.0]"),
+            (5, &[(0, 3), (2, 1), (5, 1), (6, 2)], "[5.0, 0.0, 0.1, 0.2, 2.0, 6.0, 6.1]"),
+            (6, &[(0, 3), (2, 1), (6, 2), (7, 1), (8, 1)], "[7.0, 8.0, 0.0, 0.1, 0.2, 2.0, 6.0, 6.1]"),
+        ] {
+            let next = self::view(epoch, members, |_| 0).unwrap();
+            let change = changing.adopt(Arc::new(next), true).unwrap();
+            assert!(!change.anew && !change.gone.contains(&NodeId(0)), "{change:?}");
+            assert_eq!(format!("{:?}", changing.all().collect::<Vec<_>>()), row);
+            assert!(changing.all().all(|place| changing.at(changing.index(place)) == place));
+        }
         let strangers = [Place::of(NodeId(4), 2), Place::of(NodeId(1), 0), Place(u16::MAX)];
         assert!(strangers.into_iter().all(|place| !places.has(place)));
         let alone = Row::alone(Place::alone(0), 2);

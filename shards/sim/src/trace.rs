@@ -121,6 +121,16 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
             format!("RemoteReadDone place={place} found={:?}", found.as_ref().map(Option::is_some))
         }
         Packet::Rules(permissions) => format!("Rules generation={}", permissions.generation),
+        Packet::View(view) => format!("View epoch={}", view.epoch()),
+        Packet::Flush { epoch } => format!("Flush epoch={epoch}"),
+        Packet::Flushed { epoch } => format!("Flushed epoch={epoch}"),
+        Packet::Told { epoch } => format!("Told epoch={epoch}"),
+        Packet::Rejoin(names) => format!("Rejoin names={}", names.len()),
+        Packet::Rejoined(names) => format!("Rejoined names={}", names.len()),
+        Packet::Astray(forwarded) => {
+            let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
+            format!("Astray {} {}", conn(&forwarded.conn), describe(&message))
+        }
         Packet::Withheld(forwarded) => {
             let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
             format!("Withheld {} bytes={} {}", conn(&forwarded.conn), forwarded.reply_to.part, describe(&message))

@@ -2,12 +2,13 @@
 
 use crate::edge::Edge;
 use crate::edge::session::table::Session;
-use crate::ident::{ConnId, Place};
+use crate::ident::{ConnId, NodeId, Place};
 use crate::output::{Frames, Reason};
 use crate::outputs::Outputs;
-use crate::packet::{Forwarded, Identity, ReplyTo};
+use crate::packet::{Forwarded, Identity, Rejoined, ReplyTo};
 use crate::permit::{Found, Grant};
 use crate::sides::{Joined, Left, Sides, ToEdge, ToOwner, UserQuery};
+use crate::view::Change;
 use bytes::Bytes;
 use deepstream_wire::{Message, Topic, Wire};
 use std::sync::Arc;
@@ -129,6 +130,24 @@ impl ToEdge for Edge {
     fn answer_users<O>(sides: &mut Sides<Self, O>, query: UserQuery) {
         sides.answer_query_all(&query);
     }
+
+    fn astray<O: ToOwner>(_: &mut Sides<Self, O>, _: Place, _: Forwarded) {}
+
+    fn flushed<O: ToOwner>(_: &mut Sides<Self, O>, _: Place, _: u64) {}
+
+    fn rejoined<O: ToOwner>(_: &mut Sides<Self, O>, _: Place, _: &[Rejoined]) {}
+
+    fn view_changing<O: ToOwner>(sides: &mut Sides<Self, O>, _: &Change) {
+        sides.edges.here.adopt_places(sides.cx.places.clone());
+    }
+
+    fn view_changed<O: ToOwner>(_: &mut Sides<Self, O>, _: &Change) {}
+
+    fn restarted<O: ToOwner>(_: &mut Sides<Self, O>, _: NodeId) {}
+
+    fn reached<O: ToOwner>(_: &mut Sides<Self, O>, _: NodeId, _: bool) {}
+
+    fn suspended<O: ToOwner>(_: &mut Sides<Self, O>) {}
 
     fn watcher_count(&self) -> usize {
         self.watchers.len()

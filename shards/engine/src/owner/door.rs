@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::ident::{AttemptId, ConnId, Nanos, Place};
 use crate::owner::Owner;
-use crate::packet::{Identity, ReplyTo};
+use crate::packet::{Identity, Rejoin, ReplyTo};
 use crate::pattern::NamePattern;
 use crate::permit::{FindOrLoad, FindResident, Found, Grant, RuleReader};
 use crate::sides::{Sides, ToEdge, ToOwner};
@@ -52,6 +52,18 @@ impl ToOwner for Owner {
 
     fn users<E: ToEdge>(sides: &mut Sides<E, Self>, conn: ConnId, reply_to: ReplyTo) {
         sides.users(conn, reply_to);
+    }
+
+    fn flush<E: ToEdge>(sides: &mut Sides<E, Self>, from: Place, epoch: u64) {
+        sides.flush(from, epoch);
+    }
+
+    fn rejoin<E: ToEdge>(sides: &mut Sides<E, Self>, from: Place, names: &[Rejoin]) {
+        sides.rejoin(from, names);
+    }
+
+    fn told<E: ToEdge>(sides: &mut Sides<E, Self>, from: Place, epoch: u64) {
+        sides.told(from, epoch);
     }
 
     fn listens(&self, conn: ConnId, topic: Topic, source: &str) -> Option<Arc<NamePattern>> {

@@ -22,13 +22,19 @@ impl<E: ToEdge> Sides<E, Owner> {
         let first = name.interest.is_empty();
         name.interest.add(conn, wire);
         let epoch = name.epoch;
-        let provided = !name.is_filter() && self.listen_subscribed(slot, conn, first, lone);
+        if conn.core.node() != self.cx.core.node() {
+            self.owner.count_far(slot, conn.core, conn.mixed().into());
+        }
+        let provided = !self.owner.names.at(slot).is_filter() && self.listen_subscribed(slot, conn, first, lone);
         self.tell_joined(Joined { conn, reply_to, slot, epoch, provided });
     }
 
     /// A subscriber is gone.
     pub(crate) fn left(&mut self, conn: ConnId, slot: u32, epoch: u32) {
         if self.owner.names.leave(conn, slot, epoch) {
+            if conn.core.node() != self.cx.core.node() {
+                self.owner.uncount_far(slot, conn);
+            }
             self.listen_unsubscribed(slot);
             self.forget_filter(slot);
             self.owner.names.remove_if_idle(slot);

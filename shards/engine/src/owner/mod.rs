@@ -13,9 +13,11 @@ mod event;
 mod filters;
 mod listen;
 mod member;
+mod moves;
 mod names;
 mod park;
 mod presence;
+mod purge;
 mod record;
 mod request;
 mod rpc;
@@ -26,7 +28,6 @@ mod withheld;
 use crate::census::Census;
 use crate::context::{Options, hasher};
 use crate::ident::Place;
-use crate::limits::Limits;
 use crate::view::Row;
 use filters::Filters;
 use listen::Listening;
@@ -71,13 +72,8 @@ impl Owner {
             client_ids: ClientIds::new(hasher),
             listening: Listening::new(options),
             busy_names: 0,
-            slots: Slots::of(places),
+            slots: Slots::of(places, core),
         }
-    }
-
-    /// There are so many places.
-    pub(crate) fn adopt_places(&mut self, limits: &Limits, places: usize) {
-        self.unasked.share(limits, places);
     }
 
     /// What is held here.

@@ -317,11 +317,15 @@ impl Names {
     /// Forgets a name that nobody needs.
     pub(crate) fn remove_if_idle(&mut self, slot: u32) {
         let Some(name) = self.table.get(slot as usize) else { return };
-        if !name.is_idle() {
-            return;
+        if name.is_idle() {
+            self.remove(slot);
         }
-        let hash = name.hash;
-        if let Ok(entry) = self.by_name.find_entry(hash, |&other| other == slot) {
+    }
+
+    /// Forgets a name that is another node's.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let Some(name) = self.table.get(slot as usize) else { return };
+        if let Ok(entry) = self.by_name.find_entry(name.hash, |&other| other == slot) {
             entry.remove();
         }
         self.table.remove(slot as usize);

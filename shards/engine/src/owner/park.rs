@@ -3,10 +3,10 @@
 //! *Owns* the queues of all topics. *Promises* that what waits for one name is done in the order it came, whatever it waits for.
 //! *Does not* know what is waited for: that is for whoever parks, and runs what is parked when it came.
 
-use crate::ident::ConnId;
+use crate::ident::{ConnId, NodeId};
 use crate::output::Fault;
 use crate::owner::Owner;
-use crate::packet::{Identity, ReplyTo};
+use crate::packet::{Forwarded, Identity, ReplyTo};
 use crate::permit::{Found, Question};
 use crate::sides::{Sides, ToEdge};
 use bytes::Bytes;
@@ -134,6 +134,12 @@ impl Parked {
     }
 }
 
+impl From<Parked> for Forwarded {
+    fn from(Parked { conn, reply_to, head, bytes, .. }: Parked) -> Self {
+        Self { conn, reply_to, head, bytes }
+    }
+}
+
 impl<E: ToEdge> Sides<E, Owner> {
     /// A message in the form in which it waits.
     pub(crate) fn parked(&self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> Parked {
@@ -183,7 +189,29 @@ impl<E: ToEdge> Sides<E, Owner> {
         own.into_iter().find(|&action| is_about_providing(action))
     }
 
-    fn unpark(&mut self, slot: u32) -> Option<Parked> {
+    /// What connections of a node said is not done any more, unless it is being judged.
+    pub(crate) fn drop_parked_of(&mut self, slot: u32, node: NodeId) {
+        let waiting = &mut self.owner.names.at_mut(slot).waiting;
+        let is_judging = waiting.judging;
+        let Some(queue) = &mut waiting.parked else { return };
+        let (mut first, parking) = (is_judging, &mut self.owner.parking);
+        queue.0.retain_mut(|parked| {
+            let is_judged = std::mem::take(&mut first);
+            if parked.conn.core.node() != node {
+                return true;
+            }
+            if is_judged {
+                (parked.conn, parked.reply_to) = (ConnId::NOBODY, ReplyTo::default());
+                return true;
+            }
+            parking.messages -= usize::from(parked.counted);
+            parking.bytes -= parked.cost();
+            false
+        });
+        waiting.rest();
+    }
+
+    pub(crate) fn unpark(&mut self, slot: u32) -> Option<Parked> {
         let parked = self.owner.names.at_mut(slot).waiting.parked.as_mut()?.0.pop_front()?;
         self.owner.parking.messages -= usize::from(parked.counted);
         self.owner.parking.bytes -= parked.cost();

@@ -9,7 +9,7 @@
 //! owner knows which cores have such subscribers (upstream keeps them under a user name that a client can guess). Whoever
 //! asks for everybody is told of those whom it may ask for by name: `permit/everybody.rs`.
 
-use crate::ident::{ConnId, Place};
+use crate::ident::{ConnId, NodeId, Place};
 use crate::output::{Frames, Note};
 use crate::owner::Owner;
 use crate::packet::{Identity, ReplyTo};
@@ -30,6 +30,16 @@ pub(crate) struct Everyone {
 }
 
 impl Everyone {
+    /// A user's name is another node's.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        self.online.remove(&slot);
+    }
+
+    /// Nobody watches there any more.
+    pub(crate) fn forget_node(&mut self, node: NodeId) {
+        self.cores.retain(|core| core.node() != node);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.cores.len() + self.online.len()
     }
@@ -69,9 +79,23 @@ impl<E: ToEdge> Sides<E, Owner> {
     pub(crate) fn count_presence(&mut self, conn: ConnId, identity: &Identity, online: bool) {
         let user = identity.user.as_bytes();
         let hash = self.cx.hash(user);
+        // Edges tell whoever has the name next how things are then.
+        if self.owner.is_elsewhere(hash) {
+            return;
+        }
         let slot = self.owner.names.find_or_insert(Topic::Presence, user, hash);
+        if let Some(slots) = self.owner.slots.as_mut().filter(|_| conn.core.node() != self.cx.core.node()) {
+            let far = slots.online.entry((slot, conn.core.node())).or_default();
+            *far = if online { *far + 1 } else { far.saturating_sub(1) };
+            if *far == 0 {
+                slots.online.remove(&(slot, conn.core.node()));
+            }
+        }
         let count = self.owner.names.at_mut(slot).online_mut();
-        debug_assert!(online || *count > 0, "a user leaves as often as it joined");
+        debug_assert!(online || *count > 0 || self.owner.slots.is_some(), "a user leaves as often as it joined");
+        if !online && *count == 0 {
+            return self.owner.names.remove_if_idle(slot);
+        }
         let changed = if online {
             *count += 1;
             *count == 1
@@ -90,6 +114,16 @@ impl<E: ToEdge> Sides<E, Owner> {
         self.owner.names.remove_if_idle(slot);
         if online {
             self.tell_counted(conn);
+        }
+    }
+
+    /// So many connections of the user of a name are gone at once.
+    pub(crate) fn count_out(&mut self, slot: u32, gone: u32) {
+        let count = self.owner.names.at_mut(slot).online_mut();
+        *count = count.saturating_sub(gone);
+        if *count == 0 {
+            self.owner.everyone.online.remove(&slot);
+            self.announce(slot, false);
         }
     }
 

@@ -11,10 +11,7 @@ impl<E: ToEdge> Sides<E, Owner> {
     /// Does what a connection asked of a name this core owns.
     #[inline]
     pub(crate) fn request(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
-        if self.owner.slots.is_some()
-            && self.waits_to_be_served(message.head.action.topic(), message.name(), message.head.name_hash)
-            && self.wait_to_be_served(conn, reply_to, message)
-        {
+        if self.owner.slots.is_some() && self.puts_off(conn, reply_to, message) {
             return;
         }
         // Filters were judged at the edge, by all names that fit.

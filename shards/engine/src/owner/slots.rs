@@ -1,9 +1,10 @@
 //! Which slots of a cluster's names this core may answer for, and what waits until it may.
 //!
 //! That a view gives a slot to a node is not enough. The node claims it first, in storage, so that nothing is written any more by
-//! whoever had it before; only then what is stored is all there is. And it answers only as long as it may trust its membership:
-//! afterwards another node may have claimed the slot, and what is in memory here may be old. The moment that counts is the one at
-//! which a request comes: an answer that takes longer was right at some moment since, which is all that anybody can tell. Writes
+//! whoever had it before; only then what is stored is all there is. Then all others tell what they hear of it, so that nobody misses
+//! what happens next; whoever does not within a moment is told later, by version. And it answers only as long as it may trust its
+//! membership: afterwards another node may have claimed the slot, and what is in memory here may be old. The moment that counts is the
+//! one at which a request comes: an answer that takes longer was right at some moment since, which is all that anybody can tell. Writes
 //! need no such trust, storage refuses those of a claim that is over.
 //!
 //! *Owns* claims, trust, and the list of names at which something waits for them. *Promises* that what came meanwhile is done in
@@ -12,37 +13,131 @@
 //! theirs to say.
 
 use crate::context::{Context, TimerKey};
-use crate::ident::{ConnId, Nanos};
+use crate::ident::{ConnId, Fence, Nanos, NodeId, Place};
 use crate::owner::Owner;
 use crate::owner::begin::is_ordered;
 use crate::owner::park::Run;
-use crate::packet::ReplyTo;
+use crate::packet::{Forwarded, ReplyTo};
 use crate::sides::{Sides, ToEdge};
 use crate::view::{Row, View};
+use bytes::Bytes;
 use deepstream_wire::{Flags, Message, Topic};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// How long a slot that is claimed waits for what others hear of it.
+const GRACE_NS: u64 = 500_000_000;
+
+/// How far a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It is another node's, or another node has claimed it.
+    Elsewhere,
+    /// It is this node's, which has not claimed it yet.
+    Unclaimed,
+    /// It is claimed. Others have still to tell what they hear of it.
+    Untold,
+    /// What is asked of it is answered.
+    Open,
+}
 
 /// See the module. A server alone has none.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    claimed: Box<[bool; View::SLOTS]>,
-    trusted_until: Nanos,
+    pub(super) states: Box<[State; View::SLOTS]>,
+    /// With which this node has the slot, or had it last: what it still has to write there is written under that claim.
+    pub(super) generations: Box<[u64; View::SLOTS]>,
+    /// The epoch of the first view. Of what it gave to this node nobody hears anything yet.
+    first: u64,
+    pub(super) trusted_until: Nanos,
     /// Names at which something waits, and since when; the oldest first.
-    waiting: VecDeque<(u32, Nanos)>,
+    pub(super) waiting: VecDeque<(u32, Nanos)>,
     /// A timer is set for the first of them.
     is_timed: bool,
+    /// Up to which view others have told what they hear.
+    pub(super) told: BTreeMap<Place, u64>,
+    /// A timer is set after which slots open up to this generation, whoever has told.
+    grace_up_to: Option<u64>,
+    /// Names of slots that are another node's by now, of which something is still to be stored here.
+    pub(super) yielding: BTreeSet<u32>,
+    /// The epoch of the last view after which there were none.
+    pub(super) yielded: u64,
+    /// Who is to be told when there are none, and of which view.
+    pub(super) flushes: Vec<(Place, u64)>,
+    /// What the connections of other nodes add to the sum of an interest.
+    pub(super) sums: BTreeMap<(u32, NodeId), u128>,
+    /// How many connections of other nodes there are of the user of a name.
+    pub(super) online: BTreeMap<(u32, NodeId), u32>,
+    /// Records whose subscribers came from a former owner, and may have missed something.
+    pub(super) catching_up: VecDeque<u32>,
 }
 
 impl Slots {
     /// Those of a member of a view, which has claimed none.
-    pub(crate) fn of(places: &Row) -> Option<Box<Self>> {
-        places.view()?;
-        let claimed = Box::new([false; View::SLOTS]);
-        Some(Box::new(Self { claimed, trusted_until: Nanos(0), waiting: VecDeque::new(), is_timed: false }))
+    pub(crate) fn of(places: &Row, own: Place) -> Option<Box<Self>> {
+        let view = places.view()?;
+        let mut slots = Self {
+            states: Box::new([State::Elsewhere; View::SLOTS]),
+            generations: Box::new([0; View::SLOTS]),
+            first: view.epoch(),
+            trusted_until: Nanos(0),
+            waiting: VecDeque::new(),
+            is_timed: false,
+            told: BTreeMap::new(),
+            grace_up_to: None,
+            yielding: BTreeSet::new(),
+            yielded: view.epoch(),
+            flushes: Vec::new(),
+            sums: BTreeMap::new(),
+            online: BTreeMap::new(),
+            catching_up: VecDeque::new(),
+        };
+        for slot in (0..View::SLOTS as u16).filter(|&slot| view.node_of(slot) == own.node()) {
+            slots.gain(slot, view.generation(slot));
+        }
+        Some(Box::new(slots))
     }
 
-    fn serves(&self, now: Nanos, hash: u64) -> bool {
-        now < self.trusted_until && self.claimed[usize::from(View::slot_of(hash))]
+    /// A slot comes to this node.
+    pub(super) fn gain(&mut self, slot: u16, generation: u64) {
+        self.states[usize::from(slot)] = State::Unclaimed;
+        self.generations[usize::from(slot)] = generation;
+    }
+
+    pub(super) fn state(&self, hash: u64) -> State {
+        self.states[usize::from(View::slot_of(hash))]
+    }
+
+    pub(super) fn serves(&self, now: Nanos, hash: u64) -> bool {
+        now < self.trusted_until && self.state(hash) == State::Open
+    }
+
+    /// The claim under which what has this hash is written.
+    pub(super) fn fence(&self, hash: u64) -> Fence {
+        let slot = View::slot_of(hash);
+        Fence { slot, generation: self.generations[usize::from(slot)] }
+    }
+
+    /// Opens what is claimed, and of which all have told what they hear who may hear something.
+    fn open(&mut self, view: &View) -> bool {
+        let Self { states, generations, told, first, .. } = self;
+        let mut opened = false;
+        let mut is_told = BTreeMap::new();
+        for (state, &generation) in states.iter_mut().zip(&generations[..]) {
+            if *state != State::Untold {
+                continue;
+            }
+            let all_told = *is_told.entry(generation).or_insert_with(|| {
+                let is_asked =
+                    |place: &&Place| view.member(place.node()).is_some_and(|member| member.since < generation);
+                let has_told = |place: &Place| told.get(place).is_some_and(|&epoch| epoch >= generation);
+                generation <= *first || view.places().iter().filter(is_asked).all(has_told)
+            });
+            if all_told {
+                *state = State::Open;
+                opened = true;
+            }
+        }
+        opened
     }
 }
 
@@ -50,13 +145,53 @@ impl<E: ToEdge> Sides<E, Owner> {
     /// Storage takes what this node writes in these slots with this generation, and what nobody else has written by now is not
     /// written any more.
     pub(crate) fn claimed(&mut self, claimed: &[u16], generation: u64) {
-        let (Some(slots), Some(view)) = (&mut self.owner.slots, self.cx.places.view()) else { return };
-        for &slot in claimed.iter().filter(|&&slot| usize::from(slot) < View::SLOTS) {
+        let Some(slots) = &mut self.owner.slots else { return };
+        for slot in claimed.iter().map(|&slot| usize::from(slot)).filter(|&slot| slot < View::SLOTS) {
             // An answer may be about a claim that is over.
-            if view.node_of(slot) == self.cx.core.node() && view.generation(slot) == generation {
-                slots.claimed[usize::from(slot)] = true;
+            if slots.states[slot] == State::Unclaimed && slots.generations[slot] == generation {
+                slots.states[slot] = State::Untold;
             }
         }
+        self.open_told();
+        let Some(slots) = &mut self.owner.slots else { return };
+        let left = slots.states.iter().zip(&slots.generations[..]).filter(|(state, _)| **state == State::Untold);
+        if let Some(generation) = left.map(|(_, &generation)| generation).max()
+            && slots.grace_up_to.replace(generation).is_none()
+        {
+            self.cx.set_timer(GRACE_NS, TimerKey::Untold);
+        }
+    }
+
+    /// What others hear of slots that are claimed was waited for long enough.
+    pub(crate) fn untold_late(&mut self) {
+        let Some(slots) = &mut self.owner.slots else { return };
+        let Some(up_to) = slots.grace_up_to.take() else { return };
+        for (state, &generation) in slots.states.iter_mut().zip(&slots.generations[..]) {
+            if *state == State::Untold && generation <= up_to {
+                *state = State::Open;
+            }
+        }
+        self.opened();
+    }
+
+    /// A place has told all that it hears of what came here up to a view.
+    pub(crate) fn told(&mut self, from: Place, epoch: u64) {
+        let Some(slots) = &mut self.owner.slots else { return };
+        let told = slots.told.entry(from).or_default();
+        *told = epoch.max(*told);
+        self.open_told();
+    }
+
+    pub(super) fn open_told(&mut self) {
+        if let (Some(slots), Some(view)) = (&mut self.owner.slots, self.cx.places.view())
+            && slots.open(view)
+        {
+            self.opened();
+        }
+    }
+
+    fn opened(&mut self) {
+        self.search_all_anew();
         self.serve();
     }
 
@@ -78,16 +213,30 @@ impl<E: ToEdge> Sides<E, Owner> {
         })
     }
 
-    /// A request waits until it can be answered. `false`: it is about something else than the name, and is done at once.
+    /// Whether a request is not done now: it waits until it can be answered, or goes back to be sent elsewhere.
     #[cold]
-    pub(crate) fn wait_to_be_served(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> bool {
-        let action = message.head.action;
-        if message.head.flags.has(Flags::FILTER) || !is_ordered(action) {
+    pub(crate) fn puts_off(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> bool {
+        let (action, hash) = (message.head.action, message.head.name_hash);
+        // Filters are known to all.
+        if message.head.flags.has(Flags::FILTER) {
             return false;
         }
-        let slot = self.unserved(action.topic(), message.name(), message.head.name_hash);
+        let topic = action.topic();
+        if self.owner.is_elsewhere(hash) {
+            // What is said of something under way here is for whoever has it.
+            if !is_ordered(action) && self.owner.names.find(topic, message.name(), hash).is_some() {
+                return false;
+            }
+            let bytes = Bytes::copy_from_slice(message.bytes);
+            self.tell_astray(Forwarded { conn, reply_to, head: message.head, bytes });
+            return true;
+        }
+        if !is_ordered(action) || !self.waits_to_be_served(topic, message.name(), hash) {
+            return false;
+        }
+        let slot = self.unserved(topic, message.name(), hash);
         // What is fetched is found by the name's record, which sees that it has to wait.
-        if action.topic() == Topic::Record {
+        if topic == Topic::Record {
             self.act(conn, reply_to, message);
         } else {
             let parked = self.parked(conn, reply_to, message);
@@ -136,6 +285,7 @@ impl<E: ToEdge> Sides<E, Owner> {
                 self.run_parked(slot, Run::default());
             }
         }
+        self.go_on_catching_up();
     }
 
     /// What has waited for as long as storage may take is answered as what storage took too long for.
@@ -167,6 +317,16 @@ impl Owner {
     #[inline]
     pub(crate) fn serves(&self, cx: &Context, hash: u64) -> bool {
         self.slots.as_ref().is_none_or(|slots| slots.serves(cx.outputs.now, hash))
+    }
+
+    /// Whether names with this hash are another node's.
+    pub(crate) fn is_elsewhere(&self, hash: u64) -> bool {
+        self.slots.as_ref().is_some_and(|slots| slots.state(hash) == State::Elsewhere)
+    }
+
+    /// The epoch up to which nothing is held any more that had to be given up; a server alone gives up nothing.
+    pub(crate) fn yielded(&self) -> Option<u64> {
+        self.slots.as_ref().map(|slots| slots.yielded)
     }
 
     fn is_unserved(&self, topic: Topic, name: &[u8], hash: u64) -> bool {

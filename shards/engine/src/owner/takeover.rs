@@ -29,6 +29,11 @@ impl ClientIds {
         Self(HashMap::with_hasher(hasher))
     }
 
+    /// Forgets names, by name and bearer.
+    pub(crate) fn retain(&mut self, mut keeps: impl FnMut(&[u8], ConnId) -> bool) {
+        self.0.retain(|key, holder| keeps(key, holder.conn));
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -10,7 +10,7 @@
 //! `codec` writes it, as it writes tapes, not a serializer: what is compiled (patterns, rules) is written as what it was made
 //! from, and made anew when it is read, which no derived format would do; and tapes need the rest of it anyway.
 
-use super::{Forwarded, Identity, Lane, Packet, ReplyTo};
+use super::{Forwarded, Identity, Lane, Packet, Rejoin, Rejoined, ReplyTo};
 use crate::codec::{Get, Put, byte, enums, structs};
 use crate::ident::{ConnId, Nanos, Place};
 use crate::output::Frames;
@@ -22,7 +22,7 @@ use deepstream_valve::{Paths, Ruleset};
 use deepstream_wire::{Action, Flags, Head, Span, Topic, Wire};
 
 /// The number of the form.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// Why bytes are no packet, or a packet has no bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +84,18 @@ structs! {
     }
     Identity { user: user, wire: wire, client: client, client_data: client_data, server_data: server_data }
     Forwarded { conn: conn, reply_to: reply_to, head: head, bytes: bytes }
+    Rejoin {
+        topic: topic,
+        hash: hash,
+        name: name,
+        name_id: name_id,
+        attempt: attempt,
+        count: count,
+        sum: sum,
+        wires: wires,
+        version: version,
+    }
+    Rejoined { name_id: name_id, attempt: attempt, slot: slot, epoch: epoch }
     Flags { 0: bits }
     Span { start: start, len: len }
     Head {
@@ -152,6 +164,13 @@ enums! {
         19 Withheld { 0: forwarded }
         20 Fetched { 0: conn, 1: number }
         21 Announced { user: user, frames: frames }
+        22 Flush { epoch: epoch }
+        23 Rejoin { 0: names }
+        24 Told { epoch: epoch }
+        25 View { 0: view }
+        26 Astray { 0: forwarded }
+        27 Flushed { epoch: epoch }
+        28 Rejoined { 0: names }
     }
 }
 

@@ -75,6 +75,18 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
         }
     }
 
+    /// What waits at these names is gone: what is looked for on its account is not gone on with. The names are in ascending order.
+    pub(crate) fn forget_lookups_of(&mut self, names: &[u32]) {
+        let timers = &mut self.cx.timers;
+        self.permit.rule_lookups.retain(|_, rule_lookup| {
+            let is_kept = !matches!(rule_lookup.then, Then::Name(slot) if names.binary_search(&slot).is_ok());
+            if !is_kept {
+                timers.cancel(rule_lookup.timer);
+            }
+            is_kept
+        });
+    }
+
     /// The message of a name waits, and with it whatever is said of that name.
     pub(crate) fn hold_name(&mut self, slot: u32, found: Found) {
         self.suspend(found, Then::Name(slot));

@@ -5,11 +5,11 @@
 //! the same wherever it is: a call here, a packet elsewhere. *Does not* decide who is told what, nor know what an edge keeps.
 
 use crate::context::Context;
-use crate::ident::{ConnId, Place};
+use crate::ident::{ConnId, NodeId, Place};
 use crate::interest::Interest;
 use crate::output::Frames;
 use crate::outputs::Outputs;
-use crate::packet::{Forwarded, Identity, Lane, Packet, ReplyTo};
+use crate::packet::{Forwarded, Identity, Lane, Packet, Rejoined, ReplyTo};
 use crate::sides::{Joined, Sides, ToEdge, ToOwner};
 use ahash::RandomState;
 use bytes::Bytes;
@@ -47,6 +47,11 @@ impl<E> Edges<E> {
     /// A connection of another core is gone.
     pub(crate) fn forget(&mut self, conn: ConnId) {
         self.identities.remove(&conn);
+    }
+
+    /// Nothing is known of a node's connections any more; which they were.
+    pub(crate) fn forget_node(&mut self, node: NodeId) -> Vec<ConnId> {
+        self.identities.extract_if(|conn, _| conn.core.node() == node).map(|(conn, _)| conn).collect()
     }
 
     /// How many connections of other cores are known.
@@ -303,6 +308,34 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
             self.heard_online(reply_to, users);
         } else {
             self.edges.gate.send(&mut self.cx.outputs, conn.core, Packet::Online { reply_to, users });
+        }
+    }
+
+    /// A request is not for this owner: it goes back whole.
+    pub(crate) fn tell_astray(&mut self, forwarded: Forwarded) {
+        let core = forwarded.conn.core;
+        if core == self.edges.gate.near {
+            E::astray(self, core, forwarded);
+        } else {
+            self.edges.gate.send(&mut self.cx.outputs, core, Packet::Astray(forwarded));
+        }
+    }
+
+    /// Nothing of a core is under way here any more for slots that were lost up to this view.
+    pub(crate) fn tell_flushed(&mut self, core: Place, epoch: u64) {
+        if core == self.edges.gate.near {
+            E::flushed(self, core, epoch);
+        } else {
+            self.edges.gate.send(&mut self.cx.outputs, core, Packet::Flushed { epoch });
+        }
+    }
+
+    /// Names of a core are counted.
+    pub(crate) fn tell_rejoined(&mut self, core: Place, names: Box<[Rejoined]>) {
+        if core == self.edges.gate.near {
+            E::rejoined(self, core, &names);
+        } else {
+            self.edges.gate.send(&mut self.cx.outputs, core, Packet::Rejoined(names));
         }
     }
 

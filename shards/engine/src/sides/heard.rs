@@ -36,6 +36,9 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
                 E::settled(self, from, conn, reply_to, refused, version);
             }
             Packet::RemoteReadDone { rule_lookup, place, found } => self.remote_read_done(rule_lookup, place, found),
+            Packet::Astray(forwarded) => E::astray(self, from, forwarded),
+            Packet::Flushed { epoch } => E::flushed(self, from, epoch),
+            Packet::Rejoined(names) => E::rejoined(self, from, &names),
             Packet::Request(_)
             | Packet::Introduce(..)
             | Packet::Farewell(..)
@@ -46,6 +49,10 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
             | Packet::Listen { .. }
             | Packet::Users { .. }
             | Packet::RemoteRead { .. }
+            | Packet::Flush { .. }
+            | Packet::Rejoin(_)
+            | Packet::Told { .. }
+            | Packet::View(_)
             | Packet::Rules(_) => debug_assert!(false, "said to an owner, or to a core"),
         }
     }

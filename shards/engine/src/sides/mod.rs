@@ -20,12 +20,13 @@ mod invalid;
 mod owners;
 
 use crate::context::Context;
-use crate::ident::{AttemptId, ConnId, Nanos, Place};
+use crate::ident::{AttemptId, ConnId, Nanos, NodeId, Place};
 use crate::output::Frames;
 use crate::outputs::Outputs;
-use crate::packet::{Forwarded, Identity, ReplyTo};
+use crate::packet::{Forwarded, Identity, Rejoin, Rejoined, ReplyTo};
 use crate::pattern::NamePattern;
 use crate::permit::state::{FindOrLoad, FindResident, Found, Grant, Permit, RuleReader};
+use crate::view::Change;
 use bytes::Bytes;
 use deepstream_valve::Document;
 use deepstream_wire::{Action, Message, Topic, Wire};
@@ -124,6 +125,30 @@ pub(crate) trait ToEdge: Sized {
     /// Tells whoever asked for everybody who is online.
     fn answer_users<O>(sides: &mut Sides<Self, O>, query: UserQuery);
 
+    /// `Astray`: a request that is not for this owner, of a connection of this core.
+    fn astray<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded);
+
+    /// `Flushed`.
+    fn flushed<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, epoch: u64);
+
+    /// `Rejoined`.
+    fn rejoined<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, names: &[Rejoined]);
+
+    /// Another view is in force. The owner of this core goes by it after this.
+    fn view_changing<O: ToOwner>(sides: &mut Sides<Self, O>, change: &Change);
+
+    /// The owner of this core goes by it, too.
+    fn view_changed<O: ToOwner>(sides: &mut Sides<Self, O>, change: &Change);
+
+    /// What was under way to and from a node is lost, and so is what it knew of this core's connections.
+    fn restarted<O: ToOwner>(sides: &mut Sides<Self, O>, node: NodeId);
+
+    /// Whether a node is heard.
+    fn reached<O: ToOwner>(sides: &mut Sides<Self, O>, node: NodeId, heard: bool);
+
+    /// This node is no member until a later view comes.
+    fn suspended<O: ToOwner>(sides: &mut Sides<Self, O>);
+
     /// How many connections watch everybody.
     fn watcher_count(&self) -> usize;
 
@@ -217,6 +242,15 @@ pub(crate) trait ToOwner: Sized {
 
     /// `Users`.
     fn users<E: ToEdge>(sides: &mut Sides<E, Self>, conn: ConnId, reply_to: ReplyTo);
+
+    /// `Flush`.
+    fn flush<E: ToEdge>(sides: &mut Sides<E, Self>, from: Place, epoch: u64);
+
+    /// `Rejoin`.
+    fn rejoin<E: ToEdge>(sides: &mut Sides<E, Self>, from: Place, names: &[Rejoin]);
+
+    /// `Told`.
+    fn told<E: ToEdge>(sides: &mut Sides<E, Self>, from: Place, epoch: u64);
 
     /// What a connection listens to by this pattern, if it does.
     fn listens(&self, conn: ConnId, topic: Topic, source: &str) -> Option<Arc<NamePattern>>;

@@ -5,7 +5,7 @@
 
 use super::{Left, Sides, ToEdge, ToOwner};
 use crate::ident::{ConnId, Nanos, Place};
-use crate::packet::{Forwarded, Identity, Lane, Packet, ReplyTo};
+use crate::packet::{Forwarded, Identity, Lane, Packet, Rejoin, ReplyTo};
 use crate::pattern::NamePattern;
 use bytes::Bytes;
 use deepstream_wire::{Message, Topic};
@@ -137,6 +137,33 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
         }
         let reply_to = reply_to(&mut self.edges.here);
         O::listen(self, conn, reply_to, topic, pattern, on);
+    }
+
+    /// An owner is asked to say when nothing of this core is under way with it any more.
+    pub(crate) fn ask_for_flush(&mut self, owner: Place, epoch: u64) {
+        if owner == self.cx.core {
+            O::flush(self, owner, epoch);
+        } else {
+            self.cx.outputs.post(owner, Lane::Requests, Packet::Flush { epoch });
+        }
+    }
+
+    /// An owner is told which of its new names are heard here.
+    pub(crate) fn tell_rejoin(&mut self, owner: Place, names: Box<[Rejoin]>) {
+        if owner == self.cx.core {
+            O::rejoin(self, owner, &names);
+        } else {
+            self.cx.outputs.post(owner, Lane::Requests, Packet::Rejoin(names));
+        }
+    }
+
+    /// An owner was told all that is heard here of its new names.
+    pub(crate) fn tell_told(&mut self, owner: Place, epoch: u64) {
+        if owner == self.cx.core {
+            O::told(self, owner, epoch);
+        } else {
+            self.cx.outputs.post(owner, Lane::Requests, Packet::Told { epoch });
+        }
     }
 
     /// A connection of this core may listen no more. `false`: it does not.

@@ -1,7 +1,7 @@
 //! What stands on a tape: the inputs of a shard, one after the other.
 
 use crate::codec::{Get, byte};
-use crate::ident::{ConnId, Nanos, Place};
+use crate::ident::{ConnId, Nanos, NodeId, Place};
 use crate::output::{Completion, Headers, Peer};
 use crate::packet::{Lane, Packet};
 use crate::permissions::Permissions;
@@ -119,6 +119,12 @@ inputs! { 'a;
     31 Claimed(slots: Vec<u16>, generation: u64),
     /// [`Shard::leased`](crate::Shard::leased).
     32 Leased(since: u64, until: Nanos),
+    /// [`Shard::restarted`](crate::Shard::restarted).
+    33 Restarted(node: NodeId, since: u64, link: u32),
+    /// [`Shard::reached`](crate::Shard::reached).
+    34 Reached(node: NodeId, since: u64, heard: bool),
+    /// [`Shard::suspended`](crate::Shard::suspended).
+    35 Suspended(epoch: u64),
     /// [`Shard::turned`](crate::Shard::turned).
     29 Turned(conn: ConnId, wire: Wire),
 }

@@ -30,7 +30,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// How every tape begins; the number is that of the format.
-pub const OPENING: &[u8] = b"deepstream tape 17\n";
+pub const OPENING: &[u8] = b"deepstream tape 18\n";
 /// What the hash that places names on cores makes of this tells two builds with different hashes apart.
 const PLACED: &str = "deepstream";
 

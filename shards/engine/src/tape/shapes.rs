@@ -78,6 +78,7 @@ structs! {
         verbose: verbose,
         permissions: permissions,
         unix_ns: unix_ns,
+        moves_names: moves_names,
     }
 }
 

@@ -1,10 +1,11 @@
 //! The bytes of packets: what was written is read, whatever is read is a packet or none.
 
-use crate::ident::{ConnId, Nanos, Place};
+use crate::ident::{ConnId, Nanos, NodeId, Place};
 use crate::output::Frames;
-use crate::packet::{Forwarded, Identity, NoPacket, Packet, ReplyTo};
+use crate::packet::{Forwarded, Identity, NoPacket, Packet, Rejoin, Rejoined, ReplyTo};
 use crate::pattern::NamePattern;
 use crate::permissions::{Permissions, RuleLookupId, Shadow};
+use crate::view::{Member, View};
 use bytes::Bytes;
 use deepstream_valve::Ruleset;
 use deepstream_valve::check::check_rows;
@@ -13,9 +14,9 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 /// How many kinds of packets there are.
-const KINDS: u8 = 22;
+const KINDS: u8 = 29;
 /// The kinds that are lists.
-const LISTS: [u8; 2] = [9, 11];
+const LISTS: [u8; 5] = [9, 11, 23, 25, 28];
 
 /// What packets are made of, drawn from bytes; nothing but zeros once they are used up.
 struct Draw<'a> {
@@ -140,6 +141,33 @@ impl Draw<'_> {
         RuleLookupId { index: self.small(), generation: self.small() }
     }
 
+    fn rejoin(&mut self) -> Rejoin {
+        Rejoin {
+            topic: if self.yes() { Topic::Event } else { Topic::Record },
+            hash: self.number(),
+            name: self.boxed(),
+            name_id: self.small(),
+            attempt: self.small(),
+            count: self.small(),
+            sum: [self.number(), self.number()],
+            wires: self.small() as u16,
+            version: self.option(|draw| draw.small().cast_signed()),
+        }
+    }
+
+    fn rejoined(&mut self) -> Rejoined {
+        let [name_id, attempt, slot, epoch] = [(); 4].map(|()| self.small());
+        Rejoined { name_id, attempt, slot, epoch }
+    }
+
+    fn view(&mut self) -> Arc<View> {
+        let node = NodeId(self.small() as u8 % Place::NODES_MAX);
+        let member = Member { node, cores: 1, incarnation: self.number(), since: 0 };
+        let (epoch, seed) = (self.number(), [self.number(), self.number()]);
+        let (slots, since) = (vec![node; View::SLOTS].into(), vec![0; View::SLOTS].into());
+        Arc::new(View::new(epoch, seed, vec![member], slots, since).expect("a view"))
+    }
+
     fn packet(&mut self, kind: u8) -> Packet {
         match kind {
             0 => Packet::Request(self.forwarded()),
@@ -196,7 +224,14 @@ impl Draw<'_> {
             18 => Packet::Counted(self.conn()),
             19 => Packet::Withheld(self.forwarded()),
             20 => Packet::Fetched(self.conn(), self.small()),
-            _ => Packet::Announced { user: self.boxed(), frames: self.frames() },
+            21 => Packet::Announced { user: self.boxed(), frames: self.frames() },
+            22 => Packet::Flush { epoch: self.number() },
+            23 => Packet::Rejoin((0..self.small() % 4).map(|_| self.rejoin()).collect()),
+            24 => Packet::Told { epoch: self.number() },
+            25 => Packet::View(self.view()),
+            26 => Packet::Astray(self.forwarded()),
+            27 => Packet::Flushed { epoch: self.number() },
+            _ => Packet::Rejoined((0..self.small() % 4).map(|_| self.rejoined()).collect()),
         }
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Rig {
     pub(super) stored: BTreeMap<Vec<u8>, (i32, Vec<u8>)>,
     pub(super) notes: Vec<Note>,
     pub(super) closed: Vec<(ConnId, Reason)>,
+    /// How often a shard was refused a write because another node has claimed its slot.
+    pub(super) deposed: usize,
     places: Vec<Place>,
     held: Vec<(usize, HostRequest)>,
     batches: Vec<Option<StoreBatch>>,
@@ -127,6 +129,7 @@ impl Rig {
             stored: BTreeMap::new(),
             notes: Vec::new(),
             closed: Vec::new(),
+            deposed: 0,
             held: Vec::new(),
             inboxes: Vec::new(),
             slow: Vec::new(),
@@ -415,6 +418,10 @@ impl Rig {
 
     pub(super) fn answer(&mut self, core: usize, ask: HostRequest) {
         let outcome = match ask {
+            HostRequest::Deposed => {
+                self.deposed += 1;
+                return;
+            }
             HostRequest::Authenticate { conn, data, .. } => {
                 let login = if &data[..] == br#"{"bad":1}"# {
                     Login::Refused { client_data: None }

@@ -9,6 +9,11 @@ impl Oracle {
         self.check(told.is_ok(), || format!("core {core} did not adopt the next view: {told:?}"));
     }
 
+    /// A core found that another node has claimed what is its own.
+    pub(crate) fn deposed(&mut self, core: usize) {
+        self.check(false, || format!("core {core} was deposed, and nobody claims what another has"));
+    }
+
     /// A core was given a view that it must refuse. `same`: nothing about it has changed.
     pub(crate) fn view_refused(&mut self, core: usize, why: Unviewable, told: Result<(), Unviewable>, same: bool) {
         self.check(told == Err(why), || format!("core {core} was to refuse a view ({why}), and did not: {told:?}"));

@@ -108,6 +108,7 @@ impl World {
                     });
                     self.logins.push(Pending { core, conn, due, refused, user });
                 }
+                HostRequest::Deposed => self.oracle.deposed(core),
             }
         }
     }

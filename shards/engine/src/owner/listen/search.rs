@@ -325,6 +325,11 @@ impl<E: ToEdge> Sides<E, Owner> {
         Some(assignment)
     }
 
+    /// A name is another node's: whoever was asked for it, or provides it, hears from there.
+    pub(crate) fn part_from_listener(&mut self, slot: u32) {
+        self.release(slot);
+    }
+
     /// Whoever was asked accepts.
     pub(super) fn accepted_by(&mut self, slot: u32) {
         let Some(assignment) = self.owner.names.at(slot).assignment() else { return };

@@ -319,7 +319,10 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     /// All names without provider are tried again, from the first on.
-    pub(super) fn search_all_anew(&mut self) {
+    pub(crate) fn search_all_anew(&mut self) {
+        if self.owner.listening.is_empty() {
+            return;
+        }
         self.owner.listening.work.retain(|work| !matches!(work, Work::Rematch { anew: true, .. }));
         self.work_later(Work::Rematch { cursor: 0, anew: true });
     }

@@ -19,12 +19,12 @@
 
 use super::{Record, Residence, told};
 use crate::context::Visibility;
-use crate::ident::{ConnId, Nanos, Place};
+use crate::ident::{ConnId, Nanos, NodeId, Place};
 use crate::output::Fault;
 use crate::owner::Owner;
 use crate::owner::deed::Deed;
 use crate::owner::park::{Parked, Run, Step};
-use crate::packet::{Lane, Packet, ReplyTo};
+use crate::packet::{Forwarded, Lane, Packet, ReplyTo};
 use crate::permit::RuleReader;
 use crate::sides::{Sides, ToEdge};
 use bytes::Bytes;
@@ -64,6 +64,26 @@ enum Whose {
     Nobody,
 }
 
+impl Held {
+    /// Nothing is said any more to connections of a node.
+    pub(super) fn forget_node(&mut self, node: NodeId) {
+        let is_its = |conn: ConnId| conn.core.node() == node;
+        self.said.retain(|said| said.to.node() != node);
+        for said in &mut self.said {
+            if let Packet::FanOut { except, .. } = &mut said.packet
+                && is_its(*except)
+            {
+                *except = ConnId::NOBODY;
+            }
+        }
+        match &mut self.whose {
+            Whose::Write { conn, .. } if is_its(*conn) => *conn = ConnId::NOBODY,
+            Whose::Message(message) if is_its(message.conn) => self.whose = Whose::Nobody,
+            Whose::Write { .. } | Whose::Message(_) | Whose::Nobody => {}
+        }
+    }
+}
+
 impl Said {
     fn bytes(&self) -> usize {
         if let Packet::Reply(_, frame) = &self.packet {
@@ -78,7 +98,7 @@ impl Said {
 
 impl Record {
     /// Whether something is said of this record only behind what storage still has to take.
-    fn is_unstored(&self) -> bool {
+    pub(super) fn is_unstored(&self) -> bool {
         self.queued || self.in_flight || self.work.as_ref().is_some_and(|work| !work.held.is_empty())
     }
 
@@ -371,6 +391,22 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
         self.run_parked(slot, Run::default());
         self.end_running(slot, before);
+    }
+
+    /// A record is another node's, and what it was to become is not told here. Who wrote it is told that it may be lost; whatever else
+    /// was asked goes back.
+    pub(super) fn send_held_back(&mut self, slot: u32, why: &[u8]) {
+        let Some(work) = &mut self.owner.names.at_mut(slot).record_mut().work else { return };
+        for held in std::mem::take(&mut work.held) {
+            self.forget_held(&held);
+            match held.whose {
+                Whose::Write { conn, action, correlation_id, awaited: false } => {
+                    self.tell_lost(slot, conn, (action, &correlation_id), why);
+                }
+                Whose::Message(message) => self.tell_astray(Forwarded::from(*message)),
+                Whose::Write { awaited: true, .. } | Whose::Nobody => {}
+            }
+        }
     }
 
     /// What storage was found to have of a record: whoever subscribes is told of it, if it is what nobody was told of.

@@ -21,6 +21,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             Ok(found) => {
                 self.settle_load(slot, found);
                 self.tell_untold(slot);
+                self.catch_up(slot);
                 self.answer_rule_readers(slot, false);
                 self.run_parked(slot, Run { reloaded: true, ..Run::default() });
             }
@@ -36,9 +37,11 @@ impl<E: ToEdge> Sides<E, Owner> {
                 self.cx.outputs.note(Note::LoadFailed { name, fault: fault.clone() });
                 self.owner.names.at_mut(slot).record_mut().residence = Residence::Unknown;
                 self.answer_rule_readers(slot, true);
+                self.catch_up_failed(slot);
                 self.fail_parked(slot, &fault);
             }
         }
+        self.go_on_catching_up();
     }
 
     /// Answers what waited for a value that could not be had. What needs none is done all the same.

@@ -10,9 +10,11 @@
 //! is batched, and its acknowledgement waits for the batch.
 
 mod cache;
+mod catch_up;
 mod conflict;
 mod gate;
 mod loaded;
+mod lose;
 mod notify;
 mod permit;
 mod read;
@@ -22,7 +24,7 @@ mod store;
 mod write;
 
 use crate::context::{Context, Options};
-use crate::ident::{ConnId, Ticket};
+use crate::ident::{ConnId, Place, Ticket};
 use crate::output::Note;
 use crate::owner::Owner;
 use crate::owner::deed::{Deed, Reading};
@@ -86,6 +88,8 @@ struct Work {
     removal: Option<Removal>,
     /// Readings whose answers wait until they are fetched, and writes that conflicted.
     withheld: VecDeque<Forwarded>,
+    /// Where subscribers came from a former owner, and which version they were told last, if that is known.
+    catching_up: Vec<(Place, Option<i32>)>,
     /// What is said of it once storage has it, in order.
     held: VecDeque<Held>,
     /// Storage failed to take a version, or said so: it may have it all the same. Nothing was confirmed since.
@@ -97,7 +101,8 @@ struct Work {
 impl Work {
     /// Whether nothing waits but what is for subscribers, of whom there may be none.
     fn is_done(&self) -> bool {
-        let quiet = self.acks.is_empty() && self.withheld.is_empty() && self.held.is_empty();
+        let quiet =
+            self.catching_up.is_empty() && self.acks.is_empty() && self.withheld.is_empty() && self.held.is_empty();
         quiet && self.rule_readers.is_empty() && self.removal.is_none()
     }
 }

@@ -44,6 +44,10 @@ impl<E: ToEdge> Sides<E, Owner> {
 
     /// Another core asks for a record.
     pub(crate) fn remote_read(&mut self, core: Place, rule_lookup: RuleLookupId, place: u32, hash: u64, name: &[u8]) {
+        // Whoever asks asks again, where the name is by then.
+        if self.owner.is_elsewhere(hash) {
+            return;
+        }
         let rule_reader = RuleReader { core, rule_lookup, place };
         match self.find_or_load(name, hash) {
             FindOrLoad::Here(slot) => {

@@ -68,7 +68,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         self.fail_all_parked(slot);
     }
 
-    fn refuse_removal(&mut self, slot: u32, conn: ConnId) {
+    pub(super) fn refuse_removal(&mut self, slot: u32, conn: ConnId) {
         let error = Outgoing {
             name: Some(&self.owner.names.at(slot).name),
             original_action: Some(Action::RecordDelete),
@@ -108,6 +108,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             self.edges.here.end_subscriptions(self.cx.core, slot);
         }
         self.owner.names.end(slot);
+        self.owner.uncount_all(slot);
         self.listen_unsubscribed(slot);
     }
 }

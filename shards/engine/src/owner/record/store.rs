@@ -7,9 +7,10 @@
 use super::{Residence, told};
 use crate::context::{TimerKey, Visibility};
 use crate::ident::{ConnId, Nanos, Ticket};
-use crate::output::{Fault, Note, Refusal, StoreBatch};
+use crate::output::{Fault, HostRequest, Note, Refusal, Refused, StoreBatch};
 use crate::owner::Owner;
 use crate::sides::{Sides, ToEdge};
+use crate::view::View;
 use deepstream_wire::{Action, Outgoing};
 use smallvec::SmallVec;
 
@@ -28,9 +29,20 @@ pub(super) struct Ack {
 /// One entry of the batch storage works on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
-    slot: u32,
+    /// The name's; [`NIL`] once it is another node's.
+    pub(super) slot: u32,
     version: i32,
     removal: bool,
+}
+
+/// No slot of a name.
+const NIL: u32 = u32::MAX;
+
+impl InFlight {
+    /// What becomes of it concerns nobody any more.
+    pub(super) fn void(&mut self) {
+        self.slot = NIL;
+    }
 }
 
 impl super::Records {
@@ -73,7 +85,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             let removal = record.residence == Residence::Removing;
             let version = record.version;
             batch.push(&name.name, version, (!removal).then_some(&name.record().value[..]));
-            batch.fences.extend(self.cx.claim_on(name.hash));
+            batch.fences.extend(self.owner.slots.as_ref().map(|slots| slots.fence(name.hash)));
             self.owner.records.in_flight.push(InFlight { slot, version, removal });
         }
         self.cx.outputs.counters.stores += batch.entries.len() as u64;
@@ -89,7 +101,6 @@ impl<E: ToEdge> Sides<E, Owner> {
             _ => return,
         }
         self.owner.records.batch = None;
-        let mut entries = std::mem::take(&mut self.owner.records.in_flight);
         // What cannot be stored is no reason to leave storage alone, nor to try again.
         let refused: Option<&[Refusal]> = match result {
             Ok(()) => Some(&[]),
@@ -97,31 +108,52 @@ impl<E: ToEdge> Sides<E, Owner> {
             Err(fault) => {
                 self.owner.records.resting = true;
                 self.cx.set_timer(RETRY_NS, TimerKey::StoreRetry);
-                self.cx.outputs.note(Note::StoreFailed { records: entries.len(), fault: fault.clone() });
+                self.cx
+                    .outputs
+                    .note(Note::StoreFailed { records: self.owner.records.in_flight.len(), fault: fault.clone() });
                 None
             }
         };
         if let Some([first, ..]) = refused
-            && let Some(entry) = entries.get(first.entry as usize)
+            && let Some(entry) = self.owner.records.in_flight.get(first.entry as usize)
+            && entry.slot != NIL
         {
             let name = String::from_utf8_lossy(&self.owner.names.at(entry.slot).name).into();
             let (records, why) = (refused.map_or(0, <[_]>::len), first.why.words().into());
             self.cx.outputs.note(Note::StoreRefused { records, name, why });
         }
-        for (index, entry) in entries.drain(..).enumerate() {
+        // What becomes of one may make others nobody's.
+        for index in 0..self.owner.records.in_flight.len() {
+            let entry = self.owner.records.in_flight[index];
+            if entry.slot == NIL {
+                continue;
+            }
             self.owner.names.at_mut(entry.slot).record_mut().in_flight = false;
             let refusal = refused.map(|refused| {
                 let place = refused.binary_search_by_key(&(index as u32), |refusal| refusal.entry);
-                place.ok().map(|place| refused[place].why.words())
+                place.ok().map(|place| &refused[place].why)
             });
             match refusal {
-                Some(Some(why)) => self.store_refused(entry, why),
+                Some(Some(Refused::Deposed)) => self.write_deposed(entry.slot),
+                Some(Some(why)) => self.store_refused(entry, why.words()),
                 Some(None) if entry.removal => self.removed_one(entry.slot),
                 Some(None) => self.stored_one(entry),
                 None => self.store_failed(entry),
             }
         }
-        self.owner.records.in_flight = entries;
+        self.owner.records.in_flight.clear();
+        self.go_on_yielding();
+    }
+
+    /// Another node has claimed the slot of a name since this one did. Whether it had stored the write before is not known: the answer
+    /// to an earlier try may have been lost.
+    fn write_deposed(&mut self, slot: u32) {
+        let hash = self.owner.names.at(slot).hash;
+        // Else it was given up already, and just this was left to store.
+        if !self.owner.is_elsewhere(hash) {
+            self.cx.outputs.host_requests.push(HostRequest::Deposed);
+        }
+        self.deposed(View::slot_of(hash));
     }
 
     /// The batch storage works on takes too long: whoever waits that long is told that their write is not confirmed.
@@ -134,7 +166,8 @@ impl<E: ToEdge> Sides<E, Owner> {
         self.owner.records.batch = Some((ticket, timer));
         self.cx.outputs.note(Note::StoreFailed { records: self.owner.records.in_flight.len(), fault: Fault::Timeout });
         let started = self.too_long_ago();
-        let slots: Vec<u32> = self.owner.records.in_flight.iter().map(|entry| entry.slot).collect();
+        let slots = self.owner.records.in_flight.iter().map(|entry| entry.slot).filter(|&slot| slot != NIL);
+        let slots: Vec<u32> = slots.collect();
         for slot in slots.into_iter().chain(self.owner.records.queue.clone()) {
             self.held_late(slot, started);
             self.fail_acks(slot, None, |ack| ack.since.0 <= started);
@@ -186,7 +219,8 @@ impl<E: ToEdge> Sides<E, Owner> {
     /// A record that storage will never take: who wrote it is told why, and it lives on in memory for as long as there is
     /// room; unless it is seen only once it is stored, which will not be.
     fn store_refused(&mut self, entry: InFlight, why: &str) {
-        if self.cx.options.visibility == Visibility::Stored && !entry.removal {
+        let is_given_up = self.owner.is_elsewhere(self.owner.names.at(entry.slot).hash);
+        if self.cx.options.visibility == Visibility::Stored && !entry.removal && !is_given_up {
             return self.take_back(entry.slot, why);
         }
         self.fail_acks(entry.slot, Some(&told(why)), |ack| ack.version <= entry.version);

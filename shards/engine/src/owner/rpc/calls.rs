@@ -328,6 +328,12 @@ impl Calls {
         self.list(conn, Role::Provider)
     }
 
+    /// The calls of these names, which are in ascending order.
+    pub(crate) fn of_names(&self, names: &[u32]) -> Vec<CallId> {
+        let of_them = self.table.iter().filter(|(_, call)| names.binary_search(&call.slot).is_ok());
+        of_them.map(|(index, call)| CallId { index: index as u32, generation: call.generation }).collect()
+    }
+
     fn id(&self, index: u32) -> CallId {
         CallId { index, generation: self.table[index as usize].generation }
     }

@@ -290,6 +290,22 @@ impl<E: ToEdge> Sides<E, Owner> {
         self.owner.names.remove_if_idle(slot);
     }
 
+    /// Names are another node's: who provided them tells it there, and calls under way end. The names are in ascending order.
+    pub(crate) fn end_calls_of(&mut self, names: &[u32]) {
+        for call in self.owner.calls.of_names(names) {
+            self.tell_requestor(call, Action::RpcRequestError, Some(MOVED));
+            if let Some((slot, timer)) = self.owner.calls.end(call) {
+                self.cx.timers.cancel(timer);
+                *self.owner.names.at_mut(slot).calls_mut() -= 1;
+            }
+        }
+        for &slot in names {
+            while let Some(provider) = self.owner.names.at(slot).providers().last() {
+                self.withdraw(provider.conn, slot);
+            }
+        }
+    }
+
     /// A connection, of any core, is gone: what it provided, what it was asked, what it asked. Whether for a message that was too
     /// large: then that was the answer to one of the calls it had accepted, as a rule, and the next provider would be lost to
     /// the same answer.
@@ -314,6 +330,9 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
     }
 }
+
+/// Told to whoever waits for an answer that comes to this node no more.
+const MOVED: &[u8] = br#""the name of this call is another node's by now""#;
 
 /// Told to whoever waits for an answer that was too large to be sent.
 const TOO_LARGE_ANSWER: &[u8] =
