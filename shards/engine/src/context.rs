@@ -140,6 +140,8 @@ pub(crate) enum TimerKey {
     CatchUp,
     /// What waits until this core may answer for it has waited too long.
     Unserved,
+    /// What waits for the next owner of its name has waited long enough.
+    Moves,
     /// What the log was not told is counted.
     LeftOut(Sampled),
 }

@@ -323,6 +323,7 @@ impl Shard {
                 TimerKey::Untold => sides.untold_late(),
                 TimerKey::CatchUp => sides.go_on_catching_up(),
                 TimerKey::Unserved => sides.unserved_late(),
+                TimerKey::Moves => sides.moves_late(),
                 TimerKey::LeftOut(what) => sides.tell_left_out(what),
             }
         }

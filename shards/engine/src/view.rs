@@ -207,6 +207,10 @@ impl View {
     }
 }
 
+fn bit_of(slot: u16) -> (usize, u64) {
+    (usize::from(slot / 64), 1 << (slot % 64))
+}
+
 /// The upper half of a hash, as one of so many cores.
 fn scaled(hash: u64, cores: u16) -> u16 {
     (((hash >> 32) * u64::from(cores)) >> 32) as u16
@@ -278,6 +282,8 @@ pub(crate) struct Row {
     /// Of its node.
     cores: u16,
     columns: Option<Arc<Columns>>,
+    /// Slots that have no owner for the moment, as far as the shard's edge is concerned: one bit each, if there are any.
+    held: Option<Arc<[u64; View::SLOTS / 64]>>,
 }
 
 /// Where the places of a view's members stand in the row of one shard. That is the shard's own matter: others may have gone from
@@ -341,13 +347,13 @@ impl Row {
     /// The cores of a server alone.
     pub(crate) fn alone(own: Place, cores: u16) -> Self {
         debug_assert_eq!(own.node(), NodeId(0), "a server alone is node 0");
-        Self { own, cores, columns: None }
+        Self { own, cores, columns: None, held: None }
     }
 
     /// A core of a member of a view.
     pub(crate) fn member(own: Place, view: Arc<View>) -> Self {
         let cores = view.cores[usize::from(own.node().0)];
-        Self { own, cores, columns: Some(Arc::new(Columns::of(view, None))) }
+        Self { own, cores, columns: Some(Arc::new(Columns::of(view, None))), held: None }
     }
 
     pub(crate) fn hasher(&self, alone: RandomState) -> NameHasher {
@@ -419,12 +425,36 @@ impl Row {
         }
     }
 
-    /// Who owns the names with this hash.
+    /// Who owns the names with this hash; nobody, while their slot is between two owners.
     #[inline]
     pub(crate) fn owner(&self, hash: u64) -> Place {
         match &self.columns {
             None => Place::alone(scaled(hash, self.cores)),
+            Some(_) if self.is_held(View::slot_of(hash)) => Place::NOBODY,
             Some(columns) => columns.view.owner(hash),
+        }
+    }
+
+    fn is_held(&self, slot: u16) -> bool {
+        let (word, bit) = bit_of(slot);
+        self.held.as_ref().is_some_and(|held| held[word] & bit != 0)
+    }
+
+    /// A slot is between two owners.
+    pub(crate) fn hold(&mut self, slot: u16) {
+        let (word, bit) = bit_of(slot);
+        Arc::make_mut(self.held.get_or_insert_with(|| Arc::new([0; _])))[word] |= bit;
+    }
+
+    /// A slot has an owner again.
+    pub(crate) fn release(&mut self, slot: u16) {
+        let (word, bit) = bit_of(slot);
+        if let Some(held) = &mut self.held {
+            let held = Arc::make_mut(held);
+            held[word] &= !bit;
+            if held.iter().all(|&bits| bits == 0) {
+                self.held = None;
+            }
         }
     }
 

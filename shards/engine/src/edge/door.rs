@@ -108,6 +108,7 @@ impl ToEdge for Edge {
     }
 
     fn withheld(&mut self, owner: Place, forwarded: Forwarded) -> Option<Forwarded> {
+        self.request_done(owner, forwarded.reply_to);
         self.withheld(owner, forwarded)
     }
 
@@ -131,21 +132,41 @@ impl ToEdge for Edge {
         sides.answer_query_all(&query);
     }
 
-    fn astray<O: ToOwner>(_: &mut Sides<Self, O>, _: Place, _: Forwarded) {}
-
-    fn flushed<O: ToOwner>(_: &mut Sides<Self, O>, _: Place, _: u64) {}
-
-    fn rejoined<O: ToOwner>(_: &mut Sides<Self, O>, _: Place, _: &[Rejoined]) {}
-
-    fn view_changing<O: ToOwner>(sides: &mut Sides<Self, O>, _: &Change) {
-        sides.edges.here.adopt_places(sides.cx.places.clone());
+    fn asks_far<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded) -> Option<Forwarded> {
+        sides.asks_far(owner, forwarded)
     }
 
-    fn view_changed<O: ToOwner>(_: &mut Sides<Self, O>, _: &Change) {}
+    fn done(&mut self, owner: Place, reply_to: ReplyTo) {
+        self.request_done(owner, reply_to);
+    }
 
-    fn restarted<O: ToOwner>(_: &mut Sides<Self, O>, _: NodeId) {}
+    fn astray<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded) {
+        sides.came_back(owner, forwarded);
+    }
 
-    fn reached<O: ToOwner>(_: &mut Sides<Self, O>, _: NodeId, _: bool) {}
+    fn flushed<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, epoch: u64) {
+        sides.owner_flushed(owner, epoch);
+    }
+
+    fn rejoined<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, names: &[Rejoined]) {
+        sides.names_rejoined(owner, names);
+    }
+
+    fn view_changing<O: ToOwner>(sides: &mut Sides<Self, O>, change: &Change) {
+        sides.view_changing(change);
+    }
+
+    fn view_changed<O: ToOwner>(sides: &mut Sides<Self, O>, change: &Change) {
+        sides.view_changed(change);
+    }
+
+    fn restarted<O: ToOwner>(sides: &mut Sides<Self, O>, node: NodeId) {
+        sides.member_restarted(node);
+    }
+
+    fn reached<O: ToOwner>(sides: &mut Sides<Self, O>, node: NodeId, heard: bool) {
+        sides.member_reached(node, heard);
+    }
 
     fn suspended<O: ToOwner>(_: &mut Sides<Self, O>) {}
 

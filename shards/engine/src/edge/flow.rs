@@ -13,7 +13,7 @@ impl<O> Sides<Edge, O> {
     pub(crate) fn flow(&mut self, conn: ConnId, owner: Option<Place>) -> Flow {
         let high_water = self.edges.here.sessions.high_water();
         let congested = match owner {
-            Some(owner) if owner != self.cx.core => self.cx.outputs.congested(owner).then_some(owner),
+            Some(owner) if owner != self.cx.core => self.is_congested(owner).then_some(owner),
             Some(_) => None,
             None => self.cx.congested_peer(),
         };
@@ -39,6 +39,14 @@ impl<O> Sides<Edge, O> {
         Flow::Continue
     }
 
+    /// Whether whoever adds to what is on its way to an owner should wait. Nobody's place stands for owners to come.
+    fn is_congested(&self, owner: Place) -> bool {
+        if owner == Place::NOBODY {
+            return self.edges.here.far.as_ref().is_some_and(|far| far.is_crowded(&self.cx));
+        }
+        self.cx.outputs.congested(owner)
+    }
+
     /// Lets a paused connection be read again, unless its login is being judged: that ends with the verdict alone.
     pub(crate) fn resume(&mut self, conn: ConnId) {
         if let Some(session) = self.edges.here.sessions.get_mut(conn)
@@ -56,7 +64,7 @@ impl<O> Sides<Edge, O> {
     pub(crate) fn release_held_back(&mut self) {
         let mut held_back = std::mem::take(&mut self.edges.here.held_back);
         held_back.retain(|&(peer, conn)| {
-            let long = self.cx.is_held_back_by(peer);
+            let long = if peer == Place::NOBODY { self.is_congested(peer) } else { self.cx.is_held_back_by(peer) };
             if !long {
                 self.resume(conn);
             }

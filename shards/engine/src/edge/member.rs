@@ -38,13 +38,21 @@ impl<O> Sides<Edge, O> {
         refused: bool,
         version: Option<i32>,
     ) {
+        self.edges.here.part_settled(owner, reply_to);
         if reply_to.part == ReplyTo::EVERYBODY {
             self.everyone_confirmed(owner, conn, reply_to);
         }
-        if refused && reply_to.joins() && self.edges.here.sessions.get(conn).is_some() {
-            self.edges.here.subscribers.refused(conn, reply_to);
+        if refused && reply_to.joins() {
+            self.refused(conn, reply_to);
         }
         self.settle(reply_to, refused, version);
+    }
+
+    /// Nothing comes of a subscription.
+    pub(super) fn refused(&mut self, conn: ConnId, reply_to: ReplyTo) {
+        if self.edges.here.sessions.get(conn).is_some() {
+            self.edges.here.subscribers.refused(conn, reply_to);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod begin;
 mod bulk;
 mod door;
 mod drain;
+mod far;
 mod flow;
 mod listen;
 mod member;
@@ -24,6 +25,7 @@ use crate::context::hasher;
 use crate::ident::{ConnId, Place};
 use crate::view::Row;
 use bulk::BulkRequests;
+use far::Far;
 use presence::Watchers;
 use session::table::Sessions;
 use subscribers::Subscribers;
@@ -39,6 +41,8 @@ pub(crate) struct Edge {
     held_back: Vec<(Place, ConnId)>,
     /// Counts bulk messages that are answered name by name.
     message: u32,
+    /// In a cluster: what is asked of other nodes, and of names whose owner changes.
+    far: Option<Box<Far>>,
 }
 
 impl Edge {
@@ -46,6 +50,7 @@ impl Edge {
         let hasher = hasher(options);
         Self {
             sessions: Sessions::new(core, options.limits.clone()),
+            far: Far::of(&places, hasher.clone()),
             subscribers: Subscribers::new(places, hasher.clone()),
             bulk_requests: BulkRequests::default(),
             watchers: Watchers::new(hasher),
@@ -57,10 +62,5 @@ impl Edge {
     /// Makes room for so many connections without moving any.
     pub(crate) fn reserve(&mut self, connections: usize) {
         self.sessions.reserve(connections);
-    }
-
-    /// There are more places.
-    pub(crate) fn adopt_places(&mut self, places: Row) {
-        self.subscribers.adopt_places(places);
     }
 }

@@ -77,6 +77,18 @@ impl Watchers {
         watcher.confirmed[word] |= bit;
     }
 
+    /// Owners that stood in these columns of the row are gone, or know of nobody any more.
+    pub(super) fn forget_columns(&mut self, columns: &[usize]) {
+        for watcher in &mut self.members {
+            for &column in columns {
+                let (word, bit) = bit_of(column);
+                if let Some(bits) = watcher.confirmed.get_mut(word) {
+                    *bits &= !bit;
+                }
+            }
+        }
+    }
+
     /// `false` if it was none.
     fn remove(&mut self, conn: ConnId) -> bool {
         let Some(place) = self.places.remove(&conn) else { return false };

@@ -26,7 +26,8 @@ pub(crate) struct EdgeName {
     pub(crate) owner: Place,
     pub(crate) hash: u64,
     pub(crate) name: Box<[u8]>,
-    /// The owner's slot and epoch; from the first `Joined` on.
+    /// The owner's slot and epoch; from the first `Joined` on. While a new owner is told of the name it has no slot, and the
+    /// attempt to tell it stands for the epoch.
     slot: u32,
     epoch: u32,
     /// Connection slots of those who joined.
@@ -66,6 +67,16 @@ pub(crate) struct Subscribers {
     /// Per connection slot: its names.
     of_conn: Vec<Vec<u32>>,
     attempt: u32,
+    /// In a cluster: names that a new owner is told of, by attempt, until it has said where it keeps them.
+    rejoining: HashMap<u32, Rejoining, RandomState>,
+}
+
+/// See [`Subscribers::rejoining`].
+#[derive(Debug)]
+struct Rejoining {
+    owner: Place,
+    /// Who has left meanwhile.
+    gone: Vec<ConnId>,
 }
 
 impl Subscribers {
@@ -73,7 +84,8 @@ impl Subscribers {
         Self {
             names: Slab::new(),
             by_name: HashTable::new(),
-            members: HashMap::with_hasher(hasher),
+            members: HashMap::with_hasher(hasher.clone()),
+            rejoining: HashMap::with_hasher(hasher),
             by_slot: vec![Vec::new(); places.count()],
             places,
             of_conn: Vec::new(),
@@ -81,10 +93,65 @@ impl Subscribers {
         }
     }
 
-    /// There are more places.
-    pub(crate) fn adopt_places(&mut self, places: Row) {
+    /// There are other places. Those that stood in these columns are gone, and so is what owners knew who `are_gone`.
+    pub(crate) fn adopt_places(&mut self, places: Row, cleared: &[usize], are_gone: impl Fn(&EdgeName) -> bool) {
+        for (_, name) in self.names.iter_mut().filter(|(_, name)| are_gone(name)) {
+            (name.slot, name.epoch) = (UNPLACED, 0);
+        }
         self.by_slot.resize_with(places.count(), Vec::new);
+        for &column in cleared {
+            if let Some(slots) = self.by_slot.get_mut(column) {
+                *slots = Vec::new();
+            }
+        }
         self.places = places;
+    }
+
+    /// Names go to the owners that `next` says. Which of them have members.
+    pub(crate) fn move_names(&mut self, next: impl Fn(&EdgeName) -> Option<Place>) -> Vec<u32> {
+        let mut heard = Vec::new();
+        for (id, name) in &mut self.names {
+            let Some(owner) = next(name) else { continue };
+            if name.slot != UNPLACED {
+                displace(self.by_slot.get_mut(self.places.index(name.owner)), name.slot, id as u32);
+            } else if name.epoch != 0 {
+                self.rejoining.remove(&name.epoch);
+            }
+            (name.owner, name.slot, name.epoch) = (owner, UNPLACED, 0);
+            if !name.members.is_empty() {
+                self.attempt = self.attempt.wrapping_add(1).max(1);
+                name.epoch = self.attempt;
+                self.rejoining.insert(self.attempt, Rejoining { owner, gone: Vec::new() });
+                heard.push(id as u32);
+            }
+        }
+        heard
+    }
+
+    /// A name that its owner is told of: the attempt, and who hears it.
+    pub(crate) fn rejoining(&self, id: u32) -> Option<(&EdgeName, u32, &[u32])> {
+        self.names.get(id as usize).map(|name| (name, name.epoch, &name.members[..]))
+    }
+
+    /// An owner counts the members of a name that it was told of. Those who have left since.
+    pub(crate) fn rejoined(&mut self, owner: Place, id: u32, attempt: u32, slot: u32, epoch: u32) -> Vec<ConnId> {
+        if self.rejoining.get(&attempt).is_none_or(|it| it.owner != owner) {
+            return Vec::new();
+        }
+        if let Some(name) = self.names.get_mut(id as usize)
+            && name.slot == UNPLACED
+            && name.epoch == attempt
+        {
+            (name.slot, name.epoch) = (slot, epoch);
+            place(&mut self.by_slot[self.places.index(owner)], slot, id);
+        }
+        self.rejoining.remove(&attempt).map_or_else(Vec::new, |it| it.gone)
+    }
+
+    /// Whether the owner has counted a subscription.
+    pub(crate) fn has_joined(&self, conn: ConnId, reply_to: ReplyTo) -> bool {
+        let member = self.members.get(&(conn.slot, reply_to.name_id));
+        member.is_some_and(|member| member.attempt == reply_to.attempt && member.place != UNPLACED)
     }
 
     /// Names with at least one member or pending one.
@@ -156,15 +223,14 @@ impl Subscribers {
             return Err(left);
         }
         let name = &mut self.names[reply_to.name_id as usize];
+        if name.owner != owner {
+            return Err(left);
+        }
         member.place = name.members.len() as u32;
         name.members.push(conn.slot);
         name.slot = slot;
         name.epoch = epoch;
-        let slots = &mut self.by_slot[self.places.index(owner)];
-        if slots.len() <= slot as usize {
-            slots.resize(slot as usize + 1, UNPLACED);
-        }
-        slots[slot as usize] = reply_to.name_id;
+        place(&mut self.by_slot[self.places.index(owner)], slot, reply_to.name_id);
         Ok(())
     }
 
@@ -180,13 +246,27 @@ impl Subscribers {
     #[inline]
     pub(crate) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) -> Option<Left> {
         let id = self.find(topic, name, hash)?;
-        self.forget(conn.slot, id)
+        let left = self.forget(conn.slot, id)?;
+        self.to_leave(conn, left)
+    }
+
+    /// What an owner is to be told at once. One that has not said where it keeps the name is told when it has.
+    #[inline]
+    fn to_leave(&mut self, conn: ConnId, left: Left) -> Option<Left> {
+        if left.slot != UNPLACED {
+            return Some(left);
+        }
+        if let Some(rejoining) = self.rejoining.get_mut(&left.epoch) {
+            rejoining.gone.push(conn);
+        }
+        None
     }
 
     /// Forgets everything of a connection that is gone.
     pub(crate) fn disconnected(&mut self, conn: ConnId, mut left: impl FnMut(Left)) {
         while let Some(&id) = self.of_conn.get(conn.index()).and_then(|names| names.last()) {
-            if let Some(leave) = self.forget(conn.slot, id) {
+            let leave = self.forget(conn.slot, id);
+            if let Some(leave) = leave.and_then(|leave| self.to_leave(conn, leave)) {
                 left(leave);
             }
         }
@@ -215,7 +295,7 @@ impl Subscribers {
     }
 
     fn by_owner(&self, owner: Place, slot: u32) -> Option<u32> {
-        let id = *self.by_slot[self.places.index(owner)].get(slot as usize)?;
+        let id = *self.by_slot.get(self.places.index(owner))?.get(slot as usize)?;
         (id != UNPLACED).then_some(id)
     }
 
@@ -271,9 +351,11 @@ impl Subscribers {
             }
         }
         name.references -= 1;
-        if name.members.is_empty() && name.slot != UNPLACED {
-            self.by_slot[self.places.index(name.owner)][name.slot as usize] = UNPLACED;
-            name.slot = UNPLACED;
+        if name.members.is_empty() {
+            if name.slot != UNPLACED {
+                displace(self.by_slot.get_mut(self.places.index(name.owner)), name.slot, id);
+            }
+            (name.slot, name.epoch) = (UNPLACED, 0);
         }
         if name.references == 0 {
             let hash = name.hash;
@@ -283,5 +365,24 @@ impl Subscribers {
             self.names.remove(id as usize);
         }
         left
+    }
+}
+
+/// An owner keeps a name in this slot.
+#[inline]
+fn place(slots: &mut Vec<u32>, slot: u32, id: u32) {
+    if slots.len() <= slot as usize {
+        slots.resize(slot as usize + 1, UNPLACED);
+    }
+    slots[slot as usize] = id;
+}
+
+/// An owner keeps a name there no more. It may keep another one there by now, if it lost the name.
+#[inline]
+fn displace(slots: Option<&mut Vec<u32>>, slot: u32, id: u32) {
+    if let Some(place) = slots.and_then(|slots| slots.get_mut(slot as usize))
+        && *place == id
+    {
+        *place = UNPLACED;
     }
 }

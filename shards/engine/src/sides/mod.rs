@@ -125,6 +125,13 @@ pub(crate) trait ToEdge: Sized {
     /// Tells whoever asked for everybody who is online.
     fn answer_users<O>(sides: &mut Sides<Self, O>, query: UserQuery);
 
+    /// A request is about to go to another node, or to the owner of a name that has none for the moment. `None`: it waits, or is
+    /// answered.
+    fn asks_far<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded) -> Option<Forwarded>;
+
+    /// `Done`.
+    fn done(&mut self, owner: Place, reply_to: ReplyTo);
+
     /// `Astray`: a request that is not for this owner, of a connection of this core.
     fn astray<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded);
 

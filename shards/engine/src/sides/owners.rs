@@ -26,8 +26,20 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
         if owner == self.cx.core {
             O::request(self, conn, reply_to, message);
         } else {
-            self.introduce(owner, conn);
             let forwarded = Forwarded { conn, reply_to, head: message.head, bytes: copy() };
+            self.send_request(owner, forwarded);
+        }
+    }
+
+    /// A request goes to another core, unless its name is between two owners.
+    fn send_request(&mut self, owner: Place, forwarded: Forwarded) {
+        let forwarded = if owner.node() == self.cx.core.node() {
+            Some(forwarded)
+        } else {
+            E::asks_far(self, owner, forwarded)
+        };
+        if let Some(forwarded) = forwarded {
+            self.introduce(owner, forwarded.conn);
             self.cx.outputs.post(owner, Lane::Requests, Packet::Request(forwarded));
         }
     }
@@ -35,11 +47,15 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     /// The same of a request that was made before, and is made once more, or taken back.
     pub(crate) fn ask_again(&mut self, owner: Place, mut forwarded: Forwarded) {
         forwarded.reply_to.rules = self.permit.generation();
-        if owner == self.cx.core {
+        let is_astray = self.cx.places.view().is_some() && self.cx.owner_of(forwarded.head.name_hash) != owner;
+        if is_astray {
+            // It is another's meanwhile.
+            E::astray(self, owner, forwarded);
+        } else if owner == self.cx.core {
             let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
             O::request(self, forwarded.conn, forwarded.reply_to, &message);
         } else {
-            self.cx.outputs.post(owner, Lane::Requests, Packet::Request(forwarded));
+            self.send_request(owner, forwarded);
         }
     }
 

@@ -280,6 +280,17 @@ impl Sessions {
         Some(ConnId { core: self.core, generation, slot })
     }
 
+    /// Those that stood in these columns of the row are gone, or know nobody any more.
+    pub(crate) fn forget_columns(&mut self, columns: &[usize]) {
+        for (_, session) in &mut self.table {
+            for &column in columns {
+                if let Some(bits) = session.introduced.get_mut(column / 64) {
+                    *bits &= !(1 << (column % 64));
+                }
+            }
+        }
+    }
+
     pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Session> {
         self.get(conn)?;
         Some(self.table.remove(conn.index()))

@@ -1,0 +1,149 @@
+//! What was asked at other nodes, until it is over.
+//!
+//! *Owns* the ledger. *Promises* that whatever somebody waits for is in it, and that it leaves it once. *Does not* know what becomes
+//! of it: that is `lost.rs`.
+
+use crate::edge::Edge;
+use crate::ident::{NodeId, Place};
+use crate::packet::{Forwarded, ReplyTo};
+use ahash::RandomState;
+use deepstream_wire::{Action, EventRequest, Flags, Head, RecordRequest, Request, RpcRequest};
+use hashbrown::HashMap;
+
+/// The requests to other nodes that are not over. They share the bytes of what was sent.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// By the number of the name and that of the attempt; by a number of its own and 0 for what subscribes nothing.
+    requests: HashMap<(u32, u32), InFlight, RandomState>,
+    number: u32,
+    order: u64,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct InFlight {
+    owner: Place,
+    /// Counts them, in the order in which they were sent.
+    order: u64,
+    /// Its part of a bulk message is done.
+    settled: bool,
+    forwarded: Forwarded,
+}
+
+/// A request whose owner is lost.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pub(super) forwarded: Forwarded,
+    /// Its part of a bulk message is done.
+    pub(super) settled: bool,
+}
+
+fn key(reply_to: ReplyTo) -> (u32, u32) {
+    (reply_to.name_id, reply_to.attempt)
+}
+
+/// Whether somebody waits for the end of it, or must be told if it is not known how it ended.
+fn is_awaited(head: &Head) -> bool {
+    match head.action.request() {
+        Some(Request::Event(said)) => match said {
+            EventRequest::Emit => head.flags.has(Flags::IS_ACK),
+            EventRequest::Subscribe => true,
+            EventRequest::Unsubscribe
+            | EventRequest::Listen
+            | EventRequest::Unlisten
+            | EventRequest::ListenAccept
+            | EventRequest::ListenReject => false,
+        },
+        Some(Request::Record(said)) => {
+            !matches!(said, RecordRequest::ListenAccept | RecordRequest::ListenReject)
+        }
+        Some(Request::Rpc(said)) => {
+            matches!(said, RpcRequest::Provide | RpcRequest::Unprovide | RpcRequest::Request)
+        }
+        Some(Request::Presence(_)) => true,
+        Some(Request::Connection(_) | Request::Auth(_)) | None => false,
+    }
+}
+
+impl Asked {
+    pub(super) fn new(hasher: RandomState) -> Self {
+        Self { requests: HashMap::with_hasher(hasher), number: 0, order: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// A request is on its way to another node, and is numbered for its owner.
+    pub(super) fn begin(&mut self, owner: Place, forwarded: &mut Forwarded) {
+        if !is_awaited(&forwarded.head) {
+            return;
+        }
+        let reply_to = &mut forwarded.reply_to;
+        if !reply_to.joins() && reply_to.name_id == ReplyTo::NONE {
+            self.number = (self.number + 1) % ReplyTo::NONE;
+            reply_to.name_id = self.number;
+        }
+        self.order += 1;
+        let request = InFlight { owner, order: self.order, settled: false, forwarded: forwarded.clone() };
+        self.requests.insert(key(forwarded.reply_to), request);
+    }
+
+    /// Nothing more comes of a request, or it is somewhere else now.
+    pub(super) fn end(&mut self, owner: Place, reply_to: ReplyTo) {
+        if self.requests.get(&key(reply_to)).is_some_and(|request| request.owner == owner) {
+            self.requests.remove(&key(reply_to));
+        }
+    }
+
+    /// A request's part of a bulk message is done.
+    pub(super) fn settled(&mut self, reply_to: ReplyTo) {
+        if let Some(request) = self.requests.get_mut(&key(reply_to)) {
+            request.settled |= request.forwarded.reply_to.bulk_request == reply_to.bulk_request;
+        }
+    }
+
+    /// Takes out what was asked of a node, in the order in which it was.
+    pub(super) fn take(&mut self, node: NodeId) -> Vec<Unanswered> {
+        let mut taken: Vec<_> =
+            self.requests.extract_if(|_, request| request.owner.node() == node).map(|(_, request)| request).collect();
+        taken.sort_unstable_by_key(|request| request.order);
+        let unanswered = |InFlight { forwarded, settled, .. }| Unanswered { forwarded, settled };
+        taken.into_iter().map(unanswered).collect()
+    }
+}
+
+impl Edge {
+    /// `Done`: nothing more comes of a request.
+    pub(in crate::edge) fn request_done(&mut self, owner: Place, reply_to: ReplyTo) {
+        if let Some(far) = &mut self.far {
+            far.asked.end(owner, reply_to);
+        }
+    }
+
+    /// The part of a bulk message is done that a request to another node was.
+    #[inline]
+    pub(in crate::edge) fn part_settled(&mut self, owner: Place, reply_to: ReplyTo) {
+        if let Some(far) = &mut self.far
+            && owner.node() != self.sessions.core().node()
+            && reply_to.bulk_request != ReplyTo::NONE
+        {
+            far.asked.settled(reply_to);
+        }
+    }
+}
+
+/// Whether a message only writes a record.
+pub(super) fn is_write(action: Action) -> bool {
+    matches!(
+        action.request(),
+        Some(Request::Record(
+            RecordRequest::Update
+                | RecordRequest::Patch
+                | RecordRequest::PatchMulti
+                | RecordRequest::Erase
+                | RecordRequest::CreateAndUpdate
+                | RecordRequest::CreateAndPatch
+        ))
+    )
+}

@@ -1,0 +1,156 @@
+//! What becomes of requests whose owner is lost with them, and of those that wait too long for one.
+//!
+//! Readings and subscriptions are asked again: if they were done once, it does no harm. What writes, deletes or calls may have been
+//! done, and must not be done twice: it ends in one error, which says no more than that it is not known.
+//!
+//! *Owns* nothing. *Promises* one answer each. *Does not* know which are lost.
+
+use super::asked::{Unanswered, is_write};
+use crate::edge::Edge;
+use crate::ident::NodeId;
+use crate::packet::{Forwarded, ReplyTo};
+use crate::permit::Denial;
+use crate::sides::{Sides, ToOwner};
+use deepstream_wire::{Action, EventRequest, Flags, Message, Outgoing, RecordRequest, Request, RpcRequest};
+
+/// What a caller is told whose call may have been carried out, or not.
+const CALL_LOST: &[u8] = b"\"the node that carried this call is gone\"";
+
+/// Whether a request can be made again without harm if it was carried out already.
+fn does_no_harm(action: Action) -> bool {
+    match action.request() {
+        Some(Request::Event(said)) => matches!(said, EventRequest::Emit | EventRequest::Subscribe),
+        Some(Request::Record(said)) => match said {
+            RecordRequest::Read
+            | RecordRequest::Head
+            | RecordRequest::Subscribe
+            | RecordRequest::SubscribeAndHead
+            | RecordRequest::SubscribeAndRead
+            | RecordRequest::SubscribeCreateAndRead
+            | RecordRequest::Notify => true,
+            RecordRequest::Update
+            | RecordRequest::Patch
+            | RecordRequest::PatchMulti
+            | RecordRequest::Erase
+            | RecordRequest::CreateAndUpdate
+            | RecordRequest::CreateAndPatch
+            | RecordRequest::Delete
+            | RecordRequest::Unsubscribe
+            | RecordRequest::Listen
+            | RecordRequest::Unlisten
+            | RecordRequest::ListenAccept
+            | RecordRequest::ListenReject => false,
+        },
+        Some(Request::Rpc(said)) => matches!(said, RpcRequest::Provide | RpcRequest::Unprovide),
+        Some(Request::Presence(_)) => true,
+        Some(Request::Connection(_) | Request::Auth(_)) | None => false,
+    }
+}
+
+impl<O: ToOwner> Sides<Edge, O> {
+    /// A node is lost with all that was asked of it.
+    pub(super) fn lose_asked(&mut self, node: NodeId) {
+        let Some(far) = &mut self.edges.here.far else { return };
+        for Unanswered { forwarded, settled } in far.asked.take(node) {
+            if !does_no_harm(forwarded.head.action) {
+                self.refuse_late(&forwarded);
+            } else if let Some(forwarded) = self.once_more(forwarded, settled) {
+                self.hold_request(forwarded, true);
+            }
+        }
+    }
+
+    /// A request as it is made again: what was done of it already is not asked for. `None`: that was all of it.
+    pub(super) fn once_more(&mut self, mut forwarded: Forwarded, settled: bool) -> Option<Forwarded> {
+        let reply_to = &mut forwarded.reply_to;
+        if settled {
+            *reply_to = reply_to.alone();
+        }
+        if reply_to.joins() && self.edges.here.subscribers.has_joined(forwarded.conn, *reply_to) {
+            let rest = reply_to.bulk_request != ReplyTo::NONE;
+            (reply_to.name_id, reply_to.attempt) = (ReplyTo::NONE, 0);
+            let action = &mut forwarded.head.action;
+            if *action == Action::RecordSubscribeCreateAndRead {
+                *action = Action::RecordSubscribeAndRead;
+            }
+            let reads = *action == Action::RecordSubscribeAndRead;
+            return (rest || reads).then_some(forwarded);
+        }
+        Some(forwarded)
+    }
+
+    /// An answer that a former owner withheld is asked for as any other, in front of what waits.
+    pub(super) fn as_plain(&mut self, mut forwarded: Forwarded) -> Option<Forwarded> {
+        forwarded.reply_to.part = 0;
+        if is_write(forwarded.head.action) {
+            // It conflicted; with what, only its owner knew.
+            self.refuse_late(&forwarded);
+            return None;
+        }
+        self.once_more(forwarded, true)
+    }
+
+    /// Answers what no owner will: an error that says that it is not known what became of it.
+    pub(super) fn refuse_late(&mut self, forwarded: &Forwarded) {
+        let Forwarded { conn, reply_to, .. } = *forwarded;
+        let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };
+        let action = message.head.action;
+        // Whoever asks again once told must not count as subscribed.
+        if reply_to.joins() {
+            self.refused(conn, reply_to);
+        }
+        match action.request() {
+            Some(Request::Record(said)) => {
+                let error = match said {
+                    RecordRequest::Read
+                    | RecordRequest::Head
+                    | RecordRequest::Subscribe
+                    | RecordRequest::SubscribeAndHead
+                    | RecordRequest::SubscribeAndRead
+                    | RecordRequest::SubscribeCreateAndRead
+                    | RecordRequest::Notify => Action::RecordStorageRetrievalTimeout,
+                    RecordRequest::Update
+                    | RecordRequest::Patch
+                    | RecordRequest::PatchMulti
+                    | RecordRequest::Erase
+                    | RecordRequest::CreateAndUpdate
+                    | RecordRequest::CreateAndPatch => Action::RecordUpdateError,
+                    RecordRequest::Delete => Action::RecordDeleteError,
+                    RecordRequest::Unsubscribe
+                    | RecordRequest::Listen
+                    | RecordRequest::Unlisten
+                    | RecordRequest::ListenAccept
+                    | RecordRequest::ListenReject => return,
+                };
+                let answer = Outgoing {
+                    name: Some(message.name()),
+                    correlation_id: message.correlation_id(),
+                    original_action: Some(action),
+                    is_error: true,
+                    is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+                    ..Outgoing::new(error)
+                };
+                self.edges.reply(&mut self.cx, conn, &answer);
+            }
+            Some(Request::Rpc(RpcRequest::Request)) => {
+                let answer = Outgoing {
+                    name: Some(message.name()),
+                    correlation_id: message.correlation_id(),
+                    data: Some(CALL_LOST),
+                    ..Outgoing::new(Action::RpcRequestError)
+                };
+                self.edges.reply(&mut self.cx, conn, &answer);
+            }
+            Some(Request::Rpc(
+                RpcRequest::Accept | RpcRequest::Response | RpcRequest::Reject | RpcRequest::RequestError,
+            ))
+            | Some(Request::Event(EventRequest::ListenAccept | EventRequest::ListenReject)) => return,
+            Some(Request::Event(_) | Request::Rpc(_) | Request::Presence(_)) => {
+                let name = message.head.flags.has(Flags::NAME).then_some(message.name());
+                self.tell_denial(conn, &message, name, Denial::Failed);
+            }
+            Some(Request::Connection(_) | Request::Auth(_)) | None => return,
+        }
+        self.settle(reply_to, true, None);
+    }
+}
