@@ -34,4 +34,6 @@ pub struct Census {
     pub held_back: usize,
     pub withheld: usize,
     pub held_bytes: usize,
+    pub asked_of_nodes: usize,
+    pub held_requests: usize,
 }

@@ -59,7 +59,7 @@ impl Identity {
 /// Ties a request to what waits for it at the edge. All-default means that nothing does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
-    /// The edge's number for the name being subscribed.
+    /// The edge's number for the name being subscribed. Of a request to another node that subscribes nothing: its number at the edge.
     pub name_id: u32,
     /// Tells this attempt to subscribe from an earlier one of the same connection and name; 0 where the request
     /// subscribes nothing.
@@ -107,6 +107,11 @@ impl ReplyTo {
     pub(crate) fn is_of(self, other: Self) -> bool {
         let of = |reply_to: Self| (reply_to.name_id, reply_to.attempt, reply_to.bulk_request, reply_to.bulk_generation);
         of(self) == of(other)
+    }
+
+    /// Of a request that subscribes nothing, and has this number.
+    pub(crate) fn numbered(number: u32) -> Self {
+        Self { name_id: number, ..Self::default() }
     }
 
     /// Whether the owner is to count a subscription.
@@ -274,6 +279,13 @@ pub enum Packet {
     View(Arc<View>),
     /// Deliveries: this is not mine. It goes back whole, to be sent elsewhere.
     Astray(Forwarded),
+    /// Deliveries: nothing more comes of a request of another node's.
+    Done {
+        /// As in the request's [`ReplyTo`].
+        name_id: u32,
+        /// As in the request's [`ReplyTo`].
+        attempt: u32,
+    },
     /// Deliveries: nothing of yours is under way with me any more for slots that I lost up to this view. What I say from here on is
     /// not about them.
     Flushed {

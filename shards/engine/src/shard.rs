@@ -283,6 +283,7 @@ impl Shard {
             | Packet::Fetched(..)
             | Packet::Settled { .. }
             | Packet::Astray(_)
+            | Packet::Done { .. }
             | Packet::Flushed { .. }
             | Packet::Rejoined(_)
             | Packet::RemoteReadDone { .. }) => sides.delivered(from, delivery),

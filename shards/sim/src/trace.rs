@@ -126,6 +126,7 @@ pub(crate) fn describe_packet(packet: &Packet) -> String {
         Packet::Flushed { epoch } => format!("Flushed epoch={epoch}"),
         Packet::Told { epoch } => format!("Told epoch={epoch}"),
         Packet::Rejoin(names) => format!("Rejoin names={}", names.len()),
+        Packet::Done { name_id, attempt } => format!("Done name_id={name_id} attempt={attempt}"),
         Packet::Rejoined(names) => format!("Rejoined names={}", names.len()),
         Packet::Astray(forwarded) => {
             let message = Message { head: forwarded.head, bytes: &forwarded.bytes[..] };

@@ -136,8 +136,8 @@ impl ToEdge for Edge {
         sides.asks_far(owner, forwarded)
     }
 
-    fn done(&mut self, owner: Place, reply_to: ReplyTo) {
-        self.request_done(owner, reply_to);
+    fn done(&mut self, owner: Place, name_id: u32, attempt: u32) {
+        self.request_done(owner, ReplyTo { name_id, attempt, ..ReplyTo::default() });
     }
 
     fn astray<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded) {

@@ -122,6 +122,8 @@ impl Edge {
         census.everyone += self.watchers.len();
         census.outbox_bytes = sessions().map(Session::backlog).sum();
         census.held_bytes = self.held_bytes();
+        census.asked_of_nodes = self.far.as_ref().map_or(0, |far| far.asked_count());
+        census.held_requests = self.far.as_ref().map_or(0, |far| far.held_count());
         census.held_back = self.held_back.len();
         census.withheld = sessions().filter_map(|session| session.withheld.as_ref()).map(|it| it.len()).sum();
     }

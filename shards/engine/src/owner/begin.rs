@@ -106,7 +106,10 @@ impl<E: ToEdge> Sides<E, Owner> {
                     self.reauthorize_one(Grant::Provider { conn, name, hash }, Found::default());
                 }
             }
-            Judgement::No(denial) => self.deny(conn, reply_to, message, denial),
+            Judgement::No(denial) => {
+                self.deny(conn, reply_to, message, denial);
+                self.tell_done(conn, reply_to);
+            }
             Judgement::LookUp | Judgement::Load => {
                 debug_assert_eq!(said, Judgement::LookUp, "only records are loaded");
                 let slot = self.owner.names.find_or_insert(action.topic(), message.name(), message.head.name_hash);

@@ -36,11 +36,16 @@ impl<E: ToEdge> Sides<E, Owner> {
             | Request::Record(RecordRequest::ListenAccept | RecordRequest::ListenReject) => {
                 self.listener_answered(conn, message);
             }
-            Request::Rpc(said) => self.rpc(conn, reply_to, said, message),
+            Request::Rpc(said) => {
+                if self.rpc(conn, reply_to, said, message) {
+                    return;
+                }
+            }
             Request::Presence(PresenceRequest::Subscribe) => self.presence_subscribe(conn, reply_to, message),
             Request::Presence(PresenceRequest::Query) => self.presence_query(conn, reply_to, message),
             Request::Record(said) => match Deed::of_request(said) {
-                Some(deed) => self.record(conn, reply_to, (deed, message)),
+                // It may wait, and says itself when it is over.
+                Some(deed) => return self.record(conn, reply_to, (deed, message)),
                 None => debug_assert!(false, "no owner is asked for {}", message.head.action.name()),
             },
             // Edges tell owners of these by packets of their own, or not at all.
@@ -54,5 +59,6 @@ impl<E: ToEdge> Sides<E, Owner> {
             | Request::Connection(_)
             | Request::Auth(_) => debug_assert!(false, "no owner is asked for {}", message.head.action.name()),
         }
+        self.tell_done(conn, reply_to);
     }
 }

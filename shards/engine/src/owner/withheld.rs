@@ -146,6 +146,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
         let forwarded = shortened(conn, reply_to, message);
         self.owner.names.at_mut(slot).record_mut().withhold(forwarded.clone());
+        self.owner.records.goes_on = true;
         let told = ReplyTo { part: u32::try_from(bytes).unwrap_or(u32::MAX), ..reply_to };
         let forwarded = Forwarded { reply_to: told, ..forwarded };
         self.tell_withheld(forwarded);

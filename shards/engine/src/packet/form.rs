@@ -171,6 +171,7 @@ enums! {
         26 Astray { 0: forwarded }
         27 Flushed { epoch: epoch }
         28 Rejoined { 0: names }
+        29 Done { name_id: name_id, attempt: attempt }
     }
 }
 

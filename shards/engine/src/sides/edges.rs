@@ -311,6 +311,15 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
         }
     }
 
+    /// Nothing more comes of a request, for which only edges of other nodes wait: they can lose their owner.
+    #[inline]
+    pub(crate) fn tell_done(&mut self, conn: ConnId, reply_to: ReplyTo) {
+        let ReplyTo { name_id, attempt, .. } = reply_to;
+        if conn.core.node() != self.cx.core.node() && conn != ConnId::NOBODY && name_id != ReplyTo::NONE {
+            self.edges.gate.send(&mut self.cx.outputs, conn.core, Packet::Done { name_id, attempt });
+        }
+    }
+
     /// A request is not for this owner: it goes back whole.
     pub(crate) fn tell_astray(&mut self, forwarded: Forwarded) {
         let core = forwarded.conn.core;

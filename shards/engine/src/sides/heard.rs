@@ -37,6 +37,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
             }
             Packet::RemoteReadDone { rule_lookup, place, found } => self.remote_read_done(rule_lookup, place, found),
             Packet::Astray(forwarded) => E::astray(self, from, forwarded),
+            Packet::Done { name_id, attempt } => self.edges.here.done(from, name_id, attempt),
             Packet::Flushed { epoch } => E::flushed(self, from, epoch),
             Packet::Rejoined(names) => E::rejoined(self, from, &names),
             Packet::Request(_)

@@ -130,7 +130,7 @@ pub(crate) trait ToEdge: Sized {
     fn asks_far<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded) -> Option<Forwarded>;
 
     /// `Done`.
-    fn done(&mut self, owner: Place, reply_to: ReplyTo);
+    fn done(&mut self, owner: Place, name_id: u32, attempt: u32);
 
     /// `Astray`: a request that is not for this owner, of a connection of this core.
     fn astray<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded);

@@ -33,11 +33,8 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
 
     /// A request goes to another core, unless its name is between two owners.
     fn send_request(&mut self, owner: Place, forwarded: Forwarded) {
-        let forwarded = if owner.node() == self.cx.core.node() {
-            Some(forwarded)
-        } else {
-            E::asks_far(self, owner, forwarded)
-        };
+        let forwarded =
+            if owner.node() == self.cx.core.node() { Some(forwarded) } else { E::asks_far(self, owner, forwarded) };
         if let Some(forwarded) = forwarded {
             self.introduce(owner, forwarded.conn);
             self.cx.outputs.post(owner, Lane::Requests, Packet::Request(forwarded));

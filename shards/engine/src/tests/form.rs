@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 /// How many kinds of packets there are.
-const KINDS: u8 = 29;
+const KINDS: u8 = 30;
 /// The kinds that are lists.
 const LISTS: [u8; 5] = [9, 11, 23, 25, 28];
 
@@ -231,7 +231,8 @@ impl Draw<'_> {
             25 => Packet::View(self.view()),
             26 => Packet::Astray(self.forwarded()),
             27 => Packet::Flushed { epoch: self.number() },
-            _ => Packet::Rejoined((0..self.small() % 4).map(|_| self.rejoined()).collect()),
+            28 => Packet::Rejoined((0..self.small() % 4).map(|_| self.rejoined()).collect()),
+            _ => Packet::Done { name_id: self.small(), attempt: self.small() },
         }
     }
 }

@@ -54,9 +54,7 @@ fn is_awaited(head: &Head) -> bool {
             | EventRequest::ListenAccept
             | EventRequest::ListenReject => false,
         },
-        Some(Request::Record(said)) => {
-            !matches!(said, RecordRequest::ListenAccept | RecordRequest::ListenReject)
-        }
+        Some(Request::Record(said)) => !matches!(said, RecordRequest::ListenAccept | RecordRequest::ListenReject),
         Some(Request::Rpc(said)) => {
             matches!(said, RpcRequest::Provide | RpcRequest::Unprovide | RpcRequest::Request)
         }

@@ -128,7 +128,8 @@ impl<O: ToOwner> Sides<Edge, O> {
         let limits = &cx.options.limits;
         let Some(moving) = edges.here.far.as_deref_mut().map(|far| &mut far.moving) else { return };
         let slot = View::slot_of(forwarded.head.name_hash);
-        let full = moving.messages >= limits.parked_messages_max || moving.bytes + cost(&forwarded) > limits.parked_bytes_max;
+        let full =
+            moving.messages >= limits.parked_messages_max || moving.bytes + cost(&forwarded) > limits.parked_bytes_max;
         match moving.slots.get_mut(&slot) {
             Some(it) if !full => {
                 moving.messages += 1;
@@ -205,10 +206,8 @@ impl<O: ToOwner> Sides<Edge, O> {
         }
         let epoch = change.after.epoch();
         let Some(far) = self.edges.here.far.as_deref_mut() else { return };
-        let from: BTreeSet<NodeId> = (far.moving.slots.values())
-            .filter(|it| it.by == Some(epoch))
-            .filter_map(|it| it.from)
-            .collect();
+        let from: BTreeSet<NodeId> =
+            (far.moving.slots.values()).filter(|it| it.by == Some(epoch)).filter_map(|it| it.from).collect();
         let all = change.after.places().iter().filter(|place| from.contains(&place.node()));
         let asked: Vec<Place> = all.copied().collect();
         far.moving.owed.extend(asked.iter().map(|&place| (place, epoch)));

@@ -61,7 +61,9 @@ impl<O: ToOwner> Sides<Edge, O> {
     fn tell_of_connections(&mut self, is_ready: impl Fn(u16) -> bool) {
         for conn in self.edges.here.sessions.ids() {
             let session = self.edges.here.sessions.get(conn).filter(|session| session.wire.stays());
-            let Some(identity) = session.and_then(|session| session.identity.as_ref()).map(Arc::clone) else { continue };
+            let Some(identity) = session.and_then(|session| session.identity.as_ref()).map(Arc::clone) else {
+                continue;
+            };
             let is_told = |hash| is_ready(View::slot_of(hash));
             if identity.client_key().is_some_and(|key| is_told(self.cx.hash(&key))) {
                 self.hold_client_id(conn, &identity, true);

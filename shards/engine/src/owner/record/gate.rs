@@ -135,9 +135,27 @@ impl<E: ToEdge> Sides<E, Owner> {
         run: &mut Run,
     ) -> Step {
         match self.cx.options.visibility {
-            Visibility::Accepted => self.do_deed(slot, conn, reply_to, (deed, message), run),
+            Visibility::Accepted => self.do_whole_deed(slot, conn, reply_to, (deed, message), run),
             Visibility::Stored => self.perform_gated(slot, conn, reply_to, (deed, message), run),
         }
+    }
+
+    /// The same, and says that it is over, if it is.
+    #[inline]
+    fn do_whole_deed(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        reply_to: ReplyTo,
+        (deed, message): (Deed, &Message<&[u8]>),
+        run: &mut Run,
+    ) -> Step {
+        self.owner.records.goes_on = false;
+        let step = self.do_deed(slot, conn, reply_to, (deed, message), run);
+        if step == Step::Done && !self.owner.records.goes_on {
+            self.tell_done(conn, reply_to);
+        }
+        step
     }
 
     fn perform_gated(
@@ -157,7 +175,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             }
             self.edges.shut_gate();
         }
-        let step = self.do_deed(slot, conn, reply_to, (deed, message), run);
+        let step = self.do_whole_deed(slot, conn, reply_to, (deed, message), run);
         if self.edges.is_shut() {
             let written = std::mem::take(&mut self.owner.records.written);
             let whose = match deed {
@@ -331,6 +349,13 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
     }
 
+    /// Of what was not said yet, only that its message is over is said.
+    fn say_over(&mut self, slot: u32, said: SmallVec<[Said; 2]>) {
+        for said in said.into_iter().filter(|said| matches!(said.packet, Packet::Done { .. })) {
+            self.tell_held(slot, said);
+        }
+    }
+
     /// Storage never takes what a record has become: nobody has seen it, and it is forgotten. Who wrote it is told so, and
     /// whatever else was asked of it is done again, on what storage has.
     pub(super) fn take_back(&mut self, slot: u32, why: &str) {
@@ -362,6 +387,7 @@ impl<E: ToEdge> Sides<E, Owner> {
                 Whose::Write { awaited: true, .. } => {}
                 Whose::Write { conn, action, correlation_id, awaited: false } => {
                     self.tell_lost(slot, conn, (action, &correlation_id), &why);
+                    self.say_over(slot, held.said);
                 }
                 Whose::Message(message) => {
                     self.unsay(held.said);
@@ -402,6 +428,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             match held.whose {
                 Whose::Write { conn, action, correlation_id, awaited: false } => {
                     self.tell_lost(slot, conn, (action, &correlation_id), why);
+                    self.say_over(slot, held.said);
                 }
                 Whose::Message(message) => self.tell_astray(Forwarded::from(*message)),
                 Whose::Write { awaited: true, .. } | Whose::Nobody => {}

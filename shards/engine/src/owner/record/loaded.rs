@@ -66,6 +66,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         if can_be_withheld(parked.head.action) {
             self.fetch_over(parked.conn, parked.reply_to);
         }
+        self.tell_done(parked.conn, parked.reply_to);
     }
 
     /// In words (docs/records.md §2).

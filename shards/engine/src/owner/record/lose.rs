@@ -64,7 +64,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             self.vacate(slot, Residence::Unknown);
         }
         if let Some(removal) = removal {
-            self.refuse_removal(slot, removal.conn);
+            self.refuse_removal(slot, removal.conn, removal.asked);
         }
         self.answer_rule_readers(slot, true);
         self.send_held_back(slot, &why);

@@ -111,6 +111,8 @@ impl Work {
 struct Removal {
     /// Who asked for it; nobody, once they were told that it takes too long.
     conn: ConnId,
+    /// The number of the request, where its edge waits for its end.
+    asked: u32,
     /// The value was in memory, and stands again if the removal fails.
     known: bool,
     /// What was in memory has not been stored yet.
@@ -201,6 +203,8 @@ pub(crate) struct Records {
     held_bytes: usize,
     /// The message that is being done made a version.
     written: bool,
+    /// What the message that is being done asked for is answered later.
+    pub(crate) goes_on: bool,
     /// Where the eviction hand stands among the slots.
     hand: u32,
     path: deepstream_json::Path,
@@ -223,6 +227,7 @@ impl Records {
             held: 0,
             held_bytes: 0,
             written: false,
+            goes_on: false,
             hand: 0,
             path: deepstream_json::Path::default(),
             value: Vec::new(),
@@ -246,7 +251,8 @@ impl<E: ToEdge> Sides<E, Owner> {
             // The first that it was withheld of: of several that look alike to the edge, another may have been done since.
             let Some(forwarded) = self.takes_fetch(slot, conn, reply_to) else {
                 self.owner.names.remove_if_idle(slot);
-                return self.fetch_over(conn, reply_to);
+                self.fetch_over(conn, reply_to);
+                return self.tell_done(conn, reply_to);
             };
             fetched = forwarded;
             (Deed::of(fetched.head.action).unwrap_or(deed), &Message { head: fetched.head, bytes: &fetched.bytes[..] })
@@ -323,7 +329,7 @@ impl<E: ToEdge> Sides<E, Owner> {
                 return Step::Done;
             }
             Deed::Delete => {
-                self.delete(slot, conn, run.overtaken);
+                self.delete(slot, (conn, reply_to.name_id), run.overtaken);
                 return Step::Done;
             }
             Deed::Notify => return self.notify(slot, conn, reply_to, run.reloaded),

@@ -5,6 +5,7 @@ use crate::ident::ConnId;
 use crate::output::Note;
 use crate::owner::Owner;
 use crate::owner::park::Run;
+use crate::packet::ReplyTo;
 use crate::sides::edges::Audience;
 use crate::sides::{Sides, ToEdge};
 use deepstream_wire::{Action, Outgoing, Topic};
@@ -12,7 +13,7 @@ use deepstream_wire::{Action, Outgoing, Topic};
 impl<E: ToEdge> Sides<E, Owner> {
     /// DELETE. What is stored is removed from storage first; until then the record stands, and whatever else is asked of
     /// it waits. Deleting what does not exist succeeds.
-    pub(super) fn delete(&mut self, slot: u32, conn: ConnId, overtaken: bool) {
+    pub(super) fn delete(&mut self, slot: u32, (conn, asked): (ConnId, u32), overtaken: bool) {
         let residence = self.owner.names.at(slot).record().residence;
         if residence == Residence::Missing || !self.is_stored(slot) {
             return self.deleted(slot, conn, overtaken);
@@ -27,7 +28,8 @@ impl<E: ToEdge> Sides<E, Owner> {
         let known = residence == Residence::Resident;
         let unstored = record.has_unstored_value();
         record.residence = Residence::Removing;
-        record.work().removal = Some(Removal { conn, known, unstored, overtaken });
+        record.work().removal = Some(Removal { conn, asked, known, unstored, overtaken });
+        self.owner.records.goes_on = true;
         self.store_soon(slot);
     }
 
@@ -35,6 +37,7 @@ impl<E: ToEdge> Sides<E, Owner> {
     pub(super) fn removed(&mut self, slot: u32) {
         let Some(removal) = self.owner.names.at_mut(slot).record_mut().work().removal.take() else { return };
         self.deleted(slot, removal.conn, removal.overtaken);
+        self.tell_done(removal.conn, ReplyTo::numbered(removal.asked));
         if !removal.known {
             // There is no such record; whether storage would keep one, only storage can say.
             self.owner.names.at_mut(slot).record_mut().residence = Residence::Unknown;
@@ -53,7 +56,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             self.vacate(slot, Residence::Unknown);
             self.release_held(slot, i32::MAX);
         }
-        self.refuse_removal(slot, removal.conn);
+        self.refuse_removal(slot, removal.conn, removal.asked);
         self.answer_rule_readers(slot, true);
         self.run_parked(slot, Run::default());
     }
@@ -62,13 +65,13 @@ impl<E: ToEdge> Sides<E, Owner> {
     /// may have done it already.
     pub(super) fn removal_late(&mut self, slot: u32) {
         let Some(removal) = &mut self.owner.names.at_mut(slot).record_mut().work().removal else { return };
-        let conn = std::mem::replace(&mut removal.conn, ConnId::NOBODY);
-        self.refuse_removal(slot, conn);
+        let (conn, asked) = (std::mem::replace(&mut removal.conn, ConnId::NOBODY), removal.asked);
+        self.refuse_removal(slot, conn, asked);
         self.answer_rule_readers(slot, true);
         self.fail_all_parked(slot);
     }
 
-    pub(super) fn refuse_removal(&mut self, slot: u32, conn: ConnId) {
+    pub(super) fn refuse_removal(&mut self, slot: u32, conn: ConnId, asked: u32) {
         let error = Outgoing {
             name: Some(&self.owner.names.at(slot).name),
             original_action: Some(Action::RecordDelete),
@@ -76,6 +79,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             ..Outgoing::new(Action::RecordDeleteError)
         };
         self.edges.reply(&mut self.cx, conn, &error);
+        self.tell_done(conn, ReplyTo::numbered(asked));
     }
 
     /// The record is gone: the deleter is told, the others are told, and nobody subscribes any more. A deleter that was

@@ -9,6 +9,7 @@ use crate::context::{TimerKey, Visibility};
 use crate::ident::{ConnId, Nanos, Ticket};
 use crate::output::{Fault, HostRequest, Note, Refusal, Refused, StoreBatch};
 use crate::owner::Owner;
+use crate::packet::ReplyTo;
 use crate::sides::{Sides, ToEdge};
 use crate::view::View;
 use deepstream_wire::{Action, Outgoing};
@@ -22,6 +23,8 @@ const RETRY_NS: u64 = 250_000_000;
 pub(super) struct Ack {
     pub(super) conn: ConnId,
     pub(super) version: i32,
+    /// The number of the request, where its edge waits for its end.
+    pub(super) asked: u32,
     pub(super) since: Nanos,
     pub(super) correlation_id: SmallVec<[u8; 24]>,
 }
@@ -261,6 +264,7 @@ impl<E: ToEdge> Sides<E, Owner> {
                 ..Outgoing::new(Action::RecordWriteAcknowledgement)
             };
             self.edges.reply(&mut self.cx, ack.conn, &answer);
+            self.tell_done(ack.conn, ReplyTo::numbered(ack.asked));
         }
     }
 
@@ -282,6 +286,7 @@ impl<E: ToEdge> Sides<E, Owner> {
                 ..Outgoing::new(Action::RecordUpdateError)
             };
             self.edges.reply(&mut self.cx, ack.conn, &answer);
+            self.tell_done(ack.conn, ReplyTo::numbered(ack.asked));
         }
     }
 }

@@ -28,7 +28,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         run: &mut Run,
     ) -> Step {
         match self.version_of(slot, conn, write, message) {
-            Ok(next) => self.write_version(slot, conn, (write, message), next),
+            Ok(next) => self.write_version(slot, (conn, reply_to.name_id), (write, message), next),
             Err(Some(conflict)) => return self.conflict(slot, conn, reply_to, message, run, conflict),
             Err(None) => {}
         }
@@ -75,7 +75,13 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
     }
 
-    fn write_version(&mut self, slot: u32, conn: ConnId, (write, message): (Writing, &Message<&[u8]>), next: i32) {
+    fn write_version(
+        &mut self,
+        slot: u32,
+        (conn, asked): (ConnId, u32),
+        (write, message): (Writing, &Message<&[u8]>),
+        next: i32,
+    ) {
         if let Err(error) = self.apply(slot, write, message) {
             return self.refuse_value(conn, message, error);
         }
@@ -85,7 +91,7 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
         self.commit(slot, next);
         self.note_change(slot, Some(conn));
-        self.acknowledge_write(slot, conn, message, next);
+        self.acknowledge_write(slot, (conn, asked), message, next);
         self.tell(slot, conn, (write, message), next);
     }
 
@@ -172,14 +178,15 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     /// Acknowledges at once what is not stored; what is, when it is.
-    fn acknowledge_write(&mut self, slot: u32, conn: ConnId, message: &Message<&[u8]>, version: i32) {
+    fn acknowledge_write(&mut self, slot: u32, (conn, asked): (ConnId, u32), message: &Message<&[u8]>, version: i32) {
         let Some(correlation_id) = message.correlation_id() else { return };
         if !message.head.flags.has(Flags::IS_WRITE_ACK) {
             return;
         }
         if self.is_stored(slot) {
             self.owner.records.pending_acks += 1;
-            let ack = Ack { conn, version, since: self.cx.outputs.now, correlation_id: correlation_id.into() };
+            self.owner.records.goes_on = true;
+            let ack = Ack { conn, version, asked, since: self.cx.outputs.now, correlation_id: correlation_id.into() };
             self.owner.names.at_mut(slot).record_mut().work().acks.push_back(ack);
         } else {
             let ack = Outgoing {

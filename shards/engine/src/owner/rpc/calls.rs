@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub(crate) slot: u32,
     /// [`ConnId::NOBODY`] once it left.
     pub(crate) requestor: ConnId,
+    /// The number of the request, where its edge waits for its end.
+    pub(crate) asked: u32,
     pub(crate) requestor_id: SmallVec<[u8; 32]>,
     pub(crate) provider: ConnId,
     /// The correlation id the provider knows: the requestor's, unless another call has that with the same provider.
@@ -243,7 +245,13 @@ impl Calls {
     }
 
     /// A new call, nobody asked yet.
-    pub(crate) fn begin(&mut self, slot: u32, requestor: ConnId, id: &[u8], data: Option<&[u8]>) -> CallId {
+    pub(crate) fn begin(
+        &mut self,
+        slot: u32,
+        (requestor, asked): (ConnId, u32),
+        id: &[u8],
+        data: Option<&[u8]>,
+    ) -> CallId {
         self.generation = self.generation.wrapping_add(1);
         let mut buffer = self.buffers.pop().unwrap_or_default();
         buffer.extend_from_slice(data.unwrap_or_default());
@@ -252,6 +260,7 @@ impl Calls {
             generation: self.generation,
             slot,
             requestor,
+            asked,
             requestor_id: SmallVec::from_slice(id),
             provider: ConnId::NOBODY,
             provider_id: SmallVec::new(),

@@ -24,16 +24,17 @@ use calls::Provided;
 use deepstream_wire::{Action, Flags, Message, Outgoing, RpcRequest, Topic};
 
 impl<E: ToEdge> Sides<E, Owner> {
-    /// A message on topic RPC about a name this core owns.
-    pub(crate) fn rpc(&mut self, conn: ConnId, reply_to: ReplyTo, said: RpcRequest, message: &Message<&[u8]>) {
+    /// A message on topic RPC about a name this core owns. Whether a call began that will be answered.
+    pub(crate) fn rpc(&mut self, conn: ConnId, reply_to: ReplyTo, said: RpcRequest, message: &Message<&[u8]>) -> bool {
         match said {
             RpcRequest::Provide => self.provide(conn, reply_to, message),
             RpcRequest::Unprovide => self.unprovide(conn, reply_to, message),
-            RpcRequest::Request => self.request_call(conn, message),
+            RpcRequest::Request => return self.request_call(conn, reply_to, message),
             RpcRequest::Accept | RpcRequest::Response | RpcRequest::Reject | RpcRequest::RequestError => {
                 self.provider_said(conn, said, message);
             }
         }
+        false
     }
 
     fn provide(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) {
@@ -114,21 +115,24 @@ impl<E: ToEdge> Sides<E, Owner> {
         }
     }
 
-    fn request_call(&mut self, conn: ConnId, message: &Message<&[u8]>) {
+    fn request_call(&mut self, conn: ConnId, reply_to: ReplyTo, message: &Message<&[u8]>) -> bool {
         let found = self.owner.names.find(Topic::Rpc, message.name(), message.head.name_hash);
         let provider = found.and_then(|slot| self.choose(slot, &[]).map(|provider| (slot, provider)));
         let id = message.correlation_id().unwrap_or_default();
         let refuse =
             |action| Outgoing { name: Some(message.name()), correlation_id: Some(id), ..Outgoing::new(action) };
         let Some((slot, provider)) = provider else {
-            return self.edges.reply(&mut self.cx, conn, &refuse(Action::RpcNoProvider));
+            self.edges.reply(&mut self.cx, conn, &refuse(Action::RpcNoProvider));
+            return false;
         };
         if !self.owner.calls.has_room(message.data().map_or(0, <[u8]>::len), &self.cx.options.limits) {
-            return self.edges.reply(&mut self.cx, conn, &refuse(Action::RpcAcceptTimeout));
+            self.edges.reply(&mut self.cx, conn, &refuse(Action::RpcAcceptTimeout));
+            return false;
         }
         *self.owner.names.at_mut(slot).calls_mut() += 1;
-        let call = self.owner.calls.begin(slot, conn, id, message.data());
+        let call = self.owner.calls.begin(slot, (conn, reply_to.name_id), id, message.data());
         self.ask_provider(call, provider, message.verbatim(said_of_call(message)));
+        true
     }
 
     /// A provider that was not asked yet (`tried` is sorted), by chance; one whose outbox is long only where there is no
@@ -283,7 +287,15 @@ impl<E: ToEdge> Sides<E, Owner> {
         self.edges.reply(&mut self.cx, call.requestor, &answer);
     }
 
+    /// The edge of whoever made a call need not wait for its end any more.
+    fn tell_over(&mut self, call: CallId) {
+        if let Some(&calls::Call { requestor, asked, .. }) = self.owner.calls.get(call) {
+            self.tell_done(requestor, ReplyTo::numbered(asked));
+        }
+    }
+
     fn end_call(&mut self, call: CallId) {
+        self.tell_over(call);
         let Some((slot, timer)) = self.owner.calls.end(call) else { return };
         self.cx.timers.cancel(timer);
         *self.owner.names.at_mut(slot).calls_mut() -= 1;
@@ -294,6 +306,7 @@ impl<E: ToEdge> Sides<E, Owner> {
     pub(crate) fn end_calls_of(&mut self, names: &[u32]) {
         for call in self.owner.calls.of_names(names) {
             self.tell_requestor(call, Action::RpcRequestError, Some(MOVED));
+            self.tell_over(call);
             if let Some((slot, timer)) = self.owner.calls.end(call) {
                 self.cx.timers.cancel(timer);
                 *self.owner.names.at_mut(slot).calls_mut() -= 1;
@@ -315,6 +328,7 @@ impl<E: ToEdge> Sides<E, Owner> {
             self.owner.names.at_mut(name.slot).providers_mut().retain(|provider| provider.conn != conn);
         }
         for call in self.owner.calls.of_requestor(conn) {
+            self.tell_over(call);
             self.owner.calls.abandon(call);
         }
         for call in self.owner.calls.of_provider(conn) {
