@@ -74,6 +74,8 @@ figures! {
     held_back Items "Connections that are not read because another shard has too much to do."
     withheld Items "Answers that wait at their owners until their reader has taken earlier ones."
     held_bytes Bytes "Bytes that all connections of this shard hold together."
+    asked_of_nodes Items "Requests to other nodes that are not over."
+    held_requests Items "Messages that wait for the next owner of their name."
 }
 
 figures! {
