@@ -27,6 +27,7 @@ macro_rules! kinds {
 kinds! {
     Request Introduce Farewell Leave Presence Everyone Listen Users RemoteRead Rules RemoteReadDone Online Reply FanOut Joined
     Settled HoldClientId TakenOver Counted Withheld Fetched Announced Flush Rejoin Told View Astray Flushed Rejoined
+    Done
 }
 
 /// `input` is a packet without its first byte, the number of the form: a random one would nearly always be wrong.
