@@ -13,6 +13,7 @@ mod nesting;
 mod permit;
 mod presence;
 mod records;
+mod reroute;
 mod rig;
 mod rpc;
 mod serving;

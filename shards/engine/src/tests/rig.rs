@@ -34,6 +34,8 @@ pub(super) struct Rig {
     pub(super) closed: Vec<(ConnId, Reason)>,
     /// How often a shard was refused a write because another node has claimed its slot.
     pub(super) deposed: usize,
+    /// Shards that do nothing any more, and hear nothing.
+    pub(super) dead: BTreeSet<usize>,
     places: Vec<Place>,
     held: Vec<(usize, HostRequest)>,
     batches: Vec<Option<StoreBatch>>,
@@ -130,6 +132,7 @@ impl Rig {
             notes: Vec::new(),
             closed: Vec::new(),
             deposed: 0,
+            dead: BTreeSet::new(),
             held: Vec::new(),
             inboxes: Vec::new(),
             slow: Vec::new(),
@@ -323,7 +326,7 @@ impl Rig {
 
     fn turn(&mut self) -> bool {
         let mut moved = false;
-        for core in 0..self.shards.len() {
+        for core in (0..self.shards.len()).filter(|core| !self.dead.contains(core)).collect::<Vec<_>>() {
             for ask in self.shards[core].host_requests().collect::<Vec<_>>() {
                 moved = true;
                 if self.disk == Disk::Hangs && matches!(ask, HostRequest::Load { .. }) {
@@ -346,6 +349,9 @@ impl Rig {
                     let packets = self.shards[core].take_packets(to, lane, std::mem::take);
                     for packet in packets {
                         moved = true;
+                        if self.dead.contains(&peer) {
+                            continue;
+                        }
                         let packet = if from.node() == to.node() { packet } else { carried(&packet) };
                         self.shards[peer].packet(self.now, from, packet);
                     }
