@@ -365,6 +365,13 @@ impl Shard {
         self.link(node) == Some((since, link))
     }
 
+    /// How many entries of its tables name a place that is none, or a connection of one. There must not be any: a node may come again
+    /// under the same number.
+    pub fn strangers(&self) -> usize {
+        let Sides { cx, edges, owner, .. } = &self.sides;
+        edges.strangers(&cx.places) + owner.strangers(&cx.places)
+    }
+
     /// What is held now.
     pub fn census(&self) -> Census {
         let Sides { cx, permit, edges, owner } = &self.sides;

@@ -76,6 +76,12 @@ impl Owner {
         }
     }
 
+    /// All names here.
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// What is held here.
     pub(crate) fn count(&self, census: &mut Census) {
         let [patterns, listeners, provided_names, asked_names] = self.listening.counts();

@@ -31,7 +31,8 @@ impl<E: ToEdge> Sides<E, Owner> {
     /// Goes by another view from here on.
     pub(crate) fn adopt_view(&mut self, view: Arc<View>) -> Result<(), Unviewable> {
         let may_move = self.cx.options.moves_names;
-        let change = self.cx.places.adopt(Arc::clone(&view), may_move)?;
+        let change = self.cx.places.adopt(view, may_move)?;
+        let view = Arc::clone(&change.after);
         let places = self.cx.places.clone();
         self.owner.unasked.share(&self.cx.options.limits, places.all().count());
         self.cx.outputs.adopt_places(places, &change.columns);
@@ -107,7 +108,7 @@ impl<E: ToEdge> Sides<E, Owner> {
                 State::Untold | State::Open if !is_own && !change.anew => Fate::Yields,
                 // What still yields of an earlier life must not come to the next one.
                 _ if is_own || state != State::Elsewhere => Fate::Ends,
-                _ => Fate::Stays,
+                State::Elsewhere | State::Unclaimed | State::Untold | State::Open => Fate::Stays,
             };
             slots.states[at] = State::Elsewhere;
             if is_own {
@@ -136,8 +137,13 @@ impl<E: ToEdge> Sides<E, Owner> {
             if let Some(slots) = &mut self.owner.slots {
                 slots.yielding.extend(&yields);
             }
+            for &slot in &yields {
+                self.owner.names.at_mut(slot).waiting.is_yielding = true;
+            }
             self.forget_waiting(&yields);
-            yields.iter().for_each(|&slot| self.send_parked_back(slot));
+            for &slot in &yields {
+                self.send_parked_back(slot);
+            }
             self.drop_names(&ends);
             let cx = &self.cx;
             self.owner.client_ids.retain(|key, _| fates[usize::from(View::slot_of(cx.hash(key)))] == Fate::Stays);

@@ -23,6 +23,8 @@ pub(crate) struct Waiting {
     pub(crate) running: bool,
     /// Something waits until this core may answer for the name.
     pub(crate) is_unserved: bool,
+    /// The name is another node's, and stays until what was accepted here is stored.
+    pub(crate) is_yielding: bool,
     /// In order; there while something waits.
     parked: Option<Box<Queue>>,
 }
@@ -34,7 +36,7 @@ struct Queue(VecDeque<Parked>);
 impl Waiting {
     /// Whether nothing would be lost by forgetting it.
     pub(crate) fn is_idle(&self) -> bool {
-        self.is_empty() && !self.judging && !self.running && !self.is_unserved
+        self.is_empty() && !self.judging && !self.running && !self.is_unserved && !self.is_yielding
     }
 
     /// Whether no message waits, nor is being taken out of the queue.
@@ -44,6 +46,11 @@ impl Waiting {
 
     fn queue(&mut self) -> &mut VecDeque<Parked> {
         &mut self.parked.get_or_insert_default().0
+    }
+
+    /// The messages that wait.
+    pub(crate) fn parked(&self) -> impl Iterator<Item = &Parked> {
+        self.parked.iter().flat_map(|queue| &queue.0)
     }
 
     /// The messages that wait, to change them.

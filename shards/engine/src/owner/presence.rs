@@ -35,6 +35,11 @@ impl Everyone {
         self.online.remove(&slot);
     }
 
+    /// Where it is watched.
+    pub(crate) fn cores(&self) -> impl Iterator<Item = Place> {
+        self.cores.iter().copied()
+    }
+
     /// Nobody watches there any more.
     pub(crate) fn forget_node(&mut self, node: NodeId) {
         self.cores.retain(|core| core.node() != node);

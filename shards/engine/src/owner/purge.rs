@@ -4,9 +4,10 @@
 //! under the same number, with connections that have the same numbers, too. *Does not* tell anybody of that node anything: its
 //! edges ask again, or say that an answer is lost.
 
-use crate::ident::{ConnId, NodeId};
+use crate::ident::{ConnId, NodeId, Place};
 use crate::owner::Owner;
 use crate::sides::{Sides, ToEdge, ToOwner};
+use crate::view::Row;
 
 impl<E: ToEdge> Sides<E, Owner> {
     /// Nothing holds any more that was known of this node.
@@ -45,8 +46,31 @@ impl<E: ToEdge> Sides<E, Owner> {
 }
 
 impl Owner {
+    /// Entries that name a place which is none, or a connection of one: there must not be any.
+    pub(crate) fn strangers(&self, places: &Row) -> usize {
+        let is_strange = |place: Place| place != Place::NOBODY && !places.has(place);
+        let mut conns: Vec<ConnId> =
+            self.unasked.conns().chain(self.calls.conns()).chain(self.listening.conns()).collect();
+        conns.extend(self.client_ids.conns());
+        let mut found: Vec<Place> = conns.into_iter().map(|conn| conn.core).collect();
+        found.extend(self.everyone.cores());
+        if let Some(slots) = &self.slots {
+            found.extend(slots.told.keys().chain(slots.flushes.iter().map(|(place, _)| place)));
+            let nodes = slots.sums.keys().chain(slots.online.keys()).map(|&(_, node)| Place::of(node, 0));
+            found.extend(nodes);
+        }
+        for name in (0..self.names.slots()).filter_map(|slot| self.names.get(slot)) {
+            found.extend(name.interest.cores());
+            found.extend(name.waiting.parked().map(|parked| parked.conn.core));
+            if let Some(record) = name.as_record() {
+                record.places(&mut found);
+            }
+        }
+        found.into_iter().filter(|&place| is_strange(place)).count()
+    }
+
     /// A connection of this core or another counts in an interest, with others.
-    pub(crate) fn count_far(&mut self, slot: u32, core: crate::ident::Place, sum: u128) {
+    pub(crate) fn count_far(&mut self, slot: u32, core: Place, sum: u128) {
         if let Some(slots) = &mut self.slots {
             let all = slots.sums.entry((slot, core.node())).or_default();
             *all = all.wrapping_add(sum);

@@ -45,7 +45,7 @@ pub(super) enum State {
 pub(crate) struct Slots {
     pub(super) states: Box<[State; View::SLOTS]>,
     /// With which this node has the slot, or had it last: what it still has to write there is written under that claim.
-    pub(super) generations: Box<[u64; View::SLOTS]>,
+    pub(super) generations: Box<[u64]>,
     /// The epoch of the first view. Of what it gave to this node nobody hears anything yet.
     first: u64,
     pub(super) trusted_until: Nanos,
@@ -77,7 +77,7 @@ impl Slots {
         let view = places.view()?;
         let mut slots = Self {
             states: Box::new([State::Elsewhere; View::SLOTS]),
-            generations: Box::new([0; View::SLOTS]),
+            generations: vec![0; View::SLOTS].into(),
             first: view.epoch(),
             trusted_until: Nanos(0),
             waiting: VecDeque::new(),

@@ -34,6 +34,11 @@ impl ClientIds {
         self.0.retain(|key, holder| keeps(key, holder.conn));
     }
 
+    /// Who bears a name.
+    pub(crate) fn conns(&self) -> impl Iterator<Item = ConnId> {
+        self.0.values().map(|holder| holder.conn)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

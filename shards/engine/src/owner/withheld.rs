@@ -74,6 +74,11 @@ impl Unasked {
         self.bytes_max = (high_water / 2 / owners).max(least);
     }
 
+    /// Who was told something lately.
+    pub(crate) fn conns(&self) -> impl Iterator<Item = ConnId> {
+        self.told.keys().copied()
+    }
+
     /// A connection is gone.
     pub(crate) fn forget(&mut self, conn: ConnId) {
         if !self.told.is_empty() {

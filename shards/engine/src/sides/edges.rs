@@ -11,6 +11,7 @@ use crate::output::Frames;
 use crate::outputs::Outputs;
 use crate::packet::{Forwarded, Identity, Lane, Packet, Rejoined, ReplyTo};
 use crate::sides::{Joined, Sides, ToEdge, ToOwner};
+use crate::view::Row;
 use ahash::RandomState;
 use bytes::Bytes;
 use deepstream_wire::encode::{encode, pass_on};
@@ -52,6 +53,11 @@ impl<E> Edges<E> {
     /// Nothing is known of a node's connections any more; which they were.
     pub(crate) fn forget_node(&mut self, node: NodeId) -> Vec<ConnId> {
         self.identities.extract_if(|conn, _| conn.core.node() == node).map(|(conn, _)| conn).collect()
+    }
+
+    /// How many of them are of no place.
+    pub(crate) fn strangers(&self, places: &Row) -> usize {
+        self.identities.keys().filter(|conn| !places.has(conn.core)).count()
     }
 
     /// How many connections of other cores are known.

@@ -9,6 +9,7 @@ mod guard;
 mod listen;
 mod listened;
 mod logins;
+mod moves;
 mod nesting;
 mod permit;
 mod presence;

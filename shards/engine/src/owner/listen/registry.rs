@@ -152,6 +152,11 @@ impl Listening {
         }
     }
 
+    /// Who listens.
+    pub(crate) fn conns(&self) -> impl Iterator<Item = ConnId> {
+        self.listeners.iter().map(|(_, listener)| listener.conn)
+    }
+
     /// Patterns, listeners, names they were asked for or provide, and of those the ones not answered for.
     pub(crate) fn counts(&self) -> [usize; 4] {
         let listeners = || self.listeners.iter().map(|(_, listener)| listener);

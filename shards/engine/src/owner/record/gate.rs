@@ -65,6 +65,16 @@ enum Whose {
 }
 
 impl Held {
+    /// Where somebody is to be told something.
+    pub(super) fn places(&self, found: &mut Vec<Place>) {
+        found.extend(self.said.iter().map(|said| said.to));
+        match &self.whose {
+            Whose::Write { conn, .. } => found.push(conn.core),
+            Whose::Message(message) => found.push(message.conn.core),
+            Whose::Nobody => {}
+        }
+    }
+
     /// Nothing is said any more to connections of a node.
     pub(super) fn forget_node(&mut self, node: NodeId) {
         let is_its = |conn: ConnId| conn.core.node() == node;

@@ -2,7 +2,7 @@
 
 use super::store::InFlight;
 use super::{Record, Residence, told};
-use crate::ident::{ConnId, NodeId};
+use crate::ident::{ConnId, NodeId, Place};
 use crate::owner::Owner;
 use crate::sides::{Sides, ToEdge};
 
@@ -10,6 +10,17 @@ use crate::sides::{Sides, ToEdge};
 const LOST: &str = "another node has this record by now: whether it was stored is not known";
 
 impl Record {
+    /// Where somebody waits for something of it.
+    pub(crate) fn places(&self, found: &mut Vec<Place>) {
+        let Some(work) = &self.work else { return };
+        found.extend(work.acks.iter().map(|ack| ack.conn.core));
+        found.extend(work.removal.iter().map(|removal| removal.conn.core));
+        found.extend(work.rule_readers.iter().map(|reader| reader.core));
+        found.extend(work.withheld.iter().map(|forwarded| forwarded.conn.core));
+        found.extend(work.catching_up.iter().map(|(place, _)| place));
+        work.held.iter().for_each(|held| held.places(found));
+    }
+
     /// Nothing is said any more to connections of a node.
     pub(crate) fn forget_node(&mut self, node: NodeId) {
         let Some(work) = &mut self.work else { return };

@@ -143,6 +143,11 @@ impl Calls {
         }
     }
 
+    /// Connections that provide, ask or are asked.
+    pub(crate) fn conns(&self) -> impl Iterator<Item = ConnId> {
+        self.held.keys().copied()
+    }
+
     /// Calls under way.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
