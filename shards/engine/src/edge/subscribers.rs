@@ -247,12 +247,12 @@ impl Subscribers {
     pub(crate) fn unsubscribe(&mut self, conn: ConnId, topic: Topic, name: &[u8], hash: u64) -> Option<Left> {
         let id = self.find(topic, name, hash)?;
         let left = self.forget(conn.slot, id)?;
-        self.to_leave(conn, left)
+        self.let_leave(conn, left)
     }
 
     /// What an owner is to be told at once. One that has not said where it keeps the name is told when it has.
     #[inline]
-    fn to_leave(&mut self, conn: ConnId, left: Left) -> Option<Left> {
+    fn let_leave(&mut self, conn: ConnId, left: Left) -> Option<Left> {
         if left.slot != UNPLACED {
             return Some(left);
         }
@@ -266,7 +266,7 @@ impl Subscribers {
     pub(crate) fn disconnected(&mut self, conn: ConnId, mut left: impl FnMut(Left)) {
         while let Some(&id) = self.of_conn.get(conn.index()).and_then(|names| names.last()) {
             let leave = self.forget(conn.slot, id);
-            if let Some(leave) = leave.and_then(|leave| self.to_leave(conn, leave)) {
+            if let Some(leave) = leave.and_then(|leave| self.let_leave(conn, leave)) {
                 left(leave);
             }
         }

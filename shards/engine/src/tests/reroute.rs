@@ -236,7 +236,7 @@ fn writes_that_follow_each_other_are_done_in_order_however_their_owner_changes()
                     }
                 };
                 write(&mut rig, 0..sent_before);
-                rig.adopt_at(if owner_first { 0 } else { 1 }, &next);
+                rig.adopt_at(usize::from(!owner_first), &next);
                 write(&mut rig, sent_before..3);
                 rig.go_to(&next);
                 let told = rig.read(client);
@@ -266,7 +266,9 @@ fn who_subscribes_goes_on_hearing_whoever_owns_the_name() {
             view(2, &[0, 1, 2], 2, 2)
         };
         rig.go_to(&next);
-        clients.into_iter().for_each(|client| drop(rig.read(client)));
+        for client in clients {
+            rig.read(client);
+        }
         rig.send(clients[0], &create("r", "[1]"));
         rig.send(clients[1], &Outgoing { data: Some(b"1"), ..about(Action::EventEmit, "e") });
         let update = "RECORD.UPDATE name=r data=[1] version=1";

@@ -7,7 +7,7 @@ use crate::edge::Edge;
 use crate::ident::{NodeId, Place};
 use crate::packet::{Forwarded, ReplyTo};
 use ahash::RandomState;
-use deepstream_wire::{Action, EventRequest, Flags, Head, RecordRequest, Request, RpcRequest};
+use deepstream_wire::{EventRequest, Flags, Head, PresenceRequest, RecordRequest, Request, RpcRequest};
 use hashbrown::HashMap;
 
 /// The requests to other nodes that are not over. They share the bytes of what was sent.
@@ -42,24 +42,75 @@ fn key(reply_to: ReplyTo) -> (u32, u32) {
     (reply_to.name_id, reply_to.attempt)
 }
 
-/// Whether somebody waits for the end of it, or must be told if it is not known how it ended.
-fn is_awaited(head: &Head) -> bool {
-    match head.action.request() {
-        Some(Request::Event(said)) => match said {
-            EventRequest::Emit => head.flags.has(Flags::IS_ACK),
-            EventRequest::Subscribe => true,
-            EventRequest::Unsubscribe
-            | EventRequest::Listen
-            | EventRequest::Unlisten
-            | EventRequest::ListenAccept
-            | EventRequest::ListenReject => false,
-        },
-        Some(Request::Record(said)) => !matches!(said, RecordRequest::ListenAccept | RecordRequest::ListenReject),
-        Some(Request::Rpc(said)) => {
-            matches!(said, RpcRequest::Provide | RpcRequest::Unprovide | RpcRequest::Request)
+/// What a request is, as far as it matters if its owner is lost with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// Looks at a record, or subscribes to it: it does no harm to do it twice.
+    Looks,
+    Writes,
+    Deletes,
+    Calls,
+    /// Anything else that does no harm if it is done twice.
+    Harmless,
+    /// Nobody waits for it.
+    Idle,
+}
+
+impl Nature {
+    pub(super) fn of(head: &Head) -> Self {
+        match head.action.request() {
+            Some(Request::Event(said)) => match said {
+                EventRequest::Emit if !head.flags.has(Flags::IS_ACK) => Self::Idle,
+                EventRequest::Emit | EventRequest::Subscribe => Self::Harmless,
+                EventRequest::Unsubscribe
+                | EventRequest::Listen
+                | EventRequest::Unlisten
+                | EventRequest::ListenAccept
+                | EventRequest::ListenReject => Self::Idle,
+            },
+            Some(Request::Record(said)) => match said {
+                RecordRequest::Read
+                | RecordRequest::Head
+                | RecordRequest::Subscribe
+                | RecordRequest::SubscribeAndHead
+                | RecordRequest::SubscribeAndRead
+                | RecordRequest::SubscribeCreateAndRead
+                | RecordRequest::Notify => Self::Looks,
+                RecordRequest::Update
+                | RecordRequest::Patch
+                | RecordRequest::PatchMulti
+                | RecordRequest::Erase
+                | RecordRequest::CreateAndUpdate
+                | RecordRequest::CreateAndPatch => Self::Writes,
+                RecordRequest::Delete => Self::Deletes,
+                RecordRequest::Unsubscribe
+                | RecordRequest::Listen
+                | RecordRequest::Unlisten
+                | RecordRequest::ListenAccept
+                | RecordRequest::ListenReject => Self::Idle,
+            },
+            Some(Request::Rpc(said)) => match said {
+                RpcRequest::Provide | RpcRequest::Unprovide => Self::Harmless,
+                RpcRequest::Request => Self::Calls,
+                RpcRequest::Accept | RpcRequest::Response | RpcRequest::Reject | RpcRequest::RequestError => Self::Idle,
+            },
+            Some(Request::Presence(said)) => match said {
+                PresenceRequest::Subscribe | PresenceRequest::Query => Self::Harmless,
+                PresenceRequest::QueryAll
+                | PresenceRequest::SubscribeAll
+                | PresenceRequest::Unsubscribe
+                | PresenceRequest::UnsubscribeAll => Self::Idle,
+            },
+            Some(Request::Connection(_) | Request::Auth(_)) | None => Self::Idle,
         }
-        Some(Request::Presence(_)) => true,
-        Some(Request::Connection(_) | Request::Auth(_)) | None => false,
+    }
+
+    /// Whether it can be made again without harm if it was carried out already.
+    pub(super) fn is_harmless(self) -> bool {
+        match self {
+            Self::Looks | Self::Harmless => true,
+            Self::Writes | Self::Deletes | Self::Calls | Self::Idle => false,
+        }
     }
 }
 
@@ -74,7 +125,7 @@ impl Asked {
 
     /// A request is on its way to another node, and is numbered for its owner.
     pub(super) fn begin(&mut self, owner: Place, forwarded: &mut Forwarded) {
-        if !is_awaited(&forwarded.head) {
+        if Nature::of(&forwarded.head) == Nature::Idle {
             return;
         }
         let reply_to = &mut forwarded.reply_to;
@@ -129,19 +180,4 @@ impl Edge {
             far.asked.settled(reply_to);
         }
     }
-}
-
-/// Whether a message only writes a record.
-pub(super) fn is_write(action: Action) -> bool {
-    matches!(
-        action.request(),
-        Some(Request::Record(
-            RecordRequest::Update
-                | RecordRequest::Patch
-                | RecordRequest::PatchMulti
-                | RecordRequest::Erase
-                | RecordRequest::CreateAndUpdate
-                | RecordRequest::CreateAndPatch
-        ))
-    )
 }

@@ -5,54 +5,23 @@
 //!
 //! *Owns* nothing. *Promises* one answer each. *Does not* know which are lost.
 
-use super::asked::{Unanswered, is_write};
+use super::asked::{Nature, Unanswered};
 use crate::edge::Edge;
 use crate::ident::NodeId;
 use crate::packet::{Forwarded, ReplyTo};
 use crate::permit::Denial;
 use crate::sides::{Sides, ToOwner};
-use deepstream_wire::{Action, EventRequest, Flags, Message, Outgoing, RecordRequest, Request, RpcRequest};
+use deepstream_wire::{Action, Flags, Message, Outgoing};
 
 /// What a caller is told whose call may have been carried out, or not.
 const CALL_LOST: &[u8] = b"\"the node that carried this call is gone\"";
-
-/// Whether a request can be made again without harm if it was carried out already.
-fn does_no_harm(action: Action) -> bool {
-    match action.request() {
-        Some(Request::Event(said)) => matches!(said, EventRequest::Emit | EventRequest::Subscribe),
-        Some(Request::Record(said)) => match said {
-            RecordRequest::Read
-            | RecordRequest::Head
-            | RecordRequest::Subscribe
-            | RecordRequest::SubscribeAndHead
-            | RecordRequest::SubscribeAndRead
-            | RecordRequest::SubscribeCreateAndRead
-            | RecordRequest::Notify => true,
-            RecordRequest::Update
-            | RecordRequest::Patch
-            | RecordRequest::PatchMulti
-            | RecordRequest::Erase
-            | RecordRequest::CreateAndUpdate
-            | RecordRequest::CreateAndPatch
-            | RecordRequest::Delete
-            | RecordRequest::Unsubscribe
-            | RecordRequest::Listen
-            | RecordRequest::Unlisten
-            | RecordRequest::ListenAccept
-            | RecordRequest::ListenReject => false,
-        },
-        Some(Request::Rpc(said)) => matches!(said, RpcRequest::Provide | RpcRequest::Unprovide),
-        Some(Request::Presence(_)) => true,
-        Some(Request::Connection(_) | Request::Auth(_)) | None => false,
-    }
-}
 
 impl<O: ToOwner> Sides<Edge, O> {
     /// A node is lost with all that was asked of it.
     pub(super) fn lose_asked(&mut self, node: NodeId) {
         let Some(far) = &mut self.edges.here.far else { return };
         for Unanswered { forwarded, settled } in far.asked.take(node) {
-            if !does_no_harm(forwarded.head.action) {
+            if !Nature::of(&forwarded.head).is_harmless() {
                 self.refuse_late(&forwarded);
             } else if let Some(forwarded) = self.once_more(forwarded, settled) {
                 self.hold_request(forwarded, true);
@@ -82,7 +51,7 @@ impl<O: ToOwner> Sides<Edge, O> {
     /// An answer that a former owner withheld is asked for as any other, in front of what waits.
     pub(super) fn as_plain(&mut self, mut forwarded: Forwarded) -> Option<Forwarded> {
         forwarded.reply_to.part = 0;
-        if is_write(forwarded.head.action) {
+        if !Nature::of(&forwarded.head).is_harmless() {
             // It conflicted; with what, only its owner knew.
             self.refuse_late(&forwarded);
             return None;
@@ -99,58 +68,29 @@ impl<O: ToOwner> Sides<Edge, O> {
         if reply_to.joins() {
             self.refused(conn, reply_to);
         }
-        match action.request() {
-            Some(Request::Record(said)) => {
-                let error = match said {
-                    RecordRequest::Read
-                    | RecordRequest::Head
-                    | RecordRequest::Subscribe
-                    | RecordRequest::SubscribeAndHead
-                    | RecordRequest::SubscribeAndRead
-                    | RecordRequest::SubscribeCreateAndRead
-                    | RecordRequest::Notify => Action::RecordStorageRetrievalTimeout,
-                    RecordRequest::Update
-                    | RecordRequest::Patch
-                    | RecordRequest::PatchMulti
-                    | RecordRequest::Erase
-                    | RecordRequest::CreateAndUpdate
-                    | RecordRequest::CreateAndPatch => Action::RecordUpdateError,
-                    RecordRequest::Delete => Action::RecordDeleteError,
-                    RecordRequest::Unsubscribe
-                    | RecordRequest::Listen
-                    | RecordRequest::Unlisten
-                    | RecordRequest::ListenAccept
-                    | RecordRequest::ListenReject => return,
-                };
-                let answer = Outgoing {
-                    name: Some(message.name()),
-                    correlation_id: message.correlation_id(),
-                    original_action: Some(action),
-                    is_error: true,
-                    is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
-                    ..Outgoing::new(error)
-                };
-                self.edges.reply(&mut self.cx, conn, &answer);
-            }
-            Some(Request::Rpc(RpcRequest::Request)) => {
-                let answer = Outgoing {
-                    name: Some(message.name()),
-                    correlation_id: message.correlation_id(),
-                    data: Some(CALL_LOST),
-                    ..Outgoing::new(Action::RpcRequestError)
-                };
-                self.edges.reply(&mut self.cx, conn, &answer);
-            }
-            Some(Request::Rpc(
-                RpcRequest::Accept | RpcRequest::Response | RpcRequest::Reject | RpcRequest::RequestError,
-            ))
-            | Some(Request::Event(EventRequest::ListenAccept | EventRequest::ListenReject)) => return,
-            Some(Request::Event(_) | Request::Rpc(_) | Request::Presence(_)) => {
+        let error = match Nature::of(&message.head) {
+            Nature::Looks => Action::RecordStorageRetrievalTimeout,
+            Nature::Writes => Action::RecordUpdateError,
+            Nature::Deletes => Action::RecordDeleteError,
+            Nature::Calls => Action::RpcRequestError,
+            Nature::Harmless => {
                 let name = message.head.flags.has(Flags::NAME).then_some(message.name());
                 self.tell_denial(conn, &message, name, Denial::Failed);
+                return self.settle(reply_to, true, None);
             }
-            Some(Request::Connection(_) | Request::Auth(_)) | None => return,
-        }
+            Nature::Idle => return,
+        };
+        let is_call = error == Action::RpcRequestError;
+        let answer = Outgoing {
+            name: Some(message.name()),
+            data: is_call.then_some(CALL_LOST),
+            correlation_id: message.correlation_id(),
+            original_action: (!is_call).then_some(action),
+            is_error: !is_call,
+            is_write_ack: message.head.flags.has(Flags::IS_WRITE_ACK),
+            ..Outgoing::new(error)
+        };
+        self.edges.reply(&mut self.cx, conn, &answer);
         self.settle(reply_to, true, None);
     }
 }
