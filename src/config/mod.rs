@@ -49,12 +49,12 @@ pub use placement::{Misplaced, Placement, SHARDS_MAX, ShardPlacement, resolve};
 pub use postgres::{Postgres, PostgresNotifications};
 pub use protect::{ListenerKind, REFUSAL};
 #[cfg(feature = "redis")]
-pub use redis::{Redis, RedisTls};
+pub use redis::Redis;
 pub use storage::Storage;
 pub(crate) use table::NESTING_MAX;
 pub use topology::{Cpu, Topology};
 pub use types::{
-    Config, Cores, CpuChoice, Features, Http, LatencyProfile, Limits, Pem, Protocol, Record, Rpc, Tls,
+    ClientTls, Config, Cores, CpuChoice, Features, Http, LatencyProfile, Limits, Pem, Protocol, Record, Rpc, Tls,
     WebSocketEndpoint,
 };
 pub use web::HttpEndpoint;

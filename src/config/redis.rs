@@ -4,7 +4,7 @@ use super::node::Node;
 use super::storage::{Complain, Storage};
 use super::table::{Row, Rule, count, host_text, milliseconds, pem, row};
 use super::text;
-use super::types::{Config, Pem};
+use super::types::{ClientTls, Config, Pem};
 use crate::storage::Connector;
 use redis::{ConnectionAddr, IntoConnectionInfo};
 use std::path::Path;
@@ -24,7 +24,7 @@ pub struct Redis {
     /// Number of the database.
     pub database: u32,
     /// Whether and how the connection is encrypted.
-    pub tls: Option<RedisTls>,
+    pub tls: Option<ClientTls>,
     /// Seconds after which a record that was not written again is forgotten; `None`: never.
     pub ttl: Option<u32>,
     /// What all keys begin with.
@@ -33,17 +33,6 @@ pub struct Redis {
     pub connect_timeout: Duration,
     /// How long Redis may take for one answer; then the connection is given up.
     pub command_timeout: Duration,
-}
-
-/// `tls` of Redis.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RedisTls {
-    /// Who vouches for the server; `None`: whoever the system trusts.
-    pub authority: Option<Pem>,
-    /// Certificate of this client, if the server asks for one.
-    pub certificate: Option<Pem>,
-    /// Its key.
-    pub key: Option<Pem>,
 }
 
 impl Default for Redis {
@@ -240,10 +229,10 @@ fn names_a_database(url: &str) -> bool {
 fn tls(redis: Option<&mut Redis>, node: &Node) -> Result<(), String> {
     let known = || "true, false, or ca, cert and key, each a PEM text or the path of a file".to_owned();
     let wanted = match &node.typed() {
-        Node::Flag(true) => Some(RedisTls::default()),
+        Node::Flag(true) => Some(ClientTls::default()),
         Node::Flag(false) | Node::Null => None,
         Node::Map(entries) => {
-            let mut wanted = RedisTls::default();
+            let mut wanted = ClientTls::default();
             for (key, value) in entries {
                 let slot = match key.as_str() {
                     "ca" => &mut wanted.authority,

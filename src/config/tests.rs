@@ -741,7 +741,7 @@ fn redis_is_described_with_the_keys_of_upstream() {
         username: Some("ann".to_owned()),
         password: Some("007".to_owned()),
         database: 3,
-        tls: Some(RedisTls {
+        tls: Some(ClientTls {
             authority: file("/pki/ca.pem"),
             certificate: file("/pki/a.pem"),
             key: file("/pki/a.key"),
@@ -762,7 +762,7 @@ fn redis_is_described_with_the_keys_of_upstream() {
     let (found, _) = redis("url: \"rediss://bob:p%40ss@db:6390/2\"");
     assert_eq!(found.place(), "2 at db:6390");
     assert_eq!((found.username.as_deref(), found.password.as_deref()), (Some("bob"), Some("p@ss")));
-    assert_eq!(found.tls, Some(RedisTls::default()));
+    assert_eq!(found.tls, Some(ClientTls::default()));
     let (found, _) = redis("db: 4, url: \"redis://db\", password: x, tls: false");
     assert_eq!((found.place().as_str(), found.password.as_deref(), found.tls), ("4 at db:6379", Some("x"), None));
 }

@@ -100,6 +100,17 @@ pub struct Tls {
     pub port: Option<u16>,
 }
 
+/// `tls` of a connection that this server makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// Who vouches for the other side; `None`: whoever the system trusts.
+    pub authority: Option<Pem>,
+    /// Certificate of this server, if the other side asks for one.
+    pub certificate: Option<Pem>,
+    /// Its key.
+    pub key: Option<Pem>,
+}
+
 /// Keys and certificates in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pem {

@@ -272,7 +272,7 @@ fn a_user_of_an_access_list_is_let_in_over_tls() {
         port: server.engine.secured().unwrap(),
         username: Some("ann".to_owned()),
         password: Some("secret".to_owned()),
-        tls: Some(config::RedisTls { authority: pem(&files.authority), ..config::RedisTls::default() }),
+        tls: Some(config::ClientTls { authority: pem(&files.authority), ..config::ClientTls::default() }),
         ..server.settings.clone()
     };
     run(async {
@@ -285,7 +285,7 @@ fn a_user_of_an_access_list_is_let_in_over_tls() {
         driver.close().await;
         for (settings, words) in [
             (config::Redis { password: Some("wrong".to_owned()), ..settings.clone() }, "username and password"),
-            (config::Redis { tls: Some(config::RedisTls::default()), ..settings.clone() }, "tls"),
+            (config::Redis { tls: Some(config::ClientTls::default()), ..settings.clone() }, "tls"),
             (config::Redis { host: "127.0.0.2".to_owned(), ..settings.clone() }, "host, port and tls"),
         ] {
             let trouble = Redis::new(settings).open().await.expect_err(words);

@@ -2,7 +2,7 @@
 //! again, and that one that ends is noticed at once. *Does not* connect again by itself.
 
 use super::trouble::{self, trouble};
-use crate::config::{Pem, Redis as Settings, RedisTls};
+use crate::config::{ClientTls, Pem, Redis as Settings};
 use crate::storage::{Kind, Trouble};
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
@@ -137,7 +137,7 @@ fn client(settings: &Settings) -> Result<redis::Client, Trouble> {
 }
 
 /// Read whenever a connection is opened, so that renewed ones are used from then on.
-fn certificates(tls: &RedisTls) -> Result<TlsCertificates, Trouble> {
+fn certificates(tls: &ClientTls) -> Result<TlsCertificates, Trouble> {
     let read = |pem: &Pem| match pem {
         Pem::Text(text) => Ok(text.clone().into_bytes()),
         Pem::File(path) => std::fs::read(path).map_err(|error| {
