@@ -17,6 +17,14 @@ pub struct Redis {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// Name and port of sentinels, which say where the server is; if there are any, `host` and `port` say nothing.
+    pub sentinels: Vec<(String, u16)>,
+    /// What the sentinels call it.
+    pub watched_as: Option<String>,
+    /// The user of the sentinels, if they let not everybody ask.
+    pub sentinel_username: Option<String>,
+    /// The password of the sentinels.
+    pub sentinel_password: Option<String>,
     /// The user of an access list; `None`: the default user.
     pub username: Option<String>,
     /// The password, if any.
@@ -40,6 +48,10 @@ impl Default for Redis {
         Self {
             host: "localhost".to_owned(),
             port: 6379,
+            sentinels: Vec::new(),
+            watched_as: None,
+            sentinel_username: None,
+            sentinel_password: None,
             username: None,
             password: None,
             database: 0,
@@ -62,7 +74,10 @@ impl std::fmt::Debug for Redis {
 impl Redis {
     /// Which database this is, for people.
     pub fn place(&self) -> String {
-        format!("{} at {}:{}", self.database, self.host, self.port)
+        match (&self.watched_as, self.sentinels.first()) {
+            (Some(name), Some((host, port))) => format!("{} of {name} behind {host}:{port}", self.database),
+            _ => format!("{} at {}:{}", self.database, self.host, self.port),
+        }
     }
 }
 
@@ -73,8 +88,10 @@ const PREFIX_BYTES_MAX: usize = 1024;
 /// A year.
 const TTL_MAX: u64 = 365 * 86_400;
 
+/// Where sentinels are, unless it is said.
+const SENTINEL_PORT: u16 = 26379;
+
 const CLUSTER: &str = "Redis Cluster is not in this release: write host and port of one server";
-const SENTINEL: &str = "Sentinel is not in this release: write host and port of the server";
 const CONNECTION: &str = "a connection that ends is opened again by itself, and what waits for it is kept";
 const SOCKET: &str = "it says how another client library uses its connection";
 const SOCKET_FILE: &str = "write host and port: the socket of a directory cannot be used in this release";
@@ -96,6 +113,16 @@ macro_rules! keys {
                 Rule::Texts(|c, node| secret($of(c), node, |r, word| r.password = word)),
             ),
             row(concat!($at, ".options.db"), count(0, DATABASE_MAX, |c, db| with($of(c), |r| r.database = db as u32))),
+            row(concat!($at, ".options.sentinels"), Rule::Tree(|c, node| sentinels($of(c), node))),
+            row(concat!($at, ".options.name"), Rule::Text(|c, text| watched_as($of(c), text))),
+            row(
+                concat!($at, ".options.sentinelUsername"),
+                Rule::Texts(|c, node| secret($of(c), node, |r, name| r.sentinel_username = name)),
+            ),
+            row(
+                concat!($at, ".options.sentinelPassword"),
+                Rule::Texts(|c, node| secret($of(c), node, |r, word| r.sentinel_password = word)),
+            ),
             row(concat!($at, ".options.tls"), Rule::Tree(|c, node| tls($of(c), node))),
             row(
                 concat!($at, ".options.ttl"),
@@ -146,8 +173,6 @@ macro_rules! keys {
             row(concat!($at, ".options.showFriendlyErrorStack"), Rule::Inert(SOCKET)),
             // What it cannot do yet.
             row(concat!($at, ".options.nodes"), Rule::Later(CLUSTER)),
-            row(concat!($at, ".options.sentinels"), Rule::Later(SENTINEL)),
-            row(concat!($at, ".options.name"), Rule::Later(SENTINEL)),
             row(concat!($at, ".options.path"), Rule::Later(SOCKET_FILE)),
         ]
     };
@@ -186,6 +211,34 @@ fn secret(redis: Option<&mut Redis>, node: &Node, set: impl FnOnce(&mut Redis, O
         _ => return Err("text".to_owned()),
     };
     with(redis, |redis| set(redis, text));
+    Ok(())
+}
+
+fn watched_as(redis: Option<&mut Redis>, text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("what the sentinels call the server".to_owned());
+    }
+    with(redis, |redis| redis.watched_as = Some(text.to_owned()));
+    Ok(())
+}
+
+fn sentinels(redis: Option<&mut Redis>, node: &Node) -> Result<(), String> {
+    let known = || "a list of sentinels, each a host and a port: {host: db-1, port: 26379}".to_owned();
+    let Node::List(items) = node.typed() else { return Err(known()) };
+    let read = items.iter().map(|item| {
+        let Node::Map(entries) = item else { return Err(known()) };
+        let (mut host, mut port) = (String::new(), SENTINEL_PORT);
+        for (key, value) in entries {
+            match (key.as_str(), value) {
+                ("host", Node::Text(text)) => host_text(text, &mut host)?,
+                ("port", Node::Integer(number)) => port = u16::try_from(*number).map_err(|_| known())?,
+                _ => return Err(known()),
+            }
+        }
+        if host.is_empty() || port == 0 { Err(known()) } else { Ok((host, port)) }
+    });
+    let found = read.collect::<Result<Vec<_>, _>>()?;
+    with(redis, |redis| redis.sentinels = found);
     Ok(())
 }
 
@@ -266,6 +319,9 @@ pub(super) fn settle(file: &Path, _: &Node, config: &mut Config, complain: &mut 
         let Some(redis) = found else { continue };
         if redis.username.is_some() && redis.password.is_none() {
             complain(&[section], "redis has a username without a password", "write password beside it");
+        }
+        if redis.sentinels.is_empty() != redis.watched_as.is_none() {
+            complain(&[section], "redis has one of sentinels and name", "write both, or neither");
         }
         let Some(tls) = &mut redis.tls else { continue };
         if tls.certificate.is_some() != tls.key.is_some() {

@@ -738,6 +738,10 @@ fn redis_is_described_with_the_keys_of_upstream() {
     let all = Redis {
         host: "db".to_owned(),
         port: 6380,
+        sentinels: vec![("s1".to_owned(), 26379), ("s2".to_owned(), 7)],
+        watched_as: Some("mymaster".to_owned()),
+        sentinel_username: Some("sam".to_owned()),
+        sentinel_password: Some("008".to_owned()),
         username: Some("ann".to_owned()),
         password: Some("007".to_owned()),
         database: 3,
@@ -752,13 +756,14 @@ fn redis_is_described_with_the_keys_of_upstream() {
         command_timeout: Duration::from_millis(8),
     };
     let tls = "tls: {ca: /pki/ca.pem, cert: /pki/a.pem, key: /pki/a.key, rejectUnauthorized: true}";
-    let own = "ttl: 60, keyPrefix: 'app:', connectTimeout: 7, commandTimeout: 8, lazyConnect: true, family: 4";
+    let own = "sentinels: [{host: s1}, {host: s2, port: 7}], name: mymaster, sentinelUsername: sam, sentinelPassword: 008, ttl: 60, keyPrefix: 'app:', connectTimeout: 7, commandTimeout: 8, lazyConnect: true, family: 4";
     let (found, accepted) = redis(&format!("host: db, port: 6380, username: ann, password: 007, db: 3, {tls}, {own}"));
     assert!(found == all, "{found:?}");
     assert_eq!(accepted, 2);
     assert!(!format!("{all:?}").contains("007"), "a password is nobody's business");
     let nested = format!("host: db, port: 6380, redisOptions: {{username: ann, password: 007, db: 3, {tls}}}, {own}");
     assert!(redis(&nested).0 == all);
+    assert_eq!(all.place(), "3 of mymaster behind s1:26379");
     let (found, _) = redis("url: \"rediss://bob:p%40ss@db:6390/2\"");
     assert_eq!(found.place(), "2 at db:6390");
     assert_eq!((found.username.as_deref(), found.password.as_deref()), (Some("bob"), Some("p@ss")));
@@ -797,7 +802,11 @@ fn what_is_wrong_with_redis_is_told_by_its_line() {
         ("tls: {cert: a.pem}", "config.yml:1: storage: tls of redis has one of cert and key; write both"),
         ("username: ann", "config.yml:1: storage: redis has a username without a password; write password"),
         ("nodes: [{host: a, port: 1}]", "config.yml:4: storage.options.nodes: Redis Cluster is not in this release"),
-        ("sentinels: [{host: a}]", "config.yml:4: storage.options.sentinels: Sentinel is not in this release"),
+        ("sentinels: [{host: a}]", "config.yml:1: storage: redis has one of sentinels and name; write both"),
+        ("name: mymaster", "config.yml:1: storage: redis has one of sentinels and name; write both"),
+        ("sentinels: [{hst: a}]", "config.yml:4: storage.options.sentinels: expected a list of sentinels"),
+        ("sentinels: [{host: a, port: 0}]", "config.yml:4: storage.options.sentinels: expected a list of sentinels"),
+        ("sentinels: a", "config.yml:4: storage.options.sentinels: expected a list of sentinels"),
         ("redisOptions: {pasword: x}", "config.yml:4: storage.options.redisOptions.pasword: unknown key; did you mean"),
     ] {
         let text = format!("storage:\n  name: redis\n  options:\n    {options}\n");

@@ -72,7 +72,15 @@ struct Redis(Engine);
 impl Redis {
     fn settings(&self) -> config::Redis {
         let (host, port) = (self.0.address().to_string(), self.0.port());
-        config::Redis { host, port, key_prefix: "odd *[prefix".to_owned(), ..config::Redis::default() }
+        let settings = config::Redis { key_prefix: "odd *[prefix".to_owned(), ..config::Redis::default() };
+        if self.0.kind() == Kind::Sentinel {
+            return config::Redis {
+                sentinels: vec![(host, port)],
+                watched_as: Some("mymaster".to_owned()),
+                ..settings
+            };
+        }
+        config::Redis { host, port, ..settings }
     }
 }
 
@@ -84,6 +92,10 @@ impl Subject for Redis {
     }
 
     fn away(&self, away: bool) -> bool {
+        // A server that is only frozen would lose its place to the replica.
+        if self.0.kind() == Kind::Sentinel {
+            return false;
+        }
         if away {
             self.0.freeze().unwrap();
         } else {
@@ -96,6 +108,11 @@ impl Subject for Redis {
 #[test]
 fn redis_holds_the_contract() {
     holds(&Redis(start(Kind::Redis, &Options::default()).unwrap()));
+}
+
+#[test]
+fn redis_behind_a_sentinel_holds_the_contract() {
+    holds(&Redis(start(Kind::Sentinel, &Options::default()).unwrap()));
 }
 
 #[test]

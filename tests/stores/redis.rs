@@ -254,6 +254,65 @@ fn a_server_that_does_not_answer_is_away_and_one_that_is_full_is_busy() {
     });
 }
 
+/// A server that sentinels watch over.
+fn watched(engine: &Engine) -> config::Redis {
+    let sentinels = vec![(engine.address().to_string(), engine.port())];
+    config::Redis { sentinels, watched_as: Some("mymaster".to_owned()), ..config::Redis::default() }
+}
+
+#[test]
+fn when_a_replica_takes_over_it_is_found_and_entered() {
+    let engine = engines::start(Kind::Sentinel, &Options::default().config("appendonly", "yes")).unwrap();
+    let settings = config::Redis { command_timeout: Duration::from_millis(500), ..watched(&engine) };
+    let driver = Redis::new(settings.clone());
+    run(async {
+        let writer = opened(&driver).await;
+        assert_eq!(driver.commit(&[put("a", 1, "{}")]).await, Ok(vec![]));
+        let replica = engine.node("replica").unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let replica = redis::Client::open((engine.address().to_string(), replica.port())).unwrap();
+        let version = || text(&mut replica.get_connection().unwrap(), "a_v");
+        while version().as_deref() != Some("1") {
+            assert!(Instant::now() < deadline, "the replica does not follow");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // One that is frozen keeps its connections, which must not be used once it is awake.
+        engine.node("master").unwrap().freeze().unwrap();
+        assert_eq!(driver.commit(&[put("a", 2, "{}")]).await.map_err(|trouble| trouble.kind), Err(TroubleKind::Away));
+        let mut turn = writer.turn;
+        loop {
+            assert!(Instant::now() < deadline, "nobody takes over");
+            turn += 1;
+            let entered = async {
+                driver.open().await?;
+                driver.enter(Writer { turn, ..writer }, false).await
+            };
+            match entered.await {
+                Ok(entered) => break assert!(entered),
+                Err(trouble) => assert_eq!(trouble.kind, TroubleKind::Away, "{trouble:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(driver.load(&[b"a"]).await.unwrap(), [record(1, "{}")]);
+        assert_eq!(driver.commit(&[put("a", 3, "{}")]).await, Ok(vec![]));
+        engine.node("master").unwrap().thaw();
+        assert_eq!(driver.load(&[b"a"]).await.unwrap(), [record(3, "{}")]);
+        assert_eq!(version().as_deref(), Some("3"), "it is there, and not at the one that is awake again");
+        driver.close().await;
+        // What is wrong is said, of the sentinel that was asked last.
+        let nobody = config::Redis { watched_as: Some("nobody".to_owned()), ..settings.clone() };
+        let trouble = Redis::new(nobody).open().await.expect_err("it watches over no such server");
+        assert!(trouble.kind == TroubleKind::Lasting && trouble.words().contains("no nobody"), "{trouble:?}");
+        let gone = config::Redis { sentinels: vec![("127.0.0.1".to_owned(), 1)], ..settings.clone() };
+        let trouble = Redis::new(gone).open().await.expect_err("there is no sentinel");
+        assert!(trouble.kind == TroubleKind::Away && trouble.words().contains("127.0.0.1:1"), "{trouble:?}");
+        let both = vec![("127.0.0.1".to_owned(), 1), settings.sentinels[0].clone()];
+        let driver = Redis::new(config::Redis { sentinels: both, ..settings });
+        assert_eq!(driver.open().await, Ok(()), "the next one is asked");
+        driver.close().await;
+    });
+}
+
 /// A user with exactly the rights that the documentation asks for, over a connection that is encrypted.
 #[test]
 fn a_user_of_an_access_list_is_let_in_over_tls() {

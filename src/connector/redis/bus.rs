@@ -7,6 +7,7 @@
 use super::channels::Channels;
 use super::inspect;
 use super::link::{Link, REQUESTS_MAX, Told};
+use super::sentinel;
 use super::trouble::{self, of_cluster};
 use crate::bus::{Address, Bus, Inbox};
 use crate::config::Redis as Settings;
@@ -71,11 +72,12 @@ impl RedisBus {
     async fn connected(&self, own: Address) -> Result<Opened, Trouble> {
         let inbox = Inbox::new(&self.lost);
         let (of_publisher, of_hearer) = (Arc::clone(&inbox), Arc::clone(&inbox));
-        let publishes = Link::connect(&self.settings, move |told| heard(&of_publisher, told)).await?;
-        let hears = Link::connect(&self.settings, move |told| heard(&of_hearer, told)).await?;
+        let settled = sentinel::settled(&self.settings).await?;
+        let publishes = Link::connect_to(&settled, move |told| heard(&of_publisher, told)).await?;
+        let hears = Link::connect_to(&settled, move |told| heard(&of_hearer, told)).await?;
         let channel = self.channels.inbox(own);
         let prepared = async {
-            inspect::member(&publishes).await?;
+            inspect::member(&self.settings, &publishes).await?;
             // Whoever may not publish is told so now.
             publishes.ask(cmd("PUBLISH").arg(&channel).arg("")).await?;
             hears.subscribe(channel.as_bytes()).await
@@ -112,7 +114,7 @@ async fn watch(links: [Link; 2], inbox: Arc<Inbox>) {
 
 impl Bus for RedisBus {
     fn place(&self) -> String {
-        format!("Redis at {}:{}", self.settings.host, self.settings.port)
+        format!("Redis, database {}", self.settings.place())
     }
 
     fn packet_bytes_max(&self) -> usize {

@@ -2,7 +2,7 @@
 //! end is noticed without a request. *Does not* connect again by itself.
 
 use super::link::{Link, Told};
-use super::trouble;
+use super::{sentinel, trouble};
 use crate::config::Redis as Settings;
 use crate::storage::Trouble;
 use redis::{Cmd, Value};
@@ -35,20 +35,28 @@ impl Client {
         self.links()[role as usize].clone().filter(Link::is_alive)
     }
 
-    /// Opens a connection if there is none; says whether it is new.
-    pub(super) async fn open(&self, settings: &Settings, role: Role) -> Result<bool, Trouble> {
-        if self.link(role).is_some() {
+    /// Opens the connections there are not; says whether the one that writes is new. Both are to one server: what was written is read.
+    pub(super) async fn open(&self, settings: &Settings) -> Result<bool, Trouble> {
+        if self.link(Role::Writes).is_some() && self.link(Role::Reads).is_some() {
             return Ok(false);
         }
+        let settled = sentinel::settled(settings).await?;
+        self.close();
+        self.connect(&settled, Role::Writes).await?;
+        self.connect(&settled, Role::Reads).await?;
+        Ok(true)
+    }
+
+    async fn connect(&self, settled: &Settings, role: Role) -> Result<(), Trouble> {
         let ended = Arc::clone(&self.ended);
         let notice = move |told| {
             if matches!(told, Told::End) {
                 ended.notify_one();
             }
         };
-        let link = Link::connect(settings, notice).await?;
+        let link = Link::connect_to(settled, notice).await?;
         self.links()[role as usize] = Some(link);
-        Ok(true)
+        Ok(())
     }
 
     /// Sends a command and waits for the answer.

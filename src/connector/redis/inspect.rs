@@ -6,6 +6,7 @@ use super::guards::text;
 use super::link::Link;
 use super::trouble::too_old;
 use super::{EVENT, Redis};
+use crate::config::Redis as Settings;
 use crate::log::{Level, note};
 use crate::storage::{Kind, Trouble};
 use redis::{Value, cmd};
@@ -25,6 +26,8 @@ struct Facts<'f> {
     appendfsync: Option<&'f str>,
     /// When it writes all records to the disk.
     save: Option<&'f str>,
+    /// Whether another server may be what takes writes next time.
+    is_watched: bool,
     /// After how many seconds records are forgotten.
     ttl: Option<u32>,
 }
@@ -50,8 +53,8 @@ pub(super) async fn inspect(redis: &Redis) -> Result<usize, Trouble> {
         };
     }
     let [appendfsync, save, bulk] = &told;
-    let ttl = redis.settings.ttl;
-    let facts = Facts { info: &info, appendfsync: appendfsync.as_deref(), save: save.as_deref(), ttl };
+    let (ttl, is_watched) = (redis.settings.ttl, !redis.settings.sentinels.is_empty());
+    let facts = Facts { info: &info, appendfsync: appendfsync.as_deref(), save: save.as_deref(), is_watched, ttl };
     let warnings = judge(&facts)?;
     // Only at the first time: it comes back in the same shape, or else its administrator knows.
     if !redis.guards.is_known() {
@@ -72,9 +75,9 @@ fn setting(answer: &Value) -> Option<String> {
 }
 
 /// Whether it can be used as what keeps or connects the members of a cluster. What keeps them must not be dropped by the way.
-pub(super) async fn member(link: &Link) -> Result<(), Trouble> {
+pub(super) async fn member(settings: &Settings, link: &Link) -> Result<(), Trouble> {
     let info = text(&link.ask(&cmd("INFO")).await?).unwrap_or_default();
-    member_of(&Facts { info: &info, ..Facts::default() })
+    member_of(&Facts { info: &info, is_watched: !settings.sentinels.is_empty(), ..Facts::default() })
 }
 
 fn member_of(facts: &Facts<'_>) -> Result<(), Trouble> {
@@ -96,6 +99,13 @@ fn usable(facts: &Facts<'_>, (major, minor): (u32, u32)) -> Result<(), Trouble> 
     }
     if facts.of("loading") == "1" {
         return Err(Trouble::new(Kind::Away, "it is loading its data", "wait until it has loaded them"));
+    }
+    if facts.of("role") == "slave" && facts.is_watched {
+        return Err(Trouble::new(
+            Kind::Away,
+            "it has become a replica",
+            "wait until its sentinels have agreed on another",
+        ));
     }
     if facts.of("role") == "slave" {
         let hint = "write host and port of the server that takes writes";
@@ -193,6 +203,9 @@ mod tests {
             let refusal = judge(&facts(&info)).expect_err(words);
             assert!(refusal.kind == kind && refusal.what.contains(words), "{refusal:?}");
         }
+        let replica = changed("role:master", "role:slave");
+        let refusal = judge(&Facts { is_watched: true, ..facts(&replica) }).expect_err("it is a replica");
+        assert_eq!(refusal.kind, Kind::Away, "another one takes writes");
         assert_eq!(member_of(&facts(SAFE)), Ok(()));
         for (info, words) in [(&limited, "drops whatever"), (&changed("7.0.15", "6.2.6"), "6.2.6")] {
             let refusal = member_of(&facts(info)).expect_err(words);

@@ -1,6 +1,7 @@
 //! *Owns* how a connection is made, and whether it is alive. *Promises* that a connection which did not answer in time is never used
 //! again, and that one that ends is noticed at once. *Does not* connect again by itself.
 
+use super::sentinel;
 use super::trouble::{self, trouble};
 use crate::config::{ClientTls, Pem, Redis as Settings};
 use crate::storage::{Kind, Trouble};
@@ -41,8 +42,16 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects. `hear` is called by the connection, so it must not wait; it is told of the end more than once.
+    /// Connects to the server that takes writes. `hear` is called by the connection, so it must not wait; it is told of the end more than once.
     pub(super) async fn connect(
+        settings: &Settings,
+        hear: impl Fn(Told) + Send + Sync + 'static,
+    ) -> Result<Self, Trouble> {
+        Self::connect_to(&sentinel::settled(settings).await?, hear).await
+    }
+
+    /// Connects to this very server.
+    pub(super) async fn connect_to(
         settings: &Settings,
         hear: impl Fn(Told) + Send + Sync + 'static,
     ) -> Result<Self, Trouble> {

@@ -14,6 +14,7 @@ mod keys;
 mod link;
 mod load;
 mod registry;
+mod sentinel;
 mod trouble;
 
 pub use bus::RedisBus;
@@ -22,7 +23,7 @@ pub use registry::RedisRegistry;
 use crate::config::Redis as Settings;
 use crate::storage::names::{Names, Whole};
 use crate::storage::{self, Driver, Found, Late, Manner, OpenError, Options, Refused, Storage, Trouble, Write, Writer};
-use client::{Client, Role};
+use client::Client;
 use guards::Guards;
 use keys::Keys;
 use std::sync::Arc;
@@ -99,7 +100,7 @@ impl Driver for Redis {
 
     async fn open(&self) -> Result<(), Trouble> {
         self.guards.forget();
-        if self.client.open(&self.settings, Role::Writes).await? {
+        if self.client.open(&self.settings).await? {
             self.guards.unlearn();
         }
         // This future may have been dropped halfway before.
@@ -111,7 +112,7 @@ impl Driver for Redis {
             };
             prepared.await.map_err(trouble::of_start)?;
         }
-        self.client.open(&self.settings, Role::Reads).await.map(|_| ())
+        Ok(())
     }
 
     async fn keep(&self, expected: Option<&[u8]>, mark: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {

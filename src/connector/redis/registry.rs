@@ -94,7 +94,7 @@ impl RedisRegistry {
         let (ring, bell) = watch::channel(0_u64);
         let link = Link::connect(&self.settings, move |_: Told| ring.send_modify(|count| *count += 1)).await?;
         let prepared = async {
-            inspect::member(&link).await?;
+            inspect::member(&self.settings, &link).await?;
             link.subscribe(self.channels.changed().as_bytes()).await?;
             // Whoever may not publish is told so now, and not by a change that is half done.
             link.ask(cmd("PUBLISH").arg(self.channels.changed()).arg("")).await?;
