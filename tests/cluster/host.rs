@@ -2,7 +2,9 @@
 
 use crate::outside::{Claims, Cut, CutBus, CutRegistry, Fences, Outside};
 use bytes::Bytes;
+use deepstream::bus::Bus;
 use deepstream::cluster::{self, Bell, Client, Cluster, Heard, Options, Peer};
+use deepstream::registry::Registry;
 use deepstream::storage::{self, OpenError, Storage};
 use deepstream_cluster::ForCore;
 use deepstream_engine::{Bundle, Lane, Nanos, NodeId, Packet, View};
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Cores of each.
 pub(crate) const CORES: u16 = 2;
+/// Their cluster.
+pub(crate) const CLUSTER: &str = "of-a-test";
 pub(crate) const LEASE: Duration = Duration::from_millis(1500);
 /// A machine may have much else to do.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -45,6 +49,18 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn start(outside: &Outside, name: &str, lease: Duration) -> Result<Self, OpenError> {
+        let (bus, registry) = (outside.exchange.seat(), outside.desk.chair(CLUSTER));
+        Self::over(bus, registry, &outside.fences, name, lease)
+    }
+
+    /// One that has another bus, and another registry.
+    pub(crate) fn over(
+        bus: impl Bus,
+        registry: impl Registry,
+        fences: &Fences,
+        name: &str,
+        lease: Duration,
+    ) -> Result<Self, OpenError> {
         let (bell, cut, began) = (Bell::default(), Cut::default(), Instant::now());
         let storage_options = storage::Options {
             load_timeout: Duration::from_secs(1),
@@ -56,10 +72,10 @@ impl Host {
             cluster: None,
             deposed: Arc::new(|_| {}),
         };
-        let mut storage = storage::start(Claims(outside.fences.clone(), cut.clone()), storage_options)?;
+        let mut storage = storage::start(Claims(fences.clone(), cut.clone()), storage_options)?;
         let client = storage.take_clients().1.pop().unwrap();
         let options = Options {
-            cluster: "of a test".to_owned(),
+            cluster: CLUSTER.to_owned(),
             name: name.to_owned(),
             rules: 1,
             seed: [1, 2],
@@ -69,8 +85,7 @@ impl Host {
             wakers: (0..CORES).map(|_| Arc::new(|| {}) as _).collect(),
             clock: Arc::new(move || Nanos(began.elapsed().as_nanos() as u64)),
         };
-        let registry = CutRegistry(outside.desk.chair("of a test"), cut.clone());
-        let bus = CutBus(outside.exchange.seat(), cut.clone());
+        let (registry, bus) = (CutRegistry(registry, cut.clone()), CutBus(bus, cut.clone()));
         let (cluster, clients) = cluster::start(bus, registry, client, bell, options)?;
         cluster.ready();
         Ok(Self {
@@ -78,7 +93,7 @@ impl Host {
             view: None,
             came: vec![Vec::new(); clients.len()],
             takes_requests: true,
-            fences: outside.fences.clone(),
+            fences: fences.clone(),
             claimed: vec![0; View::SLOTS],
             leased: (0, Nanos(0)),
             peers: Vec::new(),

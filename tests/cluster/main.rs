@@ -1,13 +1,16 @@
-//! Nodes of one process, in real time, over a bus and a registry that are there for it alone: they come to one view, send each other
+//! Nodes of one process, in real time, over a bus and a registry of the process, and over Redis: they come to one view, send each other
 //! bundles, lose each other, and find each other again.
 
 mod host;
 mod outside;
 
 use bytes::Bytes;
+use deepstream::config;
+use deepstream::connector::redis::{RedisBus, RedisRegistry};
 use deepstream_engine::{BundleWriter, ConnId, Lane, Packet, View};
-use host::{Host, LEASE, until};
-use outside::Outside;
+use engines::{Kind, Options};
+use host::{CLUSTER, Host, LEASE, until};
+use outside::{Fences, Outside};
 use std::time::Duration;
 
 /// Whether all of them have one view, with just them in it, and serve all slots, each those that it has.
@@ -166,4 +169,39 @@ fn a_node_without_a_registry_or_with_too_short_a_lease_does_not_start() {
     outside.desk.set_away(true);
     let error = Host::start(&outside, "one", LEASE).err().expect("the registry is away");
     assert!(error.what.contains("desk"), "{error}");
+}
+
+#[test]
+fn three_nodes_over_redis_miss_who_is_killed_and_outlive_a_redis_that_lost_all_it_had() {
+    let redis = engines::start(Kind::Redis, &Options::default()).unwrap();
+    let settings = || {
+        let (host, port) = (redis.address().to_string(), redis.port());
+        config::Redis { host, port, connect_timeout: Duration::from_secs(3), ..config::Redis::default() }
+    };
+    let fences = Fences::default();
+    let start = |name| {
+        let registry = RedisRegistry::new(settings(), CLUSTER, LEASE);
+        Host::over(RedisBus::new(settings(), CLUSTER), registry, &fences, name, LEASE).unwrap()
+    };
+    let mut hosts = Vec::new();
+    for name in ["one", "two", "three"] {
+        hosts.push(start(name));
+        hosts.iter_mut().for_each(Host::pump);
+    }
+    until("all three serve", || agree(&mut hosts));
+    let mut killed = hosts.pop().unwrap();
+    killed.kill();
+    until("the others serve all", || agree(&mut hosts));
+    drop(killed);
+    hosts.push(start("three"));
+    until("all three serve again", || agree(&mut hosts));
+    let epoch = hosts[0].view.as_ref().unwrap().epoch();
+    redis.kill().unwrap();
+    until("nobody trusts a lease", || {
+        hosts.iter_mut().for_each(Host::pump);
+        hosts.iter().all(|host| !host.is_trusted())
+    });
+    redis.launch().unwrap();
+    until("all three serve over a Redis that is empty", || agree(&mut hosts));
+    assert!(hosts[0].view.as_ref().unwrap().epoch() > epoch, "what was claimed before stays below");
 }

@@ -2,8 +2,8 @@
 //! as if its process had been killed.
 
 use bytes::Bytes;
-use deepstream::bus::{Address, Bus, Exchange, Seat};
-use deepstream::registry::{Chair, Desk, Held, Lease, Registry, Renewed, Seen, Swapped};
+use deepstream::bus::{Address, Bus, Exchange};
+use deepstream::registry::{Desk, Held, Lease, Registry, Renewed, Seen, Swapped};
 use deepstream::storage::names::{Names, Whole};
 use deepstream::storage::{Driver, Found, Kind, Late, Manner, Refused, Trouble, Write};
 use std::collections::BTreeMap;
@@ -43,9 +43,9 @@ impl Cut {
     }
 }
 
-pub(crate) struct CutRegistry(pub(crate) Chair, pub(crate) Cut);
+pub(crate) struct CutRegistry<R>(pub(crate) R, pub(crate) Cut);
 
-impl Registry for CutRegistry {
+impl<R: Registry> Registry for CutRegistry<R> {
     fn place(&self) -> String {
         self.0.place()
     }
@@ -93,9 +93,9 @@ impl Registry for CutRegistry {
     }
 }
 
-pub(crate) struct CutBus(pub(crate) Seat, pub(crate) Cut);
+pub(crate) struct CutBus<B>(pub(crate) B, pub(crate) Cut);
 
-impl Bus for CutBus {
+impl<B: Bus> Bus for CutBus<B> {
     fn place(&self) -> String {
         self.0.place()
     }
