@@ -32,7 +32,7 @@ pub(crate) const MODULES: &[Modules] = &[
             ("edge/bulk", &["edge", "ident", "packet", "sides"]),
             ("edge/door", &["edge", "edge/session", "ident", "output", "outputs", "packet", "permit", "sides", "view"]),
             ("edge/drain", &["census", "context", "edge", "edge/session", "ident", "output", "sides"]),
-            ("edge/far", &["context", "edge", "ident", "packet", "permit", "sides", "view"]),
+            ("edge/far", &["context", "edge", "edge/subscribers", "ident", "packet", "permit", "sides", "view"]),
             ("edge/flow", &["edge", "edge/session", "ident", "output", "sides"]),
             ("edge/listen", &["edge", "ident", "output", "packet", "pattern", "sides"]),
             ("edge/member", &["edge", "ident", "packet", "sides"]),

@@ -136,6 +136,14 @@ impl ToEdge for Edge {
         sides.asks_far(owner, forwarded)
     }
 
+    fn part_asked(&mut self, owner: Place, reply_to: ReplyTo, for_users: bool) {
+        self.part_asked(owner, reply_to, for_users);
+    }
+
+    fn part_settled(&mut self, owner: Place, reply_to: ReplyTo) {
+        self.part_settled(owner, reply_to);
+    }
+
     fn done(&mut self, owner: Place, name_id: u32, attempt: u32) {
         self.request_done(owner, ReplyTo { name_id, attempt, ..ReplyTo::default() });
     }

@@ -77,6 +77,11 @@ impl Watchers {
         watcher.confirmed[word] |= bit;
     }
 
+    /// All of them, each with the message it came with.
+    pub(super) fn all(&self) -> Vec<(ConnId, u32)> {
+        self.members.iter().map(|watcher| (watcher.conn, watcher.attempt)).collect()
+    }
+
     /// Owners that stood in these columns of the row are gone, or know of nobody any more.
     pub(super) fn forget_columns(&mut self, columns: &[usize]) {
         for watcher in &mut self.members {

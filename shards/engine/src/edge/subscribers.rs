@@ -107,6 +107,25 @@ impl Subscribers {
         self.places = places;
     }
 
+    /// Names that nobody is to hear any more are forgotten, with their members.
+    pub(crate) fn drop_names(&mut self, is_meant: impl Fn(&EdgeName) -> bool) {
+        let dropped: Vec<u32> = self.names.iter().filter(|(_, name)| is_meant(name)).map(|(id, _)| id as u32).collect();
+        if dropped.is_empty() {
+            return;
+        }
+        let all = self.members.keys().copied();
+        let members: Vec<(u32, u32)> = all.filter(|(_, id)| dropped.binary_search(id).is_ok()).collect();
+        for (conn, id) in members {
+            self.forget(conn, id);
+        }
+    }
+
+    /// Topics, names and members of the names that are meant.
+    pub(crate) fn heard(&self, is_meant: impl Fn(&EdgeName) -> bool) -> Vec<(Topic, Box<[u8]>, Vec<u32>)> {
+        let meant = self.names.iter().filter(|(_, name)| is_meant(name));
+        meant.map(|(_, name)| (name.topic, name.name.clone(), name.members.clone())).collect()
+    }
+
     /// Names go to the owners that `next` says. Which of them have members.
     pub(crate) fn move_names(&mut self, next: impl Fn(&EdgeName) -> Option<Place>) -> Vec<u32> {
         let mut heard = Vec::new();

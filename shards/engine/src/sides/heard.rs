@@ -16,7 +16,10 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
         match packet {
             Packet::TakenOver(conn) => self.edges.here.taken_over(&mut self.cx.outputs, conn),
             Packet::Counted(conn) => E::counted(self, conn),
-            Packet::Online { reply_to, users } => self.heard_online(reply_to, users),
+            Packet::Online { reply_to, users } => {
+                self.edges.here.part_settled(from, reply_to);
+                self.heard_online(reply_to, users);
+            }
             Packet::Reply(conn, frame) => self.edges.here.deliver(&mut self.cx.outputs, conn, frame),
             Packet::FanOut { slot, end, except, frames } => {
                 let encoded = Wire::ALL.map(|wire| &frames.of(wire)[..]);

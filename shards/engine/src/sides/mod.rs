@@ -129,6 +129,12 @@ pub(crate) trait ToEdge: Sized {
     /// answered.
     fn asks_far<O: ToOwner>(sides: &mut Sides<Self, O>, owner: Place, forwarded: Forwarded) -> Option<Forwarded>;
 
+    /// What every owner is asked is asked of one: whether for users.
+    fn part_asked(&mut self, owner: Place, reply_to: ReplyTo, for_users: bool);
+
+    /// An owner answered what every owner is asked.
+    fn part_settled(&mut self, owner: Place, reply_to: ReplyTo);
+
     /// `Done`.
     fn done(&mut self, owner: Place, name_id: u32, attempt: u32);
 

@@ -109,6 +109,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     ) {
         for core in self.cx.peers() {
             let reply_to = reply_to(&mut self.edges.here);
+            self.edges.here.part_asked(core, reply_to, false);
             self.cx.outputs.post(core, Lane::Requests, Packet::Everyone { conn, reply_to, on });
         }
         let reply_to = reply_to(&mut self.edges.here);
@@ -128,6 +129,7 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     pub(crate) fn ask_for_users(&mut self, conn: ConnId, mut reply_to: impl FnMut(&mut E) -> ReplyTo) {
         for core in self.cx.peers() {
             let reply_to = reply_to(&mut self.edges.here);
+            self.edges.here.part_asked(core, reply_to, true);
             self.cx.outputs.post(core, Lane::Requests, Packet::Users { conn, reply_to });
         }
         let reply_to = reply_to(&mut self.edges.here);
@@ -144,12 +146,28 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     ) {
         for core in self.cx.peers() {
             let reply_to = reply_to(&mut self.edges.here);
+            self.edges.here.part_asked(core, reply_to, false);
             self.introduce(core, conn);
             let packet = Packet::Listen { conn, reply_to, topic, pattern: pattern.clone(), on };
             self.cx.outputs.post(core, Lane::Requests, packet);
         }
         let reply_to = reply_to(&mut self.edges.here);
         O::listen(self, conn, reply_to, topic, pattern, on);
+    }
+
+    /// The same to some places alone, which know nothing of it.
+    pub(crate) fn tell_places_listening(
+        &mut self,
+        places: &[Place],
+        conn: ConnId,
+        (topic, pattern): (Topic, &Arc<NamePattern>),
+    ) {
+        for &place in places {
+            self.introduce(place, conn);
+            let reply_to = ReplyTo::default();
+            let packet = Packet::Listen { conn, reply_to, topic, pattern: pattern.clone(), on: true };
+            self.cx.outputs.post(place, Lane::Requests, packet);
+        }
     }
 
     /// An owner is asked to say when nothing of this core is under way with it any more.

@@ -1,11 +1,12 @@
 //! Edges whose names go to other owners: what they asked, what they hold, and what becomes of it.
 
 use super::rig::{Rig, about, acked, bulk, patient, update};
+use crate::Flow;
 use crate::ident::{ConnId, NodeId, Place};
 use crate::packet::{Lane, Packet};
 use crate::view::{Member, View};
 use crate::{Options, Visibility};
-use deepstream_wire::{Action, Outgoing};
+use deepstream_wire::{Action, Flags, Outgoing, binary, encode};
 use std::sync::Arc;
 
 const SECOND: u64 = 1_000_000_000;
@@ -359,4 +360,79 @@ fn every_other_owner_is_told_when_it_has_heard_all() {
     assert!(lane(&mut rig, 2).is_empty(), "of an earlier view");
     rig.shards[1].packet(now, Place::of(NodeId(0), 0), Packet::Flushed { epoch: 2 });
     assert!(matches!(lane(&mut rig, 2)[..], [Packet::Told { epoch: 2 }]));
+}
+
+/// Listens, hears a filter, and watches everybody.
+fn hear_all(rig: &mut Rig, client: ConnId) {
+    rig.send(client, &about(Action::EventListen, "^l"));
+    rig.send(client, &Outgoing::new(Action::PresenceSubscribeAll));
+    let mut payload = Vec::new();
+    encode::encode_message(&bulk(Action::EventSubscribe, &[b"f/+"], "1"), &mut payload);
+    let node = rig.core_of(client);
+    for message in binary::messages(&payload) {
+        let mut message = message.expect("whole");
+        message.head.flags.set(Flags::FILTER);
+        let now = rig.now;
+        assert_eq!(rig.shards[node].received(now, client, &message), Flow::Continue);
+    }
+    rig.settle();
+    assert_eq!(rig.read(client).len(), 3, "acknowledged");
+}
+
+/// All of it is heard from the owner of all names.
+fn assert_heard_all(rig: &mut Rig, client: ConnId, owner: usize) {
+    rig.read(client);
+    let other = rig.user(owner, &format!("user{}", rig.now.0));
+    rig.send(other, &bulk(Action::EventSubscribe, &[b"l1"], "1"));
+    rig.send(other, &Outgoing { data: Some(b"1"), ..about(Action::EventEmit, "f/a") });
+    let told = rig.read(client);
+    for what in ["PRESENCE.PRESENCE_JOIN_ALL", "EVENT.SUBSCRIPTION_FOR_PATTERN_FOUND", "EVENT.EMIT name=f/a"] {
+        assert_eq!(told.iter().filter(|line| line.starts_with(what)).count(), 1, "{what}: {told:?}");
+    }
+    rig.drop_client(other);
+    rig.read(client);
+}
+
+#[test]
+fn places_that_join_or_lost_what_they_knew_hear_what_every_owner_knows() {
+    let mut rig = Rig::viewing(&view(1, &[0, 1], 0, 1), &options(Visibility::Accepted));
+    let client = rig.user(1, "ann");
+    hear_all(&mut rig, client);
+    assert_heard_all(&mut rig, client, 0);
+    let now = rig.now;
+    for (here, there) in [(0, 1), (1, 0)] {
+        rig.shards[here].restarted(now, NodeId(there), 1, 0);
+        rig.shards[here].restarted(now, NodeId(there), 1, 1);
+    }
+    rig.settle();
+    rig.pass(1_000_000);
+    assert_heard_all(&mut rig, client, 0);
+    rig.adopt(&view(2, &[0, 1, 2], 0, 1), &options(Visibility::Accepted));
+    rig.settle();
+    rig.go_to(&view(3, &[0, 1, 2], 2, 3));
+    rig.pass(1_000_000);
+    assert_heard_all(&mut rig, client, 2);
+    rig.dead.insert(2);
+    rig.go_to(&view(4, &[0, 1], 0, 4));
+    rig.pass(1_000_000);
+    assert_heard_all(&mut rig, client, 0);
+    rig.drop_client(client);
+    let census = rig.shards[1].census();
+    assert_eq!((census.edge_names, census.edge_members, census.listeners), (0, 0, 0));
+}
+
+#[test]
+fn what_every_owner_is_asked_is_answered_without_one_that_is_lost() {
+    let listen = about(Action::EventListen, "^l");
+    for said in [Outgoing::new(Action::PresenceQueryAll), Outgoing::new(Action::PresenceSubscribeAll), listen] {
+        let (mut rig, client) = begun(Visibility::Accepted);
+        rig.send_only(client, &said);
+        rig.dead.insert(0);
+        rig.settle();
+        assert_eq!(rig.read(client), Vec::<String>::new(), "{:?}", said.action);
+        rig.go_to(&view(2, &[1, 2], 2, 2));
+        let told = rig.read(client);
+        assert_eq!(told.iter().filter(|line| line.contains(said.action.name())).count(), 1, "{told:?}");
+        rig.assert_at_rest();
+    }
 }

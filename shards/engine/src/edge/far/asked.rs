@@ -9,12 +9,15 @@ use crate::packet::{Forwarded, ReplyTo};
 use ahash::RandomState;
 use deepstream_wire::{EventRequest, Flags, Head, PresenceRequest, RecordRequest, Request, RpcRequest};
 use hashbrown::HashMap;
+use std::collections::BTreeSet;
 
 /// The requests to other nodes that are not over. They share the bytes of what was sent.
 #[derive(Debug)]
 pub(super) struct Asked {
     /// By the number of the name and that of the attempt; by a number of its own and 0 for what subscribes nothing.
     requests: HashMap<(u32, u32), InFlight, RandomState>,
+    /// Who is asked what every owner is asked, of bulk messages: the place, the message, and whether it asks for users.
+    parts: BTreeSet<(Place, u32, u32, bool)>,
     number: u32,
     order: u64,
 }
@@ -116,11 +119,11 @@ impl Nature {
 
 impl Asked {
     pub(super) fn new(hasher: RandomState) -> Self {
-        Self { requests: HashMap::with_hasher(hasher), number: 0, order: 0 }
+        Self { requests: HashMap::with_hasher(hasher), parts: BTreeSet::new(), number: 0, order: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.requests.len()
+        self.requests.len() + self.parts.len()
     }
 
     /// A request is on its way to another node, and is numbered for its owner.
@@ -152,6 +155,19 @@ impl Asked {
         }
     }
 
+    /// Takes out the parts of bulk messages that wait for a node, and whether they ask for users.
+    pub(super) fn take_parts(&mut self, node: NodeId) -> Vec<(ReplyTo, bool)> {
+        let mut taken = Vec::new();
+        self.parts.retain(|&(place, bulk_request, bulk_generation, for_users)| {
+            let is_lost = place.node() == node;
+            if is_lost {
+                taken.push((ReplyTo { bulk_request, bulk_generation, ..ReplyTo::default() }, for_users));
+            }
+            !is_lost
+        });
+        taken
+    }
+
     /// Takes out what was asked of a node, in the order in which it was.
     pub(super) fn take(&mut self, node: NodeId) -> Vec<Unanswered> {
         let mut taken: Vec<_> =
@@ -170,6 +186,16 @@ impl Edge {
         }
     }
 
+    /// What every owner is asked is asked of one on another node: whether for users.
+    pub(in crate::edge) fn part_asked(&mut self, owner: Place, reply_to: ReplyTo, for_users: bool) {
+        if let Some(far) = &mut self.far
+            && owner.node() != self.sessions.core().node()
+            && reply_to.bulk_request != ReplyTo::NONE
+        {
+            far.asked.parts.insert((owner, reply_to.bulk_request, reply_to.bulk_generation, for_users));
+        }
+    }
+
     /// The part of a bulk message is done that a request to another node was.
     #[inline]
     pub(in crate::edge) fn part_settled(&mut self, owner: Place, reply_to: ReplyTo) {
@@ -178,6 +204,10 @@ impl Edge {
             && reply_to.bulk_request != ReplyTo::NONE
         {
             far.asked.settled(reply_to);
+            let part = |for_users| (owner, reply_to.bulk_request, reply_to.bulk_generation, for_users);
+            if !far.asked.parts.remove(&part(false)) {
+                far.asked.parts.remove(&part(true));
+            }
         }
     }
 }

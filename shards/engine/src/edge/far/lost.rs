@@ -21,10 +21,21 @@ impl<O: ToOwner> Sides<Edge, O> {
     pub(super) fn lose_asked(&mut self, node: NodeId) {
         let Some(far) = &mut self.edges.here.far else { return };
         for Unanswered { forwarded, settled } in far.asked.take(node) {
-            if !Nature::of(&forwarded.head).is_harmless() {
+            if forwarded.head.flags.has(Flags::FILTER) {
+                // There are no names any more that it could hear there; if there are again, it is told of.
+                self.settle(if settled { forwarded.reply_to.alone() } else { forwarded.reply_to }, false, None);
+            } else if !Nature::of(&forwarded.head).is_harmless() {
                 self.refuse_late(&forwarded);
             } else if let Some(forwarded) = self.once_more(forwarded, settled) {
                 self.hold_request(forwarded, true);
+            }
+        }
+        let Some(far) = &mut self.edges.here.far else { return };
+        for (reply_to, for_users) in far.asked.take_parts(node) {
+            if for_users {
+                self.heard_online(reply_to, Box::default());
+            } else {
+                self.settle(reply_to, false, None);
             }
         }
     }

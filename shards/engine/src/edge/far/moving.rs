@@ -13,10 +13,11 @@
 use super::Far;
 use crate::context::{Context, TimerKey};
 use crate::edge::Edge;
+use crate::edge::subscribers::EdgeName;
 use crate::ident::{Nanos, NodeId, Place};
 use crate::packet::Forwarded;
 use crate::sides::{Sides, ToOwner};
-use crate::view::{Change, View};
+use crate::view::{Change, View, filter_hash};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// See the module.
@@ -182,7 +183,11 @@ impl<O: ToOwner> Sides<Edge, O> {
     pub(in crate::edge) fn view_changing(&mut self, change: &Change) {
         let edge = &mut self.edges.here;
         let columns = &change.columns;
-        edge.subscribers.adopt_places(self.cx.places.clone(), columns, |name| change.gone.contains(&name.owner.node()));
+        let hasher = &self.cx.hasher;
+        let is_gone = |name: &EdgeName| change.gone.contains(&name.owner.node());
+        let is_filter = |name: &EdgeName| name.hash == filter_hash(hasher, &name.name, name.owner);
+        edge.subscribers.drop_names(|name| is_gone(name) && is_filter(name));
+        edge.subscribers.adopt_places(self.cx.places.clone(), columns, is_gone);
         edge.sessions.forget_columns(columns);
         edge.watchers.forget_columns(columns);
         let Some(far) = edge.far.as_deref_mut() else { return };
@@ -203,6 +208,11 @@ impl<O: ToOwner> Sides<Edge, O> {
     pub(in crate::edge) fn view_changed(&mut self, change: &Change) {
         for &node in &change.gone {
             self.lose_asked(node);
+        }
+        if self.cx.options.moves_names {
+            let knows = |place: &Place| change.before.has(*place) && !change.gone.contains(&place.node());
+            let places = change.after.places().iter().copied();
+            self.tell_places(&places.filter(|place| !knows(place)).collect::<Vec<_>>());
         }
         let epoch = change.after.epoch();
         let Some(far) = self.edges.here.far.as_deref_mut() else { return };
@@ -228,12 +238,15 @@ impl<O: ToOwner> Sides<Edge, O> {
     pub(in crate::edge) fn member_restarted(&mut self, node: NodeId) {
         let Some(view) = self.cx.places.view().cloned() else { return };
         let edge = &mut self.edges.here;
-        let places: Vec<usize> = (view.places().iter().filter(|place| place.node() == node))
-            .map(|&place| self.cx.places.index(place))
-            .collect();
-        edge.subscribers.adopt_places(self.cx.places.clone(), &places, |name| name.owner.node() == node);
-        edge.sessions.forget_columns(&places);
-        edge.watchers.forget_columns(&places);
+        let places: Vec<Place> = view.places().iter().copied().filter(|place| place.node() == node).collect();
+        let columns: Vec<usize> = places.iter().map(|&place| self.cx.places.index(place)).collect();
+        let hasher = &self.cx.hasher;
+        let is_its = |name: &EdgeName| name.owner.node() == node;
+        let is_filter = |name: &EdgeName| name.hash == filter_hash(hasher, &name.name, name.owner);
+        edge.subscribers.drop_names(|name| is_its(name) && is_filter(name));
+        edge.subscribers.adopt_places(self.cx.places.clone(), &columns, is_its);
+        edge.sessions.forget_columns(&columns);
+        edge.watchers.forget_columns(&columns);
         let Some(far) = edge.far.as_deref_mut() else { return };
         let moving = &mut far.moving;
         moving.owed.retain(|(place, _)| place.node() != node);
@@ -247,6 +260,7 @@ impl<O: ToOwner> Sides<Edge, O> {
         moving.slots.values_mut().filter(|it| it.from == Some(node)).for_each(|it| it.from = None);
         moving.untold.insert(node, view.epoch());
         self.lose_asked(node);
+        self.tell_places(&places);
         self.go_on_moving();
     }
 

@@ -7,10 +7,13 @@
 //! *Owns* nothing. *Promises* that an owner hears of each name once. *Does not* tell what somebody waits for: that is asked again.
 
 use crate::edge::Edge;
+use crate::edge::subscribers::{EdgeName, Subscribe};
 use crate::ident::{ConnId, Place};
-use crate::packet::{Rejoin, Rejoined};
+use crate::packet::{Lane, Packet, Rejoin, Rejoined, ReplyTo};
 use crate::sides::{Left, Sides, ToOwner};
-use crate::view::{View, hash_name};
+use crate::view::{View, filter_hash, hash_name};
+use bytes::Bytes;
+use deepstream_wire::{Action, Flags, Head, Message, Span, Topic};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -72,6 +75,51 @@ impl<O: ToOwner> Sides<Edge, O> {
                 self.presence_changed(conn, identity, true);
             }
         }
+    }
+
+    /// Places that know nothing of this core yet are told what every owner knows: who listens, who watches everybody, which filters
+    /// are heard.
+    pub(super) fn tell_places(&mut self, places: &[Place]) {
+        let own = self.cx.core;
+        let listeners: Vec<_> =
+            (0..self.owner.listener_places()).filter_map(|place| self.owner.listener_at(own, place)).collect();
+        for (conn, topic, pattern) in listeners {
+            self.tell_places_listening(places, conn, (topic, &pattern));
+        }
+        for (conn, attempt) in self.edges.here.watchers.all() {
+            // Confirmed as any other; of the bulk message nothing is left that could wait for it.
+            let reply_to = ReplyTo {
+                bulk_request: ReplyTo::EVERYBODY,
+                bulk_generation: attempt,
+                part: ReplyTo::EVERYBODY,
+                ..ReplyTo::default()
+            };
+            for &place in places {
+                self.cx.outputs.post(place, Lane::Requests, Packet::Everyone { conn, reply_to, on: true });
+            }
+        }
+        let hasher = &self.cx.hasher;
+        let is_own_filter = |name: &EdgeName| name.owner == own && name.hash == filter_hash(hasher, &name.name, own);
+        for (topic, filter, members) in self.edges.here.subscribers.heard(is_own_filter) {
+            for conn in members.iter().filter_map(|&member| self.edges.here.sessions.id_at(member)).collect::<Vec<_>>()
+            {
+                for &place in places {
+                    self.subscribe_filter_at(place, conn, topic, &filter);
+                }
+            }
+        }
+    }
+
+    fn subscribe_filter_at(&mut self, place: Place, conn: ConnId, topic: Topic, filter: &[u8]) {
+        let hash = filter_hash(&self.cx.hasher, filter, place);
+        let subscribers = &mut self.edges.here.subscribers;
+        let Subscribe::AskOwner(reply_to) = subscribers.subscribe(conn, topic, filter, hash, place) else { return };
+        let action = if topic == Topic::Event { Action::EventSubscribe } else { Action::RecordSubscribe };
+        let name = Span { start: 0, len: filter.len() as u32 };
+        let mut head = Head { name_hash: hash, name, ..Head::new(action) };
+        head.flags.set(Flags::NAME);
+        head.flags.set(Flags::FILTER);
+        self.ask(place, conn, reply_to, &Message { head, bytes: filter }, || Bytes::copy_from_slice(filter));
     }
 
     /// `Rejoined`: where an owner keeps names that were told to it.
