@@ -75,6 +75,18 @@ impl BulkRequests {
         }
     }
 
+    /// What a bulk message asks for that waits for this part.
+    pub(crate) fn action_of(&self, reply_to: ReplyTo) -> Option<Action> {
+        let bulk_request = self.table.get(reply_to.bulk_request as usize)?;
+        (bulk_request.generation == reply_to.bulk_generation).then_some(bulk_request.message.head.action)
+    }
+
+    /// The name that a part of a bulk message is about.
+    pub(crate) fn name_of(&self, reply_to: ReplyTo) -> Option<Box<[u8]>> {
+        let message = self.table.get(reply_to.bulk_request as usize)?.message.borrowed();
+        message.names().nth(reply_to.part as usize).map(Into::into)
+    }
+
     /// One part more; where its answer goes.
     pub(crate) fn part(&mut self, reply_to: ReplyTo, part: u32) -> ReplyTo {
         if let Some(bulk_request) = self.table.get_mut(reply_to.bulk_request as usize) {

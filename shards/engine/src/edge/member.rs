@@ -42,6 +42,9 @@ impl<O> Sides<Edge, O> {
         if reply_to.part == ReplyTo::EVERYBODY {
             self.everyone_confirmed(owner, conn, reply_to);
         }
+        if !refused && !reply_to.joins() {
+            self.edges.here.remember_provided(conn, reply_to);
+        }
         if refused && reply_to.joins() {
             self.refused(conn, reply_to);
         }

@@ -436,3 +436,30 @@ fn what_every_owner_is_asked_is_answered_without_one_that_is_lost() {
         rig.assert_at_rest();
     }
 }
+
+#[test]
+fn who_provides_a_call_is_asked_whoever_owns_its_name() {
+    for is_dead in [false, true] {
+        let mut rig = three(Visibility::Accepted);
+        let (near, far, caller) = (rig.client(2), rig.client(1), rig.client(1));
+        rig.send(far, &bulk(Action::RpcProvide, &[b"a", b"b"], "1"));
+        rig.send(near, &bulk(Action::RpcProvide, &[b"c"], "1"));
+        rig.send(far, &bulk(Action::RpcUnprovide, &[b"b"], "2"));
+        let nodes: &[u8] = if is_dead { &[1, 2] } else { &[0, 1, 2] };
+        if is_dead {
+            rig.dead.insert(0);
+        }
+        rig.go_to(&view(2, nodes, 2, 2));
+        // From there on to a node whose own connection provides one.
+        rig.go_to(&view(3, nodes, 1, 3));
+        for client in [near, far] {
+            rig.read(client);
+        }
+        for name in ["a", "b", "c"] {
+            rig.send(caller, &Outgoing { correlation_id: Some(name.as_bytes()), ..about(Action::RpcRequest, name) });
+        }
+        assert_eq!(rig.read(far), ["RPC.REQUEST name=a id=a"]);
+        assert_eq!(rig.read(near), ["RPC.REQUEST name=c id=c"]);
+        assert_eq!(rig.read(caller), ["RPC.NO_RPC_PROVIDER name=b id=b"]);
+    }
+}

@@ -11,7 +11,7 @@ use crate::ident::NodeId;
 use crate::packet::{Forwarded, ReplyTo};
 use crate::permit::Denial;
 use crate::sides::{Sides, ToOwner};
-use deepstream_wire::{Action, Flags, Message, Outgoing};
+use deepstream_wire::{Action, Flags, Message, Outgoing, Topic};
 
 /// What a caller is told whose call may have been carried out, or not.
 const CALL_LOST: &[u8] = b"\"the node that carried this call is gone\"";
@@ -42,6 +42,10 @@ impl<O: ToOwner> Sides<Edge, O> {
 
     /// A request as it is made again: what was done of it already is not asked for. `None`: that was all of it.
     pub(super) fn once_more(&mut self, mut forwarded: Forwarded, settled: bool) -> Option<Forwarded> {
+        // That a name is provided, or no more, is known by then.
+        if settled && forwarded.head.action.topic() == Topic::Rpc {
+            return None;
+        }
         let reply_to = &mut forwarded.reply_to;
         if settled {
             *reply_to = reply_to.alone();

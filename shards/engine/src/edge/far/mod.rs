@@ -12,6 +12,7 @@
 //! was told what is heard here. *Does not* decide who owns what: that is the view's.
 
 mod asked;
+mod known;
 mod lost;
 mod moving;
 mod rejoin;
@@ -20,6 +21,7 @@ use crate::ident::NodeId;
 use crate::view::Row;
 use ahash::RandomState;
 use asked::Asked;
+use known::Known;
 use moving::Moving;
 use std::collections::BTreeSet;
 
@@ -28,6 +30,7 @@ use std::collections::BTreeSet;
 pub(crate) struct Far {
     asked: Asked,
     moving: Moving,
+    known: Known,
     /// Members that are not heard: nothing is asked of them.
     silent: BTreeSet<NodeId>,
 }
@@ -36,7 +39,12 @@ impl Far {
     /// Of a member of a view.
     pub(crate) fn of(places: &Row, hasher: RandomState) -> Option<Box<Self>> {
         places.view()?;
-        Some(Box::new(Self { asked: Asked::new(hasher), moving: Moving::default(), silent: BTreeSet::new() }))
+        Some(Box::new(Self {
+            asked: Asked::new(hasher),
+            moving: Moving::default(),
+            known: Known::default(),
+            silent: BTreeSet::new(),
+        }))
     }
 
     /// Requests to other nodes that are not over yet.

@@ -57,6 +57,7 @@ impl<O: ToOwner> Sides<Edge, O> {
                 self.tell_rejoin(owner, names.by_ref().take(NAMES_MAX).collect());
             }
         }
+        self.tell_provided(&is_ready);
         self.tell_of_connections(is_ready);
     }
 

@@ -126,6 +126,7 @@ impl<O: ToOwner> Sides<Edge, O> {
         let Some(mut session) = self.edges.here.sessions.remove(conn) else { return };
         self.cx.timers.cancel(session.timer);
         self.edges.here.sessions.burden.end(&mut session);
+        self.edges.here.forget_provided(conn);
         let mut leaving = Vec::new();
         self.edges.here.subscribers.disconnected(conn, |left| leaving.push(left));
         for left in leaving {
