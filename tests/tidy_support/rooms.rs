@@ -119,7 +119,10 @@ pub(crate) const MODULES: &[Modules] = &[
             ("packet", &["codec", "ident", "output", "pattern", "permissions", "view"]),
             ("pattern", &[]),
             ("permissions", &["codec"]),
-            ("permit", &["context", "ident", "output", "packet", "permissions", "permit/state", "sides", "timer"]),
+            (
+                "permit",
+                &["context", "ident", "output", "packet", "permissions", "permit/state", "sides", "timer", "view"],
+            ),
             ("permit/state", &["ident", "permissions", "timer"]),
             (
                 "shard",

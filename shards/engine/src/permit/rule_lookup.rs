@@ -11,6 +11,7 @@ use crate::packet::{Lane, Packet};
 use crate::permissions::RuleLookupId;
 use crate::sides::{Sides, ToEdge, ToOwner};
 use crate::timer::TimerId;
+use crate::view::View;
 use bytes::Bytes;
 use deepstream_wire::Message;
 
@@ -43,6 +44,40 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
             found.records.push((name, record_state));
         }
         found.rule_lookup.is_some()
+    }
+
+    /// What is looked for in these slots is looked for again: whoever was asked for it does not answer any more.
+    pub(crate) fn look_again(&mut self, is_meant: impl Fn(u16) -> bool) {
+        let mut coming = Vec::new();
+        for (index, rule_lookup) in &self.permit.rule_lookups {
+            let id = RuleLookupId { index: index as u32, generation: rule_lookup.generation };
+            for (place, (name, record_state)) in (0..).zip(&rule_lookup.found.records) {
+                let hash = self.cx.hash(name);
+                if is_meant(View::slot_of(hash)) && matches!(record_state, RecordState::Coming) {
+                    coming.push((
+                        RuleReader { core: self.cx.owner_of(hash), rule_lookup: id, place },
+                        hash,
+                        name.clone(),
+                    ));
+                }
+            }
+        }
+        for (rule_reader, hash, name) in coming {
+            let RuleReader { core, rule_lookup, place } = rule_reader;
+            if core != self.cx.core {
+                let packet = Packet::RemoteRead { rule_lookup, place, hash, name };
+                self.cx.outputs.post(core, Lane::Requests, packet);
+                continue;
+            }
+            match O::find_or_load(self, &name, hash) {
+                FindOrLoad::Here(slot) => {
+                    let value = Bytes::copy_from_slice(self.owner.value_of(slot));
+                    self.remote_read_done(rule_lookup, place, Ok(Some(value)));
+                }
+                FindOrLoad::Missing => self.remote_read_done(rule_lookup, place, Ok(None)),
+                FindOrLoad::Later(slot) => self.owner.wait_for_value(slot, rule_reader),
+            }
+        }
     }
 
     /// One record more to come.
@@ -129,11 +164,15 @@ impl<E: ToEdge, O: ToOwner> Sides<E, O> {
     pub(crate) fn remote_read_done(&mut self, id: RuleLookupId, place: u32, value: Result<Option<Bytes>, ()>) {
         let Some(rule_lookup) = self.rule_lookup(id) else { return };
         let Some((_, record_state)) = rule_lookup.found.records.get_mut(place as usize) else { return };
-        match value {
-            Ok(Some(value)) => *record_state = RecordState::Copy(value),
-            Ok(None) => *record_state = RecordState::Missing,
-            Err(()) => rule_lookup.found.failed = true,
+        // It may have been asked for more than once, where its owner changed.
+        if !matches!(record_state, RecordState::Coming) {
+            return;
         }
+        rule_lookup.found.failed |= value.is_err();
+        *record_state = match value {
+            Ok(Some(value)) => RecordState::Copy(value),
+            Ok(None) | Err(()) => RecordState::Missing,
+        };
         rule_lookup.outstanding = rule_lookup.outstanding.saturating_sub(1);
         if rule_lookup.outstanding == 0 {
             self.permit.complete.push_back(id);

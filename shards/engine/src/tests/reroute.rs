@@ -1,6 +1,6 @@
 //! Edges whose names go to other owners: what they asked, what they hold, and what becomes of it.
 
-use super::rig::{Rig, about, acked, bulk, patient, update};
+use super::rig::{Rig, about, acked, bulk, patient, permissions, update};
 use crate::Flow;
 use crate::ident::{ConnId, NodeId, Place};
 use crate::packet::{Lane, Packet};
@@ -461,5 +461,51 @@ fn who_provides_a_call_is_asked_whoever_owns_its_name() {
         assert_eq!(rig.read(far), ["RPC.REQUEST name=a id=a"]);
         assert_eq!(rig.read(near), ["RPC.REQUEST name=c id=c"]);
         assert_eq!(rig.read(caller), ["RPC.NO_RPC_PROVIDER name=b id=b"]);
+    }
+}
+
+#[test]
+fn what_rules_look_for_is_looked_for_where_it_is_by_then() {
+    let rules = [
+        ("event", "*", "publish", "_('r') !== null"),
+        ("event", "*", "subscribe", "true"),
+        ("record", "*", "read", "true"),
+    ];
+    let permissions = Arc::new(permissions(0, &rules));
+    for is_dead in [false, true] {
+        let given = Options { permissions: Arc::clone(&permissions), ..options(Visibility::Accepted) };
+        let mut rig = Rig::viewing(&view(1, &[0, 1, 2], 0, 1), &given);
+        rig.stored.insert(b"r".to_vec(), (4, b"{}".to_vec()));
+        // Events are owned by the second node, the record is not, and comes to the third.
+        let split = |epoch, nodes: &[u8], owner| {
+            let before = view(epoch, nodes, owner, epoch);
+            let record = View::slot_of(rig.shards[0].sides.cx.hash(b"r"));
+            let slots: Vec<u16> = (0..View::SLOTS as u16).collect();
+            let owner_of = |slot: &u16| if *slot == record { before.node_of(*slot) } else { NodeId(1) };
+            let since = |slot: &u16| if *slot == record { epoch } else { 2 };
+            let nodes = slots.iter().map(owner_of).collect();
+            let since = slots.iter().map(since).collect();
+            Arc::new(View::new(epoch, [5, 6], before.members().to_vec(), nodes, since).expect("a view"))
+        };
+        let (first, next) = (split(2, &[0, 1, 2], 0), split(3, if is_dead { &[1, 2] } else { &[0, 1, 2] }, 2));
+        rig.go_to(&first);
+        let client = rig.client(1);
+        rig.send(client, &bulk(Action::EventSubscribe, &[b"e"], "1"));
+        let other = rig.client(2);
+        rig.send(other, &Outgoing { data: Some(b"1"), ..about(Action::EventEmit, "e") });
+        assert_eq!(rig.read(client).len(), 2, "the record is found");
+        rig.send_only(client, &Outgoing { data: Some(b"2"), ..about(Action::EventEmit, "e") });
+        assert_eq!(rig.shards[1].census().rule_lookups, 1);
+        if is_dead {
+            rig.dead.insert(0);
+        } else {
+            rig.adopt_at(0, &next);
+        }
+        rig.send_only(other, &Outgoing { data: Some(b"3"), ..about(Action::EventEmit, "e") });
+        rig.settle();
+        rig.go_to(&next);
+        assert_eq!(rig.read(client), ["EVENT.EMIT name=e data=3"]);
+        assert_eq!(rig.shards[1].census().rule_lookups, 0);
+        rig.assert_at_rest();
     }
 }

@@ -290,6 +290,7 @@ impl<O: ToOwner> Sides<Edge, O> {
                 self.tell_told(place, epoch);
             }
         }
+        self.look_again(|slot| ready.contains_key(&slot));
         for forwarded in ready.into_values().flatten() {
             let owner = self.cx.owner_of(forwarded.head.name_hash);
             self.ask_again(owner, forwarded);

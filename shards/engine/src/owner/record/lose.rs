@@ -77,7 +77,6 @@ impl<E: ToEdge> Sides<E, Owner> {
         if let Some(removal) = removal {
             self.refuse_removal(slot, removal.conn, removal.asked);
         }
-        self.answer_rule_readers(slot, true);
         self.send_held_back(slot, &why);
         self.owner.names.at_mut(slot).record_mut().work = None;
     }
