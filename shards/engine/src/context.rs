@@ -75,7 +75,8 @@ pub struct Options {
     /// Nanoseconds from the beginning of 1970 to the moment 0, for rules that ask for the time.
     pub unix_ns: u64,
     /// Whether views are adopted that move names from node to node, or in which a node is missing. What moves with its name so far
-    /// are records, events and who subscribes to them.
+    /// are records, events, who subscribes to them and who provides a call. Users are counted anew, so that who watches them may hear
+    /// of one twice; listeners are searched anew.
     pub moves_names: bool,
 }
 
