@@ -509,3 +509,39 @@ fn what_rules_look_for_is_looked_for_where_it_is_by_then() {
         rig.assert_at_rest();
     }
 }
+
+#[test]
+fn what_was_withheld_is_told_by_the_next_owner() {
+    for (is_dead, is_fetching) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut given = options(Visibility::Accepted);
+        (given.limits.outbox_high_water_bytes, given.limits.outbox_bytes_max) = (10_000, 40_000);
+        let mut rig = Rig::viewing(&view(1, &[0, 1, 2], 0, 1), &given);
+        rig.stored.insert(b"r".to_vec(), (1, format!(r#"{{"text":"{}"}}"#, "x".repeat(5000)).into_bytes()));
+        let reader = rig.client(1);
+        rig.slow_down(reader);
+        for _ in 0..20 {
+            rig.send_only(reader, &about(Action::RecordRead, "r"));
+        }
+        rig.settle();
+        assert!(rig.shards[1].census().withheld > 5, "{:?}", rig.shards[1].census());
+        let next = view(2, if is_dead { &[1, 2] } else { &[0, 1, 2] }, 2, 2);
+        if is_fetching {
+            let (now, unread) = (rig.now, rig.unread(reader));
+            rig.shards[1].flushed(now, reader, unread);
+            assert_ne!(rig.shards[1].census().asked_of_nodes, 0, "a fetch is on its way");
+        }
+        if is_dead {
+            rig.dead.insert(0);
+        } else {
+            rig.adopt_at(0, &next);
+        }
+        rig.go_to(&next);
+        while rig.unread(reader) > 0 {
+            rig.read_some(reader, 1000);
+        }
+        let told = rig.read(reader).iter().filter(|line| line.starts_with("RECORD.READ_RESPONSE")).count();
+        assert_eq!(told, 20, "{is_dead} {is_fetching}");
+        assert_eq!(rig.shards[1].census().withheld, 0);
+        rig.assert_at_rest();
+    }
+}

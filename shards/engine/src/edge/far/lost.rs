@@ -24,6 +24,8 @@ impl<O: ToOwner> Sides<Edge, O> {
             if forwarded.head.flags.has(Flags::FILTER) {
                 // There are no names any more that it could hear there; if there are again, it is told of.
                 self.settle(if settled { forwarded.reply_to.alone() } else { forwarded.reply_to }, false, None);
+            } else if forwarded.reply_to.is_fetch() {
+                self.fetch_elsewhere(forwarded, |sides, forwarded| sides.hold_request(forwarded, true));
             } else if !Nature::of(&forwarded.head).is_harmless() {
                 self.refuse_late(&forwarded);
             } else if let Some(forwarded) = self.once_more(forwarded, settled) {
@@ -63,8 +65,20 @@ impl<O: ToOwner> Sides<Edge, O> {
         Some(forwarded)
     }
 
-    /// An answer that a former owner withheld is asked for as any other, in front of what waits.
-    pub(super) fn as_plain(&mut self, mut forwarded: Forwarded) -> Option<Forwarded> {
+    /// What was fetched of a former owner is asked of the next, if anybody waits for it.
+    pub(super) fn fetch_elsewhere(&mut self, forwarded: Forwarded, ask: impl FnOnce(&mut Self, Forwarded)) {
+        let Forwarded { conn, reply_to, .. } = forwarded;
+        if !reply_to.is_awaited_fetch() {
+            return;
+        }
+        if let Some(forwarded) = self.as_plain(forwarded) {
+            ask(self, forwarded);
+        }
+        self.heard_fetched(conn, reply_to.part);
+    }
+
+    /// An answer that a former owner withheld is asked for as any other.
+    fn as_plain(&mut self, mut forwarded: Forwarded) -> Option<Forwarded> {
         forwarded.reply_to.part = 0;
         if !Nature::of(&forwarded.head).is_harmless() {
             // It conflicted; with what, only its owner knew.

@@ -152,17 +152,11 @@ impl<O: ToOwner> Sides<Edge, O> {
 
     /// `Astray`: a request that is not for the owner to which it was sent.
     pub(in crate::edge) fn came_back(&mut self, owner: Place, forwarded: Forwarded) {
-        let (conn, reply_to) = (forwarded.conn, forwarded.reply_to);
-        self.edges.here.request_done(owner, reply_to);
-        let mut forwarded = Some(forwarded);
-        if reply_to.is_fetch() {
-            forwarded = forwarded.filter(|_| reply_to.is_awaited_fetch()).and_then(|it| self.as_plain(it));
-        }
-        if let Some(forwarded) = forwarded {
+        self.edges.here.request_done(owner, forwarded.reply_to);
+        if forwarded.reply_to.is_fetch() {
+            self.fetch_elsewhere(forwarded, |sides, forwarded| sides.ask_elsewhere(owner, forwarded));
+        } else {
             self.ask_elsewhere(owner, forwarded);
-        }
-        if reply_to.is_awaited_fetch() {
-            self.heard_fetched(conn, reply_to.part);
         }
     }
 
