@@ -2,6 +2,9 @@
 //!
 //! `scripts/fuzz` feeds the same functions for hours; `corpus` holds its inputs, minimised, and those that once failed.
 
+mod bundle;
+mod bundle_seeds;
+mod charter;
 mod frame;
 mod jif;
 mod json;
@@ -36,6 +39,19 @@ fn replay(target: &str, entry: fn(&[u8])) {
 #[test]
 fn corpus_of_frames_between_nodes() {
     replay("frame", frame::run);
+}
+
+#[test]
+fn corpus_of_charters_in_a_registry() {
+    replay("charter", charter::run);
+}
+
+#[test]
+fn corpus_of_bundles_between_nodes() {
+    replay("bundle", bundle::run);
+    for seed in bundle_seeds::all() {
+        bundle::run(&seed);
+    }
 }
 
 #[test]

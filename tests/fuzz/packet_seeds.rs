@@ -86,7 +86,8 @@ fn permissions(shadowed: bool) -> Packet {
     }))
 }
 
-fn packets() -> Vec<Packet> {
+/// Those of every kind that can be made here.
+pub(crate) fn packets() -> Vec<Packet> {
     let (conn, reply_to) = (CONN, REPLY_TO);
     let all = |wire: Wire| -> &'static [u8] { [b"p", b"q", b"t", b"j", b"h", b"m", b"s"][wire as usize] };
     let settled = |version| Packet::Settled { conn, reply_to, refused: true, version };

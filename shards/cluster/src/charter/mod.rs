@@ -157,7 +157,8 @@ impl Charter {
         let (cluster, view, seats, numbers) = <(_, Arc<View>, Vec<Seat>, Vec<(NodeId, u64)>)>::get(from)?;
         let (founded, before) = <(u64, Vec<u64>)>::get(from)?;
         let known = numbers.iter().all(|(node, _)| node.0 < Place::NODES_MAX);
-        let of_its_line = founded <= view.epoch() && before.len() <= BEFORE_MAX;
+        // Successors count on from it.
+        let of_its_line = view.epoch() < u64::MAX >> 1 && founded <= view.epoch() && before.len() <= BEFORE_MAX;
         let whole = from.is_empty() && known && of_its_line && seats.len() == view.members().len();
         whole.then_some(Self { cluster, view, seats, numbers, founded, before })
     }
