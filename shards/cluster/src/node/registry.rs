@@ -10,7 +10,7 @@ use bytes::Bytes;
 use deepstream_engine::{Nanos, Ticket};
 use std::collections::VecDeque;
 
-/// How long each member waits for those before it to write the charter.
+/// How long each member waits at least for the one before it to write the charter; longer if the registry is slow.
 const RANK_NS: u64 = 250 * MS;
 /// So often within this time a cluster raises its generations, and then takes it that another one does the same.
 const RAISES_MAX: usize = 3;
@@ -28,6 +28,8 @@ pub(super) struct Registry {
     fingerprint: u64,
     bytes: Option<Bytes>,
     live: Vec<Card>,
+    /// How long the last answer took.
+    round_trip_ns: u64,
     /// The latest renewal whose answer was seen.
     seen: Option<Ticket>,
     /// The cards by which it was last found what follows.
@@ -55,6 +57,7 @@ impl Registry {
             fingerprint: 0,
             bytes: None,
             live: Vec::new(),
+            round_trip_ns: 0,
             seen: None,
             judged: None,
             forgot_at: None,
@@ -244,6 +247,7 @@ impl Node {
             return;
         }
         self.registry.seen = Some(ticket);
+        self.registry.round_trip_ns = now.since(sent);
         self.note_differences(&live);
         (self.registry.revision, self.registry.charter, self.registry.live) = (revision, charter, live);
         (self.registry.bytes, self.registry.fingerprint) = (bytes, fingerprint);
@@ -293,7 +297,9 @@ impl Node {
         if self.registry.propose_at.is_some() || self.registry.swap.is_some() || self.follows(now).is_none() {
             return;
         }
-        let at = now.after(self.rank() * RANK_NS);
+        // Until what the one before writes can be seen here.
+        let turn_ns = RANK_NS.max(2 * self.registry.round_trip_ns);
+        let at = now.after(self.rank() * turn_ns);
         // Whoever trusts a lease that the registry forgot must have stopped before others are given what it has.
         let forgot = self.registry.forgot_at.map_or(at, |forgot_at| forgot_at.after(self.settings.ttl_ns));
         self.registry.propose_at = Some(at.max(forgot));

@@ -193,3 +193,32 @@ fn who_joins_or_dies_moves_its_share_and_is_served_again_in_time() {
         assert!(world.real > 50 * MS);
     }
 }
+
+#[test]
+fn at_rest_a_node_asks_the_registry_six_times_a_lease() {
+    let mut world = World::new(7, Planted::Nothing);
+    for node in 0..7 {
+        world.start(&format!("node-{node}"));
+    }
+    world.run_until(world.real + 5 * TTL);
+    world.look_at_rest();
+    assert_eq!(world.wrong, None);
+    world.asked = (0, 0);
+    world.run_until(world.real + 10 * TTL);
+    // Clocks differ by a fifth.
+    assert!((7 * 6 * 8..=7 * 6 * 12).contains(&world.asked.0), "{:?}", world.asked);
+    assert_eq!(world.asked.1, 0);
+}
+
+#[test]
+fn seven_nodes_and_a_slow_registry_do_not_outdo_each_other() {
+    let mut world = World::new(8, Planted::Nothing);
+    world.weather.late_ms = 1000;
+    for node in 0..7 {
+        world.start(&format!("node-{node}"));
+    }
+    world.run_until(world.real + 20 * TTL);
+    let charters = world.registry.written();
+    println!("{charters} charters, {} tries", world.asked.1);
+    assert!(world.asked.1 <= 4 * charters, "{charters} charters, {} tries", world.asked.1);
+}

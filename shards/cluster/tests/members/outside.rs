@@ -67,6 +67,11 @@ impl Registry {
         }
     }
 
+    /// How many charters were ever written.
+    pub(crate) fn written(&self) -> usize {
+        self.revisions as usize
+    }
+
     pub(crate) fn charter(&self) -> Option<&Bytes> {
         self.charter.as_ref().map(|(_, bytes)| bytes)
     }

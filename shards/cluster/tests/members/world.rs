@@ -47,6 +47,8 @@ pub(crate) struct World {
     planted: Planted,
     /// What operators were told, and by whom.
     pub(crate) notes: Vec<(usize, Note)>,
+    /// How often the registry was asked, and how often to write a charter.
+    pub(crate) asked: (usize, usize),
     /// What first cores were told of links.
     pub(crate) links: Vec<(usize, ForCore)>,
     /// What was found to be wrong.
@@ -67,6 +69,7 @@ impl World {
             happenings: Vec::new(),
             planted,
             notes: Vec::new(),
+            asked: (0, 0),
             links: Vec::new(),
             wrong: None,
         }
@@ -202,6 +205,8 @@ impl World {
             }
         }
         for ask in self.processes[of].node.asks() {
+            self.asked.0 += usize::from(!matches!(ask, Ask::Claim { .. }));
+            self.asked.1 += usize::from(matches!(ask, Ask::Swap { .. }));
             let late = self.rng.below((self.weather.late_ms + 1) * MS);
             let lost = self.rng.chance(self.weather.failing);
             self.at(self.real + MS + late, Happens::Asked { of, ask, lost });
