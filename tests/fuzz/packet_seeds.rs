@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use deepstream_engine::{
-    ConnId, Forwarded, Frames, Identity, Nanos, NodeId, Packet, Permissions, Place, ReplyTo, Shadow,
+    ConnId, Forwarded, Frames, Identity, Member, Nanos, NodeId, Packet, Permissions, Place, Rejoin, Rejoined, ReplyTo,
+    Shadow, View,
 };
 use deepstream_valve::check::check_rows;
-use deepstream_wire::{Action, Flags, Head, Span, Wire};
+use deepstream_wire::{Action, Flags, Head, Span, Topic, Wire};
 use std::sync::Arc;
 
 /// The bytes of each, without the number of the form.
@@ -86,6 +87,27 @@ fn permissions(shadowed: bool) -> Packet {
     }))
 }
 
+fn view() -> View {
+    let member = |node, since| Member { node: NodeId(node), cores: 2, incarnation: 9, since };
+    let slots = (0..View::SLOTS).map(|slot| NodeId(slot as u8 % 2)).collect();
+    View::new(5, [1, 2], vec![member(0, 3), member(1, 4)], slots, vec![4; View::SLOTS].into()).expect("a view")
+}
+
+fn rejoin(version: Option<i32>) -> Rejoin {
+    let (name_id, attempt) = (1, 2);
+    Rejoin {
+        topic: Topic::Record,
+        hash: u64::MAX,
+        name: b"r/a"[..].into(),
+        name_id,
+        attempt,
+        count: 3,
+        sum: [4, u64::MAX],
+        wires: 5,
+        version,
+    }
+}
+
 /// Those of every kind that can be made here.
 pub(crate) fn packets() -> Vec<Packet> {
     let (conn, reply_to) = (CONN, REPLY_TO);
@@ -117,5 +139,13 @@ pub(crate) fn packets() -> Vec<Packet> {
         Packet::Fetched(conn, 1 << 31),
         settled(None),
         settled(Some(-1)),
+        Packet::Flush { epoch: 5 },
+        Packet::Rejoin([rejoin(None), rejoin(Some(7))].into()),
+        Packet::Told { epoch: 5 },
+        Packet::View(Arc::new(view())),
+        Packet::Astray(forwarded(Action::RecordPatch)),
+        Packet::Flushed { epoch: u64::MAX },
+        Packet::Rejoined([Rejoined { name_id: 1, attempt: 2, slot: 3, epoch: 4 }].into()),
+        Packet::Done { name_id: 1, attempt: 2 },
     ]
 }
