@@ -3,6 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { promisify } from 'node:util'
+import { CacheConnector } from '@deepstream/cache-redis'
 import { loggedIn, ready } from '../helpers/clients.mjs'
 import { Engine } from '../helpers/engines.mjs'
 import { Flood } from '../helpers/flood.mjs'
@@ -67,6 +69,37 @@ describe('keeping', () => {
     const forger = await ready(client, 'mine')
     await forger.setWithAck({ _v: 9, _d: { role: 'admin' } })
     assert.equal(await within('has', client.record.has('mine_d')), false)
+  })
+
+  test("deepstream.io's own connector reads what is written here, and is read", async (t) => {
+    const quiet = { getNameSpace: () => ({ warn () {}, fatal: assert.fail }) }
+    const options = { host: redis.address, port: redis.port, keyPrefix: 'shared:' }
+    const theirs = new CacheConnector(options, { logger: quiet }, {})
+    atEnd(t, () => theirs.close())
+    await theirs.whenReady()
+    const get = (name) => new Promise((resolve, reject) => {
+      theirs.get(name, (error, version, data) => error ? reject(new Error(error)) : resolve([version, data]))
+    })
+    const [set, remove] = ['set', 'delete'].map((act) => promisify(theirs[act]).bind(theirs))
+    const value = { name: 'Ann', words: ['a "quote"', '\\', 'é🙂'], deep: { n: [1.5, null, true] } }
+    await set('theirs', 7, value)
+    await set('theirs, removed', 1, value)
+    await remove('theirs, removed')
+    const server = await onRedis(t, 'shared:')
+    const client = await loggedIn(t, server)
+    const [first, list] = [await ready(client, 'theirs'), client.record.getList('list')]
+    assert.deepEqual([first.version, first.get()], [7, value])
+    assert.equal(await within('has', client.record.has('theirs, removed')), false)
+    await first.setWithAck('deep.n', [2])
+    assert.deepEqual(await get('theirs'), [8, { ...value, deep: { n: [2] } }])
+    await list.whenReady()
+    list.setEntries(['a', 'b'])
+    await until('the list is there', async () => JSON.stringify(await get('list')) === '[1,["a","b"]]')
+    const gone = await ready(client, 'ours, removed')
+    await gone.setWithAck(value)
+    assert.deepEqual(await get('ours, removed'), [1, value])
+    gone.delete()
+    await until('the removal is there', async () => (await get('ours, removed'))[0] === -1)
   })
 
   test('what was acknowledged survives kill -9 of the server and of Redis', async (t) => {
