@@ -32,6 +32,7 @@ mod exchange;
 mod inbox;
 
 pub use exchange::{Exchange, Seat};
+#[cfg(feature = "redis")]
 pub(crate) use inbox::Inbox;
 
 use crate::storage::Trouble;
