@@ -1,6 +1,6 @@
 //! Owners that lose and gain names as views change. The other node is played by hand: what it says and hears are packets.
 
-use super::rig::{acked, update};
+use super::rig::{acked, permissions, update};
 use crate::ident::{ConnId, NodeId, Place};
 use crate::output::{Completion, Fault, HostRequest, Refusal, Refused, StoreBatch, Stored};
 use crate::packet::{Forwarded, Identity, Packet, Rejoin, ReplyTo};
@@ -633,4 +633,51 @@ fn other_cores_of_the_node_hear_of_a_view_ahead_of_what_goes_by_it() {
         shard.adopt_view(now, view(2, FAR)).is_err()
     };
     assert!(is_refused(&Options::default()), "unless names may move");
+}
+
+#[test]
+fn message_that_waits_for_rules_goes_back_and_nothing_comes_of_what_they_look_for() {
+    let rules = [("event", "*", "publish", "_('q') !== null"), ("record", "*", "read", "true")];
+    let options = Options { permissions: Arc::new(permissions(0, &rules)), ..stored() };
+    let mut near = Near::of(true, &options);
+    near.answers = false;
+    near.request(0, ReplyTo::default(), &emit("e"));
+    near.request(1, ReplyTo::default(), &emit("e"));
+    assert_eq!((near.loads.len(), near.told()), (1, Vec::new()));
+    near.adopt(&all_far(2));
+    assert_eq!(near.told(), ["astray of 0: EMIT e", "astray of 1: EMIT e"]);
+    let ask = near.loads.pop().expect("of q");
+    near.load(&ask);
+    near.pass(60_000 * MS);
+    assert!(near.told().is_empty());
+    let census = near.shard.census();
+    assert_eq!((census.owned_names, census.rule_lookups, census.parked_messages), (0, 0, 0));
+}
+
+#[test]
+fn who_is_left_alone_when_a_node_is_forgotten_is_known() {
+    let mut near = Near::of(true, &Options::default());
+    let left = ConnId { core: Place::of(OWN, 0), generation: 1, slot: 7 };
+    let hash = near.shard.sides.cx.hash(b"e");
+    let alone = Rejoin {
+        topic: deepstream_wire::Topic::Event,
+        hash,
+        name: b"e"[..].into(),
+        name_id: 0,
+        attempt: 1,
+        count: 1,
+        sum: [0, left.mixed()],
+        wires: 1 << Wire::Protobuf as u16,
+        version: None,
+    };
+    near.shard.sides.rejoin(Place::of(OWN, 0), &[alone]);
+    near.rejoin(&["e"], None);
+    near.request(2, joins(1), &about(Action::EventSubscribe, "e"));
+    let only = |near: &Near| {
+        let names = near.shard.sides.owner.names();
+        names.at(slot_of(near, "e").0).interest.only()
+    };
+    assert_eq!(only(&near), None);
+    near.shard.restarted(near.now, FAR, 1, 1);
+    assert_eq!(only(&near), Some(left));
 }
