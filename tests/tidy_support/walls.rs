@@ -13,7 +13,7 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("valve", "shards/valve", &["json", "pattern"]),
     ("engine", "shards/engine", &["json", "wire", "pattern", "valve"]),
     ("cluster", "shards/cluster", &["engine"]),
-    ("sim", "shards/sim", &["json", "wire", "valve", "engine"]),
+    ("sim", "shards/sim", &["json", "wire", "valve", "engine", "cluster"]),
     ("benches", "benches", &["wire", "valve", "engine", "mesh"]),
     ("perf", "perf", &["cpulist", "wire"]),
     ("engines", "tests/engines", &[]),

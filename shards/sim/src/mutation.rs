@@ -83,6 +83,14 @@ pub enum Mutation {
     AdoptSeed,
     /// Changes are seen before they are stored, whatever was asked for.
     PublishEarly,
+    /// Now and then a link between two nodes loses a bundle.
+    LoseBundle,
+    /// Now and then a link between two nodes gives a bundle twice.
+    RepeatBundle,
+    /// Now and then a link between two nodes gives two bundles in another order.
+    SwapBundles,
+    /// Storage does not know of a claim under which it is given a record.
+    ForgetClaim,
     /// Where there is little room, the answer to a conflict has the version that the write would have followed.
     AgeConflict,
 }
@@ -101,7 +109,7 @@ pub(crate) enum Tampering {
 
 impl Mutation {
     /// All planted bugs.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 38] = [
         Self::LoseFanOut,
         Self::RepeatFanOut,
         Self::SwapDeliveries,
@@ -136,6 +144,10 @@ impl Mutation {
         Self::AgeConflict,
         Self::AdoptSeed,
         Self::PublishEarly,
+        Self::LoseBundle,
+        Self::RepeatBundle,
+        Self::SwapBundles,
+        Self::ForgetClaim,
     ];
 
     /// Decides what happens to a packet that is about to be delivered.

@@ -3,6 +3,8 @@
 //! *Owns* how plans are drawn (swarm testing): each run has different weights, so that rare combinations are common in
 //! some runs. *Promises* that the same seed gives the same plan. *Does not* draw anything during the run.
 
+pub(crate) mod cluster;
+
 use crate::rng::Rng;
 use crate::rules::Rules;
 use crate::sketch::{Sketch, first_slots, member};
@@ -157,6 +159,8 @@ pub(crate) struct Plan {
     pub(crate) intruders: Vec<Wire>,
     /// Names of which storage keeps no record.
     pub(crate) barred: Vec<Box<[u8]>>,
+    /// The cores are of processes that are nodes of a cluster; none: between all of them are lanes.
+    pub(crate) cluster: Option<cluster::Cluster>,
 }
 
 impl Plan {
@@ -190,6 +194,7 @@ impl Plan {
             client_names: Vec::new(),
             intruders: Vec::new(),
             barred: Vec::new(),
+            cluster: None,
         };
         if plan.options.limits.subscriptions_per_connection_max < 100 {
             // What is left of a budget that topics share cannot be told from outside at every moment.

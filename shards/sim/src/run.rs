@@ -35,6 +35,8 @@ pub struct Run {
     pub growing: bool,
     /// Whether changes may be seen only once they are stored; worlds of earlier failures knew none that were kept back.
     pub stored: bool,
+    /// Whether the cores are of processes that are nodes of a cluster, with a bus between them.
+    pub clustered: bool,
 }
 
 /// A failure of a run.
@@ -44,6 +46,8 @@ pub struct Failure {
     pub seed: u64,
     /// When.
     pub step: u64,
+    /// Whether that is a world of a cluster.
+    pub clustered: bool,
     /// What.
     pub what: String,
     /// The steps before it.
@@ -57,7 +61,8 @@ impl fmt::Display for Failure {
         }
         let Self { seed, step, what, .. } = self;
         writeln!(f, "{what}")?;
-        write!(f, "seed={seed} step={step} scripts/sim --seed {seed} --until {step}")
+        let cluster = if self.clustered { " --cluster" } else { "" };
+        write!(f, "seed={seed} step={step} scripts/sim{cluster} --seed {seed} --until {step}")
     }
 }
 
@@ -84,7 +89,13 @@ impl Run {
             apart: true,
             growing: true,
             stored: true,
+            clustered: false,
         }
+    }
+
+    /// A run of a seed in a cluster as it should be.
+    pub fn cluster(seed: u64) -> Self {
+        Self { clustered: true, ..Self::of(seed) }
     }
 
     /// Runs it. A failure comes with the steps that led to it: the run is repeated to write them down.
@@ -115,7 +126,13 @@ impl Run {
             Ok(Err(what)) => what,
             Err(panic) => format!("panicked: {}", panic_text(panic.as_ref())),
         };
-        Err(Failure { seed: self.seed, step: world.step, what, lines: world.trace.into_lines() })
+        Err(Failure {
+            seed: self.seed,
+            step: world.step,
+            clustered: self.clustered,
+            what,
+            lines: world.trace.into_lines(),
+        })
     }
 }
 
@@ -182,7 +199,10 @@ pub(crate) fn come_to_rest(world: &mut World, until: u64) -> Result<(), String> 
         if world.step >= until {
             return Ok(());
         }
-        world.oracle.rpc_in_time(world.waited_at);
+        // What is under way between nodes may be the answer.
+        if !world.cluster_busy() {
+            world.oracle.rpc_in_time(world.waited_at);
+        }
         failure(world)?;
         if !world.waits_for_time() {
             return Ok(());
@@ -247,6 +267,7 @@ impl World {
         let closing = self.live.iter().any(|&index| self.conns[index].alive && !self.conns[index].client_alive);
         asked
             || closing
+            || self.cluster_busy()
             || self.cores.iter().any(|core| {
                 let census = core.shard.census();
                 // Listeners anywhere keep a timer everywhere, for as long as they are there.

@@ -19,6 +19,7 @@ impl World {
         self.swap_rules();
         self.change_views();
         self.let_intruders_act();
+        self.live_cluster();
         let mut weights = self.plan.weights;
         if self.settling {
             for act in Act::ALL.into_iter().filter(|&act| act >= Act::Work) {
@@ -103,13 +104,15 @@ impl World {
             from != to
                 && !world.frozen(from)
                 && queue.refuses_until <= world.step
-                && queue.packets.len() < capacity
                 && world.packets_waiting(from, to, lane) > 0
+                && world.takes_packets(from, to, lane)
         });
         let Some(index) = lane else { return false };
         let (from, to, lane) = self.lane_at(index);
-        let room = capacity - self.lanes()[index].packets.len();
-        let count = self.some_of(room.min(self.packets_waiting(from, to, lane)));
+        let waiting = self.packets_waiting(from, to, lane);
+        // A node takes a bundle whole.
+        let room = if self.is_far(from, to) { waiting } else { capacity - self.lanes()[index].packets.len() };
+        let count = self.some_of(room.min(waiting));
         self.publish(from, to, lane, count);
         true
     }
@@ -303,8 +306,11 @@ impl World {
 
     /// Time goes on to the next moment at which something is due; `false` if nothing ever is.
     pub(crate) fn wait(&mut self) -> bool {
-        let Some(next) = self.next_due() else { return false };
-        self.now = self.now.max(next);
+        let next = self.next_due();
+        if !self.cluster_until(next) {
+            let Some(next) = next else { return false };
+            self.now = self.now.max(next);
+        }
         let now = self.now;
         if !(0..self.cores.len()).any(|core| self.frozen(core)) {
             self.waited_at = now;

@@ -32,6 +32,18 @@ impl Sketch {
         Self { epoch: 1, seed, members: vec![member], slots, since: first_slots() }
     }
 
+    /// The parts of a view.
+    pub(crate) fn of(view: &View) -> Self {
+        let slots = 0..View::SLOTS as u16;
+        Self {
+            epoch: view.epoch(),
+            seed: view.seed(),
+            members: view.members().to_vec(),
+            slots: slots.clone().map(|slot| view.node_of(slot)).collect(),
+            since: slots.map(|slot| view.generation(slot)).collect(),
+        }
+    }
+
     pub(crate) fn view(&self) -> Arc<View> {
         let view = View::new(self.epoch, self.seed, self.members.clone(), self.slots.clone(), self.since.clone());
         Arc::new(view.expect("every slot is of one of the members"))

@@ -4,6 +4,7 @@
 //! happens in single steps, and that the same seed gives the same steps. *Does not* judge: it shows inputs and outputs
 //! to the oracles, which do.
 
+pub(crate) mod cluster;
 mod drain;
 pub(crate) mod intruder;
 mod lanes;
@@ -106,6 +107,8 @@ pub(crate) struct World {
     rules: u32,
     /// The newest view, likewise.
     view: usize,
+    /// The processes that the cores are of, if they are of several.
+    cluster: Option<Box<cluster::Cluster>>,
     /// Whether shards are taped.
     is_taped: bool,
 }
@@ -146,12 +149,20 @@ impl World {
         if run.stored {
             plan.draw_visibility(&mut Rng::new(run.seed, "visibility"));
         }
+        if run.clustered {
+            plan.draw_cluster(&mut Rng::new(run.seed, "processes"));
+        }
         Self::of(plan, run.seed, run.mutation, tracing)
     }
 
     /// A world of this plan.
-    pub(crate) fn of(plan: Plan, seed: u64, mutation: Mutation, tracing: Tracing) -> Self {
+    pub(crate) fn of(mut plan: Plan, seed: u64, mutation: Mutation, tracing: Tracing) -> Self {
         let now = Nanos(1_000_000_000);
+        let cluster = plan.cluster.as_ref().map(|cluster| cluster::Cluster::found(cluster, now, seed));
+        let cluster = cluster.map(|(cluster, sketch)| {
+            plan.views = vec![sketch];
+            Box::new(cluster)
+        });
         let places: Vec<Place> = match plan.views.first() {
             None => (0..plan.cores).map(Place::alone).collect(),
             Some(sketch) => sketch.view().places().to_vec(),
@@ -199,6 +210,7 @@ impl World {
             settling: false,
             rules: 0,
             view: 0,
+            cluster,
             is_taped: false,
             rng,
             plan,
@@ -238,8 +250,12 @@ impl World {
     }
 
     pub(crate) fn lane(&mut self, from: usize, to: usize, lane: Lane) -> &mut LaneQueue {
-        let cores = self.cores.len();
-        &mut self.lanes[(from * cores + to) * 2 + lane as usize]
+        let index = self.lane_index(from, to, lane);
+        &mut self.lanes[index]
+    }
+
+    fn lane_index(&self, from: usize, to: usize, lane: Lane) -> usize {
+        (from * self.cores.len() + to) * 2 + lane as usize
     }
 
     pub(crate) fn lane_count(&self) -> usize {
@@ -484,6 +500,7 @@ impl World {
         let fate = self.store.writes[core].front().map_or(Fate::Fine, |write| write.fate);
         let (batch, outcome) = self.store.write(core, || mutation.forgets(rng));
         self.line(|| format!("stored core={core} records={} outcome={outcome:?}", batch.entries.len()));
+        self.check_claims(core, &batch);
         self.oracle.carried_out(core, &batch, fate);
         if let Some(outcome) = outcome {
             if matches!(fate, Fate::Fails | Fate::DoneAndFails) {

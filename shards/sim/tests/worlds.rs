@@ -38,6 +38,11 @@ fn two_hundred_worlds_pass_every_oracle() {
 }
 
 #[test]
+fn a_hundred_clusters_pass_every_oracle() {
+    assert_pass(0..100, Run::cluster);
+}
+
+#[test]
 fn worlds_that_failed_once_do_not_fail_again() {
     let seeds = [
         455, 5591, 62_741, 75_481, 5_020_295, 5_034_651, 5_096_551, 10_016_841, 10_019_313, 20_008_904, 20_115_495,
@@ -78,5 +83,7 @@ fn worlds_with_everything_that_failed_once_do_not_fail_again() {
 #[test]
 fn a_seed_is_always_the_same_world() {
     let steps = || Run::of(7).go().map_err(|failure| failure.what);
+    assert_eq!(steps(), steps());
+    let steps = || Run::cluster(7).go().map_err(|failure| failure.what);
     assert_eq!(steps(), steps());
 }

@@ -383,8 +383,13 @@ impl Node {
             node: own,
             slots: self.slots_claimed(),
             trusted_until: self.lease.trusted_until(),
-            links: self.peers.iter().map(|(&node, peer)| (node, peer.link.census())).collect(),
+            links: self.links().collect(),
         }
+    }
+
+    /// The links to the other members.
+    pub fn links(&self) -> impl Iterator<Item = (NodeId, LinkCensus)> {
+        self.peers.iter().map(|(&node, peer)| (node, peer.link.census()))
     }
 
     /// Of the charter.

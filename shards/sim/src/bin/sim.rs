@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "sim [--runs N | --seconds N] [--from SEED] [--threads N]\nsim --seed S [--until STEP] [--trace]\nsim --corner ORDERS_MAX\nsim --replay TAPE";
+const USAGE: &str = "sim [--cluster] [--runs N | --seconds N] [--from SEED] [--threads N]\nsim [--cluster] --seed S [--until STEP] [--trace]\nsim --corner ORDERS_MAX\nsim --replay TAPE";
 /// How many failures are printed with their steps; of the others only the message.
 const PRINTED_MAX: usize = 3;
 
@@ -22,8 +22,15 @@ struct Arguments {
     seed: Option<u64>,
     until: Option<u64>,
     trace: bool,
+    cluster: bool,
     corner: Option<usize>,
     tape: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn run(&self, seed: u64) -> Run {
+        if self.cluster { Run::cluster(seed) } else { Run::of(seed) }
+    }
 }
 
 fn arguments() -> Option<Arguments> {
@@ -35,6 +42,7 @@ fn arguments() -> Option<Arguments> {
         seed: None,
         until: None,
         trace: false,
+        cluster: false,
         corner: None,
         tape: None,
     };
@@ -54,6 +62,7 @@ fn arguments() -> Option<Arguments> {
             "--until" => found.until = Some(number()?),
             "--corner" => found.corner = Some(usize::try_from(number()?).ok()?),
             "--trace" => found.trace = true,
+            "--cluster" => found.cluster = true,
             _ => return None,
         }
     }
@@ -117,7 +126,7 @@ fn corners(orders_max: usize) -> ExitCode {
 }
 
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
-    let run = Run { until: arguments.until, print: arguments.trace, ..Run::of(seed) };
+    let run = Run { until: arguments.until, print: arguments.trace, ..arguments.run(seed) };
     match run.go() {
         Ok(steps) => {
             println!("seed={seed} {steps} steps, nothing failed");
@@ -148,7 +157,7 @@ fn many(arguments: &Arguments) -> ExitCode {
             next.fetch_sub(1, Ordering::Relaxed);
             break;
         }
-        match Run::of(seed).go() {
+        match arguments.run(seed).go() {
             Ok(count) => {
                 steps.fetch_add(count, Ordering::Relaxed);
             }

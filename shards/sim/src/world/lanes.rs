@@ -26,6 +26,11 @@ fn carried(packet: &Packet) -> Packet {
 impl World {
     /// A shard's packets for a peer enter the lane, as many as `count`.
     pub(crate) fn publish(&mut self, from: usize, to: usize, lane: Lane, count: usize) {
+        if self.is_far(from, to) {
+            self.line(|| format!("bundle {from}>{to} {lane:?} packets={count}"));
+            self.bundle(from, to, lane, count);
+            return self.drain(from);
+        }
         let take = |packets: &mut Vec<Packet>| -> Vec<Packet> { packets.drain(..count).collect() };
         let (here, there) = (self.cores[from].place, self.cores[to].place);
         let mut packets = self.cores[from].shard.take_packets(there, lane, take);

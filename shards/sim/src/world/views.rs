@@ -46,6 +46,9 @@ impl World {
 
     /// Nodes have claimed all that they own, and trust their membership for ever.
     pub(crate) fn begin_serving(&mut self) {
+        if self.plan.cluster.is_some() {
+            return self.begin_cluster();
+        }
         (0..self.cores.len()).for_each(|core| self.claim_all(core));
     }
 

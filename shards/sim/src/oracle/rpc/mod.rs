@@ -20,6 +20,8 @@ type Key = (usize, Box<[u8]>, Box<[u8]>);
 
 /// Grain of the engine's timers, twice: as late as a timer may be.
 const LATE_NS: u64 = 2 << 20;
+/// As long as what is said between nodes may be under way, there and back: it may be lost more than once.
+const FAR_NS: u64 = 10_000_000_000;
 
 #[derive(Debug)]
 struct Request {
@@ -108,6 +110,7 @@ pub(super) struct Calls {
     moment: u64,
     names_max: usize,
     ack_timeout_ns: u64,
+    late_ns: u64,
     response_timeout_ns: u64,
     tells_name: bool,
     tells_data: bool,
@@ -134,6 +137,7 @@ impl Calls {
             moment: 0,
             names_max: plan.options.limits.names_per_message_max,
             ack_timeout_ns: plan.options.rpc_ack_timeout_ns,
+            late_ns: if plan.cluster.is_some() { FAR_NS } else { LATE_NS },
             response_timeout_ns: plan.options.rpc_response_timeout_ns,
             tells_name: plan.options.rpc_requestor_name,
             tells_data: plan.options.rpc_requestor_data,

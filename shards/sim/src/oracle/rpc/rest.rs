@@ -1,6 +1,6 @@
 //! What must have come of calls by the time nothing is under way.
 
-use super::{Answer, LATE_NS, Request};
+use super::{Answer, Request};
 use crate::oracle::Oracle;
 use crate::oracle::record::text;
 use deepstream_engine::Nanos;
@@ -12,7 +12,7 @@ impl Oracle {
     pub(crate) fn rpc_in_time(&mut self, waited_at: Nanos) {
         let timeout_ns = self.calls.ack_timeout_ns.max(self.calls.response_timeout_ns);
         let late = self.calls.requests.iter().find(|request| {
-            let due = request.touched.after(timeout_ns + LATE_NS);
+            let due = request.touched.after(timeout_ns + self.calls.late_ns);
             let twin = self.calls.has_twin(&request.key);
             // Where there are rules, a call may have to wait for records before it is made.
             let made = !self.permit.ruled() || !request.asks.is_empty();
