@@ -32,6 +32,7 @@ fn open(name: &str, durability: Durability, shards: usize) -> Storage {
         off_core: Vec::new(),
         server: "test".to_owned(),
         cluster: None,
+        cache: None,
         deposed: Arc::new(|_| {}),
     };
     storage::start(Embedded::new(directory, durability), options).expect("the target directory is writable")

@@ -135,6 +135,10 @@ fn open_storage(
     store: Option<Open>,
     deposed: Option<storage::Deposed>,
 ) -> Result<Option<Storage>, StartError> {
+    let (cache, before) = match &config.cache {
+        Some(cache) => (cache.cache(), format!(", behind a cache: {}", cache.place())),
+        None => (None, String::new()),
+    };
     let options = storage::Options {
         load_timeout: config.record.storage_retrieval_timeout,
         start_timeout: config.initialization_timeout,
@@ -143,6 +147,7 @@ fn open_storage(
         off_core: vec![bell.waker()],
         server: config.server_name.clone(),
         cluster: None,
+        cache,
         deposed: deposed.unwrap_or_else(|| Arc::new(|why| note(Level::Fatal, "STORAGE", why))),
     };
     let (storage, what) = match (store, config.storage.kept()) {
@@ -150,7 +155,7 @@ fn open_storage(
         (None, Some(kept)) => (Some(kept.start(options)?), kept.place()),
         (None, None) => (None, "none, records live and die with this process".to_owned()),
     };
-    note(Level::Info, "INFO", &format!("storage ready: {what}"));
+    note(Level::Info, "INFO", &format!("storage ready: {what}{before}"));
     Ok(storage)
 }
 

@@ -21,7 +21,7 @@ mod tiered;
 mod together;
 mod writing;
 
-pub use cache::{Cache, Entry};
+pub use cache::{AnyCache, Cache, Entry};
 pub use client::{Claimed, Client, LOADS_MAX};
 pub use deepstream_engine::Fence;
 pub use driver::{Driver, Expected, Found, Kind, Late, Manner, Refused, Trouble, Why, Write, Writer};

@@ -7,7 +7,7 @@ use super::health::{Health, first, keep};
 use super::keeper::{Cluster, Keeper};
 use super::reading::Reader;
 use super::writing::Writer;
-use super::{AtomicCounters, Client, Counters};
+use super::{AnyCache, AtomicCounters, Client, Counters, Tiered};
 use crate::service::bell::{Bell, BellReceiver};
 use crate::service::{Pinned, Plan, Service, Thread, Waker};
 use std::io;
@@ -33,6 +33,8 @@ pub struct Options {
     pub server: String,
     /// The cluster of which this server is a node. Then it writes once it has claimed slots.
     pub cluster: Option<Cluster>,
+    /// Before the store, if there is one.
+    pub cache: Option<AnyCache>,
     /// What happens when another server has taken the store over: from then on nothing is written any more.
     pub deposed: Deposed,
 }
@@ -79,8 +81,15 @@ pub struct Storage {
     threads: Vec<Thread>,
 }
 
-/// Opens a store and starts its threads.
+/// Opens a store, with the cache before it if there is one, and starts its threads.
 pub fn start<D: Driver>(driver: D, mut options: Options) -> Result<Storage, OpenError> {
+    match options.cache.take() {
+        Some(cache) => begin(Tiered::new(cache, driver), options),
+        None => begin(driver, options),
+    }
+}
+
+fn begin<D: Driver>(driver: D, mut options: Options) -> Result<Storage, OpenError> {
     let driver = Arc::new(driver);
     let place = driver.place();
     let keeper = Keeper::draw(&options.server, options.cluster.take())

@@ -4,7 +4,7 @@
 //! server starts a connector without knowing which one it is. *Does not* read files.
 
 use super::names::Names;
-use super::{OpenError, Options, Storage};
+use super::{AnyCache, OpenError, Options, Storage};
 use crate::settings::{Configured, Value};
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,11 @@ pub trait Settings: Value {
 
     /// Changes that directory, if there is one.
     fn move_to(&mut self, _directory: PathBuf) {}
+
+    /// What is configured, as a cache before another store; `None`: it cannot be one.
+    fn cache(&self) -> Option<AnyCache> {
+        None
+    }
 
     /// Opens the store and starts its threads.
     fn start(&self, options: Options) -> Result<Storage, OpenError>;

@@ -1,26 +1,28 @@
 //! A cache before a store: a driver made of both.
 //!
 //! *Owns* the order in which they are asked. *Promises* what every driver promises, as far as its store does; that a
-//! cache which is away, slow or emptied is no outage; and that while this process runs no reader ever sees an older
-//! version after a newer one. *Does not* read from a cache that may be outdated.
+//! cache which is away, slow or emptied is no outage; and that no reader ever sees an older version after a newer one,
+//! whatever became of the cache or of this process, and whoever else uses that cache. *Does not* read from a cache that
+//! may be outdated.
 //!
 //! * **A lookup** asks the cache, then the store for what is not cached, and caches what was found.
-//! * **A commit** removes the names from the cache, writes them to the store, and puts them into the cache; it ends
-//!   after all three. So a process that crashes in between leaves nothing outdated in the cache.
+//! * **A commit** writes to the store, and then puts what it wrote into the cache; it ends after both.
 //! * **What a lookup found is not cached** if a commit of the same name was under way at any moment of the lookup,
 //!   because it may be older.
-//! * **While the cache is away** written names are noted, and removed from the cache before it is asked again. If the
-//!   process crashes meanwhile this list is lost, and the operator has to flush the cache; the log says so when the
-//!   cache goes away.
+//! * **What is cached has a stamp**, a random number, and only what has the present one is believed. Another is drawn when
+//!   this process starts, whenever the cache was away, and whenever slots were claimed. So what was not told of a change
+//!   is never believed again: what this process had cached before it ended, what reached the cache late over a connection
+//!   that is gone, what another node of a cluster cached that has lost the slot. The price is a cache that starts empty
+//!   then.
 
 use super::cache::{Cache, Entry};
-use super::driver::{Driver, Expected, Found, Late, Manner, Refused, Trouble, Write, Writer};
+use super::driver::{Driver, Expected, Found, Kind, Late, Manner, Refused, Trouble, Write, Writer};
 use super::health::{RETRY_FIRST, first_of};
 use super::names::Names;
 use crate::log::{Level, note};
 use std::collections::HashSet;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as Guarded, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
@@ -30,6 +32,9 @@ use tokio::time::{sleep, timeout};
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Most names that are noted, of each kind; above it all names count as noted.
 const NAMES_MAX: usize = 1 << 20;
+const EVENT: &str = "CACHE";
+/// The record by which it is tried whether the cache works. One of a client by this name is only forgotten.
+const PROBE: &[u8] = b"deepstream:probe";
 
 /// See the module.
 pub struct Tiered<C, S> {
@@ -37,7 +42,9 @@ pub struct Tiered<C, S> {
     store: S,
     /// Whether the cache is asked.
     trusted: AtomicBool,
-    /// Signalled when it is no longer asked.
+    /// What is cached is believed if it has this one.
+    stamp: AtomicU64,
+    /// Signalled when the cache is no longer asked.
     lost: Notify,
     /// Held while the cache is changed.
     turn: Mutex<()>,
@@ -46,8 +53,8 @@ pub struct Tiered<C, S> {
 
 #[derive(Default)]
 struct State {
-    /// Names of which the cache may be outdated.
-    suspects: Noted,
+    /// Names that are being committed.
+    under_way: Noted,
     /// Names that were committed while a lookup was under way.
     touched: Noted,
     lookups: usize,
@@ -72,6 +79,11 @@ impl Noted {
     fn has(&self, name: &[u8]) -> bool {
         self.all || self.names.contains(name)
     }
+
+    fn clear(&mut self) {
+        self.names.clear();
+        self.all = false;
+    }
 }
 
 /// A lookup under way.
@@ -89,7 +101,7 @@ impl Drop for Lookup<'_> {
         let mut state = lock(self.0);
         state.lookups -= 1;
         if state.lookups == 0 {
-            state.touched = Noted::default();
+            state.touched.clear();
         }
     }
 }
@@ -101,8 +113,21 @@ fn lock(state: &Guarded<State>) -> MutexGuard<'_, State> {
 impl<C: Cache, S: Driver> Tiered<C, S> {
     /// A cache before a store.
     pub fn new(cache: C, store: S) -> Self {
-        let (trusted, lost) = (AtomicBool::new(false), Notify::new());
-        Self { cache, store, trusted, lost, turn: Mutex::default(), state: Guarded::default() }
+        let (trusted, stamp, lost) = (AtomicBool::new(false), AtomicU64::new(0), Notify::new());
+        Self { cache, store, trusted, stamp, lost, turn: Mutex::default(), state: Guarded::default() }
+    }
+
+    fn stamp(&self) -> u64 {
+        self.stamp.load(Ordering::Acquire)
+    }
+
+    /// Draws another stamp: from here on nothing is believed that was cached before.
+    fn renew(&self) -> Result<(), Trouble> {
+        let failed = |error: getrandom::Error| Trouble::new(Kind::Busy, format!("no random numbers: {error}"), "");
+        let drawn = getrandom::u64().map_err(failed);
+        // One that was not drawn is at least another one, and nothing is asked until one is.
+        self.stamp.store(*drawn.as_ref().unwrap_or(&self.stamp().wrapping_add(1)), Ordering::Release);
+        drawn.map(|_| ())
     }
 
     /// The cache's answer if it comes in time; otherwise the cache is not asked any more.
@@ -110,39 +135,36 @@ impl<C: Cache, S: Driver> Tiered<C, S> {
         if !self.trusted.load(Ordering::Acquire) {
             return None;
         }
-        let why = match timeout(PATIENCE, answer).await {
+        match timeout(PATIENCE, answer).await {
             Ok(Ok(answer)) => return Some(answer),
-            Ok(Err(trouble)) => trouble.words(),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        if self.trusted.swap(false, Ordering::AcqRel) {
-            let text = format!(
-                "cache {}: {why}. The store alone is asked until it is back; flush it if this server ends before",
-                self.cache.place()
-            );
-            note(Level::Error, "CACHE", &text);
-            self.lost.notify_one();
+            Ok(Err(trouble)) => self.lose(&trouble.words()),
+            Err(_) => self.lose("no answer in time"),
         }
         None
     }
 
-    /// Removes from the cache what may be outdated; from then on it is asked.
+    fn lose(&self, why: &str) {
+        if self.trusted.swap(false, Ordering::AcqRel) {
+            let text = format!(
+                "cache {}: {why}. Records that are not in memory are read from {} alone until it is back, which takes \
+                 longer; nothing else changes",
+                self.cache.place(),
+                self.store.place()
+            );
+            note(Level::Error, EVENT, &text);
+            self.lost.notify_one();
+        }
+    }
+
+    /// Opens the cache; from then on it is asked, for what is put there from now on.
     async fn trust(&self) -> Result<(), Trouble> {
         self.cache.open().await?;
+        // A connection that is open says nothing of whether it is answered, nor whether anything can be written.
         let _turn = self.turn.lock().await;
-        // They stay noted until they are removed from the cache, also if this future is dropped halfway. None is added
-        // meanwhile, because that needs the lock `turn`.
-        let (all, names) = {
-            let State { suspects, .. } = &*lock(&self.state);
-            (suspects.all, suspects.names.iter().cloned().collect::<Vec<_>>())
-        };
-        if all {
-            let what = "it is behind in too many records";
-            return Err(Trouble::new(super::Kind::Busy, what, "flush it, and restart the server"));
-        }
-        let names: Vec<&[u8]> = names.iter().map(|name| &**name).collect();
-        self.cache.delete(&names).await?;
-        lock(&self.state).suspects = Noted::default();
+        self.cache.set(&[Entry { name: PROBE, version: 0, value: b"{}" }], 0).await?;
+        self.cache.get(&[PROBE], 0).await?;
+        self.cache.delete(&[PROBE]).await?;
+        self.renew()?;
         self.trusted.store(true, Ordering::Release);
         Ok(())
     }
@@ -155,7 +177,8 @@ impl<C: Cache, S: Driver> Tiered<C, S> {
                 sleep(pause).await;
                 pause = (pause * 2).min(S::MANNER.retry_max);
                 if timeout(pause.max(PATIENCE), self.trust()).await.is_ok_and(|result| result.is_ok()) {
-                    note(Level::Info, "CACHE", &format!("cache {} is back", self.cache.place()));
+                    let text = format!("cache {} is back, and counts as empty", self.cache.place());
+                    note(Level::Info, EVENT, &text);
                 }
             }
             self.lost.notified().await;
@@ -163,32 +186,41 @@ impl<C: Cache, S: Driver> Tiered<C, S> {
     }
 
     /// Caches what a lookup found in the store, unless it was written meanwhile.
-    async fn fill(&self, names: &[&[u8]], found: &[Found]) {
+    async fn fill(&self, names: &[&[u8]], found: &[Found], stamp: u64) {
         let _turn = self.turn.lock().await;
         let entries: Vec<Entry<'_>> = {
             let state = lock(&self.state);
-            let known = names.iter().zip(found).filter(|(name, _)| !state.touched.has(name));
+            let known = names.iter().zip(found);
+            let known = known.filter(|(name, _)| !state.touched.has(name) && !state.under_way.has(name));
             known
                 .filter_map(|(name, found)| found.as_ref().ok()?.as_ref().map(|stored| (name, stored)))
                 .map(|(name, stored)| Entry { name, version: stored.version, value: &stored.value })
                 .collect()
         };
         if !entries.is_empty() {
-            self.asked(self.cache.set(&entries)).await;
+            self.asked(self.cache.set(&entries, stamp)).await;
         }
     }
 
-    /// Changes the cache because of a commit; names of which it may be outdated afterwards are noted.
-    async fn change(&self, group: &[Write<'_>], change: impl Future<Output = Result<(), Trouble>>) {
-        {
-            let mut state = lock(&self.state);
-            if state.lookups > 0 {
-                state.touched.add(group);
+    /// Brings the cache up to date after a commit: what was written is put there, and of what may not have been written
+    /// nothing is kept.
+    async fn follow(&self, group: &[Write<'_>], outcome: &Result<Vec<Refused>, Trouble>, stamp: u64) {
+        let _turn = self.turn.lock().await;
+        let (mut entries, mut gone) = (Vec::new(), Vec::new());
+        let refused: HashSet<usize> = outcome.iter().flatten().map(|refused| refused.entry).collect();
+        for (at, write) in group.iter().enumerate() {
+            // Records written with a condition are written by others too.
+            let is_own = outcome.is_ok() && !refused.contains(&at) && write.expected == Expected::Anything;
+            match write.value.filter(|_| is_own) {
+                Some(value) => entries.push(Entry { name: write.name, version: write.version, value }),
+                None => gone.push(write.name),
             }
         }
-        let _turn = self.turn.lock().await;
-        if self.asked(change).await.is_none() {
-            lock(&self.state).suspects.add(group);
+        if !entries.is_empty() {
+            self.asked(self.cache.set(&entries, stamp)).await;
+        }
+        if !gone.is_empty() {
+            self.asked(self.cache.delete(&gone)).await;
         }
     }
 }
@@ -218,7 +250,7 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
         if !self.trusted.load(Ordering::Acquire)
             && let Ok(Err(why)) = timeout(PATIENCE, self.trust()).await
         {
-            note(Level::Warn, "CACHE", &format!("cache {}: {}. It is tried again", self.cache.place(), why.words()));
+            note(Level::Warn, EVENT, &format!("cache {}: {}. It is tried again", self.cache.place(), why.words()));
         }
         Ok(())
     }
@@ -237,7 +269,11 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
 
     async fn load(&self, names: &[&[u8]]) -> Result<Vec<Found>, Trouble> {
         let _lookup = Lookup::begin(&self.state);
-        let mut found = self.asked(self.cache.get(names)).await.unwrap_or_default();
+        let stamp = self.stamp();
+        let mut found = self.asked(self.cache.get(names, stamp)).await.unwrap_or_default();
+        if stamp != self.stamp() {
+            found.clear();
+        }
         found.resize(names.len(), Ok(None));
         let missing: Vec<usize> = (0..names.len()).filter(|at| !matches!(found[*at], Ok(Some(_)))).collect();
         if missing.is_empty() {
@@ -245,7 +281,8 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
         }
         let asked: Vec<&[u8]> = missing.iter().map(|at| names[*at]).collect();
         let stored = self.store.load(&asked).await?;
-        self.fill(&asked, &stored).await;
+        // Under the stamp of the beginning: if slots were claimed meanwhile their last owner may have written since.
+        self.fill(&asked, &stored, stamp).await;
         for (at, stored) in missing.into_iter().zip(stored) {
             found[at] = stored;
         }
@@ -253,26 +290,25 @@ impl<C: Cache, S: Driver> Driver for Tiered<C, S> {
     }
 
     async fn claim(&self, slots: &[u16], generation: u64) -> Result<Vec<Late>, Trouble> {
-        self.store.claim(slots, generation).await
+        let claimed = self.store.claim(slots, generation).await;
+        // Afterwards: until then their last owner may have written.
+        if let Err(why) = self.renew() {
+            self.lose(&why.words());
+        }
+        claimed
     }
 
     async fn commit(&self, group: &[Write<'_>]) -> Result<Vec<Refused>, Trouble> {
-        let names: Vec<&[u8]> = group.iter().map(|write| write.name).collect();
-        self.change(group, self.cache.delete(&names)).await;
-        let refused = self.store.commit(group).await?;
-        let done: Vec<Write<'_>> = {
-            let lost: HashSet<usize> = refused.iter().map(|refused| refused.entry).collect();
-            let kept = group.iter().enumerate().filter(|(at, _)| !lost.contains(at));
-            kept.map(|(_, write)| *write).collect()
-        };
-        // Records written with a condition or a fence are written by other servers too, so they are not cached, and the
-        // next reader asks the store.
-        let own = done.iter().filter(|write| write.expected == Expected::Anything && write.fence.is_none());
-        let entries: Vec<Entry<'_>> = own
-            .filter_map(|write| write.value.map(|value| Entry { name: write.name, version: write.version, value }))
-            .collect();
-        self.change(&done, self.cache.set(&entries)).await;
-        Ok(refused)
+        let stamp = self.stamp();
+        lock(&self.state).under_way.add(group);
+        let outcome = self.store.commit(group).await;
+        self.follow(group, &outcome, stamp).await;
+        let mut state = lock(&self.state);
+        if state.lookups > 0 {
+            state.touched.add(group);
+        }
+        state.under_way.clear();
+        outcome
     }
 
     async fn close(&self) {

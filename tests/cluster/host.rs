@@ -70,6 +70,7 @@ impl Host {
             off_core: vec![bell.waker()],
             server: name.to_owned(),
             cluster: None,
+            cache: None,
             deposed: Arc::new(|_| {}),
         };
         let mut storage = storage::start(Claims(fences.clone(), cut.clone()), storage_options)?;

@@ -93,6 +93,7 @@ impl Rig {
             off_core: Vec::new(),
             server: "test".to_owned(),
             cluster: None,
+            cache: None,
             deposed: Arc::new(|_| {}),
         };
         let storage = storage::start(Embedded::new(path.into(), durability), options)?;

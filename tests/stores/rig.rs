@@ -62,6 +62,7 @@ impl Rig {
             off_core: vec![waker()],
             server: server.to_owned(),
             cluster: cluster.cloned(),
+            cache: None,
             deposed: deposed(&signal),
         };
         let deadline = Instant::now() + PATIENCE;
