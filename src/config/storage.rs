@@ -121,13 +121,18 @@ pub(super) fn settle(file: &Path, root: &Node, in_memory: bool, config: &mut Con
     for known in KNOWN {
         (known.settle)(file, root, config, complain);
     }
-    let Some(cache) = config.cache.take() else { return };
-    if root.get("storage").is_some() {
-        let hint = "leave one of them out: without storage, records are kept where cache says";
-        complain(&["cache"], "a cache beside a storage is not in this release", hint);
-    }
-    if !in_memory {
+    let Some(cache) = config.cache.take().filter(|_| !in_memory) else { return };
+    if root.get("storage").is_none() {
         config.storage = Storage::Kept(cache);
+        return;
+    }
+    let hint = "leave one of them out: without storage, records are kept where cache says";
+    match config.storage.kept() {
+        None => complain(&["cache"], "there is a cache before a storage that keeps nothing", hint),
+        Some(kept) if kept.directory().is_some() => {
+            complain(&["cache"], "there is a cache before a storage in files of this machine, which is faster", hint);
+        }
+        Some(_) => config.cache = Some(cache),
     }
 }
 

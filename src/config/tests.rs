@@ -778,11 +778,26 @@ fn a_cache_without_a_storage_keeps_the_records() {
     let loaded = good("cache: {name: redis, options: {host: db, port: 6380, password: 007}}");
     let redis: &Redis = loaded.config.storage.kept().unwrap().get().unwrap();
     assert_eq!((redis.place().as_str(), redis.password.as_deref()), ("0 at db:6380", Some("007")));
-    let both = "storage: {type: memory}\ncache: {name: redis}";
-    let said = "config.yml:2: cache: a cache beside a storage is not in this release; leave one of them out";
-    assert!(bad(both).starts_with(said), "{}", bad(both));
+    assert!(loaded.config.cache.is_none());
+    for (storage, said) in [
+        ("{type: memory}", "a cache before a storage that keeps nothing; leave one of them out"),
+        (
+            "{type: default}",
+            "a cache before a storage in files of this machine, which is faster; leave one of them out",
+        ),
+    ] {
+        let both = bad(&format!("storage: {storage}\ncache: {{name: redis}}"));
+        assert!(both.starts_with(&format!("config.yml:2: cache: there is {said}")), "{both}");
+    }
+    let behind =
+        good("storage: {name: redis, options: {port: 6380}}\ncache: {name: redis, options: {port: 6381}}").config;
+    let places = [behind.storage.kept(), behind.cache.as_ref()].map(|kept| kept.unwrap().place());
+    assert!(places[0].ends_with(":6380") && places[1].ends_with(":6381"), "{places:?}");
     let alone = StartArguments { memory: true, ..StartArguments::default() };
-    assert_eq!(with("cache: {name: redis}", &alone).unwrap().config.storage, Storage::Memory);
+    for cache in ["cache: {name: redis}", "storage: {name: redis}\ncache: {name: redis}"] {
+        let config = with(cache, &alone).unwrap().config;
+        assert!(config.storage == Storage::Memory && config.cache.is_none());
+    }
     let said = "config.yml:1: cache.options.prot: unknown key; did you mean port?";
     assert!(bad("cache: {name: redis, options: {prot: 1}}").starts_with(said));
 }

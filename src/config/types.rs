@@ -46,7 +46,7 @@ pub struct Config {
     pub permission: Permission,
     /// Where records are kept.
     pub storage: Storage,
-    /// What `cache` says, while the configuration is read: then the storage is that.
+    /// The cache before the storage.
     pub cache: Option<Connector>,
     /// How long the start waits for a database that cannot be reached yet.
     pub initialization_timeout: Duration,

@@ -151,6 +151,18 @@ fn a_cache_before_a_store_is_a_store() {
 }
 
 #[test]
+fn redis_holds_the_contract_of_caches() {
+    for (kind, prefix) in [(Kind::Redis, ""), (Kind::Redis, "app:"), (Kind::Valkey, "")] {
+        memory::holds(&redis::Server::start(kind, prefix).cache());
+    }
+}
+
+#[test]
+fn redis_before_a_store_is_a_store() {
+    holds(&redis::Cached(redis::Server::start(Kind::Redis, ""), toy::World::default()));
+}
+
+#[test]
 fn a_cache_before_a_store_spares_it_lookups_and_never_makes_a_version_go_back() {
     memory::order_holds(&memory::Before(memory::Memory::default(), toy::World::default()));
     memory::order_holds(&memory::Before(memory::Memory::default(), Directory::new("ordered", Durability::None)));

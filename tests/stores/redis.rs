@@ -2,9 +2,12 @@
 
 use crate::contract::{Detour, PATIENCE, Subject, opened, run};
 use crate::gate::Gate;
+use crate::toy::{Toy, World};
 use deepstream::config;
-use deepstream::connector::redis::Redis;
-use deepstream::storage::{Driver, Expected, Found, Kind as TroubleKind, Refused, Trouble, Why, Write, Writer};
+use deepstream::connector::redis::{Redis, RedisCache};
+use deepstream::storage::{
+    AnyCache, Cache, Driver, Entry, Expected, Found, Kind as TroubleKind, Refused, Tiered, Trouble, Why, Write, Writer,
+};
 use deepstream_engine::Stored;
 use engines::{Engine, Kind, Options};
 use std::fs::read_to_string;
@@ -56,6 +59,33 @@ impl Subject for Server {
     fn away(&self, away: bool) -> bool {
         if away { self.engine.kill() } else { self.engine.launch() }.unwrap();
         true
+    }
+}
+
+/// Redis as a cache before a store in memory. Commits are held up on their way to the store.
+pub(crate) struct Cached(pub(crate) Server, pub(crate) World);
+
+impl Server {
+    pub(crate) fn cache(&self) -> RedisCache {
+        RedisCache::new(self.settings.clone())
+    }
+}
+
+impl Subject for Cached {
+    type Driver = Tiered<AnyCache, Toy>;
+
+    fn driver(&self) -> Self::Driver {
+        Tiered::new(AnyCache::of(self.0.cache()), self.1.driver())
+    }
+
+    fn detour(&self) -> Option<(Self::Driver, Box<dyn Detour>)> {
+        let (driver, detour) = self.1.detour()?;
+        Some((Tiered::new(AnyCache::of(self.0.cache()), driver), detour))
+    }
+
+    /// Both at once, so that what is asked for is in neither.
+    fn away(&self, away: bool) -> bool {
+        self.0.away(away) && self.1.away(away)
     }
 }
 
@@ -353,5 +383,63 @@ fn a_user_of_an_access_list_is_let_in_over_tls() {
         redis::cmd("ACL").arg(&["SETUSER", "ann", "-@scripting"]).exec(&mut other).unwrap();
         let trouble = Redis::new(settings).open().await.expect_err("it may not run scripts");
         assert!(trouble.kind == TroubleKind::Lasting && trouble.words().contains("ACL SETUSER"), "{trouble:?}");
+    });
+}
+
+/// Of the three keys of what is cached any may be forgotten, or written by another program.
+#[test]
+fn what_is_cached_is_whole_or_counts_as_forgotten() {
+    let server = Server::start(Kind::Redis, "c:");
+    let (cache, mut other) = (server.cache(), server.other());
+    run(async {
+        assert!(cache.get(&[b"a"], 1).await.is_err(), "it is not open");
+        cache.open().await.unwrap();
+        for break_it in [
+            vec!["DEL", "c:a_v"],
+            vec!["DEL", "c:a_d"],
+            vec!["DEL", "c:a_g"],
+            vec!["SET", "c:a_g", "4"],
+            vec!["SET", "c:a_v", "x"],
+            vec!["SET", "c:a_d", "{"],
+            vec!["LPUSH", "c:list", "1"],
+            vec!["RENAME", "c:list", "c:a_d"],
+            vec!["FLUSHALL"],
+        ] {
+            cache.set(&[Entry { name: b"a", version: 3, value: b"{}" }], 5).await.unwrap();
+            assert_eq!(cache.get(&[b"a"], 5).await.unwrap(), [record(3, "{}")]);
+            assert_eq!((text(&mut other, "c:a_v"), text(&mut other, "c:a_d")), (Some("3".into()), Some("{}".into())));
+            say(&mut other, &break_it);
+            let left = if break_it[0] == "LPUSH" { record(3, "{}") } else { Ok(None) };
+            assert_eq!(cache.get(&[b"a"], 5).await.unwrap(), [left], "{break_it:?}");
+        }
+        // Many at once, and large ones.
+        let names: Vec<Vec<u8>> = (0..1000).map(|n| format!("many/{n}").into_bytes()).collect();
+        let large = format!("\"{}\"", "x".repeat(300_000));
+        let value = |at: usize| if at % 250 == 0 { large.as_bytes() } else { b"{}" };
+        let entries: Vec<Entry<'_>> =
+            (0..1000).map(|at| Entry { name: &names[at], version: at as i32, value: value(at) }).collect();
+        cache.set(&entries, 6).await.unwrap();
+        let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        for (at, found) in cache.get(&names, 6).await.unwrap().into_iter().enumerate() {
+            assert_eq!(found, Ok(Some(Stored { version: at as i32, value: value(at).to_vec() })));
+        }
+        cache.delete(&names).await.unwrap();
+        assert_eq!(say(&mut other, &["DBSIZE"]), redis::Value::Int(0));
+        cache.close().await;
+    });
+}
+
+#[test]
+fn what_is_cached_is_forgotten_in_time() {
+    let server = Server::with(Kind::Redis, &Options::default(), |settings| settings.ttl = Some(1000));
+    let (cache, mut other) = (server.cache(), server.other());
+    run(async {
+        cache.open().await.unwrap();
+        cache.set(&[Entry { name: b"a", version: 3, value: b"{}" }], 5).await.unwrap();
+        for key in ["a_v", "a_d", "a_g"] {
+            let left: i64 = redis::cmd("TTL").arg(key).query(&mut other).unwrap();
+            assert!((1..=1000).contains(&left), "{key}: {left}");
+        }
+        cache.close().await;
     });
 }

@@ -11,7 +11,7 @@ use crate::config::Redis as Settings;
 const VERSION: &[u8] = b"_v";
 /// Values.
 const DATA: &[u8] = b"_d";
-/// Kept free for what a cache has to know of a record.
+/// What was drawn when a record was cached.
 const STAMP: &[u8] = b"_g";
 /// A hash, so that it is never read as a record. It ends like no key of a record.
 const GUARDS: &str = "deepstream:guards";
@@ -38,6 +38,11 @@ impl Keys {
     /// Where its value is.
     pub(super) fn data(&self, name: &[u8]) -> Vec<u8> {
         self.of(name, DATA)
+    }
+
+    /// Where it is said by what to believe what is cached.
+    pub(super) fn stamp(&self, name: &[u8]) -> Vec<u8> {
+        self.of(name, STAMP)
     }
 
     /// Where release 1 had it, if it can have had it.
@@ -71,7 +76,9 @@ mod tests {
             names.dedup();
             let mut taken: HashMap<Vec<u8>, &[u8]> = HashMap::new();
             for name in &names {
-                for key in [keys.version(name), keys.data(name)].into_iter().chain(keys.first_release(name)) {
+                for key in
+                    [keys.version(name), keys.data(name), keys.stamp(name)].into_iter().chain(keys.first_release(name))
+                {
                     // The guards are a hash, and a key of release 1 is a string.
                     assert!(key != keys.guards() || name == b"deepstream:guards", "{name:?} is kept in the guards");
                     assert_eq!(taken.insert(key, name), None, "{:?} shares a key", String::from_utf8_lossy(name));

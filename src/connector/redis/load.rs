@@ -21,8 +21,7 @@ pub(super) async fn load(redis: &Redis, names: &[&[u8]]) -> Result<Vec<Found>, T
     }
     let Value::Array(found) = redis.client.ask(Role::Reads, &command).await? else { return Err(strange()) };
     let mut found = found.into_iter().map(bytes);
-    // Records that were accepted once can be read again after `limits.nestingMax` was lowered.
-    let mut scratch = Scratch::with_depth_max(NESTING_MAX as usize);
+    let mut scratch = scratch();
     let mut next = || found.next().ok_or_else(strange);
     names
         .iter()
@@ -37,7 +36,12 @@ pub(super) async fn load(redis: &Redis, names: &[&[u8]]) -> Result<Vec<Found>, T
         .collect()
 }
 
-fn bytes(value: Value) -> Option<Vec<u8>> {
+/// Records that were accepted once can be read again after `limits.nestingMax` was lowered.
+pub(super) fn scratch() -> Scratch {
+    Scratch::with_depth_max(NESTING_MAX as usize)
+}
+
+pub(super) fn bytes(value: Value) -> Option<Vec<u8>> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
         // A client of others may have written a number.
@@ -67,7 +71,7 @@ fn first_release(envelope: &[u8], scratch: &mut Scratch) -> Option<Stored> {
     version.map(|version| Stored { version, value: value.to_vec() })
 }
 
-fn json(value: &[u8], scratch: &mut Scratch) -> Result<(), String> {
+pub(super) fn json(value: &[u8], scratch: &mut Scratch) -> Result<(), String> {
     match check(value, scratch) {
         // It may be JSON but no object or array, which no client could have written. It is given as it is.
         Ok(_) => Ok(()),

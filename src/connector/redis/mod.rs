@@ -5,6 +5,7 @@
 //! not* cache, or interpret values.
 
 mod bus;
+mod cache;
 mod channels;
 mod client;
 mod commit;
@@ -18,11 +19,14 @@ mod sentinel;
 mod trouble;
 
 pub use bus::RedisBus;
+pub use cache::RedisCache;
 pub use registry::RedisRegistry;
 
 use crate::config::Redis as Settings;
 use crate::storage::names::{Names, Whole};
-use crate::storage::{self, Driver, Found, Late, Manner, OpenError, Options, Refused, Storage, Trouble, Write, Writer};
+use crate::storage::{
+    self, AnyCache, Driver, Found, Late, Manner, OpenError, Options, Refused, Storage, Trouble, Write, Writer,
+};
 use client::Client;
 use guards::Guards;
 use keys::Keys;
@@ -49,6 +53,10 @@ impl storage::Settings for Settings {
 
     fn files_max(&self, _limit: usize) -> usize {
         FILES
+    }
+
+    fn cache(&self) -> Option<AnyCache> {
+        Some(AnyCache::of(RedisCache::new(self.clone())))
     }
 
     fn start(&self, options: Options) -> Result<Storage, OpenError> {
