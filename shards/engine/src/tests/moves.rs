@@ -681,3 +681,15 @@ fn who_is_left_alone_when_a_node_is_forgotten_is_known() {
     near.shard.restarted(near.now, FAR, 1, 1);
     assert_eq!(only(&near), Some(left));
 }
+
+#[test]
+fn record_that_several_catch_up_with_may_be_forgotten_with_the_first() {
+    let mut near = Near::of(false, &Options { storage: false, ..Options::default() });
+    near.adopt(&all_own(2));
+    near.rejoin(&["r"], Some(4));
+    near.rejoin(&["r"], Some(4));
+    near.claim(2);
+    near.hear(Packet::Told { epoch: 2 });
+    assert_eq!(near.told(), ["rejoined [0]", "rejoined [0]", "to all: DELETED r"]);
+    assert_eq!(near.shard.census().owned_names, 0);
+}

@@ -3,7 +3,7 @@
 //! What they were told last is known by its version, or not at all; then they are told the whole value once more. It has to be
 //! read for that, as a rule: so many are read at once, beside what clients ask for.
 
-use super::Residence;
+use super::{Record, Residence};
 use crate::context::{TimerKey, Visibility};
 use crate::ident::ConnId;
 use crate::ident::Place;
@@ -16,6 +16,13 @@ use deepstream_wire::{Action, Outgoing};
 const LOADS_MAX: usize = 256;
 /// How long it is left alone after storage failed.
 const RETRY_NS: u64 = 250_000_000;
+
+impl Record {
+    /// Whether subscribers that came from a former owner may have missed something of it.
+    fn is_behind(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| !work.catching_up.is_empty())
+    }
+}
 
 impl<E: ToEdge> Sides<E, Owner> {
     /// A place's subscribers of a record may have missed something, of which they were told this version last.
@@ -34,22 +41,24 @@ impl<E: ToEdge> Sides<E, Owner> {
                 return;
             }
             let Some(slot) = self.owner.slots.as_mut().and_then(|slots| slots.catching_up.pop_front()) else { return };
-            let name = self.owner.names.at(slot);
+            // All places of a record catch up at once: it may stand here for another one still, and be gone by now.
+            let Some(name) = self.owner.names.get(slot) else { continue };
+            let Some(record) = name.as_record().filter(|record| record.is_behind()) else { continue };
+            let residence = record.residence;
             if !self.owner.serves(&self.cx, name.hash) {
                 if let Some(slots) = &mut self.owner.slots {
                     slots.catching_up.push_back(slot);
                 }
                 continue;
             }
-            match name.record().residence {
-                Residence::Unknown => {
-                    if self.load(slot) {
-                        self.catch_up(slot);
-                    }
-                }
+            match residence {
+                Residence::Unknown if !self.load(slot) => {}
                 // Then it is known what it is.
                 Residence::Loading | Residence::Removing => {}
-                Residence::Missing | Residence::Resident => self.catch_up(slot),
+                Residence::Unknown | Residence::Missing | Residence::Resident => {
+                    self.catch_up(slot);
+                    self.owner.names.remove_if_idle(slot);
+                }
             }
         }
     }
