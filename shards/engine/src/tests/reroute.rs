@@ -414,6 +414,7 @@ fn places_that_join_or_lost_what_they_knew_hear_what_every_owner_knows() {
     assert_heard_all(&mut rig, client, 2);
     rig.dead.insert(2);
     rig.go_to(&view(4, &[0, 1], 0, 4));
+    assert_eq!(rig.shards[1].census().edge_names, 2, "the filter is heard of two places");
     rig.pass(1_000_000);
     assert_heard_all(&mut rig, client, 0);
     rig.drop_client(client);
