@@ -96,6 +96,7 @@ impl ToEdge for Edge {
     }
 
     #[inline]
+    #[inline]
     fn settled<O>(
         sides: &mut Sides<Self, O>,
         owner: Place,

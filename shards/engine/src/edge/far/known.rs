@@ -20,7 +20,15 @@ pub(super) struct Known {
 
 impl Edge {
     /// A part of a bulk message is done. If a connection provides a name from here on, or no more, that is remembered.
+    #[inline]
     pub(in crate::edge) fn remember_provided(&mut self, conn: ConnId, reply_to: ReplyTo) {
+        if self.far.is_some() {
+            self.remember_provided_far(conn, reply_to);
+        }
+    }
+
+    #[cold]
+    fn remember_provided_far(&mut self, conn: ConnId, reply_to: ReplyTo) {
         let Some(far) = &mut self.far else { return };
         let Some(action) = self.bulk_requests.action_of(reply_to) else { return };
         if action == Action::RpcProvide && self.sessions.get(conn).is_some() {
