@@ -96,7 +96,6 @@ impl ToEdge for Edge {
     }
 
     #[inline]
-    #[inline]
     fn settled<O>(
         sides: &mut Sides<Self, O>,
         owner: Place,
