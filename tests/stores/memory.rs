@@ -8,11 +8,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+/// Records by name, with the stamp of each.
+type Records = HashMap<Vec<u8>, (u64, Stored)>;
+
 /// The content, which outlives its users. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
-    /// With the stamp of each.
-    pub(crate) records: Arc<Mutex<HashMap<Vec<u8>, (u64, Stored)>>>,
+    pub(crate) records: Arc<Mutex<Records>>,
     pub(crate) away: Arc<AtomicBool>,
     /// It takes what it is told and answers nothing.
     pub(crate) silent: Arc<AtomicBool>,

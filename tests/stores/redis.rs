@@ -415,7 +415,7 @@ fn what_is_cached_is_whole_or_counts_as_forgotten() {
         // Many at once, and large ones.
         let names: Vec<Vec<u8>> = (0..1000).map(|n| format!("many/{n}").into_bytes()).collect();
         let large = format!("\"{}\"", "x".repeat(300_000));
-        let value = |at: usize| if at % 250 == 0 { large.as_bytes() } else { b"{}" };
+        let value = |at: usize| if at.is_multiple_of(250) { large.as_bytes() } else { b"{}" };
         let entries: Vec<Entry<'_>> =
             (0..1000).map(|at| Entry { name: &names[at], version: at as i32, value: value(at) }).collect();
         cache.set(&entries, 6).await.unwrap();

@@ -199,13 +199,6 @@ impl Edge {
     /// The part of a bulk message is done that a request to another node was.
     #[inline]
     pub(in crate::edge) fn part_settled(&mut self, owner: Place, reply_to: ReplyTo) {
-        if self.far.is_some() {
-            self.part_settled_far(owner, reply_to);
-        }
-    }
-
-    #[cold]
-    fn part_settled_far(&mut self, owner: Place, reply_to: ReplyTo) {
         if let Some(far) = &mut self.far
             && owner.node() != self.sessions.core().node()
             && reply_to.bulk_request != ReplyTo::NONE

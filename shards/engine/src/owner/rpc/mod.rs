@@ -101,7 +101,6 @@ impl<E: ToEdge> Sides<E, Owner> {
     }
 
     /// Takes a provider off a name, if it is one.
-    #[inline]
     fn withdraw(&mut self, conn: ConnId, slot: u32) {
         let Some(at) = self.provider_at(conn, slot) else { return };
         let providers = self.owner.names.at_mut(slot).providers_mut();
