@@ -14,7 +14,7 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ("engine", "shards/engine", &["json", "wire", "pattern", "valve"]),
     ("cluster", "shards/cluster", &["engine"]),
     ("sim", "shards/sim", &["json", "wire", "valve", "engine", "cluster"]),
-    ("benches", "benches", &["wire", "valve", "engine", "mesh"]),
+    ("benches", "benches", &["wire", "valve", "engine", "mesh", "cluster"]),
     ("perf", "perf", &["cpulist", "wire"]),
     ("engines", "tests/engines", &[]),
     ("deepstream", "", &["cluster", "cpulist", "json", "wire", "pattern", "valve", "engine", "mesh"]),
